@@ -1,0 +1,63 @@
+package logserver
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrNoConn is returned for an id that is not in the log.
+	ErrNoConn = errors.New("logserver: no such connection")
+	// ErrNotRegistered is returned by Open for a server port that
+	// RegisterService was not called for.
+	ErrNotRegistered = errors.New("logserver: service is not registered")
+	// ErrGap is returned when an offset lies beyond the end of the data.
+	ErrGap = errors.New("logserver: offset beyond the end of the data")
+	// ErrFinished is returned by Write for data beyond the client's FIN, and
+	// by Finish for a FIN that contradicts what the log has.
+	ErrFinished = errors.New("logserver: contradicts the end of the client's stream")
+	// ErrDiscarded is returned by Read for an offset whose data was discarded.
+	ErrDiscarded = errors.New("logserver: data was discarded")
+	// ErrInvalid is returned for an argument that can never be right, such as
+	// a negative offset, a read of length 0 or options longer than MaxOptions.
+	ErrInvalid = errors.New("logserver: invalid argument")
+	// ErrClosed is returned after Close.
+	ErrClosed = errors.New("logserver: log is closed")
+	// ErrQuota is what every *QuotaError is, in the sense of errors.Is.
+	ErrQuota = errors.New("logserver: quota is full")
+)
+
+// Scope tells which quota is full.
+type Scope uint8
+
+const (
+	// ScopeConn is the quota of one connection.
+	ScopeConn Scope = iota + 1
+	// ScopeTotal is the quota of all connections together.
+	ScopeTotal
+)
+
+func (s Scope) String() string {
+	switch s {
+	case ScopeConn:
+		return "connection"
+	case ScopeTotal:
+		return "total"
+	}
+	return fmt.Sprintf("scope(%d)", uint8(s))
+}
+
+// QuotaError is returned when a quota leaves no room. It satisfies
+// errors.Is(err, ErrQuota).
+type QuotaError struct {
+	Scope Scope
+	// Limit is the quota in bytes.
+	Limit int64
+}
+
+func (e *QuotaError) Error() string {
+	return fmt.Sprintf("logserver: %s quota of %d bytes is full", e.Scope, e.Limit)
+}
+
+// Is makes every QuotaError match ErrQuota.
+func (e *QuotaError) Is(target error) bool { return target == ErrQuota }

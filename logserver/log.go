@@ -1,0 +1,135 @@
+package logserver
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Log is a log server. All methods may be called from any goroutine; calls
+// for one connection take effect in the order in which they are made.
+//
+// A method given an id that is not, or no longer, in the log returns an error
+// that satisfies errors.Is(err, ErrNoConn); after Close, one that satisfies
+// errors.Is(err, ErrClosed). Methods without an error result then return zero
+// values.
+type Log interface {
+	// RegisterService allows connections to this server port to be logged
+	// (log_register_service); port 0 allows all. Registering twice is no error.
+	RegisterService(port uint16) error
+
+	// Open begins to log a connection and returns its number. The ID,
+	// Created, Modified and Finished fields of m are the log's to fill and
+	// are ignored. m and its slices are copied. What it says is stable when
+	// an upcall with Meta set has come for it, which may be before Open
+	// returns: tell connections apart by their Tag.
+	//
+	// Open returns ErrNotRegistered for a server port that was not
+	// registered, and a *QuotaError when there is no room.
+	Open(m Meta) (ConnID, error)
+
+	// Update replaces what Open recorded about connection m.ID, for example
+	// when the SYN-ACK follows the SYN, or with a newer RTT. Again an upcall
+	// with Meta set tells when it is stable.
+	Update(m Meta) error
+
+	// Touch sets the connection's Modified time to now: it has shown a sign
+	// of life that brought no data, such as a keepalive.
+	Touch(id ConnID) error
+
+	// Write appends p, which lies at off in the client's stream (log_write).
+	// Bytes that the log has already, or has discarded, are skipped without
+	// being compared: off may lie below the end. p may be reused when Write
+	// returns; the bytes are stable when an upcall has named an offset
+	// beyond them. A write that adds nothing makes no upcall.
+	//
+	// Write returns ErrGap if off lies beyond the end, ErrFinished if p
+	// reaches beyond the client's FIN, and then has stored nothing. It
+	// returns a *QuotaError if p does not fit; then it has stored the prefix
+	// of p that does.
+	Write(id ConnID, off int64, p []byte) error
+
+	// Room returns how many bytes beyond the end Write would take now. Other
+	// connections compete for the same room: it is a hint, not a promise.
+	Room(id ConnID) (int64, error)
+
+	// WriteReads records that the server has read this many bytes in each of
+	// its next reads (log_operation). Lengths are positive. Reads may lie
+	// beyond the end of the data: what is delivered need not be stable.
+	WriteReads(id ConnID, lengths ...uint32) error
+
+	// Reads returns the recorded reads in order. The first begins at the
+	// start of the data, see Length. Reads of equal length that follow each
+	// other may be told as one run.
+	Reads(id ConnID) ([]ReadRun, error)
+
+	// Finish records that the client's FIN stands at off, which must be the
+	// end of the data: else ErrGap (beyond it) or ErrFinished (below it, or
+	// other than an earlier Finish said). An upcall with Fin set tells when
+	// that is stable. Repeating it is no error.
+	Finish(id ConnID, off int64) error
+
+	// Read copies stable data from off on into p and returns how much that
+	// was (log_read). At the end of the data it is less than len(p), down to
+	// 0, without an error. It returns ErrDiscarded if off lies below the
+	// start. Read may run together with Write, Discard and Delete.
+	Read(id ConnID, p []byte, off int64) (int, error)
+
+	// Length returns the offsets that the connection's stable data lies
+	// between: start is 0 until Discard raises it, end is exclusive
+	// (log_connection_data_length is end-start).
+	Length(id ConnID) (start, end int64, err error)
+
+	// NumActive returns the number of connections in the log
+	// (log_query_num_active).
+	NumActive() int
+
+	// Active returns up to n connections in the order in which they were
+	// opened, from the first-th on, counted from 0 (log_query_active). Past
+	// the last it returns none. Connections that end between two calls
+	// shift those after them.
+	Active(first, n int) ([]Meta, error)
+
+	// Lookup returns the connections one of whose endpoints is ep, in the
+	// order in which they were opened (log_query_endpoint). It may look at
+	// all connections: it is for recovery and diagnosis.
+	Lookup(ep netip.AddrPort) ([]Meta, error)
+
+	// Meta returns what is recorded about one connection.
+	Meta(id ConnID) (Meta, error)
+
+	// Discard forgets the data below through, and the reads of it, for
+	// example after a checkpoint. A read that straddles through is shortened.
+	// through above the end is ErrGap; below the start nothing happens.
+	Discard(id ConnID, through int64) error
+
+	// Delete forgets the connection. Its number is never given out again.
+	Delete(id ConnID) error
+
+	// Expire deletes the connections that were last modified before t and
+	// returns them, oldest first.
+	Expire(t time.Time) []ConnID
+
+	// Status returns the log's state (log_status).
+	Status() Status
+
+	// SetUpcall installs the stability upcall (log_install_upcall). f gets
+	// one element for each connection that has news, and must be done with
+	// the slice when it returns. A backend may call f from inside the method
+	// that made the news, on its caller's goroutine, or from a goroutine of
+	// its own; it holds no lock meanwhile, so that f may call the log. Two
+	// calls of f can overlap and overtake each other: for each connection
+	// the highest Stable counts. After Delete has returned, upcalls for the
+	// connection may still arrive.
+	SetUpcall(f func([]Upcall))
+
+	// SetStatusUpcall installs a function that is told each change of the
+	// status. The same rules as for SetUpcall hold.
+	SetStatusUpcall(f func(Status))
+
+	// Usage returns how many bytes the log occupies, including what rounding
+	// costs, and how many it may.
+	Usage() (used, limit int64)
+
+	// Close ends the log and frees what it holds.
+	Close() error
+}

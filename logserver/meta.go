@@ -1,0 +1,67 @@
+package logserver
+
+import (
+	"net/netip"
+	"time"
+)
+
+// ConnID is a log's number for a connection. It is never 0 and is never given
+// to another connection of the same log.
+type ConnID uint64
+
+// Flow names a connection by its two endpoints. IPv4 addresses are plain
+// (Is4), never IPv4-mapped.
+type Flow struct {
+	Client, Server netip.AddrPort
+}
+
+// Meta is what the log records about a connection besides its data: the
+// spec's log_connection_struct.
+type Meta struct {
+	// ID is the log's number for the connection.
+	ID ConnID
+	// Tag is the caller's own number for the connection. Every upcall
+	// carries it back; the log gives it no meaning.
+	Tag uint64
+	// Service is the name of the service that the connection belongs to.
+	Service string
+	Flow
+	// IRS and ISS are the initial sequence numbers that the server received
+	// from the client and sent to it.
+	IRS, ISS uint32
+	// SYNOptions and SYNACKOptions are the TCP options as they stood in the
+	// header, at most 40 bytes each.
+	SYNOptions, SYNACKOptions []byte
+	// SYNFlags are the TCP header's flags of the SYN (ECN negotiates there).
+	SYNFlags uint16
+	// RTT is the round-trip time that the handshake took.
+	RTT time.Duration
+	// Finished tells that the client's FIN stands at the end of the data.
+	Finished bool
+	// Created and Modified are the times of Open and of the last call that
+	// added data, reads or the FIN, or of Touch.
+	Created, Modified time.Time
+}
+
+// MaxOptions is the longest list of TCP options that a header can hold
+// (RFC 9293, section 3.1), in bytes.
+const MaxOptions = 40
+
+// ReadRun is Count reads of Length bytes each, one after the other. Both are
+// positive.
+type ReadRun struct {
+	Length, Count uint32
+}
+
+// Upcall is the log's word that something about a connection is stable: the
+// spec's Stability Notification.
+type Upcall struct {
+	ID  ConnID
+	Tag uint64
+	// Stable is the offset after the last stable byte (the end of Length).
+	Stable int64
+	// Meta tells that what Open or Update recorded is stable.
+	Meta bool
+	// Fin tells that the client's FIN, which stands at Stable, is.
+	Fin bool
+}
