@@ -1,0 +1,18 @@
+// Package gate holds back what must not leave the host yet. It is a pair of
+// BPF programs at tc ingress and egress of the service's interfaces, the maps
+// through which the engine steers them, and a Go model with the same judgment.
+//
+// In the steady state all packets stay in the kernel. The engine moves two
+// numbers per connection in a memory-mapped [Slot]: the highest ACK number that
+// may leave, and the translation between the sequence space of the kernel's
+// socket and the one the client knows. Everything the gate cannot decide alone
+// (a SYN-ACK, a FIN or RST that nobody announced) it holds and reports as an
+// [Event].
+//
+// The gate is no firewall and keeps no state machine of its own: which mode a
+// connection is in, and when it changes, is the engine's business. Packets that
+// carry [Mark] are never looked at.
+//
+// Linux 5.12 or newer is needed (BPF atomics, ring buffer, mmapable arrays);
+// [Supported] says what is missing.
+package gate

@@ -1,0 +1,84 @@
+package gate
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// EventKind says what the gate reports.
+type EventKind uint32
+
+const (
+	EventSYNACK  EventKind = 1 // held: a SYN-ACK that the engine must judge
+	EventFINHeld EventKind = 2 // held: a FIN that the application did not announce
+	EventRSTHeld EventKind = 3 // held: an RST that the application did not announce
+	EventFINSent EventKind = 4 // left: the first FIN that the application meant
+	EventRSTSent EventKind = 5 // left: an RST that the application meant
+	EventRefused EventKind = 6 // held: a SYN with an option that cannot be protected (TCP-MD5, TCP-AO)
+)
+
+// String returns the kind's name.
+func (k EventKind) String() string {
+	switch k {
+	case EventSYNACK:
+		return "SYNACK"
+	case EventFINHeld:
+		return "FIN_HELD"
+	case EventRSTHeld:
+		return "RST_HELD"
+	case EventFINSent:
+		return "FIN_SENT"
+	case EventRSTSent:
+		return "RST_SENT"
+	case EventRefused:
+		return "REFUSED"
+	}
+	return fmt.Sprintf("EVENT(%d)", uint32(k))
+}
+
+// NoSlot is the Slot of an event that belongs to no known connection.
+const NoSlot = ^uint32(0)
+
+// Sizes of an event's record in the ring buffer.
+const (
+	eventHeader = 24
+	// EventCapture is how much of the packet an event holds at most, in bytes
+	// from the IP header: every header and option of TCP over IPv6.
+	EventCapture = 200
+	eventSize    = eventHeader + EventCapture
+)
+
+// Event is one report of the gate.
+type Event struct {
+	Kind    EventKind
+	Slot    uint32 // NoSlot if the connection is not known
+	IfIndex int
+	Ktime   uint64 // CLOCK_MONOTONIC, nanoseconds
+	// Packet begins at the IP header, as the kernel's socket made it (before
+	// any translation), at most EventCapture bytes. For TCP sent with checksum
+	// offload the checksum field is not yet filled in.
+	Packet []byte
+	// Length is the whole packet's length from the IP header, modulo 65536.
+	Length int
+}
+
+var errEvent = errors.New("gate: malformed event record")
+
+// decode fills e from a ring-buffer record, keeping e.Packet's storage.
+func (e *Event) decode(rec []byte) error {
+	if len(rec) < eventHeader {
+		return errEvent
+	}
+	n := int(binary.NativeEndian.Uint16(rec[12:]))
+	if n > EventCapture || eventHeader+n > len(rec) {
+		return errEvent
+	}
+	e.Kind = EventKind(binary.NativeEndian.Uint32(rec[0:]))
+	e.Slot = binary.NativeEndian.Uint32(rec[4:])
+	e.IfIndex = int(binary.NativeEndian.Uint32(rec[8:]))
+	e.Length = int(binary.NativeEndian.Uint16(rec[14:]))
+	e.Ktime = binary.NativeEndian.Uint64(rec[16:])
+	e.Packet = append(e.Packet[:0], rec[eventHeader:eventHeader+n]...)
+	return nil
+}

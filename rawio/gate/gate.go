@@ -1,0 +1,110 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Mark is the SO_MARK of every packet that the engine injects. Gate and tap
+// leave such packets alone.
+const Mark uint32 = 0x66740001
+
+// Socket priorities by which the application says that a FIN or RST is meant.
+// Values 0 to 6 need no privilege, and the kernel derives neither of these two
+// from a TOS.
+const (
+	PrioClose uint32 = 3 // the connection is closed or aborted: FIN and RST may leave
+	PrioShut  uint32 = 5 // the sending side is shut down: a FIN may leave
+)
+
+// ServiceState is the state of a protected port.
+type ServiceState uint32
+
+const (
+	ServiceListen ServiceState = 1 // new connections are let in
+	ServiceOutage ServiceState = 2 // SYNs are held until the server listens again
+)
+
+// String returns the state's name.
+func (s ServiceState) String() string {
+	switch s {
+	case ServiceListen:
+		return "listen"
+	case ServiceOutage:
+		return "outage"
+	}
+	return fmt.Sprintf("ServiceState(%d)", uint32(s))
+}
+
+// Limits of a gate.
+const (
+	DefaultMaxConns = 65536
+	MaxServices     = 4096
+)
+
+// Config configures a gate.
+type Config struct {
+	// MaxConns is the number of slots, and so of connections. 0 means
+	// DefaultMaxConns. Each costs SlotSize bytes of kernel memory.
+	MaxConns int
+	// ID names the engine in the names of its tc filters, so that engines on
+	// one interface tell theirs apart. Required: eight lower-case hex digits.
+	ID string
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxConns == 0 {
+		c.MaxConns = DefaultMaxConns
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	if c.MaxConns < 1 || c.MaxConns > 1<<24 {
+		return fmt.Errorf("gate: MaxConns %d is not in 1..%d", c.MaxConns, 1<<24)
+	}
+	if len(c.ID) != 8 {
+		return fmt.Errorf("gate: ID %q is not eight hex digits", c.ID)
+	}
+	for _, r := range c.ID {
+		if (r < '0' || r > '9') && (r < 'a' || r > 'f') {
+			return fmt.Errorf("gate: ID %q is not eight hex digits", c.ID)
+		}
+	}
+	return nil
+}
+
+// Errors of the gate.
+var (
+	// ErrNotSupported is returned when the kernel lacks a feature that the gate
+	// needs, or the process the privilege to use it.
+	ErrNotSupported = errors.New("gate: not supported")
+	// ErrDevice is returned by Attach for an interface whose packets carry
+	// neither an Ethernet header nor a bare IP packet.
+	ErrDevice = errors.New("gate: unsupported link type")
+	// ErrSlot is returned by Bind for a slot number outside 0..MaxConns-1.
+	ErrSlot = errors.New("gate: no such slot")
+)
+
+// Stats are counters since the gate was loaded.
+type Stats struct {
+	AckHeld      uint64 // pure ACKs held back
+	AckLowered   uint64 // segments whose ACK number was lowered
+	SACKHeld     uint64 // pure ACKs held back for a SACK block above high
+	SACKRemoved  uint64 // segments whose SACK option was removed
+	Limited      uint64 // segments whose window was narrowed to the limit
+	SYNACKHeld   uint64 // SYN-ACKs held and reported
+	FINHeld      uint64 // FINs held
+	RSTHeld      uint64 // RSTs held
+	OutageOut    uint64 // egress packets held in an outage or a spoofed handshake
+	OutageIn     uint64 // ingress packets held in an outage or a spoofed handshake
+	SYNHeld      uint64 // SYNs held while the service was in an outage
+	SYNRefused   uint64 // SYNs refused for TCP-MD5 or TCP-AO
+	SYNStripped  uint64 // SYNs whose Fast Open or MPTCP option was removed
+	ICMPHeld     uint64 // ICMP errors held
+	ICMPFixed    uint64 // ICMP errors translated on their way in
+	AckClamped   uint64 // client ACKs clamped to what was sent
+	Malformed    uint64 // packets to or from a service whose TCP header makes no sense
+	EventsLost   uint64 // events lost because the ring buffer was full
+	RewriteFails uint64 // packets dropped because a change to them failed
+}

@@ -1,0 +1,238 @@
+package gate
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+	"unsafe"
+)
+
+// SlotSize is the size of a [Slot] in bytes: two cache lines, the first written
+// by the engine only, the second by the gate only (held: by both).
+const SlotSize = 128
+
+// Mode is what the gate does with a connection's packets.
+type Mode uint32
+
+// The modes. The engine moves between them; every change is one atomic store,
+// made after the fields that the new mode reads.
+const (
+	ModeFree   Mode = 0 // slot not in use: packets pass untouched
+	ModeLive   Mode = 1 // judge every packet
+	ModeOutage Mode = 2 // hold everything in both directions
+	ModeSpoof  Mode = 3 // as ModeOutage, but SYN-ACKs are reported
+	ModeOpen   Mode = 4 // translate, otherwise let everything pass
+)
+
+// SlotFlags say which parts of a Slot are valid.
+type SlotFlags uint32
+
+const (
+	FlagXlate SlotFlags = 1 << iota // Delta, TSDelta and the scales differ from the identity
+	FlagLimit                       // Limit is valid
+	FlagTS                          // timestamps were negotiated
+	FlagSACK                        // SACK was negotiated
+)
+
+// Slot is one connection's shared record, laid out as `struct slot` in
+// bpf/maps.h. The engine and the gate access it at the same time: every access
+// is atomic, and nothing ever writes the whole value.
+//
+// Sequence numbers are in the client's spaces: what the client sends, or what
+// the client sees of the server.
+//
+// The held/stable exchange is a race of two parties, each of which writes one
+// word and then reads the other's, with a full barrier in between. The gate
+// sets held and re-reads stable; the engine calls [Slot.SetStable] (or
+// [Slot.SetHigh]) and then [Slot.TakeHeld]. So at least one of them sees the
+// other and the ACK leaves; the compare-and-swap on held makes it exactly one.
+type Slot struct {
+	stable  atomic.Uint32
+	mode    atomic.Uint32
+	delta   atomic.Uint32
+	tsDelta atomic.Uint32
+	limit   atomic.Uint32
+	flags   atomic.Uint32
+	high    atomic.Uint32
+	irs     atomic.Uint32
+	scales  atomic.Uint32 // bytes in memory order: kernel's, client's, 0, 0
+	gen     atomic.Uint32
+	_       [6]uint32
+
+	held     atomic.Uint32
+	ack      atomic.Uint32
+	edge     atomic.Uint32
+	sndNxt   atomic.Uint32
+	tsVal    atomic.Uint32
+	tsEcr    atomic.Uint32
+	hflags   atomic.Uint32
+	fin      atomic.Uint32
+	finEnd   atomic.Uint32
+	egress   atomic.Uint32
+	stolenIn atomic.Uint32
+	_        [5]uint32
+}
+
+var _ [SlotSize]byte = [unsafe.Sizeof(Slot{})]byte{}
+
+// Reset zeroes the slot for its next connection. The mode goes first, so that
+// the gate lets packets of the old connection alone while the rest is cleared.
+func (s *Slot) Reset() {
+	s.mode.Store(uint32(ModeFree))
+	for _, w := range []*atomic.Uint32{
+		&s.stable, &s.delta, &s.tsDelta, &s.limit, &s.flags, &s.high, &s.irs, &s.scales, &s.gen,
+	} {
+		w.Store(0)
+	}
+	s.ResetGate()
+}
+
+// ResetGate zeroes the words that the gate writes, for a connection that gets
+// a new kernel socket. Call it only while the mode keeps the gate from writing:
+// free, outage or spoof.
+func (s *Slot) ResetGate() {
+	for _, w := range []*atomic.Uint32{
+		&s.held, &s.ack, &s.edge, &s.sndNxt, &s.tsVal, &s.tsEcr, &s.hflags,
+		&s.fin, &s.finEnd, &s.egress, &s.stolenIn,
+	} {
+		w.Store(0)
+	}
+}
+
+// Stable returns the highest ACK number that may leave: the spec's stable + 1.
+func (s *Slot) Stable() uint32 { return s.stable.Load() }
+
+// SetStable raises the highest ACK number that may leave. Follow it with
+// TakeHeld; see the type's comment.
+func (s *Slot) SetStable(ack uint32) { s.stable.Store(ack) }
+
+// Mode returns what the gate does with the connection.
+func (s *Slot) Mode() Mode { return Mode(s.mode.Load()) }
+
+// SetMode changes what the gate does, from the next packet on. A packet that
+// is being judged on another CPU may still see the old mode.
+func (s *Slot) SetMode(m Mode) { s.mode.Store(uint32(m)) }
+
+// Delta returns client-visible minus kernel server sequence numbers.
+func (s *Slot) Delta() uint32 { return s.delta.Load() }
+
+// TSDelta returns client-visible minus kernel TSval.
+func (s *Slot) TSDelta() uint32 { return s.tsDelta.Load() }
+
+// SetTranslation sets both deltas: what to add to the kernel's sequence numbers
+// and TSvals so that the client sees the spaces it knows. Set it, SetScales and
+// FlagXlate only while the mode holds all packets.
+func (s *Slot) SetTranslation(delta, tsDelta uint32) {
+	s.delta.Store(delta)
+	s.tsDelta.Store(tsDelta)
+}
+
+// Limit returns the highest right window edge that may be advertised.
+func (s *Slot) Limit() uint32 { return s.limit.Load() }
+
+// SetLimit sets the highest right window edge that may be advertised; it is
+// obeyed while FlagLimit is set.
+func (s *Slot) SetLimit(edge uint32) { s.limit.Store(edge) }
+
+// Flags returns which parts of the slot are valid.
+func (s *Slot) Flags() SlotFlags { return SlotFlags(s.flags.Load()) }
+
+// SetFlags replaces the flags.
+func (s *Slot) SetFlags(f SlotFlags) { s.flags.Store(uint32(f)) }
+
+// High returns the number below which the tap has seen every byte that the
+// kernel may have reported in a SACK block.
+func (s *Slot) High() uint32 { return s.high.Load() }
+
+// SetHigh raises High. Follow it with TakeHeld, as SetStable.
+func (s *Slot) SetHigh(seq uint32) { s.high.Store(seq) }
+
+// IRS returns the client's initial sequence number.
+func (s *Slot) IRS() uint32 { return s.irs.Load() }
+
+// SetIRS sets the client's initial sequence number.
+func (s *Slot) SetIRS(seq uint32) { s.irs.Store(seq) }
+
+// Scales returns the window shifts, 0..14: the one that the present kernel
+// socket uses, and the one that the client was told in the first handshake.
+func (s *Slot) Scales() (kernel, client uint8) {
+	var b [4]byte
+	binary.NativeEndian.PutUint32(b[:], s.scales.Load())
+	return b[0], b[1]
+}
+
+// SetScales sets the window shifts, 0..14.
+func (s *Slot) SetScales(kernel, client uint8) {
+	s.scales.Store(binary.NativeEndian.Uint32([]byte{kernel, client, 0, 0}))
+}
+
+// Gen returns the generation of the slot: which connection it serves.
+func (s *Slot) Gen() uint32 { return s.gen.Load() }
+
+// SetGen sets the generation.
+func (s *Slot) SetGen(gen uint32) { s.gen.Store(gen) }
+
+// Held reports whether an ACK number above stable was lowered or held back and
+// no later segment has carried it.
+func (s *Slot) Held() bool { return s.held.Load() != 0 }
+
+// TakeHeld clears held and reports whether it was set. Who gets true sends the
+// ACK; the gate takes it the same way when the kernel's next segment carries it.
+func (s *Slot) TakeHeld() bool { return s.held.CompareAndSwap(1, 0) }
+
+// Ack returns the newest ACK number that the kernel wanted to send.
+func (s *Slot) Ack() uint32 { return s.ack.Load() }
+
+// Edge returns the newest right window edge that the kernel advertised, before
+// FlagLimit was applied.
+func (s *Slot) Edge() uint32 { return s.edge.Load() }
+
+// SetAck sets what the gate records of the kernel's newest ACK, for a
+// connection whose SYN-ACK the engine sends itself.
+func (s *Slot) SetAck(ack, edge uint32) {
+	s.ack.Store(ack)
+	s.edge.Store(edge)
+}
+
+// SndNxt returns the highest client-visible sequence end that was sent, SYN and
+// FIN counted.
+func (s *Slot) SndNxt() uint32 { return s.sndNxt.Load() }
+
+// SetSndNxt starts the record of what was sent: the gate only ever raises it,
+// compared serially, so it must be set before the mode is live or open.
+func (s *Slot) SetSndNxt(seq uint32) { s.sndNxt.Store(seq) }
+
+// TSVal returns the newest TSval that left, as the client sees it.
+func (s *Slot) TSVal() uint32 { return s.tsVal.Load() }
+
+// TSEcr returns the newest TSecr that the kernel wanted to send.
+func (s *Slot) TSEcr() uint32 { return s.tsEcr.Load() }
+
+// SetTS sets what the gate records of the newest timestamps.
+func (s *Slot) SetTS(val, ecr uint32) {
+	s.tsVal.Store(val)
+	s.tsEcr.Store(ecr)
+}
+
+// HeldFlags returns the ECN bits (ECE 64, CWR 128) of the newest held ACK.
+func (s *Slot) HeldFlags() uint8 { return uint8(s.hflags.Load()) }
+
+// FIN returns the sequence end, as the client sees it, of the FIN that the
+// application meant, and whether one has passed.
+func (s *Slot) FIN() (end uint32, passed bool) {
+	passed = s.fin.Load()&1 != 0
+	return s.finEnd.Load(), passed
+}
+
+// SetFIN records a FIN that passed before: its retransmissions pass too,
+// whoever closes the socket.
+func (s *Slot) SetFIN(end uint32) {
+	s.finEnd.Store(end)
+	s.fin.Store(1)
+}
+
+// Egress returns the number of packets seen at egress; it wraps.
+func (s *Slot) Egress() uint32 { return s.egress.Load() }
+
+// StolenIn returns the number of ingress packets held in an outage or during a
+// spoofed handshake; it wraps.
+func (s *Slot) StolenIn() uint32 { return s.stolenIn.Load() }
