@@ -1,0 +1,110 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Defaults of [Config]. The budget lets a server that is killed every second
+// live on, while one that crashes at once on every start uses it up in about
+// ten seconds: with the default backoff it restarts 7 times in the first
+// 0.63 s and twice a second from then on.
+const (
+	DefaultStopTimeout   = 10 * time.Second
+	DefaultRestartLimit  = 25
+	DefaultRestartWindow = 20 * time.Second
+	DefaultBackoffFirst  = 10 * time.Millisecond
+	DefaultBackoffMax    = 500 * time.Millisecond
+	DefaultStableAfter   = 500 * time.Millisecond
+)
+
+// Config says what to run and how to treat it. Only Command is required.
+type Config struct {
+	// Command is the program and its arguments. A name without a slash is
+	// looked up in PATH.
+	Command []string
+	// Env is the environment of the child; nil means that of this process.
+	// What [Hooks.Starting] returns is added to it.
+	Env []string
+	// Dir is the working directory of the child; empty means the present one.
+	Dir string
+	// User is whom the child runs as: "name", "uid", "name:group" or
+	// "uid:gid". Empty means the user of this process.
+	User string
+	// Stdin, Stdout and Stderr are given to the child as they are, without a
+	// copying pipe. Nil means those of this process.
+	Stdin, Stdout, Stderr *os.File
+
+	// StopTimeout is how long the child may take to end after it was asked to
+	// stop, before it is killed. Default 10 s.
+	StopTimeout time.Duration
+	// RestartLimit is how many restarts may happen within RestartWindow. One
+	// more ends the supervision. Default 25; negative means no limit.
+	RestartLimit int
+	// RestartWindow is the window of RestartLimit. Default 20 s.
+	RestartWindow time.Duration
+	// Backoff spaces the restarts.
+	Backoff Backoff
+
+	// Signals are the signals to act on. Nil means that Run subscribes to
+	// them itself; a caller that starts slowly subscribes early (see
+	// [Subscribe]) so that no request to stop is lost.
+	Signals <-chan os.Signal
+	// Logger may be nil.
+	Logger hclog.Logger
+}
+
+// Backoff is the delay before a restart: none before the first, then First,
+// doubled each time up to Max. A process that ran for StableAfter starts again
+// without delay.
+type Backoff struct {
+	First       time.Duration // default 10 ms
+	Max         time.Duration // default 500 ms
+	StableAfter time.Duration // default 500 ms
+}
+
+func (c Config) withDefaults() Config {
+	def := func(d *time.Duration, to time.Duration) {
+		if *d <= 0 {
+			*d = to
+		}
+	}
+	def(&c.StopTimeout, DefaultStopTimeout)
+	def(&c.RestartWindow, DefaultRestartWindow)
+	def(&c.Backoff.First, DefaultBackoffFirst)
+	def(&c.Backoff.Max, DefaultBackoffMax)
+	def(&c.Backoff.StableAfter, DefaultStableAfter)
+	if c.RestartLimit == 0 {
+		c.RestartLimit = DefaultRestartLimit
+	}
+	if c.Env == nil {
+		c.Env = os.Environ()
+	}
+	if c.Stdin == nil {
+		c.Stdin = os.Stdin
+	}
+	if c.Stdout == nil {
+		c.Stdout = os.Stdout
+	}
+	if c.Stderr == nil {
+		c.Stderr = os.Stderr
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	if len(c.Command) == 0 || c.Command[0] == "" {
+		return errors.New("no command given")
+	}
+	if c.Backoff.First > c.Backoff.Max {
+		return fmt.Errorf("first backoff %v is above its maximum %v", c.Backoff.First, c.Backoff.Max)
+	}
+	return nil
+}

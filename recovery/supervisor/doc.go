@@ -1,0 +1,11 @@
+// Package supervisor runs one command and keeps it running: it starts the
+// process, passes signals on, says how it ended, and starts it again with
+// exponential backoff until a restart budget is used up.
+//
+// It is not a process manager: it knows one child, reaps nothing else (so that
+// it is safe in PID 1 of a container and beside other children of the same
+// program), and leaves everything that concerns connections to its [Hooks].
+//
+// The child never outlives the supervisor: it is started with SIGKILL as its
+// parent-death signal.
+package supervisor
