@@ -1,0 +1,240 @@
+// Package runtimedir manages the directories of running engines,
+// <base>/<id>/, by default below /run/ftnet. Each holds a flock'd file "lock"
+// and the engine's sockets. The lock, not the directory, says whether an
+// engine lives: the kernel releases it however the engine ends.
+package runtimedir
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Base is where engines live unless told otherwise.
+const Base = "/run/ftnet"
+
+// Names inside an engine's directory.
+const (
+	LockFile     = "lock"        // flock'd by the engine; holds its process id
+	NorthSocket  = "north.sock"  // the servers' control socket, 0666: SO_PEERCRED decides
+	StatusSocket = "status.sock" // one status document per connection, 0600
+)
+
+// Modes of what is made here. The server process, which may run as any user,
+// has to pass through the directories but not to list one.
+const (
+	baseMode   fs.FileMode = 0o755
+	dirMode    fs.FileMode = 0o711
+	northMode  fs.FileMode = 0o666
+	statusMode fs.FileMode = 0o600
+)
+
+// baseLock serialises making and cleaning: a directory that is being made has
+// no locked file for a moment and must not look stale.
+const baseLock = ".lock"
+
+// Dir is the directory of this engine.
+type Dir struct {
+	ID   string // 8 hex digits
+	Path string
+	lock *os.File
+}
+
+// Create makes a directory with a fresh id below base and locks it.
+func Create(base string) (*Dir, error) {
+	base = orDefault(base)
+	if err := os.MkdirAll(base, baseMode); err != nil {
+		return nil, err
+	}
+	unlock, err := lockBase(base)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	for {
+		var raw [4]byte
+		if _, err := rand.Read(raw[:]); err != nil {
+			return nil, err
+		}
+		id := hex.EncodeToString(raw[:])
+		d := &Dir{ID: id, Path: filepath.Join(base, id)}
+		if err := os.Mkdir(d.Path, dirMode); errors.Is(err, fs.ErrExist) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		if err := d.takeLock(); err != nil {
+			os.RemoveAll(d.Path)
+			return nil, err
+		}
+		return d, nil
+	}
+}
+
+func (d *Dir) takeLock() error {
+	if err := os.Chmod(d.Path, dirMode); err != nil { // whatever the umask is
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(d.Path, LockFile), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := flock(f, unix.LOCK_EX); err != nil {
+		f.Close()
+		return err
+	}
+	if _, err := fmt.Fprintln(f, os.Getpid()); err != nil {
+		f.Close()
+		return err
+	}
+	d.lock = f
+	return nil
+}
+
+// Listen makes the unix socket of that name ([NorthSocket], [StatusSocket]) with its mode.
+func (d *Dir) Listen(name string) (*net.UnixListener, error) {
+	mode := statusMode
+	if name == NorthSocket {
+		mode = northMode
+	}
+	path := filepath.Join(d.Path, name)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Close removes the directory and gives the lock up. It may be called twice.
+func (d *Dir) Close() error {
+	if d.lock == nil {
+		return nil
+	}
+	// Half removed it would look stale.
+	if unlock, err := lockBase(filepath.Dir(d.Path)); err == nil {
+		defer unlock()
+	}
+	err := os.RemoveAll(d.Path)
+	err = errors.Join(err, d.lock.Close())
+	d.lock = nil
+	return err
+}
+
+// Entry is one engine's directory.
+type Entry struct {
+	ID    string
+	Path  string
+	PID   int // of the engine that made it; 0 if unknown
+	Alive bool
+}
+
+// List returns all engines' directories by id. A base that does not exist is empty.
+func List(base string) ([]Entry, error) {
+	base = orDefault(base)
+	files, err := os.ReadDir(base)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for _, f := range files {
+		if !f.IsDir() || !validID(f.Name()) {
+			continue
+		}
+		e := Entry{ID: f.Name(), Path: filepath.Join(base, f.Name()), Alive: Alive(base, f.Name())}
+		if text, err := os.ReadFile(filepath.Join(e.Path, LockFile)); err == nil {
+			e.PID, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+		}
+		entries = append(entries, e)
+	}
+	sort.Slice(entries, func(i, j int) bool { return entries[i].ID < entries[j].ID })
+	return entries, nil
+}
+
+// Alive reports whether the engine of that id runs. Where that cannot be found
+// out it counts as alive, so that nothing of it is removed.
+func Alive(base, id string) bool {
+	f, err := os.Open(filepath.Join(orDefault(base), id, LockFile))
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	defer f.Close()
+	return flock(f, unix.LOCK_SH|unix.LOCK_NB) != nil
+}
+
+// CleanStale removes the directories of engines that no longer run and returns
+// their ids.
+func CleanStale(base string) ([]string, error) {
+	base = orDefault(base)
+	if _, err := os.Stat(base); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	unlock, err := lockBase(base)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	entries, err := List(base)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, e := range entries {
+		if e.Alive {
+			continue
+		}
+		if err := os.RemoveAll(e.Path); err != nil {
+			return ids, err
+		}
+		ids = append(ids, e.ID)
+	}
+	return ids, nil
+}
+
+func orDefault(base string) string {
+	if base == "" {
+		return Base
+	}
+	return base
+}
+
+func validID(s string) bool {
+	raw, err := hex.DecodeString(s)
+	return err == nil && len(raw) == 4
+}
+
+func lockBase(base string) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(base, baseLock), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f, unix.LOCK_EX); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		err := unix.Flock(int(f.Fd()), how)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// writeTimeout bounds how long a reader that does not read is served.
+const writeTimeout = 5 * time.Second
+
+// maxDocument bounds what Fetch reads: 100,000 connections and more.
+const maxDocument = 256 << 20
+
+// Serve answers each connection with one document until the listener is
+// closed; then it returns nil.
+func Serve(l net.Listener, document func() *Document) error {
+	for {
+		c, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		go func() {
+			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(writeTimeout))
+			_ = json.NewEncoder(c).Encode(document()) // the reader has gone: its loss
+		}()
+	}
+}
+
+// Fetch reads the document of the engine that listens at the unix socket path.
+func Fetch(ctx context.Context, path string) (*Document, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	doc := new(Document)
+	if err := json.NewDecoder(io.LimitReader(c, maxDocument)).Decode(doc); err != nil {
+		return nil, fmt.Errorf("status document from %s: %w", path, errors.Join(err, ctx.Err()))
+	}
+	return doc, nil
+}

@@ -1,0 +1,145 @@
+// Package status defines what an engine tells about itself: one JSON document
+// per connection to its status socket. The schema only grows; fields keep
+// their names and units. Byte counts are bytes, times RFC 3339, durations
+// seconds.
+package status
+
+import "time"
+
+// Version of the schema.
+const Version = 1
+
+// Document is everything about one engine at one moment.
+type Document struct {
+	Version     int          `json:"version"`
+	Time        time.Time    `json:"time"`
+	Engine      Engine       `json:"engine"`
+	Process     Process      `json:"process"`
+	Services    []Service    `json:"services"`
+	Connections []Connection `json:"connections"`
+	Log         Log          `json:"log"`
+	Tap         Tap          `json:"tap"`
+	Gate        Gate         `json:"gate"`
+	Memory      Memory       `json:"memory"`
+}
+
+// Engine identifies it.
+type Engine struct {
+	ID         string    `json:"id"` // 8 hex digits, the name of its runtime directory
+	Name       string    `json:"name,omitempty"`
+	Version    string    `json:"version"`
+	PID        int       `json:"pid"`
+	Started    time.Time `json:"started"`
+	Command    []string  `json:"command"`
+	Interfaces []string  `json:"interfaces"`
+}
+
+// ProcessState is that of the supervised process.
+type ProcessState string
+
+const (
+	ProcessStarting   ProcessState = "starting"   // runs, does not listen yet
+	ProcessRunning    ProcessState = "running"    // every service listens
+	ProcessRestarting ProcessState = "restarting" // waits for its next start
+	ProcessStopping   ProcessState = "stopping"   // asked to end
+	ProcessEnded      ProcessState = "ended"
+)
+
+// Process is the supervised process.
+type Process struct {
+	State    ProcessState `json:"state"`
+	PID      int          `json:"pid,omitempty"`
+	Since    time.Time    `json:"since"` // in this state
+	Restarts uint64       `json:"restarts"`
+	LastExit string       `json:"last_exit,omitempty"`
+}
+
+// ServiceState is that of a listening port.
+type ServiceState string
+
+const (
+	ServiceListening  ServiceState = "listening"
+	ServiceOutage     ServiceState = "outage"     // nobody listens, SYNs are held
+	ServiceRecovering ServiceState = "recovering" // listens, connections are being rolled forward
+)
+
+// Service is one protected port.
+type Service struct {
+	Network        string       `json:"network"` // tcp, tcp4, tcp6
+	Address        string       `json:"address"`
+	State          ServiceState `json:"state"`
+	Compare        string       `json:"compare"` // strict, length
+	Connections    int          `json:"connections"`
+	Accepted       uint64       `json:"accepted"`
+	Recovered      uint64       `json:"recovered"`      // times that a connection was recovered
+	Mismatches     uint64       `json:"mismatches"`     // connections reset because the replies differed
+	Outages        uint64       `json:"outages"`        //
+	LastOutage     float64      `json:"last_outage"`    // seconds from the crash until all was live
+	LongestOutage  float64      `json:"longest_outage"` // seconds
+	RefusedOptions uint64       `json:"refused_options,omitempty"`
+}
+
+// Protection of a connection.
+type Protection string
+
+const (
+	Protected   Protection = "protected"
+	Unprotected Protection = "unprotected" // Connection.Reason says why
+)
+
+// Connection is one connection of a client.
+type Connection struct {
+	ID          uint64     `json:"id"`
+	Client      string     `json:"client"`
+	Server      string     `json:"server"`
+	State       string     `json:"state"` // of the south side's state machine
+	Protection  Protection `json:"protection"`
+	Reason      string     `json:"reason,omitempty"` // why it is not protected
+	Age         float64    `json:"age"`              // seconds
+	Idle        float64    `json:"idle"`             // seconds since the client's last byte
+	BytesIn     uint64     `json:"bytes_in"`         // client to server, delivered in order
+	BytesOut    uint64     `json:"bytes_out"`        // acknowledged by the client
+	BytesLogged uint64     `json:"bytes_logged"`     // held in the log now
+	StableLag   uint64     `json:"stable_lag"`       // bytes received and not yet stable
+	HeldACK     bool       `json:"held_ack"`         // an acknowledgment waits for stability
+	Recoveries  uint64     `json:"recoveries"`
+}
+
+// Log is the state of stable storage.
+type Log struct {
+	Backend    string `json:"backend"` // memory, …
+	Status     string `json:"status"`  // ok, low space, failed, expired, other
+	Bytes      uint64 `json:"bytes"`   // client bytes held
+	Memory     uint64 `json:"memory"`  // what they take
+	Quota      uint64 `json:"quota"`   // per connection, 0 none
+	QuotaTotal uint64 `json:"quota_total"`
+	OnFull     string `json:"on_full"`
+	FullEvents uint64 `json:"full_events"` // times a quota was hit
+}
+
+// Tap counts what the raw-socket tap saw.
+type Tap struct {
+	Packets   uint64 `json:"packets"`
+	Bytes     uint64 `json:"bytes"`
+	Losses    uint64 `json:"losses"`    // packets that did not fit its buffer
+	Truncated uint64 `json:"truncated"` //
+	Invalid   uint64 `json:"invalid"`   // bad checksum or malformed
+}
+
+// Gate counts what the BPF programs judged. Counters by reason are in Reasons.
+type Gate struct {
+	HeldACKs   uint64            `json:"held_acks"`
+	Released   uint64            `json:"released_acks"` // ACKs the engine sent in their place
+	HeldFINs   uint64            `json:"held_fins"`
+	HeldRSTs   uint64            `json:"held_rsts"`
+	LostEvents uint64            `json:"lost_events"`
+	Reasons    map[string]uint64 `json:"reasons,omitempty"`
+}
+
+// Memory of the engine.
+type Memory struct {
+	Resident   uint64 `json:"resident"`
+	Heap       uint64 `json:"heap"`
+	Journal    uint64 `json:"journal"` // shared with the server process
+	Goroutines int    `json:"goroutines"`
+}

@@ -1,0 +1,89 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func listen(t *testing.T) (string, net.Listener) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return path, l
+}
+
+func TestServeAndFetch(t *testing.T) {
+	path, l := listen(t)
+	want := &Document{
+		Version: Version,
+		Time:    time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		Engine:  Engine{ID: "00c0ffee", Command: []string{"counter", "-x"}},
+		Process: Process{State: ProcessRunning, PID: 42, Restarts: 3},
+		Connections: []Connection{{ID: 7, Client: "192.0.2.1:4000", Protection: Unprotected, Reason: "quota",
+			BytesIn: 1 << 40, HeldACK: true}},
+		Gate: Gate{Reasons: map[string]uint64{"lowered": 2}},
+	}
+	done := make(chan error)
+	go func() { done <- Serve(l, func() *Document { return want }) }()
+	for range 2 {
+		got, err := Fetch(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	l.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFetchFails(t *testing.T) {
+	t.Run("cut off", func(t *testing.T) {
+		path, l := listen(t)
+		go func() {
+			c, err := l.Accept()
+			if err == nil {
+				io.WriteString(c, `{"version":`)
+				c.Close()
+			}
+		}()
+		if _, err := Fetch(t.Context(), path); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Error(err)
+		}
+	})
+	t.Run("silent", func(t *testing.T) {
+		path, l := listen(t)
+		accepted := make(chan net.Conn, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			c, _ := l.Accept()
+			cancel()
+			accepted <- c
+		}()
+		if _, err := Fetch(ctx, path); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		(<-accepted).Close()
+	})
+	t.Run("nobody", func(t *testing.T) {
+		if _, err := Fetch(t.Context(), filepath.Join(t.TempDir(), "none")); err == nil {
+			t.Error("no error")
+		}
+	})
+}
