@@ -106,7 +106,7 @@ type Log interface {
 	Delete(id ConnID) error
 
 	// Expire deletes the connections that were last modified before t and
-	// returns them, oldest first.
+	// returns them in the order in which they were opened.
 	Expire(t time.Time) []ConnID
 
 	// Status returns the log's state (log_status).

@@ -1,0 +1,244 @@
+package logserver
+
+import (
+	"fmt"
+	"math"
+	"sort"
+)
+
+// extent is a chunk that holds a connection's data from off on. The extents
+// of a connection follow each other without gaps.
+type extent struct {
+	off int64
+	chunk
+}
+
+func (e extent) end() int64 { return e.off + int64(e.size()) }
+
+// Write implements Log. It copies p, and allocates only where a connection
+// needs another chunk.
+func (m *Memory) Write(id ConnID, off int64, p []byte) error {
+	c, err := m.lock(id)
+	if err != nil {
+		return err
+	}
+	before := c.end
+	err = m.append(c, off, p)
+	u := Upcall{ID: c.id, Tag: c.tag, Stable: c.end}
+	if c.end > before {
+		c.touch()
+	}
+	c.mu.Unlock()
+
+	m.space.check()
+	if u.Stable > before {
+		m.tell(u)
+	}
+	return err
+}
+
+// append stores what p has beyond the end. c.mu is held.
+func (m *Memory) append(c *memConn, off int64, p []byte) error {
+	if off < 0 || off > math.MaxInt64-int64(len(p)) {
+		return fmt.Errorf("%w: offset %d", ErrInvalid, off)
+	}
+	if off > c.end {
+		return ErrGap
+	}
+	skip := c.end - off
+	if skip >= int64(len(p)) {
+		return nil
+	}
+	if c.finished {
+		return ErrFinished
+	}
+	p = p[skip:]
+
+	var full error
+	if room := m.cfg.Quota - (c.end - c.start); int64(len(p)) > room {
+		p = p[:max(room, 0)]
+		full = &QuotaError{ScopeConn, m.cfg.Quota}
+	}
+	for len(p) > 0 {
+		if n := len(c.extents); n == 0 || c.extents[n-1].end() == c.end {
+			if err := m.grow(c, int64(len(p))); err != nil {
+				return err
+			}
+		}
+		e := c.extents[len(c.extents)-1]
+		n := copy(e.bytes()[c.end-e.off:], p)
+		c.end += int64(n)
+		p = p[n:]
+	}
+	return full
+}
+
+// grow adds a chunk. It is as large as all that the connection has, so that
+// at most half is unused, and no smaller than what is to be written now.
+func (m *Memory) grow(c *memConn, need int64) error {
+	shift := classShift(max(need, c.end-c.start))
+	for !m.space.take(1 << shift) {
+		if shift == minShift {
+			return &QuotaError{ScopeTotal, m.cfg.QuotaTotal}
+		}
+		shift--
+	}
+	got, err := m.arena.alloc(shift)
+	if err != nil {
+		m.space.give(1 << shift)
+		m.space.set(Other)
+		return fmt.Errorf("logserver: no memory: %w", err)
+	}
+	m.space.unset(Other)
+	c.extents = append(c.extents, extent{c.end, got})
+	return nil
+}
+
+// Room implements Log.
+func (m *Memory) Room(id ConnID) (int64, error) {
+	c, err := m.lock(id)
+	if err != nil {
+		return 0, err
+	}
+	defer c.mu.Unlock()
+	if c.finished {
+		return 0, nil
+	}
+	total := m.space.room() &^ (minChunk - 1)
+	if n := len(c.extents); n > 0 {
+		total += c.extents[n-1].end() - c.end
+	}
+	return max(0, min(m.cfg.Quota-(c.end-c.start), total)), nil
+}
+
+// Finish implements Log.
+func (m *Memory) Finish(id ConnID, off int64) error {
+	c, err := m.lock(id)
+	if err != nil {
+		return err
+	}
+	news := false
+	switch {
+	case off > c.end:
+		err = ErrGap
+	case off < c.end:
+		err = ErrFinished
+	case !c.finished:
+		c.finished, news = true, true
+		c.touch()
+	}
+	u := Upcall{ID: c.id, Tag: c.tag, Stable: c.end, Fin: true}
+	c.mu.Unlock()
+	if news {
+		m.tell(u)
+	}
+	return err
+}
+
+// Length implements Log.
+func (m *Memory) Length(id ConnID) (start, end int64, err error) {
+	c, err := m.lock(id)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer c.mu.Unlock()
+	return c.start, c.end, nil
+}
+
+// Read implements Log. It copies without holding the connection's lock: what
+// is below the end does not change, and chunks that are freed meanwhile wait.
+func (m *Memory) Read(id ConnID, p []byte, off int64) (int, error) {
+	c, err := m.lock(id)
+	if err != nil {
+		return 0, err
+	}
+	if off < c.start {
+		c.mu.Unlock()
+		if off < 0 {
+			return 0, fmt.Errorf("%w: offset %d", ErrInvalid, off)
+		}
+		return 0, ErrDiscarded
+	}
+	if off >= c.end || len(p) == 0 {
+		c.mu.Unlock()
+		return 0, nil
+	}
+	extents, end := c.extents, c.end
+	c.readers++
+	m.busy.Add(1)
+	c.mu.Unlock()
+
+	i := sort.Search(len(extents), func(i int) bool { return extents[i].off > off }) - 1
+	if int64(len(p)) > end-off {
+		p = p[:end-off]
+	}
+	read := 0
+	for ; read < len(p); i++ {
+		e := extents[i]
+		read += copy(p[read:], e.bytes()[off+int64(read)-e.off:])
+	}
+
+	c.mu.Lock()
+	c.readers--
+	var freed []dirty
+	if c.readers == 0 && c.unread != nil {
+		freed, c.unread = *c.unread, nil
+	}
+	c.mu.Unlock()
+	m.wiper.wipe(freed)
+	m.busy.Done()
+	return read, nil
+}
+
+// Discard implements Log.
+func (m *Memory) Discard(id ConnID, through int64) error {
+	c, err := m.lock(id)
+	if err != nil {
+		return err
+	}
+	if through > c.end {
+		c.mu.Unlock()
+		return ErrGap
+	}
+	if through > c.start {
+		c.start = through
+		if c.reads != nil {
+			c.reads.trim(through)
+		}
+		m.drop(c, through)
+	} else {
+		c.mu.Unlock()
+	}
+	m.space.check()
+	return nil
+}
+
+// drop frees the extents that lie wholly below through. It is called with
+// c.mu held and gives it up.
+func (m *Memory) drop(c *memConn, through int64) {
+	n, cost := 0, int64(0)
+	for n < len(c.extents) && min(c.extents[n].end(), c.end) <= through {
+		cost += int64(c.extents[n].size())
+		n++
+	}
+	freed := make([]dirty, n)
+	for i, e := range c.extents[:n] {
+		freed[i] = dirty{e.chunk, int(min(e.end(), c.end) - e.off)}
+	}
+	// The slice is cut, not cleared: a reader may be walking it.
+	if c.extents = c.extents[n:]; len(c.extents) == 0 {
+		c.extents = nil
+	}
+	if c.readers > 0 && n > 0 {
+		if c.unread == nil {
+			c.unread = new([]dirty)
+		}
+		*c.unread = append(*c.unread, freed...)
+		freed = nil
+	}
+	m.busy.Add(1)
+	c.mu.Unlock()
+	m.wiper.wipe(freed)
+	m.busy.Done()
+	m.space.give(cost)
+}

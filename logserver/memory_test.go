@@ -1,0 +1,26 @@
+package logserver_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/logtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func openMemory(t testing.TB, limits logtest.Limits) logserver.Log {
+	m, err := logserver.NewMemory(&logserver.MemoryConfig{
+		Quota: limits.Quota, QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestMemory(t *testing.T) { logtest.Run(t, openMemory) }
+
+func FuzzMemory(f *testing.F) { logtest.Fuzz(f, openMemory) }
