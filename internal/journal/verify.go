@@ -1,0 +1,110 @@
+package journal
+
+import (
+	"bytes"
+	"fmt"
+	"hash/crc32"
+	"sync/atomic"
+)
+
+// Mismatch says where a replayed output differs from the recorded one.
+type Mismatch struct {
+	// Offset is where the first difference lies, or, if End is greater than
+	// Offset+1, where the block begins in which it lies.
+	Offset, End int64
+}
+
+// Exact reports whether Offset is the first differing byte itself.
+func (m *Mismatch) Exact() bool { return m.End == m.Offset+1 }
+
+func (m *Mismatch) Error() string {
+	if m.Exact() {
+		return fmt.Sprintf("output differs at offset %d", m.Offset)
+	}
+	return fmt.Sprintf("output differs in block [%d,%d)", m.Offset, m.End)
+}
+
+// Verifier checks the output of a restarted handler against the record of the
+// execution before it, from offset 0 to the record's end. Complete blocks are
+// known by their checksum, the last one byte for byte.
+type Verifier struct {
+	h      *head
+	crcs   chain
+	length bool
+	end    int64
+	pos    int64
+	crc    uint32
+	last   []byte // the incomplete block
+}
+
+// Verifier returns a verifier for the output recorded so far. It must be made,
+// and run to its end, before anything is intended.
+func (rec *Record) Verifier() *Verifier {
+	s := &rec.out
+	v := &Verifier{h: rec.h, crcs: crcChain(rec.r, rec.h), length: s.length, end: int64(s.end)}
+	if !v.length {
+		v.last = make([]byte, s.end%BlockSize)
+		s.copyBlock(v.last)
+	}
+	return v
+}
+
+// End is the offset at which the record ends and the handler goes live.
+func (v *Verifier) End() int64 { return v.end }
+
+// Pos is how much the handler has written.
+func (v *Verifier) Pos() int64 { return v.pos }
+
+// Verified returns the offset below which the output is known to be right. It
+// lags behind Pos by less than BlockSize, and not at all in the last block or
+// when lengths only are compared.
+func (v *Verifier) Verified() int64 {
+	if v.length || v.pos >= v.end-v.end%BlockSize {
+		return v.pos
+	}
+	return v.pos - v.pos%BlockSize
+}
+
+// Write takes the next bytes of the output, at most End-Pos of them.
+func (v *Verifier) Write(p []byte) *Mismatch {
+	if v.length {
+		v.advance(len(p))
+		return nil
+	}
+	exact := v.end - v.end%BlockSize
+	for len(p) > 0 && v.pos < exact {
+		n := min(len(p), BlockSize-int(v.pos%BlockSize))
+		v.crc = crc32.Update(v.crc, castagnoli, p[:n])
+		p = p[n:]
+		v.advance(n)
+		if v.pos%BlockSize != 0 {
+			break
+		}
+		no := uint32(v.pos/BlockSize - 1)
+		w := v.crcs.word(no, false)
+		if w == nil || atomic.LoadUint32(w) != v.crc {
+			return &Mismatch{Offset: int64(no) * BlockSize, End: v.pos}
+		}
+		v.crc = 0
+	}
+	if len(p) == 0 {
+		return nil
+	}
+	want := v.last[v.pos-exact:]
+	want = want[:min(len(p), len(want))]
+	if !bytes.Equal(p[:len(want)], want) {
+		i := 0
+		for p[i] == want[i] {
+			i++
+		}
+		at := v.pos + int64(i)
+		return &Mismatch{Offset: at, End: at + 1}
+	}
+	v.advance(len(want))
+	return nil
+}
+
+func (v *Verifier) advance(n int) {
+	v.pos += int64(n)
+	atomic.StoreUint64(&v.h.replayed, uint64(v.pos))
+}
