@@ -1,0 +1,43 @@
+package segment
+
+import "encoding/binary"
+
+// FillChecksum computes the TCP checksum of a whole packet in place. A packet
+// that was taken on its way to a device with checksum offload has none yet.
+// It returns the errors of Decode.
+func FillChecksum(packet []byte) error {
+	var (
+		d   Decoder
+		s   Segment
+		tcp []byte
+		err error
+	)
+	if err = d.Decode(packet, ChecksumTrusted, &s); err != nil {
+		return err
+	}
+	if s.Src.Addr().Is4() {
+		tcp, err = d.network4(packet)
+	} else {
+		tcp, err = d.network6(packet)
+	}
+	if err != nil {
+		return err
+	}
+	binary.BigEndian.PutUint16(tcp[16:], 0)
+	binary.BigEndian.PutUint16(tcp[16:], ^sumTCP(s.Src.Addr(), s.Dst.Addr(), tcp))
+	return nil
+}
+
+// CutLength makes the IP header of a packet, whose tail was not captured, tell
+// the length that is left, so that its headers can be decoded.
+func CutLength(packet []byte) {
+	switch {
+	case len(packet) >= ipv4Header && packet[0]>>4 == 4:
+		binary.BigEndian.PutUint16(packet[2:], uint16(len(packet)))
+		header := min(int(packet[0]&0xf)*4, len(packet))
+		binary.BigEndian.PutUint16(packet[10:], 0)
+		binary.BigEndian.PutUint16(packet[10:], ^fold(sum(packet[:header], 0)))
+	case len(packet) >= ipv6Header && packet[0]>>4 == 6:
+		binary.BigEndian.PutUint16(packet[4:], uint16(len(packet)-ipv6Header))
+	}
+}
