@@ -1,0 +1,117 @@
+package south
+
+import (
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// Stable takes the log's stability upcalls (spec: Stability Notification
+// Upcall). Upcalls of connections that are gone are ignored.
+func (m *Machine) Stable(upcalls []logserver.Upcall) {
+	m.now = m.env.Now()
+	for _, u := range upcalls {
+		c := m.BySlot(uint32(u.Tag))
+		if c == nil || tag(c.slot, c.gen) != u.Tag {
+			continue
+		}
+		c.stable = max(c.stable, u.Stable)
+		if u.Fin {
+			c.set(finLogged)
+		}
+		if u.Meta {
+			m.metaStable(c)
+		}
+		m.touch(c)
+	}
+}
+
+// Flush acts on what a batch of segments and upcalls has changed: it raises
+// the gate's stable numbers and sends at most one ACK for each connection.
+func (m *Machine) Flush() {
+	for i := 0; i < len(m.touched); i++ {
+		c := m.touched[i]
+		c.unset(touched)
+		switch c.state {
+		case Established:
+			m.settle(c)
+		case Outage:
+			m.answer(c)
+		case Reconnecting:
+			m.spoofWhenStable(c)
+		}
+	}
+	clear(m.touched)
+	m.touched = m.touched[:0]
+}
+
+// settle is figures 14 and 21: the ACK that the gate has held leaves with the
+// stability upcall. The order of its steps against the gate's is what makes
+// the exchange safe: stable is written before held is read.
+func (m *Machine) settle(c *Conn) {
+	slot, stable := m.env.Slot(c.slot), c.stableSeq()
+	if slot.Stable() != stable {
+		slot.SetStable(stable)
+	}
+	if slot.High() != c.high {
+		slot.SetHigh(c.high)
+	}
+	sack := false
+	if slot.TakeHeld() {
+		c.set(owed)
+		sack = c.ahead.bytes > 0
+	}
+	if c.flags&(owed|dupAck) != 0 {
+		want := slot.Ack()
+		ack := seqnum.Min(stable, want)
+		if c.is(dupAck) || sack || seqnum.Less(c.acked, ack) {
+			m.sendAck(c, slot, ack)
+		}
+		c.unset(dupAck)
+		if seqnum.LEQ(want, ack) {
+			c.unset(owed)
+		}
+	}
+	if c.is(finAcked) && c.is(finLogged) {
+		m.remove(c, "closed")
+	}
+}
+
+// sendAck sends the ACK that the kernel has wanted to send, up to ack.
+func (m *Machine) sendAck(c *Conn, slot *gate.Slot, ack uint32) {
+	edge := slot.Edge()
+	if slot.Flags()&gate.FlagLimit != 0 {
+		edge = seqnum.Min(edge, slot.Limit())
+	}
+	s := c.ackSegment(ack, edge)
+	s.Seq = slot.SndNxt()
+	s.Flags |= segment.Flags(slot.HeldFlags()) & segment.ECE
+	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), slot.TSEcr()
+	c.acked = ack
+	m.Stats.ACKs++
+	m.env.ToClient(s)
+}
+
+// ackSegment builds a pure ACK to the client with the window up to edge and
+// SACK blocks for what is kept beyond a gap.
+func (c *Conn) ackSegment(ack, edge uint32) *segment.Segment {
+	window := uint32(max(0, seqnum.Diff(edge, ack))) >> c.server.wscale
+	s := &segment.Segment{
+		Src: c.Flow.Server, Dst: c.Flow.Client,
+		Seq: c.nxt, Ack: ack, Flags: segment.ACK, Window: uint16(min(window, 65535)),
+	}
+	s.Options.HasTS = c.server.ts
+	if c.server.sack {
+		n := 4
+		if c.server.ts {
+			n = 3 // RFC 2018 section 3: what fits beside timestamps
+		}
+		for _, b := range c.ahead.blocks(n) {
+			s.Options.SACK[s.Options.NSACK] = segment.Block{
+				Left: c.irs + 1 + uint32(b[0]), Right: c.irs + 1 + uint32(b[1])}
+			s.Options.NSACK++
+		}
+	}
+	return s
+}

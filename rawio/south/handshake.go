@@ -1,0 +1,183 @@
+package south
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// Figure 12, session initiation: the SYN passes to the kernel at once, for
+// only what the client can see has to wait for the log. The SYN-ACK is held by
+// the gate and leaves when the connection's metadata, from both, is stable.
+
+// syn takes a client's SYN from the tap.
+func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
+	if s.Options.MD5 || s.Options.AO {
+		m.env.Report(Report{Kind: SYNRefused, Port: svc.port, Flow: flow,
+			Reason: "TCP-MD5 and TCP-AO sign sequence numbers and cannot be protected"})
+		return
+	}
+	if c := m.conns[flow]; c != nil && (c.state == Outage || c.state == Reconnecting) {
+		c.set(ackDue) // RFC 5961 section 4: a challenge ACK
+		m.touch(c)
+		return
+	}
+	e := m.syns.make(flow)
+	e.syn, e.arrived = clone(s), m.now
+	if !svc.outage && e.synack != nil {
+		m.begin(svc, flow, e)
+	}
+}
+
+// synAck takes a SYN-ACK that the gate holds, whole.
+func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, packet []byte) {
+	if c := m.conns[flow]; c != nil {
+		switch {
+		case c.state == Reconnecting:
+			m.reconnected(c, s)
+			return
+		case c.state == SynReceived && s.Seq == c.iss && s.Ack == c.irs+1:
+			return // the kernel repeats what still waits for the log
+		case c.state == Established && c.is(recovered) && s.Ack == c.irs+1+uint32(c.extra.resume):
+			m.ackSpoofed(c, s) // the stack did not get our ACK
+			return
+		}
+		// The kernel took a new SYN for this pair of endpoints: the old
+		// connection is over, whatever was missed of its end.
+		m.end(c, "replaced by a new connection")
+	}
+	e := m.syns.make(flow)
+	e.synack, e.packet, e.arrived = clone(s), append([]byte(nil), packet...), m.now
+	if e.syn != nil {
+		m.begin(svc, flow, e)
+	}
+}
+
+// begin starts the protection of a connection of which SYN and SYN-ACK are known.
+func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
+	syn, synack := e.syn, e.synack
+	if synack.Ack != syn.Seq+1 {
+		e.synack = nil // of an older SYN
+		return
+	}
+	m.order++
+	c := &Conn{
+		Flow: flow, Order: m.order, svc: svc, state: SynReceived,
+		irs: syn.Seq, iss: synack.Seq,
+		client: optionsOf(syn), server: optionsOf(synack),
+		synFlags: syn.Flags & (segment.SYN | segment.ECE | segment.CWR | segment.AE), synWindow: syn.Window,
+		fin: -1, early: -1,
+		una: synack.Seq + 1, nxt: synack.Seq + 1, acked: syn.Seq + 1, high: syn.Seq + 1,
+		peerWindow: syn.Window, maxWindow: uint32(syn.Window), peerTS: syn.Options.TSVal,
+		last: m.now,
+	}
+	if !c.server.hasWS {
+		c.client.wscale = 0
+	}
+	if !m.takeSlot(c) {
+		m.syns.drop(flow)
+		m.env.Forward(e.packet)
+		m.Stats.Unprotected++
+		m.report(ConnUnprotected, c, fmt.Sprintf("all %d connection slots are in use", m.cfg.MaxConns))
+		return
+	}
+	m.conns[flow] = c
+	c.extra = &extra{held: e.packet, edge: c.irs + 1 + uint32(synack.Window),
+		tsval: synack.Options.TSVal, tsecr: synack.Options.TSEcr}
+	m.syns.drop(flow)
+	id, err := m.log.Open(metaOf(c, syn, synack))
+	if err != nil {
+		m.openFailed(c, err)
+		return
+	}
+	c.ID = id // the upcall that lets the SYN-ACK go finds c by its tag
+}
+
+func metaOf(c *Conn, syn, synack *segment.Segment) logserver.Meta {
+	meta := logserver.Meta{
+		Tag: tag(c.slot, c.gen), Flow: logserver.Flow(c.Flow),
+		IRS: c.irs, ISS: c.iss, SYNFlags: uint16(syn.Flags),
+	}
+	// Both were decoded from at most 40 bytes and encode to no more.
+	meta.SYNOptions, _ = syn.Options.Append(nil)
+	meta.SYNACKOptions, _ = synack.Options.Append(nil)
+	return meta
+}
+
+// openFailed deals with a connection that the log does not take.
+func (m *Machine) openFailed(c *Conn, err error) {
+	packet := c.extra.held
+	m.forget(c)
+	if m.cfg.OnFull == Unprotect && errors.Is(err, logserver.ErrQuota) {
+		m.env.Forward(packet)
+		m.Stats.Unprotected++
+		m.report(ConnUnprotected, c, err.Error())
+		return
+	}
+	// The client sends its SYN again; the kernel's half-open socket expires.
+	m.report(QuotaFull, c, "new connection is not answered: "+err.Error())
+}
+
+// metaStable lets the SYN-ACK of a connection go.
+func (m *Machine) metaStable(c *Conn) {
+	if c.state != SynReceived {
+		return
+	}
+	x := c.extra
+	c.extra = nil
+	m.initSlot(c, x)
+	if err := m.bind(c); err != nil {
+		m.forget(c)
+		m.Stats.Unprotected++
+		m.report(ConnUnprotected, c, err.Error())
+		m.env.Forward(x.held)
+		return
+	}
+	c.state = Established
+	m.Stats.Opened++
+	m.report(ConnOpened, c, "")
+	m.env.Forward(x.held)
+}
+
+// bind makes the journal and the gate know the connection.
+func (m *Machine) bind(c *Conn) error {
+	if err := m.env.Publish(c.slot, c.gen, c.Flow); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := m.env.Bind(c.Flow, c.slot); err != nil {
+		m.env.Withdraw(c.slot)
+		return fmt.Errorf("gate: %w", err)
+	}
+	return nil
+}
+
+// initSlot gives the gate the connection's first numbers.
+func (m *Machine) initSlot(c *Conn, x *extra) {
+	s := m.env.Slot(c.slot)
+	s.Reset()
+	s.SetGen(c.gen)
+	s.SetIRS(c.irs)
+	s.SetStable(c.irs + 1)
+	s.SetHigh(c.irs + 1)
+	s.SetScales(c.server.wscale, c.server.wscale)
+	s.SetFlags(slotFlags(c))
+	s.SetSndNxt(c.iss + 1)
+	s.SetAck(c.irs+1, x.edge)
+	s.SetTS(x.tsval, x.tsecr)
+	m.limit(c)
+	s.SetMode(gate.ModeLive)
+}
+
+func slotFlags(c *Conn) gate.SlotFlags {
+	var f gate.SlotFlags
+	if c.server.ts {
+		f |= gate.FlagTS
+	}
+	if c.server.sack {
+		f |= gate.FlagSACK
+	}
+	return f
+}

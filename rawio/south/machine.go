@@ -1,0 +1,229 @@
+package south
+
+import (
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// Env is what the core acts on besides the log. Its methods do not block and
+// do not call back into the Machine. Errors of packet sending are the
+// environment's to count: TCP repeats what is lost.
+type Env interface {
+	// Now returns a clock comparable with the times given to Segment, in ns.
+	Now() int64
+	// Slot returns the gate's slot i.
+	Slot(i uint32) *gate.Slot
+	// Bind makes the gate judge the flow by the slot; Unbind ends that.
+	Bind(flow segment.Flow, slot uint32) error
+	Unbind(flow segment.Flow)
+	// SetService tells the gate whether the service's SYNs are held.
+	SetService(port uint16, outage bool)
+	// ToClient sends a segment to the network, ToServer into the local stack.
+	ToClient(*segment.Segment)
+	ToServer(*segment.Segment)
+	// Forward sends a held packet as it is, to its destination address.
+	Forward(packet []byte)
+	// Destroy removes the kernel's socket of a flow, if there is one.
+	Destroy(flow segment.Flow)
+	// Publish, Withdraw, Prepare and Head are the journal's. An error of
+	// Prepare says why the connection cannot be rolled forward. Head tells
+	// what the server process has recorded of the connection.
+	Publish(slot, gen uint32, flow segment.Flow) error
+	Withdraw(slot uint32)
+	Prepare(slot uint32, una, sent, stable int64) error
+	Head(slot uint32) Head
+	// Report tells of something that an operator may want to know.
+	Report(Report)
+}
+
+// Head is what the north side has recorded of a connection.
+type Head struct {
+	Accepted  bool   // Accept has returned it
+	Closing   bool   // Close was called
+	Lost      bool   // the record is incomplete: it cannot be rolled forward
+	AcceptSeq uint64 // order of acceptance
+}
+
+// Kind of a Report.
+type Kind uint8
+
+// Reports.
+const (
+	ConnOpened Kind = iota
+	ConnClosed
+	ConnReset       // by ftnet; Reason says why
+	ConnUnprotected // Reason says why
+	ConnRecovered
+	ServiceRecovered // every connection of the service is reconnected
+	QuotaFull
+	SYNRefused
+)
+
+// Report is one noteworthy event.
+type Report struct {
+	Kind   Kind
+	Port   uint16
+	Flow   segment.Flow
+	ID     logserver.ConnID
+	Reason string
+	// Reset by RST of the client, FINs or the engine: how many bytes were logged.
+	Logged int64
+}
+
+// OnFull is what happens to a connection whose quota is used up.
+type OnFull uint8
+
+// The choices.
+const (
+	CloseWindow OnFull = iota // the client may not send more (default)
+	Unprotect                 // the connection goes on without protection
+	ResetConn                 // both sides get a RST
+)
+
+// Config of a Machine. The zero value of an optional field means its default.
+type Config struct {
+	Log      logserver.Log
+	Env      Env
+	MaxConns uint32 // slots; required
+	Quota    int64  // bytes of client data per connection; 0: unlimited
+	OnFull   OnFull
+	// Window bounds how many spoofed handshakes are under way at once.
+	// Default 256.
+	Window int
+	// KeepAlive is the period of the ACKs to idle clients during an outage
+	// (spec figure 19), in ns. Default 5 s.
+	KeepAlive int64
+	// Embryonic bounds remembered SYNs. Default 16384.
+	Embryonic int
+}
+
+// service is one protected port.
+type service struct {
+	port     uint16
+	outage   bool
+	alive    bool // a process serves it or is being started
+	queue    []*Conn
+	inflight int
+	busy     bool // reconnections of this recovery are not finished
+	done     int
+}
+
+// Machine is the core for all connections of one engine.
+type Machine struct {
+	cfg      Config
+	log      logserver.Log
+	env      Env
+	now      int64
+	services map[uint16]*service
+	conns    map[segment.Flow]*Conn
+	slots    []slotEntry
+	syns     synTable
+	free     []uint32 // slots given back
+	order    uint64
+	touched  []*Conn
+	active   map[*Conn]struct{} // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
+	Stats    Stats
+}
+
+// Stats counts what the core has done.
+type Stats struct {
+	Opened, Closed, Recovered, Reset, Unprotected uint64
+	Logged                                        uint64 // bytes
+	Refused                                       uint64 // segments that the kernel would refuse
+	ACKs                                          uint64 // sent for the kernel
+	Holes                                         uint64 // segments that only the tap lacked
+}
+
+// New returns a Machine.
+func New(cfg Config) *Machine {
+	if cfg.Window == 0 {
+		cfg.Window = 256
+	}
+	if cfg.KeepAlive == 0 {
+		cfg.KeepAlive = 5e9
+	}
+	if cfg.Embryonic == 0 {
+		cfg.Embryonic = 16384
+	}
+	return &Machine{
+		cfg: cfg, log: cfg.Log, env: cfg.Env,
+		services: map[uint16]*service{},
+		conns:    map[segment.Flow]*Conn{},
+		syns:     newSynTable(cfg.Embryonic),
+		active:   map[*Conn]struct{}{},
+	}
+}
+
+// Conn returns the connection of a flow, or nil.
+func (m *Machine) Conn(f segment.Flow) *Conn { return m.conns[f] }
+
+// BySlot returns the connection that holds a slot, or nil.
+func (m *Machine) BySlot(slot uint32) *Conn {
+	if int(slot) >= len(m.slots) {
+		return nil
+	}
+	return m.slots[slot].conn
+}
+
+// slotEntry is the core's view of a gate slot.
+type slotEntry struct {
+	conn *Conn
+	gen  uint32
+}
+
+// tag identifies a connection in the log's upcalls.
+func tag(slot, gen uint32) uint64 { return uint64(gen)<<32 | uint64(slot) }
+
+// Len returns the number of connections.
+func (m *Machine) Len() int { return len(m.conns) }
+
+// Conns calls f for each connection until it returns false.
+func (m *Machine) Conns(f func(*Conn) bool) {
+	for _, c := range m.conns {
+		if !f(c) {
+			return
+		}
+	}
+}
+
+// touch puts c on the list that Flush works through.
+func (m *Machine) touch(c *Conn) {
+	if !c.is(touched) {
+		c.set(touched)
+		m.touched = append(m.touched, c)
+	}
+}
+
+// watch makes Tick look at c.
+func (m *Machine) watch(c *Conn) { m.active[c] = struct{}{} }
+
+// takeSlot gives c a free slot and a new generation of it.
+func (m *Machine) takeSlot(c *Conn) bool {
+	if n := len(m.free); n > 0 {
+		c.slot = m.free[n-1]
+		m.free = m.free[:n-1]
+	} else if uint32(len(m.slots)) < m.cfg.MaxConns {
+		c.slot = uint32(len(m.slots))
+		m.slots = append(m.slots, slotEntry{})
+	} else {
+		return false
+	}
+	e := &m.slots[c.slot]
+	e.gen++
+	e.conn, c.gen = c, e.gen
+	return true
+}
+
+func (m *Machine) report(k Kind, c *Conn, reason string) {
+	m.env.Report(Report{Kind: k, Port: c.svc.port, Flow: c.Flow, ID: c.ID, Reason: reason, Logged: c.received})
+}
+
+// Ports returns the protected ports.
+func (m *Machine) Ports() []uint16 {
+	ports := make([]uint16, 0, len(m.services))
+	for p := range m.services {
+		ports = append(ports, p)
+	}
+	return ports
+}

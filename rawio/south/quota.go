@@ -1,0 +1,94 @@
+package south
+
+import (
+	"errors"
+
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/gate"
+)
+
+// limit has the gate close the window towards the end of the quota: a client
+// can then never send what the log has no room for. Serial numbers can name
+// the limit only once it is near.
+func (m *Machine) limit(c *Conn) {
+	if m.cfg.Quota <= 0 || m.cfg.OnFull != CloseWindow || m.cfg.Quota-c.received > 1<<30 {
+		return
+	}
+	if slot := m.env.Slot(c.slot); slot.Flags()&gate.FlagLimit == 0 {
+		slot.SetLimit(c.irs + 1 + uint32(m.cfg.Quota))
+		slot.SetFlags(slot.Flags() | gate.FlagLimit)
+	}
+}
+
+// logFailed deals with a log that did not take what it was given.
+func (m *Machine) logFailed(c *Conn, err error) {
+	if _, end, lerr := m.log.Length(c.ID); lerr == nil && errors.Is(err, logserver.ErrQuota) {
+		c.received = max(c.received, end) // the part that did fit
+	}
+	m.full(c, err.Error())
+}
+
+// full applies the chosen policy to a connection that the log has no room for.
+func (m *Machine) full(c *Conn, why string) {
+	if c.is(limited) || c.state == Closed {
+		return
+	}
+	m.report(QuotaFull, c, why)
+	switch m.cfg.OnFull {
+	case Unprotect:
+		if c.state == Established {
+			m.report(ConnUnprotected, c, why)
+			m.open(c)
+			return
+		}
+		m.reset(c, why)
+	case ResetConn:
+		m.reset(c, why)
+	default:
+		c.set(limited)
+		slot := m.env.Slot(c.slot)
+		slot.SetLimit(c.rcvNxt())
+		slot.SetFlags(slot.Flags() | gate.FlagLimit)
+		m.watch(c)
+	}
+}
+
+// reopen lifts the limit of a connection once the log has room again.
+func (m *Machine) reopen(c *Conn) {
+	const enough = 256 << 10
+	room, err := m.log.Room(c.ID)
+	if m.cfg.Quota > 0 {
+		room = min(room, m.cfg.Quota-c.received)
+	}
+	if err != nil || room < enough {
+		return
+	}
+	c.unset(limited)
+	slot := m.env.Slot(c.slot)
+	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
+	m.limit(c)
+	// The client learns of the window by an ACK of its own probe, or by this.
+	c.set(dupAck | ackDue)
+	m.touch(c)
+}
+
+// open ends the protection of a live connection without harm to it: the gate
+// lets everything pass, translated if need be, and what was held goes out.
+func (m *Machine) open(c *Conn) {
+	slot := m.env.Slot(c.slot)
+	slot.SetMode(gate.ModeOpen)
+	held := slot.TakeHeld() || c.is(owed)
+	if x := c.extra; x != nil && x.held != nil {
+		if m.releaseHeld(c); c.state == Closed || c.state == Lingering {
+			return
+		}
+	}
+	if held && seqnum.Less(c.acked, slot.Ack()) {
+		m.sendAck(c, slot, slot.Ack())
+	}
+	_ = m.log.Delete(c.ID)
+	c.ID = 0
+	c.state = Open
+	m.Stats.Unprotected++
+}

@@ -1,0 +1,264 @@
+package south
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// Spoofed handshakes that get no answer are tried again, ns.
+const (
+	firstRetry = 20e6
+	lastRetry  = 1e9
+)
+
+// Protect begins to protect a port whose server is being started or listens.
+func (m *Machine) Protect(port uint16) {
+	m.now = m.env.Now()
+	if svc := m.services[port]; svc != nil {
+		svc.alive = true
+		return
+	}
+	m.services[port] = &service{port: port, alive: true}
+	m.env.SetService(port, false)
+}
+
+// Listening declares that the port's server listens again (figure 19). It
+// returns how many connections will be opened again. They reach the server's
+// Accept in the order in which it had accepted them first; after them come the
+// clients that have dialled meanwhile.
+func (m *Machine) Listening(port uint16) int {
+	m.now = m.env.Now()
+	svc := m.services[port]
+	if svc == nil || !svc.outage || svc.busy {
+		return 0
+	}
+	svc.alive, svc.busy = true, true
+	svc.queue = m.inOrder(svc)
+	n := len(svc.queue)
+	m.pump(svc)
+	m.Flush()
+	return n
+}
+
+// inOrder returns the service's interrupted connections: first those that the
+// server had accepted, in that order, then the others by their handshake.
+func (m *Machine) inOrder(svc *service) []*Conn {
+	type item struct {
+		c        *Conn
+		accepted bool
+		seq      uint64
+	}
+	var items []item
+	for _, c := range m.conns {
+		if c.svc != svc || c.state != Outage {
+			continue
+		}
+		it := item{c: c, seq: c.Order}
+		if h := m.env.Head(c.slot); h.Accepted {
+			it.accepted, it.seq = true, h.AcceptSeq
+		}
+		items = append(items, it)
+	}
+	slices.SortFunc(items, func(a, b item) int {
+		if a.accepted != b.accepted {
+			if a.accepted {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.seq, b.seq)
+	})
+	out := make([]*Conn, len(items))
+	for i := range items {
+		out[i] = items[i].c
+	}
+	return out
+}
+
+// pump keeps a window of spoofed handshakes under way and ends the recovery
+// when none is left.
+func (m *Machine) pump(svc *service) {
+	for svc.busy && svc.inflight < m.cfg.Window && len(svc.queue) > 0 {
+		c := svc.queue[0]
+		svc.queue = svc.queue[1:]
+		if c.state == Outage {
+			svc.inflight++
+			m.reconnect(c)
+		}
+	}
+	if !svc.busy || svc.inflight > 0 || len(svc.queue) > 0 {
+		return
+	}
+	svc.busy, svc.outage, svc.queue = false, false, nil
+	m.env.SetService(svc.port, false)
+	m.syns.each(func(f segment.Flow, e *embryo) {
+		if f.Server.Port() == svc.port && e.syn != nil && e.synack == nil {
+			m.env.ToServer(e.syn) // held since it came
+		}
+	})
+	m.env.Report(Report{Kind: ServiceRecovered, Port: svc.port})
+}
+
+// settled takes a connection out of the window of handshakes.
+func (m *Machine) settled(c *Conn) {
+	c.svc.inflight--
+	m.pump(c.svc)
+}
+
+// reconnect begins the spoofed handshake. From here on the client's segments
+// are kept aside, so that the log, the kernel's next number and what the
+// server will read from the log agree.
+func (m *Machine) reconnect(c *Conn) {
+	c.state = Reconnecting
+	slot := m.env.Slot(c.slot)
+	c.nxt = seqnum.Max(c.nxt, slot.SndNxt())
+	slot.SetMode(gate.ModeSpoof)
+	x := c.extra
+	x.tries, x.retryAt = 0, 0
+	m.touch(c)
+}
+
+// spoofWhenStable sends the SYN once all that was logged is stable.
+func (m *Machine) spoofWhenStable(c *Conn) {
+	x := c.extra
+	if x.tries > 0 || c.stable < c.received || (c.fin >= 0 && !c.is(finLogged)) {
+		return
+	}
+	x.resume = c.stable
+	m.spoof(c)
+}
+
+// spoof plays the client: its own SYN, but for a number that makes the stack
+// expect the byte after the last stable one, and a timestamp not older than
+// those the client has sent.
+func (m *Machine) spoof(c *Conn) {
+	x := c.extra
+	s := m.asClient(c)
+	s.Seq = c.irs + uint32(x.resume)
+	s.Flags = c.synFlags
+	s.Window = c.synWindow
+	s.Options.MSS = c.client.mss
+	s.Options.SACKPermitted = c.client.sack
+	s.Options.HasWScale, s.Options.WScale = c.client.hasWS, c.client.wscale
+	s.Options.HasTS, s.Options.TSEcr = c.client.ts, 0
+	delay := min(int64(firstRetry)<<min(x.tries, 10), lastRetry)
+	x.tries++
+	x.retryAt = m.now + delay
+	m.env.ToServer(s)
+}
+
+// asClient starts a segment from the client to the local stack.
+func (m *Machine) asClient(c *Conn) *segment.Segment {
+	s := &segment.Segment{
+		Src: c.Flow.Client, Dst: c.Flow.Server,
+		Seq: c.irs + 1 + uint32(c.extra.resume), Window: c.peerWindow,
+	}
+	s.Options.HasTS, s.Options.TSVal = c.server.ts, c.peerTS
+	return s
+}
+
+// reconnected takes the restarted stack's SYN-ACK, fixes the translation, and
+// lets the connection live again.
+func (m *Machine) reconnected(c *Conn, s *segment.Segment) {
+	x := c.extra
+	if s.Ack != c.irs+1+uint32(x.resume) {
+		return // a challenge or an answer to an older attempt
+	}
+	if err := c.sameOptions(optionsOf(s)); err != nil {
+		m.reset(c, err.Error())
+		return
+	}
+	una, sent := c.ackedEnd(), c.sentEnd()
+	unaOff := c.unaOff + int64(seqnum.Diff(una, c.una))
+	if err := m.env.Prepare(c.slot, unaOff, unaOff+int64(seqnum.Diff(sent, una)), x.resume); err != nil {
+		m.reset(c, err.Error())
+		return
+	}
+
+	slot := m.env.Slot(c.slot)
+	slot.ResetGate()
+	slot.SetTranslation(una-(s.Seq+1), c.tsDelta(s))
+	slot.SetScales(optionsOf(s).wscale, c.server.wscale)
+	slot.SetFlags(slot.Flags() | gate.FlagXlate)
+	slot.SetStable(c.stableSeq())
+	slot.SetHigh(c.high)
+	slot.SetSndNxt(una)
+	slot.SetAck(s.Ack, s.Ack+uint32(s.Window))
+	slot.SetTS(x.tsval, c.peerTS)
+	c.set(recovered)
+	c.acked = c.stableSeq()
+	m.ackSpoofed(c, s)
+	slot.SetMode(gate.ModeLive)
+	m.goLive(c)
+}
+
+// ackSpoofed ends the handshake in the client's name, and repeats the client's
+// FIN if the log holds it: the client will not.
+func (m *Machine) ackSpoofed(c *Conn, synack *segment.Segment) {
+	s := m.asClient(c)
+	s.Flags, s.Ack = segment.ACK, synack.Seq+1
+	s.Options.TSEcr = synack.Options.TSVal
+	m.env.ToServer(s)
+	if c.is(finLogged) && c.extra.resume == c.fin {
+		fin := *s
+		fin.Flags |= segment.FIN
+		m.env.ToServer(&fin)
+	}
+}
+
+// goLive replays what the client sent meanwhile and tells of the recovery.
+func (m *Machine) goLive(c *Conn) {
+	x := c.extra
+	c.state = Established
+	// A packet that the gate stole before it saw the new mode is still on its
+	// way from the tap: whatever was tapped until now, and a little longer for
+	// programs that are running, is relayed.
+	x.cutover = m.env.Now() + cutoverSlack
+	frozen := x.frozen
+	x.frozen = nil
+	for _, s := range frozen {
+		if c.state != Established {
+			break
+		}
+		m.established(c, s, x.cutover)
+	}
+	m.Stats.Recovered++
+	m.report(ConnRecovered, c, "")
+	m.touch(c)
+	m.settled(c)
+}
+
+const cutoverSlack = 1e6 // ns
+
+// sameOptions reports whether the new socket agreed to what the client relies on.
+func (c *Conn) sameOptions(got synOptions) error {
+	switch {
+	case got.ts != c.server.ts:
+		return fmt.Errorf("the restarted stack changed the use of timestamps (net.ipv4.tcp_timestamps)")
+	case got.sack != c.server.sack:
+		return fmt.Errorf("the restarted stack changed the use of SACK (net.ipv4.tcp_sack)")
+	case got.hasWS != c.server.hasWS:
+		return fmt.Errorf("the restarted stack changed the use of window scaling (net.ipv4.tcp_window_scaling)")
+	}
+	return nil
+}
+
+// tsDelta is what to add to the new stack's timestamps so that the client
+// never sees time run backwards (RFC 7323 section 5): nothing on the same
+// clock, else what continues the old one.
+func (c *Conn) tsDelta(s *segment.Segment) uint32 {
+	if !c.server.ts {
+		return 0
+	}
+	const plausible = 1 << 30
+	last := c.extra.tsval
+	if d := seqnum.Diff(s.Options.TSVal, last); d >= 0 && d < plausible {
+		return 0
+	}
+	return last + 1 - s.Options.TSVal
+}

@@ -1,0 +1,58 @@
+package south
+
+import "github.com/ftnet/ftnet/rawio/segment"
+
+// embryo is what is known of a connection before its SYN-ACK has met its SYN.
+// The SYN comes from the tap and the SYN-ACK from the gate, in either order.
+type embryo struct {
+	syn     *segment.Segment
+	synack  *segment.Segment
+	packet  []byte // of the SYN-ACK, as the kernel made it
+	arrived int64
+}
+
+// synTable remembers a bounded number of embryos: two generations, of which
+// the older is forgotten when the younger is full. A flood of SYNs can only
+// push others out, whose clients then send their SYN again.
+type synTable struct {
+	limit      int
+	cur, older map[segment.Flow]*embryo
+}
+
+func newSynTable(limit int) synTable {
+	return synTable{limit: max(limit/2, 1), cur: map[segment.Flow]*embryo{}}
+}
+
+func (t *synTable) get(f segment.Flow) *embryo {
+	if e := t.cur[f]; e != nil {
+		return e
+	}
+	return t.older[f]
+}
+
+// make returns the flow's embryo, a new one if there is none.
+func (t *synTable) make(f segment.Flow) *embryo {
+	if e := t.get(f); e != nil {
+		return e
+	}
+	if len(t.cur) >= t.limit {
+		t.older, t.cur = t.cur, make(map[segment.Flow]*embryo)
+	}
+	e := &embryo{}
+	t.cur[f] = e
+	return e
+}
+
+func (t *synTable) drop(f segment.Flow) {
+	delete(t.cur, f)
+	delete(t.older, f)
+}
+
+// each calls f for every embryo; f may drop it.
+func (t *synTable) each(f func(segment.Flow, *embryo)) {
+	for _, m := range [2]map[segment.Flow]*embryo{t.older, t.cur} {
+		for flow, e := range m {
+			f(flow, e)
+		}
+	}
+}
