@@ -163,6 +163,7 @@ func (m *Machine) reset(c *Conn, why string) {
 	c.ahead.clear()
 	c.state = Resetting
 	c.more().expireAt = m.now + resetLife
+	c.extra.reason = why
 	c.extra.frozen, c.extra.held = nil, nil
 	m.watch(c)
 	m.sendReset(c, c.nxt)

@@ -80,6 +80,7 @@ type Conn struct {
 	flags flags
 	extra *extra // what only few connections need at a time
 	last  int64  // time of the client's newest segment, ns
+	since int64  // time of the handshake, ns
 }
 
 type flags uint16
@@ -116,6 +117,7 @@ type extra struct {
 	heldFIN     bool
 	expireAt    int64
 	reason      string
+	recoveries  int
 	ackedAt     int64
 }
 

@@ -72,7 +72,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		fin: -1, early: -1,
 		una: synack.Seq + 1, nxt: synack.Seq + 1, acked: syn.Seq + 1, high: syn.Seq + 1,
 		peerWindow: syn.Window, maxWindow: uint32(syn.Window), peerTS: syn.Options.TSVal,
-		last: m.now,
+		last: m.now, since: m.now,
 	}
 	if !c.server.hasWS {
 		c.client.wscale = 0

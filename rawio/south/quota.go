@@ -39,6 +39,7 @@ func (m *Machine) full(c *Conn, why string) {
 	case Unprotect:
 		if c.state == Established {
 			m.report(ConnUnprotected, c, why)
+			c.more().reason = why
 			m.open(c)
 			return
 		}

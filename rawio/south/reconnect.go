@@ -228,6 +228,7 @@ func (m *Machine) goLive(c *Conn) {
 		m.established(c, s, x.cutover)
 	}
 	m.Stats.Recovered++
+	x.recoveries++
 	m.report(ConnRecovered, c, "")
 	m.touch(c)
 	m.settled(c)

@@ -1,0 +1,25 @@
+package south
+
+// Info is what a status page shows of a connection.
+type Info struct {
+	Protected  bool
+	Reason     string // why it is not protected, or is being reset
+	Received   int64  // client bytes in order
+	Stable     int64
+	Acked      int64 // server bytes that the client has acknowledged
+	Recoveries int
+	Since      int64 // time of the handshake, ns
+	Last       int64 // time of the client's newest segment, ns
+}
+
+// Info returns the connection's counters.
+func (c *Conn) Info() Info {
+	i := Info{
+		Protected: c.state == SynReceived || c.state == Established || c.state == Outage || c.state == Reconnecting,
+		Received:  c.received, Stable: c.stable, Acked: c.unaOff, Since: c.since, Last: c.last,
+	}
+	if c.extra != nil {
+		i.Reason, i.Recoveries = c.extra.reason, c.extra.recoveries
+	}
+	return i
+}
