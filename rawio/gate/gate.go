@@ -85,26 +85,3 @@ var (
 	// ErrSlot is returned by Bind for a slot number outside 0..MaxConns-1.
 	ErrSlot = errors.New("gate: no such slot")
 )
-
-// Stats are counters since the gate was loaded.
-type Stats struct {
-	AckHeld      uint64 // pure ACKs held back
-	AckLowered   uint64 // segments whose ACK number was lowered
-	SACKHeld     uint64 // pure ACKs held back for a SACK block above high
-	SACKRemoved  uint64 // segments whose SACK option was removed
-	Limited      uint64 // segments whose window was narrowed to the limit
-	SYNACKHeld   uint64 // SYN-ACKs held and reported
-	FINHeld      uint64 // FINs held
-	RSTHeld      uint64 // RSTs held
-	OutageOut    uint64 // egress packets held in an outage or a spoofed handshake
-	OutageIn     uint64 // ingress packets held in an outage or a spoofed handshake
-	SYNHeld      uint64 // SYNs held while the service was in an outage
-	SYNRefused   uint64 // SYNs refused for TCP-MD5 or TCP-AO
-	SYNStripped  uint64 // SYNs whose Fast Open or MPTCP option was removed
-	ICMPHeld     uint64 // ICMP errors held
-	ICMPFixed    uint64 // ICMP errors translated on their way in
-	AckClamped   uint64 // client ACKs clamped to what was sent
-	Malformed    uint64 // packets to or from a service whose TCP header makes no sense
-	EventsLost   uint64 // events lost because the ring buffer was full
-	RewriteFails uint64 // packets dropped because a change to them failed
-}

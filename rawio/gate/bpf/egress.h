@@ -1,0 +1,331 @@
+/* Server to client: what may leave, and what the client sees of it. */
+#ifndef FTNET_EGRESS_H
+#define FTNET_EGRESS_H
+
+#include "event.h"
+#include "icmp.h"
+#include "options.h"
+#include "translate.h"
+
+#define HELD TC_ACT_STOLEN
+#define PASS TC_ACT_UNSPEC
+
+#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
+
+/* What a judged segment says, and what it shall say. */
+struct segment {
+	__u32 seq, end; /* client-visible */
+	__u32 ack, edge;
+	__u32 out_ack;
+	__u16 window, out_window;
+	bool carries; /* payload, FIN or RST: it cannot be held for its ACK alone */
+	bool strip;   /* remove SACK */
+	struct options opt;
+};
+
+static __always_inline void read_segment(const struct packet *p, const struct slot *slot,
+					 struct segment *s)
+{
+	__u32 flags = p->tcp.flags, payload = p->end - p->l4 - tcp_header_len(p);
+
+	s->seq = bpf_ntohl(p->tcp.seq);
+	if (slot->flags & XLATE)
+		s->seq += slot->delta;
+	s->end = s->seq + payload + !!(flags & SYN) + !!(flags & FIN);
+	s->ack = s->out_ack = bpf_ntohl(p->tcp.ack);
+	s->window = s->out_window = bpf_ntohs(p->tcp.window);
+	s->edge = s->ack + ((__u32)s->window << (slot->kscale & 15));
+	s->carries = payload || flags & (FIN | RST);
+	s->strip = false;
+}
+
+/* hold says that an ACK is being kept back. Exchange and compare-and-exchange
+ * are full barriers: the engine writes stable and then reads held, the gate
+ * writes held and then reads stable again, so one of the two sees the other. */
+static __always_inline void hold(struct slot *slot) { __sync_lock_test_and_set(&slot->held, 1); }
+
+static __always_inline bool take_held(struct slot *slot)
+{
+	return __sync_val_compare_and_swap(&slot->held, 1, 0) == 1;
+}
+
+/* judge_ack decides about the ACK number; false: hold the segment. */
+static __always_inline bool judge_ack(const struct packet *p, struct slot *slot, struct segment *s,
+				      __u32 previous)
+{
+	__u32 stable = READ_ONCE(slot->stable);
+
+	if (!after(s->ack, stable)) {
+		/* This segment carries the news that was kept back, unless it was
+		 * overtaken on its way here. */
+		if (READ_ONCE(slot->held) && !after(previous, s->ack))
+			take_held(slot);
+		return true;
+	}
+	slot->hflags = p->tcp.flags & (ECE | CWR);
+	hold(slot);
+	stable = READ_ONCE(slot->stable);
+	if (!after(s->ack, stable)) {
+		if (take_held(slot))
+			return true;
+	} else if (s->carries) {
+		s->out_ack = stable;
+	}
+	return s->carries;
+}
+
+/* judge_sack sees to it that no block promises bytes that the tap has not seen;
+ * false: hold the segment. */
+static __always_inline bool judge_sack(struct __sk_buff *skb, const struct packet *p,
+				       struct slot *slot, struct segment *s)
+{
+	__u32 high = READ_ONCE(slot->high), top = high;
+	__be32 right;
+
+	for (__u32 i = 0; i < MAX_BLOCKS && i < s->opt.blocks; i++) {
+		if (bpf_skb_load_bytes(skb, s->opt.sack + 6 + 8 * i, &right, sizeof(right)) < 0)
+			break;
+		if (after(bpf_ntohl(right), top))
+			top = bpf_ntohl(right);
+	}
+	if (top == high)
+		return true;
+	if (s->carries) {
+		s->strip = true;
+		return true;
+	}
+	slot->hflags = p->tcp.flags & (ECE | CWR);
+	hold(slot);
+	return !after(top, READ_ONCE(slot->high)) && take_held(slot);
+}
+
+/* fit_window keeps the right edge of the window where the kernel put it when
+ * the ACK number was lowered, lowers it to the limit, and expresses the window
+ * in the scale that the client was told. */
+static __always_inline void fit_window(const struct slot *slot, struct segment *s, bool limited)
+{
+	__u32 edge = s->edge, room;
+
+	if (limited && slot->flags & LIMIT && after(edge, slot->limit)) {
+		edge = slot->limit;
+		count(STAT_LIMITED);
+	} else if (s->out_ack == s->ack && slot->kscale == slot->cscale) {
+		return;
+	}
+	room = after(edge, s->out_ack) ? (edge - s->out_ack) >> (slot->cscale & 15) : 0;
+	s->out_window = room > 65535 ? 65535 : room;
+}
+
+/* strip_sack overwrites the SACK option by NOPs. */
+static __noinline int strip_sack(struct __sk_buff *skb, __u32 at, __u32 blocks, struct diff *d)
+{
+	const __u8 nops[8] = { 1, 1, 1, 1, 1, 1, 1, 1 };
+	__be32 was[2];
+	__be16 head;
+
+	if (!d || bpf_skb_load_bytes(skb, at, &head, 2) < 0 ||
+	    bpf_skb_store_bytes(skb, at, nops, 2, 0) < 0)
+		return 0;
+	change16(d, at, head, 0x0101);
+	at += 2;
+	for (__u32 i = 0; i < MAX_BLOCKS && i < blocks; i++, at += 8) {
+		if (bpf_skb_load_bytes(skb, at, was, 8) < 0 ||
+		    bpf_skb_store_bytes(skb, at, nops, 8, 0) < 0)
+			return 0;
+		change32(d, at, was[0], 0x01010101);
+		change32(d, at, was[1], 0x01010101);
+	}
+	return 1;
+}
+
+/* rewrite brings the packet in line with s. Helpers are called for what differs
+ * only; for an untranslated connection that is nothing, as a rule. */
+static __always_inline int rewrite_out(struct __sk_buff *skb, const struct packet *p,
+				       const struct slot *slot, const struct segment *s)
+{
+	__u32 l4 = p->l4, seq = bpf_ntohl(p->tcp.seq);
+	struct diff d = {};
+	bool ok = true;
+
+	if (s->seq != seq) {
+		change32(&d, 0, p->tcp.seq, bpf_htonl(s->seq));
+		ok &= put32(skb, l4 + TCP_SEQ, s->seq);
+	}
+	if (s->out_ack != s->ack) {
+		change32(&d, 0, p->tcp.ack, bpf_htonl(s->out_ack));
+		ok &= put32(skb, l4 + TCP_ACK, s->out_ack);
+	}
+	if (s->out_window != s->window) {
+		change16(&d, 0, p->tcp.window, bpf_htons(s->out_window));
+		ok &= put16(skb, l4 + TCP_WINDOW, s->out_window);
+	}
+	if (s->opt.ts && slot->flags & XLATE && slot->ts_delta) {
+		__u32 tsval = bpf_ntohl(s->opt.tsval) + slot->ts_delta;
+
+		change32(&d, s->opt.ts - l4, s->opt.tsval, bpf_htonl(tsval));
+		ok &= put32(skb, s->opt.ts, tsval);
+	}
+	if (s->strip) {
+		count(STAT_SACK_REMOVED);
+		ok &= strip_sack(skb, s->opt.sack, s->opt.blocks, &d);
+	}
+	if (d.sum)
+		ok &= apply(skb, l4 + TCP_CSUM, &d);
+	if (ok)
+		return PASS;
+	count(STAT_REWRITE_FAILS);
+	return HELD;
+}
+
+/* record notes what the kernel's newest segment says. */
+static __always_inline void record(const struct packet *p, struct slot *slot,
+				   const struct segment *s)
+{
+	if (after(s->end, slot->snd_nxt))
+		slot->snd_nxt = s->end;
+	if (p->tcp.flags & ACK) {
+		slot->ack = s->ack;
+		slot->edge = s->edge;
+	}
+	if (s->opt.ts) {
+		slot->tsval = bpf_ntohl(s->opt.tsval) + (slot->flags & XLATE ? slot->ts_delta : 0);
+		slot->tsecr = bpf_ntohl(s->opt.tsecr);
+	}
+}
+
+/* meant says whether the application announced the FIN that s carries, or the
+ * FIN is a retransmission of one that it did. */
+static __always_inline bool meant_fin(struct __sk_buff *skb, const struct slot *slot,
+				      const struct segment *s)
+{
+	return skb->priority == PRIO_CLOSE || skb->priority == PRIO_SHUT ||
+	       (slot->fin & 1 && slot->fin_end == s->end);
+}
+
+static __always_inline int egress_live(struct __sk_buff *skb, const struct packet *p,
+				       struct slot *slot, __u32 index)
+{
+	__u32 flags = p->tcp.flags, previous = slot->ack;
+	struct segment s;
+
+	read_segment(p, slot, &s);
+	if (flags & SYN) {
+		/* A retransmission tells the client nothing new. From a translated
+		 * connection's socket it would. */
+		if (flags & ACK && (s.ack != slot->irs + 1 || slot->flags & XLATE)) {
+			report(skb, EVENT_SYNACK, index, p->l3, p->end);
+			count(STAT_SYNACK_HELD);
+			return HELD;
+		}
+		return PASS;
+	}
+	if (flags & RST) {
+		if (skb->priority != PRIO_CLOSE) {
+			report(skb, EVENT_RST_HELD, index, p->l3, p->end);
+			count(STAT_RST_HELD);
+			return HELD;
+		}
+		report(skb, EVENT_RST_SENT, index, p->l3, p->end);
+	} else if (flags & FIN) {
+		if (!meant_fin(skb, slot, &s)) {
+			report(skb, EVENT_FIN_HELD, index, p->l3, p->end);
+			count(STAT_FIN_HELD);
+			return HELD;
+		}
+		if (!(slot->fin & 1)) {
+			slot->fin_end = s.end;
+			slot->fin = 1;
+			report(skb, EVENT_FIN_SENT, index, p->l3, p->end);
+		}
+	}
+	if (slot->flags & (TS | SACK))
+		find_options(skb, p, &s.opt);
+	else
+		__builtin_memset(&s.opt, 0, sizeof(s.opt));
+	record(p, slot, &s);
+	if (flags & ACK) {
+		if (!judge_ack(p, slot, &s, previous)) {
+			count(STAT_ACK_HELD);
+			return HELD;
+		}
+		if (s.opt.sack && !judge_sack(skb, p, slot, &s)) {
+			count(STAT_SACK_HELD);
+			return HELD;
+		}
+		if (s.out_ack != s.ack)
+			count(STAT_ACK_LOWERED);
+		fit_window(slot, &s, true);
+	}
+	return rewrite_out(skb, p, slot, &s);
+}
+
+/* egress_open translates without judging: the connection is no longer protected,
+ * but its client knows it under its first numbers. */
+static __always_inline int egress_open(struct __sk_buff *skb, const struct packet *p,
+				       struct slot *slot)
+{
+	struct segment s;
+
+	if (!(slot->flags & XLATE))
+		return PASS;
+	read_segment(p, slot, &s);
+	find_options(skb, p, &s.opt);
+	record(p, slot, &s);
+	if (!(p->tcp.flags & SYN) && p->tcp.flags & ACK)
+		fit_window(slot, &s, false);
+	return rewrite_out(skb, p, slot, &s);
+}
+
+static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
+{
+	struct slot *slot;
+	__u32 *index, mode;
+	bool synack;
+
+	if (!load_tcp(skb, TO_CLIENT, p) || !service_of(p->tcp.sport))
+		return PASS;
+	if (!tcp_valid(skb, p)) {
+		count(STAT_MALFORMED);
+		return PASS;
+	}
+	synack = (p->tcp.flags & (SYN | ACK)) == (SYN | ACK);
+	index = bpf_map_lookup_elem(&conns, &p->key);
+	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
+	if (!slot) {
+		if (!synack)
+			return PASS;
+		report(skb, EVENT_SYNACK, NO_SLOT, p->l3, p->end);
+		count(STAT_SYNACK_HELD);
+		return HELD;
+	}
+	mode = READ_ONCE(slot->mode);
+	if (mode == MODE_FREE)
+		return PASS;
+	slot->egress++;
+	if (mode == MODE_LIVE)
+		return egress_live(skb, p, slot, *index);
+	if (mode == MODE_OPEN)
+		return egress_open(skb, p, slot);
+	if (mode == MODE_SPOOF && synack) {
+		report(skb, EVENT_SYNACK, *index, p->l3, p->end);
+		count(STAT_SYNACK_HELD);
+		return HELD;
+	}
+	count(STAT_OUTAGE_OUT);
+	return HELD;
+}
+
+static __always_inline int egress(struct __sk_buff *skb, __u32 l3)
+{
+	struct packet p;
+
+	if (!parse_ip(skb, l3, TO_CLIENT, &p))
+		return PASS;
+	if (p.protocol == IP_TCP)
+		return egress_tcp(skb, &p);
+	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
+		return icmp_out(skb, p.l4, p.protocol) ? HELD : PASS;
+	return PASS;
+}
+
+#endif

@@ -1,0 +1,53 @@
+/* The gate: BPF programs at tc ingress and egress, and the tap's filter. Each
+ * tc program comes in two variants, for devices whose packets have an Ethernet
+ * header at tc and for those that carry bare IP packets.
+ *
+ * What passes gets TC_ACT_UNSPEC, so that the filters of others run. What is
+ * held gets TC_ACT_STOLEN: the sending TCP believes that it left. (TC_ACT_SHOT
+ * reports a drop to TCP, which then does not count the bytes as sent and refuses
+ * every later ACK for them.) */
+#include "egress.h"
+#include "ingress.h"
+#include "tap.h"
+
+SEC("tc")
+int egress_eth(struct __sk_buff *skb)
+{
+	__u32 l3;
+
+	if (skb->mark == MARK)
+		return PASS;
+	l3 = network_offset(skb);
+	return l3 ? egress(skb, l3) : PASS;
+}
+
+SEC("tc")
+int egress_l3(struct __sk_buff *skb)
+{
+	return skb->mark == MARK ? PASS : egress(skb, 0);
+}
+
+SEC("tc")
+int ingress_eth(struct __sk_buff *skb)
+{
+	__u32 l3;
+
+	if (skb->mark == MARK)
+		return PASS;
+	l3 = network_offset(skb);
+	return l3 ? ingress(skb, l3) : PASS;
+}
+
+SEC("tc")
+int ingress_l3(struct __sk_buff *skb)
+{
+	return skb->mark == MARK ? PASS : ingress(skb, 0);
+}
+
+SEC("socket")
+int tap(struct __sk_buff *skb)
+{
+	return tap_filter(skb);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,137 @@
+/* Client to server: what the kernel's socket sees of the client. */
+#ifndef FTNET_INGRESS_H
+#define FTNET_INGRESS_H
+
+#include "egress.h"
+
+/* translate_sack moves the client's SACK blocks into the kernel's space. */
+static __noinline int translate_sack(struct __sk_buff *skb, __u32 at, __u32 blocks, __u32 delta,
+				     struct diff *d)
+{
+	__be32 was[2], now[2];
+
+	if (!d)
+		return 0;
+	at += 2;
+	for (__u32 i = 0; i < MAX_BLOCKS && i < blocks; i++, at += 8) {
+		if (bpf_skb_load_bytes(skb, at, was, 8) < 0)
+			return 0;
+		now[0] = bpf_htonl(bpf_ntohl(was[0]) - delta);
+		now[1] = bpf_htonl(bpf_ntohl(was[1]) - delta);
+		change32(d, at, was[0], now[0]);
+		change32(d, at, was[1], now[1]);
+		if (bpf_skb_store_bytes(skb, at, now, 8, 0) < 0)
+			return 0;
+	}
+	return 1;
+}
+
+static __always_inline int translate_in(struct __sk_buff *skb, const struct packet *p,
+					struct slot *slot)
+{
+	__u32 seen = bpf_ntohl(p->tcp.ack), ack = seen, snd_nxt = READ_ONCE(slot->snd_nxt);
+	__u32 l4 = p->l4;
+	struct diff d = {};
+	struct options opt;
+	bool ok = true;
+
+	/* The client may know more of the old socket's bytes than the new one
+	 * has sent; an ACK for those the kernel would refuse. */
+	if (after(ack, snd_nxt)) {
+		ack = snd_nxt;
+		count(STAT_ACK_CLAMPED);
+	}
+	ack -= slot->delta;
+	if (ack != seen) {
+		change32(&d, 0, p->tcp.ack, bpf_htonl(ack));
+		ok &= put32(skb, l4 + TCP_ACK, ack);
+	}
+	if (slot->flags & (TS | SACK)) {
+		find_options(skb, p, &opt);
+		/* TSecr 0 echoes nothing. */
+		if (opt.ts && opt.tsecr && slot->ts_delta) {
+			__u32 tsecr = bpf_ntohl(opt.tsecr) - slot->ts_delta;
+
+			change32(&d, opt.ts + 4 - l4, opt.tsecr, bpf_htonl(tsecr));
+			ok &= put32(skb, opt.ts + 4, tsecr);
+		}
+		if (opt.sack && slot->delta)
+			ok &= translate_sack(skb, opt.sack, opt.blocks, slot->delta, &d);
+	}
+	if (d.sum)
+		ok &= apply(skb, l4 + TCP_CSUM, &d);
+	if (ok)
+		return PASS;
+	count(STAT_REWRITE_FAILS);
+	return HELD;
+}
+
+/* ingress_syn judges a SYN; PASS lets it go on to the connection's rules. */
+static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packet *p, __u32 state)
+{
+	__u32 len = tcp_header_len(p) - sizeof(struct tcp_hdr);
+	int found = len ? screen_syn(skb, p->l4, len) : 0;
+
+	if (found == SYN_REFUSED) {
+		report(skb, EVENT_REFUSED, NO_SLOT, p->l3, p->end);
+		count(STAT_SYN_REFUSED);
+		return HELD;
+	}
+	if (found < 0) {
+		count(STAT_REWRITE_FAILS);
+		return HELD;
+	}
+	if (found == SYN_STRIPPED)
+		count(STAT_SYN_STRIPPED);
+	if (state == SERVICE_OUTAGE) {
+		count(STAT_SYN_HELD);
+		return HELD;
+	}
+	return PASS;
+}
+
+static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
+{
+	struct slot *slot;
+	__u32 *state, *index, mode;
+
+	if (!load_tcp(skb, TO_SERVER, p))
+		return PASS;
+	state = service_of(p->tcp.dport);
+	if (!state)
+		return PASS;
+	if (!tcp_valid(skb, p)) {
+		count(STAT_MALFORMED);
+		return PASS;
+	}
+	if ((p->tcp.flags & (SYN | ACK)) == SYN && ingress_syn(skb, p, *state) != PASS)
+		return HELD;
+	index = bpf_map_lookup_elem(&conns, &p->key);
+	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
+	if (!slot)
+		return PASS;
+	mode = READ_ONCE(slot->mode);
+	if (mode == MODE_OUTAGE || mode == MODE_SPOOF) {
+		slot->stolen_in++;
+		count(STAT_OUTAGE_IN);
+		return HELD;
+	}
+	if (mode != MODE_FREE && slot->flags & XLATE && p->tcp.flags & ACK)
+		return translate_in(skb, p, slot);
+	return PASS;
+}
+
+static __always_inline int ingress(struct __sk_buff *skb, __u32 l3)
+{
+	struct packet p;
+
+	if (!parse_ip(skb, l3, TO_SERVER, &p))
+		return PASS;
+	if (p.protocol == IP_TCP)
+		return ingress_tcp(skb, &p);
+	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
+		return icmp_in(skb, p.l4, p.protocol) ? PASS : HELD;
+	return PASS;
+}
+
+#endif

@@ -1,0 +1,145 @@
+/* Maps and the records in them: the interface to the Go side. */
+#ifndef FTNET_MAPS_H
+#define FTNET_MAPS_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define MARK 0x66740001 /* SO_MARK of what the engine injects */
+
+/* Socket priorities by which the application means its FIN or RST. */
+#define PRIO_CLOSE 3
+#define PRIO_SHUT 5
+
+enum service_state { SERVICE_LISTEN = 1, SERVICE_OUTAGE = 2 };
+
+struct service_key {
+	__u16 port;  /* host order */
+	__u8 family; /* 0: any, 4, 6 */
+	__u8 pad;
+};
+
+/* A connection. IPv4 addresses are mapped (::ffff:a.b.c.d); network order. */
+struct flow_key {
+	__be32 client[4];
+	__be32 server[4];
+	__be16 cport;
+	__be16 sport;
+};
+
+enum mode { MODE_FREE, MODE_LIVE, MODE_OUTAGE, MODE_SPOOF, MODE_OPEN };
+
+#define XLATE 1 /* delta, ts_delta and the scales are no identity */
+#define LIMIT 2 /* limit is valid */
+#define TS 4    /* timestamps were negotiated */
+#define SACK 8  /* SACK was negotiated */
+
+/* One connection, mapped into the engine; see Slot in slot.go. The engine
+ * writes the first cache line, the gate the second. */
+struct slot {
+	__u32 stable;   /* highest ACK number that may leave */
+	__u32 mode;
+	__u32 delta;    /* client-visible minus kernel sequence numbers */
+	__u32 ts_delta; /* client-visible minus kernel TSval */
+	__u32 limit;    /* highest right window edge that may be advertised */
+	__u32 flags;
+	__u32 high;     /* the tap has seen every byte below that may be SACKed */
+	__u32 irs;      /* the client's ISN */
+	__u8 kscale;    /* window shift of the kernel's present socket */
+	__u8 cscale;    /* window shift that the client was told */
+	__u8 pad[2];
+	__u32 gen;
+	__u32 reserved[6];
+
+	__u32 held;     /* an ACK was lowered or held back; both sides clear it */
+	__u32 ack;      /* newest ACK number that the kernel wanted to send */
+	__u32 edge;     /* newest right window edge, before the limit */
+	__u32 snd_nxt;  /* highest client-visible sequence end sent */
+	__u32 tsval;    /* newest TSval as the client sees it */
+	__u32 tsecr;
+	__u32 hflags;   /* ECN bits of the newest held ACK */
+	__u32 fin;      /* bit 0: a meant FIN has passed */
+	__u32 fin_end;  /* its sequence end, client-visible */
+	__u32 egress;   /* packets seen */
+	__u32 stolen_in;
+	__u32 reserved2[5];
+};
+
+_Static_assert(sizeof(struct slot) == 128, "slot is two cache lines");
+_Static_assert(__builtin_offsetof(struct slot, held) == 64, "the gate owns the second line");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct service_key);
+	__type(value, __u32);
+} services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536); /* set at load time, as that of slots */
+	__type(key, struct flow_key);
+	__type(value, __u32);
+} conns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, struct slot);
+} slots SEC(".maps");
+
+static __always_inline __u32 *service_of(__be16 port)
+{
+	struct service_key key = { .port = bpf_ntohs(port) };
+
+	return bpf_map_lookup_elem(&services, &key);
+}
+
+/* Counters; the order is that of statNames in stats.go. */
+enum stat {
+	STAT_ACK_HELD,
+	STAT_ACK_LOWERED,
+	STAT_SACK_HELD,
+	STAT_SACK_REMOVED,
+	STAT_LIMITED,
+	STAT_SYNACK_HELD,
+	STAT_FIN_HELD,
+	STAT_RST_HELD,
+	STAT_OUTAGE_OUT,
+	STAT_OUTAGE_IN,
+	STAT_SYN_HELD,
+	STAT_SYN_REFUSED,
+	STAT_SYN_STRIPPED,
+	STAT_ICMP_HELD,
+	STAT_ICMP_FIXED,
+	STAT_ACK_CLAMPED,
+	STAT_MALFORMED,
+	STAT_EVENTS_LOST,
+	STAT_REWRITE_FAILS,
+	STAT_COUNT,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, STAT_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} stats SEC(".maps");
+
+static __always_inline void count(enum stat stat)
+{
+	__u32 key = stat;
+	__u64 *n = bpf_map_lookup_elem(&stats, &key);
+
+	if (n)
+		(*n)++;
+}
+
+#endif

@@ -1,0 +1,187 @@
+/* From a packet to its addresses, ports and TCP header. Headers are copied to
+ * the stack by helper: that works for any layout of the skb, and reading alone
+ * never makes the kernel unclone the packet. */
+#ifndef FTNET_PARSE_H
+#define FTNET_PARSE_H
+
+#include "maps.h"
+
+#define ETH_LEN 14
+#define VLAN_LEN 4
+#define PROTO_IPV4 0x0800
+#define PROTO_IPV6 0x86dd
+#define PROTO_8021Q 0x8100
+#define PROTO_8021AD 0x88a8
+
+#define IP_TCP 6
+#define IP_ICMP 1
+#define IP_ICMPV6 58
+#define IP_HOPOPTS 0
+#define IP_ROUTING 43
+#define IP_DSTOPTS 60
+#define MAX_EXTENSIONS 4
+
+#define FIN 0x01
+#define SYN 0x02
+#define RST 0x04
+#define ACK 0x10
+#define ECE 0x40
+#define CWR 0x80
+
+struct ipv4_hdr {
+	__u8 version_ihl, tos;
+	__be16 total_len, id, fragment;
+	__u8 ttl, protocol;
+	__be16 check;
+	__be32 src, dst;
+};
+
+struct ipv6_hdr {
+	__be32 version_class_flow;
+	__be16 payload_len;
+	__u8 next, hops;
+	__be32 src[4], dst[4];
+};
+
+struct tcp_hdr {
+	__be16 sport, dport;
+	__be32 seq, ack;
+	__u8 doff, flags;
+	__be16 window, check, urgent;
+};
+
+struct packet {
+	__u32 l3;  /* offsets from skb->data: IP header, */
+	__u32 l4;  /* transport header, */
+	__u32 end; /* and the packet's end, without link-layer padding */
+	__u32 protocol;
+	struct flow_key key;
+	struct tcp_hdr tcp;
+};
+
+enum direction { TO_CLIENT, TO_SERVER };
+
+static __always_inline bool after(__u32 a, __u32 b) { return (__s32)(a - b) > 0; }
+
+static __always_inline void copy_v6(__be32 *to, const __be32 *from)
+{
+	to[0] = from[0];
+	to[1] = from[1];
+	to[2] = from[2];
+	to[3] = from[3];
+}
+
+static __always_inline void map_v4(__be32 *to, __be32 from)
+{
+	to[0] = 0;
+	to[1] = 0;
+	to[2] = bpf_htonl(0xffff);
+	to[3] = from;
+}
+
+/* skip_extensions returns the offset behind the IPv6 extension headers that may
+ * precede TCP, at most MAX_EXTENSIONS of them; *next becomes what follows. A
+ * fragment header is not skipped, so fragments are nobody's business here. */
+static __noinline __u32 skip_extensions(struct __sk_buff *skb, __u32 at, __u8 *next)
+{
+	__u8 head[2];
+
+	for (int i = 0; i < MAX_EXTENSIONS; i++) {
+		if (*next != IP_HOPOPTS && *next != IP_ROUTING && *next != IP_DSTOPTS)
+			break;
+		if (bpf_skb_load_bytes(skb, at, head, sizeof(head)) < 0)
+			return 0;
+		*next = head[0];
+		at += ((__u32)head[1] + 1) * 8;
+	}
+	return at;
+}
+
+/* parse_ip reads the IP header at offset l3 and fills in everything but the
+ * ports and the TCP header. It fails for fragments and for what is not IP. */
+static __always_inline bool parse_ip(struct __sk_buff *skb, __u32 l3, enum direction dir,
+				     struct packet *p)
+{
+	struct flow_key *key = &p->key;
+	struct ipv4_hdr v4;
+
+	if (bpf_skb_load_bytes(skb, l3, &v4, sizeof(v4)) < 0)
+		return false;
+	p->l3 = l3;
+	if (v4.version_ihl >> 4 == 4) {
+		__u32 header = (v4.version_ihl & 15) * 4, total = bpf_ntohs(v4.total_len);
+
+		if (header < sizeof(v4) || v4.fragment & bpf_htons(0x3fff))
+			return false;
+		p->protocol = v4.protocol;
+		p->l4 = l3 + header;
+		p->end = total ? l3 + total : skb->len; /* 0: a super-packet above 64 KiB */
+		map_v4(key->client, dir == TO_CLIENT ? v4.dst : v4.src);
+		map_v4(key->server, dir == TO_CLIENT ? v4.src : v4.dst);
+		return true;
+	}
+	if (v4.version_ihl >> 4 == 6) {
+		struct ipv6_hdr v6;
+		__u32 total;
+		__u8 next;
+
+		if (bpf_skb_load_bytes(skb, l3, &v6, sizeof(v6)) < 0)
+			return false;
+		p->l4 = l3 + sizeof(v6);
+		total = bpf_ntohs(v6.payload_len);
+		p->end = total ? p->l4 + total : skb->len;
+		next = v6.next;
+		if (next != IP_TCP && next != IP_ICMPV6) {
+			p->l4 = skip_extensions(skb, p->l4, &next);
+			if (!p->l4)
+				return false;
+		}
+		p->protocol = next;
+		copy_v6(key->client, dir == TO_CLIENT ? v6.dst : v6.src);
+		copy_v6(key->server, dir == TO_CLIENT ? v6.src : v6.dst);
+		return true;
+	}
+	return false;
+}
+
+/* network_offset returns where the IP header of an Ethernet frame is, or 0 if
+ * there is none. A VLAN tag is usually in the skb's metadata; one may be inline. */
+static __always_inline __u32 network_offset(struct __sk_buff *skb)
+{
+	__be16 proto = skb->protocol, tag[2];
+	__u32 at = ETH_LEN;
+
+	if (proto == bpf_htons(PROTO_8021Q) || proto == bpf_htons(PROTO_8021AD)) {
+		if (bpf_skb_load_bytes(skb, ETH_LEN, tag, sizeof(tag)) < 0)
+			return 0;
+		proto = tag[1];
+		at += VLAN_LEN;
+	}
+	if (proto != bpf_htons(PROTO_IPV4) && proto != bpf_htons(PROTO_IPV6))
+		return 0;
+	return at;
+}
+
+static __always_inline bool load_tcp(struct __sk_buff *skb, enum direction dir, struct packet *p)
+{
+	if (bpf_skb_load_bytes(skb, p->l4, &p->tcp, sizeof(p->tcp)) < 0)
+		return false;
+	p->key.cport = dir == TO_CLIENT ? p->tcp.dport : p->tcp.sport;
+	p->key.sport = dir == TO_CLIENT ? p->tcp.sport : p->tcp.dport;
+	return true;
+}
+
+static __always_inline __u32 tcp_header_len(const struct packet *p)
+{
+	return (p->tcp.doff >> 4) * 4;
+}
+
+/* A TCP header must be whole and lie inside the packet. */
+static __always_inline bool tcp_valid(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 len = tcp_header_len(p);
+
+	return len >= sizeof(struct tcp_hdr) && p->l4 + len <= p->end && p->end <= skb->len;
+}
+
+#endif

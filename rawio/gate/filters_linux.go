@@ -1,0 +1,283 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// filterPriority is where the filters stand among others on the interface: low,
+// so that a filter with a final verdict does not hide packets from the gate.
+// Engines share the priority under handles of their own; if filters of another
+// kind occupy it, one of the next maxPriorities is taken.
+const (
+	filterPriority = 6
+	maxPriorities  = 16
+)
+
+const filterPrefix = "ftnet:"
+
+// side is one of clsact's two hooks.
+type side struct {
+	suffix string
+	parent uint32
+}
+
+var sides = []side{
+	{"in", netlink.HANDLE_MIN_INGRESS},
+	{"out", netlink.HANDLE_MIN_EGRESS},
+}
+
+func filterName(id string, s side) string { return filterPrefix + id + ":" + s.suffix }
+
+// filters attaches the programs to interfaces.
+//
+// tcx links would clean up after themselves when the engine dies, but tcx
+// programs can only pass, drop or redirect: there is no TC_ACT_STOLEN, and a
+// drop at egress corrupts the sending TCP's idea of what it sent.
+type filters struct {
+	id    string
+	progs *bpfPrograms
+	nl    *netlink.Handle
+
+	mu       sync.Mutex
+	attached map[int]bool // by ifindex; true: the clsact qdisc is ours. Guarded by mu.
+}
+
+func (f *filters) open(id string, progs *bpfPrograms) error {
+	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("gate: netlink: %w", err)
+	}
+	f.id, f.progs, f.nl, f.attached = id, progs, nl, make(map[int]bool)
+	return nil
+}
+
+// Attach puts the gate on an interface of the network namespace that Load was
+// called in. Attaching twice is no error. Interfaces whose packets carry neither
+// an Ethernet header nor a bare IP packet are refused with ErrDevice.
+func (f *filters) Attach(ifindex int) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.attached[ifindex]; ok {
+		return nil
+	}
+	link, err := f.nl.LinkByIndex(ifindex)
+	if err != nil {
+		return fmt.Errorf("gate: attach to interface %d: %w", ifindex, err)
+	}
+	in, out, err := f.variant(link)
+	if err != nil {
+		return fmt.Errorf("gate: attach to %s: %w", link.Attrs().Name, err)
+	}
+	made, err := addClsact(f.nl, ifindex)
+	if err != nil {
+		return fmt.Errorf("gate: clsact on %s: %w", link.Attrs().Name, unsupported("clsact", err))
+	}
+	f.attached[ifindex] = made
+	for i, prog := range []*ebpf.Program{in, out} {
+		if err := addFilter(f.nl, ifindex, filterName(f.id, sides[i]), sides[i].parent, prog); err != nil {
+			f.detach(ifindex)
+			return fmt.Errorf("gate: filter on %s: %w", link.Attrs().Name, unsupported("BPF filters", err))
+		}
+	}
+	return nil
+}
+
+// Detach takes the gate off the interface. One that is gone, or was not
+// attached to, is no error.
+func (f *filters) Detach(ifindex int) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.detach(ifindex)
+}
+
+func (f *filters) detach(ifindex int) error {
+	made, ok := f.attached[ifindex]
+	if !ok {
+		return nil
+	}
+	delete(f.attached, ifindex)
+	_, err := removeFilters(f.nl, ifindex, made, func(id string) bool { return id == f.id })
+	if err != nil {
+		return fmt.Errorf("gate: detach from interface %d: %w", ifindex, err)
+	}
+	return nil
+}
+
+func (f *filters) close() error {
+	if f.nl == nil {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var errs []error
+	for ifindex := range f.attached {
+		errs = append(errs, f.detach(ifindex))
+	}
+	f.nl.Close()
+	f.nl = nil
+	return errors.Join(errs...)
+}
+
+// variant picks the programs for the interface's link type.
+func (f *filters) variant(link netlink.Link) (in, out *ebpf.Program, err error) {
+	switch t := link.Attrs().EncapType; t {
+	case "ether", "loopback":
+		return f.progs.IngressEth, f.progs.EgressEth, nil
+	case "none", "ppp", "ipip", "tunnel6", "sit", "unknown519": // 519: ARPHRD_RAWIP
+		return f.progs.IngressL3, f.progs.EgressL3, nil
+	default:
+		return nil, nil, fmt.Errorf("%w %q", ErrDevice, t)
+	}
+}
+
+func clsact(ifindex int) *netlink.Clsact {
+	return &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: ifindex,
+		Handle:    netlink.MakeHandle(0xffff, 0),
+		Parent:    netlink.HANDLE_CLSACT,
+	}}
+}
+
+// addClsact makes sure that the interface has a clsact qdisc and reports
+// whether it made it.
+func addClsact(nl *netlink.Handle, ifindex int) (bool, error) {
+	err := nl.QdiscAdd(clsact(ifindex))
+	if err == nil {
+		return true, nil
+	}
+	if !errors.Is(err, unix.EEXIST) {
+		return false, err
+	}
+	kind, err := ingressKind(nl, ifindex)
+	if err == nil && kind != "clsact" {
+		err = fmt.Errorf("the interface has a qdisc of kind %q, which excludes clsact", kind)
+	}
+	return false, err
+}
+
+func ingressKind(nl *netlink.Handle, ifindex int) (string, error) {
+	qdiscs, err := nl.QdiscList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: ifindex}})
+	for _, q := range qdiscs {
+		if q.Attrs().Parent == netlink.HANDLE_CLSACT {
+			return q.Type(), nil
+		}
+	}
+	return "", err
+}
+
+func addFilter(nl *netlink.Handle, ifindex int, name string, parent uint32, prog *ebpf.Program) error {
+	var err error
+	for prio := uint16(filterPriority); prio < filterPriority+maxPriorities; prio++ {
+		err = nl.FilterAdd(&netlink.BpfFilter{
+			FilterAttrs: netlink.FilterAttrs{
+				LinkIndex: ifindex,
+				Parent:    parent,
+				Handle:    0, // the kernel takes the next free one
+				Protocol:  unix.ETH_P_ALL,
+				Priority:  prio,
+			},
+			Fd:           prog.FD(),
+			Name:         name,
+			DirectAction: true,
+		})
+		// EINVAL: the priority holds filters of another kind or protocol.
+		if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+	}
+	return err
+}
+
+// CleanStale removes, from all interfaces of the calling thread's network
+// namespace, the filters of engines that are gone, and their clsact qdiscs if
+// nothing else is on them. alive says whether the engine with the ID lives. It
+// returns the IDs that it removed.
+func CleanStale(alive func(id string) bool) ([]string, error) {
+	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("gate: netlink: %w", err)
+	}
+	defer nl.Close()
+	links, err := nl.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("gate: list interfaces: %w", err)
+	}
+	var ids []string
+	var errs []error
+	seen := make(map[string]bool)
+	for _, link := range links {
+		ifindex := link.Attrs().Index
+		if kind, err := ingressKind(nl, ifindex); err != nil || kind != "clsact" {
+			errs = append(errs, err)
+			continue
+		}
+		removed, err := removeFilters(nl, ifindex, true, func(id string) bool { return !alive(id) })
+		errs = append(errs, err)
+		for _, id := range removed {
+			if !seen[id] {
+				seen[id] = true
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids, errors.Join(errs...)
+}
+
+// removeFilters removes the gate's filters whose engine ID matches and returns
+// the IDs. If it removed any and clsact is set, it removes the qdisc too, unless
+// filters are left on it.
+func removeFilters(nl *netlink.Handle, ifindex int, clsactToo bool, match func(id string) bool) ([]string, error) {
+	link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}
+	var ids []string
+	left := 0
+	for _, s := range sides {
+		list, err := nl.FilterList(link, s.parent)
+		if err != nil {
+			return ids, gone(err)
+		}
+		for _, filter := range list {
+			id, ours := engineID(filter, s)
+			if !ours || !match(id) {
+				left++
+				continue
+			}
+			if err := nl.FilterDel(filter); err != nil {
+				return ids, gone(err)
+			}
+			ids = append(ids, id)
+		}
+	}
+	if !clsactToo || left > 0 || len(ids) == 0 {
+		return ids, nil
+	}
+	return ids, gone(nl.QdiscDel(clsact(ifindex)))
+}
+
+// engineID returns the engine whose filter it is, if it is a gate's.
+func engineID(filter netlink.Filter, s side) (string, bool) {
+	bpf, ok := filter.(*netlink.BpfFilter)
+	if !ok {
+		return "", false
+	}
+	rest, ok := strings.CutPrefix(bpf.Name, filterPrefix)
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(rest, ":"+s.suffix)
+}
+
+// gone turns the errors of an interface or qdisc that has vanished into nil:
+// its filters went with it.
+func gone(err error) error {
+	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,173 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// Gate is the programs and maps in the kernel. Its methods are safe for
+// concurrent use. If the engine dies without Close, the programs stay attached
+// and go on judging with what the slots last said; see [CleanStale].
+type Gate struct {
+	config Config
+	objs   bpfObjects
+	events *EventReader
+	memory []byte // the mapping of the slots
+	slots  []Slot
+	filters
+}
+
+// Load loads the programs and creates the maps. Nothing is attached yet. The
+// network namespace of the calling thread is the one that Attach acts in.
+//
+// It returns an error that satisfies errors.Is(err, ErrNotSupported) if the
+// kernel lacks a feature or the process a privilege (CAP_BPF, CAP_NET_ADMIN).
+func Load(config Config) (*Gate, error) {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	g := &Gate{config: config}
+	if err := g.load(); err != nil {
+		g.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+func (g *Gate) load() error {
+	// Kernels before 5.11 account BPF memory against the locked-memory limit.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return unsupported("BPF memory", err)
+	}
+	spec, err := loadBpf()
+	if err != nil {
+		return fmt.Errorf("gate: %w", err)
+	}
+	conns := uint32(g.config.MaxConns)
+	spec.Maps[bpfMapConns].MaxEntries = conns
+	spec.Maps[bpfMapSlots].MaxEntries = conns
+	if err := spec.LoadAndAssign(&g.objs, nil); err != nil {
+		return unsupported("BPF programs", err)
+	}
+	if g.memory, err = mapSlots(g.objs.Slots, g.config.MaxConns); err != nil {
+		return unsupported("memory-mapped BPF arrays", err)
+	}
+	g.slots = unsafe.Slice((*Slot)(unsafe.Pointer(&g.memory[0])), g.config.MaxConns)
+	if g.events, err = newEventReader(g.objs.Events); err != nil {
+		return unsupported("BPF ring buffer", err)
+	}
+	return g.filters.open(g.config.ID, &g.objs.bpfPrograms)
+}
+
+func mapSlots(m *ebpf.Map, n int) ([]byte, error) {
+	page := unix.Getpagesize()
+	size := (n*SlotSize + page - 1) / page * page
+	return unix.Mmap(m.FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+}
+
+// Close removes the filters, and every clsact qdisc that Attach made unless
+// someone else's filters are there, and frees the maps. Slots must not be used
+// afterwards. Readers of events are unblocked with net.ErrClosed.
+func (g *Gate) Close() error {
+	errs := []error{g.filters.close()}
+	if g.events != nil {
+		errs = append(errs, g.events.close())
+	}
+	if g.memory != nil {
+		errs = append(errs, unix.Munmap(g.memory))
+		g.memory, g.slots = nil, nil
+	}
+	if g.objs.Slots != nil {
+		errs = append(errs, g.objs.Close())
+		g.objs = bpfObjects{}
+	}
+	return errors.Join(errs...)
+}
+
+// serviceKey is struct service_key in bpf/maps.h.
+type serviceKey struct {
+	Port   uint16
+	Family uint8 // 0: any
+	_      uint8
+}
+
+// SetService protects the port on all addresses, or changes its state. It takes
+// effect with the next packet.
+func (g *Gate) SetService(port uint16, state ServiceState) error {
+	if err := g.objs.Services.Put(serviceKey{Port: port}, uint32(state)); err != nil {
+		return fmt.Errorf("gate: service %d: %w", port, err)
+	}
+	return nil
+}
+
+// DeleteService ends the protection of the port: its packets pass unseen from
+// then on. A port that is not protected is no error.
+func (g *Gate) DeleteService(port uint16) error {
+	err := g.objs.Services.Delete(serviceKey{Port: port})
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("gate: service %d: %w", port, err)
+	}
+	return nil
+}
+
+// flowKey is struct flow_key in bpf/maps.h: addresses as 16 bytes, everything
+// in network order.
+type flowKey struct {
+	Client, Server         [16]byte
+	ClientPort, ServerPort [2]byte
+}
+
+func keyOf(f segment.Flow) flowKey {
+	c, s := f.Client.Port(), f.Server.Port()
+	return flowKey{
+		Client:     f.Client.Addr().As16(),
+		Server:     f.Server.Addr().As16(),
+		ClientPort: [2]byte{byte(c >> 8), byte(c)},
+		ServerPort: [2]byte{byte(s >> 8), byte(s)},
+	}
+}
+
+// Bind makes the gate judge the flow's packets by the slot, which must be filled
+// in before. It replaces an earlier binding of the flow. Binding a flow and
+// changing it cost the same for any number of connections.
+func (g *Gate) Bind(flow segment.Flow, slot uint32) error {
+	if uint64(slot) >= uint64(len(g.slots)) {
+		return ErrSlot
+	}
+	if err := g.objs.Conns.Put(keyOf(flow), slot); err != nil {
+		return fmt.Errorf("gate: bind %v: %w", flow, err)
+	}
+	return nil
+}
+
+// Unbind forgets the flow; one that is not bound is no error. A packet that is
+// being judged on another CPU may still use the slot for a moment.
+func (g *Gate) Unbind(flow segment.Flow) error {
+	err := g.objs.Conns.Delete(keyOf(flow))
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("gate: unbind %v: %w", flow, err)
+	}
+	return nil
+}
+
+// Slot returns the slot in memory shared with the gate; it panics if there is
+// no such slot. The pointer is valid until Close.
+func (g *Gate) Slot(i uint32) *Slot { return &g.slots[i] }
+
+// MaxConns returns the number of slots.
+func (g *Gate) MaxConns() int { return g.config.MaxConns }
+
+// Events returns the reader of what the gate reports.
+func (g *Gate) Events() *EventReader { return g.events }
+
+// TapFilter returns the socket filter that accepts client-to-server segments of
+// the services, whole, and drops everything else. It is valid until Close.
+func (g *Gate) TapFilter() *ebpf.Program { return g.objs.Tap }

@@ -1,0 +1,76 @@
+package gate
+
+// stat numbers the counters; the order is that of `enum stat` in bpf/maps.h.
+type stat int
+
+const (
+	statAckHeld stat = iota
+	statAckLowered
+	statSACKHeld
+	statSACKRemoved
+	statLimited
+	statSYNACKHeld
+	statFINHeld
+	statRSTHeld
+	statOutageOut
+	statOutageIn
+	statSYNHeld
+	statSYNRefused
+	statSYNStripped
+	statICMPHeld
+	statICMPFixed
+	statAckClamped
+	statMalformed
+	statEventsLost
+	statRewriteFails
+	statCount
+)
+
+type counters [statCount]uint64
+
+// Stats are counters since the gate was loaded.
+type Stats struct {
+	AckHeld      uint64 // pure ACKs held back
+	AckLowered   uint64 // segments whose ACK number was lowered
+	SACKHeld     uint64 // pure ACKs held back for a SACK block above high
+	SACKRemoved  uint64 // segments whose SACK option was removed
+	Limited      uint64 // segments whose window was narrowed to the limit
+	SYNACKHeld   uint64 // SYN-ACKs held and reported
+	FINHeld      uint64 // FINs held
+	RSTHeld      uint64 // RSTs held
+	OutageOut    uint64 // egress packets held in an outage or a spoofed handshake
+	OutageIn     uint64 // ingress packets held in an outage or a spoofed handshake
+	SYNHeld      uint64 // SYNs held while the service was in an outage
+	SYNRefused   uint64 // SYNs refused for TCP-MD5 or TCP-AO
+	SYNStripped  uint64 // SYNs whose Fast Open or MPTCP option was removed
+	ICMPHeld     uint64 // ICMP errors held
+	ICMPFixed    uint64 // path-MTU reports translated on their way in
+	AckClamped   uint64 // client ACKs clamped to what was sent
+	Malformed    uint64 // packets of a service whose TCP header makes no sense; they pass
+	EventsLost   uint64 // events lost because the ring buffer was full
+	RewriteFails uint64 // packets held because a change to them failed
+}
+
+func (c *counters) stats() Stats {
+	return Stats{
+		AckHeld:      c[statAckHeld],
+		AckLowered:   c[statAckLowered],
+		SACKHeld:     c[statSACKHeld],
+		SACKRemoved:  c[statSACKRemoved],
+		Limited:      c[statLimited],
+		SYNACKHeld:   c[statSYNACKHeld],
+		FINHeld:      c[statFINHeld],
+		RSTHeld:      c[statRSTHeld],
+		OutageOut:    c[statOutageOut],
+		OutageIn:     c[statOutageIn],
+		SYNHeld:      c[statSYNHeld],
+		SYNRefused:   c[statSYNRefused],
+		SYNStripped:  c[statSYNStripped],
+		ICMPHeld:     c[statICMPHeld],
+		ICMPFixed:    c[statICMPFixed],
+		AckClamped:   c[statAckClamped],
+		Malformed:    c[statMalformed],
+		EventsLost:   c[statEventsLost],
+		RewriteFails: c[statRewriteFails],
+	}
+}

@@ -1,0 +1,131 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+)
+
+// featureError is a missing kernel feature or privilege.
+type featureError struct {
+	feature string
+	err     error
+}
+
+func (e *featureError) Error() string {
+	if errors.Is(e.err, unix.EPERM) || errors.Is(e.err, unix.EACCES) {
+		return fmt.Sprintf("gate: %s: %v (run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN)", e.feature, e.err)
+	}
+	return fmt.Sprintf("gate: %s: %v (needs Linux 5.12 or newer with CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_ACT)", e.feature, e.err)
+}
+
+func (e *featureError) Unwrap() error        { return e.err }
+func (e *featureError) Is(target error) bool { return target == ErrNotSupported }
+
+// unsupported wraps err as a featureError if that is what it means.
+func unsupported(feature string, err error) error {
+	for _, sign := range []error{
+		ebpf.ErrNotSupported, unix.EPERM, unix.EACCES, unix.ENOSYS, unix.EOPNOTSUPP, unix.ENOENT,
+	} {
+		if errors.Is(err, sign) {
+			return &featureError{feature, err}
+		}
+	}
+	return fmt.Errorf("gate: %s: %w", feature, err)
+}
+
+// Feature is one thing that the gate needs of the kernel.
+type Feature struct {
+	Name string
+	Err  error // nil, or why it is missing; satisfies errors.Is(err, ErrNotSupported)
+}
+
+// Features tries everything that the gate needs and returns the results in the
+// order of dependence. What changes interfaces is tried in a network namespace
+// made for it; nothing remains.
+func Features() []Feature {
+	probes := []struct {
+		name string
+		try  func() error
+	}{
+		{"BPF traffic-control programs", func() error { return features.HaveProgramType(ebpf.SchedCLS) }},
+		{"BPF socket filters", func() error { return features.HaveProgramType(ebpf.SocketFilter) }},
+		{"BPF ring buffer", func() error { return features.HaveMapType(ebpf.RingBuf) }},
+		{"memory-mapped BPF arrays", tryMmapable},
+		{"gate programs", tryLoad},
+		{"clsact", tryAttach},
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return []Feature{{"BPF", &featureError{"BPF", err}}}
+	}
+	var all []Feature
+	for _, p := range probes {
+		f := Feature{Name: p.name}
+		if err := p.try(); err != nil {
+			f.Err = &featureError{p.name, err}
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// Supported returns nil if the gate works here, or else what is missing, joined;
+// the error satisfies errors.Is(err, ErrNotSupported).
+func Supported() error {
+	var errs []error
+	for _, f := range Features() {
+		errs = append(errs, f.Err)
+	}
+	return errors.Join(errs...)
+}
+
+func tryMmapable() error {
+	m, err := ebpf.NewMap(&ebpf.MapSpec{
+		Type: ebpf.Array, KeySize: 4, ValueSize: SlotSize, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE,
+	})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	mem, err := mapSlots(m, 1)
+	if err != nil {
+		return err
+	}
+	return unix.Munmap(mem)
+}
+
+func tryLoad() error {
+	g, err := Load(Config{MaxConns: 1, ID: "00000000"})
+	if err != nil {
+		return err
+	}
+	return g.Close()
+}
+
+// tryAttach attaches the gate to the loopback interface of a new network
+// namespace.
+func tryAttach() error {
+	result := make(chan error, 1)
+	go func() {
+		// Never unlocked: the thread, and the namespace with it, ends here.
+		runtime.LockOSThread()
+		result <- func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+				return err
+			}
+			g, err := Load(Config{MaxConns: 1, ID: "00000000"})
+			if err != nil {
+				return err
+			}
+			defer g.Close()
+			const lo = 1
+			return g.Attach(lo)
+		}()
+	}()
+	return <-result
+}
