@@ -1,0 +1,143 @@
+package rawiotest
+
+import (
+	"net/netip"
+
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// Listener accepts connections.
+type Listener struct {
+	// Notify, if not nil, is called (by the clock) when a connection waits.
+	Notify func()
+	// Priority is inherited by accepted sockets.
+	Priority uint32
+
+	stack    *Stack
+	process  *Process
+	local    netip.AddrPort
+	queue    []*Socket
+	closed   bool
+	notified bool
+}
+
+// Accept returns the next established connection, or nil if none waits.
+func (l *Listener) Accept() *Socket {
+	if l.closed || len(l.queue) == 0 {
+		return nil
+	}
+	s := l.queue[0]
+	l.queue = l.queue[1:]
+	s.owner = l.process
+	l.process.files = append(l.process.files, s)
+	return s
+}
+
+// Close stops listening. Established connections that nobody has accepted are
+// reset; half-open ones are, once their client speaks (inet_csk_listen_stop).
+func (l *Listener) Close() {
+	defer l.stack.enter()()
+	l.process.forget(l)
+	l.exit()
+}
+
+func (l *Listener) exit() {
+	if l.closed {
+		return
+	}
+	l.closed = true
+	delete(l.stack.listeners, l.local)
+	for _, s := range l.queue {
+		s.abort(ErrClosed)
+	}
+	l.queue = nil
+}
+
+// input handles a segment for no connection.
+func (l *Listener) input(p *Packet) {
+	switch {
+	case p.Flags.Has(segment.RST):
+	case p.Flags.Has(segment.ACK):
+		l.stack.refuse(p, l.Priority)
+	case p.Flags.Has(segment.SYN) && len(l.queue) < l.stack.config.Backlog:
+		l.open(p, l.stack.isn())
+	}
+}
+
+// open answers a SYN.
+func (l *Listener) open(p *Packet, isn uint32) {
+	s := l.stack.newSocket(p.Dst, p.Src, isn)
+	s.parent = l
+	s.priority = l.Priority
+	s.state = SynReceived
+	s.takeSYN(p)
+	s.sendSYN()
+	s.armRetransmit()
+}
+
+// inputRequest handles a segment for a half-open connection (tcp_check_req).
+func (s *Socket) inputRequest(p *Packet) {
+	old := s.timestamps && p.Options.HasTS && seqnum.Less(p.Options.TSVal, s.tsRecent)
+	if p.Flags&(segment.SYN|segment.ACK|segment.RST) == segment.SYN && p.Seq == s.irs && !old {
+		if s.mayAnswer(p) { // the client has not got the SYN-ACK
+			s.sendSYN()
+		}
+		return
+	}
+	if p.Flags.Has(segment.ACK) && p.Ack != s.iss+1 {
+		s.stack.refuse(p, s.priority)
+		return
+	}
+	edge := s.rcvNxt + s.rcvWnd
+	if old || !inWindow(p.Seq, p.End(), s.rcvNxt, edge) {
+		if !p.Flags.Has(segment.RST) && s.mayAnswer(p) {
+			s.sendACK()
+		}
+		return
+	}
+	if s.timestamps && p.Options.HasTS && seqnum.LEQ(p.Seq, s.rcvNxt) {
+		s.tsRecent = p.Options.TSVal
+	}
+	if p.Flags.Any(segment.RST | segment.SYN) {
+		s.stack.refuse(p, s.priority) // answers the SYN only
+		s.remove(ErrReset)
+		return
+	}
+	if !p.Flags.Has(segment.ACK) {
+		return
+	}
+	l := s.parent
+	if l.closed {
+		s.remove(ErrClosed)
+		s.stack.refuse(p, s.priority)
+		return
+	}
+	if len(l.queue) >= s.stack.config.Backlog {
+		return // the client will retransmit
+	}
+	s.parent = nil
+	s.establish(p)
+	l.queue = append(l.queue, s)
+	if l.Notify != nil && !l.notified {
+		l.notified = true
+		l.stack.clock.After(0, func() {
+			l.notified = false
+			if !l.closed {
+				l.Notify()
+			}
+		})
+	}
+	s.inputSynchronized(p)
+}
+
+// inWindow is tcp_in_window.
+func inWindow(seq, end, left, right uint32) bool {
+	if seq == left {
+		return true
+	}
+	if seqnum.Less(left, end) && seqnum.Less(seq, right) {
+		return true
+	}
+	return seq == right && seq == end
+}
