@@ -1,0 +1,269 @@
+package gate
+
+// Egress judges a packet that the server's host sends, given its socket's
+// priority and mark, and rewrites it in place. pkt begins at the IP header;
+// its checksums must be complete.
+func (m *Model) Egress(pkt []byte, priority, mark uint32) Verdict {
+	p, ok := parseIP(pkt)
+	if mark == Mark || !ok {
+		return Pass
+	}
+	switch p.protocol {
+	case protoTCP:
+		return m.egressTCP(&p, priority)
+	case protoICMP, protoICMPv6:
+		return m.icmpOut(&p)
+	}
+	return Pass
+}
+
+func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
+	if len(p.b) < p.l4+tcpHeader {
+		return Pass
+	}
+	p.ports(p.tcp(), toClient)
+	if _, ok := m.services[p.flow.Server.Port()]; !ok {
+		return Pass
+	}
+	if !p.valid() {
+		m.count[statMalformed]++
+		return Pass
+	}
+	synack := p.flags()&(flagSYN|flagACK) == flagSYN|flagACK
+	s, index := m.lookup(p.flow)
+	if s == nil {
+		if synack {
+			return m.holdSYNACK(p, NoSlot)
+		}
+		return Pass
+	}
+	if s.Mode() == ModeFree {
+		return Pass
+	}
+	s.egress.Add(1)
+	switch mode := s.Mode(); {
+	case mode == ModeLive:
+		return m.egressLive(p, s, index, priority)
+	case mode == ModeOpen:
+		return m.egressOpen(p, s)
+	case mode == ModeSpoof && synack:
+		return m.holdSYNACK(p, index)
+	}
+	m.count[statOutageOut]++
+	return Held
+}
+
+func (m *Model) holdSYNACK(p *packet, index uint32) Verdict {
+	m.report(EventSYNACK, index, p)
+	m.count[statSYNACKHeld]++
+	return Held
+}
+
+// judged is struct segment in bpf/egress.h: what a segment says, and what it
+// shall say.
+type judged struct {
+	seq, end           uint32
+	ack, outAck, edge  uint32
+	window, outWindow  uint16
+	tsVal              uint32
+	carries, stripSACK bool
+	opt                fields
+}
+
+func (p *packet) read(s *Slot) judged {
+	h, flags := p.tcp(), p.flags()
+	payload := uint32(p.end - p.l4 - p.headerLen())
+	kernel, _ := s.Scales()
+	j := judged{seq: be.Uint32(h[4:]), ack: be.Uint32(h[8:]), window: be.Uint16(h[14:])}
+	if s.Flags()&FlagXlate != 0 {
+		j.seq += s.Delta()
+	}
+	j.end = j.seq + payload + uint32(flags&flagSYN)>>1 + uint32(flags&flagFIN)
+	j.outAck, j.outWindow = j.ack, j.window
+	j.edge = j.ack + uint32(j.window)<<(kernel&15)
+	j.carries = payload > 0 || flags&(flagFIN|flagRST) != 0
+	return j
+}
+
+func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
+	flags, previous := p.flags(), s.Ack()
+	j := p.read(s)
+	switch {
+	case flags&flagSYN != 0:
+		if flags&flagACK != 0 && (j.ack != s.IRS()+1 || s.Flags()&FlagXlate != 0) {
+			return m.holdSYNACK(p, index)
+		}
+		return Pass
+	case flags&flagRST != 0:
+		if priority != PrioClose {
+			m.report(EventRSTHeld, index, p)
+			m.count[statRSTHeld]++
+			return Held
+		}
+		m.report(EventRSTSent, index, p)
+	case flags&flagFIN != 0:
+		end, passed := s.FIN()
+		if priority != PrioClose && priority != PrioShut && !(passed && end == j.end) {
+			m.report(EventFINHeld, index, p)
+			m.count[statFINHeld]++
+			return Held
+		}
+		if !passed {
+			s.SetFIN(j.end)
+			m.report(EventFINSent, index, p)
+		}
+	}
+	if s.Flags()&(FlagTS|FlagSACK) != 0 {
+		j.opt = p.find()
+	}
+	p.record(s, &j)
+	if flags&flagACK != 0 {
+		if !p.judgeAck(s, &j, previous) {
+			m.count[statAckHeld]++
+			return Held
+		}
+		if j.opt.sack != 0 && !p.judgeSACK(s, &j) {
+			m.count[statSACKHeld]++
+			return Held
+		}
+		if j.outAck != j.ack {
+			m.count[statAckLowered]++
+		}
+		m.fitWindow(s, &j, true)
+	}
+	m.rewriteOut(p, s, &j)
+	return Pass
+}
+
+func (m *Model) egressOpen(p *packet, s *Slot) Verdict {
+	if s.Flags()&FlagXlate == 0 {
+		return Pass
+	}
+	j := p.read(s)
+	j.opt = p.find()
+	p.record(s, &j)
+	if p.flags()&flagSYN == 0 && p.flags()&flagACK != 0 {
+		m.fitWindow(s, &j, false)
+	}
+	m.rewriteOut(p, s, &j)
+	return Pass
+}
+
+// record notes what the kernel's newest segment says.
+func (p *packet) record(s *Slot, j *judged) {
+	if after(j.end, s.SndNxt()) {
+		s.SetSndNxt(j.end)
+	}
+	if p.flags()&flagACK != 0 {
+		s.SetAck(j.ack, j.edge)
+	}
+	if j.opt.ts != 0 {
+		h := p.tcp()[j.opt.ts:]
+		val := be.Uint32(h)
+		if s.Flags()&FlagXlate != 0 {
+			val += s.TSDelta()
+		}
+		s.SetTS(val, be.Uint32(h[4:]))
+	}
+}
+
+// judgeAck decides about the ACK number; false: hold the segment. The exchange
+// of held and stable is described at Slot.
+func (p *packet) judgeAck(s *Slot, j *judged, previous uint32) bool {
+	stable := s.Stable()
+	if !after(j.ack, stable) {
+		if s.Held() && !after(previous, j.ack) {
+			s.TakeHeld()
+		}
+		return true
+	}
+	s.hflags.Store(uint32(p.flags() & flagECN))
+	s.held.Swap(1)
+	stable = s.Stable()
+	if !after(j.ack, stable) {
+		if s.TakeHeld() {
+			return true
+		}
+	} else if j.carries {
+		j.outAck = stable
+	}
+	return j.carries
+}
+
+func (p *packet) judgeSACK(s *Slot, j *judged) bool {
+	high := s.High()
+	top := high
+	for i := range j.opt.blocks {
+		if right := be.Uint32(p.tcp()[j.opt.sack+6+8*i:]); after(right, top) {
+			top = right
+		}
+	}
+	if top == high {
+		return true
+	}
+	if j.carries {
+		j.stripSACK = true
+		return true
+	}
+	s.hflags.Store(uint32(p.flags() & flagECN))
+	s.held.Swap(1)
+	return !after(top, s.High()) && s.TakeHeld()
+}
+
+// fitWindow keeps the window's right edge where the kernel put it, or at the
+// limit, in the scale that the client was told.
+func (m *Model) fitWindow(s *Slot, j *judged, limited bool) {
+	kernel, client := s.Scales()
+	edge := j.edge
+	if limited && s.Flags()&FlagLimit != 0 && after(edge, s.Limit()) {
+		edge = s.Limit()
+		m.count[statLimited]++
+	} else if j.outAck == j.ack && kernel == client {
+		return
+	}
+	var room uint32
+	if after(edge, j.outAck) {
+		room = (edge - j.outAck) >> (client & 15)
+	}
+	j.outWindow = uint16(min(room, 65535))
+}
+
+func (m *Model) rewriteOut(p *packet, s *Slot, j *judged) {
+	const csum = 16
+	h := p.tcp()
+	put32(h, 4, j.seq, csum)
+	put32(h, 8, j.outAck, csum)
+	put16(h, 14, j.outWindow, csum)
+	if j.opt.ts != 0 && s.Flags()&FlagXlate != 0 {
+		put32(h, j.opt.ts, be.Uint32(h[j.opt.ts:])+s.TSDelta(), csum)
+	}
+	if j.stripSACK {
+		m.count[statSACKRemoved]++
+		overwrite(h, j.opt.sack, 2+8*j.opt.blocks)
+	}
+}
+
+// overwrite replaces n bytes of options by NOPs.
+func overwrite(h []byte, at, n int) {
+	old := append([]byte(nil), h[at:at+n]...)
+	for i := range n {
+		h[at+i] = 1
+	}
+	adjust(h, at, old, 16)
+}
+
+func (m *Model) icmpOut(p *packet) Verdict {
+	icmp := p.b[min(p.l4, len(p.b)):]
+	unreachable := byte(3)
+	if p.protocol == protoICMPv6 {
+		unreachable = 1
+	}
+	if len(icmp) < 1 || icmp[0] != unreachable {
+		return Pass
+	}
+	if s, _ := m.quoted(icmp, toServer); s == nil || s.Mode() == ModeFree {
+		return Pass
+	}
+	m.count[statICMPHeld]++
+	return Held
+}

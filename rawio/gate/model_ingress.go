@@ -1,0 +1,134 @@
+package gate
+
+// Ingress judges a packet that arrives, given its mark, and rewrites it in
+// place. pkt begins at the IP header.
+func (m *Model) Ingress(pkt []byte, mark uint32) Verdict {
+	p, ok := parseIP(pkt)
+	if mark == Mark || !ok {
+		return Pass
+	}
+	switch p.protocol {
+	case protoTCP:
+		return m.ingressTCP(&p)
+	case protoICMP, protoICMPv6:
+		m.icmpIn(&p)
+	}
+	return Pass
+}
+
+func (m *Model) ingressTCP(p *packet) Verdict {
+	if len(p.b) < p.l4+tcpHeader {
+		return Pass
+	}
+	p.ports(p.tcp(), toServer)
+	state, ok := m.services[p.flow.Server.Port()]
+	if !ok {
+		return Pass
+	}
+	if !p.valid() {
+		m.count[statMalformed]++
+		return Pass
+	}
+	if p.flags()&(flagSYN|flagACK) == flagSYN && m.ingressSYN(p, state) == Held {
+		return Held
+	}
+	s, _ := m.lookup(p.flow)
+	if s == nil {
+		return Pass
+	}
+	switch mode := s.Mode(); {
+	case mode == ModeOutage || mode == ModeSpoof:
+		s.stolenIn.Add(1)
+		m.count[statOutageIn]++
+		return Held
+	case mode != ModeFree && s.Flags()&FlagXlate != 0 && p.flags()&flagACK != 0:
+		m.translateIn(p, s)
+	}
+	return Pass
+}
+
+func (m *Model) ingressSYN(p *packet, state ServiceState) Verdict {
+	strip, refused := screenSYN(p.options())
+	if refused {
+		m.report(EventRefused, NoSlot, p)
+		m.count[statSYNRefused]++
+		return Held
+	}
+	for _, o := range strip {
+		overwrite(p.tcp(), tcpHeader+o[0], o[1])
+	}
+	if len(strip) > 0 {
+		m.count[statSYNStripped]++
+	}
+	if state == ServiceOutage {
+		m.count[statSYNHeld]++
+		return Held
+	}
+	return Pass
+}
+
+// screenSYN returns the offset and length of each option that a protected
+// connection cannot have, or that one of them makes the SYN refused.
+func screenSYN(opt []byte) (strip [][2]int, refused bool) {
+	for i := 0; i < len(opt); {
+		n := nextOption(opt, i)
+		if n == 0 {
+			break
+		}
+		switch opt[i] {
+		case 19, 29: // TCP-MD5 (RFC 2385), TCP-AO (RFC 5925)
+			return nil, true
+		case 30, 34, 254: // MPTCP (RFC 8684), Fast Open (RFC 7413) and its experiment
+			strip = append(strip, [2]int{i, n})
+		}
+		i += n
+	}
+	return strip, false
+}
+
+func (m *Model) translateIn(p *packet, s *Slot) {
+	const csum = 16
+	h := p.tcp()
+	ack := be.Uint32(h[8:])
+	if after(ack, s.SndNxt()) {
+		ack = s.SndNxt()
+		m.count[statAckClamped]++
+	}
+	put32(h, 8, ack-s.Delta(), csum)
+	if s.Flags()&(FlagTS|FlagSACK) == 0 {
+		return
+	}
+	opt := p.find()
+	if opt.ts != 0 {
+		// TSecr 0 echoes nothing.
+		if ecr := be.Uint32(h[opt.ts+4:]); ecr != 0 {
+			put32(h, opt.ts+4, ecr-s.TSDelta(), csum)
+		}
+	}
+	for i := range 2 * opt.blocks {
+		at := opt.sack + 2 + 4*i
+		put32(h, at, be.Uint32(h[at:])-s.Delta(), csum)
+	}
+}
+
+// icmpIn translates the sequence number quoted in a path-MTU report.
+func (m *Model) icmpIn(p *packet) {
+	icmp := p.b[min(p.l4, len(p.b)):]
+	if len(icmp) < 2 {
+		return
+	}
+	if p.protocol == protoICMP && (icmp[0] != 3 || icmp[1] != 4) ||
+		p.protocol == protoICMPv6 && icmp[0] != 2 {
+		return
+	}
+	s, tcp := m.quoted(icmp, toClient)
+	if s == nil || s.Flags()&FlagXlate == 0 || s.Delta() == 0 {
+		return
+	}
+	if mode := s.Mode(); mode != ModeLive && mode != ModeOpen {
+		return
+	}
+	at := len(icmp) - len(tcp) + 4
+	put32(icmp, at, be.Uint32(icmp[at:])-s.Delta(), 2)
+	m.count[statICMPFixed]++
+}
