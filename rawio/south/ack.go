@@ -52,6 +52,7 @@ func (m *Machine) Flush() {
 func (m *Machine) settle(c *Conn) {
 	slot, stable := m.env.Slot(c.slot), c.stableSeq()
 	if slot.Stable() != stable {
+		m.trace(c, stable)
 		slot.SetStable(stable)
 	}
 	if slot.High() != c.high {
@@ -75,6 +76,13 @@ func (m *Machine) settle(c *Conn) {
 	}
 	if c.is(finAcked) && c.is(finLogged) {
 		m.remove(c, "closed")
+	}
+}
+
+// trace tells of a stable number before anything can leave that names it.
+func (m *Machine) trace(c *Conn, stable uint32) {
+	if m.cfg.Trace != nil {
+		m.cfg.Trace(c, stable)
 	}
 }
 

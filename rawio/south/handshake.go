@@ -160,6 +160,7 @@ func (m *Machine) initSlot(c *Conn, x *extra) {
 	s.Reset()
 	s.SetGen(c.gen)
 	s.SetIRS(c.irs)
+	m.trace(c, c.irs+1)
 	s.SetStable(c.irs + 1)
 	s.SetHigh(c.irs + 1)
 	s.SetScales(c.server.wscale, c.server.wscale)

@@ -94,6 +94,9 @@ type Config struct {
 	// KeepAlive is the period of the ACKs to idle clients during an outage
 	// (spec figure 19), in ns. Default 5 s.
 	KeepAlive int64
+	// Trace, if not nil, is told each stable number before an ACK can leave
+	// that names it. It must not call the Machine.
+	Trace func(c *Conn, stable uint32)
 	// Embryonic bounds remembered SYNs. Default 16384.
 	Embryonic int
 }
@@ -133,6 +136,7 @@ type Stats struct {
 	Refused                                       uint64 // segments that the kernel would refuse
 	ACKs                                          uint64 // sent for the kernel
 	Holes                                         uint64 // segments that only the tap lacked
+	QuotaFull                                     uint64 // connections that met a full quota
 }
 
 // New returns a Machine.

@@ -120,6 +120,7 @@ func (m *Machine) answer(c *Conn) {
 	x.edge = seqnum.Max(x.edge, edge)
 	s := c.ackSegment(ack, edge)
 	s.Options.TSVal, s.Options.TSEcr = x.tsval, c.peerTS
+	m.trace(c, ack)
 	c.acked, x.ackedAt = ack, m.now
 	m.Stats.ACKs++
 	m.env.ToClient(s)

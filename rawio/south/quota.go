@@ -34,6 +34,7 @@ func (m *Machine) full(c *Conn, why string) {
 	if c.is(limited) || c.state == Closed {
 		return
 	}
+	m.Stats.QuotaFull++
 	m.report(QuotaFull, c, why)
 	switch m.cfg.OnFull {
 	case Unprotect:
