@@ -70,9 +70,16 @@ func TestBudget(t *testing.T) {
 			}
 		})
 	}
+	t.Run("no restarts", func(t *testing.T) {
+		b := defaults()
+		b.limit = Config{RestartLimit: NoRestarts}.withDefaults().RestartLimit
+		if n, _, ok := play(b, time.Hour, 2); ok || n != 1 {
+			t.Errorf("%d crashes, goes on: %v", n, ok)
+		}
+	})
 	t.Run("no limit", func(t *testing.T) {
 		b := defaults()
-		b.limit = -1
+		b.limit = NoLimit
 		if _, _, ok := play(b, 0, 10000); !ok {
 			t.Error("ended")
 		}

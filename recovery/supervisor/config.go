@@ -22,6 +22,12 @@ const (
 	DefaultStableAfter   = 500 * time.Millisecond
 )
 
+// Values of Config.RestartLimit beside the positive ones.
+const (
+	NoLimit    = -1
+	NoRestarts = -2 // the first crash ends the supervision
+)
+
 // Config says what to run and how to treat it. Only Command is required.
 type Config struct {
 	// Command is the program and its arguments. A name without a slash is
@@ -43,7 +49,7 @@ type Config struct {
 	// stop, before it is killed. Default 10 s.
 	StopTimeout time.Duration
 	// RestartLimit is how many restarts may happen within RestartWindow. One
-	// more ends the supervision. Default 25; negative means no limit.
+	// more ends the supervision. Default 25; see also NoLimit and NoRestarts.
 	RestartLimit int
 	// RestartWindow is the window of RestartLimit. Default 20 s.
 	RestartWindow time.Duration
@@ -78,8 +84,11 @@ func (c Config) withDefaults() Config {
 	def(&c.Backoff.First, DefaultBackoffFirst)
 	def(&c.Backoff.Max, DefaultBackoffMax)
 	def(&c.Backoff.StableAfter, DefaultStableAfter)
-	if c.RestartLimit == 0 {
+	switch c.RestartLimit {
+	case 0:
 		c.RestartLimit = DefaultRestartLimit
+	case NoRestarts:
+		c.RestartLimit = 0
 	}
 	if c.Env == nil {
 		c.Env = os.Environ()
@@ -102,6 +111,9 @@ func (c Config) withDefaults() Config {
 func (c Config) validate() error {
 	if len(c.Command) == 0 || c.Command[0] == "" {
 		return errors.New("no command given")
+	}
+	if c.RestartLimit < NoLimit {
+		return fmt.Errorf("restart limit %d", c.RestartLimit)
 	}
 	if c.Backoff.First > c.Backoff.Max {
 		return fmt.Errorf("first backoff %v is above its maximum %v", c.Backoff.First, c.Backoff.Max)
