@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/recovery/supervisor"
+)
+
+// Exit codes of ftnet itself, next to sysexits.h and what shells use.
+const (
+	exitFailed      = 1   // doctor found a failure, the demo an error
+	exitUsage       = 64  // EX_USAGE
+	exitEngine      = 70  // EX_SOFTWARE
+	exitGaveUp      = 71  // EX_OSERR is near enough: the command cannot be kept up
+	exitNoPrivilege = 77  // EX_NOPERM
+	exitNotRunnable = 126 // found, but cannot be executed
+	exitNotFound    = 127
+)
+
+const exitHelp = `
+
+Exit status: that of the command (0, or what it ended with after it was asked to
+stop; 128+N for signal N); 64 wrong usage; 70 the engine failed; 71 the command
+crashed more often than --restart-limit allows; 77 a privilege is missing;
+126 the command cannot be executed; 127 it was not found.`
+
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+// checkFailed ends a command with exitFailed after it has printed everything.
+var checkFailed = errors.New("failed")
+
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return &usageError{err}
+		}
+		return nil
+	}
+}
+
+// exitCode maps what a command returned to ftnet's exit status.
+func exitCode(err error) int {
+	var (
+		usage  *usageError
+		exit   *supervisor.ExitError
+		gaveUp *supervisor.GaveUpError
+		start  *supervisor.StartError
+	)
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, checkFailed):
+		return exitFailed
+	case errors.As(err, &exit):
+		return exit.Exit.Status()
+	case errors.As(err, &gaveUp): // before StartError: it may wrap one
+		return exitGaveUp
+	case errors.As(err, &start):
+		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+			return exitNotFound
+		}
+		return exitNotRunnable
+	case errors.Is(err, fs.ErrPermission):
+		return exitNoPrivilege
+	}
+	return exitEngine
+}
+
+// silent reports whether the error is only the child's own exit, about which
+// the child has said what there is to say.
+func silent(err error) bool {
+	var exit *supervisor.ExitError
+	return errors.Is(err, checkFailed) || errors.As(err, &exit) && !exit.Exit.Killed
+}
+
+func defaultRuntimeDir() string {
+	if dir := os.Getenv("FTNET_RUNTIME_DIR"); dir != "" {
+		return dir
+	}
+	return runtimedir.Base
+}

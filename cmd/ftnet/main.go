@@ -1,0 +1,52 @@
+// Command ftnet keeps the TCP connections of a server alive while the server
+// process crashes and comes back. See `ftnet help`.
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	root := newRoot()
+	err := root.Execute()
+	code := exitCode(err)
+	if err != nil && !silent(err) {
+		root.PrintErrln("ftnet:", err)
+		if code == exitUsage {
+			root.PrintErrln("Run 'ftnet --help' for usage.")
+		}
+	}
+	os.Exit(code)
+}
+
+const rootHelp = `ftnet keeps the TCP connections of a server alive while the server process
+crashes and comes back: clients see a short pause, no FIN, no RST, no lost and
+no repeated byte.
+
+  ftnet demo                   watch it
+  ftnet doctor                 see whether this machine can do it
+  ftnet run -- ./myserver      do it` + exitHelp
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "ftnet",
+		Short:         "Keep TCP connections alive while their server crashes and comes back",
+		Long:          rootHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          usageArgs(cobra.NoArgs),
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(newRun(), newStatus(), newDoctor(), newDemo(), newVersion())
+	root.AddCommand(demoRoles()...)
+	return root
+}
+
+// runtimeDirFlag is shared by the commands that look at engines.
+func runtimeDirFlag(cmd *cobra.Command, dir *string) {
+	cmd.Flags().StringVar(dir, "runtime-dir", defaultRuntimeDir(), "where engines keep their sockets (environment: FTNET_RUNTIME_DIR)")
+}

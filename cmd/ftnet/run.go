@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/ftnet/ftnet/internal/bytesize"
+	"github.com/ftnet/ftnet/recovery"
+	"github.com/ftnet/ftnet/recovery/supervisor"
+)
+
+const runHelp = `Run COMMAND as a supervised child, with the engine that keeps its connections
+alive in this process. COMMAND uses ftnet.Listen; it finds the engine through the
+environment variable FTNET_ENGINE.
+
+Standard input, output and error are COMMAND's. Signals are passed on: SIGTERM and
+SIGINT ask it to stop (its connections end as it ends them), after --stop-timeout
+it is killed; SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and SIGWINCH go through. In a
+terminal COMMAND shares ftnet's process group, so that Ctrl-C and Ctrl-Z mean both.
+
+When COMMAND exits with status 0, so does ftnet. When it crashes it is started
+again: at once, then after 10 ms, doubled up to 500 ms, from the start again once
+it ran for 500 ms. More than --restart-limit restarts within --restart-window end
+the service: its clients get a RST.` + exitHelp
+
+// newRun makes `ftnet run`.
+func newRun() *cobra.Command {
+	o := defaultRunOptions()
+	cmd := &cobra.Command{
+		Use:     "run [flags] -- COMMAND [ARG…]",
+		Short:   "Run a server whose connections survive its crashes",
+		Long:    runHelp,
+		Example: "  ftnet run -- ./counter -listen :7000\n  ftnet run --user www-data --quota 16MiB -- ./http",
+		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			// From here on no request to stop is lost, however long the engine takes to start.
+			signals, unsubscribe := supervisor.Subscribe()
+			defer unsubscribe()
+			cfg, err := o.config(args, hclog.New(&hclog.LoggerOptions{
+				Name: "ftnet", Level: hclog.LevelFromString(o.logLevel), Output: cmd.ErrOrStderr(),
+			}))
+			if err != nil {
+				return &usageError{err}
+			}
+			cfg.Supervisor.Signals = signals
+			return recovery.Run(context.Background(), cfg)
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+type runOptions struct {
+	name          string
+	user          string
+	quota         bytesize.Size
+	quotaTotal    bytesize.Size
+	onFull        string
+	interfaces    []string
+	maxConns      int
+	restartLimit  int
+	restartWindow time.Duration
+	stopTimeout   time.Duration
+	drain         time.Duration
+	logLevel      string
+	runtimeDir    string
+}
+
+func defaultRunOptions() *runOptions {
+	return &runOptions{
+		quota:         64 * bytesize.MiB,
+		onFull:        string(recovery.CloseWindow),
+		maxConns:      65536,
+		restartLimit:  supervisor.DefaultRestartLimit,
+		restartWindow: supervisor.DefaultRestartWindow,
+		stopTimeout:   supervisor.DefaultStopTimeout,
+		drain:         5 * time.Second,
+		logLevel:      "info",
+	}
+}
+
+func (o *runOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.SetInterspersed(false) // what follows COMMAND is its own
+	f.StringVar(&o.name, "name", o.name, "name of the service in messages and status (default: the command's)")
+	f.StringVar(&o.user, "user", o.user, "run COMMAND as `USER[:GROUP]`, names or numbers; the engine keeps its privileges")
+	f.Var(&o.quota, "quota", "bytes logged for one connection")
+	f.Var(&o.quotaTotal, "quota-total", "bytes logged for all connections (default: a quarter of the memory)")
+	f.StringVar(&o.onFull, "on-full", o.onFull, "when a quota is full: close-window, unprotect or reset")
+	f.StringArrayVar(&o.interfaces, "interface", nil, "protect the service on this `INTERFACE` only; may be repeated (default: all)")
+	f.IntVar(&o.maxConns, "max-connections", o.maxConns, "how many connections can be protected at a time")
+	f.IntVar(&o.restartLimit, "restart-limit", o.restartLimit, "restarts within --restart-window; -1 for no limit")
+	f.DurationVar(&o.restartWindow, "restart-window", o.restartWindow, "window of --restart-limit")
+	f.DurationVar(&o.stopTimeout, "stop-timeout", o.stopTimeout, "kill COMMAND when it has not stopped by then")
+	f.DurationVar(&o.drain, "drain", o.drain, "how long to serve closing connections after COMMAND has stopped")
+	f.StringVar(&o.logLevel, "log-level", o.logLevel, "trace, debug, info, warn, error or off")
+	runtimeDirFlag(cmd, &o.runtimeDir)
+	// A zero default means "a quarter of the memory" here, which the text says.
+	f.Lookup("quota-total").DefValue = ""
+}
+
+// config checks the flags and makes the engine's configuration.
+func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Config, error) {
+	onFull, err := recovery.ParseOnFull(o.onFull)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("--on-full: %w", err)
+	case o.quota <= 0:
+		err = errors.New("--quota: must be above 0")
+	case o.quotaTotal != 0 && o.quotaTotal < o.quota:
+		err = fmt.Errorf("--quota-total: %v is below the quota %v of one connection", o.quotaTotal, o.quota)
+	case o.maxConns <= 0:
+		err = errors.New("--max-connections: must be above 0")
+	case o.restartLimit < -1:
+		err = errors.New("--restart-limit: must be -1 (no limit) or more")
+	case o.restartWindow <= 0:
+		err = errors.New("--restart-window: must be above 0")
+	case o.stopTimeout <= 0:
+		err = errors.New("--stop-timeout: must be above 0")
+	case o.drain < 0:
+		err = errors.New("--drain: must not be negative")
+	case hclog.LevelFromString(o.logLevel) == hclog.NoLevel:
+		err = fmt.Errorf("--log-level: unknown level %q", o.logLevel)
+	}
+	if err != nil {
+		return recovery.Config{}, err
+	}
+	return recovery.Config{
+		Name: o.name, Command: command, User: o.user,
+		Quota: int64(o.quota), QuotaTotal: int64(o.quotaTotal), OnFull: onFull,
+		Interfaces: o.interfaces, MaxConns: o.maxConns, Drain: o.drain,
+		RuntimeDir: o.runtimeDir, Logger: logger,
+		Supervisor: supervisor.Config{
+			Command: command, User: o.user, StopTimeout: o.stopTimeout,
+			RestartLimit: restartLimit(o.restartLimit), RestartWindow: o.restartWindow,
+			Logger: logger.Named("supervisor"),
+		},
+	}, nil
+}
+
+// restartLimit translates the flag: 0 is "never again" there but "the default"
+// in supervisor.Config.
+func restartLimit(n int) int {
+	if n == 0 {
+		return supervisor.NoRestarts
+	}
+	return n
+}

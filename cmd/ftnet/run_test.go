@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/ftnet/ftnet/recovery"
+	"github.com/ftnet/ftnet/recovery/supervisor"
+)
+
+// parse reads a command line of `ftnet run` as the command does.
+func parse(t *testing.T, line string) (*runOptions, []string, error) {
+	t.Helper()
+	o := defaultRunOptions()
+	cmd := &cobra.Command{}
+	o.flags(cmd)
+	if err := cmd.ParseFlags(strings.Fields(line)); err != nil {
+		return nil, nil, err
+	}
+	return o, cmd.Flags().Args(), nil
+}
+
+func TestRunFlags(t *testing.T) {
+	o, args, err := parse(t, "--quota 1GiB --quota-total=4GiB --on-full reset --user www:www --interface eth0 --interface lo "+
+		"--max-connections 10 --restart-limit 0 --restart-window 1m --stop-timeout 3s --drain 0s --name n --runtime-dir /r -- srv --quota x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := o.config(args, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Logger, got.Supervisor.Logger = nil, nil
+	command := []string{"srv", "--quota", "x"}
+	want := recovery.Config{
+		Name: "n", Command: command, User: "www:www", Quota: 1 << 30, QuotaTotal: 4 << 30, OnFull: recovery.Reset,
+		Interfaces: []string{"eth0", "lo"}, MaxConns: 10, RuntimeDir: "/r",
+		Supervisor: supervisor.Config{Command: command, User: "www:www", StopTimeout: 3 * time.Second,
+			RestartLimit: supervisor.NoRestarts, RestartWindow: time.Minute},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	for line, says := range map[string]string{
+		"run":                   "requires at least 1 arg",
+		"run --quota 0 -- x":    "--quota",
+		"run --quota lots -- x": "64MiB",
+		"run --quota 2GiB --quota-total 1GiB -- x": "below the quota",
+		"run --on-full explode -- x":               "close-window, unprotect or reset",
+		"run --restart-limit -2 -- x":              "--restart-limit",
+		"run --restart-window 0s -- x":             "--restart-window",
+		"run --stop-timeout -1s -- x":              "--stop-timeout",
+		"run --drain -1s -- x":                     "--drain",
+		"run --max-connections 0 -- x":             "--max-connections",
+		"run --log-level loud -- x":                "--log-level",
+		"run --no-such-flag -- x":                  "unknown flag",
+		"no-such-command":                          "unknown command",
+	} {
+		if out, code := execute(strings.Fields(line)...); code != exitUsage || !strings.Contains(out, says) {
+			t.Errorf("ftnet %s: exit %d: %s", line, code, out)
+		}
+	}
+}
+
+func TestExitCode(t *testing.T) {
+	wrap := func(err error) error { return fmt.Errorf("run: %w", err) }
+	stopped := func(e supervisor.Exit) error { return &supervisor.ExitError{Exit: e} }
+	for _, tt := range []struct {
+		err  error
+		want int
+	}{
+		{nil, 0},
+		{wrap(stopped(supervisor.Exit{Code: 7})), 7},
+		{wrap(stopped(supervisor.Exit{Code: -1, Signal: 15})), 143},
+		{wrap(&supervisor.GaveUpError{}), 71},
+		{wrap(&supervisor.GaveUpError{Last: &supervisor.StartError{Err: fs.ErrNotExist}}), 71},
+		{wrap(&supervisor.StartError{Err: exec.ErrNotFound}), 127},
+		{wrap(&supervisor.StartError{Err: fs.ErrPermission}), 126},
+		{wrap(fs.ErrPermission), 77},
+		{errors.New("any other"), 70},
+		{checkFailed, 1},
+	} {
+		if got := exitCode(tt.err); got != tt.want {
+			t.Errorf("%v: %d, want %d", tt.err, got, tt.want)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if out, code := execute("version"); code != 0 || !strings.HasPrefix(out, "ftnet ") {
+		t.Error(code, out)
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/internal/status"
+)
+
+// fetchTimeout is for one engine: a document is made at once or never.
+const fetchTimeout = 3 * time.Second
+
+func newStatus() *cobra.Command {
+	var (
+		base   string
+		asJSON bool
+		limit  int
+	)
+	cmd := &cobra.Command{
+		Use:   "status [ID|NAME]",
+		Short: "Show running engines, their services and connections",
+		Long: `Show every running engine, or the one with that id or name: its process, services,
+connections, log, and what tap and gate have counted. Lag is what was received and
+is not yet on stable storage; "held" marks a connection with an acknowledgment
+that waits for it.`,
+		Args: usageArgs(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			want := ""
+			if len(args) == 1 {
+				want = args[0]
+			}
+			docs, err := fetchAll(cmd.Context(), base, want)
+			out := cmd.OutOrStdout()
+			switch {
+			case asJSON:
+				enc := json.NewEncoder(out)
+				enc.SetIndent("", "  ")
+				err = errors.Join(err, enc.Encode(docs))
+			case len(docs) == 0 && err == nil && want != "":
+				err = fmt.Errorf("no engine %q runs", want)
+			case len(docs) == 0 && err == nil:
+				fmt.Fprintln(out, "no engine runs")
+			default:
+				err = errors.Join(err, writeStatus(out, docs, limit))
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array with one document for each engine")
+	cmd.Flags().IntVarP(&limit, "connections", "n", 20, "how many connections of each engine to list; -1 for all")
+	runtimeDirFlag(cmd, &base)
+	return cmd
+}
+
+// fetchAll asks every living engine, or that with the given id or name. One
+// that does not answer does not keep the others from being shown.
+func fetchAll(ctx context.Context, base, want string) ([]*status.Document, error) {
+	entries, err := runtimedir.List(base)
+	if err != nil {
+		return nil, err
+	}
+	docs := []*status.Document{} // not null in JSON
+	var errs []error
+	for _, e := range entries {
+		if !e.Alive {
+			continue
+		}
+		doc, err := fetch(ctx, e)
+		switch {
+		case err == nil && (want == "" || want == doc.Engine.ID || want == doc.Engine.Name):
+			docs = append(docs, doc)
+		case errors.Is(err, fs.ErrPermission):
+			errs = append(errs, fmt.Errorf("engine %s (pid %d): only its user and root may see its status: %w", e.ID, e.PID, err))
+		case err != nil:
+			errs = append(errs, fmt.Errorf("engine %s (pid %d) does not answer: %w", e.ID, e.PID, err))
+		}
+	}
+	return docs, errors.Join(errs...)
+}
+
+func fetch(ctx context.Context, e runtimedir.Entry) (*status.Document, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	return status.Fetch(ctx, filepath.Join(e.Path, runtimedir.StatusSocket))
+}
+
+// writeStatus renders the documents for people.
+func writeStatus(w io.Writer, docs []*status.Document, limit int) error {
+	for i, d := range docs {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if err := writeDocument(w, d, limit); err != nil {
+			return err
+		}
+	}
+	return nil
+}

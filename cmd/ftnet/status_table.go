@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/bytesize"
+	"github.com/ftnet/ftnet/internal/status"
+)
+
+func writeDocument(w io.Writer, d *status.Document, limit int) error {
+	writeSummary(w, d)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	writeServices(t, d.Services)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	writeConnections(t, d.Connections, limit)
+	return t.Flush()
+}
+
+func writeSummary(w io.Writer, d *status.Document) {
+	e, p := d.Engine, d.Process
+	name := e.Name
+	if name != "" {
+		name += " "
+	}
+	fmt.Fprintf(w, "%s(engine %s, pid %d, ftnet %s) up %s\n", name, e.ID, e.PID, e.Version, age(d.Time.Sub(e.Started)))
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(w, "  %-10s %s\n", label, fmt.Sprintf(format, args...))
+	}
+	line("command", "%s", strings.Join(e.Command, " "))
+	process := string(p.State)
+	if p.PID != 0 {
+		process += fmt.Sprintf(", pid %d", p.PID)
+	}
+	process += fmt.Sprintf(", for %s, %s", age(d.Time.Sub(p.Since)), count(p.Restarts, "restart"))
+	if p.LastExit != "" {
+		process += " (last: " + p.LastExit + ")"
+	}
+	line("process", "%s", process)
+	if len(e.Interfaces) > 0 {
+		line("interfaces", "%s", strings.Join(e.Interfaces, ", "))
+	}
+	l := d.Log
+	line("log", "%s, %s: %s in %s of memory; quota %s each, %s in all, then %s%s", l.Backend, l.Status, size(l.Bytes), size(l.Memory),
+		quota(l.Quota), quota(l.QuotaTotal), l.OnFull, unless0(l.FullEvents, "; full %d times"))
+	line("tap", "%s, %s, %d lost%s%s", count(d.Tap.Packets, "packet"), size(d.Tap.Bytes), d.Tap.Losses,
+		unless0(d.Tap.Truncated, ", %d truncated"), unless0(d.Tap.Invalid, ", %d invalid"))
+	g := d.Gate
+	line("gate", "held: %s (%d released), %s, %s%s%s", count(g.HeldACKs, "ACK"), g.Released, count(g.HeldFINs, "FIN"),
+		count(g.HeldRSTs, "RST"), unless0(g.LostEvents, "; %d events lost"), reasons(g.Reasons))
+	line("memory", "%s resident, %s heap, %s journal", size(d.Memory.Resident), size(d.Memory.Heap), size(d.Memory.Journal))
+}
+
+func writeServices(w io.Writer, services []status.Service) {
+	if len(services) == 0 {
+		fmt.Fprintln(w, "\nno service listens yet")
+		return
+	}
+	fmt.Fprintln(w, "\nSERVICE\tSTATE\tCOMPARE\tOPEN\tACCEPTED\tRECOVERED\tMISMATCHES\tOUTAGES\tLAST\tLONGEST")
+	for _, s := range services {
+		fmt.Fprintf(w, "%s %s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Network, s.Address, s.State, s.Compare,
+			s.Connections, s.Accepted, s.Recovered, s.Mismatches, s.Outages, outage(s.LastOutage, s.Outages), outage(s.LongestOutage, s.Outages))
+	}
+}
+
+// writeConnections lists those first that need attention: unprotected, then
+// held, then by lag, then the oldest.
+func writeConnections(w io.Writer, all []status.Connection, limit int) {
+	if len(all) == 0 {
+		fmt.Fprintln(w, "\nno connections")
+		return
+	}
+	conns := slices.Clone(all)
+	rank := func(c status.Connection) int {
+		switch {
+		case c.Protection != status.Protected:
+			return 0
+		case c.HeldACK:
+			return 1
+		}
+		return 2
+	}
+	sort.SliceStable(conns, func(i, j int) bool {
+		a, b := conns[i], conns[j]
+		if ra, rb := rank(a), rank(b); ra != rb {
+			return ra < rb
+		}
+		if a.StableLag != b.StableLag {
+			return a.StableLag > b.StableLag
+		}
+		return a.ID < b.ID
+	})
+	if limit >= 0 && len(conns) > limit {
+		conns = conns[:limit]
+	}
+	if len(conns) > 0 {
+		fmt.Fprintln(w, "\nCLIENT\tSERVER\tSTATE\tPROTECTION\tAGE\tIDLE\tIN\tOUT\tLOGGED\tLAG\tHELD\tRECOVERED")
+	}
+	for _, c := range conns {
+		protection := string(c.Protection)
+		if c.Reason != "" {
+			protection += " (" + c.Reason + ")"
+		}
+		held := ""
+		if c.HeldACK {
+			held = "held"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\n", c.Client, c.Server, c.State, protection,
+			seconds(c.Age), seconds(c.Idle), size(c.BytesIn), size(c.BytesOut), size(c.BytesLogged), size(c.StableLag), held, c.Recoveries)
+	}
+	if n := len(all) - len(conns); n > 0 {
+		fmt.Fprintf(w, "and %d more (-n -1 lists all)\n", n)
+	}
+}
+
+func size(n uint64) string { return bytesize.Size(n).String() }
+
+func quota(n uint64) string {
+	if n == 0 {
+		return "unlimited"
+	}
+	return size(n)
+}
+
+func count(n uint64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func unless0(n uint64, format string) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(format, n)
+}
+
+func reasons(m map[string]uint64) string {
+	var names []string
+	for name, n := range m {
+		if n > 0 {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	sort.Strings(names)
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s %d", name, m[name])
+	}
+	return "; " + strings.Join(names, ", ")
+}
+
+func outage(s float64, n uint64) string {
+	if n == 0 {
+		return "-"
+	}
+	return (time.Duration(s*1e6) * time.Microsecond).Round(10 * time.Microsecond).String()
+}
+
+func seconds(s float64) string { return age(time.Duration(s * float64(time.Second))) }
+
+// age is a duration in the two largest units that matter.
+func age(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0s"
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
+}
