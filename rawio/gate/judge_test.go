@@ -1,0 +1,162 @@
+package gate
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// judge is what the Model and the kernel have in common.
+type judge interface {
+	SetService(port uint16, state ServiceState) error
+	DeleteService(port uint16) error
+	Bind(flow segment.Flow, slot uint32) error
+	Unbind(flow segment.Flow) error
+	Slot(i uint32) *Slot
+	Stats() (Stats, error)
+	// run judges one IP packet and returns it as it leaves, and the events.
+	run(t testing.TB, ingress bool, pkt []byte, priority, mark uint32) (Verdict, []byte, []Event)
+}
+
+type modelJudge struct{ *Model }
+
+func (m modelJudge) run(_ testing.TB, ingress bool, pkt []byte, priority, mark uint32) (Verdict, []byte, []Event) {
+	pkt = append([]byte(nil), pkt...)
+	var v Verdict
+	if ingress {
+		v = m.Ingress(pkt, mark)
+	} else {
+		v = m.Egress(pkt, priority, mark)
+	}
+	return v, pkt, m.TakeEvents()
+}
+
+// environments are all combinations of family, option layout and wrap.
+func environments() []env {
+	var all []env
+	for _, v6 := range []bool{false, true} {
+		for _, l := range []layout{noTimestamps, aligned, odd} {
+			for _, base := range []uint32{5000, 0xffff_ff9c, 0x7fff_ffce} {
+				all = append(all, env{v6, l, base, base + 50})
+			}
+		}
+	}
+	return all
+}
+
+func (e env) String() string {
+	return fmt.Sprintf("v6=%v/layout=%d/base=%#x", e.v6, e.layout, e.client)
+}
+
+func TestModelRules(t *testing.T) { testRules(t, modelJudge{NewModel(16)}) }
+
+func testRules(t *testing.T, j judge) {
+	for _, e := range environments() {
+		for _, r := range rules(e) {
+			t.Run(r.name+"/"+e.String(), func(t *testing.T) { check(t, j, e, r) })
+		}
+	}
+}
+
+// check runs one rule. Expectations come from the rule alone.
+func check(t *testing.T, j judge, e env, r rule) {
+	const slot = 5
+	flow := testFlow(e.v6)
+	must(t, j.SetService(servicePort, ServiceListen))
+	if r.outage {
+		must(t, j.SetService(servicePort, ServiceOutage))
+	}
+	if r.other {
+		must(t, j.DeleteService(servicePort))
+	}
+	must(t, j.Bind(flow, slot))
+	if r.unknown {
+		must(t, j.Unbind(flow))
+	}
+	pkt, want := r.packets(e)
+	state := r.slot
+	if e.layout == noTimestamps {
+		state.Flags &^= FlagTS
+	}
+	state.store(j.Slot(slot))
+	before, err := j.Stats()
+	must(t, err)
+
+	verdict, got, events := j.run(t, r.ingress, pkt, r.priority, r.mark)
+
+	if verdict != r.verdict {
+		t.Errorf("verdict: %v, want %v", verdict, r.verdict)
+	}
+	if diff := cmp.Diff(want, got); diff != "" && verdict == Pass {
+		t.Errorf("packet (-want +got):\n%s", diff)
+	}
+	wantState := state
+	if r.after != nil {
+		r.after(&wantState)
+	}
+	if e.layout == noTimestamps {
+		wantState.TSVal, wantState.TSEcr = state.TSVal, state.TSEcr
+	}
+	if diff := cmp.Diff(wantState, loadState(j.Slot(slot))); diff != "" {
+		t.Errorf("slot (-want +got):\n%s", diff)
+	}
+	var kinds []EventKind
+	for _, ev := range events {
+		kinds = append(kinds, ev.Kind)
+		wantSlot := uint32(slot)
+		if r.unknown {
+			wantSlot = NoSlot
+		}
+		if ev.Slot != wantSlot || ev.Length != len(pkt) {
+			t.Errorf("event %v: slot %d, length %d", ev.Kind, ev.Slot, ev.Length)
+		}
+		if diff := cmp.Diff(pkt[:min(len(pkt), EventCapture)], ev.Packet); diff != "" {
+			t.Errorf("event's packet (-want +got):\n%s", diff)
+		}
+	}
+	if diff := cmp.Diff(r.events, kinds); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	after, err := j.Stats()
+	must(t, err)
+	if diff := cmp.Diff(r.stats, after.minus(before)); diff != "" {
+		t.Errorf("counters (-want +got):\n%s", diff)
+	}
+}
+
+// packets returns the rule's packet and what it becomes.
+func (r rule) packets(e env) (in, out []byte) {
+	if r.bytes != nil {
+		if r.rewrite != nil {
+			return r.bytes, r.rewrite
+		}
+		return r.bytes, r.bytes
+	}
+	p := r.packet
+	p.v6, p.layout = e.v6, e.layout
+	in = p.bytes()
+	if r.out != nil {
+		r.out(&p)
+	}
+	return in, p.bytes()
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// minus returns the difference of two readings.
+func (s Stats) minus(o Stats) Stats {
+	a, b := reflect.ValueOf(&s).Elem(), reflect.ValueOf(o)
+	for i := range a.NumField() {
+		a.Field(i).SetUint(a.Field(i).Uint() - b.Field(i).Uint())
+	}
+	return s
+}

@@ -1,0 +1,338 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ftnet/ftnet/internal/testenv"
+)
+
+// framing is how packets come to the programs.
+type framing int
+
+const (
+	ethernet framing = iota
+	vlan             // one 802.1Q tag in line
+	bareIP
+)
+
+// kernelJudge runs the loaded programs on single packets (BPF_PROG_TEST_RUN).
+type kernelJudge struct {
+	*Gate
+	framing framing
+}
+
+func loadGate(t testing.TB, maxConns int) *Gate {
+	t.Helper()
+	testenv.RequireRoot(t)
+	g, err := Load(Config{MaxConns: maxConns, ID: "0123abcd"})
+	must(t, err)
+	t.Cleanup(func() { must(t, g.Close()) })
+	return g
+}
+
+func (k kernelJudge) program(ingress bool) *ebpf.Program {
+	p := &k.objs.bpfPrograms
+	switch {
+	case k.framing == bareIP && ingress:
+		return p.IngressL3
+	case k.framing == bareIP:
+		return p.EgressL3
+	case ingress:
+		return p.IngressEth
+	}
+	return p.EgressEth
+}
+
+func (k kernelJudge) run(t testing.TB, ingress bool, pkt []byte, priority, mark uint32) (Verdict, []byte, []Event) {
+	t.Helper()
+	in := pkt
+	if k.framing != bareIP {
+		in = frame(pkt, k.framing == vlan)
+	}
+	opts := ebpf.RunOptions{
+		Data:    in,
+		DataOut: make([]byte, len(in)+64),
+		Context: skbContext{Mark: mark, Priority: priority, IfIndex: 1},
+	}
+	ret, err := k.program(ingress).Run(&opts)
+	must(t, err)
+	return Verdict(int32(ret)), opts.DataOut[len(in)-len(pkt):], k.drain(t)
+}
+
+// drain takes the events that are there; a test run has finished writing them.
+func (k kernelJudge) drain(t testing.TB) []Event {
+	t.Helper()
+	if k.Events().ring.AvailableBytes() == 0 {
+		return nil
+	}
+	events := make([]Event, 16)
+	n, err := k.Events().ReadBatch(context.Background(), events)
+	must(t, err)
+	for i := range events[:n] {
+		if events[i].IfIndex != 1 || events[i].Ktime == 0 {
+			t.Errorf("event of interface %d at %d", events[i].IfIndex, events[i].Ktime)
+		}
+	}
+	return events[:n]
+}
+
+func TestKernelRules(t *testing.T) {
+	g := loadGate(t, 16)
+	for name, f := range map[string]framing{"ethernet": ethernet, "vlan": vlan, "bare": bareIP} {
+		t.Run(name, func(t *testing.T) { testRules(t, kernelJudge{g, f}) })
+	}
+}
+
+// TestKernelAgainstModel feeds random packets and states to both.
+func TestKernelAgainstModel(t *testing.T) {
+	k := kernelJudge{loadGate(t, 16), ethernet}
+	m := modelJudge{NewModel(16)}
+	seed := rand.Uint64()
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	n := 20000
+	if testing.Short() {
+		n = 2000
+	}
+	for i := range n {
+		e := env{rnd.IntN(2) == 0, layout(rnd.IntN(3)), rnd.Uint32(), rnd.Uint32()}
+		flow, state := testFlow(e.v6), randomState(rnd, e)
+		service := ServiceState(1 + rnd.IntN(2))
+		pkt, ingress := randomPacket(rnd, e)
+		priority := []uint32{0, PrioClose, PrioShut}[rnd.IntN(3)]
+		type outcome struct {
+			Verdict Verdict
+			Packet  []byte
+			Kinds   []EventKind
+			State   slotState
+			Stats   Stats
+		}
+		judge := func(j judge) (o outcome) {
+			before, err := j.Stats()
+			must(t, err)
+			must(t, j.SetService(servicePort, service))
+			must(t, j.Bind(flow, 3))
+			state.store(j.Slot(3))
+			var events []Event
+			o.Verdict, o.Packet, events = j.run(t, ingress, pkt, priority, 0)
+			for _, ev := range events {
+				o.Kinds = append(o.Kinds, ev.Kind)
+			}
+			if o.Verdict == Held {
+				o.Packet = nil
+			}
+			o.State = loadState(j.Slot(3))
+			after, err := j.Stats()
+			must(t, err)
+			o.Stats = after.minus(before)
+			return o
+		}
+		if diff := cmp.Diff(judge(m), judge(k)); diff != "" {
+			t.Fatalf("packet %d of seed %#x: ingress %v, priority %d, %x\nstate %+v\n(-model +kernel):\n%s",
+				i, seed, ingress, priority, pkt, state, diff)
+		}
+	}
+}
+
+func randomState(rnd *rand.Rand, e env) slotState {
+	near := func(base uint32) uint32 { return base + uint32(rnd.IntN(40)) - 20 }
+	s := slotState{
+		Mode: Mode(rnd.IntN(5)), Flags: SlotFlags(rnd.IntN(16)),
+		Stable: near(e.c(0)), High: near(e.c(10)), IRS: near(e.c(-1)), Limit: near(e.c(5000)),
+		KScale: uint8(rnd.IntN(15)), CScale: uint8(rnd.IntN(15)),
+		Held: rnd.IntN(2) == 0, Ack: near(e.c(0)), SndNxt: near(e.s(0)),
+		FIN: rnd.IntN(2) == 0, FINEnd: near(e.s(0)),
+	}
+	if rnd.IntN(2) == 0 {
+		s.Mode = ModeLive
+	}
+	if s.Flags&FlagXlate != 0 {
+		s.Delta, s.TSDelta = rnd.Uint32(), rnd.Uint32()
+	}
+	return s
+}
+
+func randomPacket(rnd *rand.Rand, e env) (pkt []byte, ingress bool) {
+	near := func(base uint32) uint32 { return base + uint32(rnd.IntN(40)) - 20 }
+	p := tcp{
+		v6: e.v6, layout: e.layout, toServer: rnd.IntN(2) == 0, flags: flagACK, window: uint16(rnd.Uint32()),
+		tsVal: rnd.Uint32(), tsEcr: rnd.Uint32() * uint32(rnd.IntN(2)), payload: rnd.IntN(3) * rnd.IntN(300),
+		extensions: rnd.IntN(3),
+	}
+	if rnd.IntN(3) == 0 {
+		p.flags = uint8(rnd.Uint32())
+	}
+	peer := e.c
+	p.seq, p.ack = near(e.s(0)), near(e.c(0))
+	if p.toServer {
+		peer = e.s
+		p.seq, p.ack = p.ack, p.seq
+	}
+	for range rnd.IntN(4) {
+		p.sack = append(p.sack, [2]uint32{near(peer(0)), near(peer(10))})
+	}
+	if rnd.IntN(4) == 0 {
+		p.raw = randomOptions(rnd)
+	}
+	ingress = p.toServer
+	if rnd.IntN(10) == 0 {
+		ingress = !ingress
+		pkt = p.icmp([]byte{1, 2, 3}[rnd.IntN(3)], byte(rnd.IntN(5)), 1400)
+	} else {
+		pkt = p.bytes()
+	}
+	// Damage: the header fields that the parsers must not trust.
+	if rnd.IntN(6) == 0 {
+		pkt[rnd.IntN(min(len(pkt), 100))] ^= 1 << rnd.IntN(8)
+	}
+	if rnd.IntN(20) == 0 {
+		// The kernel makes no test run of less than an IP header.
+		pkt = pkt[:40+rnd.IntN(len(pkt)-40+1)]
+	}
+	return pkt, ingress
+}
+
+// randomOptions is made of kinds that matter with lengths that may lie.
+func randomOptions(rnd *rand.Rand) []byte {
+	o := make([]byte, 0, 64)
+	for len(o) < 4*(1+rnd.IntN(10)) {
+		kind := []byte{0, 1, 1, 2, 5, 8, 8, 30, 34, 254, 19, 29}[rnd.IntN(12)]
+		n := []int{2, 4, 10, 18, rnd.IntN(20)}[rnd.IntN(5)]
+		if kind == 8 {
+			n = 10
+		}
+		if kind < 2 {
+			o = append(o, kind)
+			continue
+		}
+		o = append(o, kind, byte(n))
+		for range n - 2 {
+			o = append(o, byte(rnd.Uint32()))
+		}
+	}
+	return o[:min(len(o), 40)/4*4]
+}
+
+// TestHeldExchange races the gate, which holds an ACK, with the engine, which
+// makes it stable: exactly one of the two must let it leave.
+func TestHeldExchange(t *testing.T) {
+	k := kernelJudge{loadGate(t, 16), ethernet}
+	must(t, k.SetService(servicePort, ServiceListen))
+	must(t, k.Bind(testFlow(false), 3))
+	s := k.Slot(3)
+	slotState{Mode: ModeLive, Stable: 100, High: 100}.store(s)
+	rounds := 3000
+	passed, taken := 0, 0
+	for i := range rounds {
+		s.SetStable(uint32(100 + i))
+		pkt := tcp{flags: flagACK, ack: uint32(101 + i), window: 10}.bytes()
+		var verdict Verdict
+		var took bool
+		var both sync.WaitGroup
+		both.Go(func() { verdict, _, _ = k.run(t, false, pkt, 0, 0) })
+		both.Go(func() {
+			for range rand.IntN(40000) {
+				_ = s.Held() // spread the moments
+			}
+			s.SetStable(uint32(101 + i))
+			took = s.TakeHeld()
+		})
+		both.Wait()
+		if (verdict == Pass) == took || s.Held() {
+			t.Fatalf("round %d: verdict %v, taken by the engine: %v, still held: %v", i, verdict, took, s.Held())
+		}
+		if took {
+			taken++
+		} else {
+			passed++
+		}
+	}
+	t.Logf("passed by the gate %d, taken by the engine %d", passed, taken)
+}
+
+// TestTapFilter runs the socket filter.
+func TestTapFilter(t *testing.T) {
+	g := loadGate(t, 16)
+	m := NewModel(16)
+	must(t, g.SetService(servicePort, ServiceOutage))
+	must(t, m.SetService(servicePort, ServiceOutage))
+	for _, v6 := range []bool{false, true} {
+		in := tcp{v6: v6, toServer: true, flags: flagACK, payload: 5}
+		ext, frag, out := in, in, in
+		ext.extensions, frag.fragment, out.toServer = 2, true, false
+		for _, c := range []struct {
+			name string
+			pkt  []byte
+			mark uint32
+			want bool
+		}{
+			{"segment to a service", in.bytes(), 0, true},
+			{"behind extension headers", ext.bytes(), 0, true},
+			{"injected", in.bytes(), Mark, false},
+			{"other port", out.bytes(), 0, false},
+			{"fragment", frag.bytes(), 0, false},
+			{"ICMP", in.icmp(3, 4, 1400), 0, false},
+		} {
+			ret, err := g.TapFilter().Run(&ebpf.RunOptions{Data: frame(c.pkt, false), Context: skbContext{Mark: c.mark}})
+			must(t, err)
+			if kernel, model := ret != 0, m.Tap(c.pkt, c.mark); kernel != c.want || model != c.want {
+				t.Errorf("%s, v6 %v: kernel %v, model %v, want %v", c.name, v6, kernel, model, c.want)
+			}
+		}
+	}
+}
+
+// BenchmarkProgram measures the programs alone, as the kernel times them.
+func BenchmarkProgram(b *testing.B) {
+	const conns = 50000
+	g := loadGate(b, conns+1)
+	must(b, g.SetService(servicePort, ServiceListen))
+	flow := testFlow(false)
+	for _, n := range []int{1, conns} {
+		for i := range n {
+			f := flow
+			f.Client = netip.AddrPortFrom(flow.Client.Addr(), uint16(1+i))
+			must(b, g.Bind(f, uint32(i)))
+		}
+		must(b, g.Bind(flow, uint32(n-1)))
+		live := slotState{Mode: ModeLive, Flags: FlagTS | FlagSACK, Stable: 100, High: 100}
+		xlate := live
+		xlate.Flags, xlate.Delta, xlate.TSDelta = live.Flags|FlagXlate, 5, 6
+		data := tcp{seq: 50, ack: 100, flags: flagACK, layout: aligned, payload: 1000}
+		in := data
+		in.toServer = true
+		for _, c := range []struct {
+			name    string
+			ingress bool
+			port    uint16
+			slot    slotState
+		}{
+			{"egress-live", false, servicePort, live},
+			{"egress-translated", false, servicePort, xlate},
+			{"egress-other-port", false, 9, live},
+			{"ingress-live", true, servicePort, live},
+			{"ingress-translated", true, servicePort, xlate},
+		} {
+			b.Run(fmt.Sprintf("%s/conns=%d", c.name, n), func(b *testing.B) {
+				c.slot.store(g.Slot(uint32(n - 1)))
+				pkt := data.bytes()
+				if c.ingress {
+					pkt = in.bytes()
+				}
+				if c.port != servicePort {
+					be.PutUint16(pkt[20:], c.port)
+				}
+				_, d, err := kernelJudge{g, ethernet}.program(c.ingress).Benchmark(frame(pkt, false), b.N, nil)
+				must(b, err)
+				b.ReportMetric(float64(d.Nanoseconds()), "ns/packet")
+			})
+		}
+	}
+}

@@ -1,0 +1,255 @@
+package gate
+
+import (
+	"net/netip"
+
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// layout is how a test packet arranges its options.
+type layout int
+
+const (
+	noTimestamps layout = iota
+	aligned             // NOP NOP TS NOP NOP SACK, as Linux does it
+	odd                 // NOP TS SACK: every field at an odd offset
+)
+
+// tcp describes a test packet.
+type tcp struct {
+	v6, toServer bool
+	layout       layout
+	seq, ack     uint32
+	flags        uint8
+	window       uint16
+	tsVal, tsEcr uint32
+	sack         [][2]uint32
+	nopSACK      int    // instead of blocks: that many bytes of NOPs
+	raw          []byte // option bytes instead of the above
+	payload      int
+	extensions   int // IPv6 destination options headers
+	fragment     bool
+}
+
+const (
+	servicePort = 7000
+	clientPort  = 40000
+)
+
+func testFlow(v6 bool) segment.Flow {
+	c, s := "192.0.2.7", "10.0.0.1"
+	if v6 {
+		c, s = "2001:db8::7", "fd00::1"
+	}
+	return segment.Flow{
+		Client: netip.AddrPortFrom(netip.MustParseAddr(c), clientPort),
+		Server: netip.AddrPortFrom(netip.MustParseAddr(s), servicePort),
+	}
+}
+
+func (p tcp) options() []byte {
+	if p.raw != nil {
+		return p.raw
+	}
+	var o []byte
+	pad := func() {
+		if p.layout != odd {
+			o = append(o, 1, 1)
+		} else if len(o) == 0 {
+			o = append(o, 1)
+		}
+	}
+	if p.layout != noTimestamps {
+		pad()
+		o = append(o, 8, 10)
+		o = be.AppendUint32(o, p.tsVal)
+		o = be.AppendUint32(o, p.tsEcr)
+	}
+	if p.nopSACK > 0 {
+		pad()
+		for range p.nopSACK {
+			o = append(o, 1)
+		}
+	}
+	if len(p.sack) > 0 {
+		pad()
+		o = append(o, 5, byte(2+8*len(p.sack)))
+		for _, b := range p.sack {
+			o = be.AppendUint32(o, b[0])
+			o = be.AppendUint32(o, b[1])
+		}
+	}
+	for len(o)%4 != 0 {
+		o = append(o, 0)
+	}
+	return o
+}
+
+func (p tcp) bytes() []byte {
+	opt := p.options()
+	h := make([]byte, 20, 20+len(opt)+p.payload)
+	flow := testFlow(p.v6)
+	src, dst := flow.Server, flow.Client
+	if p.toServer {
+		src, dst = dst, src
+	}
+	be.PutUint16(h[0:], src.Port())
+	be.PutUint16(h[2:], dst.Port())
+	be.PutUint32(h[4:], p.seq)
+	be.PutUint32(h[8:], p.ack)
+	h[12] = byte(20+len(opt)) / 4 << 4
+	h[13] = p.flags
+	be.PutUint16(h[14:], p.window)
+	h = append(h, opt...)
+	for i := range p.payload {
+		h = append(h, byte(i*7))
+	}
+	be.PutUint16(h[16:], tcpChecksum(src.Addr(), dst.Addr(), h))
+	return p.ip(src.Addr(), dst.Addr(), protoTCP, h)
+}
+
+// ip puts an IP header before body.
+func (p tcp) ip(src, dst netip.Addr, protocol uint8, body []byte) []byte {
+	if p.v6 {
+		for range p.extensions {
+			body = append([]byte{protocol, 0, 1, 4, 0, 0, 0, 0}, body...)
+			protocol = 60
+		}
+		if p.fragment {
+			body = append([]byte{protocol, 0, 0, 1, 0, 0, 0, 9}, body...)
+			protocol = 44
+		}
+		b := make([]byte, 40, 40+len(body))
+		b[0], b[6], b[7] = 0x60, protocol, 64
+		be.PutUint16(b[4:], uint16(len(body)))
+		copy(b[8:], src.AsSlice())
+		copy(b[24:], dst.AsSlice())
+		return append(b, body...)
+	}
+	b := make([]byte, 20, 20+len(body))
+	b[0], b[8], b[9] = 0x45, 64, protocol
+	be.PutUint16(b[2:], uint16(20+len(body)))
+	if p.fragment {
+		be.PutUint16(b[6:], 0x2000)
+	}
+	copy(b[12:], src.AsSlice())
+	copy(b[16:], dst.AsSlice())
+	be.PutUint16(b[10:], ^onesSum(0, b))
+	return append(b, body...)
+}
+
+// icmp returns an ICMP error of the given type and code that quotes the packet
+// p; it travels against p.
+func (p tcp) icmp(typ, code byte, mtu uint32) []byte {
+	quote := p.bytes()
+	body := append([]byte{typ, code, 0, 0, 0, 0, 0, 0}, quote[:min(len(quote), 120)]...)
+	flow := testFlow(p.v6)
+	src, dst := flow.Client, flow.Server
+	if p.toServer {
+		src, dst = dst, src
+	}
+	be.PutUint32(body[4:], mtu)
+	protocol, sum := uint8(protoICMP), uint32(0)
+	if p.v6 {
+		protocol = protoICMPv6
+		sum = pseudo(src.Addr(), dst.Addr(), protocol, len(body))
+	}
+	be.PutUint16(body[2:], ^onesSum(sum, body))
+	p.fragment, p.extensions = false, 0
+	return p.ip(src.Addr(), dst.Addr(), protocol, body)
+}
+
+func onesSum(sum uint32, b []byte) uint16 {
+	for ; len(b) > 1; b = b[2:] {
+		sum += uint32(b[0])<<8 | uint32(b[1])
+	}
+	if len(b) == 1 {
+		sum += uint32(b[0]) << 8
+	}
+	for sum > 0xffff {
+		sum = sum&0xffff + sum>>16
+	}
+	return uint16(sum)
+}
+
+func pseudo(src, dst netip.Addr, protocol uint8, n int) uint32 {
+	return uint32(onesSum(0, src.AsSlice())) + uint32(onesSum(0, dst.AsSlice())) + uint32(protocol) + uint32(n)
+}
+
+func tcpChecksum(src, dst netip.Addr, h []byte) uint16 {
+	return ^onesSum(pseudo(src, dst, protoTCP, len(h)), h)
+}
+
+// slotState is a Slot's contents, for comparison.
+type slotState struct {
+	Mode                                          Mode
+	Flags                                         SlotFlags
+	Stable, Delta, TSDelta, Limit, High, IRS, Gen uint32
+	KScale, CScale                                uint8
+
+	Held                                              bool
+	Ack, Edge, SndNxt, TSVal, TSEcr, FINEnd, StolenIn uint32
+	HFlags                                            uint8
+	FIN                                               bool
+	Egress                                            uint32
+}
+
+func (w slotState) store(s *Slot) {
+	s.Reset()
+	s.SetFlags(w.Flags)
+	s.SetStable(w.Stable)
+	s.SetTranslation(w.Delta, w.TSDelta)
+	s.SetLimit(w.Limit)
+	s.SetHigh(w.High)
+	s.SetIRS(w.IRS)
+	s.SetGen(w.Gen)
+	s.SetScales(w.KScale, w.CScale)
+	if w.Held {
+		s.held.Store(1)
+	}
+	s.SetAck(w.Ack, w.Edge)
+	s.SetSndNxt(w.SndNxt)
+	s.SetTS(w.TSVal, w.TSEcr)
+	s.hflags.Store(uint32(w.HFlags))
+	if w.FIN {
+		s.SetFIN(w.FINEnd)
+	}
+	s.stolenIn.Store(w.StolenIn)
+	s.egress.Store(w.Egress)
+	s.SetMode(w.Mode)
+}
+
+func loadState(s *Slot) slotState {
+	end, fin := s.FIN()
+	kernel, client := s.Scales()
+	return slotState{
+		Mode: s.Mode(), Flags: s.Flags(), Stable: s.Stable(), Delta: s.Delta(), TSDelta: s.TSDelta(),
+		Limit: s.Limit(), High: s.High(), IRS: s.IRS(), Gen: s.Gen(), KScale: kernel, CScale: client,
+		Held: s.Held(), Ack: s.Ack(), Edge: s.Edge(), SndNxt: s.SndNxt(), TSVal: s.TSVal(), TSEcr: s.TSEcr(),
+		HFlags: s.HeldFlags(), FIN: fin, FINEnd: end, Egress: s.Egress(), StolenIn: s.StolenIn(),
+	}
+}
+
+// frame puts the IP packet into an Ethernet frame, with a VLAN tag if wanted.
+func frame(ip []byte, vlan bool) []byte {
+	f := make([]byte, 12, 18+len(ip))
+	if vlan {
+		f = append(f, 0x81, 0, 0, 5)
+	}
+	if ip[0]>>4 == 6 {
+		f = append(f, 0x86, 0xdd)
+	} else {
+		f = append(f, 0x08, 0)
+	}
+	return append(f, ip...)
+}
+
+// skbContext is the beginning of struct __sk_buff, as far as a test run takes it.
+type skbContext struct {
+	_        [2]uint32
+	Mark     uint32
+	_        [5]uint32
+	Priority uint32
+	_        uint32
+	IfIndex  uint32
+}

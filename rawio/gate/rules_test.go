@@ -1,0 +1,407 @@
+package gate
+
+// env is what every rule is tried under: address family, option layout, and the
+// first sequence numbers, which make every number in the rule wrap or not.
+type env struct {
+	v6             bool
+	layout         layout
+	client, server uint32
+}
+
+// c and s are sequence numbers in the client's and the server's space, as the
+// client sees them; the kernel's are delta below.
+func (e env) c(n int) uint32 { return e.client + uint32(n) }
+func (e env) s(n int) uint32 { return e.server + uint32(n) }
+
+// What a translated connection's slot says, and a TSecr. Variables, because
+// constants do not wrap.
+var (
+	delta   uint32 = 0x9000_1234
+	tsDelta uint32 = 0xfff0_0001
+	echoed  uint32 = 0x1000_0000
+)
+
+// rule is one case: a packet and the state it meets, and what must come of it.
+type rule struct {
+	name     string
+	ingress  bool
+	packet   tcp
+	bytes    []byte // instead of packet
+	priority uint32
+	mark     uint32
+	outage   bool // the service's state
+	unknown  bool // the flow is not bound
+	other    bool // the port is not a service
+	slot     slotState
+
+	verdict Verdict
+	out     func(*tcp)       // how the packet changes, if it does
+	rewrite []byte           // the packet as it becomes, instead of out
+	after   func(*slotState) // how the slot changes
+	events  []EventKind
+	stats   Stats
+}
+
+// rules returns the contract of the gate, rule by rule.
+func rules(e env) []rule {
+	var all []rule
+	add := func(r rule) { all = append(all, r) }
+
+	// The connection: client bytes up to c(100) stable, server sent up to s(50).
+	live := slotState{
+		Mode: ModeLive, Flags: FlagTS | FlagSACK, Stable: e.c(100), High: e.c(100), IRS: e.c(-1), Gen: 7,
+		KScale: 7, CScale: 7, Ack: e.c(90), SndNxt: e.s(50), TSVal: 1, TSEcr: 2,
+	}
+	xlate := live
+	xlate.Flags |= FlagXlate
+	xlate.Delta, xlate.TSDelta = delta, tsDelta
+	with := func(s slotState, change func(*slotState)) slotState { change(&s); return s }
+
+	data := tcp{seq: e.s(50), ack: e.c(100), flags: flagACK | 8, window: 500, tsVal: 1000, tsEcr: 2000, payload: 10}
+	ack := tcp{seq: e.s(50), ack: e.c(100), flags: flagACK, window: 500, tsVal: 1000, tsEcr: 2000}
+	// seen is what the gate records of a segment it judges.
+	seen := func(end, ackNum uint32) func(*slotState) {
+		return func(s *slotState) {
+			s.Egress++
+			s.SndNxt, s.Ack, s.Edge = end, ackNum, ackNum+500<<7
+			s.TSVal, s.TSEcr = 1000, 2000
+		}
+	}
+	also := func(fs ...func(*slotState)) func(*slotState) {
+		return func(s *slotState) {
+			for _, f := range fs {
+				f(s)
+			}
+		}
+	}
+	counted := func(s *slotState) { s.Egress++ }
+	held := func(s *slotState) { s.Held = true }
+	egress := func(name string, p tcp, s slotState) rule {
+		return rule{name: name, packet: p, slot: s, verdict: Pass}
+	}
+	ingress := func(name string, p tcp, s slotState) rule {
+		p.toServer = true
+		return rule{name: name, packet: p, slot: s, verdict: Pass, ingress: true}
+	}
+	mod := func(p tcp, change func(*tcp)) tcp { change(&p); return p }
+
+	// Who is looked at.
+	r := egress("marked packet passes", mod(ack, func(p *tcp) { p.ack = e.c(200) }), live)
+	r.mark = Mark
+	add(r)
+	r = egress("other port passes", mod(ack, func(p *tcp) { p.ack = e.c(200) }), live)
+	r.other = true
+	add(r)
+	r = egress("fragment passes", mod(data, func(p *tcp) { p.fragment, p.ack = true, e.c(200) }), live)
+	add(r)
+	r = egress("unknown flow passes", data, live)
+	r.unknown = true
+	add(r)
+	r = egress("unknown flow's SYN-ACK is reported", mod(ack, func(p *tcp) { p.flags |= flagSYN }), live)
+	r.unknown, r.verdict, r.events = true, Held, []EventKind{EventSYNACK}
+	r.stats.SYNACKHeld = 1
+	add(r)
+	r = egress("free slot passes", mod(ack, func(p *tcp) { p.ack = e.c(200) }), with(live, func(s *slotState) { s.Mode = ModeFree }))
+	add(r)
+
+	// Outage and spoofed handshake.
+	r = egress("outage holds data", data, with(live, func(s *slotState) { s.Mode = ModeOutage }))
+	r.verdict, r.after, r.stats.OutageOut = Held, counted, 1
+	add(r)
+	r = egress("outage holds an announced RST", mod(ack, func(p *tcp) { p.flags = flagRST }), with(live, func(s *slotState) { s.Mode = ModeOutage }))
+	r.priority, r.verdict, r.after, r.stats.OutageOut = PrioClose, Held, counted, 1
+	add(r)
+	r = egress("spoof reports the SYN-ACK", mod(ack, func(p *tcp) { p.flags |= flagSYN }), with(live, func(s *slotState) { s.Mode = ModeSpoof }))
+	r.verdict, r.after, r.events, r.stats.SYNACKHeld = Held, counted, []EventKind{EventSYNACK}, 1
+	add(r)
+	r = egress("spoof holds the rest", data, with(live, func(s *slotState) { s.Mode = ModeSpoof }))
+	r.verdict, r.after, r.stats.OutageOut = Held, counted, 1
+	add(r)
+
+	// SYN-ACKs of a live connection.
+	r = egress("SYN-ACK retransmission passes", mod(ack, func(p *tcp) { p.flags |= flagSYN; p.ack = e.c(0) }), live)
+	r.after = counted
+	add(r)
+	r = egress("SYN-ACK with another ACK number is reported", mod(ack, func(p *tcp) { p.flags |= flagSYN; p.ack = e.c(1) }), live)
+	r.verdict, r.after, r.events, r.stats.SYNACKHeld = Held, counted, []EventKind{EventSYNACK}, 1
+	add(r)
+	r = egress("SYN-ACK of a translated connection is reported", mod(ack, func(p *tcp) { p.flags |= flagSYN; p.ack = e.c(0) }), xlate)
+	r.verdict, r.after, r.events, r.stats.SYNACKHeld = Held, counted, []EventKind{EventSYNACK}, 1
+	add(r)
+
+	// ACK numbers: invariant 1.
+	r = egress("stable ACK passes untouched", ack, live)
+	r.after = seen(e.s(50), e.c(100))
+	add(r)
+	r = egress("stable data passes untouched", data, live)
+	r.after = seen(e.s(60), e.c(100))
+	add(r)
+	r = egress("old data does not move snd_nxt", mod(data, func(p *tcp) { p.seq = e.s(20) }), live)
+	r.after = seen(e.s(50), e.c(100))
+	add(r)
+	r = egress("unstable ACK is held", mod(ack, func(p *tcp) { p.ack = e.c(101); p.flags |= 0x40 }), live)
+	r.verdict, r.stats.AckHeld = Held, 1
+	r.after = also(seen(e.s(50), e.c(101)), held, func(s *slotState) { s.HFlags = 0x40 })
+	add(r)
+	r = egress("unstable ACK of data is lowered", mod(data, func(p *tcp) { p.ack = e.c(100 + 3*128) }), live)
+	r.stats.AckLowered = 1
+	r.out = func(p *tcp) { p.ack, p.window = e.c(100), 503 }
+	r.after = also(seen(e.s(60), e.c(100+3*128)), held)
+	add(r)
+	r = egress("a widened window saturates", mod(data, func(p *tcp) { p.ack, p.window = e.c(100+3*128), 65534 }), live)
+	r.stats.AckLowered = 1
+	r.out = func(p *tcp) { p.ack, p.window = e.c(100), 65535 }
+	r.after = also(seen(e.s(60), e.c(100+3*128)), held, func(s *slotState) { s.Edge = e.c(100+3*128) + 65534<<7 })
+	add(r)
+	r = egress("the next stable ACK carries the held news", ack, with(live, func(s *slotState) { s.Held, s.Ack = true, e.c(99) }))
+	r.after = also(seen(e.s(50), e.c(100)), func(s *slotState) { s.Held = false })
+	add(r)
+	r = egress("an overtaken ACK does not", mod(ack, func(p *tcp) { p.ack = e.c(98) }), with(live, func(s *slotState) { s.Held, s.Ack = true, e.c(99) }))
+	r.after = seen(e.s(50), e.c(98))
+	add(r)
+	r = egress("window probe is held like an ACK", mod(ack, func(p *tcp) { p.seq, p.ack = e.s(49), e.c(101) }), live)
+	r.verdict, r.stats.AckHeld = Held, 1
+	r.after = also(seen(e.s(50), e.c(101)), held)
+	add(r)
+
+	// SACK towards the client.
+	r = egress("SACK of seen bytes passes", mod(ack, func(p *tcp) { p.sack = [][2]uint32{{e.c(110), e.c(120)}} }), with(live, func(s *slotState) { s.High = e.c(120) }))
+	r.after = seen(e.s(50), e.c(100))
+	add(r)
+	r = egress("SACK of unseen bytes is held", mod(ack, func(p *tcp) { p.sack = [][2]uint32{{e.c(110), e.c(120)}, {e.c(130), e.c(140)}} }), with(live, func(s *slotState) { s.High = e.c(139) }))
+	r.verdict, r.stats.SACKHeld = Held, 1
+	r.after = also(seen(e.s(50), e.c(100)), held)
+	add(r)
+	r = egress("SACK of unseen bytes is removed from data", mod(data, func(p *tcp) { p.sack = [][2]uint32{{e.c(130), e.c(140)}, {e.c(110), e.c(120)}} }), with(live, func(s *slotState) { s.High = e.c(139) }))
+	r.stats.SACKRemoved = 1
+	r.out = func(p *tcp) { p.sack, p.nopSACK = nil, 18 }
+	r.after = seen(e.s(60), e.c(100))
+	add(r)
+
+	// The window.
+	limit := func(n int) slotState {
+		return with(live, func(s *slotState) { s.Flags |= FlagLimit; s.Limit = e.c(n) })
+	}
+	r = egress("window within the limit passes", ack, limit(100+500<<7))
+	r.after = seen(e.s(50), e.c(100))
+	add(r)
+	r = egress("window is narrowed to the limit", ack, limit(100+300<<7+127))
+	r.out, r.stats.Limited = func(p *tcp) { p.window = 300 }, 1
+	r.after = seen(e.s(50), e.c(100))
+	add(r)
+	r = egress("limit below the ACK closes the window", ack, limit(50))
+	r.out, r.stats.Limited = func(p *tcp) { p.window = 0 }, 1
+	r.after = seen(e.s(50), e.c(100))
+	add(r)
+	r = egress("limit holds for lowered ACKs", mod(data, func(p *tcp) { p.ack = e.c(100 + 128) }), limit(100+300<<7))
+	r.out, r.stats.Limited, r.stats.AckLowered = func(p *tcp) { p.ack, p.window = e.c(100), 300 }, 1, 1
+	r.after = also(seen(e.s(60), e.c(100+128)), held)
+	add(r)
+	r = egress("smaller kernel scale", ack, with(xlate, func(s *slotState) { s.KScale, s.CScale, s.Delta, s.TSDelta = 7, 9, 0, 0 }))
+	r.out, r.after = func(p *tcp) { p.window = 125 }, seen(e.s(50), e.c(100))
+	add(r)
+	r = egress("larger kernel scale saturates", mod(ack, func(p *tcp) { p.window = 20000 }), with(xlate, func(s *slotState) { s.KScale, s.CScale, s.Delta, s.TSDelta = 7, 5, 0, 0 }))
+	r.out = func(p *tcp) { p.window = 65535 }
+	r.after = also(seen(e.s(50), e.c(100)), func(s *slotState) { s.Edge = e.c(100) + 20000<<7 })
+	add(r)
+
+	// RST.
+	rst := mod(ack, func(p *tcp) { p.flags = flagRST | flagACK })
+	r = egress("RST is held", rst, live)
+	r.verdict, r.after, r.events, r.stats.RSTHeld = Held, counted, []EventKind{EventRSTHeld}, 1
+	add(r)
+	r = egress("RST of a shut-down side is held", rst, live)
+	r.priority, r.verdict, r.after, r.events, r.stats.RSTHeld = PrioShut, Held, counted, []EventKind{EventRSTHeld}, 1
+	add(r)
+	r = egress("announced RST leaves with a stable ACK", mod(rst, func(p *tcp) { p.ack, p.window = e.c(101), 0 }), live)
+	r.priority, r.events, r.stats.AckLowered = PrioClose, []EventKind{EventRSTSent}, 1
+	r.out = func(p *tcp) { p.ack = e.c(100) }
+	r.after = also(seen(e.s(50), e.c(101)), held, func(s *slotState) { s.Edge = e.c(101) })
+	add(r)
+	r = egress("announced RST without ACK is translated", mod(rst, func(p *tcp) { p.flags, p.ack, p.seq = flagRST, 0, e.s(50)-delta }), xlate)
+	r.priority, r.events = PrioClose, []EventKind{EventRSTSent}
+	r.out = func(p *tcp) { p.seq, p.tsVal = e.s(50), 1000+tsDelta }
+	r.after = func(s *slotState) { s.Egress++; s.TSVal, s.TSEcr = 1000+tsDelta, 2000 }
+	add(r)
+
+	// FIN.
+	fin := mod(data, func(p *tcp) { p.flags |= flagFIN })
+	r = egress("FIN is held", fin, live)
+	r.verdict, r.after, r.events, r.stats.FINHeld = Held, counted, []EventKind{EventFINHeld}, 1
+	add(r)
+	for _, prio := range []uint32{PrioClose, PrioShut} {
+		r = egress("announced FIN leaves", fin, live)
+		r.priority, r.events = prio, []EventKind{EventFINSent}
+		r.after = also(seen(e.s(61), e.c(100)), func(s *slotState) { s.FIN, s.FINEnd = true, e.s(61) })
+		add(r)
+	}
+	r = egress("announced bare FIN leaves with a stable ACK", mod(fin, func(p *tcp) { p.payload, p.ack = 0, e.c(101) }), live)
+	r.priority, r.events, r.stats.AckLowered = PrioShut, []EventKind{EventFINSent}, 1
+	r.out = func(p *tcp) { p.ack = e.c(100) }
+	r.after = also(seen(e.s(51), e.c(101)), held, func(s *slotState) { s.FIN, s.FINEnd = true, e.s(51) })
+	add(r)
+	sent := with(live, func(s *slotState) { s.FIN, s.FINEnd, s.SndNxt = true, e.s(61), e.s(61) })
+	r = egress("retransmission of a sent FIN leaves", fin, sent)
+	r.after = seen(e.s(61), e.c(100))
+	add(r)
+	r = egress("another FIN is held", mod(fin, func(p *tcp) { p.payload = 11 }), sent)
+	r.verdict, r.after, r.events, r.stats.FINHeld = Held, counted, []EventKind{EventFINHeld}, 1
+	add(r)
+
+	// Translation towards the client.
+	r = egress("translated data", mod(data, func(p *tcp) { p.seq -= delta }), xlate)
+	r.out = func(p *tcp) { p.seq, p.tsVal = e.s(50), 1000+tsDelta }
+	r.after = also(seen(e.s(60), e.c(100)), func(s *slotState) { s.TSVal = 1000 + (tsDelta & 0xffffffff) })
+	add(r)
+	r = egress("everything at once", mod(data, func(p *tcp) {
+		p.seq, p.ack, p.sack = e.s(50)-delta, e.c(100+256), [][2]uint32{{e.c(700), e.c(800)}}
+	}), with(xlate, func(s *slotState) { s.CScale = 6; s.Flags |= FlagLimit; s.Limit = e.c(100 + 320<<7) }))
+	r.stats.AckLowered, r.stats.SACKRemoved, r.stats.Limited = 1, 1, 1
+	r.out = func(p *tcp) {
+		p.seq, p.ack, p.window, p.tsVal, p.sack, p.nopSACK = e.s(50), e.c(100), 640, 1000+tsDelta, nil, 10
+	}
+	r.after = also(seen(e.s(60), e.c(356)), held, func(s *slotState) { s.TSVal = 1000 + (tsDelta & 0xffffffff) })
+	add(r)
+	r = egress("open passes everything", mod(fin, func(p *tcp) { p.ack = e.c(200) }), with(live, func(s *slotState) { s.Mode = ModeOpen }))
+	r.after = counted
+	add(r)
+	r = egress("open translates", mod(fin, func(p *tcp) { p.seq, p.ack = e.s(50)-delta, e.c(200) }), with(xlate, func(s *slotState) { s.Mode = ModeOpen }))
+	r.out = func(p *tcp) { p.seq, p.tsVal = e.s(50), 1000+tsDelta }
+	r.after = also(seen(e.s(61), e.c(200)), func(s *slotState) { s.TSVal = 1000 + (tsDelta & 0xffffffff) })
+	add(r)
+	r = egress("extension headers are skipped", mod(data, func(p *tcp) { p.extensions, p.ack = 4, e.c(101) }), live)
+	r.out, r.stats.AckLowered = func(p *tcp) { p.ack = e.c(100) }, 1
+	r.after = also(seen(e.s(60), e.c(101)), held)
+	add(r)
+
+	// From the client.
+	in := tcp{seq: e.c(100), ack: e.s(50), flags: flagACK | 8, window: 900, tsVal: 5000, tsEcr: echoed, payload: 20}
+	r = ingress("marked packet passes in", in, with(live, func(s *slotState) { s.Mode = ModeOutage }))
+	r.mark = Mark
+	add(r)
+	r = ingress("live passes untouched", in, live)
+	add(r)
+	r = ingress("unknown flow passes in", in, with(live, func(s *slotState) { s.Mode = ModeOutage }))
+	r.unknown = true
+	add(r)
+	for _, m := range []Mode{ModeOutage, ModeSpoof} {
+		r = ingress("outage and spoof hold what arrives", in, with(live, func(s *slotState) { s.Mode = m }))
+		r.verdict, r.stats.OutageIn = Held, 1
+		r.after = func(s *slotState) { s.StolenIn++ }
+		add(r)
+	}
+	for _, m := range []Mode{ModeLive, ModeOpen} {
+		r = ingress("ACK, TSecr and SACK are translated", mod(in, func(p *tcp) { p.ack, p.sack = e.s(10), [][2]uint32{{e.s(20), e.s(30)}, {e.s(40), e.s(45)}} }),
+			with(xlate, func(s *slotState) { s.Mode = m }))
+		r.out = func(p *tcp) {
+			p.ack, p.tsEcr = e.s(10)-delta, echoed-tsDelta
+			p.sack = [][2]uint32{{e.s(20) - delta, e.s(30) - delta}, {e.s(40) - delta, e.s(45) - delta}}
+		}
+		add(r)
+	}
+	r = ingress("ACK of more than was sent is clamped", mod(in, func(p *tcp) { p.ack = e.s(51) }), xlate)
+	r.out = func(p *tcp) { p.ack, p.tsEcr = e.s(50)-delta, echoed-tsDelta }
+	r.stats.AckClamped = 1
+	add(r)
+	r = ingress("TSecr 0 stays", mod(in, func(p *tcp) { p.tsEcr = 0 }), xlate)
+	r.out = func(p *tcp) { p.ack = e.s(50) - delta }
+	add(r)
+	r = ingress("RST without ACK passes in", mod(in, func(p *tcp) { p.flags = flagRST }), xlate)
+	add(r)
+
+	// SYNs.
+	syn := tcp{seq: e.c(-1), flags: flagSYN, window: 64000}
+	options := func(raw ...byte) tcp { return mod(syn, func(p *tcp) { p.raw = raw }) }
+	mss := []byte{2, 4, 5, 0xb4}
+	tfo := append(append([]byte{}, mss...), 34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1)
+	r = ingress("SYN passes", options(mss...), live)
+	r.unknown = true
+	add(r)
+	r = ingress("SYN is held in an outage", options(mss...), live)
+	r.unknown, r.outage, r.verdict, r.stats.SYNHeld = true, true, Held, 1
+	add(r)
+	r = ingress("data passes in an outage of others", in, live)
+	r.outage = true
+	add(r)
+	r = ingress("Fast Open is removed", options(tfo...), live)
+	r.unknown, r.stats.SYNStripped = true, 1
+	r.out = func(p *tcp) { p.raw = append(append([]byte{}, mss...), 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1) }
+	add(r)
+	r = ingress("MPTCP and the Fast Open experiment are removed at odd offsets", options(1, 30, 4, 0, 1, 254, 5, 0xf9, 0x89, 7, 2, 4, 5, 0xb4, 1, 0), live)
+	r.unknown, r.stats.SYNStripped = true, 1
+	r.out = func(p *tcp) { p.raw = []byte{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 4, 5, 0xb4, 1, 0} }
+	add(r)
+	for _, kind := range []byte{19, 29} {
+		r = ingress("signed SYN is refused", options(append([]byte{1, 1, kind, 18}, make([]byte, 16)...)...), live)
+		r.unknown, r.verdict, r.events, r.stats.SYNRefused = true, Held, []EventKind{EventRefused}, 1
+		add(r)
+	}
+	r = ingress("the last byte of forty options counts", options(append(make([]byte, 0, 40),
+		1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 34, 4, 9, 9)...), live)
+	r.unknown, r.stats.SYNStripped = true, 1
+	r.out = func(p *tcp) { p.raw = append(append([]byte{}, p.raw[:36]...), 1, 1, 1, 1) }
+	add(r)
+	r = ingress("an option that lies about its length ends the list", options(2, 4, 5, 0xb4, 34, 9, 1, 1), live)
+	r.unknown = true
+	add(r)
+
+	return append(all, icmpRules(e, live, xlate, data, in)...)
+}
+
+// icmpRules are those about ICMP errors.
+func icmpRules(e env, live, xlate slotState, data, in tcp) []rule {
+	unreachable, tooBig, code := byte(3), byte(3), byte(4)
+	if e.v6 {
+		unreachable, tooBig, code = 1, 2, 0
+	}
+	for _, p := range []*tcp{&data, &in} {
+		p.v6, p.layout = e.v6, e.layout
+	}
+	in.toServer = true
+	translated := data
+	translated.seq -= delta
+	out := data
+	return []rule{
+		{
+			name: "ICMP error about the client's packet is held", bytes: in.icmp(unreachable, 3, 0),
+			slot: live, verdict: Held, stats: Stats{ICMPHeld: 1},
+		},
+		{
+			name: "ICMP error about an unknown flow leaves", bytes: in.icmp(unreachable, 3, 0),
+			slot: live, unknown: true, verdict: Pass,
+		},
+		{
+			name: "path-MTU report is translated", ingress: true, bytes: out.icmp(tooBig, code, 1400),
+			slot: xlate, verdict: Pass, rewrite: quoting(out, translated, tooBig, code), stats: Stats{ICMPFixed: 1},
+		},
+		{
+			name: "path-MTU report of an untranslated connection passes", ingress: true, bytes: out.icmp(tooBig, code, 1400),
+			slot: live, verdict: Pass,
+		},
+		{
+			name: "other ICMP error passes in", ingress: true, bytes: out.icmp(unreachable, 1, 0),
+			slot: xlate, verdict: Pass,
+		},
+	}
+}
+
+// quoting is the report about p with only the sequence number of q in it: the
+// quoted TCP checksum stays.
+func quoting(p, q tcp, typ, code byte) []byte {
+	b := p.icmp(typ, code, 1400)
+	l4 := 20
+	if p.v6 {
+		l4 = 40
+	}
+	at := l4 + 8 + l4 + 4
+	be.PutUint32(b[at:], q.seq)
+	body := b[l4:]
+	be.PutUint16(body[2:], 0)
+	sum := uint32(0)
+	if p.v6 {
+		flow := testFlow(true)
+		sum = pseudo(flow.Client.Addr(), flow.Server.Addr(), protoICMPv6, len(body))
+	}
+	be.PutUint16(body[2:], ^onesSum(sum, body))
+	return b
+}
