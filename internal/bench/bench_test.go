@@ -1,0 +1,126 @@
+package bench
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestJobs runs every job against a server in this process, without a lab.
+func TestJobs(t *testing.T) {
+	for _, job := range []Job{
+		{Kind: "upload", Bytes: 3<<20 + 1},
+		{Kind: "download", Bytes: 3<<20 + 1},
+		{Kind: "echo", Count: 100},
+		{Kind: "connect", For: 20 * time.Millisecond},
+		{Kind: "idle", Count: 20},
+		{Kind: "pause", Count: 20},
+	} {
+		t.Run(job.Kind, func(t *testing.T) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			served := make(chan error, 1)
+			go func() { served <- Serve(ln) }()
+			job.Address = ln.Addr().String()
+			r := run(t, job)
+			ln.Close()
+			if err := <-served; err != nil {
+				t.Error(err)
+			}
+			if r.Errors != 0 || r.CPU <= 0 {
+				t.Errorf("%+v", r)
+			}
+			switch job.Kind {
+			case "upload", "download":
+				if r.Seconds <= 0 {
+					t.Errorf("%+v", r)
+				}
+			case "echo":
+				if r.P50 <= 0 || r.P99 < r.P50 {
+					t.Errorf("%+v", r)
+				}
+			case "connect":
+				if r.PerSec <= 0 {
+					t.Errorf("%+v", r)
+				}
+			case "pause":
+				if r.Longest <= 0 {
+					t.Errorf("%+v", r)
+				}
+			}
+		})
+	}
+}
+
+// run plays the driver's side of a job.
+func run(t *testing.T, job Job) (r Result) {
+	t.Helper()
+	fromDriver, toClient := io.Pipe()
+	fromClient, toDriver := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- RunClient(job, fromDriver, toDriver)
+		toDriver.Close()
+	}()
+	out := bufio.NewReader(fromClient)
+	line, _ := out.ReadString('\n')
+	if line == "ready\n" {
+		io.WriteString(toClient, "\n")
+		line, _ = out.ReadString('\n')
+	}
+	io.Copy(io.Discard, out)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(line), &r); err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	return r
+}
+
+func TestTableJudges(t *testing.T) {
+	var table Table
+	for _, v := range []float64{90, 100, 400} {
+		table.add(false, "upload "+speed, v)
+	}
+	for _, v := range []float64{80, 90} { // 0.85 of the median, just enough
+		table.add(true, "upload "+speed, v)
+	}
+	table.add(true, pauseMetric(1), 51)
+	table.add(false, echoP50, 10) // no ftnet figure: no verdict
+	var b strings.Builder
+	if err := table.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	if got := table.Short(); len(got) != 1 || got[0] != pauseMetric(1) {
+		t.Errorf("short: %v", got)
+	}
+	for _, want := range []string{"100  ", "85.0", "0.85", "ok", "SHORT"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in the table:\n%s", want, &b)
+		}
+	}
+}
+
+func TestProcessFigures(t *testing.T) {
+	if n, err := residentBytes(os.Getpid()); err != nil || n < 1<<20 {
+		t.Errorf("resident: %d, %v", n, err)
+	}
+	if _, err := processCPU(os.Getpid()); err != nil {
+		t.Error(err)
+	}
+	if s, err := systemCPU(); err != nil || s <= 0 {
+		t.Errorf("system: %v, %v", s, err)
+	}
+}

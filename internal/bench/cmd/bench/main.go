@@ -1,0 +1,107 @@
+// Command bench prints what ftnet costs beside plain sockets; see package
+// bench. It needs root, the Go toolchain and the module's source as working
+// directory, and leaves nothing behind.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"github.com/ftnet/ftnet/internal/bench"
+)
+
+func main() {
+	quick := flag.Bool("quick", false, "measure little: shows that everything works, not how fast")
+	plain := flag.Bool("plain", false, "measure only the plain half")
+	rounds := flag.Int("rounds", 0, "number of rounds (default 7, or 1 with -quick)")
+	check := flag.Bool("check", false, "exit with status 2 if a figure misses its bound")
+	verbose := flag.Bool("v", false, "show what the programs print")
+	client := flag.String("client", "", "used by the driver itself: run one `job` as a client")
+	flag.Parse()
+	if *client != "" {
+		if err := bench.ClientMain(*client); err != nil {
+			fail(err)
+		}
+		return
+	}
+	table, err := run(*quick, *plain, *verbose, *rounds)
+	if table != nil {
+		table.Write(os.Stdout)
+	}
+	if err != nil {
+		fail(err)
+	}
+	if short := table.Short(); *check && len(short) > 0 {
+		fmt.Fprintln(os.Stderr, "bench: missed:", short)
+		os.Exit(2)
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "bench:", err)
+	os.Exit(1)
+}
+
+func run(quick, plain, verbose bool, rounds int) (*bench.Table, error) {
+	if os.Geteuid() != 0 {
+		return nil, fmt.Errorf("needs root for network namespaces and BPF")
+	}
+	dir, err := os.MkdirTemp("", "ftnet-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	programs, err := build(dir, plain)
+	if err != nil {
+		return nil, err
+	}
+	config := bench.Full(programs)
+	if quick {
+		config = bench.Quick(programs)
+	}
+	if rounds > 0 {
+		config.Rounds = rounds
+	}
+	if err := bench.RaiseFileLimit(max(config.Idle, slices.Max(config.Pauses))); err != nil {
+		return nil, err
+	}
+	config.Progress = io.Discard
+	if verbose {
+		config.Progress = os.Stderr
+	}
+	fmt.Printf("%s/%s, %d CPUs, %s, veth pair, MTU 1500, %d rounds\n\n",
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), kernel(), config.Rounds)
+	return bench.Run(config)
+}
+
+// build compiles the programs that a run starts.
+func build(dir string, plain bool) (p bench.Programs, err error) {
+	if p.Client, err = os.Executable(); err != nil {
+		return p, err
+	}
+	compile := func(name string, pkg string) (string, error) {
+		path := filepath.Join(dir, name)
+		cmd := exec.Command("go", "build", "-o", path, pkg)
+		cmd.Stderr = os.Stderr
+		return path, cmd.Run()
+	}
+	if p.Server, err = compile("benchserver", "github.com/ftnet/ftnet/internal/bench/cmd/benchserver"); err != nil || plain {
+		return p, err
+	}
+	p.Ftnet, err = compile("ftnet", "github.com/ftnet/ftnet/cmd/ftnet")
+	return p, err
+}
+
+func kernel() string {
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "unknown kernel"
+	}
+	return "Linux " + string(release[:max(0, len(release)-1)])
+}

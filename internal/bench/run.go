@@ -1,0 +1,224 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Config says how much is measured.
+type Config struct {
+	Programs Programs
+	Rounds   int           // of plain and ftnet in turn
+	Bytes    int64         // of one upload or download
+	Echoes   int           // round trips of one echo measurement
+	Connect  time.Duration // of one connection-rate measurement
+	Pauses   []int         // numbers of connections of the kill measurement
+	Idle     int           // connections of the idle measurement
+	// Progress is told what is being measured, and what the programs say.
+	Progress io.Writer
+}
+
+// Full returns the configuration that "make bench" uses, Quick one that shows
+// in half a minute whether everything works.
+func Full(p Programs) Config {
+	return Config{Programs: p, Rounds: 7, Bytes: 1 << 30, Echoes: 20000, Connect: 3 * time.Second,
+		Pauses: []int{1, 1000, 10000}, Idle: 10000}
+}
+
+// Quick is documented at Full.
+func Quick(p Programs) Config {
+	return Config{Programs: p, Rounds: 1, Bytes: 128 << 20, Echoes: 3000, Connect: time.Second,
+		Pauses: []int{1, 1000}, Idle: 1000}
+}
+
+// Run measures and returns the table. An error of the protected half leaves
+// what was measured until then in the table.
+func Run(c Config) (t *Table, err error) {
+	t = &Table{}
+	plain, err := openWorld(c.Programs, false, c.Progress)
+	if err != nil {
+		return t, err
+	}
+	defer func() { err = errors.Join(err, plain.close()) }()
+	worlds := []*world{plain}
+	if c.Programs.Ftnet != "" {
+		protected, e := openWorld(c.Programs, true, c.Progress)
+		if e != nil {
+			return t, e
+		}
+		defer func() { err = errors.Join(err, protected.close()) }()
+		worlds = append(worlds, protected)
+	}
+	for round := range c.Rounds {
+		for i := range worlds {
+			w := worlds[(round+i)%len(worlds)] // who is first alternates
+			fmt.Fprintf(c.Progress, "round %d of %d: %s\n", round+1, c.Rounds, w.name())
+			if err := w.round(c, t); err != nil {
+				return t, fmt.Errorf("%s: %w", w.name(), err)
+			}
+		}
+	}
+	for _, w := range worlds {
+		if err := w.idle(c, t); err != nil {
+			return t, fmt.Errorf("%s: %w", w.name(), err)
+		}
+	}
+	if len(worlds) == 1 {
+		return t, nil
+	}
+	for round := range min(c.Rounds, 3) {
+		for _, n := range c.Pauses {
+			fmt.Fprintf(c.Progress, "kill %d with %d connections\n", round+1, n)
+			if err := worlds[1].pause(n, t); err != nil {
+				return t, fmt.Errorf("kill with %d connections: %w", n, err)
+			}
+		}
+	}
+	return t, nil
+}
+
+func (w *world) name() string {
+	if w.protected {
+		return "ftnet"
+	}
+	return "plain"
+}
+
+func (w *world) round(c Config, t *Table) (err error) {
+	if err := w.start(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.stop()) }()
+	for _, kind := range []string{"upload", "download"} {
+		if err := w.bulk(kind, c.Bytes, t); err != nil {
+			return err
+		}
+	}
+	r, err := w.do(Job{Kind: "echo", Count: c.Echoes})
+	if err != nil {
+		return err
+	}
+	t.add(w.protected, echoP50, r.P50)
+	t.add(w.protected, echoP99, r.P99)
+	if r, err = w.do(Job{Kind: "connect", For: c.Connect}); err != nil {
+		return err
+	}
+	t.add(w.protected, connects, r.PerSec)
+	return nil
+}
+
+// bulk measures one transfer and what it costs in CPU time.
+func (w *world) bulk(kind string, n int64, t *Table) error {
+	before, err := w.cpu()
+	if err != nil {
+		return err
+	}
+	r, err := w.do(Job{Kind: kind, Bytes: n})
+	if err != nil {
+		return err
+	}
+	after, err := w.cpu()
+	if err != nil {
+		return err
+	}
+	gib := float64(n) / (1 << 30)
+	t.add(w.protected, metric(kind, speed), float64(n)/(1<<20)/r.Seconds)
+	t.add(w.protected, metric(kind, cpuSystem), (after.system-before.system)/gib)
+	t.add(w.protected, metric(kind, cpuServer), (after.server-before.server)/gib)
+	t.add(w.protected, metric(kind, cpuClient), r.CPU/gib)
+	if w.protected {
+		t.add(true, metric(kind, cpuEngine), (after.engine-before.engine)/gib)
+	}
+	return nil
+}
+
+// usage is CPU time in seconds.
+type usage struct{ system, server, engine float64 }
+
+func (w *world) cpu() (u usage, err error) {
+	if u.system, err = systemCPU(); err != nil {
+		return u, err
+	}
+	if u.server, err = processCPU(int(w.server.Load())); err != nil || !w.protected {
+		return u, err
+	}
+	u.engine, err = processCPU(w.cmd.Process.Pid)
+	return u, err
+}
+
+// idle measures what connections that do nothing cost.
+func (w *world) idle(c Config, t *Table) (err error) {
+	fmt.Fprintf(c.Progress, "%d idle connections: %s\n", c.Idle, w.name())
+	if err := w.start(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.stop()) }()
+	// The first connections make the engine allocate what it keeps for good.
+	if _, err := w.do(Job{Kind: "echo", Count: 1000}); err != nil {
+		return err
+	}
+	before, err := residentBytes(w.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	crowd, err := w.client(Job{Kind: "idle", Count: c.Idle})
+	if err != nil {
+		return err
+	}
+	if err := crowd.ready(); err != nil {
+		return err
+	}
+	if w.protected {
+		with, err := residentBytes(w.cmd.Process.Pid)
+		if err != nil {
+			return err
+		}
+		t.add(true, idleMemory, float64(with-before)/float64(c.Idle))
+	}
+	r, err := w.do(Job{Kind: "echo", Count: c.Echoes})
+	if err != nil {
+		return err
+	}
+	t.add(w.protected, crowdedP50, r.P50)
+	if err := crowd.proceed(); err != nil {
+		return err
+	}
+	_, err = crowd.result()
+	return err
+}
+
+// pause measures how long clients wait when the server is killed once.
+func (w *world) pause(n int, t *Table) (err error) {
+	if err := w.start(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.stop()) }()
+	clients, err := w.client(Job{Kind: "pause", Count: n})
+	if err != nil {
+		return err
+	}
+	if err := clients.ready(); err != nil {
+		return err
+	}
+	time.Sleep(time.Second) // the requests go on: this is what is disturbed
+	if err := w.kill(); err != nil {
+		return err
+	}
+	if err := clients.proceed(); err != nil {
+		return err
+	}
+	r, err := clients.result()
+	if err != nil {
+		return err
+	}
+	if r.Errors > 0 {
+		return fmt.Errorf("%d of %d connections saw an error", r.Errors, n)
+	}
+	t.add(true, pauseMetric(n), r.Longest)
+	return nil
+}
+
+func metric(kind, what string) string { return strings.TrimSpace(kind + " " + what) }

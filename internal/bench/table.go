@@ -1,0 +1,132 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// Names of the rows.
+const (
+	speed      = "MiB/s"
+	cpuSystem  = "CPU s/GiB, all"
+	cpuServer  = "CPU s/GiB, server"
+	cpuClient  = "CPU s/GiB, client"
+	cpuEngine  = "CPU s/GiB, engine"
+	echoP50    = "echo p50 µs"
+	echoP99    = "echo p99 µs"
+	connects   = "connections/s"
+	crowdedP50 = "echo p50 µs beside idle connections"
+	idleMemory = "engine bytes per idle connection, log included"
+)
+
+func pauseMetric(n int) string { return fmt.Sprintf("longest pause ms, %d connections", n) }
+
+// bound is what a row is to reach.
+type bound struct {
+	text     string
+	relative bool    // compares ftnet/plain rather than ftnet's own figure
+	atLeast  bool    // otherwise at most
+	limit    float64 // of the ratio or the figure
+}
+
+var bounds = map[string]bound{
+	"upload " + speed:   {"≥ 0.85", true, true, 0.85},
+	"download " + speed: {"≥ 0.95", true, true, 0.95},
+	echoP50:             {"≤ 1.25", true, false, 1.25},
+	connects:            {"≥ 0.50", true, true, 0.50},
+	pauseMetric(1):      {"≤ 50 ms", false, false, 50},
+	pauseMetric(1000):   {"≤ 1000 ms", false, false, 1000},
+}
+
+// Table holds all figures of a run.
+type Table struct{ rows []*row }
+
+type row struct {
+	name         string
+	plain, ftnet []float64
+}
+
+func (t *Table) add(protected bool, name string, v float64) {
+	i := slices.IndexFunc(t.rows, func(r *row) bool { return r.name == name })
+	if i < 0 {
+		i = len(t.rows)
+		t.rows = append(t.rows, &row{name: name})
+	}
+	if r := t.rows[i]; protected {
+		r.ftnet = append(r.ftnet, v)
+	} else {
+		r.plain = append(r.plain, v)
+	}
+}
+
+// Write prints the medians side by side, with their ratio and what it is to be.
+func (t *Table) Write(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "median of each\tplain\tftnet\tratio\tbound\t")
+	fmt.Fprintln(w, strings.Repeat("─", 14)+"\t─────\t─────\t─────\t─────\t")
+	for _, r := range t.rows {
+		ratio := "–"
+		if len(r.plain) > 0 && len(r.ftnet) > 0 {
+			ratio = fmt.Sprintf("%.2f", r.ratio())
+		}
+		text, verdict := "", ""
+		if b, ok := bounds[r.name]; ok && len(r.ftnet) > 0 {
+			text, verdict = b.text, "ok"
+			if !r.holds(b) {
+				verdict = "SHORT"
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.name, figure(r.plain), figure(r.ftnet), ratio, text, verdict)
+	}
+	return w.Flush()
+}
+
+// Short returns the names of the rows that miss their bound.
+func (t *Table) Short() (names []string) {
+	for _, r := range t.rows {
+		if b, ok := bounds[r.name]; ok && len(r.ftnet) > 0 && !r.holds(b) {
+			names = append(names, r.name)
+		}
+	}
+	return names
+}
+
+func (r *row) ratio() float64 { return median(r.ftnet) / median(r.plain) }
+
+func (r *row) holds(b bound) bool {
+	v := median(r.ftnet)
+	if b.relative {
+		v = r.ratio()
+	}
+	if b.atLeast {
+		return v >= b.limit
+	}
+	return v <= b.limit
+}
+
+func figure(v []float64) string {
+	switch m := median(v); {
+	case len(v) == 0:
+		return "–"
+	case m >= 100:
+		return fmt.Sprintf("%.0f", m)
+	case m >= 10:
+		return fmt.Sprintf("%.1f", m)
+	default:
+		return fmt.Sprintf("%.2f", m)
+	}
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(v))
+	if n := len(s); n%2 == 0 {
+		return (s[n/2-1] + s[n/2]) / 2
+	}
+	return s[len(s)/2]
+}

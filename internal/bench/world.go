@@ -1,0 +1,211 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/netlab"
+)
+
+// Programs are the paths of what a run starts.
+type Programs struct {
+	Client string // the driver itself: started with -client JOB
+	Server string // cmd/benchserver
+	Ftnet  string // cmd/ftnet; empty: only the plain half is measured
+}
+
+const (
+	port         = 7000
+	startTimeout = 30 * time.Second
+)
+
+// world is one lab with one server in it, plain or protected.
+type world struct {
+	programs  Programs
+	protected bool
+	log       io.Writer
+	lab       *netlab.Lab
+
+	cmd    *netlab.Cmd  // the server, or ftnet with the server below it
+	server atomic.Int64 // process id of the present server
+	ended  chan error
+}
+
+func openWorld(p Programs, protected bool, log io.Writer) (*world, error) {
+	lab, err := netlab.Open(nil)
+	if err != nil {
+		return nil, err
+	}
+	w := &world{programs: p, protected: protected, log: log, lab: lab}
+	// Ten thousand connections to one address need as many ports.
+	if err := lab.Client.Sysctl("ipv4/ip_local_port_range", "1024 65535"); err != nil {
+		return nil, errors.Join(err, lab.Close())
+	}
+	return w, nil
+}
+
+func (w *world) close() error { return errors.Join(w.stop(), w.lab.Close()) }
+
+func (w *world) address() string {
+	return netip.AddrPortFrom(netlab.Server4, port).String()
+}
+
+// start starts the server and returns once it listens.
+func (w *world) start() error {
+	if w.protected {
+		// An upload stays in the log until its connection ends.
+		w.cmd = w.lab.Server.Command(w.programs.Ftnet, "run", "--quota", "8GiB", "--quota-total", "10GiB",
+			"--", w.programs.Server, "-listen", w.address())
+	} else {
+		w.cmd = w.lab.Server.Command(w.programs.Server, "-plain", "-listen", w.address())
+	}
+	out, err := w.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	w.cmd.Stderr = w.log
+	if err := w.cmd.Start(); err != nil {
+		return err
+	}
+	listening := make(chan struct{}, 1)
+	w.ended = make(chan error, 1)
+	go func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			var pid int64
+			if _, err := fmt.Sscanf(lines.Text(), ReadyFormat, &pid); err != nil {
+				fmt.Fprintln(w.log, lines.Text())
+				continue
+			}
+			w.server.Store(pid)
+			select {
+			case listening <- struct{}{}:
+			default:
+			}
+		}
+		w.ended <- w.cmd.Wait()
+	}()
+	select {
+	case <-listening:
+		return nil
+	case err := <-w.ended:
+		w.cmd = nil
+		return fmt.Errorf("the server ended before it listened: %v", err)
+	case <-time.After(startTimeout):
+		return errors.Join(errors.New("the server does not listen"), w.stop())
+	}
+}
+
+// ReadyFormat is the line that a server prints, with its process id, whenever
+// it has begun to listen.
+const ReadyFormat = "listening %d\n"
+
+// stop ends the server: politely, then by force.
+func (w *world) stop() error {
+	if w.cmd == nil {
+		return nil
+	}
+	w.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-w.ended:
+	case <-time.After(10 * time.Second):
+		fmt.Fprintln(w.log, "the server does not end: killed")
+		w.cmd.Process.Kill()
+		<-w.ended
+	}
+	w.cmd = nil
+	return nil
+}
+
+// kill kills the server process; ftnet starts it again.
+func (w *world) kill() error {
+	return syscall.Kill(int(w.server.Load()), syscall.SIGKILL)
+}
+
+// client is a client process at work.
+type client struct {
+	cmd    *netlab.Cmd
+	in     io.WriteCloser
+	out    *bufio.Reader
+	errors bytes.Buffer
+}
+
+func (w *world) client(job Job) (*client, error) {
+	job.Address = w.address()
+	argument, err := json.Marshal(job)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{cmd: w.lab.Client.Command(w.programs.Client, "-client", string(argument))}
+	c.cmd.Stderr = &c.errors
+	if c.in, err = c.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	c.out = bufio.NewReader(out)
+	return c, c.cmd.Start()
+}
+
+// ready waits until the client has opened its connections.
+func (c *client) ready() error {
+	line, err := c.out.ReadString('\n')
+	if err == nil && strings.TrimSpace(line) == "ready" {
+		return nil
+	}
+	_, err = c.result()
+	return fmt.Errorf("client is not ready: %q %w", line, err)
+}
+
+// proceed tells a client that is ready to go on.
+func (c *client) proceed() error {
+	_, err := io.WriteString(c.in, "\n")
+	return err
+}
+
+// result waits for the client's end.
+func (c *client) result() (Result, error) {
+	var r Result
+	decode := json.NewDecoder(c.out).Decode(&r)
+	if err := c.cmd.Wait(); err != nil {
+		return r, fmt.Errorf("client: %w: %s", err, strings.TrimSpace(c.errors.String()))
+	}
+	return r, decode
+}
+
+// do runs a whole job.
+func (w *world) do(job Job) (Result, error) {
+	c, err := w.client(job)
+	if err != nil {
+		return Result{}, err
+	}
+	return c.result()
+}
+
+// RaiseFileLimit lets this process and those it starts hold n connections each.
+func RaiseFileLimit(n int) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return os.NewSyscallError("getrlimit", err)
+	}
+	files := uint64(n + 1000)
+	// The hard limit may be above what is needed, and lifting it needs a
+	// privilege (CAP_SYS_RESOURCE) that even root may lack.
+	limit.Cur, limit.Max = max(files, limit.Max), max(files, limit.Max)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("%d open files: %w", files, os.NewSyscallError("setrlimit", err))
+	}
+	return nil
+}
