@@ -1,0 +1,134 @@
+package tap
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+
+	"github.com/mdlayher/socket"
+	"golang.org/x/sys/unix"
+)
+
+// Tap is an open tap. ReadBatch serves one goroutine at a time; Drops and
+// Close may be called from any.
+type Tap struct {
+	conn *socket.Conn
+	read func(fd int) error // recvmmsg into current, built once
+	// current is the batch of the running ReadBatch.
+	current *Batch
+
+	mu    sync.Mutex // guards drops
+	drops uint64
+}
+
+// Open opens a tap on all interfaces of the calling thread's network
+// namespace, those included that appear later. It needs CAP_NET_RAW and, for
+// more than the system's limit of buffer, CAP_NET_ADMIN.
+func Open(c Config) (*Tap, error) {
+	if c.ReceiveBuffer == 0 {
+		c.ReceiveBuffer = DefaultReceiveBuffer
+	}
+	// Protocol 0 receives nothing: only Bind starts the flow, when the filter
+	// is in place, so that no packet of another port is ever seen.
+	conn, err := socket.Socket(unix.AF_PACKET, unix.SOCK_DGRAM, 0, "tap", nil)
+	if err != nil {
+		return nil, fmt.Errorf("tap: %w", err)
+	}
+	t := &Tap{conn: conn}
+	t.read = t.receive
+	if err := t.configure(c); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("tap: %w", err)
+	}
+	return t, nil
+}
+
+func (t *Tap) configure(c Config) error {
+	if c.Filter != nil {
+		if err := t.conn.SetsockoptInt(unix.SOL_SOCKET, unix.SO_ATTACH_BPF, c.Filter.FD()); err != nil {
+			return fmt.Errorf("attach filter: %w", err)
+		}
+	}
+	for _, o := range []struct {
+		level, name int
+		what        string
+	}{
+		{unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, "ignore outgoing packets (Linux 4.20)"},
+		{unix.SOL_PACKET, unix.PACKET_AUXDATA, "auxiliary data"},
+		{unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, "timestamps"},
+	} {
+		if err := t.conn.SetsockoptInt(o.level, o.name, 1); err != nil {
+			return fmt.Errorf("%s: %w", o.what, err)
+		}
+	}
+	if err := t.conn.SetReadBuffer(c.ReceiveBuffer); err != nil {
+		return fmt.Errorf("receive buffer: %w", err)
+	}
+	return t.conn.Bind(&unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL)})
+}
+
+// ReadBatch blocks until at least one packet is there, then takes what has
+// queued up, as far as the batch has room, and returns how many that was
+// (len(b.Packets)). Packets for other hosts, which a promiscuous interface
+// shows, are passed over as the kernel passes them over. After Close, and when
+// Close is called meanwhile, the error is net.ErrClosed.
+//
+// The kernel turns receive timestamps on a few milliseconds after the first
+// socket has asked for them; until then Packet.Time is the time of the reading.
+func (t *Tap) ReadBatch(b *Batch) (int, error) {
+	if b.sys == nil {
+		b.sys = newBuffers(b.capacity())
+	}
+	b.Packets = b.Packets[:0]
+	t.current = b
+	defer func() { t.current = nil }()
+	for len(b.Packets) == 0 {
+		if err := t.conn.ReadFunc(context.Background(), "recvmmsg", t.read); err != nil {
+			return 0, t.translate(err)
+		}
+	}
+	return len(b.Packets), nil
+}
+
+func (t *Tap) receive(fd int) error {
+	n, err := t.current.sys.receive(fd)
+	if err != nil {
+		return err
+	}
+	t.current.Packets = t.current.sys.packets(t.current.Packets, n)
+	return nil
+}
+
+// Drops returns how many packets the filter had accepted and the full receive
+// buffer lost, since Open.
+func (t *Tap) Drops() (uint64, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	// Reading the kernel's counter resets it.
+	s, err := t.conn.GetsockoptTpacketStats(unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	if err != nil {
+		return t.drops, t.translate(err)
+	}
+	t.drops += uint64(s.Drops)
+	return t.drops, nil
+}
+
+// Close ends the tap and unblocks ReadBatch.
+func (t *Tap) Close() error { return t.conn.Close() }
+
+// translate gives a closed socket the error that net gives it.
+func (t *Tap) translate(err error) error {
+	if errors.Is(err, unix.EBADF) || errors.Is(err, os.ErrClosed) {
+		return net.ErrClosed
+	}
+	return fmt.Errorf("tap: %w", err)
+}
+
+// htons returns v as a big-endian number in the machine's order.
+func htons(v uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v))
+}
