@@ -26,7 +26,7 @@ func TestTotalMemory(t *testing.T) {
 			"sys/fs/cgroup/memory.max": "2147483648\n",
 		}, 2 * GiB},
 		{"v1", map[string]string{
-			"proc/self/cgroup":                                  "9:name=systemd:/\n4:cpu,memory:/job\n0::/\n",
+			"proc/self/cgroup": "9:name=systemd:/\n4:cpu,memory:/job\n0::/\n",
 			"sys/fs/cgroup/memory/job/memory.limit_in_bytes":    "536870912\n",
 			"sys/fs/cgroup/memory/memory.limit_in_bytes":        "9223372036854771712\n",
 			"sys/fs/cgroup/memory/job/sub/memory.usage_in_byte": "1\n",
