@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 
@@ -43,10 +44,10 @@ func filterName(id string, s side) string { return filterPrefix + id + ":" + s.s
 type filters struct {
 	id    string
 	progs *bpfPrograms
-	nl    *netlink.Handle
 
 	mu       sync.Mutex
-	attached map[int]bool // by ifindex; true: the clsact qdisc is ours. Guarded by mu.
+	nl       *netlink.Handle // nil: not open. Guarded by mu, as is
+	attached map[int]bool    // by ifindex; true: the clsact qdisc is ours
 }
 
 func (f *filters) open(id string, progs *bpfPrograms) error {
@@ -64,6 +65,9 @@ func (f *filters) open(id string, progs *bpfPrograms) error {
 func (f *filters) Attach(ifindex int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.nl == nil {
+		return net.ErrClosed
+	}
 	if _, ok := f.attached[ifindex]; ok {
 		return nil
 	}
@@ -111,11 +115,11 @@ func (f *filters) detach(ifindex int) error {
 }
 
 func (f *filters) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.nl == nil {
 		return nil
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	var errs []error
 	for ifindex := range f.attached {
 		errs = append(errs, f.detach(ifindex))

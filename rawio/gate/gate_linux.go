@@ -54,6 +54,7 @@ func (g *Gate) load() error {
 	conns := uint32(g.config.MaxConns)
 	spec.Maps[bpfMapConns].MaxEntries = conns
 	spec.Maps[bpfMapSlots].MaxEntries = conns
+	spec.Maps[bpfMapEvents].MaxEntries = ringSize(g.config.MaxConns)
 	if err := spec.LoadAndAssign(&g.objs, nil); err != nil {
 		return unsupported("BPF programs", err)
 	}
@@ -65,6 +66,17 @@ func (g *Gate) load() error {
 		return unsupported("BPF ring buffer", err)
 	}
 	return g.filters.open(g.config.ID, &g.objs.bpfPrograms)
+}
+
+// ringSize is room, in bytes, for one event of every connection: a crash makes
+// the kernel send a FIN or RST on all of them at once.
+func ringSize(conns int) uint32 {
+	const record, least, most = eventSize + 8, 256 << 10, 64 << 20
+	size := least
+	for size < conns*record && size < most {
+		size *= 2
+	}
+	return uint32(size)
 }
 
 func mapSlots(m *ebpf.Map, n int) ([]byte, error) {

@@ -317,6 +317,7 @@ func BenchmarkProgram(b *testing.B) {
 			{"egress-live", false, servicePort, live},
 			{"egress-translated", false, servicePort, xlate},
 			{"egress-other-port", false, 9, live},
+			{"no-ip", false, 0, live}, // what the measurement itself costs
 			{"ingress-live", true, servicePort, live},
 			{"ingress-translated", true, servicePort, xlate},
 		} {
@@ -329,7 +330,11 @@ func BenchmarkProgram(b *testing.B) {
 				if c.port != servicePort {
 					be.PutUint16(pkt[20:], c.port)
 				}
-				_, d, err := kernelJudge{g, ethernet}.program(c.ingress).Benchmark(frame(pkt, false), b.N, nil)
+				f := frame(pkt, false)
+				if c.port == 0 {
+					be.PutUint16(f[12:], 0x0806)
+				}
+				_, d, err := kernelJudge{g, ethernet}.program(c.ingress).Benchmark(f, b.N, nil)
 				must(b, err)
 				b.ReportMetric(float64(d.Nanoseconds()), "ns/packet")
 			})

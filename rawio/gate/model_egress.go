@@ -65,7 +65,6 @@ type judged struct {
 	seq, end           uint32
 	ack, outAck, edge  uint32
 	window, outWindow  uint16
-	tsVal              uint32
 	carries, stripSACK bool
 	opt                fields
 }

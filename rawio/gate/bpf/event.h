@@ -27,7 +27,7 @@ _Static_assert(sizeof(struct event) == 224, "see event.go");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4 << 20);
+	__uint(max_entries, 1 << 20); /* set at load time */
 } events SEC(".maps");
 
 static __noinline int report(struct __sk_buff *skb, enum event_kind kind, __u32 slot, __u32 l3,
