@@ -1,0 +1,76 @@
+package journal
+
+import (
+	"encoding/binary"
+	"testing"
+)
+
+// FuzzHostileMemory lets a hostile server process write anything anywhere
+// between the engine's calls: the engine must neither panic nor loop, and must
+// still be able to serve a connection honestly afterwards.
+func FuzzHostileMemory(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11})
+	f.Add([]byte("\x00\x01\x00\x00\x06\xff\xff\xff\xff\xff\xff\xff\xff\x02\x00\x03\x01\x04\x05"))
+	f.Fuzz(func(t *testing.T, script []byte) {
+		j, m := heap(t, 4, 8)
+		next := func() byte {
+			if len(script) == 0 {
+				return 0
+			}
+			b := script[0]
+			script = script[1:]
+			return b
+		}
+		var recs [4]*Record
+		for len(script) > 0 {
+			op, slot := next(), uint32(next()%4)
+			switch op % 8 {
+			case 0:
+				j.Publish(slot, uint32(op), flow(int(slot)))
+			case 1:
+				j.Withdraw(slot)
+			case 2:
+				if h, ok := j.Head(slot); ok {
+					j.PrepareRecovery(slot, h.Written/2, h.Written, 0)
+				}
+			case 3:
+				j.Sweep()
+			case 4:
+				for range j.ReadLengths(slot) {
+				}
+			case 5:
+				if rec, ok := m.Lookup(flow(int(slot))); ok && rec.Accept(Compare(op&1)) {
+					recs[slot] = rec
+				}
+			case 6: // anywhere, any eight bytes
+				var w [8]byte
+				for i := range w {
+					w[i] = next()
+				}
+				at := int(binary.LittleEndian.Uint16(w[:2])) * 8 % len(m.r.mem)
+				if at >= 64 { // both sides took their sizes from there at the start
+					copy(m.r.mem[at:], w[:])
+				}
+			case 7: // a small number in a head, a page or the superblock: a plausible link
+				places := []uint64{64, 128, 136, uint64(m.r.heads) + uint64(slot)*headSize + uint64(op)/8*4,
+					uint64(m.r.pages) + uint64(next()%8)*pageSize}
+				at := places[int(next())%len(places)]
+				binary.NativeEndian.PutUint32(m.r.mem[at:], uint32(next()%12))
+			}
+			j.Usage()
+		}
+		// The process dies; the next one starts from a clean slate.
+		for slot := range uint32(4) {
+			j.Withdraw(slot)
+		}
+		j.Sweep()
+		if n := freePages(j); n != 8 {
+			t.Fatalf("%d of 8 pages free after the sweep", n)
+		}
+		rec := accept(t, j, m, 2, CompareStrict)
+		rec.RecordRead(5)
+		if h, ok := j.Head(2); !ok || h.State != Accepted || h.ReadRecords != 1 {
+			t.Fatalf("an honest connection afterwards: %+v", h)
+		}
+	})
+}
