@@ -14,8 +14,10 @@ const (
 
 // takeACK is tcp_ack. It reports whether the rest of the segment counts.
 func (s *Socket) takeACK(p *Packet) bool {
-	// RFC 5961, section 5.2: snd_una - max_window <= ack <= snd_nxt.
-	if seqnum.Less(s.sndNxt, p.Ack) || seqnum.Less(p.Ack, s.sndUna-s.maxWnd) {
+	// RFC 5961, section 5.2: snd_una - max_window <= ack <= snd_nxt; Linux 6.8
+	// also refuses what acknowledges bytes from before the first one.
+	oldest := s.sndUna - uint32(min(uint64(s.maxWnd), s.bytesAcked))
+	if seqnum.Less(s.sndNxt, p.Ack) || seqnum.Less(p.Ack, oldest) {
 		s.challenge()
 		return false
 	}
@@ -38,7 +40,7 @@ func (s *Socket) takeACK(p *Packet) bool {
 	window := uint32(p.Window) << s.sndScale
 	acked := p.Ack - s.sndUna
 	changed := window != s.sndWnd
-	if acked > 0 || seqnum.Less(s.sndWl1, p.Seq) || s.sndWl1 == p.Seq && window > s.sndWnd {
+	if acked > 0 || seqnum.Less(s.sndWl1, p.Seq) || s.sndWl1 == p.Seq && (window > s.sndWnd || window == 0) {
 		s.sndWnd, s.sndWl1 = window, p.Seq
 		s.maxWnd = max(s.maxWnd, window)
 	}
@@ -68,6 +70,7 @@ func (s *Socket) advance(acked uint32, p *Packet) {
 	if int(acked) > n {
 		s.finAcked = true
 	}
+	s.bytesAcked += uint64(acked)
 	s.sndUna = p.Ack
 	s.rtxNext = seqnum.Max(s.rtxNext, s.sndUna)
 	s.rtxHigh = seqnum.Max(s.rtxHigh, s.sndUna)

@@ -74,7 +74,10 @@ func (s *Socket) validate(p *Packet) bool {
 		case rst:
 		case p.Flags.Has(segment.SYN):
 			s.challenge()
-		case s.mayAnswer(p):
+		case s.mayAnswer(p): // tcp_send_dupack
+			if p.Len() > 0 && seqnum.Less(p.Seq, s.rcvNxt) {
+				s.reportDuplicate(p.Seq, seqnum.Min(p.End(), s.rcvNxt))
+			}
 			s.sendACK()
 		}
 		return false

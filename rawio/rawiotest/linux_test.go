@@ -360,15 +360,27 @@ func TestKeepAlive(t *testing.T) {
 func TestDelayedACK(t *testing.T) {
 	l := newLab(t, 1, Impairment{}, Config{}, Config{})
 	c, _ := l.connect()
-	before := len(l.toClient)
+	acks := func(d time.Duration) int {
+		before := len(l.toClient)
+		l.settle(d)
+		return len(l.toClient) - before
+	}
+	for range quickACKs - 1 { // the SYN-ACK was the first
+		c.Send([]byte("x"))
+		if n := acks(0); n != 1 {
+			t.Fatalf("%d ACKs at once, in the beginning", n)
+		}
+	}
 	c.Send([]byte("x"))
-	l.settle(39 * time.Millisecond)
-	if n := len(l.toClient) - before; n != 0 {
+	if n := acks(39 * time.Millisecond); n != 0 {
 		t.Errorf("%d ACKs at once", n)
 	}
-	l.settle(time.Millisecond)
-	if n := len(l.toClient) - before; n != 1 {
+	if n := acks(time.Millisecond); n != 1 {
 		t.Errorf("%d ACKs after 40 ms", n)
+	}
+	c.Send(make([]byte, 3000))
+	if n := acks(0); n == 0 {
+		t.Error("two segments were not acknowledged at once")
 	}
 }
 

@@ -34,6 +34,7 @@ func (s *Socket) packet(flags segment.Flags, seq uint32) *Packet {
 		}
 	}
 	s.ackNow = false
+	s.quick = max(0, s.quick-1)
 	s.delayed.Stop()
 	return p
 }
@@ -138,6 +139,9 @@ func (s *Socket) transmit(seq, size uint32) {
 	}
 	p := s.packet(flags, seq)
 	if from < to {
+		if s.stack.clock.Now()-s.lastData < s.stack.config.DelayedACK && s.rcvNxt != s.irs+1 {
+			s.pingPong = true // a reply (tcp_event_data_sent)
+		}
 		p.Payload = bytes.Clone(s.buf[from:to])
 	}
 	s.stack.config.Output(p)

@@ -36,28 +36,57 @@ func (s *Socket) takeData(p *Packet) bool {
 		s.remove(ErrReset)
 		return false
 	}
-	s.ackNow = s.ackNow || in.fin || len(in.data) > s.mss || in.seq != s.rcvNxt || len(s.outOfOrder) > 0
 	switch window := s.window(); {
-	case s.finIn || seqnum.LEQ(in.end(), s.rcvNxt):
-		s.ackNow = true // sent again: our ACK was lost
+	case (s.state == CloseWait || s.state == Closing || s.state == LastAck) && !seqnum.Less(in.seq, s.rcvNxt):
+		// Nothing can follow a FIN.
+	case seqnum.LEQ(in.end(), s.rcvNxt):
+		s.reportDuplicate(in.seq, in.end()) // sent again: our ACK was lost
+		s.answerQuickly()
 	case window == 0 && len(in.data) > 0, window > 0 && !seqnum.Less(in.seq, s.rcvNxt+window):
-		s.ackNow = true // out of window
+		s.answerQuickly() // out of window
 	case seqnum.LEQ(in.seq, s.rcvNxt):
+		if seqnum.Less(in.seq, s.rcvNxt) {
+			s.reportDuplicate(in.seq, s.rcvNxt)
+			s.ackNow = true
+		}
+		s.ackNow = s.ackNow || len(s.outOfOrder) > 0
 		s.append(in)
 		s.fillGaps()
+		s.scheduleACK()
 		s.notify()
 	default:
 		s.keep(in)
+		s.ackNow = true
+	}
+	return true
+}
+
+// quickACKs is how many ACKs are sent at once before delaying begins
+// (TCP_MAX_QUICKACKS).
+const quickACKs = 16
+
+// answerQuickly is tcp_enter_quickack_mode, with an ACK that is due.
+func (s *Socket) answerQuickly() {
+	s.quick, s.pingPong, s.ackNow = quickACKs, false, true
+}
+
+// scheduleACK acknowledges in-order data at once or later (__tcp_ack_snd_check;
+// RFC 9293, section 3.8.6.3: at least every second segment).
+func (s *Socket) scheduleACK() {
+	s.lastData = s.stack.clock.Now()
+	if s.quick > 0 && !s.pingPong || seqnum.Diff(s.rcvNxt, s.rcvWup) > int32(s.mss) {
+		s.ackNow = true
 	}
 	if !s.ackNow && !s.delayed.Pending() {
 		s.delayed = s.stack.clock.After(s.stack.config.DelayedACK, func() {
 			defer s.stack.enter()()
 			s.sendACK()
 		})
-	} else if seqnum.Diff(s.rcvNxt, s.rcvWup) > int32(s.mss) {
-		s.ackNow = true // every second segment, RFC 9293, section 3.8.6.3
 	}
-	return true
+}
+
+func (s *Socket) reportDuplicate(left, right uint32) {
+	s.duplicate = segment.Block{Left: left, Right: right}
 }
 
 // append takes a piece that begins at or below rcvNxt and ends above it.
@@ -69,14 +98,17 @@ func (s *Socket) append(in piece) {
 		return
 	}
 	s.rcvNxt++
-	s.finIn, s.ackNow = true, true
-	switch s.state {
+	s.finIn = true
+	switch s.state { // tcp_fin
 	case Established:
 		s.state = CloseWait
+		s.pingPong = true
 	case FinWait1:
 		s.state = Closing // our FIN is not acknowledged: takeACK came first
+		s.ackNow = true
 	case FinWait2:
 		s.timeWait()
+		s.ackNow = true
 	}
 }
 
@@ -93,26 +125,52 @@ func (s *Socket) fillGaps() {
 // keep stores a piece above a gap, sorted; overlaps are sorted out when the
 // gap closes.
 func (s *Socket) keep(in piece) {
+	held := s.held()
+	if b, inside, _ := held.holding(in.seq); inside && seqnum.LEQ(in.end(), b.Right) {
+		s.reportDuplicate(in.seq, in.end())
+		return
+	}
 	in.data = bytes.Clone(in.data)
 	i := 0
 	for i < len(s.outOfOrder) && seqnum.LEQ(s.outOfOrder[i].seq, in.seq) {
-		if s.outOfOrder[i].seq == in.seq && seqnum.LEQ(in.end(), s.outOfOrder[i].end()) {
-			return // a copy
-		}
 		i++
 	}
 	s.outOfOrder = append(s.outOfOrder, piece{})
 	copy(s.outOfOrder[i+1:], s.outOfOrder[i:])
 	s.outOfOrder[i] = in
+
+	held.add(in.seq, in.end())
+	newest, _, _ := held.holding(in.seq)
+	list := ranges{newest}
+	for _, b := range s.reported {
+		if !seqnum.LEQ(newest.Left, b.Left) || !seqnum.LEQ(b.Right, newest.Right) {
+			list = append(list, b)
+		}
+	}
+	s.reported = list[:min(len(list), 4)]
 }
 
-// blocks returns the SACK blocks that describe the out-of-order queue.
-func (s *Socket) blocks() ranges {
-	var r ranges
+// held returns the ranges of the out-of-order queue.
+func (s *Socket) held() (r ranges) {
 	for _, p := range s.outOfOrder {
 		r.add(p.seq, p.end())
 	}
 	return r
+}
+
+// blocks returns the SACK blocks of the next ACK: what came twice, then what
+// is above gaps, newest first (RFC 2018, section 4; RFC 2883).
+func (s *Socket) blocks() (list ranges) {
+	if s.duplicate != (segment.Block{}) {
+		list = append(list, s.duplicate)
+		s.duplicate = segment.Block{}
+	}
+	for _, b := range s.reported {
+		if seqnum.Less(s.rcvNxt, b.Left) {
+			list = append(list, b)
+		}
+	}
+	return list
 }
 
 // window is what is left of the window that was advertised last

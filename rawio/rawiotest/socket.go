@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/netip"
 	"time"
+
+	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // State is a state of RFC 9293, section 3.3.2. A listener is not a socket here.
@@ -57,6 +59,7 @@ type Socket struct {
 	// Sending. buf holds the bytes from sndUna on.
 	iss, sndUna, sndNxt uint32
 	sndWnd, maxWnd      uint32
+	bytesAcked          uint64
 	sndWl1              uint32
 	buf                 []byte
 	finQueued, finAcked bool
@@ -76,8 +79,13 @@ type Socket struct {
 	rcvWnd              uint32
 	queue               []byte
 	outOfOrder          []piece
+	reported            ranges        // what SACK reports, newest first
+	duplicate           segment.Block // what D-SACK reports next (RFC 2883)
 	finIn               bool
 	ackNow              bool
+	quick               int  // ACKs that are sent at once before delaying begins
+	pingPong            bool // data flows both ways: ACKs are better delayed
+	lastData            time.Duration
 	lastOOW             time.Duration // of the last challenge ACK
 	everOOW             bool
 	lastIn              time.Duration
@@ -95,7 +103,7 @@ func (st *Stack) newSocket(local, remote netip.AddrPort, iss uint32) *Socket {
 		stack: st, id: st.ids, local: local, remote: remote,
 		iss: iss, sndUna: iss, sndNxt: iss, rtxNext: iss, rtxHigh: iss,
 		mss: 536, rto: time.Second, lastIn: st.clock.Now(),
-		tsOffset: st.rand.Uint32(),
+		tsOffset: st.rand.Uint32(), quick: quickACKs,
 	}
 	s.rcvWnd = uint32(min(st.config.ReceiveBuffer, 65535))
 	st.sockets[endpoints{local, remote}] = s
