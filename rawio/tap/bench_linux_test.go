@@ -2,13 +2,16 @@ package tap
 
 import (
 	"net"
+	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ftnet/ftnet/internal/netlab"
 	"github.com/ftnet/ftnet/internal/netlab/netlabtest"
 )
 
@@ -28,7 +31,10 @@ func readThread(t *Tap, b *Batch) (int, error) {
 			var n int
 			if n, err = b.sys.receive(int(fd)); err == nil {
 				b.Packets = b.sys.packets(b.Packets, n)
-				return
+				if len(b.Packets) > 0 {
+					return
+				}
+				continue
 			}
 			if err != unix.EAGAIN {
 				return
@@ -43,7 +49,8 @@ func readThread(t *Tap, b *Batch) (int, error) {
 }
 
 // BenchmarkLatency measures the time from the kernel's receipt of a packet to
-// ReadBatch's return, with the processors idle and with all of them busy.
+// ReadBatch's return, with the process idle and with all of its processors but
+// one busy.
 func BenchmarkLatency(b *testing.B) {
 	for _, way := range []struct {
 		name string
@@ -62,15 +69,9 @@ func BenchmarkLatency(b *testing.B) {
 func benchLatency(b *testing.B, read func(*Tap, *Batch) (int, error), busy bool) {
 	lab := netlabtest.New(b, nil)
 	tap := openIn(b, lab.Server, Config{})
-	var conn net.Conn
-	var err error
-	if conn, err = lab.Server.Dial("udp", "127.0.0.1:9"); err != nil {
-		b.Fatal(err)
-	}
-	defer conn.Close()
 	stop := make(chan struct{})
 	if busy {
-		for range runtime.GOMAXPROCS(0) {
+		for range runtime.GOMAXPROCS(0) - 1 {
 			go func() {
 				for {
 					select {
@@ -83,41 +84,73 @@ func benchLatency(b *testing.B, read func(*Tap, *Batch) (int, error), busy bool)
 		}
 	}
 	defer close(stop)
-
-	taken := make(chan time.Duration)
-	go func() {
-		batch := NewBatch(8)
-		for range b.N {
-			for udp := false; !udp; {
-				if _, err := read(tap, batch); err != nil {
-					b.Error(err)
-					close(taken)
-					return
-				}
-				now := time.Now().UnixNano()
-				for _, p := range batch.Packets {
-					// The answering ICMP error is seen, too.
-					if p.Data[9] == unix.IPPROTO_UDP {
-						udp = true
-						taken <- time.Duration(now - p.Time)
-					}
-				}
+	// Another process sends: in this one the sender's own thread would find
+	// the reader ready when it goes to sleep.
+	cmd := lab.Server.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), sendEnv+"="+strconv.Itoa(b.N))
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	all := make([]time.Duration, 0, b.N)
+	batch := NewBatch(8)
+	for len(all) < b.N {
+		if _, err := read(tap, batch); err != nil {
+			b.Fatal(err)
+		}
+		now := time.Now().UnixNano()
+		for _, p := range batch.Packets {
+			if p.Data[0]>>4 == 4 && p.Data[9] == unix.IPPROTO_UDP {
+				all = append(all, time.Duration(now-p.Time))
 			}
 		}
-	}()
-	all := make([]time.Duration, 0, b.N)
-	for range b.N {
-		time.Sleep(200 * time.Microsecond) // let the reader go to sleep
-		conn.Write([]byte("x"))
-		d, ok := <-taken
-		if !ok {
-			return
-		}
-		all = append(all, d)
+	}
+	if err := cmd.Wait(); err != nil {
+		b.Fatal(err)
 	}
 	slices.Sort(all)
 	b.ReportMetric(float64(all[len(all)/2].Nanoseconds())/1e3, "p50-µs")
 	b.ReportMetric(float64(all[len(all)*99/100].Nanoseconds())/1e3, "p99-µs")
+}
+
+// sendEnv makes the test binary send so many packets over loopback, one in
+// about a millisecond, and exit.
+const sendEnv = "FTNET_TAP_SEND"
+
+func sendSlowly(count string) error {
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return err
+	}
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	for range n {
+		time.Sleep(500 * time.Microsecond)
+		if _, err := conn.WriteTo([]byte("x"), conn.LocalAddr()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sender returns a function that sends one UDP packet over loopback, to a
+// socket that exists, so that no ICMP error comes back.
+func sender(b *testing.B, ns *netlab.Namespace) func([]byte) {
+	b.Helper()
+	var conn net.PacketConn
+	if err := ns.Run(func() (err error) {
+		conn, err = net.ListenPacket("udp", "127.0.0.1:0")
+		return err
+	}); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { conn.Close() })
+	return func(p []byte) {
+		if _, err := conn.WriteTo(p, conn.LocalAddr()); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // BenchmarkReadBatch measures throughput and allocations: packets that have
@@ -125,11 +158,7 @@ func benchLatency(b *testing.B, read func(*Tap, *Batch) (int, error), busy bool)
 func BenchmarkReadBatch(b *testing.B) {
 	lab := netlabtest.New(b, nil)
 	tap := openIn(b, lab.Server, Config{})
-	conn, err := lab.Server.Dial("udp", "127.0.0.1:9")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer conn.Close()
+	send := sender(b, lab.Server)
 	batch := NewBatch(64)
 	payload := make([]byte, 1000)
 	b.ReportAllocs()
@@ -138,7 +167,7 @@ func BenchmarkReadBatch(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		for range 64 {
-			conn.Write(payload)
+			send(payload)
 		}
 		b.StartTimer()
 		n, err := tap.ReadBatch(batch)

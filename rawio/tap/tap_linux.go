@@ -1,13 +1,12 @@
 package tap
 
 import (
-	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync"
+	"sync/atomic"
+	"syscall"
 
 	"github.com/mdlayher/socket"
 	"golang.org/x/sys/unix"
@@ -17,9 +16,14 @@ import (
 // Close may be called from any.
 type Tap struct {
 	conn *socket.Conn
-	read func(fd int) error // recvmmsg into current, built once
-	// current is the batch of the running ReadBatch.
+	raw  syscall.RawConn // of conn: its Read allocates nothing, unlike ReadFunc
+	read func(fd uintptr) bool
+
+	// Of the running ReadBatch; read fills them in.
 	current *Batch
+	err     error
+
+	closed atomic.Bool
 
 	mu    sync.Mutex // guards drops
 	drops uint64
@@ -40,6 +44,10 @@ func Open(c Config) (*Tap, error) {
 	}
 	t := &Tap{conn: conn}
 	t.read = t.receive
+	if t.raw, err = conn.SyscallConn(); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("tap: %w", err)
+	}
 	if err := t.configure(c); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("tap: %w", err)
@@ -71,6 +79,11 @@ func (t *Tap) configure(c Config) error {
 	return t.conn.Bind(&unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL)})
 }
 
+// A thread of its own, blocked in poll(2), was measured instead of the runtime's
+// poller and gained nothing: BenchmarkLatency gave 42 to 53 µs against 40 to 42 µs
+// in the median (99 %: 124 to 137 against 88 to 97 µs) on an idle 2-core machine, and
+// no difference beyond noise with one core busy.
+
 // ReadBatch blocks until at least one packet is there, then takes what has
 // queued up, as far as the batch has room, and returns how many that was
 // (len(b.Packets)). Packets for other hosts, which a promiscuous interface
@@ -84,23 +97,32 @@ func (t *Tap) ReadBatch(b *Batch) (int, error) {
 		b.sys = newBuffers(b.capacity())
 	}
 	b.Packets = b.Packets[:0]
-	t.current = b
-	defer func() { t.current = nil }()
-	for len(b.Packets) == 0 {
-		if err := t.conn.ReadFunc(context.Background(), "recvmmsg", t.read); err != nil {
-			return 0, t.translate(err)
+	t.current, t.err = b, nil
+	for len(b.Packets) == 0 && t.err == nil {
+		if err := t.raw.Read(t.read); err != nil {
+			t.err = err
 		}
+	}
+	t.current = nil
+	if t.err != nil {
+		return 0, t.translate(t.err)
 	}
 	return len(b.Packets), nil
 }
 
-func (t *Tap) receive(fd int) error {
-	n, err := t.current.sys.receive(fd)
-	if err != nil {
-		return err
+// receive takes what is queued. It returns false to be called again when there
+// is something.
+func (t *Tap) receive(fd uintptr) bool {
+	n, err := t.current.sys.receive(int(fd))
+	switch err {
+	case nil:
+		t.current.Packets = t.current.sys.packets(t.current.Packets, n)
+	case unix.EAGAIN, unix.EINTR:
+		return false
+	default:
+		t.err = err
 	}
-	t.current.Packets = t.current.sys.packets(t.current.Packets, n)
-	return nil
+	return true
 }
 
 // Drops returns how many packets the filter had accepted and the full receive
@@ -118,11 +140,14 @@ func (t *Tap) Drops() (uint64, error) {
 }
 
 // Close ends the tap and unblocks ReadBatch.
-func (t *Tap) Close() error { return t.conn.Close() }
+func (t *Tap) Close() error {
+	t.closed.Store(true)
+	return t.conn.Close()
+}
 
 // translate gives a closed socket the error that net gives it.
 func (t *Tap) translate(err error) error {
-	if errors.Is(err, unix.EBADF) || errors.Is(err, os.ErrClosed) {
+	if t.closed.Load() {
 		return net.ErrClosed
 	}
 	return fmt.Errorf("tap: %w", err)
