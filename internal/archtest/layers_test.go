@@ -1,0 +1,68 @@
+package archtest
+
+// layer is a set of packages, which may import each other, and what else of
+// this module they may import. Patterns are paths inside the module; "x/..."
+// means x and all below it.
+type layer struct {
+	packages, may []string
+}
+
+// layers holds all packages. A package belongs to the first layer that it
+// matches.
+var layers = []layer{
+	// The bottom: knows nothing of the rest. A server that imports ftnet gets
+	// this and nothing else.
+	{[]string{"internal/seqnum", "internal/journal", "internal/control"}, nil},
+	{[]string{"internal/bytesize", "internal/runtimedir", "internal/status", "internal/version"}, nil},
+
+	// The north side.
+	{[]string{"ftnet/..."}, []string{"internal/control", "internal/journal", "internal/seqnum"}},
+	{[]string{"examples/..."}, []string{"ftnet"}},
+
+	// The log and the south side.
+	{[]string{"logserver/..."}, nil},
+	{[]string{"rawio/segment"}, []string{"internal/seqnum"}},
+	{[]string{"rawio/..."}, []string{"rawio/segment", "logserver", "internal/seqnum", "internal/journal", "internal/control", "internal/status"}},
+
+	{[]string{"recovery/..."}, []string{"rawio/...", "logserver/...", "internal/seqnum", "internal/journal", "internal/control", "internal/status", "internal/runtimedir", "internal/bytesize", "internal/version"}},
+	{[]string{"cmd/..."}, []string{"recovery/...", "rawio/...", "logserver/...", "ftnet/...", "internal/..."}},
+
+	// What tests, benchmarks and the demo are made of.
+	{[]string{"internal/testenv", "internal/archtest"}, nil},
+	{[]string{"internal/workload/cmd/...", "internal/bench/cmd/...", "internal/e2e/cmd/..."}, []string{"ftnet", "internal/workload", "internal/bench", "internal/netlab"}},
+	{[]string{"internal/workload"}, nil},
+	{[]string{"internal/netlab/..."}, []string{"rawio/segment", "internal/testenv"}},
+	{[]string{"internal/bench"}, []string{"internal/netlab/...", "internal/workload", "internal/status"}},
+	{[]string{"internal/demo"}, []string{"internal/netlab/...", "internal/workload", "internal/bytesize", "internal/status"}},
+	{[]string{"internal/e2e"}, []string{"internal/..."}},
+}
+
+// owners tells which packages alone may import a library of someone else.
+var owners = map[string][]string{
+	"github.com/google/gopacket":      {"rawio/segment", "internal/netlab/capture"},
+	"github.com/mdlayher/socket":      {"rawio/tap", "rawio/inject", "rawio/sockdiag"},
+	"github.com/cilium/ebpf":          {"rawio/gate", "rawio/tap", "recovery/..."},
+	"github.com/vishvananda/netlink":  {"rawio/...", "internal/netlab/...", "internal/demo", "cmd/ftnet"},
+	"github.com/vishvananda/netns":    {"internal/netlab/..."},
+	"github.com/spf13/cobra":          {"cmd/ftnet"},
+	"github.com/spf13/pflag":          {"cmd/ftnet"},
+	"github.com/pelletier/go-toml/v2": {"cmd/ftnet", "recovery/..."},
+	"github.com/hashicorp/go-hclog":   {"rawio/...", "recovery/...", "cmd/ftnet"},
+	"github.com/google/go-cmp":        {"logserver/logtest"},
+	"pgregory.net/rapid":              {"logserver/logtest"},
+	"golang.org/x/sys":                {"..."},
+	"golang.org/x/net":                {"rawio/...", "internal/netlab/..."},
+	"golang.org/x/sync":               {"..."},
+	"golang.org/x/term":               {"internal/demo", "cmd/ftnet"},
+}
+
+// serverDeps are the libraries that a server gets by importing ftnet.
+var serverDeps = []string{"golang.org/x/sys"}
+
+// pure tells which packages must not import parts of the standard library: the
+// deterministic core has no sockets, files, randomness or wall clock of its
+// own.
+var pure = map[string][]string{
+	"rawio/south":     {"net", "os", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "sync"},
+	"internal/seqnum": {"net", "os", "syscall", "time"},
+}
