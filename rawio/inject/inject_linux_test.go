@@ -1,0 +1,283 @@
+package inject
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/internal/netlab"
+	"github.com/ftnet/ftnet/internal/netlab/netlabtest"
+	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/tap"
+)
+
+const testMark = 0x1234
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func openIn(t testing.TB, ns *netlab.Namespace) *Injector {
+	t.Helper()
+	var i *Injector
+	if err := ns.Run(func() (err error) {
+		i, err = Open(testMark)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { i.Close() })
+	return i
+}
+
+// openTap watches a namespace; with marked it sees marked packets only.
+func openTap(t testing.TB, ns *netlab.Namespace, marked bool) *tap.Tap {
+	t.Helper()
+	var c tap.Config
+	if marked {
+		const markOffset = 8 // of mark in struct __sk_buff
+		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+			Type: ebpf.SocketFilter, License: "GPL",
+			Instructions: asm.Instructions{
+				asm.LoadMem(asm.R2, asm.R1, markOffset, asm.Word),
+				asm.Mov.Imm(asm.R0, 0),
+				asm.JNE.Imm(asm.R2, testMark, "end"),
+				asm.Mov.Imm(asm.R0, -1),
+				asm.Return().WithSymbol("end"),
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		c.Filter = p
+	}
+	var w *tap.Tap
+	if err := ns.Run(func() (err error) {
+		w, err = tap.Open(c)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// await returns the first TCP segment that match accepts.
+func await(t testing.TB, w *tap.Tap, match func(*segment.Segment) bool) (segment.Segment, tap.Packet) {
+	t.Helper()
+	var b tap.Batch
+	for {
+		if _, err := w.ReadBatch(&b); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range b.Packets {
+			var s segment.Segment
+			if new(segment.Decoder).Decode(p.Data, p.Checksum, &s) == nil && match(&s) {
+				return s, p
+			}
+		}
+	}
+}
+
+func packet(t testing.TB, s segment.Segment) []byte {
+	t.Helper()
+	p, err := s.Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestToNetwork: a packet from the server's address leaves for the client
+// unchanged.
+func TestToNetwork(t *testing.T) {
+	lab := netlabtest.New(t, nil)
+	i := openIn(t, lab.Server)
+	for _, tt := range []struct{ src, dst netip.Addr }{
+		{netlab.Server4, netlab.Client4}, {netlab.Server6, netlab.Client6},
+	} {
+		w := openTap(t, lab.Client, false)
+		want := packet(t, segment.Segment{
+			Src: netip.AddrPortFrom(tt.src, 7000), Dst: netip.AddrPortFrom(tt.dst, 4000),
+			Seq: 5, Ack: 6, Flags: segment.ACK | segment.PSH, TOS: 0xb8, Payload: []byte("hello"),
+		})
+		if err := i.Send(want); err != nil {
+			t.Fatal(err)
+		}
+		_, p := await(t, w, func(s *segment.Segment) bool { return string(s.Payload) == "hello" })
+		got := bytes.Clone(p.Data)
+		if tt.src.Is4() {
+			for _, b := range [][]byte{want, got} {
+				clear(b[4:6])   // identification: the kernel chooses one
+				clear(b[10:12]) // the checksum over it
+			}
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%v arrived as\n%x, sent\n%x", tt.dst, got, want)
+		}
+	}
+}
+
+// TestIntoLocalStack: a spoofed SYN is answered by the server's stack, even
+// where reverse-path filtering is strict and the client is on loopback.
+func TestIntoLocalStack(t *testing.T) {
+	lab := netlabtest.New(t, nil)
+	if err := lab.Server.Sysctl("ipv4/conf/all/rp_filter", "1"); err != nil {
+		t.Fatal(err)
+	}
+	loop4, loop6 := netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()
+	tests := []struct {
+		name           string
+		client, server netip.Addr
+		answered       *netlab.Namespace
+	}{
+		{"IPv4", netlab.Client4, netlab.Server4, lab.Client},
+		{"IPv6", netlab.Client6, netlab.Server6, lab.Client},
+		{"loopback IPv4", loop4, loop4, lab.Server},
+		{"loopback IPv6", loop6, loop6, lab.Server},
+		{"own address", netlab.Server4, netlab.Server4, lab.Server},
+	}
+	i := openIn(t, lab.Server)
+	for n, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			server := netip.AddrPortFrom(tt.server, uint16(7000+n))
+			ln, err := lab.Server.Listen("tcp", server.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			marked, answers := openTap(t, lab.Server, true), openTap(t, tt.answered, false)
+			syn := segment.Segment{
+				Src: netip.AddrPortFrom(tt.client, 4000), Dst: server,
+				Seq: 1<<32 - 1, Flags: segment.SYN, Window: 1000,
+				Options: segment.Options{MSS: 1400, HasWScale: true, WScale: 3, SACKPermitted: true},
+			}
+			if err := i.Send(packet(t, syn)); err != nil {
+				t.Fatal(err)
+			}
+			s, _ := await(t, marked, func(s *segment.Segment) bool { return s.Dst == server })
+			if s.Flags != segment.SYN || s.Src != syn.Src {
+				t.Errorf("the marked packet is %v", &s)
+			}
+			s, _ = await(t, answers, func(s *segment.Segment) bool { return s.Src == server })
+			if !s.Flags.Has(segment.SYN|segment.ACK) || s.Ack != 0 || s.Dst != syn.Src {
+				t.Errorf("the stack answered %v", &s)
+			}
+		})
+	}
+}
+
+func TestSendBatch(t *testing.T) {
+	lab := netlabtest.New(t, nil)
+	i := openIn(t, lab.Server)
+	w := openTap(t, lab.Server, true)
+	// Runs of both families, one longer than a system call takes.
+	var packets [][]byte
+	for n := range 3 * maxBatch {
+		s := segment.Segment{
+			Src: netip.AddrPortFrom(netlab.Client4, 4000), Dst: netip.AddrPortFrom(netlab.Server4, 7000),
+			Flags: segment.RST, Payload: fmt.Append(nil, n),
+		}
+		if n >= 2*maxBatch || n%50 == 0 {
+			s.Src, s.Dst = netip.AddrPortFrom(netlab.Client6, 4000), netip.AddrPortFrom(netlab.Server6, 7000)
+		}
+		packets = append(packets, packet(t, s))
+	}
+	if n, err := i.SendBatch(packets); n != len(packets) || err != nil {
+		t.Fatalf("SendBatch = %d, %v", n, err)
+	}
+	for n := range packets {
+		s, _ := await(t, w, func(*segment.Segment) bool { return true })
+		_ = s
+		if n == 0 && string(s.Payload) != "0" {
+			t.Fatalf("the first packet is %v", &s)
+		}
+	}
+	if n, err := i.SendBatch(nil); n != 0 || err != nil {
+		t.Errorf("SendBatch(nil) = %d, %v", n, err)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	lab := netlabtest.New(t, nil)
+	i := openIn(t, lab.Server)
+	server := netip.AddrPortFrom(netlab.Server4, 7000)
+	to := func(dst netip.Addr, size int) []byte {
+		s := segment.Segment{Src: server, Dst: netip.AddrPortFrom(dst, 4000), Flags: segment.ACK, Payload: make([]byte, size)}
+		if dst.Is6() {
+			s.Src = netip.AddrPortFrom(netlab.Server6, 7000)
+		}
+		return packet(t, s)
+	}
+	good := to(netlab.Client4, 1)
+	tests := []struct {
+		name   string
+		packet []byte
+		want   []error
+	}{
+		{"empty", nil, []error{ErrPacket}},
+		{"cut short", good[:len(good)-1], []error{ErrPacket}},
+		{"padded", append(bytes.Clone(good), 0), []error{ErrPacket}},
+		{"above the MTU", to(netlab.Client4, 1461), []error{ErrTooBig, unix.EMSGSIZE}},
+		{"above the MTU, IPv6", to(netlab.Client6, 1441), []error{ErrTooBig, unix.EMSGSIZE}},
+		{"no route", to(netip.MustParseAddr("192.0.2.1"), 1), []error{ErrUnreachable, unix.ENETUNREACH}},
+		{"no route, IPv6", to(netip.MustParseAddr("2001:db8::1"), 1), []error{ErrUnreachable, unix.ENETUNREACH}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			n, err := i.SendBatch([][]byte{good, tt.packet, good})
+			for _, want := range tt.want {
+				if !errors.Is(err, want) {
+					t.Errorf("error %v, want %v", err, want)
+				}
+			}
+			if n != 1 {
+				t.Errorf("%d packets sent before the error, want 1", n)
+			}
+		})
+	}
+	if err := i.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Send(good); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Send after Close: %v, want net.ErrClosed", err)
+	}
+}
+
+func BenchmarkSend(b *testing.B) {
+	lab := netlabtest.New(b, nil)
+	i := openIn(b, lab.Server)
+	s := segment.Segment{
+		Src: netip.AddrPortFrom(netlab.Client4, 4000), Dst: netip.AddrPortFrom(netlab.Server4, 7000),
+		Flags: segment.RST, Payload: make([]byte, 1000),
+	}
+	one := packet(b, s)
+	var many [][]byte
+	for range maxBatch {
+		many = append(many, one)
+	}
+	b.Run("one", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := i.Send(one); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("batch", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := i.SendBatch(many); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*maxBatch), "ns/packet")
+	})
+}
