@@ -56,18 +56,3 @@ func processCPU(pid int) (float64, error) {
 	}
 	return (user + system) / ticksPerSecond, nil
 }
-
-// residentBytes returns a process's resident memory, the log's included.
-func residentBytes(pid int) (int64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, after, _ := strings.Cut(string(status), "\nVmRSS:")
-	fields := strings.Fields(after)
-	if len(fields) == 0 {
-		return 0, fmt.Errorf("process %d: no VmRSS", pid)
-	}
-	kib, err := strconv.ParseInt(fields[0], 10, 64)
-	return kib << 10, err
-}

@@ -160,7 +160,7 @@ func (w *world) idle(c Config, t *Table) (err error) {
 	if _, err := w.do(Job{Kind: "echo", Count: 1000}); err != nil {
 		return err
 	}
-	before, err := residentBytes(w.cmd.Process.Pid)
+	before, err := w.memory()
 	if err != nil {
 		return err
 	}
@@ -172,11 +172,12 @@ func (w *world) idle(c Config, t *Table) (err error) {
 		return err
 	}
 	if w.protected {
-		with, err := residentBytes(w.cmd.Process.Pid)
+		with, err := w.memory()
 		if err != nil {
 			return err
 		}
-		t.add(true, idleMemory, float64(with-before)/float64(c.Idle))
+		t.add(true, idleMemory, float64(with.engine-before.engine)/float64(c.Idle))
+		t.add(true, idleLog, float64(with.log-before.log)/float64(c.Idle))
 	}
 	r, err := w.do(Job{Kind: "echo", Count: c.Echoes})
 	if err != nil {

@@ -22,6 +22,8 @@ type Programs struct {
 	Client string // the driver itself: started with -client JOB
 	Server string // cmd/benchserver
 	Ftnet  string // cmd/ftnet; empty: only the plain half is measured
+	// RuntimeDir is where ftnet keeps its sockets.
+	RuntimeDir string
 }
 
 const (
@@ -64,8 +66,8 @@ func (w *world) address() string {
 func (w *world) start() error {
 	if w.protected {
 		// An upload stays in the log until its connection ends.
-		w.cmd = w.lab.Server.Command(w.programs.Ftnet, "run", "--quota", "8GiB", "--quota-total", "10GiB",
-			"--", w.programs.Server, "-listen", w.address())
+		w.cmd = w.lab.Server.Command(w.programs.Ftnet, "run", "--runtime-dir", w.programs.RuntimeDir,
+			"--quota", "8GiB", "--quota-total", "10GiB", "--", w.programs.Server, "-listen", w.address())
 	} else {
 		w.cmd = w.lab.Server.Command(w.programs.Server, "-plain", "-listen", w.address())
 	}

@@ -14,8 +14,8 @@ const (
 
 // takeACK is tcp_ack. It reports whether the rest of the segment counts.
 func (s *Socket) takeACK(p *Packet) bool {
-	// RFC 5961, section 5.2: snd_una - max_window <= ack <= snd_nxt; Linux 6.8
-	// also refuses what acknowledges bytes from before the first one.
+	// RFC 5961, section 5.2: snd_una - max_window <= ack <= snd_nxt. Linux also
+	// refuses ACKs of bytes that this socket has never sent (bytes_acked).
 	oldest := s.sndUna - uint32(min(uint64(s.maxWnd), s.bytesAcked))
 	if seqnum.Less(s.sndNxt, p.Ack) || seqnum.Less(p.Ack, oldest) {
 		s.challenge()

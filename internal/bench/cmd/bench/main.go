@@ -94,6 +94,7 @@ func build(dir string, plain bool) (p bench.Programs, err error) {
 	if p.Server, err = compile("benchserver", "github.com/ftnet/ftnet/internal/bench/cmd/benchserver"); err != nil || plain {
 		return p, err
 	}
+	p.RuntimeDir = filepath.Join(dir, "run")
 	p.Ftnet, err = compile("ftnet", "github.com/ftnet/ftnet/cmd/ftnet")
 	return p, err
 }

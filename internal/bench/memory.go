@@ -1,0 +1,58 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/internal/status"
+)
+
+// memory is what the engine takes, in bytes: for client bytes, and else.
+type memory struct{ engine, log int64 }
+
+func (w *world) memory() (m memory, err error) {
+	if !w.protected {
+		return m, nil
+	}
+	resident, err := residentBytes(w.cmd.Process.Pid)
+	if err != nil {
+		return m, err
+	}
+	entries, err := runtimedir.List(w.programs.RuntimeDir)
+	if err != nil {
+		return m, err
+	}
+	for _, e := range entries {
+		if !e.Alive {
+			continue
+		}
+		d, err := status.Fetch(context.Background(), filepath.Join(e.Path, runtimedir.StatusSocket))
+		if err != nil {
+			return m, err
+		}
+		m.log = int64(d.Log.Memory)
+		m.engine = resident - m.log
+		return m, nil
+	}
+	return m, fmt.Errorf("no engine in %s", w.programs.RuntimeDir)
+}
+
+// residentBytes returns a process's resident memory.
+func residentBytes(pid int) (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(string(status), "\nVmRSS:")
+	fields := strings.Fields(after)
+	if len(fields) == 0 {
+		return 0, fmt.Errorf("process %d: no VmRSS", pid)
+	}
+	kib, err := strconv.ParseInt(fields[0], 10, 64)
+	return kib << 10, err
+}
