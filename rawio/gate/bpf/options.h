@@ -91,14 +91,16 @@ static __always_inline void find_options(struct __sk_buff *skb, const struct pac
 	if (!len)
 		return;
 	if (len == 12) {
-		__be32 word[3];
+		struct {
+			__be32 head, tsval, tsecr;
+		} opt;
 
-		if (bpf_skb_load_bytes(skb, at, word, sizeof(word)) < 0)
+		if (!load_header(skb, at, &opt))
 			return;
-		if (word[0] == bpf_htonl(0x0101080a)) {
+		if (opt.head == bpf_htonl(0x0101080a)) {
 			o->ts = at + 4;
-			o->tsval = word[1];
-			o->tsecr = word[2];
+			o->tsval = opt.tsval;
+			o->tsecr = opt.tsecr;
 			return;
 		}
 	}
