@@ -9,8 +9,9 @@ build:
 # What needs root fails, rather than being skipped, with
 # FTNET_KERNEL_TESTS=require. Packages that share the kernel's network state
 # with others run one at a time (-p 1), so that timing bounds hold.
+# TESTFLAGS=-v shows each test.
 test:
-	go test -p 1 -count 1 -timeout 30m ./...
+	go test -p 1 -count 1 -timeout 30m $(TESTFLAGS) ./...
 
 lint:
 	go vet ./...

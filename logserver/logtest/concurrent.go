@@ -78,7 +78,8 @@ func testConcurrent(t *testing.T, open Factory) {
 					t.Errorf("Read at %d: %d bytes, %v, or other ones", from, got, err)
 					return
 				}
-				if from += int64(got) / 2; b.Discard(id, from) != nil {
+				from += int64(got) / 2
+				if err := b.Discard(id, from); err != nil {
 					t.Errorf("Discard: %v", err)
 					return
 				}
