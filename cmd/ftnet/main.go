@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -10,7 +11,7 @@ import (
 
 func main() {
 	root := newRoot()
-	err := root.Execute()
+	err := root.ExecuteContext(context.Background())
 	code := exitCode(err)
 	if err != nil && !silent(err) {
 		root.PrintErrln("ftnet:", err)

@@ -101,3 +101,9 @@ func (l *lines) Event(at time.Duration, text string) {
 }
 
 func (l *lines) Close() {}
+
+// NewStyle is the style that suits out.
+func NewStyle(out io.Writer) Style {
+	f, ok := out.(*os.File)
+	return Style{Color: ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == ""}
+}

@@ -21,13 +21,15 @@ type Story struct {
 }
 
 type row struct {
-	bins  []bin
-	total uint64 // replies
+	bins   []bin
+	total  uint64 // replies
+	errors int
 }
 
 type bin struct {
 	replies uint64
 	waited  time.Duration // the longest wait that was seen in it
+	errors  int
 }
 
 // Report takes the clients' report of that moment.
@@ -49,7 +51,8 @@ func (r *row) add(at time.Duration, c ClientReport) {
 	}
 	b := &r.bins[i]
 	b.replies += c.Replies - min(c.Replies, r.total)
-	r.total = c.Replies
+	b.errors += c.Errors - min(c.Errors, r.errors)
+	r.total, r.errors = c.Replies, c.Errors
 	b.waited = max(b.waited, c.Waited)
 }
 

@@ -80,24 +80,24 @@ func (s *Story) killLine(st Style, cols int) string {
 		marks[s.column(at, cols)] = true
 	}
 	now := s.column(s.Elapsed, cols)
-	var b strings.Builder
+	b := brush{st: st}
 	for i, kill := range marks {
 		switch {
 		case kill:
-			b.WriteString(st.paint(red, "✖"))
+			b.add(red, "✖")
 		case i <= now:
-			b.WriteString(st.paint(dim, "─"))
+			b.add(dim, "─")
 		default:
-			b.WriteByte(' ')
+			b.add("", " ")
 		}
 	}
-	return b.String()
+	return b.finish()
 }
 
 var levels = []rune("▁▂▃▄▅▆▇")
 
 // draw makes a bar for each column: its height is the replies in that time,
-// its colour the longest wait.
+// its colour the longest wait. An error is a cross.
 func (r *row) draw(st Style, cols int, s *Story) string {
 	merged := make([]bin, cols)
 	count := make([]int, cols)
@@ -105,6 +105,7 @@ func (r *row) draw(st Style, cols int, s *Story) string {
 		c := s.column(time.Duration(i)*binWidth, cols)
 		merged[c].replies += b.replies
 		merged[c].waited = max(merged[c].waited, b.waited)
+		merged[c].errors += b.errors
 		count[c]++
 	}
 	top := 0.0
@@ -113,13 +114,15 @@ func (r *row) draw(st Style, cols int, s *Story) string {
 			top = max(top, float64(b.replies)/float64(count[i]))
 		}
 	}
-	var out strings.Builder
+	out := brush{st: st}
 	for i, b := range merged {
 		switch {
 		case count[i] == 0:
-			out.WriteByte(' ')
+			out.add("", " ")
+		case b.errors > 0:
+			out.add(red, "x")
 		case b.replies == 0:
-			out.WriteString(st.paint(red, "·"))
+			out.add(red, "·")
 		default:
 			height := float64(b.replies) / float64(count[i]) / top
 			bar := string(levels[min(len(levels)-1, int(height*float64(len(levels))))])
@@ -127,10 +130,35 @@ func (r *row) draw(st Style, cols int, s *Story) string {
 			if b.waited >= slow {
 				code = yellow
 			}
-			out.WriteString(st.paint(code, bar))
+			out.add(code, bar)
 		}
 	}
-	return out.String()
+	return out.finish()
+}
+
+// brush joins neighbours of one colour, which makes frames a fifth as long.
+type brush struct {
+	done       strings.Builder
+	code, text string
+	st         Style
+}
+
+func (b *brush) add(code, text string) {
+	if code != b.code {
+		b.finish()
+		b.code = code
+	}
+	b.text += text
+}
+
+func (b *brush) finish() string {
+	if b.code == "" {
+		b.done.WriteString(b.text)
+	} else {
+		b.done.WriteString(b.st.paint(b.code, b.text))
+	}
+	b.text = ""
+	return b.done.String()
 }
 
 // clientStats are the rate of the last second and the longest pause.
@@ -162,8 +190,12 @@ func (r Result) Table(st Style) []string {
 	if r.Errors > 0 {
 		errors = st.paint(red, fmt.Sprintf("%d (last: %s)", r.Errors, r.LastError))
 	}
+	crashes := line("crashes survived", st.paint(bold, fmt.Sprintf("%d of %d", max(0, min(r.Kills, r.Starts-1)), r.Kills)))
+	if r.Errors > 0 {
+		crashes = line("crashes", fmt.Sprintf("%d, and clients noticed", r.Kills))
+	}
 	return []string{
-		line("crashes survived", st.paint(bold, fmt.Sprintf("%d of %d", max(0, min(r.Kills, r.Starts-1)), r.Kills))),
+		crashes,
 		line("connections", fmt.Sprintf("%d (%d opened while it went on)", r.Connections, r.Visitors)),
 		line("replies, each checked", thousands(r.Replies)),
 		line("bytes", bytesize.Size(r.Bytes).String()),
