@@ -1,0 +1,258 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// ErrLost is returned when the connection to the engine has ended.
+var ErrLost = errors.New("the engine is gone")
+
+const (
+	callTimeout = 30 * time.Second // arming the gate on many interfaces takes a while
+	dataTimeout = 10 * time.Second
+	maxIdle     = 8 // data connections kept for reuse
+)
+
+// Client is a server process's side. Its methods may be called concurrently.
+type Client struct {
+	path string
+	lost chan struct{}
+
+	mu  sync.Mutex // serializes requests on the control connection
+	ctl link
+	// answers come from a goroutine of their own, so that the engine's end is
+	// noticed while nothing is asked.
+	answers chan answer
+
+	dataMu sync.Mutex // guards idle and closed
+	idle   []*link
+	closed bool
+}
+
+type answer struct {
+	t    frameType
+	body []byte
+}
+
+// Dial connects to the engine's socket at path and says hello. The descriptor
+// in the answer belongs to the caller.
+func Dial(ctx context.Context, path string) (*Client, Welcome, error) {
+	l, err := dial(ctx, path)
+	if err != nil {
+		return nil, Welcome{}, err
+	}
+	w, err := hello(l, false)
+	if err != nil {
+		l.c.Close()
+		return nil, Welcome{}, err
+	}
+	c := &Client{path: path, lost: make(chan struct{}), ctl: link{c: l.c}, answers: make(chan answer)}
+	go c.receive(l)
+	return c, w, nil
+}
+
+func dial(ctx context.Context, path string) (*link, error) {
+	d := net.Dialer{Timeout: dataTimeout}
+	c, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return &link{c: c.(*net.UnixConn)}, nil
+}
+
+func hello(l *link, data bool) (w Welcome, err error) {
+	w.FD = -1
+	if err := l.writeJSON(typeHello, Hello{Version: Version, PID: os.Getpid(), Data: data}); err != nil {
+		return w, err
+	}
+	t, body, fd, err := l.readFD(helloTimeout)
+	if err != nil {
+		return w, err
+	}
+	if err = result(t, body, typeWelcome, &w); err == nil {
+		w.FD = fd
+		if data == (fd < 0) {
+			return w, nil
+		}
+		err = fmt.Errorf("%w: welcome without a journal", errFrame)
+	}
+	if fd >= 0 {
+		closeFD(fd)
+	}
+	return Welcome{FD: -1}, err
+}
+
+// receive passes answers on until the connection ends.
+func (c *Client) receive(l *link) {
+	defer close(c.lost)
+	defer l.c.Close()
+	for {
+		t, body, err := l.read(0)
+		if err != nil {
+			return
+		}
+		select {
+		case c.answers <- answer{t, append([]byte(nil), body...)}:
+		case <-time.After(callTimeout): // nobody asked
+			return
+		}
+	}
+}
+
+// Lost is closed when the control connection has ended: the engine is gone.
+func (c *Client) Lost() <-chan struct{} { return c.lost }
+
+// Close ends all connections: to the engine the process is gone.
+func (c *Client) Close() error {
+	err := c.ctl.c.Close()
+	c.dataMu.Lock()
+	c.closed = true
+	for _, l := range c.idle {
+		l.c.Close()
+	}
+	c.idle = nil
+	c.dataMu.Unlock()
+	<-c.lost
+	return err
+}
+
+// Protect asks for the gate before a listener is bound.
+func (c *Client) Protect(ctx context.Context, m Protect) error {
+	return c.call(ctx, typeProtect, m, &struct{}{})
+}
+
+// Listening reports a listener and waits until the gate is armed.
+func (c *Client) Listening(ctx context.Context, m Listening) (r ListeningReply, err error) {
+	err = c.call(ctx, typeListening, m, &r)
+	return r, err
+}
+
+// Closed reports that a listener is closed.
+func (c *Client) Closed(ctx context.Context, m Closed) error {
+	return c.call(ctx, typeClosed, m, &struct{}{})
+}
+
+// Mismatch reports a connection whose replay went wrong.
+func (c *Client) Mismatch(ctx context.Context, m Mismatch) error {
+	return c.call(ctx, typeMismatch, m, &struct{}{})
+}
+
+// call sends a request and waits for its answer. An answer that does not come
+// in time ends the connection: what came later would answer the next request.
+func (c *Client) call(ctx context.Context, t frameType, m, reply any) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.ctl.write(t, body); err != nil {
+		c.ctl.c.Close()
+		return fmt.Errorf("%w: %v", ErrLost, err)
+	}
+	timer := time.NewTimer(callTimeout)
+	defer timer.Stop()
+	select {
+	case a := <-c.answers:
+		return result(a.t, a.body, typeOK, reply)
+	case <-c.lost:
+		return ErrLost
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timer.C:
+		err = os.ErrDeadlineExceeded
+	}
+	c.ctl.c.Close()
+	return err
+}
+
+func result(t frameType, body []byte, want frameType, v any) error {
+	switch t {
+	case want:
+		return parseJSON(body, v)
+	case typeError:
+		e := new(Error)
+		if err := parseJSON(body, e); err != nil {
+			return err
+		}
+		return e
+	}
+	return fmt.Errorf("%w: answer of type %d", errFrame, t)
+}
+
+// ReadLog reads from the log into p, len(p) bytes at most, and returns how
+// many there were. It uses a connection of its own.
+func (c *Client) ReadLog(ctx context.Context, slot, gen uint32, off int64, p []byte) (int, error) {
+	l, err := c.dataLink(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n, err := readLog(ctx, l, ReadLog{slot, gen, off, min(len(p), MaxRead)}, p)
+	var e *Error
+	if err != nil && !errors.As(err, &e) {
+		l.c.Close()
+		return 0, err
+	}
+	c.dataMu.Lock()
+	defer c.dataMu.Unlock()
+	if c.closed || len(c.idle) >= maxIdle {
+		l.c.Close()
+	} else {
+		c.idle = append(c.idle, l)
+	}
+	return n, err
+}
+
+func readLog(ctx context.Context, l *link, r ReadLog, p []byte) (int, error) {
+	stop := context.AfterFunc(ctx, func() { l.c.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var req [readLogSize]byte
+	if err := l.write(typeReadLog, r.append(req[:0])); err != nil {
+		return 0, contextError(ctx, err)
+	}
+	t, body, err := l.read(dataTimeout)
+	if err != nil {
+		return 0, contextError(ctx, err)
+	}
+	if t != typeData {
+		return 0, result(t, body, typeOK, &struct{}{})
+	}
+	if len(body) > r.N {
+		return 0, errFrame
+	}
+	return copy(p, body), nil
+}
+
+func contextError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %v", ErrLost, err)
+}
+
+func (c *Client) dataLink(ctx context.Context) (*link, error) {
+	c.dataMu.Lock()
+	if n := len(c.idle); n > 0 {
+		l := c.idle[n-1]
+		c.idle = c.idle[:n-1]
+		c.dataMu.Unlock()
+		return l, nil
+	}
+	c.dataMu.Unlock()
+	l, err := dial(ctx, c.path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrLost, err)
+	}
+	if _, err := hello(l, true); err != nil {
+		l.c.Close()
+		return nil, err
+	}
+	return l, nil
+}

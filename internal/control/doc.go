@@ -1,0 +1,15 @@
+// Package control is the conversation between a server process (the north
+// side) and the engine over a unix stream socket, whose path the server finds
+// in the environment variable [EnvPath]. It carries what is rare: which ports
+// to protect, the journal's descriptor, and the logged bytes that a restarted
+// handler reads. What happens for each read and write goes through the journal
+// instead and needs no message.
+//
+// Each request is answered before the next one on the same connection. A
+// process has one control connection, whose end tells the engine that the
+// process is gone, and further data connections for reading the log, so that
+// bulk reads do not delay control.
+package control
+
+// EnvPath is the environment variable that holds the path of the engine's socket.
+const EnvPath = "FTNET_ENGINE"

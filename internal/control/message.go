@@ -1,0 +1,121 @@
+package control
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+)
+
+// Version is the version of the protocol that this package speaks.
+const Version = 1
+
+// Hello is the first message on each connection.
+type Hello struct {
+	Version int  `json:"version"`
+	PID     int  `json:"pid"`            // as the process sees itself
+	Data    bool `json:"data,omitempty"` // the connection reads the log only
+}
+
+// Welcome answers Hello. On a control connection the journal's descriptor
+// comes with it.
+type Welcome struct {
+	Version  int    `json:"version"`
+	Service  string `json:"service"`
+	MaxConns int    `json:"max_conns"`
+	FD       int    `json:"-"` // owned by the receiver; by the handler when sending
+}
+
+// Protect announces a listener before it is bound, so that no client can
+// reach the port unprotected.
+type Protect struct {
+	ID      uint64 `json:"id"`      // the process's number of the listener
+	Network string `json:"network"` // tcp4 or tcp6
+	Address string `json:"address"` // host:port
+	Port    uint16 `json:"port"`
+	Compare string `json:"compare"` // strict or length
+}
+
+// Listening says that the listener accepts connections.
+type Listening struct {
+	ID      uint64 `json:"id"`
+	Network string `json:"network"`
+	Address string `json:"address"`
+}
+
+// ListeningReply answers Listening once the gate is armed.
+type ListeningReply struct {
+	Recovering int `json:"recovering"` // connections that Accept will hand out again
+}
+
+// Closed says that the application has closed the listener.
+type Closed struct {
+	ID uint64 `json:"id"`
+}
+
+// ReadLog asks for the client's bytes of the connection in a slot, N of them
+// from Off.
+type ReadLog struct {
+	Slot, Gen uint32
+	Off       int64
+	N         int // 1..MaxRead
+}
+
+// Mismatch says that a restarted handler wrote something else than the client
+// has already acknowledged; the process aborts the connection next.
+type Mismatch struct {
+	Slot    uint32 `json:"slot"`
+	Gen     uint32 `json:"gen"`
+	Offset  int64  `json:"offset"` // of the first difference, or of the block with it
+	Exact   bool   `json:"exact"`
+	Compare string `json:"compare"`
+}
+
+// Error is an answer in the negative.
+type Error struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+func (e *Error) Error() string { return "engine: " + e.Message }
+
+// Codes of Error. CodeStale answers a ReadLog for a connection that the engine
+// has no log of any more.
+const (
+	CodeRefused = "refused"
+	CodeVersion = "version"
+	CodeStale   = "stale"
+)
+
+const readLogSize = 4 + 4 + 8 + 4
+
+func (r ReadLog) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, r.Slot)
+	b = binary.BigEndian.AppendUint32(b, r.Gen)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Off))
+	return binary.BigEndian.AppendUint32(b, uint32(r.N))
+}
+
+func parseReadLog(b []byte) (ReadLog, error) {
+	if len(b) != readLogSize {
+		return ReadLog{}, errFrame
+	}
+	r := ReadLog{
+		Slot: binary.BigEndian.Uint32(b),
+		Gen:  binary.BigEndian.Uint32(b[4:]),
+		Off:  int64(binary.BigEndian.Uint64(b[8:])),
+		N:    int(binary.BigEndian.Uint32(b[16:])),
+	}
+	if r.Off < 0 || r.N < 1 || r.N > MaxRead {
+		return ReadLog{}, errFrame
+	}
+	return r, nil
+}
+
+// parseJSON decodes a body of control. Unknown fields are allowed: a newer
+// peer of the same version may send them.
+func parseJSON(b []byte, v any) error {
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%w: %v", errFrame, err)
+	}
+	return nil
+}
