@@ -37,6 +37,10 @@ func (s *Socket) takeACK(p *Packet) bool {
 	if seqnum.Less(p.Ack, s.sndUna) {
 		return true // an old ACK; its data may be new
 	}
+	if s.ecn && p.Flags.Has(segment.ECE) && !seqnum.Less(p.Ack, s.reduced) {
+		s.cwnd = max(s.cwnd/2, 2*s.mss)
+		s.reduced, s.sayCWR = s.sndNxt, true
+	}
 	window := uint32(p.Window) << s.sndScale
 	acked := p.Ack - s.sndUna
 	changed := window != s.sndWnd

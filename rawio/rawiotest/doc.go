@@ -19,12 +19,13 @@
 //   - a process's death closes its sockets: FIN after what was written, or RST
 //     if something was unread or not yet accepted; the orphans go on alone;
 //   - new data for an orphan, and any segment for a closed port, gets a RST;
+//   - ECN is granted to who asks for it (RFC 3168);
 //   - half-close, simultaneous close and open, TIME_WAIT and its reuse.
 //
 // A test plays the same scripts against Stack and against the kernel it runs
 // on, and compares every segment.
 //
-// It is not a kernel: no urgent data, no ECN, no MTU discovery, no SYN
+// It is not a kernel: no urgent data, no MTU discovery, no SYN
 // cookies, and congestion control is just slow start.
 //
 // A run is wired by hand, which is where a gate or an engine goes in between:

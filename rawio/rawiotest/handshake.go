@@ -12,6 +12,12 @@ func (s *Socket) takeSYN(p *Packet) {
 	s.irs, s.rcvNxt, s.rcvWup = p.Seq, p.Seq+1, p.Seq+1
 	s.timestamps = p.Options.HasTS && !c.NoTimestamps
 	s.sack = p.Options.SACKPermitted && !c.NoSACK
+	const both = segment.ECE | segment.CWR // RFC 3168, section 6.1.1
+	if active && p.Flags.Has(segment.ACK) {
+		s.ecn = c.ECN && p.Flags&both == segment.ECE
+	} else {
+		s.ecn = !c.NoECN && p.Flags.Has(both)
+	}
 	if p.Options.HasWScale && !c.NoWScale {
 		s.scaling, s.sndScale, s.rcvScale = true, p.Options.WScale, c.WScale
 	}
@@ -41,6 +47,12 @@ func (s *Socket) sendSYN() {
 	if s.state != SynSent {
 		flags |= segment.ACK
 	}
+	switch {
+	case s.state == SynSent && c.ECN:
+		flags |= segment.ECE | segment.CWR
+	case s.state != SynSent && s.ecn:
+		flags |= segment.ECE
+	}
 	first := s.state == SynSent
 	p := s.packet(flags, s.iss)
 	p.Window = uint16(min(s.rcvWnd, 65535)) // never scaled
@@ -63,6 +75,7 @@ func (s *Socket) sendSYN() {
 func (s *Socket) establish(p *Packet) {
 	s.state = Established
 	s.sndUna = s.iss + 1
+	s.reduced = s.sndUna
 	s.rtxNext, s.rtxHigh = s.sndUna, s.sndUna
 	s.sndWnd = uint32(p.Window) << s.sndScale
 	s.maxWnd, s.sndWl1 = max(s.maxWnd, s.sndWnd), p.Seq

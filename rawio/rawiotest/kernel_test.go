@@ -11,6 +11,7 @@ import (
 	"github.com/ftnet/ftnet/internal/netlab/netlabtest"
 	"github.com/ftnet/ftnet/rawio/segment"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // script plays one peer against a host and writes down what the host does.
@@ -44,6 +45,9 @@ func (x *script) note(packets []*Packet) {
 		seq := int32(p.Seq - x.iss)
 		if p.Flags == segment.RST|segment.ACK && p.Seq == 0 {
 			seq = 0 // refuses a SYN
+		}
+		if p.TOS&ce != 0 {
+			ack += " ect"
 		}
 		sack := ""
 		for _, b := range p.Options.Blocks() {
@@ -247,6 +251,24 @@ var scripts = map[string]func(x *script){
 		x.say(ack, 1, 31, 0)
 		x.say(ack, 1, 32, 0)
 	},
+	"ECN": func(x *script) {
+		const ece, cwr = segment.ECE, segment.CWR
+		marked := func(p *Packet) { p.TOS = ce }
+		x.say(syn|ece|cwr, 0, 0, 0)
+		x.say(ack, 1, 1, 0)
+		s := x.accept()
+		x.say(ack, 1, 1, 5)
+		x.say(ack, 6, 1, 5, marked)
+		x.say(ack, 11, 1, 5)
+		x.say(ack|cwr, 16, 1, 5)
+		x.say(ack, 21, 1, 5)
+		x.does("write", func() { s.write(5) })
+		x.say(ack|ece, 26, 6, 0)
+		x.does("write", func() { s.write(5) })
+		x.say(ack, 26, 11, 0)
+		x.does("write", func() { s.write(5) })
+	},
+	"ECN, half asked for": func(x *script) { x.say(syn|segment.ECE, 0, 0, 0) },
 	"closed port": func(x *script) {
 		x.does("close listener", x.stop)
 		x.say(syn, 0, 0, 0)
@@ -290,6 +312,9 @@ var withTimestamps = map[string]func(x *script){
 // TestStackDoesAsTheKernel plays every script against both and compares.
 func TestStackDoesAsTheKernel(t *testing.T) {
 	lab := netlabtest.New(t, nil)
+	if major, minor := kernelVersion(t); major < 6 || major == 6 && minor < 12 {
+		t.Skipf("Stack follows Linux 6.12 and later in details, this is %d.%d", major, minor)
+	}
 	// A tail loss probe is a retransmission after no more than a few
 	// milliseconds, which scripts do not expect.
 	if err := lab.Server.Sysctl("ipv4/tcp_early_retrans", "0"); err != nil {
@@ -342,4 +367,15 @@ func names(m map[string]func(*script)) (list []string) {
 	}
 	slices.Sort(list)
 	return list
+}
+
+func kernelVersion(t *testing.T) (major, minor int) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	return major, minor
 }

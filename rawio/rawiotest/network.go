@@ -25,6 +25,8 @@ func (p *Packet) Clone() *Packet {
 // Impairment says what happens to packets; probabilities lie within 0..1.
 type Impairment struct {
 	Loss, Duplicate, Reorder float64
+	// Mark is the probability of a congestion mark on a packet that allows it.
+	Mark float64
 	// Delay is the time that a packet takes.
 	Delay time.Duration
 	// ReorderDelay is the largest extra time of a reordered packet, and the
@@ -75,6 +77,10 @@ func (n *Network) Send(p *Packet, to func(*Packet)) {
 	if n.rand.Float64() < i.Reorder {
 		n.stats.Reordered++
 		delay += time.Duration(n.rand.Int64N(int64(extra)) + 1)
+	}
+	if n.rand.Float64() < i.Mark && p.TOS&ce != 0 {
+		p = p.Clone()
+		p.TOS |= ce
 	}
 	n.deliver(p, delay, to)
 	if n.rand.Float64() < i.Duplicate {

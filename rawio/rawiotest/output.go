@@ -7,6 +7,12 @@ import (
 	"github.com/ftnet/ftnet/rawio/segment"
 )
 
+// The ECN field of the TOS byte (RFC 3168, section 5).
+const (
+	ect0 = 2
+	ce   = 3
+)
+
 // packet builds a segment with the present ACK, window and timestamps; what it
 // carries needs no other ACK.
 func (s *Socket) packet(flags segment.Flags, seq uint32) *Packet {
@@ -19,6 +25,9 @@ func (s *Socket) packet(flags segment.Flags, seq uint32) *Packet {
 		return p
 	}
 	p.Ack = s.rcvNxt
+	if s.echoCE && !flags.Any(segment.SYN|segment.RST) {
+		p.Flags |= segment.ECE
+	}
 	if !flags.Has(segment.SYN) {
 		p.Window = s.chooseWindow()
 	}
@@ -143,6 +152,13 @@ func (s *Socket) transmit(seq, size uint32) {
 			s.pingPong = true // a reply (tcp_event_data_sent)
 		}
 		p.Payload = bytes.Clone(s.buf[from:to])
+		if s.ecn && seq == s.sndNxt { // new data only: RFC 3168, section 6.1.5
+			p.TOS |= ect0
+			if s.sayCWR {
+				s.sayCWR = false
+				p.Flags |= segment.CWR
+			}
+		}
 	}
 	s.stack.config.Output(p)
 }

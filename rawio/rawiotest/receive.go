@@ -36,6 +36,14 @@ func (s *Socket) takeData(p *Packet) bool {
 		s.remove(ErrReset)
 		return false
 	}
+	if s.ecn && len(p.Payload) > 0 { // tcp_data_ecn_check, tcp_ecn_accept_cwr
+		if p.Flags.Has(segment.CWR) {
+			s.echoCE = false
+		}
+		if p.TOS&ce == ce && !s.echoCE {
+			s.echoCE, s.quick, s.pingPong = true, max(s.quick, 2), false
+		}
+	}
 	switch window := s.window(); {
 	case (s.state == CloseWait || s.state == Closing || s.state == LastAck) && !seqnum.Less(in.seq, s.rcvNxt):
 		// Nothing can follow a FIN.

@@ -54,6 +54,7 @@ type Socket struct {
 	scaling            bool
 	sndScale, rcvScale uint8
 	timestamps, sack   bool
+	ecn                bool
 	tsOffset, tsRecent uint32
 
 	// Sending. buf holds the bytes from sndUna on.
@@ -62,6 +63,8 @@ type Socket struct {
 	bytesAcked          uint64
 	sndWl1              uint32
 	buf                 []byte
+	reduced             uint32 // no new reduction by ECE until this is acknowledged
+	sayCWR              bool   // the next new data tells of the reduction
 	finQueued, finAcked bool
 	cwnd                int
 	rtxNext, rtxHigh    uint32 // what is still to be sent again: [rtxNext, rtxHigh)
@@ -82,6 +85,7 @@ type Socket struct {
 	reported            ranges        // what SACK reports, newest first
 	duplicate           segment.Block // what D-SACK reports next (RFC 2883)
 	finIn               bool
+	echoCE              bool // until the peer has reduced its window
 	ackNow              bool
 	quick               int  // ACKs that are sent at once before delaying begins
 	pingPong            bool // data flows both ways: ACKs are better delayed

@@ -46,6 +46,9 @@ type Config struct {
 	Backlog       int    // most connections that wait for Accept, default 128
 
 	NoTimestamps, NoSACK, NoWScale bool
+	// ECN asks for it on connections that the stack opens (tcp_ecn=1); it is
+	// granted to peers that ask unless NoECN is set.
+	ECN, NoECN bool
 
 	DelayedACK time.Duration // default 40 ms
 	TimeWait   time.Duration // default 60 s

@@ -35,6 +35,7 @@ func testStream(t *testing.T, seed uint64) {
 	config := func() Config {
 		c := Config{
 			NoTimestamps: r.IntN(3) == 0, NoSACK: r.IntN(3) == 0, NoWScale: r.IntN(3) == 0,
+			ECN: r.IntN(2) == 0, NoECN: r.IntN(4) == 0,
 			MSS:           uint16(536 + r.IntN(8000)),
 			GSO:           1 + r.IntN(8),
 			WScale:        uint8(r.IntN(10)),
@@ -50,6 +51,7 @@ func testStream(t *testing.T, seed uint64) {
 	i := Impairment{Delay: time.Duration(r.IntN(30)) * time.Millisecond}
 	if r.IntN(4) > 0 {
 		i.Loss, i.Duplicate, i.Reorder = r.Float64()*0.1, r.Float64()*0.1, r.Float64()*0.3
+		i.Mark = r.Float64() * 0.1
 	}
 	l := newLab(t, seed, i, config(), config())
 	c, s := l.connect()
