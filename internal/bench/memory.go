@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 )
 
@@ -23,23 +22,18 @@ func (w *world) memory() (m memory, err error) {
 	if err != nil {
 		return m, err
 	}
-	entries, err := runtimedir.List(w.programs.RuntimeDir)
+	// One engine at a time runs in this directory.
+	sockets, err := filepath.Glob(filepath.Join(w.programs.RuntimeDir, "*", "status.sock"))
+	if err != nil || len(sockets) != 1 {
+		return m, fmt.Errorf("engine's status in %s: found %v %v", w.programs.RuntimeDir, sockets, err)
+	}
+	d, err := status.Fetch(context.Background(), sockets[0])
 	if err != nil {
 		return m, err
 	}
-	for _, e := range entries {
-		if !e.Alive {
-			continue
-		}
-		d, err := status.Fetch(context.Background(), filepath.Join(e.Path, runtimedir.StatusSocket))
-		if err != nil {
-			return m, err
-		}
-		m.log = int64(d.Log.Memory)
-		m.engine = resident - m.log
-		return m, nil
-	}
-	return m, fmt.Errorf("no engine in %s", w.programs.RuntimeDir)
+	m.log = int64(d.Log.Memory)
+	m.engine = resident - m.log
+	return m, nil
 }
 
 // residentBytes returns a process's resident memory.
