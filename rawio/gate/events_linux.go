@@ -10,7 +10,7 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 )
 
-// EventReader reads what the gate reports, in the order of each CPU's reports.
+// EventReader reads what the gate reports, in the order of the reports.
 // One goroutine reads at a time.
 type EventReader struct {
 	ring   *ringbuf.Reader

@@ -76,6 +76,8 @@ var _ [SlotSize]byte = [unsafe.Sizeof(Slot{})]byte{}
 
 // Reset zeroes the slot for its next connection. The mode goes first, so that
 // the gate lets packets of the old connection alone while the rest is cleared.
+// A packet that another CPU is judging at that moment may still write the gate's
+// words: unbind the flow some milliseconds before the slot is used again.
 func (s *Slot) Reset() {
 	s.mode.Store(uint32(ModeFree))
 	for _, w := range []*atomic.Uint32{
