@@ -1,25 +1,33 @@
-// Package sockdiag asks the kernel which TCP sockets it has, and removes the
-// one that a crashed process has left (NETLINK_SOCK_DIAG).
+// Package sockdiag lists the kernel's TCP connections and removes single ones,
+// through the socket monitoring interface (sock_diag(7)). The engine uses it
+// to clear away what a crashed process has left behind, before it opens the
+// same connection again.
+//
+// It is not for gathering statistics: a listing walks the kernel's whole
+// connection table.
 package sockdiag
 
-import "errors"
-
-var (
-	// ErrNotFound is returned by Destroy when the kernel has no such socket.
-	ErrNotFound = errors.New("sockdiag: no such socket")
-	// ErrNotSupported is returned when the kernel cannot remove sockets
-	// (CONFIG_INET_DIAG_DESTROY).
-	ErrNotSupported = errors.New("sockdiag: not supported: the kernel needs CONFIG_INET_DIAG_DESTROY")
+import (
+	"errors"
+	"fmt"
 )
 
-// State of a TCP socket, numbered as in the kernel.
+var (
+	// ErrNotFound is returned by Destroy when no such connection exists.
+	ErrNotFound = errors.New("sockdiag: no such connection")
+	// ErrNotSupported is returned when the kernel cannot destroy sockets: it
+	// needs Linux 4.9 with CONFIG_INET_DIAG_DESTROY, and the module tcp_diag.
+	ErrNotSupported = errors.New("sockdiag: the kernel cannot destroy sockets (CONFIG_INET_DIAG_DESTROY)")
+)
+
+// State is a connection's state as the kernel numbers it (include/net/tcp_states.h).
 type State uint8
 
-// The states (include/net/tcp_states.h).
+// The states of RFC 9293, section 3.3.2.
 const (
-	Established State = iota + 1
+	Established State = 1 + iota
 	SynSent
-	SynRecv
+	SynReceived
 	FinWait1
 	FinWait2
 	TimeWait
@@ -28,5 +36,18 @@ const (
 	LastAck
 	Listen
 	Closing
-	NewSynRecv
 )
+
+var stateNames = [...]string{
+	Established: "ESTABLISHED", SynSent: "SYN_SENT", SynReceived: "SYN_RECV", FinWait1: "FIN_WAIT1",
+	FinWait2: "FIN_WAIT2", TimeWait: "TIME_WAIT", Close: "CLOSE", CloseWait: "CLOSE_WAIT",
+	LastAck: "LAST_ACK", Listen: "LISTEN", Closing: "CLOSING",
+}
+
+// String returns the kernel's name of the state.
+func (s State) String() string {
+	if int(s) < len(stateNames) && stateNames[s] != "" {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("STATE(%d)", uint8(s))
+}

@@ -1,0 +1,186 @@
+package sockdiag
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"syscall"
+	"unsafe"
+
+	"github.com/mdlayher/socket"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// noCookie in both words of a cookie means that any socket will do.
+const noCookie = ^uint32(0)
+
+// socketID is struct inet_diag_sockid (linux/inet_diag.h). Ports and addresses
+// are in network order; an IPv4 address is in the first four bytes.
+type socketID struct {
+	SourcePort, DestPort [2]byte
+	Source, Dest         [16]byte
+	Interface            uint32
+	Cookie               [2]uint32
+}
+
+// request is struct inet_diag_req_v2.
+type request struct {
+	Family, Protocol, Extensions, _ uint8
+	States                          uint32 // bit set of states to list
+	ID                              socketID
+}
+
+// message is struct inet_diag_msg.
+type message struct {
+	Family                 uint8
+	State                  State
+	Timer, Retransmissions uint8
+	ID                     socketID
+	Expires, ReceiveQueue  uint32
+	SendQueue, UID, Inode  uint32
+}
+
+func bigEndian(v uint16) (b [2]byte) {
+	binary.BigEndian.PutUint16(b[:], v)
+	return b
+}
+
+func newRequest(flow segment.Flow) *request {
+	r := &request{Family: unix.AF_INET6, Protocol: unix.IPPROTO_TCP, States: ^uint32(0)}
+	r.ID = socketID{
+		SourcePort: bigEndian(flow.Server.Port()), DestPort: bigEndian(flow.Client.Port()),
+		Cookie: [2]uint32{noCookie, noCookie},
+	}
+	server, client := flow.Server.Addr(), flow.Client.Addr()
+	if server.Is4() {
+		r.Family = unix.AF_INET
+	}
+	copy(r.ID.Source[:], server.AsSlice())
+	copy(r.ID.Dest[:], client.AsSlice())
+	return r
+}
+
+func (m *message) flow() segment.Flow {
+	end := func(a [16]byte, port [2]byte) netip.AddrPort {
+		addr := netip.AddrFrom16(a).Unmap()
+		if m.Family == unix.AF_INET {
+			addr = netip.AddrFrom4([4]byte(a[:4]))
+		}
+		return netip.AddrPortFrom(addr, binary.BigEndian.Uint16(port[:]))
+	}
+	return segment.Flow{Client: end(m.ID.Dest, m.ID.DestPort), Server: end(m.ID.Source, m.ID.SourcePort)}
+}
+
+// conn is a netlink socket that carries one request at a time.
+type conn struct {
+	*socket.Conn
+	sequence uint32
+	buf      []byte
+}
+
+func dial() (*conn, error) {
+	c, err := socket.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_INET_DIAG, "sockdiag", nil)
+	if err != nil {
+		return nil, fmt.Errorf("sockdiag: %w", err)
+	}
+	if err := c.Bind(&unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("sockdiag: %w", err)
+	}
+	return &conn{Conn: c, buf: make([]byte, 64<<10)}, nil
+}
+
+// lookup returns the socket that the kernel finds for the flow, which may be
+// the listener.
+func (c *conn) lookup(flow segment.Flow) (found message, err error) {
+	if err := c.send(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_REQUEST, newRequest(flow)); err != nil {
+		return found, unsupported(err)
+	}
+	for found.Family == 0 && err == nil {
+		_, err = c.receive(func(m *message) { found = *m })
+	}
+	if errors.Is(err, unix.ENOENT) {
+		return found, ErrNotFound
+	}
+	return found, unsupported(err)
+}
+
+// acknowledged sends a request whose answer is an error number only.
+func (c *conn) acknowledged(kind uint16, r *request) error {
+	if err := c.send(kind, unix.NLM_F_REQUEST|unix.NLM_F_ACK, r); err != nil {
+		return err
+	}
+	for {
+		if done, err := c.receive(nil); done || err != nil {
+			return err
+		}
+	}
+}
+
+// dump calls f for each socket that the request selects.
+func (c *conn) dump(r *request, f func(*message)) error {
+	if err := c.send(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, r); err != nil {
+		return err
+	}
+	for {
+		if done, err := c.receive(f); done || err != nil {
+			return err
+		}
+	}
+}
+
+func (c *conn) send(kind, flags uint16, r *request) error {
+	c.sequence++
+	const size = unix.SizeofNlMsghdr + int(unsafe.Sizeof(request{}))
+	b := make([]byte, size)
+	*(*unix.NlMsghdr)(unsafe.Pointer(&b[0])) = unix.NlMsghdr{
+		Len: uint32(size), Type: kind, Flags: flags, Seq: c.sequence,
+	}
+	*(*request)(unsafe.Pointer(&b[unix.SizeofNlMsghdr])) = *r
+	return c.Sendto(context.Background(), b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+}
+
+// receive reads one datagram of answers and calls f, if not nil, for each socket. It reports whether the request is
+// done, by an acknowledgment or the end of a dump.
+func (c *conn) receive(f func(*message)) (done bool, err error) {
+	n, _, flags, _, err := c.Recvmsg(context.Background(), c.buf, nil, 0)
+	if err != nil {
+		return false, err
+	}
+	if flags&unix.MSG_TRUNC != 0 {
+		return false, errors.New("netlink answer truncated")
+	}
+	answers, err := syscall.ParseNetlinkMessage(c.buf[:n])
+	if err != nil {
+		return false, err
+	}
+	for _, a := range answers {
+		if a.Header.Seq != c.sequence {
+			continue
+		}
+		switch a.Header.Type {
+		case unix.NLMSG_DONE:
+			done = true
+		case unix.NLMSG_ERROR:
+			if len(a.Data) < 4 {
+				return false, errors.New("netlink answer too short")
+			}
+			if errno := -int32(binary.NativeEndian.Uint32(a.Data)); errno != 0 {
+				return true, unix.Errno(errno)
+			}
+			done = true
+		case unix.SOCK_DIAG_BY_FAMILY:
+			if len(a.Data) < int(unsafe.Sizeof(message{})) {
+				return false, errors.New("netlink answer too short")
+			}
+			if f != nil {
+				f((*message)(unsafe.Pointer(&a.Data[0])))
+			}
+		}
+	}
+	return done, nil
+}
