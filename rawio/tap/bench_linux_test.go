@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,21 +70,16 @@ func BenchmarkLatency(b *testing.B) {
 func benchLatency(b *testing.B, read func(*Tap, *Batch) (int, error), busy bool) {
 	lab := netlabtest.New(b, nil)
 	tap := openIn(b, lab.Server, Config{})
-	stop := make(chan struct{})
+	var stop atomic.Bool
 	if busy {
 		for range runtime.GOMAXPROCS(0) - 1 {
 			go func() {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-					}
+				for !stop.Load() {
 				}
 			}()
 		}
 	}
-	defer close(stop)
+	defer stop.Store(true)
 	// Another process sends: in this one the sender's own thread would find
 	// the reader ready when it goes to sleep.
 	cmd := lab.Server.Command(os.Args[0])
