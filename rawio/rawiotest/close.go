@@ -65,8 +65,12 @@ func (s *Socket) exit() {
 // lives (tcp_need_reset).
 func (s *Socket) abort(err error) {
 	switch s.state {
-	case Established, CloseWait, FinWait1, FinWait2:
+	case Established, CloseWait, FinWait1:
 		s.sendReset()
+	case FinWait2:
+		if !s.orphan { // else it is a TIME_WAIT socket to the kernel
+			s.sendReset()
+		}
 	case SynReceived:
 		if s.parent == nil {
 			s.sendReset()

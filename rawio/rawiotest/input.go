@@ -16,6 +16,8 @@ func (s *Socket) input(p *Packet) {
 		s.inputSynSent(p)
 	case s.state == SynReceived && s.parent != nil:
 		s.inputRequest(p)
+	case s.state == FinWait2 && s.orphan:
+		s.inputHalfClosedOrphan(p)
 	case s.state == TimeWait:
 		s.inputTimeWait(p)
 	default:
@@ -117,6 +119,33 @@ func (s *Socket) mayAnswer(p *Packet) bool {
 
 func (s *Socket) challenge() {
 	if s.mayAnswer(&Packet{}) {
+		s.sendACK()
+	}
+}
+
+// inputHalfClosedOrphan handles a segment for a socket without a process whose
+// FIN is acknowledged: to the kernel a TIME_WAIT socket already, of the
+// substate FIN_WAIT2 (tcp_timewait_state_process).
+func (s *Socket) inputHalfClosedOrphan(p *Packet) {
+	old := s.timestamps && p.Options.HasTS && seqnum.Less(p.Options.TSVal, s.tsRecent)
+	switch {
+	case old || !inWindow(p.Seq, p.End(), s.rcvNxt, s.rcvNxt+s.window()):
+		if s.mayAnswer(p) {
+			s.sendACK()
+		}
+	case p.Flags.Has(segment.RST):
+		s.remove(nil)
+	case p.Flags.Has(segment.SYN):
+		s.stack.refuse(p, s.priority)
+		s.remove(ErrReset)
+	case !p.Flags.Has(segment.ACK) || p.Len() == 0 || !seqnum.Less(s.rcvNxt, p.End()):
+	case !p.Flags.Has(segment.FIN) || p.End() != s.rcvNxt+1:
+		s.stack.refuse(p, s.priority) // nobody will read this
+		s.remove(ErrReset)
+	default:
+		s.rcvNxt++
+		s.finIn = true
+		s.timeWait()
 		s.sendACK()
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/netlab"
 	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/sockdiag"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,6 +22,7 @@ type host interface {
 	send(p *Packet) []*Packet
 	listen(server netip.AddrPort) (closer func())
 	accept() hostSocket
+	destroy(peer, server netip.AddrPort) bool // SOCK_DESTROY; false: no such socket
 }
 
 type hostSocket interface {
@@ -74,6 +76,10 @@ func (h *modelHost) accept() hostSocket {
 	return modelSocket{h.t, s}
 }
 
+func (h *modelHost) destroy(peer, server netip.AddrPort) bool {
+	return h.st.Destroy(server, peer) == nil
+}
+
 type modelSocket struct {
 	t testing.TB
 	s *Socket
@@ -94,6 +100,8 @@ func (m modelSocket) read(n int) string {
 		return "nothing"
 	case errors.Is(err, ErrReset):
 		return "reset"
+	case errors.Is(err, ErrAborted):
+		return "aborted"
 	}
 	return err.Error()
 }
@@ -226,6 +234,14 @@ func (h *kernelHost) file(fd int) kernelSocket {
 	return kernelSocket{h, fd}
 }
 
+func (h *kernelHost) destroy(peer, server netip.AddrPort) bool {
+	err := h.lab.Server.Run(func() error { return sockdiag.Destroy(segment.Flow{Client: peer, Server: server}) })
+	if err != nil && !errors.Is(err, sockdiag.ErrNotFound) {
+		h.t.Fatal(err)
+	}
+	return err == nil
+}
+
 type kernelSocket struct {
 	h  *kernelHost
 	fd int
@@ -243,6 +259,8 @@ func (k kernelSocket) read(n int) string {
 		return "nothing"
 	case errors.Is(err, unix.ECONNRESET):
 		return "reset"
+	case errors.Is(err, unix.ECONNABORTED):
+		return "aborted"
 	case err != nil:
 		return err.Error()
 	case got == 0:

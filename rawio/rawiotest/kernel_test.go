@@ -97,6 +97,11 @@ func (x *script) reads(s hostSocket, n int) {
 	x.note(x.send(nil))
 }
 
+func (x *script) destroys() {
+	x.log = append(x.log, fmt.Sprintf("= SOCK_DESTROY: %v", x.destroy(x.peer, x.server)))
+	x.note(x.send(nil))
+}
+
 func (x *script) open() hostSocket {
 	x.say(segment.SYN, 0, 0, 0)
 	x.say(segment.ACK, 1, 1, 0)
@@ -251,6 +256,64 @@ var scripts = map[string]func(x *script){
 		x.say(ack, 1, 31, 0)
 		x.say(ack, 1, 32, 0)
 	},
+	"destroy":           func(x *script) { s := x.open(); x.destroys(); x.say(ack, 1, 1, 0); x.reads(s, 1); x.destroys() },
+	"destroy, then SYN": func(x *script) { x.open(); x.destroys(); x.destroys(); x.say(syn, 50, 0, 0) },
+	"orphan, FIN acked, SYN": func(x *script) {
+		s := x.open()
+		x.does("close", s.close)
+		x.say(ack, 1, 2, 0)
+		x.say(syn, 0, 0, 0)
+		x.say(syn, 500, 0, 0)
+	},
+	"orphan, FIN acked, RST": func(x *script) {
+		s := x.open()
+		x.does("close", s.close)
+		x.say(ack, 1, 2, 0)
+		x.say(rst, 9, 0, 0)
+		x.say(rst, 1, 0, 0)
+		x.say(ack, 1, 2, 0)
+	},
+	"orphan, FIN acked, old": func(x *script) {
+		s := x.open()
+		x.does("close", s.close)
+		x.say(ack, 1, 2, 0)
+		x.say(ack, 0, 2, 0)
+		x.say(ack, 1, 2, 0)
+		x.say(fin, 9, 2, 0)
+	},
+	"destroy, unread": func(x *script) { s := x.open(); x.say(ack, 1, 1, 5); x.destroys(); x.reads(s, 9); x.reads(s, 9) },
+	"destroy orphan":  func(x *script) { s := x.open(); x.does("close", s.close); x.destroys(); x.say(syn, 0, 0, 0) },
+	"destroy orphan, unacked data": func(x *script) {
+		s := x.open()
+		x.does("write", func() { s.write(9) })
+		x.does("close", s.close)
+		x.destroys()
+		x.say(syn, 0, 0, 0)
+	},
+	"destroy orphan in FIN_WAIT2": func(x *script) {
+		s := x.open()
+		x.does("close", s.close)
+		x.say(ack, 1, 2, 0)
+		x.destroys()
+		x.say(syn, 0, 0, 0)
+	},
+	"destroy LAST_ACK": func(x *script) {
+		s := x.open()
+		x.say(fin, 1, 1, 0)
+		x.does("close", s.close)
+		x.destroys()
+		x.say(ack, 2, 2, 0)
+	},
+	"destroy CLOSE_WAIT": func(x *script) { x.open(); x.say(fin, 1, 1, 0); x.destroys(); x.say(ack, 2, 2, 0) },
+	"destroy TIME_WAIT": func(x *script) {
+		s := x.open()
+		x.does("close", s.close)
+		x.say(fin, 1, 2, 0)
+		x.destroys()
+		x.say(ack, 2, 2, 0)
+	},
+	"destroy half-open":     func(x *script) { x.say(syn, 0, 0, 0); x.destroys(); x.say(ack, 1, 1, 0) },
+	"destroy before accept": func(x *script) { x.say(syn, 0, 0, 0); x.say(ack, 1, 1, 5); x.destroys(); x.say(ack, 6, 1, 0) },
 	"ECN": func(x *script) {
 		const ece, cwr = segment.ECE, segment.CWR
 		marked := func(p *Packet) { p.TOS = ce }

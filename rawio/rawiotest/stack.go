@@ -18,6 +18,8 @@ var (
 	ErrReset = errors.New("rawiotest: connection reset")
 	// ErrRefused is returned when the peer has refused the connection.
 	ErrRefused = errors.New("rawiotest: connection refused")
+	// ErrAborted is returned after Destroy.
+	ErrAborted = errors.New("rawiotest: connection aborted")
 	// ErrTimeout is returned when the peer has not answered for too long.
 	ErrTimeout = errors.New("rawiotest: connection timed out")
 	// ErrClosed is returned on use of what the process itself has closed.
@@ -195,6 +197,6 @@ func (st *Stack) Destroy(local, remote netip.AddrPort) error {
 	if s == nil {
 		return ErrNotFound
 	}
-	s.abort(ErrReset)
+	s.abort(ErrAborted)
 	return nil
 }
