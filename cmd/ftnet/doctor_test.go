@@ -1,0 +1,47 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ftnet/ftnet/internal/doctor"
+	"github.com/ftnet/ftnet/internal/testenv"
+)
+
+func TestWriteDiagnosis(t *testing.T) {
+	var b strings.Builder
+	writeDiagnosis(&b, []doctor.Result{
+		{Name: "kernel", Level: doctor.OK, Detail: "Linux 6.18"},
+		{Name: "accept queue", Level: doctor.Warn, Detail: "short", Advice: "sysctl -w x=1"},
+		{Name: "clsact", Level: doctor.Fail, Detail: "gate: clsact:\noperation not permitted", Advice: "run as root"},
+	}, false)
+	golden(t, "doctor.txt", b.String())
+}
+
+func TestDoctorCommand(t *testing.T) {
+	testenv.RequireRoot(t)
+	base := t.TempDir()
+	stale := filepath.Join(base, "0badcafe")
+	if err := os.Mkdir(stale, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	out, code := execute("doctor", "--runtime-dir", base)
+	if code != 0 || !strings.Contains(out, "engine 0badcafe") || !strings.Contains(out, "0 failed") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if _, err := os.Stat(stale); err != nil {
+		t.Error("removed without --clean")
+	}
+}
+
+func TestDoctorJSON(t *testing.T) {
+	testenv.RequireRoot(t)
+	out, code := execute("doctor", "--json", "--runtime-dir", t.TempDir())
+	var d diagnosis
+	if err := json.Unmarshal([]byte(out), &d); err != nil || code != 0 || !d.OK || len(d.Checks) < 20 || d.Removed == nil {
+		t.Errorf("exit %d, %v\n%s", code, err, out)
+	}
+}

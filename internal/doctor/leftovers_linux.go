@@ -1,0 +1,82 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/rawio/gate"
+)
+
+func runtimeDirectory(m Machine) []Result {
+	const name = "runtime directory"
+	d, err := runtimedir.Create(m.RuntimeDir)
+	if err == nil {
+		err = d.Close()
+	}
+	if err != nil {
+		return finding(Fail, name, err.Error(), "run as root, or choose another with --runtime-dir")
+	}
+	base := m.RuntimeDir
+	if base == "" {
+		base = runtimedir.Base
+	}
+	return ok(name, "%s is writable", base)
+}
+
+// leftovers of engines that were killed. The next engine removes them too.
+func leftovers(m Machine) []Result {
+	const name = "leftovers"
+	var found []string
+	dirs, err := runtimedir.List(m.RuntimeDir)
+	for _, d := range dirs {
+		if !d.Alive {
+			found = append(found, "the directory of engine "+d.ID)
+		}
+	}
+	filters, filterErr := m.staleFilters()
+	for _, id := range filters {
+		found = append(found, "filters of engine "+id)
+	}
+	switch err := errors.Join(err, filterErr); {
+	case len(found) > 0:
+		return finding(Warn, name, strings.Join(found, ", "), "ftnet doctor --clean")
+	case errors.Is(err, fs.ErrPermission):
+		return finding(Warn, name, "cannot be looked for: "+err.Error(), "run as root")
+	case err != nil:
+		return finding(Warn, name, "cannot be looked for: "+err.Error(), "")
+	}
+	return ok(name, "none")
+}
+
+// staleFilters looks without touching: every engine is said to be alive.
+func (m Machine) staleFilters() ([]string, error) {
+	var stale []string
+	_, err := gate.CleanStale(func(id string) bool {
+		if !runtimedir.Alive(m.RuntimeDir, id) && !slices.Contains(stale, id) {
+			stale = append(stale, id)
+		}
+		return true
+	})
+	return stale, err
+}
+
+// Clean removes what engines that no longer run have left behind: their filters
+// on the interfaces of this network namespace and their directories below
+// runtimeDir. An engine with another runtime directory counts as not running.
+// It returns a line for each thing removed.
+func Clean(runtimeDir string) ([]string, error) {
+	var removed []string
+	filters, err := gate.CleanStale(func(id string) bool { return runtimedir.Alive(runtimeDir, id) })
+	for _, id := range filters {
+		removed = append(removed, fmt.Sprintf("filters of engine %s", id))
+	}
+	dirs, dirErr := runtimedir.CleanStale(runtimeDir)
+	for _, id := range dirs {
+		removed = append(removed, fmt.Sprintf("directory of engine %s", id))
+	}
+	return removed, errors.Join(err, dirErr)
+}
