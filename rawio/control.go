@@ -1,0 +1,143 @@
+package rawio
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// Protect begins to protect a port. Connections that exist already stay
+// unprotected. Protecting a port again is no error.
+func (e *Engine) Protect(port uint16) error {
+	if err := e.cfg.Log.RegisterService(port); err != nil {
+		return fmt.Errorf("rawio: protect port %d: %w", port, err)
+	}
+	e.do(func(m *south.Machine) { m.Protect(port) })
+	return nil
+}
+
+// Listening tells that a server listens on the port. After a crash this begins
+// the reconnection (spec figure 19); the result is the number of connections
+// that will be opened again.
+func (e *Engine) Listening(port uint16) (recovering int) {
+	e.do(func(m *south.Machine) { recovering = m.Listening(port) })
+	return recovering
+}
+
+// Crash tells that the process that served the ports is dead, and all its
+// sockets closed.
+func (e *Engine) Crash(ports ...uint16) {
+	e.do(func(m *south.Machine) { m.Crash(ports...) })
+	e.cfg.Journal.Sweep()
+}
+
+// Abort resets a connection and says why.
+func (e *Engine) Abort(f Flow, why string) {
+	e.do(func(m *south.Machine) {
+		if c := m.Conn(f); c != nil {
+			m.Abort(c, why)
+		}
+	})
+}
+
+// AbortAll resets every connection of the port, for instance because its
+// server is given up.
+func (e *Engine) AbortAll(port uint16, why string) {
+	e.do(func(m *south.Machine) { m.AbortAll(port, why) })
+}
+
+// Release ends the protection of the port's connections; what the kernel has
+// still to say to the clients goes out.
+func (e *Engine) Release(port uint16) {
+	e.do(func(m *south.Machine) { m.Release(port) })
+}
+
+// Drain waits until the kernel has no connection of the ports left that still
+// needs the engine, or until ctx ends, whose error it returns then.
+func (e *Engine) Drain(ctx context.Context, ports ...uint16) error {
+	t := time.NewTicker(drainPoll)
+	defer t.Stop()
+	for {
+		done, err := e.drained(ports)
+		if done || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+// drainPoll is how often Drain looks: the kernel tells of no socket's end.
+const drainPoll = 20 * time.Millisecond
+
+// drained looks for sockets that have something to say, and for clients whose
+// RST is not certain to have arrived.
+func (e *Engine) drained(ports []uint16) (bool, error) {
+	resetting := false
+	e.do(func(m *south.Machine) {
+		m.Conns(func(c *south.Conn) bool {
+			resetting = c.State() == south.Resetting && slices.Contains(ports, c.Flow.Server.Port())
+			return !resetting
+		})
+	})
+	list, err := sockdiag.List(ports)
+	if err != nil || resetting {
+		return false, err
+	}
+	for _, state := range list {
+		if state != sockdiag.TimeWait && state != sockdiag.Listen {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// ReadLog reads a connection's logged bytes from off on, for the north side
+// (spec figure 19, stable data). slot and gen name the connection.
+func (e *Engine) ReadLog(slot, gen uint32, p []byte, off int64) (int, error) {
+	e.mu.Lock()
+	c := e.machine.BySlot(slot)
+	if c == nil || c.Generation() != gen {
+		e.mu.Unlock()
+		return 0, fmt.Errorf("rawio: no connection in slot %d with generation %d", slot, gen)
+	}
+	id := c.ID
+	e.mu.Unlock()
+	return e.cfg.Log.Read(id, p, off)
+}
+
+// FlowOf returns the connection in a slot.
+func (e *Engine) FlowOf(slot, gen uint32) (Flow, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c := e.machine.BySlot(slot); c != nil && c.Generation() == gen {
+		return c.Flow, true
+	}
+	return Flow{}, false
+}
+
+// sweep forgets connections whose sockets went without a word.
+func (e *Engine) sweep(idle time.Duration) {
+	e.mu.Lock()
+	ports := e.machine.Ports()
+	e.mu.Unlock()
+	if len(ports) == 0 {
+		return
+	}
+	list, err := sockdiag.List(ports)
+	if err != nil {
+		e.log.Warn("sockets not listed", "error", err)
+		return
+	}
+	e.do(func(m *south.Machine) {
+		m.Sweep(int64(idle), func(f segment.Flow) bool { _, ok := list[f]; return ok })
+	})
+}

@@ -1,0 +1,180 @@
+package rawio
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/inject"
+	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/tap"
+)
+
+// Config of an Engine. The zero value of an optional field means its default.
+type Config struct {
+	// ID names the engine: eight hex digits, unique on the host. Required.
+	ID string
+	// Log is the log server. It is the caller's to close. Required.
+	Log logserver.Log
+	// Journal is the record of the server process. Required.
+	Journal *journal.Journal
+	// Interfaces names the interfaces that carry the service. Default: all
+	// that are up, and those that come up later.
+	Interfaces []string
+	// MaxConns bounds the protected connections. Default 65536.
+	MaxConns int
+	// Quota is the log's room for one connection, bytes; 0: unlimited.
+	Quota int64
+	// OnFull says what happens to a connection that has used up its quota.
+	OnFull south.OnFull
+	// ReceiveBuffer of the tap, bytes. Default 64 MiB.
+	ReceiveBuffer int
+	// Logger gets what an operator may want to know. Default: nothing.
+	Logger hclog.Logger
+	// Reports, if not nil, is told each report of the core. It must not block
+	// and must not call the Engine.
+	Reports func(south.Report)
+	// Trace, if not nil, is told each rise of a connection's stable number
+	// before an ACK can leave that names it. For tests and debugging; same rules as Reports.
+	Trace func(flow Flow, stable uint32, now int64)
+}
+
+// Engine is a running packet engine. Its methods may be called concurrently.
+type Engine struct {
+	cfg    Config
+	log    hclog.Logger
+	gate   *gate.Gate
+	tap    *tap.Tap
+	inject *inject.Injector
+	links  *links
+
+	mu      sync.Mutex // guards machine and env's buffers
+	machine *south.Machine
+	env     *environment
+
+	upcalls upcalls
+	busy    atomic.Bool // the machine is running: it will drain the upcalls
+	ticks   *ticker
+
+	tapPackets atomic.Uint64
+	tapBytes   atomic.Uint64
+	sendErrors atomic.Uint64
+	badPackets atomic.Uint64
+
+	closing chan struct{}
+	wg      sync.WaitGroup
+}
+
+// Open loads the gate, attaches it and starts the engine. Nothing is protected
+// until Protect is called.
+func Open(cfg Config) (*Engine, error) {
+	if cfg.MaxConns == 0 {
+		cfg.MaxConns = gate.DefaultMaxConns
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = hclog.NewNullLogger()
+	}
+	if cfg.Log == nil || cfg.Journal == nil {
+		return nil, errors.New("rawio: Config needs a Log and a Journal")
+	}
+	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), closing: make(chan struct{})}
+	if err := e.open(); err != nil {
+		e.Close()
+		return nil, err
+	}
+	e.start()
+	return e, nil
+}
+
+func (e *Engine) open() (err error) {
+	if e.gate, err = gate.Load(gate.Config{MaxConns: e.cfg.MaxConns, ID: e.cfg.ID}); err != nil {
+		return fmt.Errorf("rawio: load the gate: %w", err)
+	}
+	if e.inject, err = inject.Open(gate.Mark); err != nil {
+		return fmt.Errorf("rawio: open the injector: %w", err)
+	}
+	if e.tap, err = tap.Open(tap.Config{Filter: e.gate.TapFilter(), ReceiveBuffer: e.cfg.ReceiveBuffer}); err != nil {
+		return fmt.Errorf("rawio: open the tap: %w", err)
+	}
+	e.env = newEnvironment(e)
+	core := south.Config{
+		Log: e.cfg.Log, Env: e.env, MaxConns: uint32(e.cfg.MaxConns),
+		Quota: e.cfg.Quota, OnFull: e.cfg.OnFull,
+	}
+	if trace := e.cfg.Trace; trace != nil {
+		core.Trace = func(c *south.Conn, stable uint32) { trace(c.Flow, stable, e.env.Now()) }
+	}
+	e.machine = south.New(core)
+	e.cfg.Log.SetUpcall(e.upcall)
+	e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log)
+	return err
+}
+
+func (e *Engine) start() {
+	e.ticks = newTicker()
+	e.upcalls.wake = make(chan struct{}, 1)
+	e.wg.Go(e.tapLoop)
+	e.wg.Go(e.eventLoop)
+	e.wg.Go(e.tickLoop)
+	e.wg.Go(e.upcallLoop)
+	e.wg.Go(func() { e.links.watch(e.closing) })
+}
+
+// Close stops the engine and removes the gate from every interface. What is
+// still protected is left to the kernel as it is: call Release before.
+func (e *Engine) Close() error {
+	select {
+	case <-e.closing:
+		return nil
+	default:
+		close(e.closing)
+	}
+	var errs []error
+	if e.gate != nil {
+		// First of all: from here on no packet is held.
+		errs = append(errs, e.gate.Close())
+	}
+	if e.tap != nil {
+		errs = append(errs, e.tap.Close())
+	}
+	e.wg.Wait()
+	if e.inject != nil {
+		errs = append(errs, e.inject.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// do runs f on the core, and then everything that follows from it: upcalls
+// that came meanwhile, raised stable numbers, ACKs.
+func (e *Engine) do(f func(m *south.Machine)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.busy.Store(true)
+	f(e.machine)
+	e.settle()
+	e.busy.Store(false)
+	if e.upcalls.pending() { // came after the last drain, and woke nobody
+		e.settle()
+	}
+}
+
+// settle drains upcalls and flushes until nothing is left to do. e.mu is held.
+func (e *Engine) settle() {
+	for {
+		if list := e.upcalls.take(); len(list) > 0 {
+			e.machine.Stable(list)
+		}
+		e.machine.Flush()
+		if !e.upcalls.pending() {
+			break
+		}
+	}
+	e.env.flush()
+	e.ticks.set(e.machine.Busy())
+}

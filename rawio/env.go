@@ -1,0 +1,158 @@
+package rawio
+
+import (
+	"errors"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/inject"
+	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// Flow names a protected connection by its two ends.
+type Flow = segment.Flow
+
+// environment carries out what the core decides (south.Env). The engine's
+// lock is held in all its methods.
+type environment struct {
+	e *Engine
+	// out are the packets to clients of the present batch, which leave
+	// together when the core is done.
+	out [][]byte
+	n   int
+	buf []byte
+}
+
+var _ south.Env = (*environment)(nil)
+
+func newEnvironment(e *Engine) *environment { return &environment{e: e} }
+
+func (v *environment) Now() int64 { return time.Now().UnixNano() }
+
+func (v *environment) Slot(i uint32) *gate.Slot { return v.e.gate.Slot(i) }
+
+func (v *environment) Bind(f Flow, slot uint32) error { return v.e.gate.Bind(f, slot) }
+
+func (v *environment) Unbind(f Flow) {
+	if err := v.e.gate.Unbind(f); err != nil {
+		v.e.log.Debug("unbind", "connection", f, "error", err)
+	}
+}
+
+func (v *environment) SetService(port uint16, outage bool) {
+	state := gate.ServiceListen
+	if outage {
+		state = gate.ServiceOutage
+	}
+	if err := v.e.gate.SetService(port, state); err != nil {
+		v.e.log.Error("the gate does not take the service", "port", port, "error", err)
+	}
+}
+
+// ToClient queues a packet for flush.
+func (v *environment) ToClient(s *segment.Segment) {
+	if v.n == len(v.out) {
+		v.out = append(v.out, nil)
+	}
+	p, err := s.Append(v.out[v.n][:0])
+	if err != nil {
+		v.e.log.Error("segment not encoded", "segment", s, "error", err)
+		return
+	}
+	v.out[v.n] = p
+	v.n++
+}
+
+// flush sends what ToClient has queued.
+func (v *environment) flush() {
+	if v.n == 0 {
+		return
+	}
+	if _, err := v.e.inject.SendBatch(v.out[:v.n]); err != nil {
+		v.failed(err)
+	}
+	v.n = 0
+}
+
+// ToServer sends at once: the core changes modes in step with it.
+func (v *environment) ToServer(s *segment.Segment) {
+	p, err := s.Append(v.buf[:0])
+	if err != nil {
+		v.e.log.Error("segment not encoded", "segment", s, "error", err)
+		return
+	}
+	v.buf = p
+	if err := v.e.inject.Send(p); err != nil {
+		v.failed(err)
+	}
+}
+
+func (v *environment) Forward(packet []byte) {
+	if err := segment.FillChecksum(packet); err != nil {
+		v.e.badPackets.Add(1)
+		return
+	}
+	if err := v.e.inject.Send(packet); err != nil {
+		v.failed(err)
+	}
+}
+
+// failed counts a packet that was not sent: TCP repeats what is lost.
+func (v *environment) failed(err error) {
+	if v.e.sendErrors.Add(1) == 1 || !errors.Is(err, inject.ErrNoBuffers) {
+		v.e.log.Warn("packet not sent", "error", err)
+	}
+}
+
+func (v *environment) Destroy(f Flow) {
+	if err := sockdiag.Destroy(f); err != nil && !errors.Is(err, sockdiag.ErrNotFound) {
+		v.e.log.Warn("the crashed server's socket was not removed", "connection", f, "error", err)
+	}
+}
+
+func (v *environment) Publish(slot, gen uint32, f Flow) error {
+	return v.e.cfg.Journal.Publish(slot, gen, journal.Flow(f))
+}
+
+func (v *environment) Withdraw(slot uint32) { v.e.cfg.Journal.Withdraw(slot) }
+
+func (v *environment) Prepare(slot uint32, una, sent, stable int64) error {
+	return v.e.cfg.Journal.PrepareRecovery(slot, una, sent, stable)
+}
+
+func (v *environment) Head(slot uint32) south.Head {
+	h, ok := v.e.cfg.Journal.Head(slot)
+	if !ok {
+		return south.Head{Lost: true}
+	}
+	return south.Head{
+		Accepted: h.AcceptSeq != 0, AcceptSeq: h.AcceptSeq,
+		Closing: h.State == journal.Closing, Lost: h.Overflow,
+	}
+}
+
+func (v *environment) Report(r south.Report) {
+	log := v.e.log
+	switch r.Kind {
+	case south.ConnReset:
+		log.Warn("connection reset", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)
+	case south.ConnUnprotected:
+		log.Warn("connection is not protected", "connection", r.Flow, "reason", r.Reason)
+	case south.QuotaFull:
+		log.Warn("log quota", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)
+	case south.SYNRefused:
+		log.Warn("connection refused", "connection", r.Flow, "reason", r.Reason)
+	case south.ServiceRecovered:
+		log.Info("service recovered", "port", r.Port)
+	default:
+		if log.IsDebug() {
+			log.Debug("connection", "event", r.Kind, "connection", r.Flow, "reason", r.Reason)
+		}
+	}
+	if v.e.cfg.Reports != nil {
+		v.e.cfg.Reports(r)
+	}
+}

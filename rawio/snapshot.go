@@ -1,0 +1,81 @@
+package rawio
+
+import (
+	"time"
+
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// Snapshot is the engine's state at one moment.
+type Snapshot struct {
+	Core        south.Stats
+	Gate        gate.Stats
+	TapPackets  uint64
+	TapBytes    uint64
+	TapDrops    uint64 // packets that did not fit the tap's buffer
+	BadPackets  uint64 // truncated, malformed, or with a wrong checksum
+	SendErrors  uint64
+	Interfaces  []string
+	Connections []Connection // only if asked for
+}
+
+// Connection is one entry of a Snapshot.
+type Connection struct {
+	ID        logserver.ConnID
+	Flow      Flow
+	State     south.State
+	Protected bool
+	Reason    string
+	Received  int64 // client bytes in order
+	Stable    int64
+	Acked     int64 // server bytes that the client has acknowledged
+	HeldACK   bool
+	Recovered int
+	Since     time.Time
+	Idle      time.Duration
+}
+
+// Snapshot reads the counters and, if asked for, every connection.
+func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
+	s := Snapshot{
+		TapPackets: e.tapPackets.Load(), TapBytes: e.tapBytes.Load(),
+		BadPackets: e.badPackets.Load(), SendErrors: e.sendErrors.Load(),
+		Interfaces: e.links.interfaces(),
+	}
+	var err error
+	if s.TapDrops, err = e.tap.Drops(); err != nil {
+		return s, err
+	}
+	if s.Gate, err = e.gate.Stats(); err != nil {
+		return s, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s.Core = e.machine.Stats
+	if !connections {
+		return s, nil
+	}
+	now := time.Now()
+	s.Connections = make([]Connection, 0, e.machine.Len())
+	e.machine.Conns(func(c *south.Conn) bool {
+		s.Connections = append(s.Connections, e.connection(c, now))
+		return true
+	})
+	return s, nil
+}
+
+func (e *Engine) connection(c *south.Conn, now time.Time) Connection {
+	i := c.Info()
+	out := Connection{
+		ID: c.ID, Flow: c.Flow, State: c.State(), Protected: i.Protected, Reason: i.Reason,
+		Received: i.Received, Stable: i.Stable, Acked: i.Acked, Recovered: i.Recoveries,
+		Since: time.Unix(0, i.Since), Idle: now.Sub(time.Unix(0, i.Last)),
+	}
+	if slot := e.gate.Slot(c.Slot()); c.State() == south.Established {
+		out.HeldACK = slot.Held() && seqnum.Less(slot.Stable(), slot.Ack())
+	}
+	return out
+}

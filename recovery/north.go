@@ -1,0 +1,155 @@
+package recovery
+
+import (
+	"time"
+
+	"github.com/ftnet/ftnet/internal/control"
+	"github.com/ftnet/ftnet/internal/status"
+)
+
+// goneGrace is how long after the end of a control connection the supervisor
+// may take to reap the process. If it does not, the process was not the
+// supervised one but its child (a shell that restarts a server, for example),
+// whose end nobody else reports.
+const goneGrace = 100 * time.Millisecond
+
+// north answers the server processes. It is the control protocol's handler.
+type north struct{ s *service }
+
+var _ control.Handler = north{}
+
+// Hello admits a server process.
+func (n north) Hello(p *control.Peer) (control.Welcome, error) {
+	s := n.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peers[p.ID] = true
+	s.log.Debug("server process connected", "pid", p.Cred.PID)
+	return control.Welcome{Service: s.cfg.Name, MaxConns: s.cfg.MaxConns, FD: s.journal.Fd()}, nil
+}
+
+// Protect is called before the port is bound.
+func (n north) Protect(p *control.Peer, m control.Protect) error {
+	if m.Port == 0 {
+		return &control.Error{Code: control.CodeRefused, Message: "protect: no port"}
+	}
+	n.takeOver(p, m.Port)
+	s := n.s
+	s.mu.Lock()
+	pt := s.ports[m.Port]
+	if pt == nil {
+		pt = &port{}
+		s.ports[m.Port] = pt
+	}
+	pt.network, pt.address, pt.compare, pt.owner = m.Network, m.Address, m.Compare, p.ID
+	s.mu.Unlock()
+	return s.engine.Protect(m.Port)
+}
+
+// Listening begins the reconnection after an outage.
+func (n north) Listening(p *control.Peer, m control.Listening) (control.ListeningReply, error) {
+	number, err := portOf(m.Address)
+	if err != nil {
+		return control.ListeningReply{}, err
+	}
+	s := n.s
+	s.mu.Lock()
+	pt := s.ports[number]
+	if pt == nil {
+		s.mu.Unlock()
+		return control.ListeningReply{}, &control.Error{Code: control.CodeRefused,
+			Message: "listening: port of " + m.Address + " was not protected"}
+	}
+	pt.address, pt.listening, pt.owner, pt.listener = m.Address, true, p.ID, m.ID
+	s.setProcess(status.ProcessRunning, p.Cred.PID)
+	s.mu.Unlock()
+	recovering := s.engine.Listening(number)
+	s.log.Info("listening", "address", m.Address, "pid", p.Cred.PID, "recovering", recovering)
+	return control.ListeningReply{Recovering: recovering}, nil
+}
+
+// Closed notes that the application has closed a listener.
+func (n north) Closed(p *control.Peer, m control.Closed) error {
+	n.s.mu.Lock()
+	defer n.s.mu.Unlock()
+	for _, pt := range n.s.ports {
+		if pt.owner == p.ID && pt.listener == m.ID {
+			pt.listening = false
+		}
+	}
+	return nil
+}
+
+// Mismatch counts and logs a connection that cannot be rolled forward. The
+// process resets it next.
+func (n north) Mismatch(_ *control.Peer, m control.Mismatch) error {
+	s := n.s
+	flow, ok := s.engine.FlowOf(m.Slot, m.Gen)
+	if !ok {
+		return &control.Error{Code: control.CodeStale, Message: "the connection is gone"}
+	}
+	s.mu.Lock()
+	if pt := s.ports[flow.Server.Port()]; pt != nil {
+		pt.mismatches++
+	}
+	s.mu.Unlock()
+	s.log.Warn("connection reset: the restarted handler wrote something else than the client has acknowledged",
+		"connection", flow, "offset", m.Offset, "exact", m.Exact, "compare", m.Compare)
+	return nil
+}
+
+// ReadLog serves the stable data of a connection that is rolled forward.
+func (n north) ReadLog(r control.ReadLog, buf []byte) (int, error) {
+	got, err := n.s.engine.ReadLog(r.Slot, r.Gen, buf, r.Off)
+	if err != nil {
+		return 0, &control.Error{Code: control.CodeStale, Message: err.Error()}
+	}
+	return got, nil
+}
+
+// Gone begins the outage of a server that is not the supervised process
+// itself; for that one the supervisor's word comes first.
+func (n north) Gone(p *control.Peer, err error) {
+	s := n.s
+	if err != nil {
+		s.log.Warn("server process broke the control protocol", "pid", p.Cred.PID, "error", err)
+	}
+	s.mu.Lock()
+	delete(s.peers, p.ID)
+	pid := s.process.supervised
+	s.mu.Unlock()
+	time.AfterFunc(goneGrace, func() {
+		s.mu.Lock()
+		same := s.process.supervised == pid && pid != 0
+		s.mu.Unlock()
+		if same {
+			s.crash(s.owned(p.ID))
+		}
+	})
+}
+
+// takeOver declares the outage of a port whose former process is gone without
+// that the supervisor had to say so.
+func (n north) takeOver(p *control.Peer, number uint16) {
+	s := n.s
+	s.mu.Lock()
+	pt := s.ports[number]
+	dead := pt != nil && pt.owner != 0 && pt.owner != p.ID && !s.peers[pt.owner] && pt.crashedAt.IsZero()
+	s.mu.Unlock()
+	if dead {
+		s.crash([]uint16{number})
+	}
+}
+
+// owned returns the ports that a process was the last to protect.
+func (s *service) owned(peer uint64) []uint16 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []uint16
+	for n, p := range s.ports {
+		if p.owner == peer && p.crashedAt.IsZero() {
+			list = append(list, n)
+		}
+	}
+	return list
+}
