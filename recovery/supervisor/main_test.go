@@ -78,6 +78,8 @@ func child(role string) int {
 		fmt.Println("forked")
 		bufio.NewReader(os.Stdin).ReadString('\n')
 		return n
+	case "foreground":
+		return foreground()
 	case "engine": // a supervisor that the test kills
 		os.Setenv(roleEnv, "wait")
 		s, err := New(Config{Command: os.Args[:1]}, nil)
