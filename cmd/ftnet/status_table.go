@@ -64,6 +64,8 @@ func writeServices(w io.Writer, services []status.Service) {
 		return
 	}
 	fmt.Fprintln(w, "\nSERVICE\tSTATE\tCOMPARE\tOPEN\tACCEPTED\tRECOVERED\tMISMATCHES\tOUTAGES\tLAST\tLONGEST")
+	services = slices.Clone(services)
+	sort.Slice(services, func(i, j int) bool { return services[i].Address < services[j].Address })
 	for _, s := range services {
 		fmt.Fprintf(w, "%s %s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Network, s.Address, s.State, s.Compare,
 			s.Connections, s.Accepted, s.Recovered, s.Mismatches, s.Outages, outage(s.LastOutage, s.Outages), outage(s.LongestOutage, s.Outages))

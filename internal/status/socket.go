@@ -29,9 +29,22 @@ func Serve(l net.Listener, document func() *Document) error {
 		go func() {
 			defer c.Close()
 			_ = c.SetDeadline(time.Now().Add(writeTimeout))
-			_ = json.NewEncoder(c).Encode(document()) // the reader has gone: its loss
+			_ = json.NewEncoder(c).Encode(document().noNulls()) // the reader has gone: its loss
 		}()
 	}
+}
+
+// noNulls makes empty lists of missing ones: readers in other languages need
+// not tell them apart.
+func (d *Document) noNulls() *Document {
+	out := *d
+	if out.Services == nil {
+		out.Services = []Service{}
+	}
+	if out.Connections == nil {
+		out.Connections = []Connection{}
+	}
+	return &out
 }
 
 // Fetch reads the document of the engine that listens at the unix socket path.
