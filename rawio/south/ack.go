@@ -40,6 +40,9 @@ func (m *Machine) Flush() {
 			m.answer(c)
 		case Reconnecting:
 			m.spoofWhenStable(c)
+			if c.state == Reconnecting {
+				m.answer(c)
+			}
 		}
 	}
 	clear(m.touched)
@@ -58,15 +61,14 @@ func (m *Machine) settle(c *Conn) {
 	if slot.High() != c.high {
 		slot.SetHigh(c.high)
 	}
-	sack := false
-	if slot.TakeHeld() {
+	held := slot.TakeHeld()
+	if held {
 		c.set(owed)
-		sack = c.ahead.bytes > 0
 	}
 	if c.flags&(owed|dupAck) != 0 {
 		want := slot.Ack()
 		ack := seqnum.Min(stable, want)
-		if c.is(dupAck) || sack || seqnum.Less(c.acked, ack) {
+		if c.is(dupAck) || held && !c.ahead.empty() || seqnum.Less(c.acked, ack) {
 			m.sendAck(c, slot, ack)
 		}
 		c.unset(dupAck)
@@ -94,7 +96,9 @@ func (m *Machine) sendAck(c *Conn, slot *gate.Slot, ack uint32) {
 	}
 	s := c.ackSegment(ack, edge)
 	s.Seq = slot.SndNxt()
-	s.Flags |= segment.Flags(slot.HeldFlags()) & segment.ECE
+	if c.is(owed) { // else nothing of the kernel's is left out
+		s.Flags |= segment.Flags(slot.HeldFlags()) & segment.ECE
+	}
 	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), slot.TSEcr()
 	c.acked = ack
 	m.Stats.ACKs++

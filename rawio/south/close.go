@@ -21,13 +21,13 @@ const (
 )
 
 // Event takes what the gate reports of a segment of the server, before any
-// translation. length is the segment's length in sequence space; packet is the
-// packet from its IP header, nil if the gate could not capture it whole.
-func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, packet []byte) {
+// translation, judged at time at (on the clock of Env.Now). length is the
+// segment's length in sequence space; packet is the packet from its IP header,
+// nil if the gate could not capture it whole.
+func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, packet []byte, at int64) {
 	m.now = m.env.Now()
 	if kind == gate.EventRefused {
-		m.env.Report(Report{Kind: SYNRefused, Port: s.Dst.Port(), Flow: segment.Flow{Client: s.Src, Server: s.Dst},
-			Reason: "TCP-MD5 and TCP-AO sign sequence numbers and cannot be protected"})
+		m.refuseSYN(s)
 		return
 	}
 	flow := segment.Flow{Client: s.Dst, Server: s.Src}
@@ -36,33 +36,71 @@ func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, 
 		return
 	}
 	if kind == gate.EventSYNACK {
-		m.synAck(svc, flow, s, packet)
+		m.synAck(svc, flow, s, packet, at)
 		return
 	}
 	c := m.conns[flow]
-	if c == nil || c.state != Established {
+	if c == nil {
 		return
 	}
 	switch kind {
 	case gate.EventFINSent: // figures 16, 23
+		if c.state != Established {
+			break
+		}
 		if end, ok := m.env.Slot(c.slot).FIN(); ok {
 			c.meantFIN(end)
 		}
 		m.touch(c)
 	case gate.EventRSTSent:
-		m.remove(c, "reset by the server")
+		m.resetByServer(c)
 	case gate.EventFINHeld, gate.EventRSTHeld: // figures 17, 18
-		x := c.more()
-		if x.held == nil {
-			x.heldAt = m.now
-		}
-		x.heldFIN = kind == gate.EventFINHeld
-		x.held = append(x.held[:0], packet...)
-		x.heldSegment = *s
-		x.heldSegment.Payload = nil
-		x.heldLen = length
-		m.watch(c)
+		m.hold(c, kind, s, length, packet != nil)
 	}
+}
+
+func (m *Machine) refuseSYN(s *segment.Segment) {
+	m.env.Report(Report{
+		Kind: SYNRefused, Port: s.Dst.Port(), Flow: segment.Flow{Client: s.Src, Server: s.Dst},
+		Reason: "TCP-MD5 and TCP-AO sign sequence numbers and cannot be protected",
+	})
+}
+
+// resetByServer ends a connection whose client has been sent a RST that the
+// application meant.
+func (m *Machine) resetByServer(c *Conn) {
+	const why = "reset by the server"
+	switch c.state {
+	case Established:
+		m.remove(c, why)
+	case Outage: // the process died right after
+		m.end(c, why)
+	case Reconnecting:
+		m.reset(c, why)
+	}
+}
+
+// hold keeps a FIN or RST that the gate holds until it is known what it means.
+func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length uint32, whole bool) {
+	if c.state != Established && c.state != Open {
+		return
+	}
+	x := c.more()
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && x.liveAt != 0 {
+		// Not the end of a socket, but the answer to a segment that the
+		// reopened one did not like before its handshake was over.
+		return
+	}
+	if x.held == nil {
+		x.heldAt, x.heldFor = m.now, 0
+	}
+	x.held, x.heldLen, x.whole = clone(s), length, whole
+	if c.state == Open || m.env.Head(c.slot).Closing {
+		m.releaseHeld(c) // Close was on its way
+		m.touch(c)
+		return
+	}
+	m.watch(c)
 }
 
 func (c *Conn) meantFIN(end uint32) {
@@ -76,29 +114,41 @@ func (c *Conn) meantFIN(end uint32) {
 // releaseHeld lets a FIN or RST go that turned out to be meant.
 func (m *Machine) releaseHeld(c *Conn) {
 	x := c.extra
-	s, slot := x.heldSegment, m.env.Slot(c.slot)
-	whole := x.held != nil
+	s, slot := x.held, m.env.Slot(c.slot)
 	x.held = nil
+	ack := s.Ack
 	s.Seq += slot.Delta()
-	s.Ack = seqnum.Min(s.Ack, c.stableSeq())
+	if c.state == Established {
+		s.Ack = seqnum.Min(ack, c.stableSeq())
+	}
 	if s.Options.HasTS {
 		s.Options.TSVal += slot.TSDelta()
 	}
 	kernel, client := slot.Scales()
-	s.Window = uint16(min(uint32(s.Window)<<kernel>>client, 65535))
-	if !x.heldFIN {
-		m.env.ToClient(&s)
-		m.remove(c, "reset by the server")
+	edge := ack + uint32(s.Window)<<kernel
+	s.Window = uint16(min((edge-s.Ack)>>client, 65535))
+	if s.Flags.Has(segment.RST) {
+		m.env.ToClient(s)
+		if c.state == Established {
+			m.remove(c, "reset by the server")
+		}
 		return
 	}
-	// The kernel repeats the FIN: the gate must know it, in particular if it
-	// carried data, which is not captured.
+	// The kernel believes that its FIN has left, and repeats it: from now on
+	// the gate lets it pass, and knows how far the client may acknowledge.
 	end := s.Seq + x.heldLen
 	slot.SetFIN(end)
-	c.meantFIN(end)
-	if whole && x.heldLen == 1 {
-		m.env.ToClient(&s)
+	if x.whole {
+		m.env.ToClient(s)
+		slot.SetSndNxt(seqnum.Max(slot.SndNxt(), end))
 	}
+	if seqnum.Less(slot.Ack(), ack) {
+		slot.SetAck(ack, edge)
+		if s.Ack != ack {
+			c.set(owed)
+		}
+	}
+	c.meantFIN(end)
 }
 
 // remove ends the protection of a connection that is over for both sides. A
@@ -130,11 +180,11 @@ func (m *Machine) forget(c *Conn) {
 	was := c.state
 	c.state = Closed
 	delete(m.conns, c.Flow)
-	delete(m.active, c)
-	c.ahead.clear()
+	m.unwatch(c)
+	c.ahead = nil
+	m.env.Slot(c.slot).SetMode(gate.ModeFree)
 	if was != SynReceived {
 		m.env.Unbind(c.Flow)
-		m.env.Slot(c.slot).SetMode(gate.ModeFree)
 		m.env.Withdraw(c.slot)
 	}
 	if was != Lingering && was != Resetting && c.ID != 0 {
@@ -160,11 +210,12 @@ func (m *Machine) reset(c *Conn, why string) {
 	}
 	m.env.Destroy(c.Flow)
 	_ = m.log.Delete(c.ID)
-	c.ahead.clear()
+	c.ahead = nil
 	c.state = Resetting
 	c.more().expireAt = m.now + resetLife
 	c.extra.reason = why
 	c.extra.frozen, c.extra.held = nil, nil
+	c.unset(limited)
 	m.watch(c)
 	m.sendReset(c, c.nxt)
 	if was == Reconnecting {
@@ -202,28 +253,32 @@ func (m *Machine) Abort(c *Conn, why string) {
 // AbortAll resets every connection of a port: its server will not come back.
 func (m *Machine) AbortAll(port uint16, why string) {
 	m.now = m.env.Now()
-	for _, c := range m.conns {
-		if c.svc.port == port {
-			m.Abort(c, why)
-		}
+	svc := m.services[port]
+	if svc == nil {
+		return
 	}
+	svc.queue = nil
+	m.each(svc, func(c *Conn) { m.Abort(c, why) })
 }
 
 // Release ends the protection of a port whose server has ended as it should:
 // what the kernel still has to say, FINs first of all, goes out.
 func (m *Machine) Release(port uint16) {
 	m.now = m.env.Now()
-	for _, c := range m.conns {
-		if c.svc.port != port {
-			continue
-		}
+	svc := m.services[port]
+	if svc == nil {
+		return
+	}
+	svc.queue = nil
+	m.each(svc, func(c *Conn) {
 		switch c.state {
 		case Established:
-			m.open(c)
+			m.open(c, "the server has ended")
 		case Outage, Reconnecting:
 			m.reset(c, "the server has ended")
 		case SynReceived:
 			m.forget(c)
 		}
-	}
+	})
+	m.Flush()
 }

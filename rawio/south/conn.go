@@ -42,45 +42,52 @@ func optionsOf(s *segment.Segment) synOptions {
 // Conn is one protected connection. Offsets are 64 bits wide and count stream
 // bytes from 0, the first byte after the SYN; sequence numbers are the
 // client's (never translated) and the original server's (what the client sees).
+//
+// There may be very many of these: what only few connections need at a time is
+// in extra.
 type Conn struct {
 	Flow  segment.Flow
 	ID    logserver.ConnID
 	Order uint64 // of the handshake, within the machine
 
 	svc   *service
-	slot  uint32
-	gen   uint32
-	state State
+	extra *extra
+	ahead *queue // data beyond received, nil if there is none
 
-	irs, iss  uint32     // client's and original server's initial sequence numbers
-	client    synOptions // of the client's SYN
-	server    synOptions // of the original SYN-ACK
-	synFlags  segment.Flags
-	synWindow uint16
+	since int64 // time of the handshake, ns
+	last  int64 // time of the client's newest segment, ns
 
 	// The client's stream (spec: received, stable).
-	received int64  // contiguous bytes given to the log
-	stable   int64  // bytes that the log called stable
-	acked    uint32 // highest ACK number that the core has sent
-	fin      int64  // offset of the client's FIN, -1 while none is in order
-	early    int64  // offset of a FIN that came out of order, -1 while none
-	ahead    queue  // data beyond received
-	high     uint32 // end of the highest byte seen
+	received int64 // contiguous bytes given to the log
+	stable   int64 // bytes that the log called stable
+	fin      int64 // offset of the client's FIN, -1 while none is in order
+	early    int64 // offset of a FIN that came out of order, -1 while none
+	resume   int64 // stable offset that the last spoofed SYN announced
 
-	// The server's stream.
-	una    uint32 // highest number that the client has acknowledged
-	unaOff int64  // its offset from the first data byte
-	nxt    uint32 // sequence end of the highest byte that left before the last crash
-	finEnd uint32 // number after the server's meant FIN
+	unaOff int64 // offset of una from the server's first data byte
 
+	slot   uint32
+	gen    uint32
+	timed  int32  // index in Machine.active plus 1, 0: not there
+	tsAt   uint32 // time of peerTS, s
+	peerTS uint32 // newest valid TSval of the client (RFC 7323: TS.Recent)
+
+	irs, iss  uint32 // client's and original server's initial sequence numbers
+	acked     uint32 // highest ACK number that the core has sent
+	high      uint32 // end of the highest byte seen
+	una       uint32 // highest number that the client has acknowledged
+	nxt       uint32 // sequence end of the highest byte that left before the last crash
+	finEnd    uint32 // number after the server's meant FIN
+	maxWindow uint32 // greatest window the client ever offered, bytes (RFC 5961)
+
+	client     synOptions // of the client's SYN
+	server     synOptions // of the original SYN-ACK
+	synFlags   segment.Flags
+	synWindow  uint16
 	peerWindow uint16 // newest window field of the client
-	maxWindow  uint32 // greatest window the client ever offered, bytes (RFC 5961)
-	peerTS     uint32 // newest valid TSval of the client (RFC 7323: TS.Recent)
-
-	flags flags
-	extra *extra // what only few connections need at a time
-	last  int64  // time of the client's newest segment, ns
-	since int64  // time of the handshake, ns
+	recoveries uint16
+	flags      flags
+	state      State
 }
 
 type flags uint16
@@ -96,29 +103,41 @@ const (
 	recovered                   // translation in force
 	limited                     // the window is closed: the quota is used up
 	finLogged                   // the client's FIN is in the log
+	confirmed                   // the client has acknowledged the SYN-ACK
+	ecn                         // the SYN-ACK agreed to ECN (RFC 3168)
 )
 
-// extra is the state of an outage, a reconnection or a cut-over.
+// extra is the state of a handshake, an outage, a reconnection or a cut-over.
 type extra struct {
-	frozen      []*segment.Segment // arrived while reconnecting
-	resume      int64              // stable offset that the spoofed SYN announced
-	tries       int
-	retryAt     int64
-	started     int64
-	cutover     int64 // segments tapped before this time may have been stolen
-	tsval       uint32
-	tsecr       uint32
-	edge        uint32 // right window edge that the client was promised
-	window      uint32 // bytes to promise beyond stable
-	held        []byte // FIN or RST that the gate holds; SYN-ACK that waits for the log
-	heldSegment segment.Segment
-	heldLen     uint32
-	heldAt      int64
-	heldFIN     bool
-	expireAt    int64
-	reason      string
-	recoveries  int
-	ackedAt     int64
+	// A handshake that waits for the log.
+	syn    *segment.Segment
+	synack []byte
+
+	// An outage: what the client has been told, and when.
+	edge    uint32 // right window edge that the client was promised
+	window  uint32 // bytes to promise beyond stable
+	tsval   uint32
+	tsecr   uint32
+	ackedAt int64
+
+	// A reconnection.
+	frozen  []*segment.Segment // arrived while reconnecting
+	tries   int
+	since   int64
+	began   int64 // first try of the present attempt
+	retryAt int64
+
+	// Live again.
+	liveAt  int64
+	cutover int64 // segments tapped until this time may have been stolen; 0: none
+
+	held     *segment.Segment // FIN or RST that the gate holds
+	heldLen  uint32           // its length in sequence space
+	whole    bool             // all its payload is known
+	heldAt   int64
+	heldFor  int // ticks
+	expireAt int64
+	reason   string
 }
 
 // State returns the connection's state.
@@ -130,6 +149,7 @@ func (c *Conn) Slot() uint32 { return c.slot }
 // Generation returns the generation of the slot.
 func (c *Conn) Generation() uint32 { return c.gen }
 
+// is reports whether one of the flags f is set.
 func (c *Conn) is(f flags) bool { return c.flags&f != 0 }
 func (c *Conn) set(f flags)     { c.flags |= f }
 func (c *Conn) unset(f flags)   { c.flags &^= f }

@@ -16,14 +16,27 @@ import (
 // syn takes a client's SYN from the tap.
 func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 	if s.Options.MD5 || s.Options.AO {
-		m.env.Report(Report{Kind: SYNRefused, Port: svc.port, Flow: flow,
-			Reason: "TCP-MD5 and TCP-AO sign sequence numbers and cannot be protected"})
+		m.refuseSYN(s)
 		return
 	}
-	if c := m.conns[flow]; c != nil && (c.state == Outage || c.state == Reconnecting) {
-		c.set(ackDue) // RFC 5961 section 4: a challenge ACK
-		m.touch(c)
-		return
+	if c := m.conns[flow]; c != nil {
+		switch c.state {
+		case Outage, Reconnecting:
+			m.answerSYN(c, s)
+			return
+		case SynReceived, Established:
+			if s.Seq == c.irs { // sent again
+				m.answerSYN(c, s)
+				return
+			}
+		case Resetting:
+			// The client has given up the old connection. The gate still
+			// knew it, and held the SYN.
+			m.forget(c)
+			if !svc.outage {
+				m.env.ToServer(s)
+			}
+		}
 	}
 	e := m.syns.make(flow)
 	e.syn, e.arrived = clone(s), m.now
@@ -32,22 +45,27 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 	}
 }
 
-// synAck takes a SYN-ACK that the gate holds, whole.
-func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, packet []byte) {
+// synAck takes a SYN-ACK that the gate held at time at, whole.
+func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, packet []byte, at int64) {
 	if c := m.conns[flow]; c != nil {
 		switch {
+		case c.state == Outage:
+			return // from the time before the crash
 		case c.state == Reconnecting:
-			m.reconnected(c, s)
+			m.reconnected(c, s, at)
 			return
 		case c.state == SynReceived && s.Seq == c.iss && s.Ack == c.irs+1:
 			return // the kernel repeats what still waits for the log
-		case c.state == Established && c.is(recovered) && s.Ack == c.irs+1+uint32(c.extra.resume):
+		case c.state == Established && c.is(recovered) && s.Ack == c.irs+1+uint32(c.resume):
 			m.ackSpoofed(c, s) // the stack did not get our ACK
 			return
 		}
 		// The kernel took a new SYN for this pair of endpoints: the old
 		// connection is over, whatever was missed of its end.
 		m.end(c, "replaced by a new connection")
+	}
+	if svc.outage {
+		return // of the dead process
 	}
 	e := m.syns.make(flow)
 	e.synack, e.packet, e.arrived = clone(s), append([]byte(nil), packet...), m.now
@@ -71,8 +89,12 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		synFlags: syn.Flags & (segment.SYN | segment.ECE | segment.CWR | segment.AE), synWindow: syn.Window,
 		fin: -1, early: -1,
 		una: synack.Seq + 1, nxt: synack.Seq + 1, acked: syn.Seq + 1, high: syn.Seq + 1,
-		peerWindow: syn.Window, maxWindow: uint32(syn.Window), peerTS: syn.Options.TSVal,
+		peerWindow: syn.Window, maxWindow: uint32(syn.Window),
+		peerTS: syn.Options.TSVal, tsAt: m.seconds(),
 		last: m.now, since: m.now,
+	}
+	if synack.Flags.Has(segment.ECE) {
+		c.set(ecn)
 	}
 	if !c.server.hasWS {
 		c.client.wscale = 0
@@ -85,7 +107,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		return
 	}
 	m.conns[flow] = c
-	c.extra = &extra{held: e.packet, edge: c.irs + 1 + uint32(synack.Window),
+	c.extra = &extra{syn: syn, synack: e.packet, edge: c.irs + 1 + uint32(synack.Window),
 		tsval: synack.Options.TSVal, tsecr: synack.Options.TSEcr}
 	m.syns.drop(flow)
 	id, err := m.log.Open(metaOf(c, syn, synack))
@@ -109,7 +131,7 @@ func metaOf(c *Conn, syn, synack *segment.Segment) logserver.Meta {
 
 // openFailed deals with a connection that the log does not take.
 func (m *Machine) openFailed(c *Conn, err error) {
-	packet := c.extra.held
+	packet := c.extra.synack
 	m.forget(c)
 	if m.cfg.OnFull == Unprotect && errors.Is(err, logserver.ErrQuota) {
 		m.env.Forward(packet)
@@ -133,13 +155,13 @@ func (m *Machine) metaStable(c *Conn) {
 		m.forget(c)
 		m.Stats.Unprotected++
 		m.report(ConnUnprotected, c, err.Error())
-		m.env.Forward(x.held)
+		m.env.Forward(x.synack)
 		return
 	}
 	c.state = Established
 	m.Stats.Opened++
 	m.report(ConnOpened, c, "")
-	m.env.Forward(x.held)
+	m.env.Forward(x.synack)
 }
 
 // bind makes the journal and the gate know the connection.

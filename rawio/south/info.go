@@ -18,8 +18,9 @@ func (c *Conn) Info() Info {
 		Protected: c.state == SynReceived || c.state == Established || c.state == Outage || c.state == Reconnecting,
 		Received:  c.received, Stable: c.stable, Acked: c.unaOff, Since: c.since, Last: c.last,
 	}
+	i.Recoveries = int(c.recoveries)
 	if c.extra != nil {
-		i.Reason, i.Recoveries = c.extra.reason, c.extra.recoveries
+		i.Reason = c.extra.reason
 	}
 	return i
 }

@@ -34,6 +34,10 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 		if len(c.extra.frozen) < maxFrozen {
 			c.extra.frozen = append(c.extra.frozen, clone(s))
 		}
+	case Open:
+		if x := c.extra; t <= x.cutover {
+			m.relay(s, m.env.Slot(c.slot))
+		}
 	case Resetting:
 		m.answerReset(c, s)
 	}
@@ -44,35 +48,38 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 const maxFrozen = 256
 
 // established mirrors a segment that the gate lets the kernel have (figures
-// 13, 20: data is logged while the kernel works on it).
+// 13, 20: data is logged while the kernel works on it). The kernel may be
+// ahead of the core by now, and what the slot tells newer than when the kernel
+// judged the segment: where that matters, more is accepted than the kernel
+// does, which is harmless. The client says its bytes once and for all.
 func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	slot := m.env.Slot(c.slot)
-	relay := false
 	if x := c.extra; x != nil && x.cutover != 0 {
-		if relay = t <= x.cutover; !relay {
+		if t <= x.cutover {
+			m.relay(s, slot)
+		} else {
 			x.cutover = 0
 		}
 	}
+	kernel := slot.Ack()
 	b := bounds{
-		ack:  seqnum.Min(c.rcvNxt(), slot.Ack()),
+		ack:  seqnum.Min(c.rcvNxt(), kernel),
+		next: seqnum.Max(c.rcvNxt(), kernel),
 		edge: slot.Edge(),
 		sent: seqnum.Max(c.nxt, slot.SndNxt()),
 	}
-	v := c.judge(s, b)
-	if relay {
-		m.relay(c, s, slot)
-	}
-	switch v {
+	switch m.judge(c, s, b) {
 	case resets:
 		c.set(clientRST)
 		m.remove(c, "reset by the client")
 		return
-	case refuse, challenge: // the kernel answers
+	case accept:
+	default: // the kernel answers
 		m.Stats.Refused++
 		return
 	}
-	m.accepted(c, s, b.edge)
-	if seqnum.Less(c.rcvNxt(), seqnum.Min(s.Seq, slot.Ack())) && s.Len() > 0 {
+	m.accepted(c, s, b)
+	if s.Len() > 0 && seqnum.Less(c.rcvNxt(), seqnum.Min(s.Seq, kernel)) {
 		// The kernel acknowledges bytes that the tap has missed: have the
 		// client send them again at once, rather than after its time-out.
 		c.set(dupAck)
@@ -81,13 +88,13 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 }
 
 // accepted takes acknowledgment, data and FIN of an acceptable segment.
-func (m *Machine) accepted(c *Conn, s *segment.Segment, edge uint32) {
-	c.learn(s)
-	if end := s.End(); s.Len() > 0 {
-		c.high = seqnum.Max(c.high, seqnum.Min(end, edge))
-		m.data(c, s, edge)
-	}
+func (m *Machine) accepted(c *Conn, s *segment.Segment, b bounds) {
+	m.learn(c, s, b.ack)
 	m.touch(c)
+	if s.Len() > 0 {
+		c.high = seqnum.Max(c.high, seqnum.Min(s.End(), b.edge))
+		m.data(c, s, b.edge)
+	}
 }
 
 // data logs what a segment adds to the client's stream.
@@ -99,10 +106,7 @@ func (m *Machine) data(c *Conn, s *segment.Segment, edge uint32) {
 	off := seqnum.Unwrap(s.Seq, c.irs+1, c.received)
 	end := off + int64(len(p))
 	if c.fin >= 0 { // nothing follows a FIN
-		if end > c.fin {
-			return
-		}
-		fin = false
+		return
 	}
 	switch {
 	case end <= c.received:
@@ -115,15 +119,20 @@ func (m *Machine) data(c *Conn, s *segment.Segment, edge uint32) {
 				return
 			}
 		}
+		if c.ahead.empty() {
+			c.ahead = nil
+		}
 	default:
+		if c.ahead == nil {
+			c.ahead = &queue{}
+		}
 		c.ahead.insert(off, p, maxAhead)
 	}
 	if fin && end >= c.received {
 		c.early = end
 	}
-	if c.early == c.received && c.fin < 0 {
-		c.fin, c.early = c.received, -1
-		c.ahead.clear()
+	if c.early == c.received {
+		c.fin, c.early, c.ahead = c.received, -1, nil
 		if err := m.log.Finish(c.ID, c.fin); err != nil {
 			m.logFailed(c, err)
 		}
@@ -150,21 +159,21 @@ func (m *Machine) append(c *Conn, p []byte) bool {
 		c.received += n
 		m.Stats.Logged += uint64(n)
 	}
-	m.limit(c)
 	if n < int64(len(p)) {
 		m.full(c, "the connection's quota is used up")
 		return false
 	}
+	m.limit(c)
 	return true
 }
 
 // relay gives the kernel a segment that the gate stole before the connection
 // went live again, translated as the gate would do it. A segment that the
 // kernel got after all is a duplicate to it.
-func (m *Machine) relay(c *Conn, s *segment.Segment, slot *gate.Slot) {
+func (m *Machine) relay(s *segment.Segment, slot *gate.Slot) {
 	d := *s
 	d.Ack = seqnum.Min(s.Ack, slot.SndNxt()) - slot.Delta()
-	if d.Options.HasTS {
+	if d.Options.HasTS && d.Options.TSEcr != 0 {
 		d.Options.TSEcr -= slot.TSDelta()
 	}
 	d.Options.NSACK = 0 // the new stack has sent nothing that the old blocks name

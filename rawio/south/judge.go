@@ -10,14 +10,16 @@ type verdict uint8
 
 const (
 	accept    verdict = iota
-	refuse            // dropped, perhaps answered by an ACK
-	resets            // a valid RST
+	ignore            // dropped without an answer
+	refuse            // dropped; a living TCP answers with an ACK
 	challenge         // RFC 5961: must be answered by a challenge ACK
+	resets            // a valid RST
 )
 
 // bounds are the numbers against which a segment is judged.
 type bounds struct {
 	ack  uint32 // lowest receive number: what was acknowledged to the client
+	next uint32 // what a RST may name besides the core's own next number
 	edge uint32 // right edge of the window that the client was promised
 	sent uint32 // highest number that was sent to the client
 }
@@ -25,55 +27,63 @@ type bounds struct {
 // judge mirrors the checks of RFC 9293 section 3.10.7.4, RFC 7323 section 5.3
 // (PAWS) and RFC 5961 on a segment of a synchronized connection, in the order
 // in which Linux makes them. What the kernel refuses must not be logged.
-func (c *Conn) judge(s *segment.Segment, b bounds) verdict {
-	next := c.rcvNxt()
-	if c.stale(s) && !s.Flags.Has(segment.RST) {
-		return refuse
-	}
-	if !seqnum.LEQ(b.ack, s.End()) || seqnum.Less(b.edge, s.Seq) {
-		// A client whose window is closed may still reset the connection.
-		if s.Flags.Has(segment.RST) && s.Seq == next {
-			return resets
-		}
-		return refuse
+func (m *Machine) judge(c *Conn, s *segment.Segment, b bounds) verdict {
+	rst := s.Flags.Has(segment.RST)
+	if rst && (s.Seq == c.rcvNxt() || s.Seq == b.next) {
+		return resets // even if PAWS or a closed window refuses the rest
 	}
 	switch {
-	case s.Flags.Has(segment.RST):
-		if s.Seq == next || s.Seq == b.ack {
-			return resets
+	case m.stale(c, s) && !rst,
+		seqnum.Less(s.End(), b.ack),
+		seqnum.Less(b.edge, s.Seq):
+		if rst {
+			return ignore
 		}
-		return challenge
-	case s.Flags.Has(segment.SYN):
+		return refuse
+	case rst || s.Flags.Has(segment.SYN):
 		return challenge
 	case !s.Flags.Has(segment.ACK):
-		return refuse
-	case seqnum.Less(b.sent, s.Ack):
-		return refuse // acknowledges what was never sent
-	case seqnum.Less(s.Ack, c.una-c.maxWindow):
-		return refuse // RFC 5961 section 5
+		return ignore
+	case seqnum.Less(b.sent, s.Ack): // acknowledges what was never sent
+		return challenge
+	case seqnum.Less(s.Ack, c.una-c.maxWindow): // RFC 5961 section 5
+		return challenge
 	}
 	return accept
 }
 
-// stale is the test of PAWS: a timestamp older than the newest one in order.
-func (c *Conn) stale(s *segment.Segment) bool {
-	return c.server.ts && s.Options.HasTS && seqnum.Less(s.Options.TSVal, c.peerTS)
+// pawsWrap is how old TS.Recent may be before it says nothing, in seconds: a
+// clock that counts microseconds has wrapped then (Linux: TCP_PAWS_WRAP).
+const pawsWrap = 1<<31/1000_000 - 1
+
+// stale is the test of PAWS (RFC 7323 section 5.3): a timestamp older than the
+// newest one in order, by more than the one tick that Linux forgives.
+func (m *Machine) stale(c *Conn, s *segment.Segment) bool {
+	return c.server.ts && s.Options.HasTS &&
+		seqnum.Diff(c.peerTS, s.Options.TSVal) > 1 && m.seconds()-c.tsAt < pawsWrap
 }
 
+// seconds is the time as Conn.tsAt keeps it.
+func (m *Machine) seconds() uint32 { return uint32(m.now / 1e9) }
+
 // learn takes from an acceptable segment what it tells of the client: its
-// acknowledgment, window and timestamp.
-func (c *Conn) learn(s *segment.Segment) {
-	if d := seqnum.Diff(s.Ack, c.una); d > 0 {
+// acknowledgment, window and timestamp. ack is the highest number that was
+// acknowledged to the client.
+func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
+	c.set(confirmed)
+	d := seqnum.Diff(s.Ack, c.una)
+	if d > 0 {
 		c.una, c.unaOff = s.Ack, c.unaOff+int64(d)
 	}
-	c.peerWindow = s.Window
-	if w := uint32(s.Window) << c.client.wscale; w > c.maxWindow {
-		c.maxWindow = w
+	if d >= 0 {
+		c.peerWindow = s.Window
+		c.maxWindow = max(c.maxWindow, uint32(s.Window)<<c.client.wscale)
 	}
 	// RFC 7323 section 4.3: only a segment that begins at or before what was
 	// acknowledged last renews TS.Recent.
-	if c.server.ts && s.Options.HasTS && seqnum.LEQ(s.Seq, c.rcvNxt()) {
-		c.peerTS = seqnum.Max(c.peerTS, s.Options.TSVal)
+	if c.server.ts && s.Options.HasTS && seqnum.LEQ(s.Seq, ack) &&
+		(seqnum.LEQ(c.peerTS, s.Options.TSVal) || m.seconds()-c.tsAt >= pawsWrap) {
+		c.peerTS, c.tsAt = s.Options.TSVal, m.seconds()
 	}
 	if c.is(finSent) && seqnum.LEQ(c.finEnd, c.una) {
 		c.set(finAcked)

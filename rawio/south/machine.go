@@ -1,6 +1,8 @@
 package south
 
 import (
+	"slices"
+
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -108,8 +110,8 @@ type service struct {
 	alive    bool // a process serves it or is being started
 	queue    []*Conn
 	inflight int
-	busy     bool // reconnections of this recovery are not finished
-	done     int
+	busy     bool  // reconnections of this recovery are not finished
+	since    int64 // of the outage
 }
 
 // Machine is the core for all connections of one engine.
@@ -125,7 +127,7 @@ type Machine struct {
 	free     []uint32 // slots given back
 	order    uint64
 	touched  []*Conn
-	active   map[*Conn]struct{} // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
+	active   []*Conn // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
 	Stats    Stats
 }
 
@@ -155,7 +157,6 @@ func New(cfg Config) *Machine {
 		services: map[uint16]*service{},
 		conns:    map[segment.Flow]*Conn{},
 		syns:     newSynTable(cfg.Embryonic),
-		active:   map[*Conn]struct{}{},
 	}
 }
 
@@ -184,8 +185,8 @@ func (m *Machine) Len() int { return len(m.conns) }
 
 // Conns calls f for each connection until it returns false.
 func (m *Machine) Conns(f func(*Conn) bool) {
-	for _, c := range m.conns {
-		if !f(c) {
+	for i := range m.slots {
+		if c := m.slots[i].conn; c != nil && !f(c) {
 			return
 		}
 	}
@@ -199,8 +200,34 @@ func (m *Machine) touch(c *Conn) {
 	}
 }
 
-// watch makes Tick look at c.
-func (m *Machine) watch(c *Conn) { m.active[c] = struct{}{} }
+// watch makes Tick look at c; unwatch ends that.
+func (m *Machine) watch(c *Conn) {
+	if c.timed == 0 {
+		m.active = append(m.active, c)
+		c.timed = int32(len(m.active))
+	}
+}
+
+func (m *Machine) unwatch(c *Conn) {
+	if c.timed == 0 {
+		return
+	}
+	n := len(m.active) - 1
+	last := m.active[n]
+	m.active[c.timed-1], last.timed = last, c.timed
+	m.active[n] = nil
+	m.active, c.timed = m.active[:n], 0
+}
+
+// each calls f for the service's connections in the order of their slots; f
+// may end any of them.
+func (m *Machine) each(svc *service, f func(*Conn)) {
+	for i := range m.slots {
+		if c := m.slots[i].conn; c != nil && c.svc == svc {
+			f(c)
+		}
+	}
+}
 
 // takeSlot gives c a free slot and a new generation of it.
 func (m *Machine) takeSlot(c *Conn) bool {
@@ -229,5 +256,6 @@ func (m *Machine) Ports() []uint16 {
 	for p := range m.services {
 		ports = append(ports, p)
 	}
+	slices.Sort(ports)
 	return ports
 }

@@ -20,14 +20,13 @@ func (m *Machine) Crash(ports ...uint16) {
 		if svc == nil {
 			continue
 		}
+		if !svc.outage {
+			svc.since = m.now
+		}
 		svc.outage, svc.alive, svc.busy = true, false, false
 		svc.queue, svc.inflight = nil, 0
 		m.env.SetService(port, true)
-		for _, c := range m.conns {
-			if c.svc == svc {
-				m.crashed(c)
-			}
-		}
+		m.each(svc, m.crashed)
 	}
 	m.Flush()
 }
@@ -35,23 +34,27 @@ func (m *Machine) Crash(ports ...uint16) {
 func (m *Machine) crashed(c *Conn) {
 	switch c.state {
 	case SynReceived:
-		m.forget(c) // nothing of it has left; the client repeats its SYN
+		// Nothing of it has left. The client repeats its SYN; if that
+		// comes late, the one that is here serves as well.
+		syn := c.extra.syn
+		m.forget(c)
+		e := m.syns.make(c.Flow)
+		e.syn, e.arrived = syn, m.now
 	case Established:
-		switch head := m.env.Head(c.slot); {
-		case head.Closing:
-		case head.Lost:
-			m.interrupt(c)
+		head := m.env.Head(c.slot)
+		if head.Closing {
+			if c.extra != nil && c.extra.held != nil {
+				m.releaseHeld(c) // Close was on its way
+			}
+			return
+		}
+		m.interrupt(c)
+		if head.Lost {
 			m.reset(c, "the record of its reads or writes is incomplete")
-		default:
-			m.interrupt(c)
 		}
 	case Reconnecting:
-		frozen := c.extra.frozen
-		c.extra.frozen = nil
 		m.interrupt(c)
-		for _, s := range frozen {
-			m.absorb(c, s)
-		}
+		m.thaw(c)
 	}
 }
 
@@ -64,39 +67,59 @@ func (m *Machine) interrupt(c *Conn) {
 	if c.state == Established {
 		c.nxt = seqnum.Max(c.nxt, slot.SndNxt())
 		x.edge, x.tsval = slot.Edge(), slot.TSVal()
-		x.window = uint32(max(seqnum.Diff(x.edge, c.stableSeq()), minPromise))
-		if slot.TakeHeld() || c.is(owed) {
-			c.set(ackDue)
-			m.touch(c)
+		if slot.Flags()&gate.FlagLimit != 0 {
+			x.edge = seqnum.Min(x.edge, slot.Limit())
 		}
+		x.window = uint32(max(seqnum.Diff(x.edge, c.stableSeq()), minPromise))
+		if slot.TakeHeld() || c.is(owed|dupAck) {
+			c.set(ackDue)
+		} else {
+			c.acked = seqnum.Max(c.acked, seqnum.Min(slot.Ack(), slot.Stable()))
+		}
+		x.ackedAt = m.now
 	}
-	x.started, x.ackedAt = m.now, m.now
-	x.held, x.cutover, x.tries = nil, 0, 0
+	x.held, x.cutover, x.liveAt, x.tries = nil, 0, 0, 0
 	c.unset(owed | dupAck)
 	c.state = Outage
 	m.watch(c)
+	m.touch(c)
 	m.env.Destroy(c.Flow)
+}
+
+// thaw takes the segments that arrived while the connection was being opened.
+func (m *Machine) thaw(c *Conn) {
+	frozen := c.extra.frozen
+	c.extra.frozen = nil
+	for _, s := range frozen {
+		if c.state != Outage {
+			return
+		}
+		m.absorb(c, s)
+	}
 }
 
 // absorb takes a client's segment during the outage: what is new is logged,
 // and what a living TCP would answer is answered (RFC 9293 section 3.10.7.4).
+// New data is answered by the upcall that calls it stable.
 func (m *Machine) absorb(c *Conn, s *segment.Segment) {
-	x := c.extra
-	b := bounds{ack: c.stableSeq(), edge: x.edge, sent: c.nxt}
-	switch c.judge(s, b) {
+	stable, before := c.stableSeq(), c.rcvNxt()
+	b := bounds{
+		ack: stable, next: stable, edge: c.extra.edge,
+		sent: seqnum.Max(c.nxt, m.env.Slot(c.slot).SndNxt()),
+	}
+	switch m.judge(c, s, b) {
 	case resets:
 		c.set(clientRST)
 		m.remove(c, "reset by the client")
 		return
+	case ignore:
+		return
 	case accept:
-		m.accepted(c, s, b.edge)
-		if s.Len() == 0 {
+		m.accepted(c, s, b)
+		if s.Len() == 0 || c.rcvNxt() != before {
 			return
 		}
 	default:
-		if s.Flags.Has(segment.RST) && s.Seq != b.ack {
-			break // RFC 5961: a challenge ACK
-		}
 		m.Stats.Refused++
 	}
 	c.set(ackDue)
@@ -112,16 +135,52 @@ func (m *Machine) answer(c *Conn) {
 	}
 	c.unset(ackDue)
 	x := c.extra
-	edge := seqnum.Max(x.edge, ack+x.window)
-	slot := m.env.Slot(c.slot)
-	if slot.Flags()&gate.FlagLimit != 0 {
+	// In units of the window's scale, upwards: rounding down would take back
+	// a little with each ACK.
+	unit := uint32(1) << c.server.wscale
+	room := max(seqnum.Diff(seqnum.Max(x.edge, ack+x.window), ack), 0)
+	edge := ack + (uint32(room)+unit-1)&^(unit-1)
+	if slot := m.env.Slot(c.slot); slot.Flags()&gate.FlagLimit != 0 {
 		edge = seqnum.Min(edge, slot.Limit())
 	}
-	x.edge = seqnum.Max(x.edge, edge)
 	s := c.ackSegment(ack, edge)
+	x.edge = seqnum.Max(x.edge, ack+uint32(s.Window)<<c.server.wscale)
 	s.Options.TSVal, s.Options.TSEcr = x.tsval, c.peerTS
 	m.trace(c, ack)
-	c.acked, x.ackedAt = ack, m.now
+	c.acked, x.ackedAt = seqnum.Max(c.acked, ack), m.now
 	m.Stats.ACKs++
+	m.env.ToClient(s)
+}
+
+// answerSYN answers a SYN for a connection that exists while the kernel cannot:
+// the client that has not got its SYN-ACK gets it again, any other one a
+// challenge ACK (RFC 5961 section 4).
+func (m *Machine) answerSYN(c *Conn, syn *segment.Segment) {
+	if c.is(confirmed) || syn.Seq != c.irs {
+		if c.state == Outage || c.state == Reconnecting {
+			c.set(ackDue)
+			m.touch(c)
+		}
+		return
+	}
+	if c.state == Established && !c.is(recovered) {
+		return // the kernel does it
+	}
+	slot := m.env.Slot(c.slot)
+	edge, tsval := slot.Edge(), slot.TSVal()
+	if c.state != Established {
+		edge, tsval = c.extra.edge, c.extra.tsval
+	}
+	s := &segment.Segment{
+		Src: c.Flow.Server, Dst: c.Flow.Client, Seq: c.iss, Ack: c.irs + 1, Flags: segment.SYN | segment.ACK,
+		Window: uint16(min(max(seqnum.Diff(edge, c.irs+1), 0), 65535)), // not scaled
+	}
+	if c.is(ecn) {
+		s.Flags |= segment.ECE
+	}
+	o := &s.Options
+	o.MSS, o.SACKPermitted = c.server.mss, c.server.sack
+	o.HasWScale, o.WScale = c.server.hasWS, c.server.wscale
+	o.HasTS, o.TSVal, o.TSEcr = c.server.ts, tsval, syn.Options.TSVal
 	m.env.ToClient(s)
 }

@@ -40,8 +40,7 @@ func (m *Machine) full(c *Conn, why string) {
 	case Unprotect:
 		if c.state == Established {
 			m.report(ConnUnprotected, c, why)
-			c.more().reason = why
-			m.open(c)
+			m.open(c, why)
 			return
 		}
 		m.reset(c, why)
@@ -58,10 +57,11 @@ func (m *Machine) full(c *Conn, why string) {
 
 // reopen lifts the limit of a connection once the log has room again.
 func (m *Machine) reopen(c *Conn) {
-	const enough = 256 << 10
+	enough := int64(256 << 10)
 	room, err := m.log.Room(c.ID)
 	if m.cfg.Quota > 0 {
 		room = min(room, m.cfg.Quota-c.received)
+		enough = min(enough, m.cfg.Quota/4)
 	}
 	if err != nil || room < enough {
 		return
@@ -77,20 +77,35 @@ func (m *Machine) reopen(c *Conn) {
 
 // open ends the protection of a live connection without harm to it: the gate
 // lets everything pass, translated if need be, and what was held goes out.
-func (m *Machine) open(c *Conn) {
+func (m *Machine) open(c *Conn, why string) {
 	slot := m.env.Slot(c.slot)
+	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
 	slot.SetMode(gate.ModeOpen)
 	held := slot.TakeHeld() || c.is(owed)
 	if x := c.extra; x != nil && x.held != nil {
-		if m.releaseHeld(c); c.state == Closed || c.state == Lingering {
+		if m.releaseHeld(c); c.state != Established {
 			return
 		}
 	}
 	if held && seqnum.Less(c.acked, slot.Ack()) {
 		m.sendAck(c, slot, slot.Ack())
 	}
-	_ = m.log.Delete(c.ID)
-	c.ID = 0
+	_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
+	c.ID, c.ahead = 0, nil
+	c.flags &= recovered | finSent
 	c.state = Open
+	c.more().reason = why
 	m.Stats.Unprotected++
+	if !c.is(recovered) {
+		// Nothing is left to do but for events that are on their way; the
+		// flow's next connection is a new one.
+		slot.SetMode(gate.ModeFree)
+		m.env.Unbind(c.Flow)
+		c.extra.expireAt = m.now + openLife
+		m.watch(c)
+	}
 }
+
+// openLife is how long a connection that needs no translation is remembered
+// after its protection has ended, ns.
+const openLife = 5e9

@@ -1,10 +1,14 @@
 package south
 
+import "sort"
+
 // queue keeps client data that arrived beyond a gap, in order of its offset,
-// without overlaps (spec: the bytes between received and high).
+// without overlaps (spec: the bytes between received and high). A nil queue is
+// empty.
 type queue struct {
-	runs  []run
-	bytes int
+	runs   []run
+	bytes  int
+	newest int64 // offset of the byte that was added last
 }
 
 type run struct {
@@ -14,30 +18,31 @@ type run struct {
 
 func (r run) end() int64 { return r.off + int64(len(r.data)) }
 
+func (q *queue) empty() bool { return q == nil || len(q.runs) == 0 }
+
 // insert copies the parts of p, which begins at off, that the queue lacks.
 // It keeps at most limit bytes; what exceeds it is dropped and must be sent
 // again by the client.
 func (q *queue) insert(off int64, p []byte, limit int) {
-	for i := 0; i < len(q.runs) && len(p) > 0; i++ {
+	if len(p) == 0 {
+		return
+	}
+	q.newest = off
+	i := len(q.runs)
+	if i > 0 && off < q.runs[i-1].end() { // most data belongs at the end
+		i = sort.Search(i, func(i int) bool { return off < q.runs[i].end() })
+	}
+	for ; i < len(q.runs) && len(p) > 0; i++ {
 		r := q.runs[i]
-		if off >= r.end() {
-			continue
-		}
 		if off < r.off {
 			n := min(int64(len(p)), r.off-off)
 			if q.put(i, off, p[:n], limit) {
 				i++
 			}
-			off += n
-			p = p[n:]
+			off, p = off+n, p[n:]
 		}
-		if len(p) == 0 {
-			return
-		}
-		if n := min(int64(len(p)), r.end()-off); n > 0 {
-			off += n
-			p = p[n:]
-		}
+		n := min(int64(len(p)), r.end()-off)
+		off, p = off+n, p[n:]
 	}
 	if len(p) > 0 {
 		q.put(len(q.runs), off, p, limit)
@@ -58,16 +63,14 @@ func (q *queue) put(i int, off int64, p []byte, limit int) bool {
 
 // next removes and returns what has become contiguous at off, or nil.
 func (q *queue) next(off int64) []byte {
-	for len(q.runs) > 0 {
+	for !q.empty() {
 		r := q.runs[0]
 		if r.off > off {
 			return nil
 		}
+		q.runs[0] = run{}
 		q.runs = q.runs[1:]
 		q.bytes -= len(r.data)
-		if len(q.runs) == 0 {
-			q.runs = nil
-		}
 		if r.end() > off {
 			return r.data[off-r.off:]
 		}
@@ -75,21 +78,34 @@ func (q *queue) next(off int64) []byte {
 	return nil
 }
 
-// blocks returns up to n maximal ranges of kept bytes, lowest first.
+// blocks returns up to n maximal ranges of kept bytes as SACK tells them (RFC
+// 2018 section 4): first the one that grew last, then the others, lowest first.
 func (q *queue) blocks(n int) [][2]int64 {
-	var out [][2]int64
+	if q.empty() {
+		return nil
+	}
+	out := make([][2]int64, 1, n+1)
+	var cur [2]int64
+	flush := func() {
+		switch {
+		case cur[0] == cur[1]:
+		case cur[0] <= q.newest && q.newest < cur[1]:
+			out[0] = cur
+		case len(out) <= n:
+			out = append(out, cur)
+		}
+	}
 	for _, r := range q.runs {
-		if k := len(out) - 1; k >= 0 && out[k][1] == r.off {
-			out[k][1] = r.end()
+		if r.off == cur[1] {
+			cur[1] = r.end()
 			continue
 		}
-		if len(out) == n {
-			break
-		}
-		out = append(out, [2]int64{r.off, r.end()})
+		flush()
+		cur = [2]int64{r.off, r.end()}
 	}
-	return out
+	flush()
+	if out[0][0] == out[0][1] {
+		out = out[1:]
+	}
+	return out[:min(n, len(out))]
 }
-
-// clear forgets everything.
-func (q *queue) clear() { *q = queue{} }

@@ -10,10 +10,16 @@ import (
 	"github.com/ftnet/ftnet/rawio/segment"
 )
 
-// Spoofed handshakes that get no answer are tried again, ns.
+// Spoofed handshakes that get no answer are tried again, ns. The stack drops
+// SYNs while the server's queue of unaccepted connections is full.
 const (
 	firstRetry = 20e6
-	lastRetry  = 1e9
+	lastRetry  = 250e6
+	// restartAfter is the number of tries after which a handshake begins
+	// anew with what the client has sent meanwhile.
+	restartAfter = 4
+	// giveUp is how long the restarted server may take.
+	giveUp = 60e9
 )
 
 // Protect begins to protect a port whose server is being started or listens.
@@ -54,16 +60,16 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 		seq      uint64
 	}
 	var items []item
-	for _, c := range m.conns {
-		if c.svc != svc || c.state != Outage {
-			continue
+	m.each(svc, func(c *Conn) {
+		if c.state != Outage {
+			return
 		}
 		it := item{c: c, seq: c.Order}
 		if h := m.env.Head(c.slot); h.Accepted {
 			it.accepted, it.seq = true, h.AcceptSeq
 		}
 		items = append(items, it)
-	}
+	})
 	slices.SortFunc(items, func(a, b item) int {
 		if a.accepted != b.accepted {
 			if a.accepted {
@@ -96,13 +102,20 @@ func (m *Machine) pump(svc *service) {
 	}
 	svc.busy, svc.outage, svc.queue = false, false, nil
 	m.env.SetService(svc.port, false)
-	m.syns.each(func(f segment.Flow, e *embryo) {
-		if f.Server.Port() == svc.port && e.syn != nil && e.synack == nil {
-			m.env.ToServer(e.syn) // held since it came
+	m.syns.each(svc.port, func(f segment.Flow, e *embryo) {
+		// Held since it came, or refused between the crash and its news.
+		if e.syn == nil || e.arrived < svc.since-synSlack || m.conns[f] != nil {
+			return
 		}
+		e.synack, e.packet = nil, nil // of the dead process
+		m.env.ToServer(e.syn)
 	})
 	m.env.Report(Report{Kind: ServiceRecovered, Port: svc.port})
 }
+
+// synSlack is how long before an outage a SYN may have come that the dead
+// process did not answer, ns.
+const synSlack = 3e9
 
 // settled takes a connection out of the window of handshakes.
 func (m *Machine) settled(c *Conn) {
@@ -119,7 +132,7 @@ func (m *Machine) reconnect(c *Conn) {
 	c.nxt = seqnum.Max(c.nxt, slot.SndNxt())
 	slot.SetMode(gate.ModeSpoof)
 	x := c.extra
-	x.tries, x.retryAt = 0, 0
+	x.tries, x.since = 0, m.now
 	m.touch(c)
 }
 
@@ -129,8 +142,30 @@ func (m *Machine) spoofWhenStable(c *Conn) {
 	if x.tries > 0 || c.stable < c.received || (c.fin >= 0 && !c.is(finLogged)) {
 		return
 	}
-	x.resume = c.stable
+	c.resume, x.began = c.stable, m.now
 	m.spoof(c)
+}
+
+// retry deals with a spoofed SYN that was not answered in time.
+func (m *Machine) retry(c *Conn) {
+	x := c.extra
+	x.began = min(x.began, m.now) // the clock may have been set back
+	switch {
+	case m.now-x.since >= giveUp:
+		m.reset(c, "the restarted server does not take the connection")
+	case x.tries >= restartAfter && len(x.frozen) > 0:
+		// The client must not wait for its acknowledgments that long.
+		m.env.Destroy(c.Flow)
+		c.state = Outage
+		if m.thaw(c); c.state != Outage {
+			m.settled(c)
+			return
+		}
+		c.state, x.tries = Reconnecting, 0
+		m.touch(c)
+	default:
+		m.spoof(c)
+	}
 }
 
 // spoof plays the client: its own SYN, but for a number that makes the stack
@@ -139,7 +174,7 @@ func (m *Machine) spoofWhenStable(c *Conn) {
 func (m *Machine) spoof(c *Conn) {
 	x := c.extra
 	s := m.asClient(c)
-	s.Seq = c.irs + uint32(x.resume)
+	s.Seq = c.irs + uint32(c.resume)
 	s.Flags = c.synFlags
 	s.Window = c.synWindow
 	s.Options.MSS = c.client.mss
@@ -156,17 +191,20 @@ func (m *Machine) spoof(c *Conn) {
 func (m *Machine) asClient(c *Conn) *segment.Segment {
 	s := &segment.Segment{
 		Src: c.Flow.Client, Dst: c.Flow.Server,
-		Seq: c.irs + 1 + uint32(c.extra.resume), Window: c.peerWindow,
+		Seq: c.irs + 1 + uint32(c.resume), Window: c.peerWindow,
 	}
 	s.Options.HasTS, s.Options.TSVal = c.server.ts, c.peerTS
 	return s
 }
 
-// reconnected takes the restarted stack's SYN-ACK, fixes the translation, and
-// lets the connection live again.
-func (m *Machine) reconnected(c *Conn, s *segment.Segment) {
+// reconnected takes the restarted stack's SYN-ACK, which the gate held at time
+// at, fixes the translation, and lets the connection live again.
+func (m *Machine) reconnected(c *Conn, s *segment.Segment, at int64) {
 	x := c.extra
-	if s.Ack != c.irs+1+uint32(x.resume) {
+	if x.tries == 0 || at < x.began {
+		return // of an earlier crash's reconnection
+	}
+	if s.Ack != c.irs+1+uint32(c.resume) {
 		return // a challenge or an answer to an older attempt
 	}
 	if err := c.sameOptions(optionsOf(s)); err != nil {
@@ -175,7 +213,7 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment) {
 	}
 	una, sent := c.ackedEnd(), c.sentEnd()
 	unaOff := c.unaOff + int64(seqnum.Diff(una, c.una))
-	if err := m.env.Prepare(c.slot, unaOff, unaOff+int64(seqnum.Diff(sent, una)), x.resume); err != nil {
+	if err := m.env.Prepare(c.slot, unaOff, unaOff+int64(seqnum.Diff(sent, una)), c.resume); err != nil {
 		m.reset(c, err.Error())
 		return
 	}
@@ -192,8 +230,10 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment) {
 	slot.SetTS(x.tsval, c.peerTS)
 	c.set(recovered)
 	c.acked = c.stableSeq()
-	m.ackSpoofed(c, s)
+	m.trace(c, c.acked)
+	// First live, then the ACK: the server may speak as soon as it has that.
 	slot.SetMode(gate.ModeLive)
+	m.ackSpoofed(c, s)
 	m.goLive(c)
 }
 
@@ -204,11 +244,20 @@ func (m *Machine) ackSpoofed(c *Conn, synack *segment.Segment) {
 	s.Flags, s.Ack = segment.ACK, synack.Seq+1
 	s.Options.TSEcr = synack.Options.TSVal
 	m.env.ToServer(s)
-	if c.is(finLogged) && c.extra.resume == c.fin {
-		fin := *s
-		fin.Flags |= segment.FIN
-		m.env.ToServer(&fin)
+	if c.is(finLogged) && c.resume == c.fin {
+		s.Flags |= segment.FIN
+		m.env.ToServer(s)
 	}
+}
+
+// repeatFIN sends the client's logged FIN to the stack again.
+func (m *Machine) repeatFIN(c *Conn) {
+	slot := m.env.Slot(c.slot)
+	s := m.asClient(c)
+	s.Seq = c.irs + 1 + uint32(c.fin)
+	s.Flags, s.Ack = segment.FIN|segment.ACK, seqnum.Min(c.una, slot.SndNxt())-slot.Delta()
+	s.Options.TSEcr = slot.TSVal() - slot.TSDelta()
+	m.env.ToServer(s)
 }
 
 // goLive replays what the client sent meanwhile and tells of the recovery.
@@ -218,7 +267,11 @@ func (m *Machine) goLive(c *Conn) {
 	// A packet that the gate stole before it saw the new mode is still on its
 	// way from the tap: whatever was tapped until now, and a little longer for
 	// programs that are running, is relayed.
-	x.cutover = m.env.Now() + cutoverSlack
+	x.liveAt = m.env.Now()
+	x.cutover = x.liveAt + cutoverSlack
+	c.recoveries++
+	m.Stats.Recovered++
+	m.report(ConnRecovered, c, "")
 	frozen := x.frozen
 	x.frozen = nil
 	for _, s := range frozen {
@@ -227,9 +280,6 @@ func (m *Machine) goLive(c *Conn) {
 		}
 		m.established(c, s, x.cutover)
 	}
-	m.Stats.Recovered++
-	x.recoveries++
-	m.report(ConnRecovered, c, "")
 	m.touch(c)
 	m.settled(c)
 }

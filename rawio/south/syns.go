@@ -1,6 +1,11 @@
 package south
 
-import "github.com/ftnet/ftnet/rawio/segment"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/ftnet/ftnet/rawio/segment"
+)
 
 // embryo is what is known of a connection before its SYN-ACK has met its SYN.
 // The SYN comes from the tap and the SYN-ACK from the gate, in either order.
@@ -9,6 +14,7 @@ type embryo struct {
 	synack  *segment.Segment
 	packet  []byte // of the SYN-ACK, as the kernel made it
 	arrived int64
+	order   uint64
 }
 
 // synTable remembers a bounded number of embryos: two generations, of which
@@ -16,6 +22,7 @@ type embryo struct {
 // push others out, whose clients then send their SYN again.
 type synTable struct {
 	limit      int
+	order      uint64
 	cur, older map[segment.Flow]*embryo
 }
 
@@ -38,7 +45,8 @@ func (t *synTable) make(f segment.Flow) *embryo {
 	if len(t.cur) >= t.limit {
 		t.older, t.cur = t.cur, make(map[segment.Flow]*embryo)
 	}
-	e := &embryo{}
+	t.order++
+	e := &embryo{order: t.order}
 	t.cur[f] = e
 	return e
 }
@@ -48,11 +56,23 @@ func (t *synTable) drop(f segment.Flow) {
 	delete(t.older, f)
 }
 
-// each calls f for every embryo; f may drop it.
-func (t *synTable) each(f func(segment.Flow, *embryo)) {
+// each calls f for every embryo of a port, in the order of their arrival; f
+// may drop it.
+func (t *synTable) each(port uint16, f func(segment.Flow, *embryo)) {
+	type item struct {
+		flow segment.Flow
+		e    *embryo
+	}
+	var items []item
 	for _, m := range [2]map[segment.Flow]*embryo{t.older, t.cur} {
 		for flow, e := range m {
-			f(flow, e)
+			if flow.Server.Port() == port {
+				items = append(items, item{flow, e})
+			}
 		}
+	}
+	slices.SortFunc(items, func(a, b item) int { return cmp.Compare(a.e.order, b.e.order) })
+	for _, it := range items {
+		f(it.flow, it.e)
 	}
 }

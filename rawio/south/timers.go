@@ -1,14 +1,19 @@
 package south
 
-import "github.com/ftnet/ftnet/rawio/segment"
+import (
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
 
 // Tick drives what depends on time: retries of spoofed handshakes, the ACKs
 // that keep idle clients alive in an outage, held FINs, expiry. Call it every
 // 10 ms while Busy, and a few times a second otherwise.
 func (m *Machine) Tick() {
 	m.now = m.env.Now()
-	for c := range m.active {
-		m.tick(c)
+	for i := len(m.active) - 1; i >= 0; i-- { // c may leave, and the last take its place
+		if i < len(m.active) {
+			m.tick(m.active[i])
+		}
 	}
 	m.Flush()
 }
@@ -24,40 +29,66 @@ func (m *Machine) Busy() bool {
 }
 
 func (m *Machine) tick(c *Conn) {
-	x := c.extra
-	keep := false
 	if c.is(limited) {
-		keep = true
 		m.reopen(c)
 	}
+	x, keep := c.extra, false
 	switch c.state {
-	case Outage:
+	case Outage, Reconnecting:
 		keep = true
 		if m.now-x.ackedAt >= m.cfg.KeepAlive { // figure 19: periodic ACKs
 			c.set(ackDue)
 			m.touch(c)
 		}
-	case Reconnecting:
-		keep = true
-		if x.tries > 0 && m.now >= x.retryAt {
-			m.spoof(c)
+		if c.state == Reconnecting && x.tries > 0 && m.now >= x.retryAt {
+			m.retry(c)
 		}
-	case Resetting, Lingering:
-		if keep = m.now < x.expireAt; !keep {
+	case Resetting, Lingering, Open:
+		keep = x != nil && x.expireAt != 0
+		if keep && m.now >= x.expireAt {
 			m.forget(c)
+			return
 		}
 	case Established:
-		if x != nil && x.held != nil {
-			if keep = !c.svc.alive || m.now-x.heldAt < meantAfter; !keep {
-				m.releaseHeld(c)
-				m.touch(c)
-			}
-		}
+		keep = x != nil && m.tickLive(c)
 	}
 	if !keep && !c.is(limited) {
-		delete(m.active, c)
+		m.unwatch(c)
 	}
 }
+
+// tickLive looks after a live connection: a held FIN, and what follows its
+// reconnection. It reports whether there is more to do.
+func (m *Machine) tickLive(c *Conn) bool {
+	x := c.extra
+	if x.held != nil {
+		x.heldFor++
+		// Two ticks: the engine itself may have stood still for some time.
+		if c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter {
+			m.releaseHeld(c)
+			m.touch(c)
+			return c.state == Lingering
+		}
+		return true
+	}
+	if x.liveAt == 0 {
+		c.extra = nil
+		return false
+	}
+	if c.is(finLogged) && seqnum.Less(m.env.Slot(c.slot).Ack(), c.stableSeq()) {
+		m.repeatFIN(c) // the stack did not get it
+		return true
+	}
+	if m.now-x.liveAt < settleTime {
+		return true
+	}
+	c.extra = nil
+	return false
+}
+
+// settleTime is how long after a reconnection stray segments of the cut-over
+// are expected, ns.
+const settleTime = 1e9
 
 // Sweep forgets connections that have been idle for the given time, in ns, and
 // that the kernel knows no socket for: their client or server went without a
@@ -65,10 +96,17 @@ func (m *Machine) tick(c *Conn) {
 func (m *Machine) Sweep(idle int64, exists func(segment.Flow) bool) int {
 	m.now = m.env.Now()
 	n := 0
-	for _, c := range m.conns {
-		if (c.state == Established || c.state == Open) && m.now-c.last >= idle && !exists(c.Flow) {
-			m.end(c, "its socket is gone")
-			n++
+	for i := range m.slots {
+		c := m.slots[i].conn
+		if c == nil || m.now-c.last < idle {
+			continue
+		}
+		switch c.state {
+		case SynReceived, Established, Open:
+			if !exists(c.Flow) {
+				m.end(c, "its socket is gone")
+				n++
+			}
 		}
 	}
 	return n

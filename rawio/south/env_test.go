@@ -1,0 +1,171 @@
+package south_test
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// fakeEnv is the core's environment in memory: the gate is its Go model, the
+// journal a map, and packets go to two functions.
+type fakeEnv struct {
+	now      func() int64
+	gate     *gate.Model
+	heads    map[uint32]*head
+	toClient func(*segment.Segment)
+	toServer func(*segment.Segment)
+	destroy  func(segment.Flow)
+	report   func(south.Report)
+	note     func(format string, args ...any) // of other calls
+}
+
+// head is a connection's journal.
+type head struct {
+	gen  uint32
+	flow segment.Flow
+	south.Head
+	una, sent, stable int64 // of the last Prepare
+	prepared          bool
+	refuse            error // Prepare's result
+}
+
+func (e *fakeEnv) Now() int64                { return e.now() }
+func (e *fakeEnv) Slot(i uint32) *gate.Slot  { return e.gate.Slot(i) }
+func (e *fakeEnv) Report(r south.Report)     { e.report(r) }
+func (e *fakeEnv) Destroy(flow segment.Flow) { e.destroy(flow) }
+
+func (e *fakeEnv) Bind(flow segment.Flow, slot uint32) error {
+	e.note("gate: bind slot %d", slot)
+	return e.gate.Bind(flow, slot)
+}
+
+func (e *fakeEnv) Unbind(flow segment.Flow) {
+	e.note("gate: unbind")
+	_ = e.gate.Unbind(flow) // cannot fail
+}
+
+func (e *fakeEnv) SetService(port uint16, outage bool) {
+	state := gate.ServiceListen
+	if outage {
+		state = gate.ServiceOutage
+	}
+	e.note("gate: service %v", state)
+	_ = e.gate.SetService(port, state) // cannot fail
+}
+
+func (e *fakeEnv) ToClient(s *segment.Segment) { e.toClient(encoded(s)) }
+func (e *fakeEnv) ToServer(s *segment.Segment) { e.toServer(encoded(s)) }
+
+// encoded takes a segment through the codec, as the injector does.
+func encoded(s *segment.Segment) *segment.Segment {
+	p, err := s.Append(nil)
+	if err != nil {
+		panic(fmt.Sprintf("%v: %v", s, err))
+	}
+	return decoded(p, segment.ChecksumVerify)
+}
+
+func decoded(packet []byte, c segment.Checksum) *segment.Segment {
+	var (
+		dec segment.Decoder
+		s   segment.Segment
+	)
+	if err := dec.Decode(packet, c, &s); err != nil {
+		panic(err)
+	}
+	return &s
+}
+
+func (e *fakeEnv) Forward(packet []byte) { e.toClient(decoded(packet, segment.ChecksumVerify)) }
+
+var errNoHead = errors.New("no such head")
+
+func (e *fakeEnv) Publish(slot, gen uint32, flow segment.Flow) error {
+	e.heads[slot] = &head{gen: gen, flow: flow}
+	return nil
+}
+
+func (e *fakeEnv) Withdraw(slot uint32) {
+	if e.heads[slot] == nil {
+		panic(fmt.Sprintf("slot %d withdrawn twice", slot))
+	}
+	delete(e.heads, slot)
+}
+
+func (e *fakeEnv) Prepare(slot uint32, una, sent, stable int64) error {
+	h := e.heads[slot]
+	if h == nil {
+		return errNoHead
+	}
+	e.note("journal: acknowledged %d, sent %d, stable %d", una, sent, stable)
+	if una > sent || una < 0 {
+		panic(fmt.Sprintf("prepare una %d sent %d", una, sent))
+	}
+	h.una, h.sent, h.stable, h.prepared = una, sent, stable, true
+	h.Closing = false
+	return h.refuse
+}
+
+func (e *fakeEnv) Head(slot uint32) south.Head {
+	h := e.heads[slot]
+	if h == nil {
+		return south.Head{Lost: true}
+	}
+	return h.Head
+}
+
+// event gives the core the gate's reports, as the engine does.
+func deliver(m *south.Machine, ev *gate.Event) {
+	packet := append([]byte(nil), ev.Packet...)
+	missing := ev.Length - len(packet)
+	if missing > 0 {
+		segment.CutLength(packet)
+	}
+	s := decoded(packet, segment.ChecksumTrusted)
+	length := s.Len()
+	if missing > 0 {
+		length, packet = length+uint32(missing), nil
+	}
+	m.Event(ev.Kind, s, length, packet, int64(ev.Ktime))
+}
+
+// noteLog tells what the core writes.
+type noteLog struct {
+	logserver.Log
+	note func(format string, args ...any)
+}
+
+func (l *noteLog) Open(m logserver.Meta) (logserver.ConnID, error) {
+	id, err := l.Log.Open(m)
+	l.note("log: open%s", failed(err))
+	return id, err
+}
+
+func (l *noteLog) Write(id logserver.ConnID, off int64, p []byte) error {
+	err := l.Log.Write(id, off, p)
+	l.note("log: data %d:%d%s", off, off+int64(len(p)), failed(err))
+	return err
+}
+
+func (l *noteLog) Finish(id logserver.ConnID, off int64) error {
+	err := l.Log.Finish(id, off)
+	l.note("log: end at %d%s", off, failed(err))
+	return err
+}
+
+func (l *noteLog) Delete(id logserver.ConnID) error {
+	err := l.Log.Delete(id)
+	l.note("log: delete%s", failed(err))
+	return err
+}
+
+func failed(err error) string {
+	if err == nil {
+		return ""
+	}
+	return ": " + err.Error()
+}
