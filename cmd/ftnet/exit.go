@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/user"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +29,7 @@ const exitHelp = `
 Exit status: that of the command (0, or what it ended with after it was asked to
 stop; 128+N for signal N); 64 wrong usage; 70 the engine failed; 71 the command
 crashed more often than --restart-limit allows; 77 a privilege is missing;
-126 the command cannot be executed; 127 it was not found.`
+126 the command cannot be executed, or not as that user; 127 it was not found.`
 
 type usageError struct{ error }
 
@@ -69,6 +70,8 @@ func exitCode(err error) int {
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 			return exitNotFound
 		}
+		return exitNotRunnable
+	case errors.As(err, new(user.UnknownUserError)), errors.As(err, new(user.UnknownGroupError)):
 		return exitNotRunnable
 	case errors.Is(err, fs.ErrPermission):
 		return exitNoPrivilege

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os/exec"
+	"os/user"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,7 @@ func TestExitCode(t *testing.T) {
 		{wrap(&supervisor.GaveUpError{Last: &supervisor.StartError{Err: fs.ErrNotExist}}), 71},
 		{wrap(&supervisor.StartError{Err: exec.ErrNotFound}), 127},
 		{wrap(&supervisor.StartError{Err: fs.ErrPermission}), 126},
+		{wrap(user.UnknownUserError("x")), 126},
 		{wrap(fs.ErrPermission), 77},
 		{errors.New("any other"), 70},
 		{checkFailed, 1},
