@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,7 @@ type Client struct {
 	// answers come from a goroutine of their own, so that the engine's end is
 	// noticed while nothing is asked.
 	answers chan answer
+	asked   atomic.Bool // an answer is due
 
 	dataMu sync.Mutex // guards idle and closed
 	idle   []*link
@@ -53,7 +55,7 @@ func Dial(ctx context.Context, path string) (*Client, Welcome, error) {
 		l.c.Close()
 		return nil, Welcome{}, err
 	}
-	c := &Client{path: path, lost: make(chan struct{}), ctl: link{c: l.c}, answers: make(chan answer)}
+	c := &Client{path: path, lost: make(chan struct{}), ctl: link{c: l.c}, answers: make(chan answer, 1)}
 	go c.receive(l)
 	return c, w, nil
 }
@@ -98,11 +100,10 @@ func (c *Client) receive(l *link) {
 		if err != nil {
 			return
 		}
-		select {
-		case c.answers <- answer{t, append([]byte(nil), body...)}:
-		case <-time.After(callTimeout): // nobody asked
-			return
+		if !c.asked.CompareAndSwap(true, false) {
+			return // an answer that nobody asked for
 		}
+		c.answers <- answer{t, append([]byte(nil), body...)} // has room for one
 	}
 }
 
@@ -153,6 +154,7 @@ func (c *Client) call(ctx context.Context, t frameType, m, reply any) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.asked.Store(true)
 	if err := c.ctl.write(t, body); err != nil {
 		c.ctl.c.Close()
 		return fmt.Errorf("%w: %v", ErrLost, err)
@@ -210,9 +212,13 @@ func (c *Client) ReadLog(ctx context.Context, slot, gen uint32, off int64, p []b
 	return n, err
 }
 
-func readLog(ctx context.Context, l *link, r ReadLog, p []byte) (int, error) {
-	stop := context.AfterFunc(ctx, func() { l.c.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+func readLog(ctx context.Context, l *link, r ReadLog, p []byte) (n int, err error) {
+	stop := context.AfterFunc(ctx, func() { l.c.Close() })
+	defer func() {
+		if !stop() && err == nil {
+			err = ctx.Err() // the link is being closed
+		}
+	}()
 	var req [readLogSize]byte
 	if err := l.write(typeReadLog, r.append(req[:0])); err != nil {
 		return 0, contextError(ctx, err)

@@ -52,8 +52,8 @@ type Server struct {
 	// Allow judges a peer by its credentials; nil allows this process's own
 	// user and root.
 	Allow func(Credentials) bool
-	// MaxConns bounds the connections served at once, each at most about 1 MiB
-	// of memory. Default 256; others are closed at once.
+	// MaxConns bounds the connections served at once, each with at most
+	// about 2 MiB of memory. Default 256; others are closed at once.
 	MaxConns int
 
 	mu     sync.Mutex // guards what follows
