@@ -24,8 +24,8 @@ const (
 	// hugeFrom is the smallest chunk whose slab uses huge pages. With
 	// smaller ones a log of few connections would occupy 2 MiB for each size.
 	hugeFrom = 64 << 10
-	// keepSlabs is how many unused slabs keep their memory, so that a busy
-	// log does not pay for page faults again and again.
+	// keepSlabs is how many unused slabs keep their memory at least, so that a
+	// busy log does not pay for page faults again and again.
 	keepSlabs = 16
 )
 
@@ -58,6 +58,7 @@ func (c chunk) bytes() []byte {
 type arena struct {
 	mu      sync.Mutex // guards all below, and every slab's fields but mem and shift
 	partial [classes][]*slab
+	keep    int     // slabs that keep their memory while unused, if above keepSlabs
 	warm    []*slab // unused, with memory, zeroed
 	cold    []*slab // unused, without
 	areas   [][]byte
@@ -137,7 +138,7 @@ func (a *arena) release(chunks ...chunk) {
 // retire puts a slab that nobody uses where any size can have it.
 func (a *arena) retire(s *slab) {
 	s.next, s.free, s.pos = 0, nil, -1
-	if len(a.warm) < keepSlabs {
+	if len(a.warm) < max(a.keep, keepSlabs) {
 		a.warm = append(a.warm, s)
 		return
 	}

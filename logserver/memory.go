@@ -21,6 +21,11 @@ type MemoryConfig struct {
 	// LowSpace is the number of occupied bytes from which on the status has
 	// the flag LowSpace. Default seven eighths of QuotaTotal.
 	LowSpace int64
+	// Reserve is the number of bytes of memory that, once used, stay with the
+	// log for its next connections instead of going back to the kernel, which
+	// would have to clear them again. At least 32 MiB are kept. Default a
+	// quarter of QuotaTotal.
+	Reserve int64
 }
 
 func (c MemoryConfig) withDefaults() MemoryConfig {
@@ -33,6 +38,9 @@ func (c MemoryConfig) withDefaults() MemoryConfig {
 	if c.LowSpace == 0 {
 		c.LowSpace = c.QuotaTotal - c.QuotaTotal/8
 	}
+	if c.Reserve == 0 {
+		c.Reserve = c.QuotaTotal / 4
+	}
 	return c
 }
 
@@ -40,7 +48,7 @@ func (c MemoryConfig) validate() error {
 	for _, f := range []struct {
 		name  string
 		value int64
-	}{{"Quota", c.Quota}, {"QuotaTotal", c.QuotaTotal}, {"LowSpace", c.LowSpace}} {
+	}{{"Quota", c.Quota}, {"QuotaTotal", c.QuotaTotal}, {"LowSpace", c.LowSpace}, {"Reserve", c.Reserve}} {
 		if f.value < 0 {
 			return fmt.Errorf("%w: MemoryConfig.%s is %d", ErrInvalid, f.name, f.value)
 		}
@@ -89,6 +97,7 @@ func NewMemory(config *MemoryConfig) (*Memory, error) {
 		services: make(map[uint16]bool),
 		conns:    make(map[ConnID]*memConn),
 	}
+	m.arena.keep = int(cfg.Reserve / slabSize)
 	m.wiper.arena = &m.arena
 	m.space.limit, m.space.low = cfg.QuotaTotal, cfg.LowSpace
 	return m, nil
