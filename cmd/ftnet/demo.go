@@ -101,7 +101,7 @@ func (o *demoOptions) run(cmd *cobra.Command) error {
 		fmt.Fprintln(out, line)
 	}
 	if result.Errors > 0 || result.Starts <= result.Kills {
-		return checkFailed
+		return errCheckFailed
 	}
 	return nil
 }

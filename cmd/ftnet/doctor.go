@@ -52,7 +52,7 @@ namespace. The next engine would do that too.`,
 				writeDiagnosis(out, results, demo.NewStyle(out).Color)
 			}
 			if failed {
-				return checkFailed
+				return errCheckFailed
 			}
 			return nil
 		},

@@ -35,8 +35,8 @@ type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
 
-// checkFailed ends a command with exitFailed after it has printed everything.
-var checkFailed = errors.New("failed")
+// errCheckFailed ends a command with exitFailed after it has printed everything.
+var errCheckFailed = errors.New("failed")
 
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
@@ -60,7 +60,7 @@ func exitCode(err error) int {
 		return 0
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.Is(err, checkFailed):
+	case errors.Is(err, errCheckFailed):
 		return exitFailed
 	case errors.As(err, &exit):
 		return exit.Exit.Status()
@@ -83,7 +83,7 @@ func exitCode(err error) int {
 // the child has said what there is to say.
 func silent(err error) bool {
 	var exit *supervisor.ExitError
-	return errors.Is(err, checkFailed) || errors.As(err, &exit) && !exit.Exit.Killed
+	return errors.Is(err, errCheckFailed) || errors.As(err, &exit) && !exit.Exit.Killed
 }
 
 func defaultRuntimeDir() string {

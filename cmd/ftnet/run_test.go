@@ -92,7 +92,7 @@ func TestExitCode(t *testing.T) {
 		{wrap(user.UnknownUserError("x")), 126},
 		{wrap(fs.ErrPermission), 77},
 		{errors.New("any other"), 70},
-		{checkFailed, 1},
+		{errCheckFailed, 1},
 	} {
 		if got := exitCode(tt.err); got != tt.want {
 			t.Errorf("%v: %d, want %d", tt.err, got, tt.want)
