@@ -71,8 +71,13 @@ func (v *environment) flush() {
 	if v.n == 0 {
 		return
 	}
-	if _, err := v.e.inject.SendBatch(v.out[:v.n]); err != nil {
+	for rest := v.out[:v.n]; len(rest) > 0; {
+		n, err := v.e.inject.SendBatch(rest)
+		if err == nil {
+			break
+		}
 		v.failed(err)
+		rest = rest[n+1:] // the others may well be sent
 	}
 	v.n = 0
 }

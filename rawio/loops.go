@@ -14,15 +14,19 @@ import (
 	"github.com/ftnet/ftnet/rawio/tap"
 )
 
+// tapBatch is how many packets are read at once. With receive offload one has
+// up to 64 KiB: more would leave the cache before they are logged.
+const tapBatch = 16
+
 // tapLoop feeds the core with what clients send.
 func (e *Engine) tapLoop() {
 	var (
-		batch tap.Batch
+		batch = tap.NewBatch(tapBatch)
 		dec   segment.Decoder
 		s     segment.Segment
 	)
 	for {
-		n, err := e.tap.ReadBatch(&batch)
+		n, err := e.tap.ReadBatch(batch)
 		if err != nil {
 			if !errors.Is(err, net.ErrClosed) {
 				e.log.Error("the tap failed; clients are no longer served", "error", err)

@@ -292,7 +292,8 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	index = bpf_map_lookup_elem(&conns, &p->key);
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
 	if (!slot) {
-		if (!synack)
+		/* What this host forwards for others has no socket here. */
+		if (!synack || !skb->sk)
 			return PASS;
 		report(skb, EVENT_SYNACK, NO_SLOT, p->l3, p->end);
 		count(STAT_SYNACK_HELD);
