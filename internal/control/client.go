@@ -165,7 +165,12 @@ func (c *Client) call(ctx context.Context, t frameType, m, reply any) error {
 	case a := <-c.answers:
 		return result(a.t, a.body, typeOK, reply)
 	case <-c.lost:
-		return ErrLost
+		select {
+		case a := <-c.answers: // the engine's last word
+			return result(a.t, a.body, typeOK, reply)
+		default:
+			return ErrLost
+		}
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timer.C:

@@ -1,0 +1,128 @@
+package ftnet
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"github.com/ftnet/ftnet/internal/control"
+)
+
+// Listen announces on the local network address, like net.Listen, and has the
+// engine protect the port. The network must be "tcp", "tcp4" or "tcp6". The
+// listener is a *Listener and its connections are *Conn.
+//
+// Without an engine it returns an error for which errors.Is(err, ErrNoEngine)
+// holds. It blocks until the engine protects the port.
+func Listen(network, address string) (net.Listener, error) {
+	var lc ListenConfig
+	return lc.Listen(context.Background(), network, address)
+}
+
+// Listen announces on the local network address with the configuration's
+// options. See the function of the same name. The context bounds the
+// resolution of the address and the conversation with the engine; once Listen
+// has returned it does not affect the listener.
+func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	switch network {
+	case "tcp", "tcp4", "tcp6":
+	default:
+		return nil, listenError(network, net.UnknownNetworkError(network))
+	}
+	log := lc.logger()
+	e, err := findEngine(ctx, log)
+	if err != nil {
+		if !lc.Optional || ctx.Err() != nil {
+			return nil, listenError(network, err)
+		}
+		warnPlain(log, err)
+		ln, err := lc.listenTCP(ctx, network, address, nil)
+		if err != nil {
+			return nil, err
+		}
+		return &Listener{tcp: ln, log: log}, nil
+	}
+	return lc.listenProtected(ctx, network, address, e)
+}
+
+var plainOnce sync.Once
+
+func warnPlain(log *slog.Logger, err error) {
+	plainOnce.Do(func() {
+		log.Warn("ftnet: listening without protection: a crash will break the connections", "reason", err)
+	})
+}
+
+// listenProtected asks for protection before the bind where the port is known,
+// so that no client ever meets the port unprotected.
+func (lc *ListenConfig) listenProtected(ctx context.Context, network, address string, e *engine) (net.Listener, error) {
+	id := e.nextID.Add(1)
+	protected := false
+	protect := func(network, address string) error {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 {
+			return err
+		}
+		protected = true
+		return e.client.Protect(ctx, control.Protect{
+			ID: id, Network: network, Address: address, Port: uint16(n), Compare: lc.Compare.String(),
+		})
+	}
+	ln, err := lc.listenTCP(ctx, network, address, protect)
+	if err == nil {
+		l := &Listener{tcp: ln, engine: e, id: id, compare: lc.Compare, log: lc.logger()}
+		if !protected {
+			err = protect(ln.Addr().Network(), ln.Addr().String())
+		}
+		if err == nil {
+			err = l.announce(ctx)
+		}
+		if err == nil {
+			return l, nil
+		}
+		ln.Close()
+		err = listenError(network, err)
+	}
+	if protected {
+		// The engine must not hold back the port of a listener that is not.
+		if cerr := e.client.Closed(ctx, control.Closed{ID: id}); cerr != nil {
+			err = errors.Join(err, cerr)
+		}
+	}
+	return nil, err
+}
+
+// listenTCP makes the kernel's listener; protect, if not nil, runs last before
+// the bind.
+func (lc *ListenConfig) listenTCP(ctx context.Context, network, address string, protect func(network, address string) error) (*net.TCPListener, error) {
+	nlc := net.ListenConfig{KeepAlive: lc.KeepAlive, KeepAliveConfig: lc.KeepAliveConfig}
+	nlc.SetMultipathTCP(false) // the gate strips it: sequence numbers would be two-layered
+	nlc.Control = func(network, address string, c syscall.RawConn) error {
+		if lc.Control != nil {
+			if err := lc.Control(network, address, c); err != nil {
+				return err
+			}
+		}
+		if protect != nil {
+			return protect(network, address)
+		}
+		return nil
+	}
+	ln, err := nlc.Listen(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return ln.(*net.TCPListener), nil
+}
+
+func listenError(network string, err error) error {
+	return &net.OpError{Op: "listen", Net: network, Err: err}
+}
