@@ -72,12 +72,13 @@ func Run(c Config) (t *Table, err error) {
 	for round := range min(c.Rounds, 3) {
 		for _, n := range c.Pauses {
 			fmt.Fprintf(c.Progress, "kill %d with %d connections\n", round+1, n)
-			if err := worlds[1].pause(n, t); err != nil {
-				return t, fmt.Errorf("kill with %d connections: %w", n, err)
+			t.row(pauseMetric(n))
+			if e := worlds[1].pause(n, t); e != nil {
+				err = errors.Join(err, fmt.Errorf("kill with %d connections: %w", n, e))
 			}
 		}
 	}
-	return t, nil
+	return t, err
 }
 
 func (w *world) name() string {
@@ -128,10 +129,11 @@ func (w *world) bulk(kind string, n int64, t *Table) error {
 	t.add(w.protected, metric(kind, speed), float64(n)/(1<<20)/r.Seconds)
 	t.add(w.protected, metric(kind, cpuSystem), (after.system-before.system)/gib)
 	t.add(w.protected, metric(kind, cpuServer), (after.server-before.server)/gib)
-	t.add(w.protected, metric(kind, cpuClient), r.CPU/gib)
+	t.row(metric(kind, cpuEngine))
 	if w.protected {
 		t.add(true, metric(kind, cpuEngine), (after.engine-before.engine)/gib)
 	}
+	t.add(w.protected, metric(kind, cpuClient), r.CPU/gib)
 	return nil
 }
 

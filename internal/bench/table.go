@@ -51,13 +51,18 @@ type row struct {
 	plain, ftnet []float64
 }
 
-func (t *Table) add(protected bool, name string, v float64) {
+// row returns the named row; the order of the first calls is that of the table.
+func (t *Table) row(name string) *row {
 	i := slices.IndexFunc(t.rows, func(r *row) bool { return r.name == name })
 	if i < 0 {
 		i = len(t.rows)
 		t.rows = append(t.rows, &row{name: name})
 	}
-	if r := t.rows[i]; protected {
+	return t.rows[i]
+}
+
+func (t *Table) add(protected bool, name string, v float64) {
+	if r := t.row(name); protected {
 		r.ftnet = append(r.ftnet, v)
 	} else {
 		r.plain = append(r.plain, v)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 
+	"github.com/ftnet/ftnet/ftnet"
 	"github.com/ftnet/ftnet/internal/bench"
 )
 
@@ -14,7 +15,7 @@ func main() {
 	address := flag.String("listen", "127.0.0.1:7000", "`address` to listen on")
 	plain := flag.Bool("plain", false, "use net.Listen instead of ftnet.Listen")
 	flag.Parse()
-	listen := protected
+	listen := ftnet.Listen
 	if *plain {
 		listen = net.Listen
 	}
