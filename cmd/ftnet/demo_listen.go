@@ -1,6 +1,6 @@
 package main
 
-import "net"
+import "github.com/ftnet/ftnet/ftnet"
 
 // demoListen is the one line in which the demo's server differs from a plain one.
-var demoListen = net.Listen
+var demoListen = ftnet.Listen
