@@ -18,7 +18,7 @@ func TestDemo(t *testing.T) {
 			if stage == "loopback" {
 				args = append(args, "--loopback")
 			}
-			out, code := ftnet(t, args...)
+			out, code := command(t, args...)
 			if code != 0 || !strings.Contains(out, "crashes survived           3 of 3") {
 				t.Errorf("exit %d:\n%s", code, out)
 			}

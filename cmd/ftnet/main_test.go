@@ -18,8 +18,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// ftnet runs the command in a process of its own.
-func ftnet(t *testing.T, args ...string) (out string, code int) {
+// command runs the command in a process of its own.
+func command(t *testing.T, args ...string) (out string, code int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), mainEnv+"=1")
@@ -31,17 +31,17 @@ func ftnet(t *testing.T, args ...string) (out string, code int) {
 }
 
 func TestMainMessages(t *testing.T) {
-	if out, code := ftnet(t, "run"); code != exitUsage || !strings.Contains(out, "ftnet: requires") || !strings.Contains(out, "--help") {
+	if out, code := command(t, "run"); code != exitUsage || !strings.Contains(out, "ftnet: requires") || !strings.Contains(out, "--help") {
 		t.Errorf("exit %d: %s", code, out)
 	}
-	if out, code := ftnet(t); code != 0 || !strings.Contains(out, "ftnet demo") || strings.Contains(out, "demo-server") {
+	if out, code := command(t); code != 0 || !strings.Contains(out, "ftnet demo") || strings.Contains(out, "demo-server") {
 		t.Errorf("exit %d: %s", code, out)
 	}
 }
 
 // TestDemoWithoutFtnet: everything of the demo but the engine.
 func TestDemoWithoutFtnet(t *testing.T) {
-	out, code := ftnet(t, "demo", "--without-ftnet", "--loopback", "--length", "1s", "--kills", "2")
+	out, code := command(t, "demo", "--without-ftnet", "--loopback", "--length", "1s", "--kills", "2")
 	if code != exitFailed || !strings.Contains(out, "2, and clients noticed") || strings.Contains(out, "\x1b") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}

@@ -25,7 +25,7 @@ terminal COMMAND shares ftnet's process group, so that Ctrl-C and Ctrl-Z mean bo
 
 When COMMAND exits with status 0, so does ftnet. When it crashes it is started
 again: at once, then after 10 ms, doubled up to 500 ms, from the start again once
-it ran for 500 ms. More than --restart-limit restarts within --restart-window end
+it ran for 250 ms. More than --restart-limit restarts within --restart-window end
 the service: its clients get a RST.` + exitHelp
 
 // newRun makes `ftnet run`.

@@ -130,7 +130,8 @@ func (d *director) perform(ctx context.Context, server, clients *actor) error {
 			d.story.Served(d.now(), pid)
 			d.cfg.Screen.Event(d.now(), fmt.Sprintf("pid %d serves", pid))
 			if n := len(d.story.Kills); end != nil && n < d.cfg.Kills {
-				kill.Reset(d.killTime(n) - d.now())
+				// One that was late to serve is to be seen serving.
+				kill.Reset(max(d.killTime(n)-d.now(), d.period()/4))
 			}
 		case <-kill.C:
 			d.kill()
@@ -157,11 +158,14 @@ func (d *director) now() time.Duration { return time.Since(d.start) }
 // killTime spreads the kills evenly: the first comes half a period after the
 // start, so that the last recovery is seen too.
 func (d *director) killTime(n int) time.Duration {
+	return d.period()/2 + time.Duration(n)*d.period()
+}
+
+func (d *director) period() time.Duration {
 	if d.cfg.Kills == 0 {
 		return 365 * 24 * time.Hour
 	}
-	period := d.cfg.Length / time.Duration(d.cfg.Kills)
-	return period/2 + time.Duration(n)*period
+	return d.cfg.Length / time.Duration(d.cfg.Kills)
 }
 
 // kill is the villain's part.

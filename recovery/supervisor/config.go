@@ -19,7 +19,7 @@ const (
 	DefaultRestartWindow = 20 * time.Second
 	DefaultBackoffFirst  = 10 * time.Millisecond
 	DefaultBackoffMax    = 500 * time.Millisecond
-	DefaultStableAfter   = 500 * time.Millisecond
+	DefaultStableAfter   = 250 * time.Millisecond
 )
 
 // Values of Config.RestartLimit beside the positive ones.
@@ -70,7 +70,7 @@ type Config struct {
 type Backoff struct {
 	First       time.Duration // default 10 ms
 	Max         time.Duration // default 500 ms
-	StableAfter time.Duration // default 500 ms
+	StableAfter time.Duration // default 250 ms
 }
 
 func (c Config) withDefaults() Config {
