@@ -40,6 +40,9 @@ func (s *Story) Frame(st Style, title string) []string {
 		st.Width = 80
 	}
 	cols := max(10, st.Width-labelWidth-statsWidth-1)
+	if bins := int(s.Length / binWidth); bins >= 10 {
+		cols = min(cols, bins) // a finer picture has gaps
+	}
 	lines := []string{
 		st.paint(bold, title) + st.paint(dim, fmt.Sprintf("   %.1f s of %.0f s", s.Elapsed.Seconds(), s.Length.Seconds())),
 		"",
@@ -121,6 +124,8 @@ func (r *row) draw(st Style, cols int, s *Story) string {
 			out.add("", " ")
 		case b.errors > 0:
 			out.add(red, "x")
+		case b.replies == 0 && b.waited < slow: // nobody asked
+			out.add(dim, "·")
 		case b.replies == 0:
 			out.add(red, "·")
 		default:
