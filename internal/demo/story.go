@@ -6,7 +6,7 @@ import "time"
 const binWidth = 50 * time.Millisecond
 
 // slow is a wait that a person might notice in the picture.
-const slow = 20 * time.Millisecond
+const slow = 10 * time.Millisecond
 
 // Story is everything that has happened: what the view draws and the table
 // sums up. It has no clock; times are since the start of the show.
