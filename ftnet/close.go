@@ -64,6 +64,8 @@ func (c *Conn) release() {
 func (c *Conn) releaseLocked() {
 	c.readMu.Lock()
 	defer c.readMu.Unlock()
+	c.unprotectMu.Lock()
+	defer c.unprotectMu.Unlock()
 	if !c.released {
 		c.released = true
 		c.input, c.output = nil, nil
@@ -81,8 +83,7 @@ func (c *Conn) CloseRead() error {
 // stream and may go on sending. On a recovered connection it may fail like
 // Close.
 func (c *Conn) CloseWrite() error {
-	if c.replaying.Load() && !c.closing.Load() {
-		c.closing.Store(true)
+	if c.replaying.Load() && c.closing.CompareAndSwap(false, true) {
 		err := c.opError("close", c.early())
 		c.reset()
 		c.release()

@@ -31,18 +31,25 @@ type Conn struct {
 	output   *outputReplay // guarded by writeMu; nil when live
 	released bool          // guarded by both: the record must not be touched
 
-	// replaying mirrors output != nil and replayPos its position, for those
-	// who must not wait for a writer.
+	// unprotectMu guards the record against those who hold neither lock.
+	unprotectMu sync.Mutex
+
+	// These mirror input != nil, output != nil and output's position, for
+	// those who must not wait for a reader or writer.
+	rereading atomic.Bool
 	replaying atomic.Bool
 	replayPos atomic.Int64
 	replayEnd int64
 
-	closing      atomic.Bool // Close has been called
-	abort        atomic.Bool // linger is 0: Close resets
-	readClosed   atomic.Bool
-	readDeadline atomic.Int64    // unix ns, 0 = none; for reads from the log
-	ctx          context.Context // ends with Close; set on recovered connections
-	cancel       context.CancelFunc
+	closing    atomic.Bool // Close has been called, or the connection was reset
+	abort      atomic.Bool // linger is 0: Close resets
+	readClosed atomic.Bool
+
+	// For recovered connections, whose reads and writes may not reach the
+	// kernel: the deadlines in unix ns (0 = none), and what ends with Close.
+	readDeadline, writeDeadline atomic.Int64
+	ctx                         context.Context
+	cancel                      context.CancelFunc
 }
 
 var (
@@ -64,6 +71,7 @@ func (c *Conn) adopt(rec *journal.Record) {
 	c.recovered = true
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.input = newInputReplay(rec)
+	c.rereading.Store(c.input != nil)
 	c.output = newOutputReplay(rec)
 	if c.output != nil {
 		c.replayEnd = c.output.v.End()
@@ -79,12 +87,7 @@ func (c *Conn) Recovered() bool { return c.recovered }
 // engine knows it and its record is complete. It does not notice that the
 // engine itself is gone.
 func (c *Conn) Protected() bool {
-	if c.rec == nil {
-		return false
-	}
-	c.readMu.Lock()
-	defer c.readMu.Unlock()
-	return !c.released && !c.rec.Overflowed()
+	return c.rec != nil && !c.closing.Load() && !c.rec.Overflowed()
 }
 
 // Read reads data from the connection, at most 1 MiB-1 at once.
@@ -160,20 +163,24 @@ func (c *Conn) RemoteAddr() net.Addr { return c.tcp.RemoteAddr() }
 
 // SetDeadline sets the read and write deadlines.
 func (c *Conn) SetDeadline(t time.Time) error {
-	c.setReadDeadline(t)
+	c.keepDeadline(&c.readDeadline, t)
+	c.keepDeadline(&c.writeDeadline, t)
 	return c.tcp.SetDeadline(t)
 }
 
 // SetReadDeadline sets the deadline of Read.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	c.setReadDeadline(t)
+	c.keepDeadline(&c.readDeadline, t)
 	return c.tcp.SetReadDeadline(t)
 }
 
 // SetWriteDeadline sets the deadline of Write.
-func (c *Conn) SetWriteDeadline(t time.Time) error { return c.tcp.SetWriteDeadline(t) }
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.keepDeadline(&c.writeDeadline, t)
+	return c.tcp.SetWriteDeadline(t)
+}
 
-func (c *Conn) setReadDeadline(t time.Time) {
+func (c *Conn) keepDeadline(d *atomic.Int64, t time.Time) {
 	if !c.recovered {
 		return
 	}
@@ -181,5 +188,11 @@ func (c *Conn) setReadDeadline(t time.Time) {
 	if !t.IsZero() {
 		ns = max(t.UnixNano(), 1)
 	}
-	c.readDeadline.Store(ns)
+	d.Store(ns)
+}
+
+// expired reports whether a deadline has passed.
+func expired(d *atomic.Int64) bool {
+	ns := d.Load()
+	return ns != 0 && time.Now().UnixNano() >= ns
 }

@@ -72,16 +72,13 @@ func (r *rawConn) Write(f func(fd uintptr) bool) error {
 
 // unprotect gives up the record of a connection that is used behind its back.
 func (c *Conn) unprotect(op string) error {
-	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
-	c.readMu.Lock()
-	defer c.readMu.Unlock()
-	if c.released {
-		return nil
-	}
-	if c.input != nil || c.output != nil {
+	if c.rereading.Load() || c.replaying.Load() {
 		return c.opError(op, ErrReplaying)
 	}
-	c.rec.Overflow()
+	c.unprotectMu.Lock()
+	defer c.unprotectMu.Unlock()
+	if !c.closing.Load() { // the record is released after that, under the lock
+		c.rec.Overflow()
+	}
 	return nil
 }

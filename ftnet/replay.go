@@ -45,6 +45,7 @@ func (c *Conn) readReplay(p []byte) (int, error) {
 	r := c.input
 	if r.done() {
 		c.input = nil
+		c.rereading.Store(false)
 		return c.readLive(p)
 	}
 	recorded := r.reads.Left() > 0
@@ -75,7 +76,7 @@ func (c *Conn) readable() error {
 	if c.closing.Load() {
 		return c.opError("read", net.ErrClosed)
 	}
-	if d := c.readDeadline.Load(); d != 0 && time.Now().UnixNano() >= d {
+	if expired(&c.readDeadline) {
 		return c.opError("read", os.ErrDeadlineExceeded)
 	}
 	if c.readClosed.Load() {
@@ -164,6 +165,9 @@ func newOutputReplay(rec *journal.Record) *outputReplay {
 func (c *Conn) writeReplay(p []byte) (int, error) {
 	if c.closing.Load() {
 		return 0, c.opError("write", net.ErrClosed)
+	}
+	if expired(&c.writeDeadline) {
+		return 0, c.opError("write", os.ErrDeadlineExceeded)
 	}
 	r := c.output
 	start := r.v.Pos()
