@@ -7,6 +7,9 @@ import (
 )
 
 const (
+	// ackLife is how long the core answers a client that may have missed the
+	// last ACK: some retransmissions.
+	ackLife = 10e9
 	// timeWait is how long a translated connection that is over keeps its
 	// translation: Linux stays in TIME_WAIT for 60 s, and answers a repeated
 	// FIN of the client from there.
@@ -72,7 +75,15 @@ func (m *Machine) resetByServer(c *Conn) {
 	const why = "reset by the server"
 	switch c.state {
 	case Established:
-		m.remove(c, why)
+		if c.is(recovered) && seqnum.Less(m.env.Slot(c.slot).SndNxt(), c.nxt) {
+			// The client may have more than the new socket has sent, and then
+			// the socket's RST lies below what it expects.
+			m.Stats.Closed++
+			m.report(ConnClosed, c, why)
+			m.dismiss(c, why)
+			return
+		}
+		m.end(c, why)
 	case Outage: // the process died right after
 		m.end(c, why)
 	case Reconnecting:
@@ -86,9 +97,12 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		return
 	}
 	x := c.more()
-	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && x.liveAt != 0 {
-		// Not the end of a socket, but the answer to a segment that the
-		// reopened one did not like before its handshake was over.
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) &&
+		(c.over() || x.liveAt != 0 || c.state == Established && seqnum.Less(c.stableSeq(), m.env.Slot(c.slot).Ack())) {
+		// Not the end of a socket, but an answer to a segment: one that the
+		// reopened socket did not like before its handshake was over, or one
+		// that the client repeats because the log is behind. If the kernel has
+		// closed the connection meanwhile, the core acknowledges in its stead.
 		return
 	}
 	if x.held == nil {
@@ -130,7 +144,7 @@ func (m *Machine) releaseHeld(c *Conn) {
 	if s.Flags.Has(segment.RST) {
 		m.env.ToClient(s)
 		if c.state == Established {
-			m.remove(c, "reset by the server")
+			m.end(c, "reset by the server")
 		}
 		return
 	}
@@ -151,19 +165,56 @@ func (m *Machine) releaseHeld(c *Conn) {
 	c.meantFIN(end)
 }
 
-// remove ends the protection of a connection that is over for both sides. A
-// translated one stays known to the gate for the kernel's TIME_WAIT.
-func (m *Machine) remove(c *Conn, why string) {
-	if !c.is(recovered) || c.is(clientRST) || c.state != Established {
-		m.end(c, why)
+// over reports whether both sides have closed and know it of each other. What
+// the application has not read yet may still have to be recovered.
+func (c *Conn) over() bool { return c.is(finAcked) && c.is(finLogged) }
+
+// finished removes a connection that is over once the application has closed
+// it, and so has read what it wanted.
+func (m *Machine) finished(c *Conn) {
+	if !m.env.Head(c.slot).Closing {
+		m.watch(c) // Close makes no packet any more
+		return
+	}
+	if !c.is(recovered) && c.acked != c.stableSeq() {
+		m.end(c, "closed") // the kernel's own ACK has left, or its FIN with it
 		return
 	}
 	m.Stats.Closed++
-	m.report(ConnClosed, c, why)
+	m.report(ConnClosed, c, "closed")
 	_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
+	m.env.Withdraw(c.slot)
 	c.state = Lingering
-	c.more().expireAt = m.now + timeWait
+	life := int64(ackLife)
+	switch {
+	case m.env.Slot(c.slot).Mode() == gate.ModeOutage:
+		m.env.Destroy(c.Flow) // nobody will answer its FIN
+	case c.is(recovered):
+		life = timeWait
+	}
+	c.more().expireAt = m.now + life
 	m.watch(c)
+}
+
+// late answers a client that repeats itself after its connection is over: it
+// has missed the last ACK. The kernel believes that it has sent that with its
+// FIN, while it had to wait for the log, and may know nothing more.
+func (m *Machine) late(c *Conn, s *segment.Segment) {
+	if s.Flags.Has(segment.RST) {
+		if c.state == Lingering && s.Seq == c.rcvNxt() {
+			m.end(c, "closed")
+		}
+		return
+	}
+	if s.Len() == 0 {
+		return
+	}
+	slot := m.env.Slot(c.slot)
+	a := c.ackSegment(c.stableSeq(), seqnum.Max(c.stableSeq(), slot.Edge()))
+	a.Seq = c.finEnd
+	a.Options.TSVal, a.Options.TSEcr = slot.TSVal(), s.Options.TSVal
+	m.Stats.ACKs++
+	m.env.ToClient(a)
 }
 
 // end forgets a connection at once.
@@ -185,6 +236,8 @@ func (m *Machine) forget(c *Conn) {
 	m.env.Slot(c.slot).SetMode(gate.ModeFree)
 	if was != SynReceived {
 		m.env.Unbind(c.Flow)
+	}
+	if was != SynReceived && was != Lingering {
 		m.env.Withdraw(c.slot)
 	}
 	if was != Lingering && was != Resetting && c.ID != 0 {
@@ -200,9 +253,14 @@ func (m *Machine) forget(c *Conn) {
 // reset ends a connection that cannot be continued: the client gets a RST, and
 // another one for whatever it sends, until it has understood.
 func (m *Machine) reset(c *Conn, why string) {
-	was := c.state
 	m.Stats.Reset++
 	m.report(ConnReset, c, why)
+	m.dismiss(c, why)
+}
+
+// dismiss sends the client a RST at the end of all that may have reached it.
+func (m *Machine) dismiss(c *Conn, why string) {
+	was := c.state
 	slot := m.env.Slot(c.slot)
 	slot.SetMode(gate.ModeOutage)
 	if was == Established {

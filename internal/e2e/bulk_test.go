@@ -1,0 +1,64 @@
+package e2e
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/workload"
+)
+
+const (
+	gibibyte    = 1 << 30
+	bulkCrashes = 10
+)
+
+var bulkOptions = options{flags: []string{"--quota", "1100MiB", "--quota-total", "2GiB"}}
+
+// TestUploadAcrossCrashes: the server's hash of 1 GiB is the client's,
+// although the server was killed ten times on the way.
+func TestUploadAcrossCrashes(t *testing.T) {
+	r := start(t, bulkOptions, "bulk", "-listen", ":7001")
+	transfer(r, workload.Upload)
+}
+
+// TestDownloadAcrossCrashes is the other direction.
+func TestDownloadAcrossCrashes(t *testing.T) {
+	r := start(t, bulkOptions, "bulk", "-listen", ":7001")
+	transfer(r, workload.Download)
+}
+
+type move = func(ctx context.Context, dial workload.DialFunc, address string, n int64, seed uint64) (workload.Transfer, error)
+
+// transfer moves a gibibyte and kills the server whenever another eleventh of
+// it is through, as the status page tells.
+func transfer(r *rig, f move) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	type result struct {
+		workload.Transfer
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		tr, err := f(ctx, fromClient(r), families[0].address(7001), gibibyte, 7)
+		done <- result{tr, err}
+	}()
+	for i := range bulkCrashes {
+		r.waitBytes(uint64(i+1) * gibibyte / (bulkCrashes + 2))
+		r.kill()
+	}
+	got := <-done
+	if got.err != nil {
+		r.t.Fatal(got.err)
+	}
+	d, err := r.status()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if d.Process.Restarts < bulkCrashes {
+		r.t.Errorf("%d restarts, want %d", d.Process.Restarts, bulkCrashes)
+	}
+	r.t.Logf("1 GiB in %v, longest pause %v, tap losses %d", got.Took, got.LongestPause, d.Tap.Losses)
+}

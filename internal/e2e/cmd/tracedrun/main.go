@@ -1,0 +1,53 @@
+// Tracedrun is `ftnet run` that also writes, for each rise of a connection's
+// stable number, one line to a file before an ACK can leave that names it:
+//
+//	CLIENT SERVER STABLE UNIXNANO
+//
+// A test compares these lines with a capture.
+package main
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ftnet/ftnet/rawio"
+	"github.com/ftnet/ftnet/recovery"
+)
+
+func main() {
+	flags := flag.NewFlagSet("run", flag.ExitOnError)
+	runtimeDir := flags.String("runtime-dir", "", "as of ftnet run")
+	level := flags.String("log-level", "info", "as of ftnet run")
+	trace := flags.String("trace", "", "file for the trace")
+	_ = flags.Parse(os.Args[2:]) // after "run"; exits on an error
+	f, err := os.Create(*trace)
+	if err != nil {
+		log.Fatal(err)
+	}
+	w := bufio.NewWriter(f)
+	var mu sync.Mutex
+	err = recovery.Run(context.Background(), recovery.Config{
+		Command: flags.Args(), RuntimeDir: *runtimeDir,
+		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.LevelFromString(*level)}),
+		Trace: func(f rawio.Flow, stable uint32, now int64) {
+			mu.Lock()
+			defer mu.Unlock()
+			fmt.Fprintln(w, f.Client, f.Server, stable, now)
+		},
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if ferr := w.Flush(); ferr != nil {
+		log.Fatal(ferr)
+	}
+	if err != nil {
+		log.Print(err)
+	}
+}
