@@ -177,7 +177,7 @@ func (c *client) expect(want string) {
 	got := make([]byte, len(want))
 	c.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if n, err := io.ReadFull(c, got); err != nil || string(got) != want {
-		c.lab.t.Fatalf("client got %q, %v, want %q", got[:n], err, want)
+		c.lab.t.Fatalf("client got %d bytes %.40q, %v, want %d %.40q", n, got[:n], err, len(want), want)
 	}
 	c.SetReadDeadline(time.Time{})
 }

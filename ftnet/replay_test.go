@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -267,7 +268,6 @@ func TestReplayBulk(t *testing.T) {
 	in := bytes.Repeat([]byte("client says. "), 80_000)
 	out := bytes.Repeat([]byte("server says: "), 80_000)
 	cl.lab.logs[cl.slot] = in
-	var lengths []int
 	run := func(c *Conn) (got []byte, sizes []int) {
 		done := make(chan error)
 		go func() {
@@ -293,18 +293,29 @@ func TestReplayBulk(t *testing.T) {
 		}
 		return got, sizes
 	}
-	go cl.Write(in)
-	go cl.expect(string(out))
-	got, lengths := run(c)
+	// serve runs the handler while the client sends and gets its part.
+	serve := func(c *Conn, cl *client, send []byte, want string) (got []byte, sizes []int) {
+		var wg sync.WaitGroup
+		wg.Go(func() { cl.Write(send) })
+		wg.Go(func() {
+			back := make([]byte, len(want))
+			if n, err := io.ReadFull(cl, back); err != nil || string(back) != want {
+				t.Errorf("client got %d of %d bytes, or others: %v", n, len(want), err)
+			}
+		})
+		got, sizes = run(c)
+		wg.Wait()
+		return got, sizes
+	}
+	got, lengths := serve(c, cl, in, string(out))
 	if !bytes.Equal(got, in) {
 		t.Fatal("input differs")
 	}
 	crash(c)
 	stable, una := int64(len(in)-70_000), int64(len(out)-200_000)
 	cl = cl.recover(una, int64(len(out)), stable)
-	go cl.expect(string(out[una:]))
 	c = s.accept()
-	got, again := run(c)
+	got, again := serve(c, cl, nil, string(out[una:]))
 	if !bytes.Equal(got, in) {
 		t.Fatal("input differs after the crash")
 	}
