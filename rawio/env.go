@@ -135,7 +135,7 @@ func (v *environment) Head(slot uint32) south.Head {
 	}
 	return south.Head{
 		Accepted: h.AcceptSeq != 0, AcceptSeq: h.AcceptSeq,
-		Closing: h.State == journal.Closing, Lost: h.Overflow,
+		Closing: h.State == journal.Closing, Lost: h.Overflow, Output: h.Recorded,
 	}
 }
 

@@ -76,9 +76,17 @@ func (m *Machine) settle(c *Conn) {
 			c.unset(owed)
 		}
 	}
-	if c.is(finAcked) && c.is(finLogged) {
-		m.remove(c, "closed")
+	if c.over() {
+		m.finished(c)
 	}
+}
+
+// behind reports whether the new kernel socket has sent less than the old one.
+// The client may know more of the stream, and refuses ACKs that the kernel
+// sends from below it (RFC 9293 section 3.10.7.4): until the restarted handler
+// has caught up, the core acknowledges from the right place.
+func (c *Conn) behind(slot *gate.Slot) bool {
+	return c.is(recovered) && seqnum.Less(slot.SndNxt(), c.nxt)
 }
 
 // trace tells of a stable number before anything can leave that names it.
@@ -95,7 +103,7 @@ func (m *Machine) sendAck(c *Conn, slot *gate.Slot, ack uint32) {
 		edge = seqnum.Min(edge, slot.Limit())
 	}
 	s := c.ackSegment(ack, edge)
-	s.Seq = slot.SndNxt()
+	s.Seq = seqnum.Max(c.nxt, slot.SndNxt())
 	if c.is(owed) { // else nothing of the kernel's is left out
 		s.Flags |= segment.Flags(slot.HeldFlags()) & segment.ECE
 	}

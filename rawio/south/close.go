@@ -109,12 +109,19 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		x.heldAt, x.heldFor = m.now, 0
 	}
 	x.held, x.heldLen, x.whole = clone(s), length, whole
-	if c.state == Open || m.env.Head(c.slot).Closing {
+	if c.state == Open || m.closing(c) {
 		m.releaseHeld(c) // Close was on its way
 		m.touch(c)
 		return
 	}
 	m.watch(c)
+}
+
+// closing reports whether what is held belongs to a Close of the application.
+// The answer to a stray segment does not: what the tap has on the way may
+// explain it.
+func (m *Machine) closing(c *Conn) bool {
+	return m.env.Head(c.slot).Closing && c.extra.held.Flags.Any(segment.FIN|segment.ACK)
 }
 
 func (c *Conn) meantFIN(end uint32) {
@@ -264,7 +271,7 @@ func (m *Machine) dismiss(c *Conn, why string) {
 	slot := m.env.Slot(c.slot)
 	slot.SetMode(gate.ModeOutage)
 	if was == Established {
-		c.nxt = seqnum.Max(c.nxt, slot.SndNxt())
+		m.left(c)
 	}
 	m.env.Destroy(c.Flow)
 	_ = m.log.Delete(c.ID)

@@ -31,6 +31,13 @@ type head struct {
 	una, sent, stable int64 // of the last Prepare
 	prepared          bool
 	refuse            error // Prepare's result
+
+	// The simulation's record of reads and writes.
+	reads []int
+	out   []byte
+	most  int  // output that ever was given to the kernel
+	shut  bool // the handler has closed its side, at finAt
+	finAt int
 }
 
 func (e *fakeEnv) Now() int64                { return e.now() }
@@ -115,6 +122,7 @@ func (e *fakeEnv) Head(slot uint32) south.Head {
 	if h == nil {
 		return south.Head{Lost: true}
 	}
+	h.Output = max(h.Output, int64(len(h.out)))
 	return h.Head
 }
 

@@ -29,9 +29,12 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 				m.answerSYN(c, s)
 				return
 			}
-		case Resetting:
-			// The client has given up the old connection. The gate still
-			// knew it, and held the SYN.
+		case Resetting, Lingering:
+			// The client has given up the old connection. If the gate still
+			// held its packets, it held the SYN as well.
+			if m.env.Slot(c.slot).Mode() != gate.ModeOutage {
+				break
+			}
 			m.forget(c)
 			if !svc.outage {
 				m.env.ToServer(s)
@@ -56,6 +59,9 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 			return
 		case c.state == SynReceived && s.Seq == c.iss && s.Ack == c.irs+1:
 			return // the kernel repeats what still waits for the log
+		case c.state == Established && !c.is(recovered) && s.Seq == c.iss && s.Ack == c.irs+1:
+			m.env.Forward(packet) // the same again, from before the gate knew the connection
+			return
 		case c.state == Established && c.is(recovered) && s.Ack == c.irs+1+uint32(c.resume):
 			m.ackSpoofed(c, s) // the stack did not get our ACK
 			return
@@ -64,8 +70,9 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 		// connection is over, whatever was missed of its end.
 		m.end(c, "replaced by a new connection")
 	}
-	if svc.outage {
-		return // of the dead process
+	if svc.outage || at < svc.crashed {
+		m.env.Destroy(flow) // half-open, of the dead process
+		return
 	}
 	e := m.syns.make(flow)
 	e.synack, e.packet, e.arrived = clone(s), append([]byte(nil), packet...), m.now

@@ -25,6 +25,10 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 		return
 	}
 	c.last = m.now
+	if c.over() && c.state != Resetting && c.state != Open {
+		m.late(c, s)
+		return
+	}
 	switch c.state {
 	case Established:
 		m.established(c, s, t)
@@ -61,7 +65,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 			x.cutover = 0
 		}
 	}
-	kernel := slot.Ack()
+	kernel, before := slot.Ack(), c.rcvNxt()
 	b := bounds{
 		ack:  seqnum.Min(c.rcvNxt(), kernel),
 		next: seqnum.Max(c.rcvNxt(), kernel),
@@ -71,14 +75,24 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	switch m.judge(c, s, b) {
 	case resets:
 		c.set(clientRST)
-		m.remove(c, "reset by the client")
+		m.end(c, "reset by the client")
 		return
 	case accept:
+	case ignore:
+		m.Stats.Refused++
+		return
 	default: // the kernel answers
 		m.Stats.Refused++
+		if c.behind(slot) {
+			c.set(dupAck)
+			m.touch(c)
+		}
 		return
 	}
 	m.accepted(c, s, b)
+	if s.Len() > 0 && c.rcvNxt() == before && c.behind(slot) {
+		c.set(dupAck)
+	}
 	if s.Len() > 0 && seqnum.Less(c.rcvNxt(), seqnum.Min(s.Seq, kernel)) {
 		// The kernel acknowledges bytes that the tap has missed: have the
 		// client send them again at once, rather than after its time-out.

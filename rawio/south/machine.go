@@ -45,6 +45,7 @@ type Head struct {
 	Closing   bool   // Close was called
 	Lost      bool   // the record is incomplete: it cannot be rolled forward
 	AcceptSeq uint64 // order of acceptance
+	Output    int64  // no byte of the server's stream from here on has left
 }
 
 // Kind of a Report.
@@ -111,7 +112,8 @@ type service struct {
 	queue    []*Conn
 	inflight int
 	busy     bool  // reconnections of this recovery are not finished
-	since    int64 // of the outage
+	since    int64 // beginning of the outage
+	crashed  int64 // time of the last crash
 }
 
 // Machine is the core for all connections of one engine.
@@ -127,6 +129,7 @@ type Machine struct {
 	free     []uint32 // slots given back
 	order    uint64
 	touched  []*Conn
+	lagging  bool    // some connection is behind
 	active   []*Conn // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
 	Stats    Stats
 }
@@ -237,13 +240,28 @@ func (m *Machine) takeSlot(c *Conn) bool {
 	} else if uint32(len(m.slots)) < m.cfg.MaxConns {
 		c.slot = uint32(len(m.slots))
 		m.slots = append(m.slots, slotEntry{})
-	} else {
+	} else if !m.evict() {
 		return false
+	} else {
+		n := len(m.free) - 1
+		c.slot, m.free = m.free[n], m.free[:n]
 	}
 	e := &m.slots[c.slot]
 	e.gen++
 	e.conn, c.gen = c, e.gen
 	return true
+}
+
+// evict forgets one of the connections that only linger, and reports whether
+// there was one.
+func (m *Machine) evict() bool {
+	for _, c := range m.active {
+		if c.state == Lingering && !c.is(recovered) {
+			m.forget(c)
+			return true
+		}
+	}
+	return false
 }
 
 func (m *Machine) report(k Kind, c *Conn, reason string) {

@@ -23,9 +23,16 @@ func (m *Machine) Crash(ports ...uint16) {
 		if !svc.outage {
 			svc.since = m.now
 		}
+		svc.crashed = m.now
 		svc.outage, svc.alive, svc.busy = true, false, false
 		svc.queue, svc.inflight = nil, 0
 		m.env.SetService(port, true)
+		m.syns.each(port, func(f segment.Flow, e *embryo) {
+			if e.synack != nil {
+				e.synack, e.packet = nil, nil
+				m.env.Destroy(f) // half-open
+			}
+		})
 		m.each(svc, m.crashed)
 	}
 	m.Flush()
@@ -38,12 +45,15 @@ func (m *Machine) crashed(c *Conn) {
 		// comes late, the one that is here serves as well.
 		syn := c.extra.syn
 		m.forget(c)
+		m.env.Destroy(c.Flow)
 		e := m.syns.make(c.Flow)
 		e.syn, e.arrived = syn, m.now
 	case Established:
 		head := m.env.Head(c.slot)
 		if head.Closing {
-			if c.extra != nil && c.extra.held != nil {
+			if c.over() {
+				m.finished(c)
+			} else if c.extra != nil && c.extra.held != nil && m.closing(c) {
 				m.releaseHeld(c) // Close was on its way
 			}
 			return
@@ -65,7 +75,7 @@ func (m *Machine) interrupt(c *Conn) {
 	slot.SetMode(gate.ModeOutage)
 	x := c.more()
 	if c.state == Established {
-		c.nxt = seqnum.Max(c.nxt, slot.SndNxt())
+		m.left(c)
 		x.edge, x.tsval = slot.Edge(), slot.TSVal()
 		if slot.Flags()&gate.FlagLimit != 0 {
 			x.edge = seqnum.Min(x.edge, slot.Limit())
@@ -84,6 +94,22 @@ func (m *Machine) interrupt(c *Conn) {
 	m.watch(c)
 	m.touch(c)
 	m.env.Destroy(c.Flow)
+}
+
+// left notes how much of the server's stream may have left. A socket whose FIN
+// the gate has held counts that as sent, and so does the gate then; the journal
+// knows better.
+func (m *Machine) left(c *Conn) {
+	slot := m.env.Slot(c.slot)
+	nxt := seqnum.Max(c.nxt, slot.SndNxt())
+	if c.is(finSent) {
+		c.nxt = seqnum.Min(nxt, c.finEnd)
+		return
+	}
+	if d := m.env.Head(c.slot).Output - c.unaOff; d >= 0 && d < 1<<31 {
+		nxt = seqnum.Max(c.nxt, seqnum.Min(nxt, c.una+uint32(d)))
+	}
+	c.nxt = nxt
 }
 
 // thaw takes the segments that arrived while the connection was being opened.
@@ -110,7 +136,7 @@ func (m *Machine) absorb(c *Conn, s *segment.Segment) {
 	switch m.judge(c, s, b) {
 	case resets:
 		c.set(clientRST)
-		m.remove(c, "reset by the client")
+		m.end(c, "reset by the client")
 		return
 	case ignore:
 		return

@@ -128,9 +128,8 @@ func (m *Machine) settled(c *Conn) {
 // server will read from the log agree.
 func (m *Machine) reconnect(c *Conn) {
 	c.state = Reconnecting
-	slot := m.env.Slot(c.slot)
-	c.nxt = seqnum.Max(c.nxt, slot.SndNxt())
-	slot.SetMode(gate.ModeSpoof)
+	m.left(c) // again: a packet may have been on its way out
+	m.env.Slot(c.slot).SetMode(gate.ModeSpoof)
 	x := c.extra
 	x.tries, x.since = 0, m.now
 	m.touch(c)
@@ -232,7 +231,13 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, at int64) {
 	c.acked = c.stableSeq()
 	m.trace(c, c.acked)
 	// First live, then the ACK: the server may speak as soon as it has that.
-	slot.SetMode(gate.ModeLive)
+	// A client that has closed must hear nothing more: only the application
+	// has something left to read.
+	mode := gate.ModeLive
+	if c.over() {
+		mode = gate.ModeOutage
+	}
+	slot.SetMode(mode)
 	m.ackSpoofed(c, s)
 	m.goLive(c)
 }
@@ -268,10 +273,13 @@ func (m *Machine) goLive(c *Conn) {
 	// way from the tap: whatever was tapped until now, and a little longer for
 	// programs that are running, is relayed.
 	x.liveAt = m.env.Now()
-	x.cutover = x.liveAt + cutoverSlack
+	x.cutover, x.retryAt = x.liveAt+cutoverSlack, x.liveAt
 	c.recoveries++
 	m.Stats.Recovered++
 	m.report(ConnRecovered, c, "")
+	if c.behind(m.env.Slot(c.slot)) {
+		m.lagging = true
+	}
 	frozen := x.frozen
 	x.frozen = nil
 	for _, s := range frozen {

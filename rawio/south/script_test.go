@@ -412,6 +412,13 @@ func (s *script) server(w []string) {
 		w = w[1:]
 	}
 	g, prio := s.packet(w, s.kernel, s.irs)
+	if c := s.machine.Conn(s.flow); c != nil && prio == gate.PrioClose && s.env.heads[c.Slot()] != nil {
+		s.env.heads[c.Slot()].Closing = true
+	}
+	if c := s.machine.Conn(s.flow); c != nil && s.env.heads[c.Slot()] != nil {
+		h, end := s.env.heads[c.Slot()], int64(seqnum.Diff(g.Seq+uint32(len(g.Payload)), s.kernel+1))
+		h.Output = max(h.Output, h.una+end)
+	}
 	g.Src, g.Dst = s.flow.Server, s.flow.Client
 	if s.ts && !g.Options.HasTS {
 		s.serverTS++

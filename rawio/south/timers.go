@@ -9,7 +9,7 @@ import (
 // that keep idle clients alive in an outage, held FINs, expiry. Call it every
 // 10 ms while Busy, and a few times a second otherwise.
 func (m *Machine) Tick() {
-	m.now = m.env.Now()
+	m.now, m.lagging = m.env.Now(), false
 	for i := len(m.active) - 1; i >= 0; i-- { // c may leave, and the last take its place
 		if i < len(m.active) {
 			m.tick(m.active[i])
@@ -18,8 +18,12 @@ func (m *Machine) Tick() {
 	m.Flush()
 }
 
-// Busy reports whether a spoofed handshake is under way.
+// Busy reports whether a spoofed handshake is under way, or a reopened
+// connection still needs the core's ACKs.
 func (m *Machine) Busy() bool {
+	if m.lagging {
+		return true
+	}
 	for _, svc := range m.services {
 		if svc.busy {
 			return true
@@ -36,7 +40,7 @@ func (m *Machine) tick(c *Conn) {
 	switch c.state {
 	case Outage, Reconnecting:
 		keep = true
-		if m.now-x.ackedAt >= m.cfg.KeepAlive { // figure 19: periodic ACKs
+		if m.now-x.ackedAt >= m.cfg.KeepAlive && !c.over() { // figure 19: periodic ACKs
 			c.set(ackDue)
 			m.touch(c)
 		}
@@ -50,9 +54,14 @@ func (m *Machine) tick(c *Conn) {
 			return
 		}
 	case Established:
-		keep = x != nil && m.tickLive(c)
+		if c.over() {
+			keep = true
+			m.finished(c)
+		} else {
+			keep = x != nil && m.tickLive(c)
+		}
 	}
-	if !keep && !c.is(limited) {
+	if !keep && !c.is(limited) && c.state != Closed {
 		m.unwatch(c)
 	}
 }
@@ -76,7 +85,18 @@ func (m *Machine) tickLive(c *Conn) bool {
 		return false
 	}
 	if c.is(finLogged) && seqnum.Less(m.env.Slot(c.slot).Ack(), c.stableSeq()) {
-		m.repeatFIN(c) // the stack did not get it
+		if m.now-x.retryAt >= finRetry { // the stack did not get it
+			x.retryAt = m.now
+			m.repeatFIN(c)
+		}
+		return true
+	}
+	if slot := m.env.Slot(c.slot); c.behind(slot) {
+		m.lagging = true
+		if seqnum.Less(c.acked, seqnum.Min(c.stableSeq(), slot.Ack())) {
+			c.set(dupAck)
+			m.touch(c)
+		}
 		return true
 	}
 	if m.now-x.liveAt < settleTime {
@@ -85,6 +105,9 @@ func (m *Machine) tickLive(c *Conn) bool {
 	c.extra = nil
 	return false
 }
+
+// finRetry is how often the client's FIN is repeated to the new stack, ns.
+const finRetry = 200e6
 
 // settleTime is how long after a reconnection stray segments of the cut-over
 // are expected, ns.
@@ -103,7 +126,8 @@ func (m *Machine) Sweep(idle int64, exists func(segment.Flow) bool) int {
 		}
 		switch c.state {
 		case SynReceived, Established, Open:
-			if !exists(c.Flow) {
+			// What is over waits for the application only.
+			if !c.over() && !exists(c.Flow) {
 				m.end(c, "its socket is gone")
 				n++
 			}

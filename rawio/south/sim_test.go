@@ -1,0 +1,251 @@
+package south_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ftnet/ftnet/rawio/rawiotest"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+var (
+	simSeed  = flag.Uint64("sim.seed", 0, "run the simulation with this seed only, and print its trace")
+	simSeeds = flag.Int("sim.seeds", 0, "number of seeds of the simulation; 0: a number that fits the test's time")
+)
+
+// plan is what one run of the simulation is made from.
+type plan struct {
+	seed        uint64
+	impairment  rawiotest.Impairment
+	stack       rawiotest.Config
+	window      int
+	tapLoss     float64
+	engineDelay time.Duration // of the tap and of the gate's events
+	logDelay    time.Duration // of upcalls; 0: at once
+	newsDelay   time.Duration // of a crash, and of listening
+	clients     []behaviour
+	crashes     []crash
+	atStep      []int // crash at these steps of the clock
+	traced      bool
+}
+
+type crash struct {
+	at    time.Duration
+	pause time.Duration // until the server starts again
+}
+
+func randomPlan(seed uint64) plan {
+	r := rand.New(rand.NewPCG(seed, 0x706c616e))
+	some := func(p float64) bool { return r.Float64() < p }
+	up := func(d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d) + 1)) }
+	p := plan{
+		seed: seed, window: 1 + r.IntN(4),
+		engineDelay: up(500 * time.Microsecond), newsDelay: up(3 * time.Millisecond),
+	}
+	p.impairment.Delay = up(20 * time.Millisecond)
+	if some(0.6) {
+		p.impairment.Loss, p.impairment.Duplicate, p.impairment.Reorder = 0.05*r.Float64(), 0.05*r.Float64(), 0.2*r.Float64()
+	}
+	if some(0.5) {
+		p.logDelay = up(3 * time.Millisecond)
+	}
+	if some(0.2) {
+		p.tapLoss = 0.05 * r.Float64()
+	}
+	p.stack = rawiotest.Config{
+		NoTimestamps: some(0.2), NoSACK: some(0.2), NoWScale: some(0.2), WScale: uint8(1 + r.IntN(10)),
+		MSS: uint16(100 + r.IntN(1400)), ReceiveBuffer: 4096 << r.IntN(6), SendBuffer: 4096 << r.IntN(6),
+		TimeWait: 5 * time.Second, FinTimeout: 5 * time.Second,
+	}
+	if some(0.5) { // numbers next to 2³²
+		p.stack.ISN = func() uint32 { return uint32(r.IntN(4000)) - 3000 }
+	}
+	for range 1 + r.IntN(3) {
+		b := behaviour{
+			dialAt: up(300 * time.Millisecond), bytes: r.IntN(1 << (4 + r.IntN(13))), chunk: 1 + r.IntN(8192),
+			padding: r.IntN(1 << r.IntN(12)), greet: some(0.2), end: ending(r.IntN(endingsNumber)),
+		}
+		if some(0.5) {
+			b.pause = up(20 * time.Millisecond)
+			b.bytes /= 4
+		}
+		p.clients = append(p.clients, b)
+	}
+	for range r.IntN(6) {
+		c := crash{at: up(600 * time.Millisecond), pause: up(30 * time.Millisecond)}
+		switch {
+		case some(0.1):
+			c.pause = up(20 * time.Second)
+		case some(0.3):
+			c.pause = 0
+		}
+		p.crashes = append(p.crashes, c)
+		if some(0.4) { // again at once
+			p.crashes = append(p.crashes, crash{at: c.at + c.pause + up(8*time.Millisecond), pause: up(5 * time.Millisecond)})
+		}
+	}
+	return p
+}
+
+// run plays a plan to its end and returns the world.
+func run(p plan) *world {
+	w := newWorld(p)
+	w.start()
+	for i, b := range p.clients {
+		w.dial(i, b)
+	}
+	for _, c := range p.crashes {
+		w.clock.After(c.at, func() { w.crash(c.pause) })
+	}
+	crashAt := map[int]bool{}
+	for _, n := range p.atStep {
+		crashAt[n] = true
+	}
+	over := func() bool {
+		if w.failure != "" {
+			return true
+		}
+		w.steps++
+		if crashAt[w.steps] {
+			w.crash(time.Millisecond)
+		}
+		for _, a := range w.clients {
+			if !a.done {
+				return false
+			}
+		}
+		return true
+	}
+	if !w.clock.Run(20*time.Minute, over) {
+		for _, a := range w.clients {
+			if !a.done {
+				w.fail("client %d does not end: %v, %d of %d bytes sent, %d records of %d bytes, last word %v",
+					a.n, a.sock.State(), a.sent, a.b.bytes, a.reads, a.total, a.bye)
+				c := w.machine.Conn(a.flow)
+				if c != nil {
+					w.note("core: %v %+v", c.State(), c.Info())
+				}
+			}
+		}
+	}
+	w.checkRest()
+	return w
+}
+
+// checkRest waits until everything must be forgotten.
+func (w *world) checkRest() {
+	if w.failure != "" {
+		return
+	}
+	w.clock.Run(3*time.Minute, func() bool { return w.failure != "" })
+	w.do(func() {
+		w.machine.Sweep(int64(time.Minute), func(f segment.Flow) bool { return w.server.Lookup(f.Server, f.Client) != nil })
+	})
+	if n := w.machine.Len(); n != 0 && w.failure == "" {
+		for _, a := range w.clients {
+			if c := w.machine.Conn(a.flow); c != nil {
+				w.fail("client %d: %v is left", a.n, c.State())
+			}
+		}
+	}
+	if n := w.log.NumActive(); n != 0 {
+		w.fail("%d connections are left in the log", n)
+	}
+	if n := len(w.env.heads); n != 0 {
+		w.fail("%d heads are left in the journal", n)
+	}
+	if err := w.log.Close(); err != nil {
+		w.fail("log: %v", err)
+	}
+}
+
+// TestSimulation runs random plans. A failure names its seed; -sim.seed runs
+// that alone and prints what happened.
+func TestSimulation(t *testing.T) {
+	if *simSeed != 0 {
+		p := randomPlan(*simSeed)
+		p.traced = true
+		w := run(p)
+		t.Logf("%+v", p)
+		t.Logf("%s", tail(w.trace, 4000))
+		if w.failure != "" {
+			t.Fatal(w.failure)
+		}
+		return
+	}
+	seeds := *simSeeds
+	if seeds == 0 {
+		seeds = 1500
+		if testing.Short() {
+			seeds = 200
+		}
+	}
+	var crashes, recovered, refuses uint64
+	failures := 0
+	for seed := uint64(1); seed <= uint64(seeds); seed++ {
+		w := run(randomPlan(seed))
+		crashes += uint64(w.crashes)
+		recovered += w.machine.Stats.Recovered
+		refuses += uint64(w.refuses)
+		if w.failure != "" {
+			t.Errorf("seed %d: %s\n(go test -run TestSimulation -sim.seed=%d ./rawio/south)", seed, w.failure, seed)
+			if failures++; failures == 10 {
+				break
+			}
+		}
+	}
+	t.Logf("%d seeds, %d crashes, %d recoveries", seeds, crashes, recovered)
+}
+
+// TestCrashAtEveryStep crashes a small conversation at each step of the clock,
+// alone and with a second crash soon after.
+func TestCrashAtEveryStep(t *testing.T) {
+	base := plan{
+		seed: 42, window: 2, engineDelay: 100 * time.Microsecond, logDelay: 300 * time.Microsecond,
+		newsDelay: 300 * time.Microsecond, impairment: rawiotest.Impairment{Delay: time.Millisecond},
+		stack: rawiotest.Config{MSS: 500, TimeWait: 5 * time.Second, FinTimeout: 5 * time.Second},
+	}
+	for end := range ending(endingsNumber) {
+		p := base
+		p.clients = []behaviour{
+			{bytes: 3000, chunk: 700, padding: 300, end: end, greet: end == bothClose},
+			{dialAt: 3 * time.Millisecond, bytes: 400, chunk: 100, pause: 2 * time.Millisecond, end: end},
+		}
+		w := run(p)
+		if w.failure != "" {
+			t.Fatalf("ending %d without a crash: %s", end, w.failure)
+		}
+		// The steps after the last client is done change nothing.
+		steps := 0
+		for _, p2 := range []int{0, 3, 17, 40} {
+			for n := 1; n < w.steps; n++ {
+				if testing.Short() && n%7 != 0 {
+					continue
+				}
+				q := p
+				q.atStep = []int{n}
+				if p2 > 0 {
+					q.atStep = append(q.atStep, n+p2)
+				}
+				if f := run(q); f.failure != "" {
+					q.traced = true
+					f = run(q)
+					t.Fatalf("ending %d, crash at %v: %s\n%s", end, q.atStep, f.failure, tail(f.trace, 150))
+				}
+				steps++
+			}
+		}
+		t.Logf("ending %d: %d runs", end, steps)
+	}
+}
+
+func tail(lines []string, n int) string {
+	if len(lines) > n {
+		lines = append([]string{fmt.Sprintf("(%d lines before)", len(lines)-n)}, lines[len(lines)-n:]...)
+	}
+	return "\n" + strings.Join(lines, "\n")
+}
