@@ -1,11 +1,10 @@
 package ftnet_test
 
 import (
+	"context"
 	"io"
 	"log"
 	"net/http"
-
-	"context"
 
 	"github.com/ftnet/ftnet/ftnet"
 )

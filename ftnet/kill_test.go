@@ -141,7 +141,7 @@ func TestKillReplay(t *testing.T) {
 			t.Fatalf("round %d: %+v", round, h)
 		}
 		l.j.Sweep()
-		cmd, addr = start()
+		cmd, _ = start()
 		cl = cl.recover(int64(una), int64(left), int64(stable))
 		received = una // the rest comes once more
 	}

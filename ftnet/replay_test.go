@@ -83,7 +83,7 @@ func TestReplayStraddlesTheLog(t *testing.T) {
 	}
 	step(t, c, "unread", "")
 	crash(c)
-	cl = cl.recover(0, 0, 22)
+	cl.recover(0, 0, 22)
 	c = s.accept()
 	step(t, c, "0123456789", "")
 	step(t, c, "abcdef", "")
@@ -131,7 +131,7 @@ func TestMismatchInBlock(t *testing.T) {
 	}
 	cl.expect(out)
 	crash(c)
-	cl = cl.recover(5000, 5000, 0)
+	cl.recover(5000, 5000, 0)
 	c = s.accept()
 	bad := []byte(out)
 	bad[1500] = 'y'

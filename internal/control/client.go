@@ -71,12 +71,11 @@ func dial(ctx context.Context, path string) (*link, error) {
 
 func hello(l *link, data bool) (w Welcome, err error) {
 	w.FD = -1
-	if err := l.writeJSON(typeHello, Hello{Version: Version, PID: os.Getpid(), Data: data}); err != nil {
-		return w, err
-	}
+	// An engine that refuses this user may have said so and closed already.
+	werr := l.writeJSON(typeHello, Hello{Version: Version, PID: os.Getpid(), Data: data})
 	t, body, fd, err := l.readFD(helloTimeout)
 	if err != nil {
-		return w, err
+		return w, errors.Join(werr, err)
 	}
 	if err = result(t, body, typeWelcome, &w); err == nil {
 		w.FD = fd
@@ -192,78 +191,4 @@ func result(t frameType, body []byte, want frameType, v any) error {
 		return e
 	}
 	return fmt.Errorf("%w: answer of type %d", errFrame, t)
-}
-
-// ReadLog reads from the log into p, len(p) bytes at most, and returns how
-// many there were. It uses a connection of its own.
-func (c *Client) ReadLog(ctx context.Context, slot, gen uint32, off int64, p []byte) (int, error) {
-	l, err := c.dataLink(ctx)
-	if err != nil {
-		return 0, err
-	}
-	n, err := readLog(ctx, l, ReadLog{slot, gen, off, min(len(p), MaxRead)}, p)
-	var e *Error
-	if err != nil && !errors.As(err, &e) {
-		l.c.Close()
-		return 0, err
-	}
-	c.dataMu.Lock()
-	defer c.dataMu.Unlock()
-	if c.closed || len(c.idle) >= maxIdle {
-		l.c.Close()
-	} else {
-		c.idle = append(c.idle, l)
-	}
-	return n, err
-}
-
-func readLog(ctx context.Context, l *link, r ReadLog, p []byte) (n int, err error) {
-	stop := context.AfterFunc(ctx, func() { l.c.Close() })
-	defer func() {
-		if !stop() && err == nil {
-			err = ctx.Err() // the link is being closed
-		}
-	}()
-	var req [readLogSize]byte
-	if err := l.write(typeReadLog, r.append(req[:0])); err != nil {
-		return 0, contextError(ctx, err)
-	}
-	t, body, err := l.read(dataTimeout)
-	if err != nil {
-		return 0, contextError(ctx, err)
-	}
-	if t != typeData {
-		return 0, result(t, body, typeOK, &struct{}{})
-	}
-	if len(body) > r.N {
-		return 0, errFrame
-	}
-	return copy(p, body), nil
-}
-
-func contextError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return fmt.Errorf("%w: %v", ErrLost, err)
-}
-
-func (c *Client) dataLink(ctx context.Context) (*link, error) {
-	c.dataMu.Lock()
-	if n := len(c.idle); n > 0 {
-		l := c.idle[n-1]
-		c.idle = c.idle[:n-1]
-		c.dataMu.Unlock()
-		return l, nil
-	}
-	c.dataMu.Unlock()
-	l, err := dial(ctx, c.path)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrLost, err)
-	}
-	if _, err := hello(l, true); err != nil {
-		l.c.Close()
-		return nil, err
-	}
-	return l, nil
 }
