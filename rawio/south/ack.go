@@ -76,7 +76,7 @@ func (m *Machine) settle(c *Conn) {
 			c.unset(owed)
 		}
 	}
-	if c.over() {
+	if c.closed() {
 		m.finished(c)
 	}
 }

@@ -44,6 +44,9 @@ func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, 
 	}
 	c := m.conns[flow]
 	if c == nil {
+		if kind == gate.EventRSTHeld && packet != nil {
+			m.refused(svc, flow, packet)
+		}
 		return
 	}
 	switch kind {
@@ -59,6 +62,21 @@ func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, 
 		m.resetByServer(c)
 	case gate.EventFINHeld, gate.EventRSTHeld: // figures 17, 18
 		m.hold(c, kind, s, length, packet != nil)
+	}
+}
+
+// refused takes the kernel's answer to a SYN for a port on which nobody listens.
+// That is how the news of a crash may begin: the client is not told before its
+// next SYN meets the same and the process still lives.
+func (m *Machine) refused(svc *service, flow segment.Flow, packet []byte) {
+	e := m.syns.make(flow)
+	switch {
+	case svc.outage:
+	case !svc.alive, e.refused != 0 && m.now-e.refused >= meantAfter:
+		m.syns.drop(flow)
+		m.env.Forward(packet)
+	case e.refused == 0:
+		e.refused = m.now
 	}
 }
 
@@ -98,7 +116,7 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 	}
 	x := c.more()
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) &&
-		(c.over() || x.liveAt != 0 || c.state == Established && seqnum.Less(c.stableSeq(), m.env.Slot(c.slot).Ack())) {
+		(m.over(c) || x.liveAt != 0 || c.state == Established && seqnum.Less(c.stableSeq(), m.env.Slot(c.slot).Ack())) {
 		// Not the end of a socket, but an answer to a segment: one that the
 		// reopened socket did not like before its handshake was over, or one
 		// that the client repeats because the log is behind. If the kernel has
@@ -174,13 +192,23 @@ func (m *Machine) releaseHeld(c *Conn) {
 
 // over reports whether both sides have closed and know it of each other. What
 // the application has not read yet may still have to be recovered.
-func (c *Conn) over() bool { return c.is(finAcked) && c.is(finLogged) }
+func (m *Machine) over(c *Conn) bool {
+	if !c.closed() {
+		return false
+	}
+	slot := m.env.Slot(c.slot)
+	return c.state != Established || slot.Mode() != gate.ModeLive || seqnum.LEQ(c.stableSeq(), slot.Ack())
+}
+
+// closed reports whether both FINs are acknowledged as far as the core knows;
+// a new kernel socket may still lack some of the client's data.
+func (c *Conn) closed() bool { return c.is(finAcked) && c.is(finLogged) }
 
 // finished removes a connection that is over once the application has closed
 // it, and so has read what it wanted.
 func (m *Machine) finished(c *Conn) {
-	if !m.env.Head(c.slot).Closing {
-		m.watch(c) // Close makes no packet any more
+	if !m.over(c) || !m.env.Head(c.slot).Closing {
+		m.watch(c) // neither need make a packet that the core hears of
 		return
 	}
 	if !c.is(recovered) && c.acked != c.stableSeq() {
@@ -334,7 +362,7 @@ func (m *Machine) Release(port uint16) {
 	if svc == nil {
 		return
 	}
-	svc.queue = nil
+	svc.queue, svc.alive = nil, false
 	m.each(svc, func(c *Conn) {
 		switch c.state {
 		case Established:

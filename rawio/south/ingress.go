@@ -25,7 +25,7 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 		return
 	}
 	c.last = m.now
-	if c.over() && c.state != Resetting && c.state != Open {
+	if m.over(c) && c.state != Resetting && c.state != Open {
 		m.late(c, s)
 		return
 	}
@@ -186,10 +186,16 @@ func (m *Machine) append(c *Conn, p []byte) bool {
 // kernel got after all is a duplicate to it.
 func (m *Machine) relay(s *segment.Segment, slot *gate.Slot) {
 	d := *s
-	d.Ack = seqnum.Min(s.Ack, slot.SndNxt()) - slot.Delta()
+	d.Ack = toKernel(s.Ack, slot)
 	if d.Options.HasTS && d.Options.TSEcr != 0 {
 		d.Options.TSEcr -= slot.TSDelta()
 	}
 	d.Options.NSACK = 0 // the new stack has sent nothing that the old blocks name
 	m.env.ToServer(&d)
+}
+
+// toKernel translates an ACK number as the gate does: cut to what the new stack
+// has sent, and raised to where it began.
+func toKernel(ack uint32, slot *gate.Slot) uint32 {
+	return seqnum.Max(seqnum.Min(ack, slot.SndNxt()), slot.Base()) - slot.Delta()
 }

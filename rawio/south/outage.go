@@ -51,7 +51,7 @@ func (m *Machine) crashed(c *Conn) {
 	case Established:
 		head := m.env.Head(c.slot)
 		if head.Closing {
-			if c.over() {
+			if m.over(c) {
 				m.finished(c)
 			} else if c.extra != nil && c.extra.held != nil && m.closing(c) {
 				m.releaseHeld(c) // Close was on its way
@@ -189,8 +189,8 @@ func (m *Machine) answerSYN(c *Conn, syn *segment.Segment) {
 		}
 		return
 	}
-	if c.state == Established && !c.is(recovered) {
-		return // the kernel does it
+	if c.state == SynReceived || c.state == Established && !c.is(recovered) {
+		return // the log is waited for, or the kernel does it
 	}
 	slot := m.env.Slot(c.slot)
 	edge, tsval := slot.Edge(), slot.TSVal()

@@ -220,6 +220,7 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, at int64) {
 	slot := m.env.Slot(c.slot)
 	slot.ResetGate()
 	slot.SetTranslation(una-(s.Seq+1), c.tsDelta(s))
+	slot.SetBase(una)
 	slot.SetScales(optionsOf(s).wscale, c.server.wscale)
 	slot.SetFlags(slot.Flags() | gate.FlagXlate)
 	slot.SetStable(c.stableSeq())
@@ -234,7 +235,7 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, at int64) {
 	// A client that has closed must hear nothing more: only the application
 	// has something left to read.
 	mode := gate.ModeLive
-	if c.over() {
+	if c.closed() {
 		mode = gate.ModeOutage
 	}
 	slot.SetMode(mode)
@@ -260,7 +261,7 @@ func (m *Machine) repeatFIN(c *Conn) {
 	slot := m.env.Slot(c.slot)
 	s := m.asClient(c)
 	s.Seq = c.irs + 1 + uint32(c.fin)
-	s.Flags, s.Ack = segment.FIN|segment.ACK, seqnum.Min(c.una, slot.SndNxt())-slot.Delta()
+	s.Flags, s.Ack = segment.FIN|segment.ACK, toKernel(c.una, slot)
 	s.Options.TSEcr = slot.TSVal() - slot.TSDelta()
 	m.env.ToServer(s)
 }

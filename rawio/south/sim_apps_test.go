@@ -107,6 +107,7 @@ func (w *world) dial(n int, b behaviour) {
 		a.sock = s
 		w.flows[a.flow] = &flow{app: a, irs: s.Info().ISS}
 		s.Notify = a.step
+		s.SetKeepAlive(30*time.Second, time.Second, 9)
 	})
 }
 

@@ -40,7 +40,7 @@ func (m *Machine) tick(c *Conn) {
 	switch c.state {
 	case Outage, Reconnecting:
 		keep = true
-		if m.now-x.ackedAt >= m.cfg.KeepAlive && !c.over() { // figure 19: periodic ACKs
+		if m.now-x.ackedAt >= m.cfg.KeepAlive && !m.over(c) { // figure 19: periodic ACKs
 			c.set(ackDue)
 			m.touch(c)
 		}
@@ -54,11 +54,12 @@ func (m *Machine) tick(c *Conn) {
 			return
 		}
 	case Established:
-		if c.over() {
+		if !m.over(c) {
+			keep = x != nil && m.tickLive(c)
+		}
+		if c.closed() && c.state == Established {
 			keep = true
 			m.finished(c)
-		} else {
-			keep = x != nil && m.tickLive(c)
 		}
 	}
 	if !keep && !c.is(limited) && c.state != Closed {
@@ -127,7 +128,7 @@ func (m *Machine) Sweep(idle int64, exists func(segment.Flow) bool) int {
 		switch c.state {
 		case SynReceived, Established, Open:
 			// What is over waits for the application only.
-			if !c.over() && !exists(c.Flow) {
+			if !c.closed() && !exists(c.Flow) {
 				m.end(c, "its socket is gone")
 				n++
 			}
