@@ -8,8 +8,8 @@ import (
 
 const (
 	// ackLife is how long the core answers a client that may have missed the
-	// last ACK: some retransmissions.
-	ackLife = 10e9
+	// last ACK; sooner forgotten if slots run out.
+	ackLife = 60e9
 	// timeWait is how long a translated connection that is over keeps its
 	// translation: Linux stays in TIME_WAIT for 60 s, and answers a repeated
 	// FIN of the client from there.

@@ -83,14 +83,14 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		return
 	default: // the kernel answers
 		m.Stats.Refused++
-		if c.behind(slot) {
+		if m.unheard(c, slot) {
 			c.set(dupAck)
 			m.touch(c)
 		}
 		return
 	}
 	m.accepted(c, s, b)
-	if s.Len() > 0 && c.rcvNxt() == before && c.behind(slot) {
+	if s.Len() > 0 && c.rcvNxt() == before && m.unheard(c, slot) {
 		c.set(dupAck)
 	}
 	if s.Len() > 0 && seqnum.Less(c.rcvNxt(), seqnum.Min(s.Seq, kernel)) {
@@ -99,6 +99,12 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		c.set(dupAck)
 		m.Stats.Holes++
 	}
+}
+
+// unheard reports whether the client does not hear what the kernel answers: the
+// gate holds it because the log is behind, or the client refuses it.
+func (m *Machine) unheard(c *Conn, slot *gate.Slot) bool {
+	return seqnum.Less(c.stableSeq(), slot.Ack()) || c.behind(slot)
 }
 
 // accepted takes acknowledgment, data and FIN of an acceptable segment.

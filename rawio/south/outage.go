@@ -102,6 +102,9 @@ func (m *Machine) interrupt(c *Conn) {
 func (m *Machine) left(c *Conn) {
 	slot := m.env.Slot(c.slot)
 	nxt := seqnum.Max(c.nxt, slot.SndNxt())
+	if end, ok := slot.FIN(); ok {
+		c.meantFIN(end) // the gate's report of it may still be on its way
+	}
 	if c.is(finSent) {
 		c.nxt = seqnum.Min(nxt, c.finEnd)
 		return
