@@ -14,6 +14,7 @@ import (
 
 var (
 	simSeed  = flag.Uint64("sim.seed", 0, "run the simulation with this seed only, and print its trace")
+	simFirst = flag.Uint64("sim.first", 1, "first seed of the simulation")
 	simLines = flag.Int("sim.lines", 4000, "lines of the trace of -sim.seed")
 	simSeeds = flag.Int("sim.seeds", 0, "number of seeds of the simulation; 0: a number that fits the test's time")
 )
@@ -87,6 +88,11 @@ func randomPlan(seed uint64) plan {
 		p.crashes = append(p.crashes, c)
 		if some(0.4) { // again at once
 			p.crashes = append(p.crashes, crash{at: c.at + c.pause + up(8*time.Millisecond), pause: up(5 * time.Millisecond)})
+		}
+	}
+	if some(0.3) { // where packets are, whatever the time
+		for range 1 + r.IntN(12) {
+			p.atStep = append(p.atStep, r.IntN(100<<r.IntN(6)))
 		}
 	}
 	return p
@@ -187,7 +193,7 @@ func TestSimulation(t *testing.T) {
 	}
 	var crashes, recovered uint64
 	failures := 0
-	for seed := uint64(1); seed <= uint64(seeds); seed++ {
+	for seed := *simFirst; seed < *simFirst+uint64(seeds); seed++ {
 		w := run(randomPlan(seed))
 		crashes += uint64(w.crashes)
 		recovered += w.machine.Stats.Recovered
