@@ -35,6 +35,11 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 		if synack {
 			return m.holdSYNACK(p, NoSlot)
 		}
+		if p.refusesSYN() {
+			m.report(EventRSTHeld, NoSlot, p)
+			m.count[statRSTHeld]++
+			return Held
+		}
 		return Pass
 	}
 	if s.Mode() == ModeFree {
@@ -51,6 +56,12 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	m.count[statOutageOut]++
 	return Held
+}
+
+// refusesSYN says whether this is the kernel's answer to a SYN for a port that
+// nobody listens on (RFC 9293, section 3.10.7.1).
+func (p *packet) refusesSYN() bool {
+	return p.flags()&(flagSYN|flagACK|flagRST) == flagACK|flagRST && be.Uint32(p.tcp()[4:]) == 0
 }
 
 func (m *Model) holdSYNACK(p *packet, index uint32) Verdict {

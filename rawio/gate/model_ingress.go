@@ -94,6 +94,10 @@ func (m *Model) translateIn(p *packet, s *Slot) {
 		ack = s.SndNxt()
 		m.count[statAckClamped]++
 	}
+	if after(s.Base(), ack) {
+		ack = s.Base()
+		m.count[statAckClamped]++
+	}
 	put32(h, 8, ack-s.Delta(), csum)
 	if s.Flags()&(FlagTS|FlagSACK) == 0 {
 		return

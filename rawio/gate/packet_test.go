@@ -184,7 +184,7 @@ func tcpChecksum(src, dst netip.Addr, h []byte) uint16 {
 type slotState struct {
 	Mode                                          Mode
 	Flags                                         SlotFlags
-	Stable, Delta, TSDelta, Limit, High, IRS, Gen uint32
+	Stable, Delta, TSDelta, Limit, High, IRS, Gen, Base uint32
 	KScale, CScale                                uint8
 
 	Held                                              bool
@@ -203,6 +203,7 @@ func (w slotState) store(s *Slot) {
 	s.SetHigh(w.High)
 	s.SetIRS(w.IRS)
 	s.SetGen(w.Gen)
+	s.SetBase(w.Base)
 	s.SetScales(w.KScale, w.CScale)
 	if w.Held {
 		s.held.Store(1)
@@ -224,7 +225,7 @@ func loadState(s *Slot) slotState {
 	kernel, client := s.Scales()
 	return slotState{
 		Mode: s.Mode(), Flags: s.Flags(), Stable: s.Stable(), Delta: s.Delta(), TSDelta: s.TSDelta(),
-		Limit: s.Limit(), High: s.High(), IRS: s.IRS(), Gen: s.Gen(), KScale: kernel, CScale: client,
+		Limit: s.Limit(), High: s.High(), IRS: s.IRS(), Gen: s.Gen(), Base: s.Base(), KScale: kernel, CScale: client,
 		Held: s.Held(), Ack: s.Ack(), Edge: s.Edge(), SndNxt: s.SndNxt(), TSVal: s.TSVal(), TSEcr: s.TSEcr(),
 		HFlags: s.HeldFlags(), FIN: fin, FINEnd: end, Egress: s.Egress(), StolenIn: s.StolenIn(),
 	}

@@ -54,7 +54,7 @@ func rules(e env) []rule {
 	}
 	xlate := live
 	xlate.Flags |= FlagXlate
-	xlate.Delta, xlate.TSDelta = delta, tsDelta
+	xlate.Delta, xlate.TSDelta, xlate.Base = delta, tsDelta, e.s(5)
 	with := func(s slotState, change func(*slotState)) slotState { change(&s); return s }
 
 	data := tcp{seq: e.s(50), ack: e.c(100), flags: flagACK | 8, window: 500, tsVal: 1000, tsEcr: 2000, payload: 10}
@@ -95,6 +95,12 @@ func rules(e env) []rule {
 	r = egress("fragment passes", mod(data, func(p *tcp) { p.fragment, p.ack = true, e.c(200) }), live)
 	add(r)
 	r = egress("unknown flow passes", data, live)
+	r.unknown = true
+	add(r)
+	r = egress("RST that refuses a SYN is reported", tcp{ack: e.c(1), flags: flagRST | flagACK}, live)
+	r.unknown, r.verdict, r.events, r.stats.RSTHeld = true, Held, []EventKind{EventRSTHeld}, 1
+	add(r)
+	r = egress("unknown flow's other RST passes", tcp{seq: e.s(50), flags: flagRST}, live)
 	r.unknown = true
 	add(r)
 	r = egress("unknown flow's SYN-ACK is reported", mod(ack, func(p *tcp) { p.flags |= flagSYN }), live)
@@ -301,6 +307,10 @@ func rules(e env) []rule {
 	}
 	r = ingress("ACK of more than was sent is clamped", mod(in, func(p *tcp) { p.ack = e.s(51) }), xlate)
 	r.out = func(p *tcp) { p.ack, p.tsEcr = e.s(50)-delta, echoed-tsDelta }
+	r.stats.AckClamped = 1
+	add(r)
+	r = ingress("ACK from before the socket's first byte is raised", mod(in, func(p *tcp) { p.ack = e.s(4) }), xlate)
+	r.out = func(p *tcp) { p.ack, p.tsEcr = e.s(5)-delta, echoed-tsDelta }
 	r.stats.AckClamped = 1
 	add(r)
 	r = ingress("TSecr 0 stays", mod(in, func(p *tcp) { p.tsEcr = 0 }), xlate)

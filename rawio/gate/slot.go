@@ -56,7 +56,8 @@ type Slot struct {
 	irs     atomic.Uint32
 	scales  atomic.Uint32 // bytes in memory order: kernel's, client's, 0, 0
 	gen     atomic.Uint32
-	_       [6]uint32
+	base    atomic.Uint32
+	_       [5]uint32
 
 	held     atomic.Uint32
 	ack      atomic.Uint32
@@ -81,7 +82,7 @@ var _ [SlotSize]byte = [unsafe.Sizeof(Slot{})]byte{}
 func (s *Slot) Reset() {
 	s.mode.Store(uint32(ModeFree))
 	for _, w := range []*atomic.Uint32{
-		&s.stable, &s.delta, &s.tsDelta, &s.limit, &s.flags, &s.high, &s.irs, &s.scales, &s.gen,
+		&s.stable, &s.delta, &s.tsDelta, &s.limit, &s.flags, &s.high, &s.irs, &s.scales, &s.gen, &s.base,
 	} {
 		w.Store(0)
 	}
@@ -127,6 +128,15 @@ func (s *Slot) SetTranslation(delta, tsDelta uint32) {
 	s.delta.Store(delta)
 	s.tsDelta.Store(tsDelta)
 }
+
+// Base returns the client-visible number of the kernel socket's first byte.
+func (s *Slot) Base() uint32 { return s.base.Load() }
+
+// SetBase sets it. An ACK from below, which the client may have sent to the old
+// socket, is raised to it: the new one would drop the data that comes with it
+// (its max_window rule of RFC 5961 knows nothing of before). Same rules as for
+// SetTranslation.
+func (s *Slot) SetBase(seq uint32) { s.base.Store(seq) }
 
 // Limit returns the highest right window edge that may be advertised.
 func (s *Slot) Limit() uint32 { return s.limit.Load() }

@@ -276,6 +276,14 @@ static __always_inline int egress_open(struct __sk_buff *skb, const struct packe
 	return rewrite_out(skb, p, slot, &s);
 }
 
+/* refuses_syn says whether this is the kernel's answer to a SYN for a port that
+ * nobody listens on (RFC 9293, section 3.10.7.1): the listener has gone, perhaps
+ * in a crash that nobody knows of yet. */
+static __always_inline bool refuses_syn(const struct packet *p)
+{
+	return (p->tcp.flags & (SYN | ACK | RST)) == (ACK | RST) && p->tcp.seq == 0;
+}
+
 static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 {
 	struct slot *slot;
@@ -292,6 +300,11 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	index = bpf_map_lookup_elem(&conns, &p->key);
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
 	if (!slot) {
+		if (refuses_syn(p)) {
+			report(skb, EVENT_RST_HELD, NO_SLOT, p->l3, p->end);
+			count(STAT_RST_HELD);
+			return HELD;
+		}
 		/* What this host forwards for others has no socket here. */
 		if (!synack || !skb->sk)
 			return PASS;

@@ -41,6 +41,12 @@ static __always_inline int translate_in(struct __sk_buff *skb, const struct pack
 		ack = snd_nxt;
 		count(STAT_ACK_CLAMPED);
 	}
+	/* Nor does it take an ACK from before its time: it would drop the data
+	 * that comes with it. */
+	if (after(slot->base, ack)) {
+		ack = slot->base;
+		count(STAT_ACK_CLAMPED);
+	}
 	ack -= slot->delta;
 	if (ack != seen) {
 		change32(&d, 0, p->tcp.ack, bpf_htonl(ack));

@@ -53,7 +53,8 @@ struct slot {
 	__u8 cscale;    /* window shift that the client was told */
 	__u8 pad[2];
 	__u32 gen;
-	__u32 reserved[6];
+	__u32 base; /* client-visible number of the kernel socket's first byte */
+	__u32 reserved[5];
 
 	__u32 held;     /* an ACK was lowered or held back; both sides clear it */
 	__u32 ack;      /* newest ACK number that the kernel wanted to send */
