@@ -42,7 +42,7 @@ func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, 
 		m.synAck(svc, flow, s, packet, at)
 		return
 	}
-	c := m.conns[flow]
+	c := m.conns.get(flow)
 	if c == nil {
 		if kind == gate.EventRSTHeld && packet != nil {
 			m.refused(svc, flow, packet)
@@ -265,7 +265,7 @@ func (m *Machine) end(c *Conn, why string) {
 func (m *Machine) forget(c *Conn) {
 	was := c.state
 	c.state = Closed
-	delete(m.conns, c.Flow)
+	m.conns.remove(c.Flow)
 	m.unwatch(c)
 	c.ahead = nil
 	m.env.Slot(c.slot).SetMode(gate.ModeFree)

@@ -19,7 +19,7 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 		m.refuseSYN(s)
 		return
 	}
-	if c := m.conns[flow]; c != nil {
+	if c := m.conns.get(flow); c != nil {
 		switch c.state {
 		case Outage, Reconnecting:
 			m.answerSYN(c, s)
@@ -50,7 +50,7 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 
 // synAck takes a SYN-ACK that the gate held at time at, whole.
 func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, packet []byte, at int64) {
-	if c := m.conns[flow]; c != nil {
+	if c := m.conns.get(flow); c != nil {
 		switch {
 		case c.state == Outage:
 			return // from the time before the crash
@@ -113,7 +113,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		m.report(ConnUnprotected, c, fmt.Sprintf("all %d connection slots are in use", m.cfg.MaxConns))
 		return
 	}
-	m.conns[flow] = c
+	m.conns.put(c)
 	c.extra = &extra{syn: syn, synack: e.packet, edge: c.irs + 1 + uint32(synack.Window),
 		tsval: synack.Options.TSVal, tsecr: synack.Options.TSEcr}
 	m.syns.drop(flow)

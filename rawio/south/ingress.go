@@ -20,7 +20,7 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 		m.syn(svc, flow, s)
 		return
 	}
-	c := m.conns[flow]
+	c := m.conns.get(flow)
 	if c == nil {
 		return
 	}

@@ -123,7 +123,7 @@ type Machine struct {
 	env      Env
 	now      int64
 	services map[uint16]*service
-	conns    map[segment.Flow]*Conn
+	conns    index
 	slots    []slotEntry
 	syns     synTable
 	free     []uint32 // slots given back
@@ -155,16 +155,17 @@ func New(cfg Config) *Machine {
 	if cfg.Embryonic == 0 {
 		cfg.Embryonic = 16384
 	}
-	return &Machine{
+	m := &Machine{
 		cfg: cfg, log: cfg.Log, env: cfg.Env,
 		services: map[uint16]*service{},
-		conns:    map[segment.Flow]*Conn{},
 		syns:     newSynTable(cfg.Embryonic),
 	}
+	m.conns = newIndex(&m.slots)
+	return m
 }
 
 // Conn returns the connection of a flow, or nil.
-func (m *Machine) Conn(f segment.Flow) *Conn { return m.conns[f] }
+func (m *Machine) Conn(f segment.Flow) *Conn { return m.conns.get(f) }
 
 // BySlot returns the connection that holds a slot, or nil.
 func (m *Machine) BySlot(slot uint32) *Conn {
@@ -184,7 +185,7 @@ type slotEntry struct {
 func tag(slot, gen uint32) uint64 { return uint64(gen)<<32 | uint64(slot) }
 
 // Len returns the number of connections.
-func (m *Machine) Len() int { return len(m.conns) }
+func (m *Machine) Len() int { return m.conns.n }
 
 // Conns calls f for each connection until it returns false.
 func (m *Machine) Conns(f func(*Conn) bool) {

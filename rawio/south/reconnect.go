@@ -104,7 +104,7 @@ func (m *Machine) pump(svc *service) {
 	m.env.SetService(svc.port, false)
 	m.syns.each(svc.port, func(f segment.Flow, e *embryo) {
 		// Held since it came, or refused between the crash and its news.
-		if e.syn == nil || e.arrived < svc.since-synSlack || m.conns[f] != nil {
+		if e.syn == nil || e.arrived < svc.since-synSlack || m.conns.get(f) != nil {
 			return
 		}
 		e.synack, e.packet = nil, nil // of the dead process
