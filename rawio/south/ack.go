@@ -68,7 +68,10 @@ func (m *Machine) settle(c *Conn) {
 	if c.flags&(owed|dupAck) != 0 {
 		want := slot.Ack()
 		ack := seqnum.Min(stable, want)
-		if c.is(dupAck) || held && !c.ahead.empty() || seqnum.Less(c.acked, ack) {
+		// An ACK that tells nothing new was held for its SACK blocks: the
+		// client is to hear it all the same.
+		again := held && (want == ack || !c.ahead.empty())
+		if c.is(dupAck) || again || seqnum.Less(c.acked, ack) {
 			m.sendAck(c, slot, ack)
 		}
 		c.unset(dupAck)

@@ -85,8 +85,8 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		m.Stats.Refused++
 		if m.unheard(c, slot) {
 			c.set(dupAck)
-			m.touch(c)
 		}
+		m.touch(c)
 		return
 	}
 	m.accepted(c, s, b)
