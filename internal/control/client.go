@@ -18,7 +18,7 @@ var ErrLost = errors.New("the engine is gone")
 const (
 	callTimeout = 30 * time.Second // arming the gate on many interfaces takes a while
 	dataTimeout = 10 * time.Second
-	maxIdle     = 8 // data connections kept for reuse
+	maxData     = 16 // data connections at a time; further reads wait for one
 )
 
 // Client is a server process's side. Its methods may be called concurrently.
@@ -33,7 +33,8 @@ type Client struct {
 	answers chan answer
 	asked   atomic.Bool // an answer is due
 
-	dataMu sync.Mutex // guards idle and closed
+	data   chan struct{} // one element for each read of the log under way
+	dataMu sync.Mutex    // guards idle and closed
 	idle   []*link
 	closed bool
 }
@@ -55,7 +56,8 @@ func Dial(ctx context.Context, path string) (*Client, Welcome, error) {
 		l.c.Close()
 		return nil, Welcome{}, err
 	}
-	c := &Client{path: path, lost: make(chan struct{}), ctl: link{c: l.c}, answers: make(chan answer, 1)}
+	c := &Client{path: path, lost: make(chan struct{}), ctl: link{c: l.c}, answers: make(chan answer, 1),
+		data: make(chan struct{}, maxData)}
 	go c.receive(l)
 	return c, w, nil
 }
