@@ -19,19 +19,34 @@
 //	                     │ metadata stable: SYN-ACK leaves      spec figure 12
 //	                     ▼
 //	 ┌──────────── Established ◄─────────────────────┐          figures 13–16,
-//	 │ both FINs     │      │ crash                  │                 20–23
-//	 │ acknowledged, │      ▼                        │ SYN-ACK of the restarted
-//	 │ or RST        │    Outage ──────► Reconnecting┘ server   figure 19
-//	 ▼               │      │  listening     │ crash again
-//	Closed           │      │ ◄──────────────┘
-//	 ▲               │      │ cannot be recovered
-//	 │ expiry        │      ▼
-//	 ├──────────────── Resetting   the client's RST is answered until it is gone
-//	 │               │
-//	 └──────────── Open            no longer protected; the gate passes all
+//	 │ RST           │      │ crash                  │                 20–23
+//	 │               │      ▼                        │ SYN-ACK of the restarted
+//	 │  both FINs    │    Outage ──────► Reconnecting┘ server   figure 19
+//	 │  acknowledged,│      │  listening     │ crash again
+//	 │  and the      │      │ ◄──────────────┘
+//	 │  application  │      │ cannot be recovered
+//	 ▼  has closed   ▼      ▼
+//	Closed ◄── Lingering  Resetting   its segments are answered for a while:
+//	 ▲            │         │         by the last ACK, or by a RST
+//	 └────────────┴─────────┘ expiry
 //
-// An Established connection whose server FIN was meant stays Established over
-// a crash if the application had closed it: the kernel's orphan drains.
+// Open, reached from Established, is no longer protected; the gate passes all.
+//
+// An Established connection that the application had closed stays Established
+// over a crash: the kernel's orphan drains. One whose FINs are exchanged but
+// which the application has not closed is recovered for the application's sake
+// only; nothing more passes between it and the client.
+//
+// # Whose ACKs
+//
+// The kernel acknowledges, the gate holds what is not stable, and the core
+// sends the held ACK when it is. There are three more cases in which the core
+// speaks, never beyond what the kernel has acknowledged to it: the client
+// repeats something while the gate holds the kernel's answers (the log is
+// behind, or the tap has missed data); the restarted server has not yet sent
+// what the old one had, so that its ACKs carry numbers that the client refuses
+// as old; and the connection is over but the client has missed the last ACK,
+// which in plain TCP it would have had with the server's FIN.
 //
 // # Locking
 //

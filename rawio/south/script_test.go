@@ -26,6 +26,9 @@ import (
 //
 // Flags are tcpdump's, with A for ACK. Numbers are relative to the ISN of
 // their sender; for a server segment that is the present kernel socket's.
+//
+//	server refuses   the answer to a SYN when nobody listens
+//
 // `client untapped …` passes the gate but is missed by the tap, `client late
 // …` is tapped but judged only by the core (the gate stole it). What the gate
 // reports of `server late …` reaches the core with `events`.
@@ -407,6 +410,12 @@ func (s *script) translated() bool {
 }
 
 func (s *script) server(w []string) {
+	if w[0] == "refuses" { // a SYN, for want of a listener
+		g := segment.Segment{Src: s.flow.Server, Dst: s.flow.Client, Ack: s.irs + 1, Flags: segment.RST | segment.ACK}
+		s.egress(&g, 0)
+		s.events()
+		return
+	}
 	late := w[0] == "late"
 	if late {
 		w = w[1:]
@@ -430,7 +439,13 @@ func (s *script) server(w []string) {
 	if g.Flags.Has(segment.SYN) {
 		g.Window = 65535
 	}
-	// SACK blocks and the ACK number are in the client's space.
+	s.egress(&g, prio)
+	if !late {
+		s.events()
+	}
+}
+
+func (s *script) egress(g *segment.Segment, prio uint32) {
 	p, err := g.Append(nil)
 	if err != nil {
 		s.t.Fatal(err)
@@ -439,9 +454,6 @@ func (s *script) server(w []string) {
 		s.print("-> client %s", s.show(decoded(p, segment.ChecksumVerify), s.iss, s.irs))
 	} else {
 		s.print("held")
-	}
-	if !late {
-		s.events()
 	}
 }
 

@@ -152,6 +152,11 @@ func (w *world) checkRest() {
 	w.do(func() {
 		w.machine.Sweep(int64(time.Minute), func(f segment.Flow) bool { return w.server.Lookup(f.Server, f.Client) != nil })
 	})
+	for _, a := range w.clients { // acknowledged is not enough: it must have been read
+		if x := a.handler; w.failure == "" && !a.mayReset() && (x == nil || !x.eof || int(x.off) != a.b.bytes) {
+			w.fail("client %d: the last handler has not read all: %+v", a.n, x)
+		}
+	}
 	if n := w.machine.Len(); n != 0 && w.failure == "" {
 		for _, a := range w.clients {
 			if c := w.machine.Conn(a.flow); c != nil {
