@@ -25,11 +25,13 @@ var layers = []layer{
 	{[]string{"rawio/..."}, []string{"rawio/segment", "logserver", "internal/seqnum", "internal/journal", "internal/control", "internal/status"}},
 
 	{[]string{"recovery/..."}, []string{"rawio/...", "logserver/...", "internal/seqnum", "internal/journal", "internal/control", "internal/status", "internal/runtimedir", "internal/bytesize", "internal/version"}},
+	{[]string{"internal/doctor"}, []string{"rawio/...", "internal/runtimedir", "internal/bytesize"}},
 	{[]string{"cmd/..."}, []string{"recovery/...", "rawio/...", "logserver/...", "ftnet/...", "internal/..."}},
 
 	// What tests, benchmarks and the demo are made of.
 	{[]string{"internal/testenv", "internal/archtest"}, nil},
-	{[]string{"internal/workload/cmd/...", "internal/bench/cmd/...", "internal/e2e/cmd/..."}, []string{"ftnet", "internal/workload", "internal/bench", "internal/netlab"}},
+	{[]string{"internal/workload/cmd/...", "internal/bench/cmd/..."}, []string{"ftnet", "internal/workload", "internal/bench", "internal/netlab"}},
+	{[]string{"internal/e2e/cmd/..."}, []string{"ftnet", "recovery", "rawio"}},
 	{[]string{"internal/workload"}, nil},
 	{[]string{"internal/netlab/..."}, []string{"rawio/segment", "internal/testenv"}},
 	{[]string{"internal/bench"}, []string{"internal/netlab/...", "internal/workload", "internal/status"}},
@@ -41,13 +43,13 @@ var layers = []layer{
 var owners = map[string][]string{
 	"github.com/google/gopacket":      {"rawio/segment", "internal/netlab/capture"},
 	"github.com/mdlayher/socket":      {"rawio/tap", "rawio/inject", "rawio/sockdiag"},
-	"github.com/cilium/ebpf":          {"rawio/gate", "rawio/tap", "recovery/..."},
+	"github.com/cilium/ebpf":          {"rawio/gate", "rawio/tap", "recovery/...", "internal/doctor"},
 	"github.com/vishvananda/netlink":  {"rawio/...", "internal/netlab/...", "internal/demo", "cmd/ftnet"},
 	"github.com/vishvananda/netns":    {"internal/netlab/..."},
 	"github.com/spf13/cobra":          {"cmd/ftnet"},
 	"github.com/spf13/pflag":          {"cmd/ftnet"},
 	"github.com/pelletier/go-toml/v2": {"cmd/ftnet", "recovery/..."},
-	"github.com/hashicorp/go-hclog":   {"rawio/...", "recovery/...", "cmd/ftnet"},
+	"github.com/hashicorp/go-hclog":   {"rawio/...", "recovery/...", "cmd/ftnet", "internal/e2e/cmd/..."},
 	"github.com/google/go-cmp":        {"logserver/logtest"},
 	"pgregory.net/rapid":              {"logserver/logtest"},
 	"golang.org/x/sys":                {"..."},
