@@ -7,8 +7,15 @@ import (
 )
 
 // ReadLog reads from the log into p, len(p) bytes at most, and returns how
-// many there were. It uses a connection of its own.
+// many there were. It uses one of a few data connections and waits until one is
+// free.
 func (c *Client) ReadLog(ctx context.Context, slot, gen uint32, off int64, p []byte) (int, error) {
+	select {
+	case c.data <- struct{}{}:
+		defer func() { <-c.data }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
 	l, err := c.dataLink(ctx)
 	if err != nil {
 		return 0, err
@@ -21,7 +28,7 @@ func (c *Client) ReadLog(ctx context.Context, slot, gen uint32, off int64, p []b
 	}
 	c.dataMu.Lock()
 	defer c.dataMu.Unlock()
-	if c.closed || len(c.idle) >= maxIdle {
+	if c.closed {
 		l.c.Close()
 	} else {
 		c.idle = append(c.idle, l)
