@@ -162,6 +162,9 @@ func (m *Machine) releaseHeld(c *Conn) {
 	}
 	if s.Options.HasTS {
 		s.Options.TSVal += slot.TSDelta()
+		if seqnum.Less(slot.TSVal(), s.Options.TSVal) { // the core's ACKs must not look older
+			slot.SetTS(s.Options.TSVal, s.Options.TSEcr)
+		}
 	}
 	kernel, client := slot.Scales()
 	edge := ack + uint32(s.Window)<<kernel
@@ -204,10 +207,13 @@ func (m *Machine) over(c *Conn) bool {
 // a new kernel socket may still lack some of the client's data.
 func (c *Conn) closed() bool { return c.is(finAcked) && c.is(finLogged) }
 
+// letGo reports whether the application has closed the connection.
+func (m *Machine) letGo(c *Conn) bool { return c.is(abandoned) || m.env.Head(c.slot).Closing }
+
 // finished removes a connection that is over once the application has closed
 // it, and so has read what it wanted.
 func (m *Machine) finished(c *Conn) {
-	if !m.over(c) || !m.env.Head(c.slot).Closing {
+	if !m.over(c) || !m.letGo(c) {
 		m.watch(c) // neither need make a packet that the core hears of
 		return
 	}

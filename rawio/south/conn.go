@@ -105,6 +105,7 @@ const (
 	finLogged                   // the client's FIN is in the log
 	confirmed                   // the client has acknowledged the SYN-ACK
 	ecn                         // the SYN-ACK agreed to ECN (RFC 3168)
+	abandoned                   // the descriptor was closed behind ftnet's back
 )
 
 // extra is the state of a handshake, an outage, a reconnection or a cut-over.

@@ -50,7 +50,7 @@ func (m *Machine) crashed(c *Conn) {
 		e.syn, e.arrived = syn, m.now
 	case Established:
 		head := m.env.Head(c.slot)
-		if head.Closing {
+		if head.Closing || c.is(abandoned) {
 			if m.over(c) {
 				m.finished(c)
 			} else if c.extra != nil && c.extra.held != nil && m.closing(c) {

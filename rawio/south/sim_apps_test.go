@@ -21,6 +21,7 @@ const (
 	serverShuts                 // CloseWrite by the server before the client's end; it reads on
 	serverAborts                // linger 0
 	clientAborts                // RST
+	closedBehind                // the server closes the descriptor at EOF and tells nobody
 	bothClose                   // the server closes its side when it has all, as the client does
 	endingsNumber = iota
 )
@@ -71,7 +72,6 @@ type clientApp struct {
 	done    bool
 	handler *handler
 	head    *head
-	timer   *rawiotest.Event
 	resting bool
 }
 
@@ -335,12 +335,11 @@ type handler struct {
 	greeted     bool
 	eof         bool
 
-	out     []byte // written, not yet taken
-	pos     int64  // of out in the stream
-	ending  bool   // CloseWrite when out is empty
-	shut    bool
-	closing bool
-	done    bool
+	out    []byte // written, not yet taken
+	pos    int64  // of out in the stream
+	ending bool   // CloseWrite when out is empty
+	shut   bool
+	done   bool
 }
 
 func (x *handler) step() {
@@ -535,8 +534,11 @@ func (x *handler) finish() {
 	}
 	if x.eof && !x.done {
 		x.w.note("handler %d closes at %d", x.a.n, x.pos)
-		x.h.shut, x.h.finAt, x.h.Closing = true, int(x.pos), true
-		x.s.SetPriority(gate.PrioClose)
+		x.h.shut, x.h.finAt = true, int(x.pos)
+		if x.a.b.end != closedBehind {
+			x.h.Closing = true
+			x.s.SetPriority(gate.PrioClose)
+		}
 		x.s.Close()
 		x.done = true
 	}

@@ -75,9 +75,10 @@ func (m *Machine) tickLive(c *Conn) bool {
 		x.heldFor++
 		// Two ticks: the engine itself may have stood still for some time.
 		if c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter {
+			c.set(abandoned)
 			m.releaseHeld(c)
 			m.touch(c)
-			return c.state == Lingering
+			return c.state == Established
 		}
 		return true
 	}
