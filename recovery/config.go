@@ -26,6 +26,10 @@ const (
 	DefaultDrain = 5 * time.Second
 )
 
+// NoDrain as [Config.Drain] resets what is still open when the process has
+// ended.
+const NoDrain time.Duration = -1
+
 // core is the policy as the packet engine knows it.
 func (f OnFull) core() south.OnFull {
 	switch f {
@@ -57,7 +61,7 @@ type Config struct {
 	Interfaces []string // to protect; default all that carry the service
 	MaxConns   int      // default 65536
 	Supervisor supervisor.Config
-	Drain      time.Duration // how long the engine serves open connections after the process ended on request; default 5 s
+	Drain      time.Duration // how long the engine serves open connections after the process ended on request; default 5 s; see NoDrain
 	RuntimeDir string        // default /run/ftnet
 	Logger     hclog.Logger  // default: nothing is logged
 

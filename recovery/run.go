@@ -24,16 +24,17 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	cleanStale(cfg)
-	s, err := open(cfg)
+	s := newService(cfg)
+	// A mistyped command is told before the kernel is asked for anything.
+	sup, err := supervisor.New(cfg.Supervisor, s)
 	if err != nil {
+		return err
+	}
+	cleanStale(cfg)
+	if err := s.open(); err != nil {
 		return fmt.Errorf("open the engine: %w", err)
 	}
-	cfg.Supervisor.Command, cfg.Supervisor.User, cfg.Supervisor.Logger = cfg.Command, cfg.User, cfg.Logger
-	sup, err := supervisor.New(cfg.Supervisor, s)
-	if err == nil {
-		err = sup.Run(ctx)
-	}
+	err = sup.Run(ctx)
 	s.drain(ctx, err)
 	return errors.Join(err, s.close())
 }
@@ -43,8 +44,7 @@ func cleanStale(cfg Config) {
 	if _, err := runtimedir.CleanStale(cfg.RuntimeDir); err != nil {
 		cfg.Logger.Warn("directories of dead engines not removed", "error", err)
 	}
-	alive := func(id string) bool { return runtimedir.Alive(cfg.RuntimeDir, id) }
-	removed, err := gate.CleanStale(alive)
+	removed, err := gate.CleanStale(runtimedir.Living)
 	if err != nil {
 		cfg.Logger.Warn("filters of dead engines not removed", "error", err)
 	}
@@ -83,8 +83,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxConns == 0 {
 		c.MaxConns = gate.DefaultMaxConns
 	}
-	if c.Drain == 0 {
+	switch {
+	case c.Drain == 0:
 		c.Drain = DefaultDrain
+	case c.Drain < 0:
+		c.Drain = 0
 	}
+	c.Supervisor.Command, c.Supervisor.User, c.Supervisor.Logger = c.Command, c.User, c.Logger
 	return c, nil
 }

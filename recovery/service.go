@@ -68,28 +68,33 @@ type process struct {
 	lastExit   string
 }
 
-// open makes the engine and everything around it.
-func open(cfg Config) (_ *service, err error) {
+func newService(cfg Config) *service {
 	s := &service{cfg: cfg, log: cfg.Logger, ports: map[uint16]*port{}, peers: map[uint64]bool{}, started: time.Now()}
 	s.setProcess(status.ProcessStarting, 0)
+	return s
+}
+
+// open makes the engine and everything around it.
+func (s *service) open() (err error) {
+	cfg := s.cfg
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
 		}
 	}()
 	if s.uid, err = supervisor.UID(cfg.User); err != nil {
-		return nil, err
+		return err
 	}
 	if s.dir, err = runtimedir.Create(cfg.RuntimeDir); err != nil {
-		return nil, err
+		return err
 	}
 	s.onClose(s.dir.Close)
 	if s.store, err = logserver.NewMemory(&logserver.MemoryConfig{Quota: cfg.Quota, QuotaTotal: cfg.QuotaTotal}); err != nil {
-		return nil, err
+		return err
 	}
 	s.onClose(s.store.Close)
 	if s.journal, err = journal.Create(cfg.MaxConns, cfg.MaxConns*pagesPerConn); err != nil {
-		return nil, err
+		return err
 	}
 	s.onClose(s.journal.Close)
 	s.engine, err = rawio.Open(rawio.Config{
@@ -98,10 +103,10 @@ func open(cfg Config) (_ *service, err error) {
 		Logger: s.log, Reports: s.report, Trace: cfg.Trace,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.onClose(s.engine.Close)
-	return s, s.serve()
+	return s.serve()
 }
 
 // serve opens the two sockets: the server process's and the status page's.

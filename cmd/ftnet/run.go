@@ -79,7 +79,7 @@ func defaultRunOptions() *runOptions {
 		restartLimit:  supervisor.DefaultRestartLimit,
 		restartWindow: supervisor.DefaultRestartWindow,
 		stopTimeout:   supervisor.DefaultStopTimeout,
-		drain:         5 * time.Second,
+		drain:         recovery.DefaultDrain,
 		logLevel:      "info",
 	}
 }
@@ -97,7 +97,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	f.IntVar(&o.restartLimit, "restart-limit", o.restartLimit, "restarts within --restart-window; -1 for no limit")
 	f.DurationVar(&o.restartWindow, "restart-window", o.restartWindow, "window of --restart-limit")
 	f.DurationVar(&o.stopTimeout, "stop-timeout", o.stopTimeout, "kill COMMAND when it has not stopped by then")
-	f.DurationVar(&o.drain, "drain", o.drain, "how long to serve closing connections after COMMAND has stopped")
+	f.DurationVar(&o.drain, "drain", o.drain, "how long to serve closing connections after COMMAND has stopped; then they are reset")
 	f.StringVar(&o.logLevel, "log-level", o.logLevel, "trace, debug, info, warn, error or off")
 	runtimeDirFlag(cmd, &o.runtimeDir)
 	// A zero default means "a quarter of the memory" here, which the text says.
@@ -133,7 +133,7 @@ func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Con
 	return recovery.Config{
 		Name: o.name, Command: command, User: o.user,
 		Quota: int64(o.quota), QuotaTotal: int64(o.quotaTotal), OnFull: onFull,
-		Interfaces: o.interfaces, MaxConns: o.maxConns, Drain: o.drain,
+		Interfaces: o.interfaces, MaxConns: o.maxConns, Drain: drain(o.drain),
 		RuntimeDir: o.runtimeDir, Logger: logger,
 		Supervisor: supervisor.Config{
 			Command: command, User: o.user, StopTimeout: o.stopTimeout,
@@ -141,6 +141,15 @@ func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Con
 			Logger: logger.Named("supervisor"),
 		},
 	}, nil
+}
+
+// drain translates the flag: 0 is "not at all" here but "the default" in
+// recovery.Config.
+func drain(d time.Duration) time.Duration {
+	if d == 0 {
+		return recovery.NoDrain
+	}
+	return d
 }
 
 // restartLimit translates the flag: 0 is "never again" there but "the default"

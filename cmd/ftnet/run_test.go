@@ -44,7 +44,7 @@ func TestRunFlags(t *testing.T) {
 	command := []string{"srv", "--quota", "x"}
 	want := recovery.Config{
 		Name: "n", Command: command, User: "www:www", Quota: 1 << 30, QuotaTotal: 4 << 30, OnFull: recovery.Reset,
-		Interfaces: []string{"eth0", "lo"}, MaxConns: 10, RuntimeDir: "/r",
+		Interfaces: []string{"eth0", "lo"}, MaxConns: 10, RuntimeDir: "/r", Drain: recovery.NoDrain,
 		Supervisor: supervisor.Config{Command: command, User: "www:www", StopTimeout: 3 * time.Second,
 			RestartLimit: supervisor.NoRestarts, RestartWindow: time.Minute},
 	}

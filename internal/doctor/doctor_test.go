@@ -109,15 +109,17 @@ func TestClean(t *testing.T) {
 	testenv.RequireRoot(t)
 	testenv.RequireTool(t, "tc")
 	base := t.TempDir()
-	living, err := runtimedir.Create(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer living.Close()
 	if err := os.MkdirAll(filepath.Join(base, "0badcafe"), 0o711); err != nil {
 		t.Fatal(err)
 	}
 	inNamespace(t, func() {
+		// Its directory is elsewhere: what tells that it lives is the namespace's.
+		living, err := runtimedir.Create(t.TempDir())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer living.Close()
 		leaveFilters(t, "0badcafe")
 		leaveFilters(t, living.ID)
 		r := leftovers(Machine{RuntimeDir: base})[0]

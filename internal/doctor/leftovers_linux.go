@@ -37,7 +37,7 @@ func leftovers(m Machine) []Result {
 			found = append(found, "the directory of engine "+d.ID)
 		}
 	}
-	filters, filterErr := m.staleFilters()
+	filters, filterErr := staleFilters()
 	for _, id := range filters {
 		found = append(found, "filters of engine "+id)
 	}
@@ -53,10 +53,10 @@ func leftovers(m Machine) []Result {
 }
 
 // staleFilters looks without touching: every engine is said to be alive.
-func (m Machine) staleFilters() ([]string, error) {
+func staleFilters() ([]string, error) {
 	var stale []string
 	_, err := gate.CleanStale(func(id string) bool {
-		if !runtimedir.Alive(m.RuntimeDir, id) && !slices.Contains(stale, id) {
+		if !runtimedir.Living(id) && !slices.Contains(stale, id) {
 			stale = append(stale, id)
 		}
 		return true
@@ -66,11 +66,10 @@ func (m Machine) staleFilters() ([]string, error) {
 
 // Clean removes what engines that no longer run have left behind: their filters
 // on the interfaces of this network namespace and their directories below
-// runtimeDir. An engine with another runtime directory counts as not running.
-// It returns a line for each thing removed.
+// runtimeDir. It returns a line for each thing removed.
 func Clean(runtimeDir string) ([]string, error) {
 	var removed []string
-	filters, err := gate.CleanStale(func(id string) bool { return runtimedir.Alive(runtimeDir, id) })
+	filters, err := gate.CleanStale(runtimedir.Living)
 	for _, id := range filters {
 		removed = append(removed, fmt.Sprintf("filters of engine %s", id))
 	}

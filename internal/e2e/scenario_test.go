@@ -108,7 +108,7 @@ func TestHalfCloseByClientBeforeCrash(t *testing.T) {
 	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	r.waitStatus("the connection has ended", func(d *status.Document) bool { return len(d.Connections) == 0 })
+	r.waitStatus("the connection has ended", ended)
 	r.crash()
 	r.dial().echo("the next")
 }
@@ -127,9 +127,7 @@ func TestHalfCloseByServerThenCrash(t *testing.T) {
 	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	r.waitStatus("the connection has ended", func(d *status.Document) bool {
-		return len(d.Connections) == 0 || d.Connections[0].State == "lingering"
-	})
+	r.waitStatus("the connection has ended", ended)
 	if !strings.Contains(r.out.String(), "half 18 <nil>") {
 		t.Errorf("the server did not read the client's bytes to their end")
 	}
@@ -300,6 +298,9 @@ func TestCompareLength(t *testing.T) {
 	r.crash()
 	c.echo("still here")
 }
+
+// ended reports whether no connection is left but in its TIME-WAIT.
+func ended(d *status.Document) bool { return conns(d, "lingering") == len(d.Connections) }
 
 func closeGate(t testing.TB, path string) {
 	t.Helper()

@@ -1,7 +1,8 @@
 // Package runtimedir manages the directories of running engines,
 // <base>/<id>/, by default below /run/ftnet. Each holds a flock'd file "lock"
-// and the engine's sockets. The lock, not the directory, says whether an
-// engine lives: the kernel releases it however the engine ends.
+// and the engine's sockets. The lock, not the directory, says whether the
+// directory's engine lives; an abstract socket says the same to those who know
+// only the id ([Living]). The kernel releases both however the engine ends.
 package runtimedir
 
 import (
@@ -47,10 +48,16 @@ const baseLock = ".lock"
 type Dir struct {
 	ID   string // 8 hex digits
 	Path string
-	lock *os.File
+
+	lock   *os.File
+	living *net.UnixConn
 }
 
-// Create makes a directory with a fresh id below base and locks it.
+// errTaken: another engine has the id.
+var errTaken = errors.New("engine id is taken")
+
+// Create makes a directory with a fresh id below base and locks it. From then
+// on the engine lives, for the calling thread's network namespace, too.
 func Create(base string) (*Dir, error) {
 	base = orDefault(base)
 	if err := os.MkdirAll(base, baseMode); err != nil {
@@ -73,8 +80,14 @@ func Create(base string) (*Dir, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if err := d.takeLock(); err != nil {
-			os.RemoveAll(d.Path)
+		if d.living, err = claim(id); err == nil {
+			err = d.takeLock()
+		}
+		if err != nil {
+			d.remove()
+			if errors.Is(err, errTaken) {
+				continue
+			}
 			return nil, err
 		}
 		return d, nil
@@ -128,9 +141,17 @@ func (d *Dir) Close() error {
 	if unlock, err := lockBase(filepath.Dir(d.Path)); err == nil {
 		defer unlock()
 	}
-	err := os.RemoveAll(d.Path)
+	err := d.remove()
 	err = errors.Join(err, d.lock.Close())
 	d.lock = nil
+	return err
+}
+
+func (d *Dir) remove() error {
+	err := os.RemoveAll(d.Path)
+	if d.living != nil {
+		err = errors.Join(err, d.living.Close())
+	}
 	return err
 }
 
@@ -166,8 +187,9 @@ func List(base string) ([]Entry, error) {
 	return entries, nil
 }
 
-// Alive reports whether the engine of that id runs. Where that cannot be found
-// out it counts as alive, so that nothing of it is removed.
+// Alive reports whether the engine of that directory runs, in whatever network
+// namespace. Where that cannot be found out it counts as alive, so that nothing
+// of it is removed.
 func Alive(base, id string) bool {
 	f, err := os.Open(filepath.Join(orDefault(base), id, LockFile))
 	if err != nil {

@@ -105,20 +105,23 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	id = strings.TrimSpace(id)
-	if !Alive(base, id) {
+	if !Alive(base, id) || !Living(id) {
 		t.Error("not alive")
 	}
 	cmd.Process.Kill()
 	cmd.Wait()
-	if Alive(base, id) {
+	if Alive(base, id) || Living(id) {
 		t.Error("alive after SIGKILL")
 	}
 	ids, err := CleanStale(base)
 	if diff := cmp.Diff([]string{id}, ids); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
-	if !Alive(base, living.ID) {
+	if !Alive(base, living.ID) || !Living(living.ID) {
 		t.Error("the living engine's directory is gone")
+	}
+	if err := living.Close(); err != nil || Living(living.ID) {
+		t.Error("alive after Close:", err)
 	}
 }
 
