@@ -12,6 +12,7 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/inject"
+	"github.com/ftnet/ftnet/rawio/segment"
 	"github.com/ftnet/ftnet/rawio/south"
 	"github.com/ftnet/ftnet/rawio/tap"
 )
@@ -54,9 +55,12 @@ type Engine struct {
 	inject *inject.Injector
 	links  *links
 
-	mu      sync.Mutex // guards machine and env's buffers
+	mu      sync.Mutex // guards what follows
 	machine *south.Machine
 	env     *environment
+	batch   *tap.Batch
+	decoder segment.Decoder
+	decoded segment.Segment
 
 	upcalls upcalls
 	busy    atomic.Bool // the machine is running: it will drain the upcalls
@@ -83,7 +87,8 @@ func Open(cfg Config) (*Engine, error) {
 	if cfg.Log == nil || cfg.Journal == nil {
 		return nil, errors.New("rawio: Config needs a Log and a Journal")
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), closing: make(chan struct{})}
+	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), closing: make(chan struct{}),
+		batch: tap.NewBatch(tapBatch)}
 	if err := e.open(); err != nil {
 		e.Close()
 		return nil, err

@@ -14,42 +14,66 @@ import (
 	"github.com/ftnet/ftnet/rawio/tap"
 )
 
-// tapBatch is how many packets are read at once. With receive offload one has
-// up to 64 KiB: more would leave the cache before they are logged.
-const tapBatch = 16
+const (
+	// tapBatch is how many packets are read at once. With receive offload one
+	// has up to 64 KiB: more would leave the cache before they are logged.
+	tapBatch = 16
+	// tapPause is how long the engine leaves the tap alone after each look, so
+	// that packets in quick succession cost one wake-up and one ACK together.
+	// What the client waits for does not wait for the tap, except for an ACK.
+	tapPause = 150 * time.Microsecond
+)
 
 // tapLoop feeds the core with what clients send.
 func (e *Engine) tapLoop() {
-	var (
-		batch = tap.NewBatch(tapBatch)
-		dec   segment.Decoder
-		s     segment.Segment
-	)
 	for {
-		n, err := e.tap.ReadBatch(batch)
+		err := e.tap.Wait()
+		if err == nil {
+			e.do(func(m *south.Machine) { err = e.drain(m) })
+		}
+		if err == nil {
+			err = e.tap.Pause(tapPause)
+		}
 		if err != nil {
 			if !errors.Is(err, net.ErrClosed) {
 				e.log.Error("the tap failed; clients are no longer served", "error", err)
 			}
 			return
 		}
-		e.tapPackets.Add(uint64(n))
-		e.do(func(m *south.Machine) {
-			for i := range n {
-				p := &batch.Packets[i]
-				e.tapBytes.Add(uint64(len(p.Data)))
-				if p.Truncated {
-					e.badPackets.Add(1)
-					continue
-				}
-				if err := dec.Decode(p.Data, p.Checksum, &s); err != nil {
-					e.badPackets.Add(1)
-					continue
-				}
-				m.Segment(&s, p.Time)
-			}
-		})
 	}
+}
+
+// drain gives the core what the tap has. It ends with an empty tap or after
+// some batches, so that others get their turn.
+func (e *Engine) drain(m *south.Machine) error {
+	for range 4 {
+		n, err := e.tap.TryReadBatch(e.batch)
+		if n == 0 || err != nil {
+			return err
+		}
+		e.tapPackets.Add(uint64(n))
+		for i := range n {
+			e.segment(m, &e.batch.Packets[i])
+		}
+		if n < tapBatch {
+			return nil
+		}
+		e.settle() // ACKs leave while the next packets are read
+	}
+	return nil
+}
+
+func (e *Engine) segment(m *south.Machine, p *tap.Packet) {
+	e.tapBytes.Add(uint64(len(p.Data)))
+	if p.Truncated {
+		e.badPackets.Add(1)
+		return
+	}
+	if err := e.decoder.Decode(p.Data, p.Checksum, &e.decoded); err != nil {
+		e.badPackets.Add(1)
+		return
+	}
+	m.Segment(&e.decoded, p.Time)
 }
 
 // eventLoop feeds the core with what the gate reports of the server.
@@ -77,6 +101,9 @@ func (e *Engine) eventLoop() {
 			return
 		}
 		e.do(func(m *south.Machine) {
+			// What the client sent before comes first: its SYN above all.
+			// An error is the tap loop's to tell.
+			_ = e.drain(m)
 			for i := range n {
 				e.event(m, &dec, &events[i])
 			}

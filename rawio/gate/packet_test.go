@@ -182,10 +182,10 @@ func tcpChecksum(src, dst netip.Addr, h []byte) uint16 {
 
 // slotState is a Slot's contents, for comparison.
 type slotState struct {
-	Mode                                          Mode
-	Flags                                         SlotFlags
+	Mode                                                Mode
+	Flags                                               SlotFlags
 	Stable, Delta, TSDelta, Limit, High, IRS, Gen, Base uint32
-	KScale, CScale                                uint8
+	KScale, CScale                                      uint8
 
 	Held                                              bool
 	Ack, Edge, SndNxt, TSVal, TSEcr, FINEnd, StolenIn uint32

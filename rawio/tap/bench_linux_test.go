@@ -16,58 +16,20 @@ import (
 	"github.com/ftnet/ftnet/internal/netlab/netlabtest"
 )
 
-// readThread is ReadBatch with an OS thread blocked in poll(2) instead of the
-// runtime's poller; it is here only to be compared with it.
-func readThread(t *Tap, b *Batch) (int, error) {
-	if b.sys == nil {
-		b.sys = newBuffers(b.capacity())
-	}
-	b.Packets = b.Packets[:0]
-	raw, err := t.conn.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	control := raw.Control(func(fd uintptr) {
-		for {
-			var n int
-			if n, err = b.sys.receive(int(fd)); err == nil {
-				b.Packets = b.sys.packets(b.Packets, n)
-				if len(b.Packets) > 0 {
-					return
-				}
-				continue
-			}
-			if err != unix.EAGAIN {
-				return
-			}
-			unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
-		}
-	})
-	if control != nil {
-		err = control
-	}
-	return len(b.Packets), err
-}
-
 // BenchmarkLatency measures the time from the kernel's receipt of a packet to
 // ReadBatch's return, with the process idle and with all of its processors but
 // one busy.
 func BenchmarkLatency(b *testing.B) {
-	for _, way := range []struct {
-		name string
-		read func(*Tap, *Batch) (int, error)
-	}{{"netpoll", (*Tap).ReadBatch}, {"thread", readThread}} {
-		for _, busy := range []bool{false, true} {
-			load := "idle"
-			if busy {
-				load = "busy"
-			}
-			b.Run(way.name+"/"+load, func(b *testing.B) { benchLatency(b, way.read, busy) })
+	for _, busy := range []bool{false, true} {
+		load := "idle"
+		if busy {
+			load = "busy"
 		}
+		b.Run(load, func(b *testing.B) { benchLatency(b, busy) })
 	}
 }
 
-func benchLatency(b *testing.B, read func(*Tap, *Batch) (int, error), busy bool) {
+func benchLatency(b *testing.B, busy bool) {
 	lab := netlabtest.New(b, nil)
 	tap := openIn(b, lab.Server, Config{})
 	var stop atomic.Bool
@@ -90,7 +52,7 @@ func benchLatency(b *testing.B, read func(*Tap, *Batch) (int, error), busy bool)
 	all := make([]time.Duration, 0, b.N)
 	batch := NewBatch(8)
 	for len(all) < b.N {
-		if _, err := read(tap, batch); err != nil {
+		if _, err := tap.ReadBatch(batch); err != nil {
 			b.Fatal(err)
 		}
 		now := time.Now().UnixNano()

@@ -2,31 +2,29 @@ package tap
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
-	"syscall"
+	"time"
 
-	"github.com/mdlayher/socket"
 	"golang.org/x/sys/unix"
 )
 
-// Tap is an open tap. ReadBatch serves one goroutine at a time; Drops and
-// Close may be called from any.
+// Tap is an open tap. TryReadBatch serves one goroutine at a time; the other
+// methods may be called from any.
+//
+// Its descriptor is not in the runtime's poller, unlike a net.Conn's: there,
+// each packet would wake a thread, whether anybody waits for it or not. Here a
+// packet that arrives while nobody is in Wait costs no more than its copy.
 type Tap struct {
-	conn *socket.Conn
-	raw  syscall.RawConn // of conn: its Read allocates nothing, unlike ReadFunc
-	read func(fd uintptr) bool
+	fd   int
+	wake int // eventfd: readable when closed
 
-	// Of the running ReadBatch; read fills them in.
-	current *Batch
-	err     error
-
-	closed atomic.Bool
-
-	mu    sync.Mutex // guards drops
-	drops uint64
+	mu      sync.RWMutex // guards the descriptors against Close
+	closed  bool
+	dropsMu sync.Mutex // guards drops
+	drops   uint64
 }
 
 // Open opens a tap on all interfaces of the calling thread's network
@@ -38,26 +36,25 @@ func Open(c Config) (*Tap, error) {
 	}
 	// Protocol 0 receives nothing: only Bind starts the flow, when the filter
 	// is in place, so that no packet of another port is ever seen.
-	conn, err := socket.Socket(unix.AF_PACKET, unix.SOCK_DGRAM, 0, "tap", nil)
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("tap: %w", err)
 	}
-	t := &Tap{conn: conn}
-	t.read = t.receive
-	if t.raw, err = conn.SyscallConn(); err != nil {
-		conn.Close()
+	if err := configure(fd, c); err != nil {
+		unix.Close(fd)
 		return nil, fmt.Errorf("tap: %w", err)
 	}
-	if err := t.configure(c); err != nil {
-		conn.Close()
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(fd)
 		return nil, fmt.Errorf("tap: %w", err)
 	}
-	return t, nil
+	return &Tap{fd: fd, wake: wake}, nil
 }
 
-func (t *Tap) configure(c Config) error {
+func configure(fd int, c Config) error {
 	if c.Filter != nil {
-		if err := t.conn.SetsockoptInt(unix.SOL_SOCKET, unix.SO_ATTACH_BPF, c.Filter.FD()); err != nil {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ATTACH_BPF, c.Filter.FD()); err != nil {
 			return fmt.Errorf("attach filter: %w", err)
 		}
 	}
@@ -69,89 +66,143 @@ func (t *Tap) configure(c Config) error {
 		{unix.SOL_PACKET, unix.PACKET_AUXDATA, "auxiliary data"},
 		{unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, "timestamps"},
 	} {
-		if err := t.conn.SetsockoptInt(o.level, o.name, 1); err != nil {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, 1); err != nil {
 			return fmt.Errorf("%s: %w", o.what, err)
 		}
 	}
-	if err := t.conn.SetReadBuffer(c.ReceiveBuffer); err != nil {
+	if err := setReadBuffer(fd, c.ReceiveBuffer); err != nil {
 		return fmt.Errorf("receive buffer: %w", err)
 	}
-	return t.conn.Bind(&unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL)})
+	return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL)})
 }
 
-// ReadBatch blocks until at least one packet is there, then takes what has
-// queued up, as far as the batch has room, and returns how many that was
-// (len(b.Packets)). Packets for other hosts, which a promiscuous interface
-// shows, are passed over as the kernel passes them over. After Close, and when
-// Close is called meanwhile, the error is net.ErrClosed.
+// setReadBuffer exceeds the system's limit if it may.
+func setReadBuffer(fd, bytes int) error {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes) == nil {
+		return nil
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, bytes)
+}
+
+// Wait blocks until a packet is there. After Close, and when Close is called
+// meanwhile, the error is net.ErrClosed.
+func (t *Tap) Wait() error { return t.poll(true, nil) }
+
+// Pause blocks for d, whatever arrives, or until Close.
+func (t *Tap) Pause(d time.Duration) error {
+	ts := unix.NsecToTimespec(int64(d))
+	return t.poll(false, &ts)
+}
+
+func (t *Tap) poll(packets bool, timeout *unix.Timespec) error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.closed {
+		return net.ErrClosed
+	}
+	fds := []unix.PollFd{{Fd: int32(t.wake), Events: unix.POLLIN}, {Fd: int32(t.fd), Events: unix.POLLIN}}
+	if !packets {
+		fds = fds[:1]
+	}
+	for {
+		_, err := unix.Ppoll(fds, timeout, nil)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return fmt.Errorf("tap: %w", err)
+		case fds[0].Revents != 0:
+			return net.ErrClosed
+		}
+		return nil
+	}
+}
+
+// TryReadBatch takes what has queued up, as far as the batch has room, and
+// returns how many packets that was (len(b.Packets)), 0 if there were none.
+// Packets for other hosts, which a promiscuous interface shows, are passed over
+// as the kernel passes them over. After Close the error is net.ErrClosed.
 //
 // The kernel turns receive timestamps on a few milliseconds after the first
 // socket has asked for them; until then Packet.Time is the time of the reading.
-func (t *Tap) ReadBatch(b *Batch) (int, error) {
+func (t *Tap) TryReadBatch(b *Batch) (int, error) {
 	if b.sys == nil {
 		b.sys = newBuffers(b.capacity())
 	}
 	b.Packets = b.Packets[:0]
-	t.current, t.err = b, nil
-	// Waiting on the runtime's poller, not on a thread of its own in poll(2).
-	// BenchmarkLatency, three runs on two cores, poller against thread: idle, median
-	// 41–53 against 39–42 µs and 99 % 113–137 against 75–97 µs; one core busy, median
-	// 10–21 against 8–22 µs and 99 % 81–1572 against 995–2275 µs. The thread wins
-	// slightly when idle, the poller has the shorter tail under load, and needs no
-	// second descriptor to be woken for Close.
-	for len(b.Packets) == 0 && t.err == nil {
-		if err := t.raw.Read(t.read); err != nil {
-			t.err = err
-		}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.closed {
+		return 0, net.ErrClosed
 	}
-	t.current = nil
-	if t.err != nil {
-		return 0, t.translate(t.err)
+	for len(b.Packets) == 0 {
+		n, err := b.sys.receive(t.fd)
+		switch err {
+		case nil:
+			b.Packets = b.sys.packets(b.Packets, n)
+		case unix.EAGAIN:
+			return 0, nil
+		case unix.EINTR:
+		default:
+			return 0, fmt.Errorf("tap: %w", err)
+		}
 	}
 	return len(b.Packets), nil
 }
 
-// receive takes what is queued. It returns false to be called again when there
-// is something.
-func (t *Tap) receive(fd uintptr) bool {
-	n, err := t.current.sys.receive(int(fd))
-	switch err {
-	case nil:
-		t.current.Packets = t.current.sys.packets(t.current.Packets, n)
-	case unix.EAGAIN, unix.EINTR:
-		return false
-	default:
-		t.err = err
+// ReadBatch waits for packets and takes them.
+func (t *Tap) ReadBatch(b *Batch) (int, error) {
+	for {
+		if n, err := t.TryReadBatch(b); n > 0 || err != nil {
+			return n, err
+		}
+		if err := t.Wait(); err != nil {
+			return 0, err
+		}
 	}
-	return true
 }
 
 // Drops returns how many packets the filter had accepted and the full receive
 // buffer lost, since Open.
 func (t *Tap) Drops() (uint64, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	t.dropsMu.Lock()
+	defer t.dropsMu.Unlock()
+	if t.closed {
+		return t.drops, net.ErrClosed
+	}
 	// Reading the kernel's counter resets it.
-	s, err := t.conn.GetsockoptTpacketStats(unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	s, err := unix.GetsockoptTpacketStats(t.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
 	if err != nil {
-		return t.drops, t.translate(err)
+		return t.drops, fmt.Errorf("tap: %w", err)
 	}
 	t.drops += uint64(s.Drops)
 	return t.drops, nil
 }
 
-// Close ends the tap and unblocks ReadBatch.
+// Close ends the tap and unblocks Wait and Pause.
 func (t *Tap) Close() error {
-	t.closed.Store(true)
-	return t.conn.Close()
+	if !t.interrupt() {
+		return nil
+	}
+	t.mu.Lock() // when nobody polls any more
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil
+	}
+	t.closed = true
+	return errors.Join(unix.Close(t.fd), unix.Close(t.wake))
 }
 
-// translate gives a closed socket the error that net gives it.
-func (t *Tap) translate(err error) error {
-	if t.closed.Load() {
-		return net.ErrClosed
+// interrupt makes Wait and Pause return. It reports whether the tap was open.
+func (t *Tap) interrupt() bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if !t.closed {
+		_, _ = unix.Write(t.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // an eventfd that is full is readable too
 	}
-	return fmt.Errorf("tap: %w", err)
+	return !t.closed
 }
 
 // htons returns v as a big-endian number in the machine's order.

@@ -2,6 +2,8 @@
 
 package tap
 
+import "time"
+
 type buffers struct{}
 
 // Tap is an open tap.
@@ -18,3 +20,12 @@ func (*Tap) Drops() (uint64, error) { return 0, ErrNotSupported }
 
 // Close does nothing.
 func (*Tap) Close() error { return nil }
+
+// Wait returns ErrNotSupported.
+func (*Tap) Wait() error { return ErrNotSupported }
+
+// Pause returns ErrNotSupported.
+func (*Tap) Pause(time.Duration) error { return ErrNotSupported }
+
+// TryReadBatch returns ErrNotSupported.
+func (*Tap) TryReadBatch(*Batch) (int, error) { return 0, ErrNotSupported }
