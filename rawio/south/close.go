@@ -7,9 +7,6 @@ import (
 )
 
 const (
-	// ackLife is how long the core answers a client that may have missed the
-	// last ACK; sooner forgotten if slots run out.
-	ackLife = 60e9
 	// timeWait is how long a translated connection that is over keeps its
 	// translation: Linux stays in TIME_WAIT for 60 s, and answers a repeated
 	// FIN of the client from there.
@@ -226,7 +223,7 @@ func (m *Machine) finished(c *Conn) {
 	_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
 	m.env.Withdraw(c.slot)
 	c.state = Lingering
-	life := int64(ackLife)
+	life := m.cfg.Linger
 	switch {
 	case m.env.Slot(c.slot).Mode() == gate.ModeOutage:
 		m.env.Destroy(c.Flow) // nobody will answer its FIN

@@ -97,6 +97,10 @@ type Config struct {
 	// KeepAlive is the period of the ACKs to idle clients during an outage
 	// (spec figure 19), in ns. Default 5 s.
 	KeepAlive int64
+	// Linger is how long the core answers a client that may have missed the
+	// last ACK of its connection, in ns; connections are forgotten sooner if
+	// slots run out. Default 5 s, which covers four retransmissions of Linux.
+	Linger int64
 	// Trace, if not nil, is told each stable number before an ACK can leave
 	// that names it. It must not call the Machine.
 	Trace func(c *Conn, stable uint32)
@@ -151,6 +155,9 @@ func New(cfg Config) *Machine {
 	}
 	if cfg.KeepAlive == 0 {
 		cfg.KeepAlive = 5e9
+	}
+	if cfg.Linger == 0 {
+		cfg.Linger = 5e9
 	}
 	if cfg.Embryonic == 0 {
 		cfg.Embryonic = 16384

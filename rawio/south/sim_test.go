@@ -98,6 +98,9 @@ func randomPlan(seed uint64) plan {
 	return p
 }
 
+// maxSteps is far more than any plan takes.
+const maxSteps = 400_000
+
 // run plays a plan to its end and returns the world.
 func run(p plan) *world {
 	w := newWorld(p)
@@ -116,7 +119,9 @@ func run(p plan) *world {
 		if w.failure != "" {
 			return true
 		}
-		w.steps++
+		if w.steps++; w.steps > maxSteps {
+			w.fail("%d steps: the two ends answer each other without end", w.steps)
+		}
 		if crashAt[w.steps] {
 			w.crash(time.Millisecond)
 		}
