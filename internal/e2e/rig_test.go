@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -57,24 +56,6 @@ func binary(t testing.TB, name string) string {
 	return filepath.Join(binaries.dir, name)
 }
 
-// output collects what a process writes.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
 // rig is a lab with a server under `ftnet run` in its server namespace.
 type rig struct {
 	t       testing.TB
@@ -88,21 +69,43 @@ type rig struct {
 
 // options of a rig.
 type options struct {
-	lab   netlab.Config
-	run   string   // program that supervises; default ftnet
-	flags []string // of ftnet run
-	wait  bool     // for the server to listen; default
+	lab    netlab.Config
+	run    string   // program that supervises; default ftnet
+	flags  []string // of ftnet run
+	nowait bool     // for the server to listen
 }
 
-// start builds a lab and runs the server in it.
+// start builds a lab and runs the server in it: a program of this module by
+// its name, any other by its path.
 func start(t testing.TB, o options, server string, args ...string) *rig {
 	t.Helper()
-	testenv.RequireRoot(t)
-	r := &rig{t: t, lab: netlabtest.New(t, &o.lab), runtime: t.TempDir(), exited: make(chan error, 1)}
+	r := prepare(t, o)
 	r.spawn(o, server, args...)
 	return r
 }
 
+// prepare builds the lab.
+func prepare(t testing.TB, o options) *rig {
+	t.Helper()
+	testenv.RequireRoot(t)
+	return &rig{t: t, lab: netlabtest.New(t, &o.lab), runtime: publicDir(t)}
+}
+
+// publicDir is a t.TempDir that every user may enter.
+func publicDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ftnet-e2e-run-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// spawn starts ftnet. It may be called again when the former one has ended.
 func (r *rig) spawn(o options, server string, args ...string) {
 	t := r.t
 	t.Helper()
@@ -110,19 +113,27 @@ func (r *rig) spawn(o options, server string, args ...string) {
 		o.run = "ftnet"
 	}
 	argv := append([]string{"run", "--runtime-dir", r.runtime, "--log-level", "debug"}, o.flags...)
-	argv = append(argv, "--", binary(t, server))
+	if !filepath.IsAbs(server) {
+		server = binary(t, server)
+	}
+	argv = append(argv, "--", server)
+	r.exited = make(chan error, 1)
 	r.cmd = r.lab.Server.Command(binary(t, o.run), append(argv, args...)...)
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.out
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { r.exited <- r.cmd.Wait() }()
+	cmd, exited := r.cmd, r.exited
+	go func() { exited <- cmd.Wait() }()
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("ftnet:\n%s", tail(r.out.String(), 12000))
 		}
 	})
 	t.Cleanup(func() { r.stop() })
+	if o.nowait {
+		return
+	}
 	r.waitStatus("the server listens", func(d *status.Document) bool {
 		return d.Process.State == status.ProcessRunning
 	})
@@ -138,13 +149,18 @@ func tail(s string, n int) string {
 // stop asks ftnet to end and waits until it has.
 func (r *rig) stop() error {
 	_ = r.cmd.Process.Signal(syscall.SIGTERM)
+	return r.wait()
+}
+
+// wait waits until ftnet has ended.
+func (r *rig) wait() error {
 	select {
 	case err := <-r.exited:
 		r.exited <- err
 		return err
 	case <-time.After(30 * time.Second):
 		_ = r.cmd.Process.Kill()
-		r.t.Errorf("ftnet did not end within 30 s of SIGTERM")
+		r.t.Errorf("ftnet did not end within 30 s")
 		return os.ErrDeadlineExceeded
 	}
 }
@@ -156,6 +172,9 @@ func (r *rig) status() (*status.Document, error) {
 		return nil, err
 	}
 	for _, e := range entries {
+		if !e.Alive {
+			continue
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		return status.Fetch(ctx, filepath.Join(r.runtime, e.ID, runtimedir.StatusSocket))

@@ -1,23 +1,14 @@
 // Probe is the server of the scenario tests: a line-based protocol whose
 // commands bring a connection into the states that a test wants to crash in.
+// See commands.go.
 //
-//	echo TEXT   is answered by TEXT
-//	half        half-closes: no reply can follow
-//	abort       resets the connection (SetLinger 0)
-//	close       closes it at once
-//	differ      is answered by a line that is another in each process
-//	dates       likewise, but of equal length
-//
-// After half, what the client still sends is counted and printed at its end.
+// Its exit status is 4 if there is no engine, and 3 if it crashes on demand.
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"io"
 	"log"
 	"net"
 	"os"
@@ -29,27 +20,46 @@ import (
 )
 
 var (
-	address = flag.String("listen", ":7002", "address to listen on")
-	length  = flag.Bool("compare-length", false, "compare lengths only")
-	gate    = flag.String("gate", "", "start only when this file does not exist")
-	crash   = flag.String("crash", "", "file with the number of recovered connections whose first read ends the process")
+	address  = flag.String("listen", ":7002", "addresses to listen on, separated by commas")
+	length   = flag.Bool("compare-length", false, "compare lengths only")
+	optional = flag.Bool("optional", false, "listen without an engine, too")
+	gate     = flag.String("gate", "", "start only when this file does not exist")
+	crash    = flag.String("crash", "", "file with the number of recovered connections whose first read ends the process")
+)
+
+const (
+	exitCrash    = 3
+	exitNoEngine = 4
 )
 
 func main() {
 	flag.Parse()
 	waitGate()
-	config := ftnet.ListenConfig{}
+	config := ftnet.ListenConfig{Optional: *optional}
 	if *length {
 		config.Compare = ftnet.CompareLength
 	}
-	ln, err := config.Listen(context.Background(), "tcp", *address)
-	if err != nil {
-		log.Fatal(err)
+	done := make(chan error)
+	for a := range strings.SplitSeq(*address, ",") {
+		ln, err := config.Listen(context.Background(), "tcp", a)
+		if err != nil {
+			log.Print(err)
+			if errors.Is(err, ftnet.ErrNoEngine) {
+				os.Exit(exitNoEngine)
+			}
+			os.Exit(1)
+		}
+		go func() { done <- accept(ln) }()
 	}
+	log.Print("ready")
+	log.Fatal(<-done)
+}
+
+func accept(ln net.Listener) error {
 	for {
 		conn, err := ln.Accept()
 		if err != nil {
-			log.Fatal(err)
+			return err
 		}
 		go serve(conn.(*ftnet.Conn))
 	}
@@ -63,39 +73,6 @@ func waitGate() {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-func serve(conn *ftnet.Conn) {
-	defer conn.Close()
-	maybeCrash(conn)
-	in := bufio.NewReader(conn)
-	for {
-		line, err := in.ReadString('\n')
-		if err != nil {
-			return
-		}
-		command, text, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		switch command {
-		case "echo":
-			fmt.Fprintln(conn, text)
-		case "half":
-			if err := conn.CloseWrite(); err != nil {
-				log.Print(err)
-			}
-			n, err := io.Copy(io.Discard, in)
-			fmt.Println("half", n, err)
-			return
-		case "abort":
-			_ = conn.SetLinger(0)
-			return
-		case "close":
-			return
-		case "differ":
-			fmt.Fprintf(conn, "process %d of %s\n", os.Getpid(), conn.RemoteAddr())
-		case "dates":
-			fmt.Fprintf(conn, "%020d\n", time.Now().UnixNano())
-		}
 	}
 }
 
@@ -115,5 +92,5 @@ func maybeCrash(conn net.Conn) {
 	if err := os.WriteFile(*crash, []byte(strconv.Itoa(n-1)), 0o600); err != nil {
 		log.Fatal(err)
 	}
-	os.Exit(3)
+	os.Exit(exitCrash)
 }
