@@ -343,6 +343,11 @@ func (m *Machine) Abort(c *Conn, why string) {
 	switch c.state {
 	case Established, Outage, Reconnecting:
 		m.reset(c, why)
+	case Open:
+		if c.is(recovered) { // else the kernel can go on without us
+			c.nxt = seqnum.Max(c.nxt, m.env.Slot(c.slot).SndNxt())
+			m.reset(c, why)
+		}
 	}
 }
 

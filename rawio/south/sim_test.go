@@ -75,6 +75,7 @@ func randomPlan(seed uint64) plan {
 			b.pause = up(20 * time.Millisecond)
 			b.bytes /= 4
 		}
+		b.chunk = max(b.chunk, b.bytes/300) // the stack does not gather small writes
 		p.clients = append(p.clients, b)
 	}
 	for range r.IntN(6) {
@@ -153,7 +154,12 @@ func (w *world) checkRest() {
 	if w.failure != "" {
 		return
 	}
-	w.clock.Run(3*time.Minute, func() bool { return w.failure != "" })
+	w.clock.Run(3*time.Minute, func() bool {
+		if w.steps++; w.steps > maxSteps {
+			w.fail("%d steps: the two ends answer each other without end", w.steps)
+		}
+		return w.failure != ""
+	})
 	w.do(func() {
 		w.machine.Sweep(int64(time.Minute), func(f segment.Flow) bool { return w.server.Lookup(f.Server, f.Client) != nil })
 	})
