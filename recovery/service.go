@@ -188,19 +188,22 @@ func (s *service) drain(ctx context.Context, result error) {
 	if len(ports) == 0 {
 		return
 	}
-	var gaveUp *supervisor.GaveUpError
-	if errors.As(result, &gaveUp) {
+	abort := func(why string) {
 		for _, p := range ports {
-			s.engine.AbortAll(p, "the server is given up: "+gaveUp.Error())
+			s.engine.AbortAll(p, why)
 		}
+	}
+	var gaveUp *supervisor.GaveUpError
+	given := errors.As(result, &gaveUp)
+	if given {
+		abort("the server is given up: " + gaveUp.Error())
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Drain)
 	defer cancel()
-	if err := s.engine.Drain(ctx, ports...); err != nil {
+	// After a RST the time is there for clients that have missed it.
+	if err := s.engine.Drain(ctx, ports...); err != nil && !given {
 		s.log.Warn("connections were still open when the time to drain was over", "error", err)
-		for _, p := range ports {
-			s.engine.AbortAll(p, fmt.Sprintf("still open %v after the server had ended", s.cfg.Drain))
-		}
+		abort(fmt.Sprintf("still open %v after the server had ended", s.cfg.Drain))
 	}
 }
 

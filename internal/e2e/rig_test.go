@@ -130,7 +130,7 @@ func (r *rig) spawn(o options, server string, args ...string) {
 			t.Logf("ftnet:\n%s", tail(r.out.String(), 12000))
 		}
 	})
-	t.Cleanup(func() { r.stop() })
+	t.Cleanup(r.end)
 	if o.nowait {
 		return
 	}
