@@ -154,11 +154,11 @@ func (w *world) checkRest() {
 	if w.failure != "" {
 		return
 	}
-	w.clock.Run(3*time.Minute, func() bool {
+	w.clock.Run(7*time.Minute, func() bool {
 		if w.steps++; w.steps > maxSteps {
 			w.fail("%d steps: the two ends answer each other without end", w.steps)
 		}
-		return w.failure != ""
+		return w.failure != "" || w.machine.Len() == 0
 	})
 	w.do(func() {
 		w.machine.Sweep(int64(time.Minute), func(f segment.Flow) bool { return w.server.Lookup(f.Server, f.Client) != nil })

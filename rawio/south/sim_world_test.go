@@ -118,7 +118,7 @@ func newWorld(p plan) *world {
 		note:   func(format string, args ...any) { w.note(format, args...) },
 	}
 	w.machine = south.New(south.Config{
-		Log: w.log, Env: w.env, MaxConns: 64, Window: p.window, Linger: int64(time.Minute), // RTOs are long at 5 % loss
+		Log: w.log, Env: w.env, MaxConns: 64, Window: p.window, Linger: int64(5 * time.Minute), // RTOs are long at 5 % loss
 		Trace: func(c *south.Conn, stable uint32) { w.checkStable(c, stable) },
 	})
 	w.machine.Protect(serverPort)
