@@ -112,6 +112,16 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		return
 	}
 	x := c.more()
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.is(finSent) && !c.is(finAcked) &&
+		s.Seq+m.env.Slot(c.slot).Delta() == c.finEnd {
+		// Such an answer repeats the client's ACK number: the tap has missed
+		// that the FIN is acknowledged.
+		c.unaOff += int64(seqnum.Diff(c.finEnd, c.una))
+		c.una = c.finEnd
+		c.set(finAcked)
+		m.touch(c)
+		return
+	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) &&
 		(m.over(c) || x.liveAt != 0 || c.state == Established && seqnum.Less(c.stableSeq(), m.env.Slot(c.slot).Ack())) {
 		// Not the end of a socket, but an answer to a segment: one that the

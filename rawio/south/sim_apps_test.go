@@ -309,7 +309,7 @@ func (p *process) accept() {
 		a.handler, a.head = x, h
 		p.handlers = append(p.handlers, x)
 		s.Notify = x.step
-		s.SetKeepAlive(20*time.Second, time.Second, 5)
+		s.SetKeepAlive(2*time.Minute, 10*time.Second, 9)
 		p.w.clock.After(p.w.delay(time.Millisecond), x.step)
 	}
 }
