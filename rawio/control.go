@@ -58,17 +58,21 @@ func (e *Engine) Release(port uint16) {
 }
 
 // Drain waits until the kernel has no connection of the ports left that still
-// needs the engine, or until ctx ends, whose error it returns then.
+// needs the engine, and no client that was sent a RST may have missed it; or
+// until ctx ends, whose error it returns if connections are left.
 func (e *Engine) Drain(ctx context.Context, ports ...uint16) error {
 	t := time.NewTicker(drainPoll)
 	defer t.Stop()
 	for {
-		done, err := e.drained(ports)
-		if done || err != nil {
+		open, resetting, err := e.remaining(ports)
+		if !open && !resetting || err != nil {
 			return err
 		}
 		select {
 		case <-ctx.Done():
+			if !open {
+				return nil
+			}
 			return ctx.Err()
 		case <-t.C:
 		}
@@ -78,10 +82,9 @@ func (e *Engine) Drain(ctx context.Context, ports ...uint16) error {
 // drainPoll is how often Drain looks: the kernel tells of no socket's end.
 const drainPoll = 20 * time.Millisecond
 
-// drained looks for sockets that have something to say, and for clients whose
+// remaining looks for sockets that have something to say, and for clients whose
 // RST is not certain to have arrived.
-func (e *Engine) drained(ports []uint16) (bool, error) {
-	resetting := false
+func (e *Engine) remaining(ports []uint16) (open, resetting bool, err error) {
 	e.do(func(m *south.Machine) {
 		m.Conns(func(c *south.Conn) bool {
 			resetting = c.State() == south.Resetting && slices.Contains(ports, c.Flow.Server.Port())
@@ -89,15 +92,10 @@ func (e *Engine) drained(ports []uint16) (bool, error) {
 		})
 	})
 	list, err := sockdiag.List(ports)
-	if err != nil || resetting {
-		return false, err
-	}
 	for _, state := range list {
-		if state != sockdiag.TimeWait && state != sockdiag.Listen {
-			return false, nil
-		}
+		open = open || state != sockdiag.TimeWait && state != sockdiag.Listen
 	}
-	return true, nil
+	return open, resetting, err
 }
 
 // ReadLog reads a connection's logged bytes from off on, for the north side

@@ -70,6 +70,15 @@ func (c *client) expectEOF() {
 	}
 }
 
+// abort has the kernel send a RST.
+func (c *client) abort() {
+	c.t.Helper()
+	if err := c.Conn.(*net.TCPConn).SetLinger(0); err != nil {
+		c.t.Fatal(err)
+	}
+	c.Close()
+}
+
 func probe(t testing.TB, o options, args ...string) *rig {
 	return start(t, o, "probe", append([]string{"-listen", ":7002"}, args...)...)
 }

@@ -108,7 +108,7 @@ type Connection struct {
 // Log is the state of stable storage.
 type Log struct {
 	Backend    string `json:"backend"` // memory, …
-	Status     string `json:"status"`  // ok, low space, failed, expired, other
+	Status     string `json:"status"`  // ok, or some of low-space, failed, expired, other, joined by |
 	Bytes      uint64 `json:"bytes"`   // client bytes held
 	Memory     uint64 `json:"memory"`  // what they take
 	Quota      uint64 `json:"quota"`   // per connection, 0 none

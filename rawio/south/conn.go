@@ -106,6 +106,7 @@ const (
 	confirmed                   // the client has acknowledged the SYN-ACK
 	ecn                         // the SYN-ACK agreed to ECN (RFC 3168)
 	abandoned                   // the descriptor was closed behind ftnet's back
+	toldFull                    // the end of the quota was reported
 )
 
 // extra is the state of a handshake, an outage, a reconnection or a cut-over.

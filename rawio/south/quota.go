@@ -19,6 +19,13 @@ func (m *Machine) limit(c *Conn) {
 		slot.SetLimit(c.irs + 1 + uint32(m.cfg.Quota))
 		slot.SetFlags(slot.Flags() | gate.FlagLimit)
 	}
+	// A window counts in units of its scale: with less than one left the
+	// client can send nothing more.
+	if unit := int64(1) << c.server.wscale; m.cfg.Quota-c.received < unit && !c.is(toldFull) {
+		c.set(toldFull)
+		m.Stats.QuotaFull++
+		m.report(QuotaFull, c, "the connection's quota is used up: its window stays closed")
+	}
 }
 
 // logFailed deals with a log that did not take what it was given.

@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/status"
+)
+
+// quota of the tests: a multiple of the line that fill sends.
+const (
+	quota    = 64 << 10
+	lineSize = 64
+
+	windowUnit = 1 << 14 // of the largest scale (RFC 7323, section 2.3)
+)
+
+func quotaFlags(policy string) options {
+	return options{flags: []string{"--quota", "64KiB", "--on-full", policy}}
+}
+
+// fill sends lines until the connection takes no more for a second, or fails,
+// or n lines are sent. It checks every reply.
+func (c *client) fill(n int) (answered int, err error) {
+	c.t.Helper()
+	defer c.SetDeadline(time.Now().Add(90 * time.Second))
+	for answered < n {
+		text := fmt.Sprintf("%0*d", lineSize-len("echo \n"), answered)
+		c.SetDeadline(time.Now().Add(time.Second))
+		if _, err := io.WriteString(c, "echo "+text+"\n"); err != nil {
+			return answered, err
+		}
+		got, err := c.in.ReadString('\n')
+		if err != nil {
+			return answered, err
+		}
+		if got != text+"\n" {
+			c.t.Fatalf("line %d: got %q", answered, got)
+		}
+		answered++
+	}
+	return answered, nil
+}
+
+// TestQuotaClosesWindow: at the end of its quota a client is slowed down to
+// nothing. It sees no error, nothing is lost, and it survives crashes.
+func TestQuotaClosesWindow(t *testing.T) {
+	r := probe(t, quotaFlags("close-window"))
+	c := r.dial()
+	n, err := c.fill(2 * quota / lineSize)
+	// A window counts in units of its scale.
+	if n > quota/lineSize || n < (quota-windowUnit)/lineSize || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("%d lines were answered, %v; want %d and a time-out", n, err, quota/lineSize)
+	}
+	r.waitOutput("its window stays closed")
+	r.crash()
+	d := r.waitStatus("the connection is live", func(d *status.Document) bool { return conns(d, "established") == 1 })
+	if got := d.Connections[0]; got.BytesLogged > quota || got.BytesLogged < quota-windowUnit || got.Protection != status.Protected {
+		t.Errorf("%+v", got)
+	}
+	// The line that waits is still not answered: the log has no room.
+	c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	if b, err := c.in.ReadByte(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %q, %v", b, err)
+	}
+	other := r.dial()
+	other.echo("others go on")
+}
+
+// TestQuotaUnprotects: the connection goes on as if there were no ftnet, and a
+// crash ends it as one would.
+func TestQuotaUnprotects(t *testing.T) {
+	r := probe(t, quotaFlags("unprotect"))
+	c := r.dial()
+	if n, err := c.fill(3 * quota / lineSize); err != nil {
+		t.Fatalf("after %d lines: %v", n, err)
+	}
+	r.waitOutput("connection is not protected")
+	if want := "quota"; !strings.Contains(r.out.String(), want) {
+		t.Errorf("the log does not say %q", want)
+	}
+	r.kill()
+	if _, err := c.in.ReadByte(); !errors.Is(err, syscall.ECONNRESET) && err != io.EOF {
+		t.Errorf("after the crash: %v", err)
+	}
+	r.recovered()
+}
+
+// TestQuotaUnprotectsRecovered: likewise for one that needs the translation.
+func TestQuotaUnprotectsRecovered(t *testing.T) {
+	r := probe(t, quotaFlags("unprotect"))
+	c := r.dial()
+	if n, err := c.fill(10); err != nil {
+		t.Fatalf("after %d lines: %v", n, err)
+	}
+	r.crash()
+	if n, err := c.fill(3 * quota / lineSize); err != nil {
+		t.Fatalf("after %d lines: %v", n, err)
+	}
+	d := r.waitStatus("the connection is not protected", func(d *status.Document) bool {
+		return len(d.Connections) == 1 && d.Connections[0].Protection == status.Unprotected
+	})
+	if !strings.Contains(d.Connections[0].Reason, "quota") || d.Log.FullEvents != 1 {
+		t.Errorf("%+v, %+v", d.Connections[0], d.Log)
+	}
+	r.kill()
+	if _, err := c.in.ReadByte(); !errors.Is(err, syscall.ECONNRESET) && err != io.EOF {
+		t.Errorf("after the crash: %v", err)
+	}
+	r.recovered()
+}
+
+// TestQuotaResets: the client gets a RST, the others do not.
+func TestQuotaResets(t *testing.T) {
+	r := probe(t, quotaFlags("reset"))
+	c, other := r.dial(), r.dial()
+	other.echo("hello")
+	n, err := c.fill(2 * quota / lineSize)
+	if n < quota/lineSize || !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%d lines were answered, %v; want %d and a reset", n, err, quota/lineSize)
+	}
+	other.echo("still here")
+	for _, want := range []string{"connection reset", "log quota"} {
+		if !strings.Contains(r.out.String(), want) {
+			t.Errorf("the log does not say %q", want)
+		}
+	}
+}
+
+// TestQuotaTotal: when the log has no room at all, connections wait for it and
+// new ones are not answered; both go on when there is room again.
+func TestQuotaTotal(t *testing.T) {
+	r := probe(t, options{flags: []string{"--quota", "512KiB", "--quota-total", "1MiB"}})
+	a, b, c := r.dial(), r.dial(), r.dial()
+	b.echo("hello")
+	c.echo("hello")
+	for _, x := range []*client{a, b} {
+		if _, err := x.fill(1 << 20 / lineSize); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("got %v, want a time-out", err)
+		}
+	}
+	// What is left is too little for a connection's worth.
+	n, err := c.fill(1 << 20 / lineSize)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("%d lines, %v; want a time-out", n, err)
+	}
+	d := r.waitStatus("the log says that it is full", func(d *status.Document) bool { return d.Log.FullEvents > 0 })
+	if !strings.Contains(d.Log.Status, "low-space") {
+		t.Errorf("%+v", d.Log)
+	}
+	dialled := make(chan *client, 1)
+	go func() {
+		defer close(dialled) // dial may end this goroutine
+		dialled <- r.dial()
+	}()
+	r.waitOutput("new connection is not answered")
+	a.abort()
+	x := <-dialled
+	if x == nil {
+		return
+	}
+	x.echo("hello")
+	c.expect(fmt.Sprintf("%0*d", lineSize-len("echo \n"), n))
+	c.echo("goes on")
+}
