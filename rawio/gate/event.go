@@ -13,9 +13,8 @@ const (
 	EventSYNACK  EventKind = 1 // held: a SYN-ACK that the engine must judge
 	EventFINHeld EventKind = 2 // held: a FIN that the application did not announce
 	EventRSTHeld EventKind = 3 // held: an RST that the application did not announce
-	EventFINSent EventKind = 4 // left: the first FIN that the application meant
-	EventRSTSent EventKind = 5 // left: an RST that the application meant
-	EventRefused EventKind = 6 // held: a SYN with an option that cannot be protected (TCP-MD5, TCP-AO)
+	EventRSTSent EventKind = 4 // left: an RST that the application meant
+	EventRefused EventKind = 5 // held: a SYN with an option that cannot be protected (TCP-MD5, TCP-AO)
 )
 
 // String returns the kind's name.
@@ -27,8 +26,6 @@ func (k EventKind) String() string {
 		return "FIN_HELD"
 	case EventRSTHeld:
 		return "RST_HELD"
-	case EventFINSent:
-		return "FIN_SENT"
 	case EventRSTSent:
 		return "RST_SENT"
 	case EventRefused:

@@ -120,7 +120,6 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		}
 		if !passed {
 			s.SetFIN(j.end)
-			m.report(EventFINSent, index, p)
 		}
 	}
 	if s.Flags()&(FlagTS|FlagSACK) != 0 {

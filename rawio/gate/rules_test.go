@@ -237,12 +237,12 @@ func rules(e env) []rule {
 	add(r)
 	for _, prio := range []uint32{PrioClose, PrioShut} {
 		r = egress("announced FIN leaves", fin, live)
-		r.priority, r.events = prio, []EventKind{EventFINSent}
+		r.priority = prio
 		r.after = also(seen(e.s(61), e.c(100)), func(s *slotState) { s.FIN, s.FINEnd = true, e.s(61) })
 		add(r)
 	}
 	r = egress("announced bare FIN leaves with a stable ACK", mod(fin, func(p *tcp) { p.payload, p.ack = 0, e.c(101) }), live)
-	r.priority, r.events, r.stats.AckLowered = PrioShut, []EventKind{EventFINSent}, 1
+	r.priority, r.stats.AckLowered = PrioShut, 1
 	r.out = func(p *tcp) { p.ack = e.c(100) }
 	r.after = also(seen(e.s(51), e.c(101)), held, func(s *slotState) { s.FIN, s.FINEnd = true, e.s(51) })
 	add(r)

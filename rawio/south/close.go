@@ -46,15 +46,10 @@ func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, 
 		}
 		return
 	}
+	if c.state == Established {
+		m.noticeFIN(c, m.env.Slot(c.slot))
+	}
 	switch kind {
-	case gate.EventFINSent: // figures 16, 23
-		if c.state != Established {
-			break
-		}
-		if end, ok := m.env.Slot(c.slot).FIN(); ok {
-			c.meantFIN(end)
-		}
-		m.touch(c)
 	case gate.EventRSTSent:
 		m.resetByServer(c)
 	case gate.EventFINHeld, gate.EventRSTHeld: // figures 17, 18
@@ -147,6 +142,17 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 // explain it.
 func (m *Machine) closing(c *Conn) bool {
 	return m.env.Head(c.slot).Closing && c.extra.held.Flags.Any(segment.FIN|segment.ACK)
+}
+
+// noticeFIN learns from the slot that a meant FIN has left (figures 16, 23). The
+// gate does not report it: nothing depends on it before the client answers.
+func (m *Machine) noticeFIN(c *Conn, slot *gate.Slot) {
+	if c.is(finSent) {
+		return
+	}
+	if end, ok := slot.FIN(); ok {
+		c.meantFIN(end)
+	}
 }
 
 func (c *Conn) meantFIN(end uint32) {

@@ -65,6 +65,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 			x.cutover = 0
 		}
 	}
+	m.noticeFIN(c, slot)
 	kernel, before := slot.Ack(), c.rcvNxt()
 	b := bounds{
 		ack:  seqnum.Min(c.rcvNxt(), kernel),

@@ -235,7 +235,6 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 		if (!(slot->fin & 1)) {
 			slot->fin_end = s.end;
 			slot->fin = 1;
-			report(skb, EVENT_FIN_SENT, index, p->l3, p->end);
 		}
 	}
 	if (slot->flags & (TS | SACK))
