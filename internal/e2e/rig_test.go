@@ -105,8 +105,15 @@ func publicDir(t testing.TB) string {
 	return dir
 }
 
-// spawn starts ftnet. It may be called again when the former one has ended.
+// spawn starts ftnet; when the test ends it must leave nothing behind. It may
+// be called again when the former one has ended.
 func (r *rig) spawn(o options, server string, args ...string) {
+	r.t.Helper()
+	r.start(o, server, args...)
+	r.t.Cleanup(r.end)
+}
+
+func (r *rig) start(o options, server string, args ...string) {
 	t := r.t
 	t.Helper()
 	if o.run == "" {
@@ -130,7 +137,7 @@ func (r *rig) spawn(o options, server string, args ...string) {
 			t.Logf("ftnet:\n%s", tail(r.out.String(), 12000))
 		}
 	})
-	t.Cleanup(r.end)
+	t.Cleanup(func() { r.stop() })
 	if o.nowait {
 		return
 	}

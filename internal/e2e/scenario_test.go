@@ -29,9 +29,14 @@ const probeAddress = "10.77.0.2:7002"
 
 func (r *rig) dial() *client {
 	r.t.Helper()
+	return r.dialTo(fromClient(r), probeAddress)
+}
+
+func (r *rig) dialTo(dial dialer, address string) *client {
+	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	c, err := r.lab.Client.DialContext(ctx, "tcp4", probeAddress)
+	c, err := dial(ctx, "tcp", address)
 	if err != nil {
 		r.t.Fatal(err)
 	}

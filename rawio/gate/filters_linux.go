@@ -47,7 +47,7 @@ type filters struct {
 
 	mu       sync.Mutex
 	nl       *netlink.Handle // nil: not open. Guarded by mu, as is
-	attached map[int]bool    // by ifindex; true: the clsact qdisc is ours
+	attached map[int]bool    // by ifindex; true: the clsact qdisc is the engines' to remove
 }
 
 func (f *filters) open(id string, progs *bpfPrograms) error {
@@ -82,6 +82,12 @@ func (f *filters) Attach(ifindex int) error {
 	made, err := addClsact(f.nl, ifindex)
 	if err != nil {
 		return fmt.Errorf("gate: clsact on %s: %w", link.Attrs().Name, unsupported("clsact", err))
+	}
+	if !made {
+		// If it is there for other engines only, the last one takes it away.
+		if made, err = enginesOnly(f.nl, ifindex); err != nil {
+			return fmt.Errorf("gate: filters on %s: %w", link.Attrs().Name, err)
+		}
 	}
 	f.attached[ifindex] = made
 	for i, prog := range []*ebpf.Program{in, out} {
@@ -174,6 +180,25 @@ func ingressKind(nl *netlink.Handle, ifindex int) (string, error) {
 		}
 	}
 	return "", err
+}
+
+// enginesOnly reports whether the interface has filters and all are gates'.
+func enginesOnly(nl *netlink.Handle, ifindex int) (bool, error) {
+	link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}
+	found := false
+	for _, s := range sides {
+		list, err := nl.FilterList(link, s.parent)
+		if err != nil {
+			return false, err
+		}
+		for _, filter := range list {
+			if _, ours := engineID(filter, s); !ours {
+				return false, nil
+			}
+			found = true
+		}
+	}
+	return found, nil
 }
 
 func addFilter(nl *netlink.Handle, ifindex int, name string, parent uint32, prog *ebpf.Program) error {
