@@ -120,7 +120,11 @@ func (lc *ListenConfig) listenTCP(ctx context.Context, network, address string, 
 	if err != nil {
 		return nil, err
 	}
-	return ln.(*net.TCPListener), nil
+	tcp := ln.(*net.TCPListener)
+	if protect != nil {
+		refuseFastOpen(tcp)
+	}
+	return tcp, nil
 }
 
 func listenError(network string, err error) error {

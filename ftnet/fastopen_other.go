@@ -1,0 +1,7 @@
+//go:build !linux
+
+package ftnet
+
+import "net"
+
+func refuseFastOpen(*net.TCPListener) {}
