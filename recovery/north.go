@@ -1,7 +1,10 @@
 package recovery
 
 import (
+	"errors"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/status"
@@ -23,7 +26,7 @@ func (n north) Hello(p *control.Peer) (control.Welcome, error) {
 	s := n.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.peers[p.ID] = true
+	s.peers[p.ID] = int(p.Cred.PID)
 	s.log.Debug("server process connected", "pid", p.Cred.PID)
 	return control.Welcome{Service: s.cfg.Name, MaxConns: s.cfg.MaxConns, FD: s.journal.Fd()}, nil
 }
@@ -134,11 +137,18 @@ func (n north) takeOver(p *control.Peer, number uint16) {
 	s := n.s
 	s.mu.Lock()
 	pt := s.ports[number]
-	dead := pt != nil && pt.owner != 0 && pt.owner != p.ID && !s.peers[pt.owner] && pt.crashedAt.IsZero()
+	dead := pt != nil && pt.owner != 0 && pt.owner != p.ID && pt.crashedAt.IsZero() && s.dead(pt.owner)
 	s.mu.Unlock()
 	if dead {
 		s.crash([]uint16{number})
 	}
+}
+
+// dead reports whether a server process has ended, even if the end of its
+// control connection has not been heard of yet. s.mu is held.
+func (s *service) dead(peer uint64) bool {
+	pid, connected := s.peers[peer]
+	return !connected || pid > 0 && errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 }
 
 // owned returns the ports that a process was the last to protect.

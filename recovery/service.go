@@ -40,7 +40,7 @@ type service struct {
 
 	mu      sync.Mutex // guards what follows
 	ports   map[uint16]*port
-	peers   map[uint64]bool // control connections that are open
+	peers   map[uint64]int // process of each control connection that is open
 	process process
 	uid     int
 	ended   bool // no restart will follow
@@ -69,7 +69,7 @@ type process struct {
 }
 
 func newService(cfg Config) *service {
-	s := &service{cfg: cfg, log: cfg.Logger, ports: map[uint16]*port{}, peers: map[uint64]bool{}, started: time.Now()}
+	s := &service{cfg: cfg, log: cfg.Logger, ports: map[uint16]*port{}, peers: map[uint64]int{}, started: time.Now()}
 	s.setProcess(status.ProcessStarting, 0)
 	return s
 }

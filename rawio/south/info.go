@@ -15,7 +15,7 @@ type Info struct {
 // Info returns the connection's counters.
 func (c *Conn) Info() Info {
 	i := Info{
-		Protected: c.state == SynReceived || c.state == Established || c.state == Outage || c.state == Reconnecting,
+		Protected: c.state != Open && c.state != Resetting,
 		Received:  c.received, Stable: c.stable, Acked: c.unaOff, Since: c.since, Last: c.last,
 	}
 	i.Recoveries = int(c.recoveries)
