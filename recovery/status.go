@@ -109,7 +109,7 @@ func (s *service) memory() status.Memory {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return status.Memory{
-		Resident: resident(), Heap: m.HeapInuse, Journal: uint64(s.journal.Usage().Pages) << 10,
+		Resident: resident(), Heap: m.HeapInuse, Journal: uint64(s.journal.Usage().Memory),
 		Goroutines: runtime.NumGoroutine(),
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/ftnet/ftnet/internal/status"
 )
 
-// memory is what the engine takes, in bytes: for client bytes, and else.
+// memory is what the engine takes, in bytes: for the log, which is client bytes
+// and the journal of reads and replies, and for all else.
 type memory struct{ engine, log int64 }
 
 func (w *world) memory() (m memory, err error) {
@@ -31,7 +32,7 @@ func (w *world) memory() (m memory, err error) {
 	if err != nil {
 		return m, err
 	}
-	m.log = int64(d.Log.Memory)
+	m.log = int64(d.Log.Memory + d.Memory.Journal)
 	m.engine = resident - m.log
 	return m, nil
 }

@@ -94,9 +94,10 @@ func (j *Journal) ReadLengths(slot uint32) iter.Seq2[int, int] {
 
 // Usage is how much of the journal is in use.
 type Usage struct {
-	Conns   int // published connections
-	PutOff  int // withdrawn ones that a process has not released yet
-	Pages   int // pages ever used, of 1 KiB
+	Conns   int   // published connections
+	PutOff  int   // withdrawn ones that a process has not released yet
+	Pages   int   // pages ever used, of 1 KiB
+	Memory  int64 // bytes of heads and pages ever used
 	MaxConn int
 	MaxPage int
 }
@@ -105,10 +106,12 @@ type Usage struct {
 func (j *Journal) Usage() Usage {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	pages := int(min(atomic.LoadUint32(&j.r.super().bump), j.r.maxPages))
 	return Usage{
 		Conns:   len(j.heads) - len(j.free) - len(j.zombies),
 		PutOff:  len(j.zombies),
-		Pages:   int(min(atomic.LoadUint32(&j.r.super().bump), j.r.maxPages)),
+		Pages:   pages,
+		Memory:  int64(len(j.heads))*headSize + int64(pages)*pageSize,
 		MaxConn: int(j.r.maxConns),
 		MaxPage: int(j.r.maxPages),
 	}
