@@ -96,7 +96,7 @@ type Connection struct {
 	Protection  Protection `json:"protection"`
 	Reason      string     `json:"reason,omitempty"` // why it is not protected
 	Age         float64    `json:"age"`              // seconds
-	Idle        float64    `json:"idle"`             // seconds since the client's last byte
+	Idle        float64    `json:"idle"`             // seconds since the client's last segment
 	BytesIn     uint64     `json:"bytes_in"`         // client to server, delivered in order
 	BytesOut    uint64     `json:"bytes_out"`        // acknowledged by the client
 	BytesLogged uint64     `json:"bytes_logged"`     // held in the log now
