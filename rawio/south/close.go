@@ -298,7 +298,7 @@ func (m *Machine) forget(c *Conn) {
 		_ = m.log.Delete(c.ID)
 	}
 	m.slots[c.slot].conn = nil
-	m.free = append(m.free, c.slot)
+	m.free.give(c.slot)
 	if was == Reconnecting {
 		m.settled(c)
 	}

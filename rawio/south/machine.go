@@ -130,7 +130,7 @@ type Machine struct {
 	conns    index
 	slots    []slotEntry
 	syns     synTable
-	free     []uint32 // slots given back
+	free     slotQueue
 	order    uint64
 	touched  []*Conn
 	lagging  bool    // some connection is behind
@@ -242,17 +242,16 @@ func (m *Machine) each(svc *service, f func(*Conn)) {
 
 // takeSlot gives c a free slot and a new generation of it.
 func (m *Machine) takeSlot(c *Conn) bool {
-	if n := len(m.free); n > 0 {
-		c.slot = m.free[n-1]
-		m.free = m.free[:n-1]
-	} else if uint32(len(m.slots)) < m.cfg.MaxConns {
+	switch fresh := uint32(len(m.slots)) < m.cfg.MaxConns; {
+	case m.free.len() > restingSlots || m.free.len() > 0 && !fresh:
+		c.slot = m.free.take()
+	case fresh:
 		c.slot = uint32(len(m.slots))
 		m.slots = append(m.slots, slotEntry{})
-	} else if !m.evict() {
+	case m.evict():
+		c.slot = m.free.take()
+	default:
 		return false
-	} else {
-		n := len(m.free) - 1
-		c.slot, m.free = m.free[n], m.free[:n]
 	}
 	e := &m.slots[c.slot]
 	e.gen++
