@@ -58,14 +58,15 @@ func (e *Engine) Release(port uint16) {
 }
 
 // Drain waits until the kernel has no connection of the ports left that still
-// needs the engine, and no client that was sent a RST may have missed it; or
-// until ctx ends, whose error it returns if connections are left.
+// needs the engine, and clients that were sent a RST had a second to ask for it
+// again; or until ctx ends, whose error it returns if connections are left.
 func (e *Engine) Drain(ctx context.Context, ports ...uint16) error {
 	t := time.NewTicker(drainPoll)
 	defer t.Stop()
+	began := time.Now()
 	for {
 		open, resetting, err := e.remaining(ports)
-		if !open && !resetting || err != nil {
+		if err != nil || !open && (!resetting || time.Since(began) >= resetGrace) {
 			return err
 		}
 		select {
@@ -81,6 +82,10 @@ func (e *Engine) Drain(ctx context.Context, ports ...uint16) error {
 
 // drainPoll is how often Drain looks: the kernel tells of no socket's end.
 const drainPoll = 20 * time.Millisecond
+
+// resetGrace is enough for a client that waits for an acknowledgment to send its
+// segment again (RFC 6298: a time-out is a second at first, and rarely more later).
+const resetGrace = time.Second
 
 // remaining looks for sockets that have something to say, and for clients whose
 // RST is not certain to have arrived.

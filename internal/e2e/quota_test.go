@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -168,4 +169,52 @@ func TestQuotaTotal(t *testing.T) {
 	x.echo("hello")
 	c.expect(fmt.Sprintf("%0*d", lineSize-len("echo \n"), n))
 	c.echo("goes on")
+}
+
+// TestQuotaTotalUnprotects: a log without room does not keep anybody from
+// being served.
+func TestQuotaTotalUnprotects(t *testing.T) {
+	r := probe(t, options{flags: []string{"--quota", "512KiB", "--quota-total", "512KiB", "--on-full", "unprotect"}})
+	a, idle := r.dial(), r.dial()
+	idle.echo("hello")
+	if _, err := a.fill(1 << 20 / lineSize); err != nil {
+		t.Fatal(err)
+	}
+	r.waitOutput("connection is not protected")
+	x := r.dial()
+	if _, err := x.fill(1 << 20 / lineSize); err != nil {
+		t.Fatal(err)
+	}
+	r.crash()
+	idle.echo("protected all the time")
+}
+
+// TestQuotaInOutage: a client that meets the end of its quota while nobody
+// serves is as well off as one that meets it later.
+func TestQuotaInOutage(t *testing.T) {
+	gate := filepath.Join(t.TempDir(), "gate")
+	r := probe(t, quotaFlags("close-window"), "-gate", gate)
+	c := r.dial()
+	c.echo("hello")
+	closeGate(t, gate)
+	r.kill()
+	line := "echo " + strings.Repeat("x", lineSize-len("echo \n")) + "\n"
+	sent := make(chan struct{})
+	go func() { // it blocks until the end: there is twice as much as the log takes
+		defer close(sent)
+		_, _ = io.WriteString(c, strings.Repeat(line, 2*quota/lineSize))
+	}()
+	d := r.waitStatus("the quota is used up", func(d *status.Document) bool {
+		return len(d.Connections) == 1 && d.Connections[0].BytesLogged > quota-windowUnit
+	})
+	if got := d.Connections[0]; got.BytesLogged > quota || got.State != "outage" {
+		t.Errorf("%+v", got)
+	}
+	openGate(t, gate)
+	for range (quota-windowUnit)/lineSize - 1 {
+		c.expect(line[len("echo ") : lineSize-1])
+	}
+	r.crash()
+	c.abort()
+	<-sent
 }

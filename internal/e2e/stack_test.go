@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -119,5 +121,25 @@ func TestStackChanges(t *testing.T) {
 	})
 	if after := clients[0].negotiated(); after != before {
 		t.Errorf("negotiated %q, after the changes %q", before, after)
+	}
+}
+
+// TestStackChangesTooMuch: what the client was promised in its handshake the
+// new stack must promise, too; else the connection is reset and the log says why.
+func TestStackChangesTooMuch(t *testing.T) {
+	for _, name := range []string{"tcp_timestamps", "tcp_sack", "tcp_window_scaling"} {
+		t.Run(name, func(t *testing.T) {
+			r := probe(t, options{})
+			c := r.dial()
+			c.echo("before")
+			sysctls(t, r.lab.Server, map[string]string{name: "0"})
+			r.kill()
+			if _, err := c.in.ReadByte(); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("got %v, want a reset", err)
+			}
+			r.waitOutput("net.ipv4." + name)
+			r.recovered()
+			r.dial().echo("the next")
+		})
 	}
 }
