@@ -1,0 +1,65 @@
+package south
+
+import (
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// Event takes what the gate reports of a segment of the server, before any
+// translation, judged at time at (on the clock of Env.Now). length is the
+// segment's length in sequence space; packet is the packet from its IP header,
+// nil if the gate could not capture it whole.
+func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, packet []byte, at int64) {
+	m.now = m.env.Now()
+	if kind == gate.EventRefused {
+		m.refuseSYN(s)
+		return
+	}
+	flow := segment.Flow{Client: s.Dst, Server: s.Src}
+	svc := m.services[flow.Server.Port()]
+	if svc == nil {
+		return
+	}
+	if kind == gate.EventSYNACK {
+		m.synAck(svc, flow, s, packet, at)
+		return
+	}
+	c := m.conns.get(flow)
+	if c == nil {
+		if kind == gate.EventRSTHeld && packet != nil {
+			m.refused(svc, flow, packet)
+		}
+		return
+	}
+	if c.state == Established {
+		m.noticeFIN(c, m.env.Slot(c.slot))
+	}
+	switch kind {
+	case gate.EventRSTSent:
+		m.resetByServer(c)
+	case gate.EventFINHeld, gate.EventRSTHeld: // figures 17, 18
+		m.hold(c, kind, s, length, packet != nil)
+	}
+}
+
+// refused takes the kernel's answer to a SYN for a port on which nobody listens.
+// That is how the news of a crash may begin: the client is not told before its
+// next SYN meets the same and the process still lives.
+func (m *Machine) refused(svc *service, flow segment.Flow, packet []byte) {
+	e := m.syns.make(flow)
+	switch {
+	case svc.outage:
+	case !svc.alive, e.refused != 0 && m.now-e.refused >= meantAfter:
+		m.syns.drop(flow)
+		m.env.Forward(packet)
+	case e.refused == 0:
+		e.refused = m.now
+	}
+}
+
+func (m *Machine) refuseSYN(s *segment.Segment) {
+	m.env.Report(Report{
+		Kind: SYNRefused, Port: s.Dst.Port(), Flow: segment.Flow{Client: s.Src, Server: s.Dst},
+		Reason: "TCP-MD5 and TCP-AO sign sequence numbers and cannot be protected",
+	})
+}

@@ -1,0 +1,112 @@
+package south
+
+import (
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// hold keeps a FIN or RST that the gate holds until it is known what it means.
+func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length uint32, whole bool) {
+	if c.state != Established && c.state != Open {
+		return
+	}
+	x := c.more()
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.is(finSent) && !c.is(finAcked) &&
+		s.Seq+m.env.Slot(c.slot).Delta() == c.finEnd {
+		// Such an answer repeats the client's ACK number: the tap has missed
+		// that the FIN is acknowledged.
+		c.unaOff += int64(seqnum.Diff(c.finEnd, c.una))
+		c.una = c.finEnd
+		c.set(finAcked)
+		m.touch(c)
+		return
+	}
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) &&
+		(m.over(c) || x.liveAt != 0 || c.state == Established && seqnum.Less(c.stableSeq(), m.env.Slot(c.slot).Ack())) {
+		// Not the end of a socket, but an answer to a segment: one that the
+		// reopened socket did not like before its handshake was over, or one
+		// that the client repeats because the log is behind. If the kernel has
+		// closed the connection meanwhile, the core acknowledges in its stead.
+		return
+	}
+	if x.held == nil {
+		x.heldAt, x.heldFor = m.now, 0
+	}
+	x.held, x.heldLen, x.whole = clone(s), length, whole
+	if c.state == Open || m.closing(c) {
+		m.releaseHeld(c) // Close was on its way
+		m.touch(c)
+		return
+	}
+	m.watch(c)
+}
+
+// closing reports whether what is held belongs to a Close of the application.
+// The answer to a stray segment does not: what the tap has on the way may
+// explain it.
+func (m *Machine) closing(c *Conn) bool {
+	return m.env.Head(c.slot).Closing && c.extra.held.Flags.Any(segment.FIN|segment.ACK)
+}
+
+// noticeFIN learns from the slot that a meant FIN has left (figures 16, 23). The
+// gate does not report it: nothing depends on it before the client answers.
+func (m *Machine) noticeFIN(c *Conn, slot *gate.Slot) {
+	if c.is(finSent) {
+		return
+	}
+	if end, ok := slot.FIN(); ok {
+		c.meantFIN(end)
+	}
+}
+
+func (c *Conn) meantFIN(end uint32) {
+	c.set(finSent)
+	c.finEnd = end
+	if seqnum.LEQ(end, c.una) {
+		c.set(finAcked)
+	}
+}
+
+// releaseHeld lets a FIN or RST go that turned out to be meant.
+func (m *Machine) releaseHeld(c *Conn) {
+	x := c.extra
+	s, slot := x.held, m.env.Slot(c.slot)
+	x.held = nil
+	ack := s.Ack
+	s.Seq += slot.Delta()
+	if c.state == Established {
+		s.Ack = seqnum.Min(ack, c.stableSeq())
+	}
+	if s.Options.HasTS {
+		s.Options.TSVal += slot.TSDelta()
+		if seqnum.Less(slot.TSVal(), s.Options.TSVal) { // the core's ACKs must not look older
+			slot.SetTS(s.Options.TSVal, s.Options.TSEcr)
+		}
+	}
+	kernel, client := slot.Scales()
+	edge := ack + uint32(s.Window)<<kernel
+	s.Window = uint16(min((edge-s.Ack)>>client, 65535))
+	if s.Flags.Has(segment.RST) {
+		m.env.ToClient(s)
+		if c.state == Established {
+			m.end(c, "reset by the server")
+		}
+		return
+	}
+	// The kernel believes that its FIN has left, and repeats it: from now on
+	// the gate lets it pass, and knows how far the client may acknowledge.
+	end := s.Seq + x.heldLen
+	slot.SetFIN(end)
+	if x.whole {
+		m.env.ToClient(s)
+		slot.SetSndNxt(seqnum.Max(slot.SndNxt(), end))
+	}
+	if seqnum.Less(slot.Ack(), ack) {
+		slot.SetAck(ack, edge)
+		if s.Ack != ack {
+			c.set(owed)
+		}
+	}
+	c.meantFIN(end)
+}

@@ -1,0 +1,109 @@
+package south
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// Protect begins to protect a port whose server is being started or listens.
+func (m *Machine) Protect(port uint16) {
+	m.now = m.env.Now()
+	if svc := m.services[port]; svc != nil {
+		svc.alive = true
+		return
+	}
+	m.services[port] = &service{port: port, alive: true}
+	m.env.SetService(port, false)
+}
+
+// Listening declares that the port's server listens again (figure 19). It
+// returns how many connections will be opened again. They reach the server's
+// Accept in the order in which it had accepted them first; after them come the
+// clients that have dialled meanwhile.
+func (m *Machine) Listening(port uint16) int {
+	m.now = m.env.Now()
+	svc := m.services[port]
+	if svc == nil || !svc.outage || svc.busy {
+		return 0
+	}
+	svc.alive, svc.busy = true, true
+	svc.queue = m.inOrder(svc)
+	n := len(svc.queue)
+	m.pump(svc)
+	m.Flush()
+	return n
+}
+
+// inOrder returns the service's interrupted connections: first those that the
+// server had accepted, in that order, then the others by their handshake.
+func (m *Machine) inOrder(svc *service) []*Conn {
+	type item struct {
+		c        *Conn
+		accepted bool
+		seq      uint64
+	}
+	var items []item
+	m.each(svc, func(c *Conn) {
+		if c.state != Outage {
+			return
+		}
+		it := item{c: c, seq: c.Order}
+		if h := m.env.Head(c.slot); h.Accepted {
+			it.accepted, it.seq = true, h.AcceptSeq
+		}
+		items = append(items, it)
+	})
+	slices.SortFunc(items, func(a, b item) int {
+		if a.accepted != b.accepted {
+			if a.accepted {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.seq, b.seq)
+	})
+	out := make([]*Conn, len(items))
+	for i := range items {
+		out[i] = items[i].c
+	}
+	return out
+}
+
+// pump keeps a window of spoofed handshakes under way and ends the recovery
+// when none is left.
+func (m *Machine) pump(svc *service) {
+	for svc.busy && svc.inflight < m.cfg.Window && len(svc.queue) > 0 {
+		c := svc.queue[0]
+		svc.queue = svc.queue[1:]
+		if c.state == Outage {
+			svc.inflight++
+			m.reconnect(c)
+		}
+	}
+	if !svc.busy || svc.inflight > 0 || len(svc.queue) > 0 {
+		return
+	}
+	svc.busy, svc.outage, svc.queue = false, false, nil
+	m.env.SetService(svc.port, false)
+	m.syns.each(svc.port, func(f segment.Flow, e *embryo) {
+		// Held since it came, or refused between the crash and its news.
+		if e.syn == nil || e.arrived < svc.since-synSlack || m.conns.get(f) != nil {
+			return
+		}
+		e.synack, e.packet = nil, nil // of the dead process
+		m.env.ToServer(e.syn)
+	})
+	m.env.Report(Report{Kind: ServiceRecovered, Port: svc.port})
+}
+
+// synSlack is how long before an outage a SYN may have come that the dead
+// process did not answer, ns.
+const synSlack = 3e9
+
+// settled takes a connection out of the window of handshakes.
+func (m *Machine) settled(c *Conn) {
+	c.svc.inflight--
+	m.pump(c.svc)
+}

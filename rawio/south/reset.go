@@ -1,0 +1,103 @@
+package south
+
+import (
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// resetByServer ends a connection whose client has been sent a RST that the
+// application meant.
+func (m *Machine) resetByServer(c *Conn) {
+	const why = "reset by the server"
+	switch c.state {
+	case Established:
+		if c.is(recovered) && seqnum.Less(m.env.Slot(c.slot).SndNxt(), c.nxt) {
+			// The client may have more than the new socket has sent, and then
+			// the socket's RST lies below what it expects.
+			m.Stats.Closed++
+			m.report(ConnClosed, c, why)
+			m.dismiss(c, why)
+			return
+		}
+		m.end(c, why)
+	case Outage: // the process died right after
+		m.end(c, why)
+	case Reconnecting:
+		m.reset(c, why)
+	}
+}
+
+// reset ends a connection that cannot be continued: the client gets a RST, and
+// another one for whatever it sends, until it has understood.
+func (m *Machine) reset(c *Conn, why string) {
+	m.Stats.Reset++
+	m.report(ConnReset, c, why)
+	m.dismiss(c, why)
+}
+
+// dismiss sends the client a RST at the end of all that may have reached it.
+func (m *Machine) dismiss(c *Conn, why string) {
+	was := c.state
+	slot := m.env.Slot(c.slot)
+	slot.SetMode(gate.ModeOutage)
+	if was == Established {
+		m.left(c)
+	}
+	m.env.Destroy(c.Flow)
+	_ = m.log.Delete(c.ID)
+	c.ahead = nil
+	c.state = Resetting
+	c.more().expireAt = m.now + resetLife
+	c.extra.reason = why
+	c.extra.frozen, c.extra.held = nil, nil
+	c.unset(limited)
+	m.watch(c)
+	m.sendReset(c, c.nxt)
+	if was == Reconnecting {
+		m.settled(c)
+	}
+}
+
+// sendReset sends a RST at seq. The client obeys it if seq is exactly what it
+// expects; else it answers with that number (RFC 5961 section 3.2).
+func (m *Machine) sendReset(c *Conn, seq uint32) {
+	s := c.ackSegment(c.stableSeq(), c.stableSeq())
+	s.Seq, s.Flags, s.Options = seq, segment.RST|segment.ACK, segment.Options{}
+	m.env.ToClient(s)
+}
+
+func (m *Machine) answerReset(c *Conn, s *segment.Segment) {
+	if s.Flags.Has(segment.RST) {
+		m.forget(c)
+		return
+	}
+	if s.Flags.Has(segment.ACK) {
+		m.sendReset(c, s.Ack)
+	}
+}
+
+// Abort resets a connection, if it is still known, and says why.
+func (m *Machine) Abort(c *Conn, why string) {
+	m.now = m.env.Now()
+	switch c.state {
+	case Established, Outage, Reconnecting:
+		m.reset(c, why)
+	case Open:
+		if c.is(recovered) { // else the kernel can go on without us
+			c.nxt = seqnum.Max(c.nxt, m.env.Slot(c.slot).SndNxt())
+			m.reset(c, why)
+		}
+	}
+}
+
+// AbortAll resets every connection of a port: its server will not come back.
+func (m *Machine) AbortAll(port uint16, why string) {
+	m.now = m.env.Now()
+	svc := m.services[port]
+	if svc == nil {
+		return
+	}
+	svc.queue = nil
+	m.each(svc, func(c *Conn) { m.Abort(c, why) })
+}
