@@ -58,9 +58,7 @@ func (s *service) Exited(e supervisor.Exit) {
 		s.crash(ports)
 		return
 	}
-	for _, p := range ports {
-		s.engine.Release(p)
-	}
+	s.release(ports)
 }
 
 // GaveUp notes that no start will follow; Run tells the clients.

@@ -197,6 +197,8 @@ func (s *service) drain(ctx context.Context, result error) {
 	given := errors.As(result, &gaveUp)
 	if given {
 		abort("the server is given up: " + gaveUp.Error())
+	} else { // again, if a process has ended as it should; else none is left to come back
+		s.release(ports)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Drain)
 	defer cancel()
@@ -204,6 +206,14 @@ func (s *service) drain(ctx context.Context, result error) {
 	if err := s.engine.Drain(ctx, ports...); err != nil && !given {
 		s.log.Warn("connections were still open when the time to drain was over", "error", err)
 		abort(fmt.Sprintf("still open %v after the server had ended", s.cfg.Drain))
+	}
+}
+
+// release lets the connections of ports go that no process will serve again:
+// what the kernel still has to say goes out, the interrupted get a RST.
+func (s *service) release(ports []uint16) {
+	for _, p := range ports {
+		s.engine.Release(p)
 	}
 }
 
