@@ -14,6 +14,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ftnet/ftnet/ftnet"
@@ -76,11 +77,16 @@ func waitGate() {
 	}
 }
 
+// crashing is held to the end of the process by the one that ends it.
+var crashing sync.Mutex
+
 // maybeCrash ends the process in the middle of a recovery.
 func maybeCrash(conn net.Conn) {
 	if *crash == "" || !conn.(*ftnet.Conn).Recovered() {
 		return
 	}
+	crashing.Lock()
+	defer crashing.Unlock()
 	b, err := os.ReadFile(*crash)
 	if err != nil {
 		return
