@@ -124,4 +124,7 @@ func (r *rig) end() {
 	r.stop()
 	gone(r.t, list)
 	r.nothingLeft()
+	if strings.Contains(r.out.String(), "WARNING: DATA RACE") { // with GOFLAGS=-race
+		r.t.Error("a data race was found")
+	}
 }

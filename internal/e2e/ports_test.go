@@ -1,8 +1,13 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"syscall"
 	"testing"
+
+	"github.com/ftnet/ftnet/internal/status"
 )
 
 // TestManyPorts: all ports of a server recover together.
@@ -31,4 +36,46 @@ func TestManyPorts(t *testing.T) {
 		}
 		r.crash()
 	}
+}
+
+// TestListensAgain: a server closes its listener and opens another one on the
+// same port; what it has accepted is not touched.
+func TestListensAgain(t *testing.T) {
+	r := probe(t, options{})
+	old := r.dial()
+	old.echo("hello")
+	if err := r.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	r.waitOutput("listening again")
+	d := r.recovered()
+	if len(d.Services) != 1 || d.Services[0].Outages != 0 || d.Services[0].Connections != 1 {
+		t.Errorf("%+v", d.Services)
+	}
+	old.echo("again")
+	fresh := r.dial()
+	fresh.echo("hello")
+	for range 2 {
+		r.crash()
+		old.echo("recovered")
+		fresh.echo("recovered")
+	}
+}
+
+// TestOneInterface: with --interface only what comes over it is protected.
+func TestOneInterface(t *testing.T) {
+	r := probe(t, options{flags: []string{"--interface", "lo"}})
+	remote, local := r.dial(), r.dialTo(fromServer(r), "127.0.0.1:7002")
+	remote.echo("hello")
+	local.echo("hello")
+	d := r.waitStatus("a connection is known", func(d *status.Document) bool { return len(d.Connections) == 1 })
+	if d.Engine.Interfaces[0] != "lo" || len(d.Engine.Interfaces) != 1 {
+		t.Errorf("%+v", d.Engine)
+	}
+	r.crash()
+	local.echo("recovered")
+	if _, err := remote.in.ReadByte(); err != io.EOF && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("without protection: %v", err)
+	}
+	r.dial().echo("the next")
 }

@@ -1,6 +1,6 @@
 // Probe is the server of the scenario tests: a line-based protocol whose
 // commands bring a connection into the states that a test wants to crash in.
-// See commands.go.
+// See commands.go. At SIGUSR1 it closes its listeners and listens again.
 //
 // Its exit status is 4 if there is no engine, and 3 if it crashes on demand.
 package main
@@ -12,9 +12,11 @@ import (
 	"log"
 	"net"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/ftnet/ftnet/ftnet"
@@ -40,7 +42,22 @@ func main() {
 	if *length {
 		config.Compare = ftnet.CompareLength
 	}
-	done := make(chan error)
+	listeners := listen(config)
+	log.Print("ready")
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGUSR1)
+	for range again {
+		for _, ln := range listeners {
+			if err := ln.Close(); err != nil {
+				log.Fatal(err)
+			}
+		}
+		listeners = listen(config)
+		log.Print("listening again")
+	}
+}
+
+func listen(config ftnet.ListenConfig) (list []net.Listener) {
 	for a := range strings.SplitSeq(*address, ",") {
 		ln, err := config.Listen(context.Background(), "tcp", a)
 		if err != nil {
@@ -50,17 +67,20 @@ func main() {
 			}
 			os.Exit(1)
 		}
-		go func() { done <- accept(ln) }()
+		go accept(ln)
+		list = append(list, ln)
 	}
-	log.Print("ready")
-	log.Fatal(<-done)
+	return list
 }
 
-func accept(ln net.Listener) error {
+func accept(ln net.Listener) {
 	for {
 		conn, err := ln.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
 		if err != nil {
-			return err
+			log.Fatal(err)
 		}
 		go serve(conn.(*ftnet.Conn))
 	}
