@@ -64,7 +64,9 @@ func (n north) Listening(p *control.Peer, m control.Listening) (control.Listenin
 			Message: "listening: port of " + m.Address + " was not protected"}
 	}
 	pt.address, pt.listening, pt.owner, pt.listener = m.Address, true, p.ID, m.ID
-	s.setProcess(status.ProcessRunning, p.Cred.PID)
+	if pid := p.Cred.PID; s.process.state != status.ProcessRunning || s.process.pid != pid {
+		s.setProcess(status.ProcessRunning, pid)
+	}
 	s.mu.Unlock()
 	recovering := s.engine.Listening(number)
 	s.log.Info("listening", "address", m.Address, "pid", p.Cred.PID, "recovering", recovering)

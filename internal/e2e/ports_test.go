@@ -13,6 +13,7 @@ import (
 // TestManyPorts: all ports of a server recover together.
 func TestManyPorts(t *testing.T) {
 	r := start(t, options{}, "probe", "-listen", ":7002,127.0.0.1:7003,[fd77::2]:7004,:7005")
+	r.waitOutput("ready")
 	addresses := []string{"10.77.0.2:7002", "[fd77::2]:7002", "[fd77::2]:7004", "10.77.0.2:7005"}
 	var clients []*client
 	for range 3 {

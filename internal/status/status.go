@@ -39,7 +39,7 @@ type ProcessState string
 
 const (
 	ProcessStarting   ProcessState = "starting"   // runs, does not listen yet
-	ProcessRunning    ProcessState = "running"    // every service listens
+	ProcessRunning    ProcessState = "running"    // has begun to listen
 	ProcessRestarting ProcessState = "restarting" // waits for its next start
 	ProcessStopping   ProcessState = "stopping"   // asked to end
 	ProcessEnded      ProcessState = "ended"
