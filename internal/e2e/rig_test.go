@@ -1,60 +1,17 @@
 package e2e
 
 import (
-	"context"
-	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/netlab"
 	"github.com/ftnet/ftnet/internal/netlab/netlabtest"
-	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/testenv"
 )
-
-// binaries are built once for all tests.
-var binaries struct {
-	once sync.Once
-	dir  string
-	err  error
-}
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if binaries.dir != "" {
-		os.RemoveAll(binaries.dir)
-	}
-	os.Exit(code)
-}
-
-// binary returns the path of a program of this module, built from its package.
-func binary(t testing.TB, name string) string {
-	t.Helper()
-	binaries.once.Do(func() {
-		if binaries.dir, binaries.err = os.MkdirTemp("", "ftnet-e2e-"); binaries.err != nil {
-			return
-		}
-		if binaries.err = os.Chmod(binaries.dir, 0o755); binaries.err != nil {
-			return
-		}
-		cmd := exec.Command("go", "build", "-o", binaries.dir+"/", "../../cmd/...", "../../examples/...", "../workload/cmd/...", "./cmd/...")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			binaries.err = fmt.Errorf("%w\n%s", err, out)
-		}
-	})
-	if binaries.err != nil {
-		t.Fatalf("build: %v", binaries.err)
-	}
-	return filepath.Join(binaries.dir, name)
-}
 
 // rig is a lab with a server under `ftnet run` in its server namespace.
 type rig struct {
@@ -172,50 +129,6 @@ func (r *rig) wait() error {
 	}
 }
 
-// status fetches the engine's status document.
-func (r *rig) status() (*status.Document, error) {
-	entries, err := runtimedir.List(r.runtime)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		if !e.Alive {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		return status.Fetch(ctx, filepath.Join(r.runtime, e.ID, runtimedir.StatusSocket))
-	}
-	return nil, os.ErrNotExist
-}
-
-// waitStatus polls the status page, the only place that tells another process
-// what the engine does, until ok holds.
-func (r *rig) waitStatus(what string, ok func(*status.Document) bool) *status.Document {
-	r.t.Helper()
-	return r.waitFor(20*time.Second, what, ok)
-}
-
-func (r *rig) waitFor(limit time.Duration, what string, ok func(*status.Document) bool) *status.Document {
-	r.t.Helper()
-	deadline := time.Now().Add(limit)
-	for {
-		d, err := r.status()
-		if err == nil && ok(d) {
-			return d
-		}
-		select {
-		case err := <-r.exited:
-			r.exited <- err
-			r.t.Fatalf("ftnet ended while waiting until %s: %v\n%s", what, err, tail(r.out.String(), 4000))
-		case <-time.After(2 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("waited in vain until %s; last status %+v, error %v", what, d, err)
-		}
-	}
-}
-
 // kill sends the server process SIGKILL and returns at once. It first waits
 // for a process other than the one killed before.
 func (r *rig) kill() {
@@ -228,51 +141,3 @@ func (r *rig) kill() {
 		r.t.Fatal(err)
 	}
 }
-
-// waitBytes waits until some connection has moved n bytes in either direction.
-func (r *rig) waitBytes(n uint64) {
-	r.t.Helper()
-	r.waitFor(2*time.Minute, "bytes have moved", func(d *status.Document) bool {
-		for _, c := range d.Connections {
-			if max(c.BytesIn, c.BytesOut) >= n {
-				return true
-			}
-		}
-		return false
-	})
-}
-
-// recovered waits until the service serves again and every connection is live.
-func (r *rig) recovered() *status.Document {
-	r.t.Helper()
-	return r.waitStatus("the service has recovered", func(d *status.Document) bool {
-		if d.Process.PID == r.last || d.Process.State != status.ProcessRunning || len(d.Services) == 0 {
-			return false
-		}
-		for _, s := range d.Services {
-			if s.State != status.ServiceListening {
-				return false
-			}
-		}
-		return true
-	})
-}
-
-// family is how the tests reach the server.
-type family struct {
-	name    string
-	network string
-	address func(port int) string
-	dial    func(r *rig) func(ctx context.Context, network, address string) (net.Conn, error)
-}
-
-var families = []family{
-	{"ipv4", "tcp4", func(p int) string { return netlab.Server4.String() + ":" + strconv.Itoa(p) }, fromClient},
-	{"ipv6", "tcp6", func(p int) string { return "[" + netlab.Server6.String() + "]:" + strconv.Itoa(p) }, fromClient},
-	{"loopback", "tcp4", func(p int) string { return "127.0.0.1:" + strconv.Itoa(p) }, fromServer},
-}
-
-type dialer = func(ctx context.Context, network, address string) (net.Conn, error)
-
-func fromClient(r *rig) dialer { return r.lab.Client.DialContext }
-func fromServer(r *rig) dialer { return r.lab.Server.DialContext }

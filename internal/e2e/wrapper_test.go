@@ -3,6 +3,9 @@ package e2e
 import (
 	"fmt"
 	"testing"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/workload"
 )
 
 // TestShellWrapper: the supervised process is a shell that starts the server
@@ -36,4 +39,20 @@ func TestShellWrapperDelay(t *testing.T) {
 		r.kill()
 		c.echo(fmt.Sprint("during ", i))
 	}
+}
+
+// TestShellWrapperUnderLoad: with clients that talk and dial all the time.
+func TestShellWrapperUnderLoad(t *testing.T) {
+	r := start(t, options{}, "/bin/sh", "-c", `while true; do "$0" "$@"; done`, binary(t, "counter"), "-listen", ":7000")
+	steady := workload.Counter{Address: families[0].address(7000), Conns: 50, Seed: 5, Dial: fromClient(r)}
+	dialled := workload.Counter{Address: families[0].address(7000), Conns: 2, Lines: 5, Redials: -1, Seed: 6, Dial: fromClient(r)}
+	r.under(steady, func() {
+		r.under(dialled, func() {
+			for range 10 {
+				pause(100 * time.Millisecond)
+				r.kill()
+			}
+			r.recovered()
+		})
+	})
 }

@@ -1,0 +1,46 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// binaries are built once for all tests.
+var binaries struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if binaries.dir != "" {
+		os.RemoveAll(binaries.dir)
+	}
+	os.Exit(code)
+}
+
+// binary returns the path of a program of this module, built from its package.
+func binary(t testing.TB, name string) string {
+	t.Helper()
+	binaries.once.Do(func() {
+		if binaries.dir, binaries.err = os.MkdirTemp("", "ftnet-e2e-"); binaries.err != nil {
+			return
+		}
+		if binaries.err = os.Chmod(binaries.dir, 0o755); binaries.err != nil {
+			return
+		}
+		cmd := exec.Command("go", "build", "-o", binaries.dir+"/", "../../cmd/...", "../../examples/...", "../workload/cmd/...", "./cmd/...")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			binaries.err = fmt.Errorf("%w\n%s", err, out)
+		}
+	})
+	if binaries.err != nil {
+		t.Fatalf("build: %v", binaries.err)
+	}
+	return filepath.Join(binaries.dir, name)
+}

@@ -1,0 +1,87 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// client is one connection to the probe server.
+type client struct {
+	t testing.TB
+	net.Conn
+	in *bufio.Reader
+}
+
+const probeAddress = "10.77.0.2:7002"
+
+func (r *rig) dial() *client {
+	r.t.Helper()
+	return r.dialTo(fromClient(r), probeAddress)
+}
+
+func (r *rig) dialTo(dial dialer, address string) *client {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	c, err := dial(ctx, "tcp", address)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(90 * time.Second)); err != nil {
+		r.t.Fatal(err)
+	}
+	return &client{t: r.t, Conn: c, in: bufio.NewReader(c)}
+}
+
+func (c *client) send(line string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c, line+"\n"); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *client) expect(want string) {
+	c.t.Helper()
+	got, err := c.in.ReadString('\n')
+	if err != nil || got != want+"\n" {
+		c.t.Fatalf("got %q, %v; want %q", got, err, want)
+	}
+}
+
+func (c *client) echo(text string) {
+	c.t.Helper()
+	c.send("echo " + text)
+	c.expect(text)
+}
+
+func (c *client) expectEOF() {
+	c.t.Helper()
+	if b, err := c.in.ReadByte(); err != io.EOF {
+		c.t.Fatalf("got %q, %v; want the end of the stream", b, err)
+	}
+}
+
+// abort has the kernel send a RST.
+func (c *client) abort() {
+	c.t.Helper()
+	if err := c.Conn.(*net.TCPConn).SetLinger(0); err != nil {
+		c.t.Fatal(err)
+	}
+	c.Close()
+}
+
+// expectReset waits for a RST, less long than for the answer to a keepalive.
+func (c *client) expectReset() {
+	c.t.Helper()
+	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if b, err := c.in.ReadByte(); !errors.Is(err, syscall.ECONNRESET) {
+		c.t.Errorf("got %q, %v; want a reset", b, err)
+	}
+}

@@ -1,0 +1,101 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/status"
+)
+
+func TestAbortReachesClient(t *testing.T) {
+	r := probe(t, options{})
+	for _, crashes := range []int{0, 1, 2} {
+		c := r.dial()
+		c.echo("before")
+		for range crashes {
+			r.crash()
+		}
+		c.send("abort")
+		c.expectReset()
+	}
+}
+
+// TestCrashDuringHandshake dials while the server is killed again and again,
+// so that crashes fall between SYN, SYN-ACK, ACK and Accept.
+func TestCrashDuringHandshake(t *testing.T) {
+	r := probe(t, options{flags: []string{"--restart-limit", "-1"}})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+					c := r.dial()
+					c.echo(fmt.Sprint(i, n))
+					c.Close()
+				}
+			}
+		})
+	}
+	for range 15 {
+		pause(20 * time.Millisecond)
+		r.kill()
+	}
+	r.recovered()
+	close(stop)
+	wg.Wait()
+}
+
+func TestCrashDuringRecovery(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "crash")
+	if err := os.WriteFile(file, []byte("0"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := probe(t, options{}, "-crash", file)
+	var clients []*client
+	for i := range 10 {
+		c := r.dial()
+		c.echo(fmt.Sprint("before ", i))
+		clients = append(clients, c)
+	}
+	if err := os.WriteFile(file, []byte("3"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.kill()
+	r.waitStatus("the server has crashed three more times", func(d *status.Document) bool {
+		return d.Process.Restarts >= 4 && d.Process.State == status.ProcessRunning
+	})
+	for i, c := range clients {
+		c.echo(fmt.Sprint("after ", i))
+	}
+}
+
+// TestDoubleCrash kills each process as soon as the status page names it.
+func TestDoubleCrash(t *testing.T) {
+	r := probe(t, options{flags: []string{"--restart-limit", "-1"}})
+	var clients []*client
+	for i := range 10 {
+		c := r.dial()
+		c.echo(fmt.Sprint("before ", i))
+		clients = append(clients, c)
+	}
+	shortest := time.Hour
+	for range 6 {
+		r.kill()
+		first := time.Now()
+		r.kill()
+		shortest = min(shortest, time.Since(first))
+		r.recovered()
+		for i, c := range clients {
+			c.echo(fmt.Sprint("after ", i))
+		}
+	}
+	t.Logf("shortest time between two kills: %v", shortest)
+}
