@@ -2,11 +2,13 @@ package recovery
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/control"
+	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 )
 
@@ -41,7 +43,13 @@ func (n north) Protect(p *control.Peer, m control.Protect) error {
 	s.mu.Lock()
 	pt := s.ports[m.Port]
 	if pt == nil {
-		pt = &port{}
+		claim, err := runtimedir.ClaimPort(m.Port)
+		if err != nil {
+			s.mu.Unlock()
+			s.log.Error("port is not protected", "port", m.Port, "error", err)
+			return &control.Error{Code: control.CodeRefused, Message: fmt.Sprintf("protect port %d: %v", m.Port, err)}
+		}
+		pt = &port{claim: claim}
 		s.ports[m.Port] = pt
 	}
 	pt.network, pt.address, pt.compare, pt.owner = m.Network, m.Address, m.Compare, p.ID

@@ -48,6 +48,7 @@ type service struct {
 
 // port is a protected port of the service.
 type port struct {
+	claim                     *runtimedir.Port
 	network, address, compare string
 	owner, listener           uint64 // the process that protects it, and its number of the listener
 	listening                 bool
@@ -146,6 +147,9 @@ func (s *service) close() error {
 	}
 	s.closers = nil
 	s.wg.Wait()
+	for _, p := range s.ports { // nobody else is left to change it
+		errs = append(errs, p.claim.Close())
+	}
 	return errors.Join(errs...)
 }
 

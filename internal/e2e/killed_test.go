@@ -112,6 +112,31 @@ func TestTwoEngines(t *testing.T) {
 	second.end()
 }
 
+// TestSamePortTwice: a service that is started twice by mistake fails with a
+// clear message, and the first one does not notice.
+func TestSamePortTwice(t *testing.T) {
+	r := probe(t, options{})
+	c := r.dial()
+	c.echo("hello")
+	second := &rig{t: t, lab: r.lab, runtime: publicDir(t)}
+	second.start(options{nowait: true, flags: []string{"--restart-limit", "2"}}, "probe", "-listen", "127.0.0.1:7002")
+	for range 20 {
+		x := r.dial()
+		x.echo("hello")
+		x.Close()
+	}
+	if code := second.exitStatus(); code != exitGaveUp {
+		t.Errorf("exit status %d", code)
+	}
+	if !strings.Contains(second.out.String(), "another engine") {
+		t.Errorf("the message does not name the reason:\n%s", &second.out)
+	}
+	c.echo("again")
+	r.crash()
+	c.echo("recovered")
+	r.dial().echo("hello")
+}
+
 // TestServerDiesWithEngine: nobody is left to serve a port that a new engine
 // is to protect.
 func TestServerDiesWithEngine(t *testing.T) {

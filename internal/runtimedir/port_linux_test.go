@@ -1,0 +1,29 @@
+package runtimedir
+
+import (
+	"errors"
+	"testing"
+)
+
+func TestClaimPort(t *testing.T) {
+	const port = 1 // nobody serves it
+	first, err := ClaimPort(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 300 { // more than a backlog
+		if _, err := ClaimPort(port); !errors.Is(err, ErrPortTaken) {
+			t.Fatalf("claimed twice: %v", err)
+		}
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := ClaimPort(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}
