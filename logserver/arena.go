@@ -45,6 +45,9 @@ type slab struct {
 type chunk struct {
 	slab  *slab
 	index uint16
+	// stale is how many of its first bytes held client data when it was handed
+	// out: its user knows no better than to wipe as many.
+	stale uint32
 }
 
 func (c chunk) size() int { return 1 << c.slab.shift }
@@ -173,11 +176,11 @@ func (a *arena) unusedSlab(shift uint8) (*slab, error) {
 	return s, nil
 }
 
-func pop(list *[]*slab) *slab {
+func pop[T any](list *[]T) T {
 	last := len(*list) - 1
-	s := (*list)[last]
+	t := (*list)[last]
 	*list = (*list)[:last]
-	return s
+	return t
 }
 
 // close unmaps everything. No chunk may be in use by another goroutine.

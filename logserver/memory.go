@@ -23,8 +23,9 @@ type MemoryConfig struct {
 	LowSpace int64
 	// Reserve is the number of bytes of memory that, once used, stay with the
 	// log for its next connections instead of going back to the kernel, which
-	// would have to clear them again. At least 32 MiB are kept. Default a
-	// quarter of QuotaTotal.
+	// would have to clear them again. At least 32 MiB are kept. As much may
+	// wait to be wiped, beside what the log occupies. Default a quarter of
+	// QuotaTotal.
 	Reserve int64
 }
 
@@ -59,8 +60,9 @@ func (c MemoryConfig) validate() error {
 // Memory is the log that lives in the memory of its process. Data is stable
 // as soon as it is copied: the upcall comes from inside Write, once for each
 // call that adds something. Client data is kept outside the Go heap, taken and
-// reused in chunks of 256 B to 1 MiB, and wiped when it is deleted, at the
-// latest when its whole chunk has been discarded.
+// reused in chunks of 256 B to 1 MiB. When it is deleted, or its whole chunk
+// discarded, it is wiped: little at once, more in the background, where a GiB
+// may take half a minute while the log is busy, unless it is overwritten before.
 type Memory struct {
 	cfg   MemoryConfig
 	arena arena
@@ -98,7 +100,7 @@ func NewMemory(config *MemoryConfig) (*Memory, error) {
 		conns:    make(map[ConnID]*memConn),
 	}
 	m.arena.keep = int(cfg.Reserve / slabSize)
-	m.wiper.arena = &m.arena
+	m.wiper.arena, m.wiper.limit = &m.arena, cfg.Reserve
 	m.space.limit, m.space.low = cfg.QuotaTotal, cfg.LowSpace
 	return m, nil
 }
@@ -329,7 +331,7 @@ func (m *Memory) Expire(t time.Time) []ConnID {
 	return expired
 }
 
-// Close implements Log. It waits for reads that are under way.
+// Close implements Log. It waits for reads that are under way, and for loans.
 func (m *Memory) Close() error {
 	m.mu.Lock()
 	if m.closed {
@@ -347,7 +349,7 @@ func (m *Memory) Close() error {
 		c.mu.Unlock()
 	}
 	m.busy.Wait()
-	m.wiper.wait()
+	m.wiper.drop()
 	m.space.close()
 	return m.arena.close()
 }

@@ -28,14 +28,15 @@ type memConn struct {
 	finished   bool
 	gone       bool // deleted, or the log is closed
 	synFlags   uint16
-	readers    int32 // copying outside the lock
+	users      int32 // of chunks outside the lock: readers, borrowers
 	rtt        time.Duration
 
 	created, modified int64 // Unix time in ns
 
 	start, end int64
 	extents    []extent
-	// unread holds what was freed while readers were copying.
+	lent       int64 // what lies below was lent, and may be soiled
+	// unread holds what was freed while it had users.
 	unread *[]dirty
 	reads  *readLog // nil until a read is recorded
 }

@@ -15,13 +15,15 @@ type extent struct {
 
 func (e extent) end() int64 { return e.off + int64(e.size()) }
 
-// Write implements Log. It copies p, and allocates only where a connection
+// Write implements Log. It copies p, unless p lies in a Loan where it belongs,
+// and allocates only where a connection
 // needs another chunk.
 func (m *Memory) Write(id ConnID, off int64, p []byte) error {
 	c, err := m.lock(id)
 	if err != nil {
 		return err
 	}
+	m.wiper.writes.Add(1)
 	before := c.end
 	err = m.append(c, off, p)
 	u := Upcall{ID: c.id, Tag: c.tag, Stable: c.end}
@@ -66,7 +68,11 @@ func (m *Memory) append(c *memConn, off int64, p []byte) error {
 			}
 		}
 		e := c.extents[len(c.extents)-1]
-		n := copy(e.bytes()[c.end-e.off:], p)
+		room := e.bytes()[c.end-e.off:]
+		n := min(len(room), len(p))
+		if &room[0] != &p[0] { // else it was received here: see Lend
+			copy(room, p)
+		}
 		c.end += int64(n)
 		p = p[n:]
 	}
@@ -83,11 +89,14 @@ func (m *Memory) grow(c *memConn, need int64) error {
 		}
 		shift--
 	}
-	got, err := m.arena.alloc(shift)
-	if err != nil {
-		m.space.give(1 << shift)
-		m.space.set(Other)
-		return fmt.Errorf("logserver: no memory: %w", err)
+	got, ok := m.wiper.reuse(shift)
+	if !ok {
+		var err error
+		if got, err = m.arena.alloc(shift); err != nil {
+			m.space.give(1 << shift)
+			m.space.set(Other)
+			return fmt.Errorf("logserver: no memory: %w", err)
+		}
 	}
 	m.space.unset(Other)
 	c.extents = append(c.extents, extent{c.end, got})
@@ -164,8 +173,7 @@ func (m *Memory) Read(id ConnID, p []byte, off int64) (int, error) {
 		return 0, nil
 	}
 	extents, end := c.extents, c.end
-	c.readers++
-	m.busy.Add(1)
+	m.use(c)
 	c.mu.Unlock()
 
 	i := sort.Search(len(extents), func(i int) bool { return extents[i].off > off }) - 1
@@ -178,15 +186,7 @@ func (m *Memory) Read(id ConnID, p []byte, off int64) (int, error) {
 		read += copy(p[read:], e.bytes()[off+int64(read)-e.off:])
 	}
 
-	c.mu.Lock()
-	c.readers--
-	var freed []dirty
-	if c.readers == 0 && c.unread != nil {
-		freed, c.unread = *c.unread, nil
-	}
-	c.mu.Unlock()
-	m.wiper.wipe(freed)
-	m.busy.Done()
+	m.unuse(c)
 	return read, nil
 }
 
@@ -223,13 +223,14 @@ func (m *Memory) drop(c *memConn, through int64) {
 	}
 	freed := make([]dirty, n)
 	for i, e := range c.extents[:n] {
-		freed[i] = dirty{e.chunk, int(min(e.end(), c.end) - e.off)}
+		used := int(min(e.end(), max(c.end, c.lent)) - e.off)
+		freed[i] = dirty{e.chunk, max(used, int(e.stale))}
 	}
 	// The slice is cut, not cleared: a reader may be walking it.
 	if c.extents = c.extents[n:]; len(c.extents) == 0 {
 		c.extents = nil
 	}
-	if c.readers > 0 && n > 0 {
+	if c.users > 0 && n > 0 {
 		if c.unread == nil {
 			c.unread = new([]dirty)
 		}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func newTestMemory(t testing.TB, config *MemoryConfig) *Memory {
@@ -29,6 +31,124 @@ func testConn(t testing.TB, m *Memory) ConnID {
 		t.Fatal(err)
 	}
 	return id
+}
+
+// TestWipeByItself: large data is gone some time after its connection, also if
+// the log is written to all the time.
+func TestWipeByItself(t *testing.T) {
+	for _, busy := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			secret := []byte("correct horse battery staple")
+			m := newTestMemory(t, nil)
+			id, other := testConn(t, m), testConn(t, m)
+			if err := m.Write(id, 0, bytes.Repeat(secret, 5<<20/len(secret))); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Delete(id); err != nil {
+				t.Fatal(err)
+			}
+			if !holds(m, secret) {
+				t.Error("5 MiB are wiped by who deletes them")
+			}
+			for off := range int64(20) {
+				time.Sleep(wipePeriod)
+				if busy {
+					m.Write(other, off, []byte{0})
+				}
+			}
+			synctest.Wait()
+			if holds(m, secret) {
+				t.Errorf("busy %v: the secret is still in memory", busy)
+			}
+		})
+	}
+}
+
+// TestWipeAtOnce: what waits to be wiped is bounded.
+func TestWipeAtOnce(t *testing.T) {
+	m := newTestMemory(t, &MemoryConfig{Reserve: 1 << 20})
+	id := testConn(t, m)
+	if err := m.Write(id, 0, make([]byte, 10<<20)); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if err := m.Delete(id); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		m.wiper.mu.Lock()
+		left := m.wiper.bytes
+		m.wiper.mu.Unlock()
+		if left <= 1<<20 {
+			return
+		}
+		if time.Since(start) > 10*time.Second {
+			t.Fatalf("%d bytes wait", left)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// TestReuseUnwiped: memory that was not wiped serves the next connection, which
+// reads only its own data there, and is wiped after it.
+func TestReuseUnwiped(t *testing.T) {
+	secret := []byte("correct horse battery staple")
+	m := newTestMemory(t, nil)
+	id := testConn(t, m)
+	if err := m.Write(id, 0, bytes.Repeat(secret, 5<<20/len(secret))); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Delete(id); err != nil {
+		t.Fatal(err)
+	}
+	m.wiper.mu.Lock()
+	before := m.wiper.bytes
+	m.wiper.mu.Unlock()
+	id = testConn(t, m)
+	data := make([]byte, 700<<10) // some of a chunk of 1 MiB
+	if err := m.Write(id, 0, data); err != nil {
+		t.Fatal(err)
+	}
+	m.wiper.mu.Lock()
+	if after := m.wiper.bytes; after >= before {
+		t.Errorf("%d bytes wait to be wiped, %d before: nothing was used again", after, before)
+	}
+	m.wiper.mu.Unlock()
+	got := make([]byte, 1<<20)
+	if n, err := m.Read(id, got, 0); err != nil || !bytes.Equal(got[:n], data) {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+	if err := m.Delete(id); err != nil {
+		t.Fatal(err)
+	}
+	m.wiper.wait()
+	if holds(m, secret) {
+		t.Error("the secret is still in memory")
+	}
+}
+
+// TestLentIsWiped: what a borrower has put beyond the end is wiped, also when
+// the connection is deleted before the loan is returned.
+func TestLentIsWiped(t *testing.T) {
+	secret := []byte("correct horse battery staple")
+	m := newTestMemory(t, nil)
+	id := testConn(t, m)
+	if err := m.Write(id, 0, make([]byte, 300)); err != nil {
+		t.Fatal(err)
+	}
+	loan := m.Lend(id, len(secret))
+	if err := m.Delete(id); err != nil {
+		t.Fatal(err)
+	}
+	copy(loan.Bytes, secret)
+	if !holds(m, secret) {
+		t.Fatal("the search does not find what is there")
+	}
+	loan.Return()
+	m.wiper.wait()
+	if holds(m, secret) {
+		t.Error("the secret is still in memory")
+	}
 }
 
 // TestWipe looks for a secret in all of the arena's memory after the

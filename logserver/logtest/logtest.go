@@ -32,6 +32,7 @@ func Run(t *testing.T, open Factory) {
 		{"Register", testRegister},
 		{"Query", testQuery},
 		{"Write", testWrite},
+		{"Lend", testLend},
 		{"Finish", testFinish},
 		{"ReadRanges", testReadRanges},
 		{"Reads", testReads},
