@@ -57,9 +57,10 @@ func fold(acc uint64) uint16 {
 }
 
 // sumTCP returns the sum over the pseudo header (RFC 9293, section 3.1; RFC
-// 8200, section 8.1) and the TCP header with its payload.
-func sumTCP(src, dst netip.Addr, tcp []byte) uint16 {
-	acc := protoTCP + uint64(len(tcp))
+// 8200, section 8.1) and the TCP header with its payload. tcp may go on in rest,
+// if its length is even.
+func sumTCP(src, dst netip.Addr, tcp, rest []byte) uint16 {
+	acc := protoTCP + uint64(len(tcp)+len(rest))
 	if src.Is4() {
 		a, b := src.As4(), dst.As4()
 		acc += uint64(binary.BigEndian.Uint32(a[:])) + uint64(binary.BigEndian.Uint32(b[:]))
@@ -67,5 +68,5 @@ func sumTCP(src, dst netip.Addr, tcp []byte) uint16 {
 		a, b := src.As16(), dst.As16()
 		acc = sum(b[:], sum(a[:], acc))
 	}
-	return fold(sum(tcp, acc))
+	return fold(sum(rest, sum(tcp, acc)))
 }

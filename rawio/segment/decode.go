@@ -34,22 +34,39 @@ type Decoder struct {
 // checksum is always verified, for so does the kernel; c speaks of the TCP
 // checksum only.
 func (d *Decoder) Decode(packet []byte, c Checksum, s *Segment) error {
+	return d.decode(packet, nil, c, s)
+}
+
+// DecodeSplit is Decode for a packet whose headers are in one piece of memory
+// and whose payload, which s.Payload will alias, is in another. An error may
+// mean no more than that the headers do not end where the first piece ends: put
+// the packet together, and Decode it.
+func (d *Decoder) DecodeSplit(headers, payload []byte, c Checksum, s *Segment) error {
+	if len(payload) == 0 {
+		return ErrTruncated
+	}
+	return d.decode(headers, payload, c, s)
+}
+
+// decode decodes a packet that may go on in rest.
+func (d *Decoder) decode(packet, rest []byte, c Checksum, s *Segment) error {
 	if len(packet) == 0 {
 		return ErrTruncated
 	}
 	var tcp []byte
+	length := len(packet) + len(rest)
 	var src, dst netip.Addr
 	var err error
 	switch packet[0] >> 4 {
 	case 4:
-		tcp, err = d.network4(packet)
+		tcp, length, err = d.network4(packet, length)
 		if err != nil {
 			return err
 		}
 		src, dst = netip.AddrFrom4([4]byte(d.ip4.SrcIP)), netip.AddrFrom4([4]byte(d.ip4.DstIP))
 		s.TOS = d.ip4.TOS
 	case 6:
-		tcp, err = d.network6(packet)
+		tcp, length, err = d.network6(packet, length)
 		if err != nil {
 			return err
 		}
@@ -63,75 +80,82 @@ func (d *Decoder) Decode(packet []byte, c Checksum, s *Segment) error {
 	default:
 		return ErrNotTCP
 	}
-	return d.transport(tcp, src, dst, c, s)
+	if rest != nil {
+		rest = rest[:length-len(tcp)]
+	}
+	return d.transport(tcp, rest, src, dst, c, s)
 }
 
-// network4 returns the TCP part of an IPv4 packet.
-func (d *Decoder) network4(packet []byte) ([]byte, error) {
+// network4 returns the TCP part of an IPv4 packet of that length, of which
+// packet may be the first part, as far as it is there, and its whole length.
+func (d *Decoder) network4(packet []byte, length int) ([]byte, int, error) {
 	if len(packet) < ipv4Header {
-		return nil, ErrTruncated
+		return nil, 0, ErrTruncated
 	}
 	header := int(packet[0]&0xf) * 4
 	total := int(binary.BigEndian.Uint16(packet[2:]))
 	// Receive offload may merge more than the length field can say (BIG TCP);
 	// the field is then 0. Only so long a packet may leave it out.
-	if total == 0 && len(packet) > maxPacket {
-		total = len(packet)
+	if total == 0 && length > maxPacket {
+		total = length
 	}
 	switch {
 	case header < ipv4Header || total < header:
-		return nil, ErrMalformed
-	case total > len(packet):
-		return nil, ErrTruncated
+		return nil, 0, ErrMalformed
+	case total > length, header > len(packet):
+		return nil, 0, ErrTruncated
 	case packet[9] != protoTCP:
-		return nil, ErrNotTCP
+		return nil, 0, ErrNotTCP
 	case binary.BigEndian.Uint16(packet[6:])&0x3fff != 0: // more fragments, or an offset
-		return nil, ErrFragment
+		return nil, 0, ErrFragment
 	case fold(sum(packet[:header], 0)) != 0xffff:
-		return nil, ErrChecksum
+		return nil, 0, ErrChecksum
 	}
-	if err := d.ip4.DecodeFromBytes(packet[:min(total, maxPacket)], gopacket.NilDecodeFeedback); err != nil {
-		return nil, ErrMalformed // the options
+	there := packet[:min(total, len(packet))]
+	if err := d.ip4.DecodeFromBytes(there[:min(len(there), maxPacket)], gopacket.NilDecodeFeedback); err != nil {
+		return nil, 0, ErrMalformed // the options
 	}
-	return packet[header:total], nil
+	return there[header:], total - header, nil
 }
 
-// network6 returns the TCP part of an IPv6 packet. The fixed header is read
+// network6 is network4 for IPv6. The fixed header is read
 // here and not by layers.IPv6, which counts a hop-by-hop header twice when it
 // cuts the payload to its length (so padding would become data), and allocates.
-func (d *Decoder) network6(packet []byte) ([]byte, error) {
+func (d *Decoder) network6(packet []byte, size int) ([]byte, int, error) {
 	if len(packet) < ipv6Header {
-		return nil, ErrTruncated
+		return nil, 0, ErrTruncated
 	}
 	rest := packet[ipv6Header:]
+	size -= ipv6Header
 	length := int(binary.BigEndian.Uint16(packet[4:]))
-	if length == 0 && len(rest) > maxPacket {
-		length = len(rest) // BIG TCP, with or without the jumbo option (RFC 2675)
+	if length == 0 && size > maxPacket {
+		length = size // BIG TCP, with or without the jumbo option (RFC 2675)
 	}
-	if length > len(rest) {
-		return nil, ErrTruncated
+	if length > size {
+		return nil, 0, ErrTruncated
 	}
-	rest = rest[:length]
+	rest = rest[:min(length, len(rest))]
 	next := layers.IPProtocol(packet[6])
 	for n := 0; next != protoTCP; n++ {
 		switch {
 		case next == layers.IPProtocolIPv6Fragment:
-			return nil, ErrFragment
+			return nil, 0, ErrFragment
 		case next == layers.IPProtocolIPv6HopByHop && n > 0:
-			return nil, ErrMalformed // RFC 8200, section 4.1: only the first
+			return nil, 0, ErrMalformed // RFC 8200, section 4.1: only the first
 		case n == maxExtensions, !skippable(next):
-			return nil, ErrNotTCP
+			return nil, 0, ErrNotTCP
 		case len(rest) < 8 || len(rest) < 8+8*int(rest[1]):
-			return nil, ErrMalformed
+			return nil, 0, ErrMalformed
 		case next == layers.IPProtocolIPv6Routing && rest[3] != 0:
-			return nil, ErrMalformed // segments left: this host is not the destination
+			return nil, 0, ErrMalformed // segments left: this host is not the destination
 		}
 		if err := d.ext.DecodeFromBytes(rest, gopacket.NilDecodeFeedback); err != nil {
-			return nil, ErrMalformed
+			return nil, 0, ErrMalformed
 		}
+		length -= len(rest) - len(d.ext.Payload)
 		next, rest = d.ext.NextHeader, d.ext.Payload
 	}
-	return rest, nil
+	return rest, length, nil
 }
 
 func skippable(next layers.IPProtocol) bool {
@@ -139,15 +163,17 @@ func skippable(next layers.IPProtocol) bool {
 		next == layers.IPProtocolIPv6Destination
 }
 
-// transport decodes the TCP header and its payload.
-func (d *Decoder) transport(tcp []byte, src, dst netip.Addr, c Checksum, s *Segment) error {
+// transport decodes the TCP header and its payload, which is either behind the
+// header or, if rest is not nil, there.
+func (d *Decoder) transport(tcp, rest []byte, src, dst netip.Addr, c Checksum, s *Segment) error {
 	if len(tcp) < tcpHeader {
 		return ErrMalformed
 	}
-	if header := int(tcp[12]>>4) * 4; header < tcpHeader || header > len(tcp) {
+	header := int(tcp[12]>>4) * 4
+	if header < tcpHeader || header > len(tcp) || rest != nil && header != len(tcp) {
 		return ErrMalformed
 	}
-	if c == ChecksumVerify && sumTCP(src, dst, tcp) != 0xffff {
+	if c == ChecksumVerify && sumTCP(src, dst, tcp, rest) != 0xffff {
 		return ErrChecksum
 	}
 	t := &d.tcp
@@ -162,6 +188,9 @@ func (d *Decoder) transport(tcp []byte, src, dst netip.Addr, c Checksum, s *Segm
 	s.Flags = Flags(binary.BigEndian.Uint16(tcp[12:])) & (AE<<1 - 1)
 	s.Window, s.Urgent = t.Window, t.Urgent
 	s.Payload = t.Payload
+	if rest != nil {
+		s.Payload = rest
+	}
 	s.Options = Options{}
 	for i := range t.Options {
 		if o := &t.Options[i]; o.OptionLength >= 2 && int(o.OptionLength) == 2+len(o.OptionData) {

@@ -72,7 +72,7 @@ func (s *Segment) Append(buf []byte) ([]byte, error) {
 	}
 	// Filled in here rather than by the layer: see sum.
 	tcp := packet[network:]
-	binary.BigEndian.PutUint16(tcp[16:], ^sumTCP(src, dst, tcp))
+	binary.BigEndian.PutUint16(tcp[16:], ^sumTCP(src, dst, tcp, nil))
 	return grown, nil
 }
 

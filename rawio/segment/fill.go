@@ -16,15 +16,15 @@ func FillChecksum(packet []byte) error {
 		return err
 	}
 	if s.Src.Addr().Is4() {
-		tcp, err = d.network4(packet)
+		tcp, _, err = d.network4(packet, len(packet))
 	} else {
-		tcp, err = d.network6(packet)
+		tcp, _, err = d.network6(packet, len(packet))
 	}
 	if err != nil {
 		return err
 	}
 	binary.BigEndian.PutUint16(tcp[16:], 0)
-	binary.BigEndian.PutUint16(tcp[16:], ^sumTCP(s.Src.Addr(), s.Dst.Addr(), tcp))
+	binary.BigEndian.PutUint16(tcp[16:], ^sumTCP(s.Src.Addr(), s.Dst.Addr(), tcp, nil))
 	return nil
 }
 

@@ -66,6 +66,16 @@ func TestRoundTripProperty(t *testing.T) {
 		if err != nil {
 			t.Fatalf("Append: %v", err)
 		}
+		headers := len(packet) - len(want.Payload)
+		if headers < len(packet) {
+			var got Segment
+			if err := d.DecodeSplit(packet[:headers:headers], bytes.Clone(packet[headers:]), ChecksumVerify, &got); err != nil {
+				t.Fatalf("DecodeSplit: %v", err)
+			}
+			if diff := cmp.Diff(want, got, compare); diff != "" {
+				t.Fatalf("split (-want +got)\n%s", diff)
+			}
+		}
 		packet = append(packet, rapid.SliceOfN(rapid.Byte(), 0, 20).Draw(t, "link padding")...)
 		var got Segment
 		if err := d.Decode(packet, ChecksumVerify, &got); err != nil {
@@ -150,7 +160,8 @@ func TestRealPackets(t *testing.T) {
 	}
 }
 
-// FuzzDecode: no packet makes Decode panic, and what Decode accepts survives
+// FuzzDecode: no packet makes Decode panic; DecodeSplit says the same of it,
+// where it does not ask for the whole; and what Decode accepts survives
 // being encoded and decoded again.
 func FuzzDecode(f *testing.F) {
 	for _, packet := range realPackets(f) {
@@ -164,7 +175,20 @@ func FuzzDecode(f *testing.F) {
 		}
 		var d Decoder
 		var s Segment
-		if d.Decode(packet, c, &s) != nil {
+		whole := d.Decode(packet, c, &s)
+		for cut := range min(len(packet), 200) {
+			var split Segment
+			if d.DecodeSplit(packet[:cut], packet[cut:], c, &split) != nil {
+				continue
+			}
+			if whole != nil {
+				t.Fatalf("split after %d bytes the packet is accepted, whole: %v", cut, whole)
+			}
+			if diff := cmp.Diff(s, split, compare); diff != "" {
+				t.Fatalf("split after %d bytes (-whole +split)\n%s", cut, diff)
+			}
+		}
+		if whole != nil {
 			return
 		}
 		_ = s.String()

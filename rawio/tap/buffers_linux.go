@@ -24,8 +24,14 @@ type buffers struct {
 	iovecs  []unix.Iovec
 	names   []unix.RawSockaddrLinklayer
 	control [][controlSize]byte
-	data    [][maxPacket]byte
+	data    [][bufferSize]byte
+	// split takes a packet apart; rest is where what follows its header is.
+	split [2]unix.Iovec
+	rest  []byte
 }
+
+// bufferSize lets Join have a packet of any length that TryReadSplit takes.
+const bufferSize = MaxHeader + MaxPacket
 
 func newBuffers(n int) *buffers {
 	b := &buffers{
@@ -33,15 +39,13 @@ func newBuffers(n int) *buffers {
 		iovecs:  make([]unix.Iovec, n),
 		names:   make([]unix.RawSockaddrLinklayer, n),
 		control: make([][controlSize]byte, n),
-		data:    make([][maxPacket]byte, n),
+		data:    make([][bufferSize]byte, n),
 	}
 	for i := range b.headers {
 		b.iovecs[i].Base = &b.data[i][0]
-		b.iovecs[i].SetLen(maxPacket)
+		b.iovecs[i].SetLen(bufferSize)
 		h := &b.headers[i]
 		h.Name = (*byte)(unsafe.Pointer(&b.names[i]))
-		h.Iov = &b.iovecs[i]
-		h.SetIovlen(1)
 		h.Control = &b.control[i][0]
 		b.reset(i)
 	}
@@ -51,15 +55,37 @@ func newBuffers(n int) *buffers {
 // reset restores the fields of a header that the kernel overwrites.
 func (b *buffers) reset(i int) {
 	h := &b.headers[i]
+	h.Iov = &b.iovecs[i]
+	h.SetIovlen(1)
 	h.Namelen = unix.SizeofSockaddrLinklayer
 	h.SetControllen(controlSize)
 	h.Flags = 0
 }
 
 // receive takes what is queued, without blocking.
-func (b *buffers) receive(fd int) (int, error) {
+func (b *buffers) receive(fd int) (int, error) { return b.receiveInto(fd, b.headers) }
+
+// receiveSplit takes one packet apart.
+func (b *buffers) receiveSplit(fd, header int, rest []byte) (int, error) {
+	b.split[0].Base = &b.data[0][0]
+	b.split[0].SetLen(header)
+	b.split[1].Base = &rest[0]
+	b.split[1].SetLen(min(len(rest), MaxPacket))
+	h := &b.headers[0]
+	h.Iov = &b.split[0]
+	h.SetIovlen(len(b.split))
+	n, err := b.receiveInto(fd, b.headers[:1])
+	if err != nil {
+		b.reset(0)
+		return n, err
+	}
+	b.rest = rest
+	return n, nil
+}
+
+func (b *buffers) receiveInto(fd int, headers []mmsghdr) (int, error) {
 	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd),
-		uintptr(unsafe.Pointer(&b.headers[0])), uintptr(len(b.headers)), unix.MSG_DONTWAIT, 0, 0)
+		uintptr(unsafe.Pointer(&headers[0])), uintptr(len(headers)), unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -73,16 +99,29 @@ func (b *buffers) packets(list []Packet, n int) []Packet {
 		// TCP accepts nothing but packets to this host (tcp_v4_rcv).
 		if b.names[i].Pkttype == unix.PACKET_HOST {
 			p := Packet{
-				Data:      b.data[i][:h.received],
+				Data:      b.data[i][:],
 				IfIndex:   int(b.names[i].Ifindex),
 				Truncated: h.Flags&unix.MSG_TRUNC != 0,
 			}
+			b.cut(&p, h)
 			p.take(b.control[i][:h.Controllen])
 			list = append(list, p)
 		}
 		b.reset(i)
 	}
 	return list
+}
+
+// cut gives a packet its length.
+func (b *buffers) cut(p *Packet, h *mmsghdr) {
+	n := int(h.received)
+	if h.Iovlen == 2 {
+		if header := int(b.split[0].Len); n > header {
+			p.Data, p.Rest = p.Data[:header], b.rest[:n-header]
+			return
+		}
+	}
+	p.Data = p.Data[:n]
 }
 
 // take reads the control messages. They are walked here because package unix

@@ -26,9 +26,11 @@ const (
 	// DefaultBatch is the number of packets in a zero Batch.
 	DefaultBatch = 64
 
-	// maxPacket holds the largest packet without BIG TCP: an IPv6 header and
+	// MaxPacket holds the largest packet without BIG TCP: an IPv6 header and
 	// 65535 bytes behind it.
-	maxPacket = 66 << 10
+	MaxPacket = 66 << 10
+	// MaxHeader bounds the header argument of TryReadSplit.
+	MaxHeader = 256
 )
 
 // Config configures a tap. The zero value watches everything.
@@ -47,10 +49,18 @@ type Config struct {
 // Packet is one received packet.
 type Packet struct {
 	Data      []byte           // from the IP header on; see Batch for its lifetime
+	Rest      []byte           // what follows Data, if TryReadSplit put it elsewhere
 	Checksum  segment.Checksum // trusted if verified by the kernel, or partial
 	Time      int64            // of the arrival, unix time in ns; see Tap.ReadBatch
 	IfIndex   int              // interface on which it arrived
 	Truncated bool             // longer than the buffer: Data is incomplete
+}
+
+// Join puts a packet that TryReadSplit took apart together again in the batch's
+// own memory.
+func (p *Packet) Join() {
+	p.Data = append(p.Data, p.Rest...) // has the room: see buffers
+	p.Rest = nil
 }
 
 // Batch holds the packets of one ReadBatch together with their buffers. The
@@ -64,7 +74,7 @@ type Batch struct {
 }
 
 // NewBatch returns a batch with room for n packets (at least 1). It reserves
-// 66 KiB of address space for each; memory is used as far as packets fill it.
+// some 66 KiB of address space for each; memory is used as far as packets fill it.
 func NewBatch(n int) *Batch { return &Batch{size: max(n, 1)} }
 
 func (b *Batch) capacity() int {

@@ -126,6 +126,19 @@ func (t *Tap) poll(packets bool, timeout *unix.Timespec) error {
 // The kernel turns receive timestamps on a few milliseconds after the first
 // socket has asked for them; until then Packet.Time is the time of the reading.
 func (t *Tap) TryReadBatch(b *Batch) (int, error) {
+	return t.tryRead(b, (*buffers).receive)
+}
+
+// TryReadSplit is TryReadBatch for one packet, of which all but the first
+// header bytes go to rest: so the payload of a packet that is expected can be
+// received where it is to stay. rest has room for MaxPacket bytes. It is
+// Packet.Rest, as far as it was filled, and has been overwritten whatever the
+// packet is; a packet of more than header+MaxPacket bytes is Truncated.
+func (t *Tap) TryReadSplit(b *Batch, header int, rest []byte) (int, error) {
+	return t.tryRead(b, func(s *buffers, fd int) (int, error) { return s.receiveSplit(fd, header, rest) })
+}
+
+func (t *Tap) tryRead(b *Batch, receive func(*buffers, int) (int, error)) (int, error) {
 	if b.sys == nil {
 		b.sys = newBuffers(b.capacity())
 	}
@@ -136,7 +149,7 @@ func (t *Tap) TryReadBatch(b *Batch) (int, error) {
 		return 0, net.ErrClosed
 	}
 	for len(b.Packets) == 0 {
-		n, err := b.sys.receive(t.fd)
+		n, err := receive(b.sys, t.fd)
 		switch err {
 		case nil:
 			b.Packets = b.sys.packets(b.Packets, n)

@@ -395,3 +395,48 @@ func TestBatchLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestReadSplit: the payload is where it was wanted, padding with it; a packet
+// that is shorter than expected is whole, and one that was split elsewhere is
+// whole again once joined.
+func TestReadSplit(t *testing.T) {
+	lab := netlabtest.New(t, nil)
+	tap := openIn(t, lab.Server, Config{Filter: portFilter(t)})
+	rest := make([]byte, MaxPacket)
+	b := NewBatch(1)
+	for _, test := range []struct {
+		payload string
+		header  int
+	}{
+		{"behind the header", 40},
+		{"too early", 30},
+		{"too late", 45},
+		{"short", 60},
+	} {
+		packet := testPacket(t, test.payload)
+		sendFrame(t, lab, nil, packet)
+		if err := tap.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := tap.TryReadSplit(b, test.header, rest); n != 1 || err != nil {
+			t.Fatalf("TryReadSplit = %d, %v", n, err)
+		}
+		p := b.Packets[0]
+		if cut := min(test.header, len(packet)); !bytes.Equal(p.Data, packet[:cut]) || !bytes.Equal(p.Rest, packet[cut:]) {
+			t.Errorf("%s: %q and %q", test.payload, p.Data, p.Rest)
+		}
+		if len(p.Rest) > 0 && &p.Rest[0] != &rest[0] {
+			t.Errorf("%s: the rest is elsewhere", test.payload)
+		}
+		if p.Join(); !bytes.Equal(p.Data, packet) || p.Rest != nil {
+			t.Errorf("%s: joined: %q", test.payload, p.Data)
+		}
+	}
+	if n, err := tap.TryReadSplit(b, 40, rest); n != 0 || err != nil {
+		t.Errorf("TryReadSplit = %d, %v with nothing there", n, err)
+	}
+	sendFrame(t, lab, nil, testPacket(t, "as ever"))
+	if _, err := tap.ReadBatch(b); err != nil || string(b.Packets[0].Data[40:]) != "as ever" {
+		t.Errorf("after a split: %v, %v", b.Packets, err)
+	}
+}

@@ -29,3 +29,6 @@ func (*Tap) Pause(time.Duration) error { return ErrNotSupported }
 
 // TryReadBatch returns ErrNotSupported.
 func (*Tap) TryReadBatch(*Batch) (int, error) { return 0, ErrNotSupported }
+
+// TryReadSplit returns ErrNotSupported.
+func (*Tap) TryReadSplit(*Batch, int, []byte) (int, error) { return 0, ErrNotSupported }
