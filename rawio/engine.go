@@ -59,6 +59,7 @@ type Engine struct {
 	machine *south.Machine
 	env     *environment
 	batch   *tap.Batch
+	landing landing
 	decoder segment.Decoder
 	decoded segment.Segment
 
@@ -88,7 +89,7 @@ func Open(cfg Config) (*Engine, error) {
 		return nil, errors.New("rawio: Config needs a Log and a Journal")
 	}
 	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), closing: make(chan struct{}),
-		batch: tap.NewBatch(tapBatch)}
+		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log)}
 	if err := e.open(); err != nil {
 		e.Close()
 		return nil, err

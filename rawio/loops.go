@@ -18,6 +18,10 @@ const (
 	// tapBatch is how many packets are read at once. With receive offload one
 	// has up to 64 KiB: more would leave the cache before they are logged.
 	tapBatch = 16
+	// settleAfter is how many packets of a bulk transfer are logged before an
+	// ACK leaves for them: 256 KiB or so. With fewer ACKs the client's estimate
+	// of the bandwidth suffers, and so its pace.
+	settleAfter = 4
 	// tapPause is how long the engine leaves the tap alone after each look, so
 	// that packets in quick succession cost one wake-up and one ACK together.
 	// What the client waits for does not wait for the tap, except for an ACK.
@@ -46,34 +50,59 @@ func (e *Engine) tapLoop() {
 // drain gives the core what the tap has. It ends with an empty tap or after
 // some batches, so that others get their turn.
 func (e *Engine) drain(m *south.Machine) error {
-	for range 4 {
-		n, err := e.tap.TryReadBatch(e.batch)
-		if n == 0 || err != nil {
+	silent := 0
+	for all := 0; all < 4*tapBatch; {
+		n, more, err := e.some(m)
+		if !more || err != nil {
 			return err
 		}
-		e.tapPackets.Add(uint64(n))
-		for i := range n {
-			e.segment(m, &e.batch.Packets[i])
+		all += n
+		if silent += n; silent >= settleAfter {
+			e.settle() // ACKs leave while the next packets are read
+			silent = 0
 		}
-		if n < tapBatch {
-			return nil
-		}
-		e.settle() // ACKs leave while the next packets are read
 	}
 	return nil
 }
 
-func (e *Engine) segment(m *south.Machine, p *tap.Packet) {
-	e.tapBytes.Add(uint64(len(p.Data)))
-	if p.Truncated {
-		e.badPackets.Add(1)
-		return
+// some gives the core a batch, or one packet of a bulk transfer. It returns how
+// many packets that was, and whether there may be more.
+func (e *Engine) some(m *south.Machine) (n int, more bool, err error) {
+	if e.landing.predicts() {
+		defer e.landing.done()
+		packets, err := e.landing.read(e.tap, m)
+		e.segments(m, packets)
+		return len(packets), len(packets) > 0, err
 	}
-	if err := e.decoder.Decode(p.Data, p.Checksum, &e.decoded); err != nil {
-		e.badPackets.Add(1)
-		return
+	n, err = e.tap.TryReadBatch(e.batch)
+	e.segments(m, e.batch.Packets)
+	return n, n == tapBatch, err
+}
+
+func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
+	e.tapPackets.Add(uint64(len(packets)))
+	for i := range packets {
+		p := &packets[i]
+		size := len(p.Data) + len(p.Rest)
+		e.tapBytes.Add(uint64(size))
+		if p.Truncated || e.decode(p) != nil {
+			e.badPackets.Add(1)
+			continue
+		}
+		m.Segment(&e.decoded, p.Time)
+		e.landing.learn(&e.decoded, size-len(e.decoded.Payload))
 	}
-	m.Segment(&e.decoded, p.Time)
+}
+
+// decode decodes a packet that may be in two pieces.
+func (e *Engine) decode(p *tap.Packet) error {
+	if p.Rest != nil {
+		if e.decoder.DecodeSplit(p.Data, p.Rest, p.Checksum, &e.decoded) == nil {
+			return nil
+		}
+		p.Join()
+	}
+	return e.decoder.Decode(p.Data, p.Checksum, &e.decoded)
 }
 
 // eventLoop feeds the core with what the gate reports of the server.

@@ -2,6 +2,7 @@ package south
 
 import (
 	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
@@ -186,6 +187,16 @@ func (m *Machine) append(c *Conn, p []byte) bool {
 	}
 	m.limit(c)
 	return true
+}
+
+// Tail returns the number in the log of a connection whose next bytes go to the
+// log's end as they arrive, or false if it is not one.
+func (m *Machine) Tail(f segment.Flow) (logserver.ConnID, bool) {
+	c := m.conns.get(f)
+	if c == nil || c.state != Established || c.ahead != nil || c.fin >= 0 || c.is(limited) {
+		return 0, false
+	}
+	return c.ID, true
 }
 
 // relay gives the kernel a segment that the gate stole before the connection

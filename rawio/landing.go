@@ -1,0 +1,72 @@
+package rawio
+
+import (
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/tap"
+)
+
+// landing receives the payload of bulk transfers where the log is to keep it,
+// which saves the one copy that misses every cache. It predicts: the next
+// packet is like the last ones, of the same connection, in order, and with as
+// long a header. Where it errs the payload lies in memory that nobody reads,
+// and the log copies it from there like from anywhere else. What arrives is
+// judged by the core before the log is told of it, in either case.
+type landing struct {
+	lender logserver.Lender // nil: the log has none
+	one    *tap.Batch
+	loan   logserver.Loan
+	flow   Flow // of the last large packet
+	header int  // bytes before its payload
+	score  int  // how well the prediction has been, 0 to landMax
+}
+
+const (
+	// landMin is the payload in bytes that is worth it.
+	landMin = 16 << 10
+	// landFrom is how many large packets in a row make a prediction, and
+	// landMax-landFrom+1 how many others end it.
+	landFrom, landMax = 2, 4
+)
+
+func newLanding(log logserver.Log) landing {
+	l, _ := log.(logserver.Lender)
+	return landing{lender: l, one: tap.NewBatch(1)}
+}
+
+// predicts reports whether one packet should be read with read.
+func (l *landing) predicts() bool { return l.lender != nil && l.score >= landFrom }
+
+// read takes one packet. done must be called when it is dealt with.
+func (l *landing) read(t *tap.Tap, m *south.Machine) (packets []tap.Packet, err error) {
+	if id, ok := m.Tail(l.flow); ok {
+		l.loan = l.lender.Lend(id, tap.MaxPacket)
+	}
+	if l.loan.Bytes != nil {
+		_, err = t.TryReadSplit(l.one, l.header, l.loan.Bytes)
+	} else {
+		_, err = t.TryReadBatch(l.one)
+	}
+	return l.one.Packets, err
+}
+
+func (l *landing) done() {
+	if l.loan.Bytes != nil {
+		l.loan.Return()
+		l.loan = logserver.Loan{}
+	}
+}
+
+// learn is told each segment and the length of its headers.
+func (l *landing) learn(s *segment.Segment, header int) {
+	flow := Flow{Client: s.Src, Server: s.Dst}
+	switch {
+	case len(s.Payload) < landMin || header > tap.MaxHeader:
+		l.score = max(l.score-1, 0)
+	case flow != l.flow:
+		l.flow, l.header, l.score = flow, header, 1
+	default:
+		l.header, l.score = header, min(l.score+1, landMax)
+	}
+}
