@@ -17,6 +17,9 @@ type Config struct {
 	Connect  time.Duration // of one connection-rate measurement
 	Pauses   []int         // numbers of connections of the kill measurement
 	Idle     int           // connections of the idle measurement
+	// Only, if not empty, names the one kind of transfer that is measured,
+	// "upload" or "download", and nothing else is.
+	Only string
 	// Progress is told what is being measured, and what the programs say.
 	Progress io.Writer
 }
@@ -61,6 +64,9 @@ func Run(c Config) (t *Table, err error) {
 			}
 		}
 	}
+	if c.Only != "" {
+		return t, nil
+	}
 	for _, w := range worlds {
 		if err := w.idle(c, t); err != nil {
 			return t, fmt.Errorf("%s: %w", w.name(), err)
@@ -98,6 +104,9 @@ func (w *world) round(c Config, t *Table) (err error) {
 	// host for each page, at a fraction of the speed of memory.
 	if _, err := w.do(Job{Kind: "upload", Bytes: c.Bytes}); err != nil {
 		return err
+	}
+	if c.Only != "" {
+		return w.bulk(c.Only, c.Bytes, t)
 	}
 	for _, kind := range []string{"upload", "download"} {
 		if err := w.bulk(kind, c.Bytes, t); err != nil {

@@ -20,6 +20,7 @@ func main() {
 	quick := flag.Bool("quick", false, "measure little: shows that everything works, not how fast")
 	plain := flag.Bool("plain", false, "measure only the plain half")
 	rounds := flag.Int("rounds", 0, "number of rounds (default 7, or 1 with -quick)")
+	only := flag.String("only", "", "measure one `kind` of transfer, upload or download, and nothing else")
 	check := flag.Bool("check", false, "exit with status 2 if a figure misses its bound")
 	verbose := flag.Bool("v", false, "show what the programs print")
 	client := flag.String("client", "", "used by the driver itself: run one `job` as a client")
@@ -30,7 +31,10 @@ func main() {
 		}
 		return
 	}
-	table, err := run(*quick, *plain, *verbose, *rounds)
+	if !slices.Contains([]string{"", "upload", "download"}, *only) {
+		fail(fmt.Errorf("-only %s: not a kind of transfer", *only))
+	}
+	table, err := run(*quick, *plain, *verbose, *rounds, *only)
 	if table != nil {
 		table.Write(os.Stdout)
 	}
@@ -48,7 +52,7 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-func run(quick, plain, verbose bool, rounds int) (*bench.Table, error) {
+func run(quick, plain, verbose bool, rounds int, only string) (*bench.Table, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("needs root for network namespaces and BPF")
 	}
@@ -65,6 +69,7 @@ func run(quick, plain, verbose bool, rounds int) (*bench.Table, error) {
 	if quick {
 		config = bench.Quick(programs)
 	}
+	config.Only = only
 	if rounds > 0 {
 		config.Rounds = rounds
 	}
