@@ -62,6 +62,7 @@ type Engine struct {
 	landing landing
 	decoder segment.Decoder
 	decoded segment.Segment
+	carried bool // the tap's packets since the last look were not ACKs alone
 
 	upcalls upcalls
 	busy    atomic.Bool // the machine is running: it will drain the upcalls

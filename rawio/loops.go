@@ -26,17 +26,21 @@ const (
 	// that packets in quick succession cost one wake-up and one ACK together.
 	// What the client waits for does not wait for the tap, except for an ACK.
 	tapPause = 150 * time.Microsecond
+	// ackPause is the same after a look that met nothing but ACKs, as during a
+	// download: nobody waits for what they bring.
+	ackPause = time.Millisecond
 )
 
 // tapLoop feeds the core with what clients send.
 func (e *Engine) tapLoop() {
 	for {
 		err := e.tap.Wait()
+		var pause time.Duration
 		if err == nil {
-			e.do(func(m *south.Machine) { err = e.drain(m) })
+			e.do(func(m *south.Machine) { pause, err = e.drain(m) })
 		}
-		if err == nil {
-			err = e.tap.Pause(tapPause)
+		if err == nil && pause > 0 {
+			err = e.tap.Pause(pause)
 		}
 		if err != nil {
 			if !errors.Is(err, net.ErrClosed) {
@@ -48,13 +52,20 @@ func (e *Engine) tapLoop() {
 }
 
 // drain gives the core what the tap has. It ends with an empty tap or after
-// some batches, so that others get their turn.
-func (e *Engine) drain(m *south.Machine) error {
+// some batches, so that others get their turn, and returns for how long the tap
+// may now be left alone.
+func (e *Engine) drain(m *south.Machine) (pause time.Duration, err error) {
+	e.carried = false
 	silent := 0
 	for all := 0; all < 4*tapBatch; {
 		n, more, err := e.some(m)
-		if !more || err != nil {
-			return err
+		if err != nil {
+			return 0, err
+		}
+		if !more && e.carried {
+			return tapPause, nil
+		} else if !more {
+			return ackPause, nil
 		}
 		all += n
 		if silent += n; silent >= settleAfter {
@@ -62,7 +73,7 @@ func (e *Engine) drain(m *south.Machine) error {
 			silent = 0
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 // some gives the core a batch, or one packet of a bulk transfer. It returns how
@@ -89,6 +100,7 @@ func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
 			e.badPackets.Add(1)
 			continue
 		}
+		e.carried = e.carried || e.decoded.Len() > 0
 		m.Segment(&e.decoded, p.Time)
 		e.landing.learn(&e.decoded, size-len(e.decoded.Payload))
 	}
@@ -132,7 +144,7 @@ func (e *Engine) eventLoop() {
 		e.do(func(m *south.Machine) {
 			// What the client sent before comes first: its SYN above all.
 			// An error is the tap loop's to tell.
-			_ = e.drain(m)
+			_, _ = e.drain(m)
 			for i := range n {
 				e.event(m, &dec, &events[i])
 			}
