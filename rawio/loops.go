@@ -33,6 +33,7 @@ const (
 
 // tapLoop feeds the core with what clients send.
 func (e *Engine) tapLoop() {
+	e.hurry()
 	for {
 		err := e.tap.Wait()
 		var pause time.Duration
@@ -119,6 +120,7 @@ func (e *Engine) decode(p *tap.Packet) error {
 
 // eventLoop feeds the core with what the gate reports of the server.
 func (e *Engine) eventLoop() {
+	e.hurry()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
