@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 func TestAbortReachesClient(t *testing.T) {
@@ -77,7 +78,11 @@ func TestCrashDuringRecovery(t *testing.T) {
 	}
 }
 
-// TestDoubleCrash kills each process as soon as the status page names it.
+// doubleCrash is how soon after the first the second crash has to come.
+const doubleCrash = 5 * time.Millisecond
+
+// TestDoubleCrash kills each process as soon as the status page names it, until
+// two crashes have followed each other within the time that is to be survived.
 func TestDoubleCrash(t *testing.T) {
 	r := probe(t, options{flags: []string{"--restart-limit", "-1"}})
 	var clients []*client
@@ -86,8 +91,14 @@ func TestDoubleCrash(t *testing.T) {
 		c.echo(fmt.Sprint("before ", i))
 		clients = append(clients, c)
 	}
+	r.poll = 200 * time.Microsecond
 	shortest := time.Hour
-	for range 6 {
+	for round := 0; round < 6 || shortest > doubleCrash; round++ {
+		if round == 30 {
+			t.Fatalf("of %d pairs of kills none came within %v: the shortest took %v", round, doubleCrash, shortest)
+		}
+		// Only a server that ran for a while is restarted without delay.
+		pause(supervisor.DefaultStableAfter + 50*time.Millisecond)
 		r.kill()
 		first := time.Now()
 		r.kill()

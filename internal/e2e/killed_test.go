@@ -94,7 +94,7 @@ func TestTwoEngines(t *testing.T) {
 	r := probe(t, options{})
 	c := r.dial()
 	c.echo("hello")
-	second := &rig{t: t, lab: r.lab, runtime: publicDir(t)}
+	second := &rig{t: t, poll: statusPoll, lab: r.lab, runtime: publicDir(t)}
 	second.start(options{}, "counter", "-listen", ":7000")
 	if list := r.filters(); len(list) != 8 {
 		t.Errorf("filters %v", list)
@@ -118,7 +118,7 @@ func TestSamePortTwice(t *testing.T) {
 	r := probe(t, options{})
 	c := r.dial()
 	c.echo("hello")
-	second := &rig{t: t, lab: r.lab, runtime: publicDir(t)}
+	second := &rig{t: t, poll: statusPoll, lab: r.lab, runtime: publicDir(t)}
 	second.start(options{nowait: true, flags: []string{"--restart-limit", "2"}}, "probe", "-listen", "127.0.0.1:7002")
 	for range 20 {
 		x := r.dial()

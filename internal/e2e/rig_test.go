@@ -13,6 +13,9 @@ import (
 	"github.com/ftnet/ftnet/internal/testenv"
 )
 
+// statusPoll is how often a test looks at the status page while it waits.
+const statusPoll = 2 * time.Millisecond
+
 // rig is a lab with a server under `ftnet run` in its server namespace.
 type rig struct {
 	t       testing.TB
@@ -21,7 +24,8 @@ type rig struct {
 	cmd     *netlab.Cmd
 	out     output
 	exited  chan error
-	last    int // pid of the process that was killed last
+	last    int           // pid of the process that was killed last
+	poll    time.Duration // between two looks at the status page
 }
 
 // options of a rig.
@@ -45,7 +49,7 @@ func start(t testing.TB, o options, server string, args ...string) *rig {
 func prepare(t testing.TB, o options) *rig {
 	t.Helper()
 	testenv.RequireRoot(t)
-	return &rig{t: t, lab: netlabtest.New(t, &o.lab), runtime: publicDir(t)}
+	return &rig{t: t, poll: statusPoll, lab: netlabtest.New(t, &o.lab), runtime: publicDir(t)}
 }
 
 // publicDir is a t.TempDir that every user may enter.

@@ -46,7 +46,7 @@ func (r *rig) waitFor(limit time.Duration, what string, ok func(*status.Document
 		case err := <-r.exited:
 			r.exited <- err
 			r.t.Fatalf("ftnet ended while waiting until %s: %v\n%s", what, err, tail(r.out.String(), 4000))
-		case <-time.After(2 * time.Millisecond):
+		case <-time.After(r.poll):
 		}
 		if time.Now().After(deadline) {
 			r.t.Fatalf("waited in vain until %s; last status %+v, error %v", what, d, err)

@@ -21,6 +21,13 @@ func RequireRoot(t testing.TB) {
 	}
 }
 
+// Missing ends the test for a reason that it has found itself: something that
+// the machine lacks, although CI promises it.
+func Missing(t testing.TB, why string) {
+	t.Helper()
+	missing(t, why)
+}
+
 // RequireTool ends the test unless the program is on the PATH.
 func RequireTool(t testing.TB, name string) {
 	t.Helper()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/netlab"
 	"github.com/ftnet/ftnet/internal/netlab/netlabtest"
+	"github.com/ftnet/ftnet/internal/testenv"
 	"github.com/ftnet/ftnet/rawio/segment"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -376,7 +377,7 @@ var withTimestamps = map[string]func(x *script){
 func TestStackDoesAsTheKernel(t *testing.T) {
 	lab := netlabtest.New(t, nil)
 	if major, minor := kernelVersion(t); major < 6 || major == 6 && minor < 12 {
-		t.Skipf("Stack follows Linux 6.12 and later in details, this is %d.%d", major, minor)
+		testenv.Missing(t, fmt.Sprintf("Stack follows Linux 6.12 and later in details, this is %d.%d", major, minor))
 	}
 	// A tail loss probe is a retransmission after no more than a few
 	// milliseconds, which scripts do not expect.
