@@ -8,8 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -45,34 +43,9 @@ type Counter struct {
 	Reply func(conn int, pause time.Duration)
 }
 
-// Report tells how a run of Counter went.
-type Report struct {
-	Conns        int           // connections that were dialled
-	Lines        int64         // right replies
-	Bytes        int64         // sent in lines that were answered, and received
-	Failed       int           // connections that saw an error
-	Errors       []error       // of the first ten of them
-	LongestPause time.Duration // that any connection waited for its next reply
-}
-
-// Err returns nil if no connection saw an error.
-func (r *Report) Err() error {
-	if r.Failed == 0 {
-		return nil
-	}
-	return fmt.Errorf("%d of %d connections failed: %w", r.Failed, r.Conns, errors.Join(r.Errors...))
-}
-
-const maxErrors = 10
-
 type counterRun struct {
 	Counter
-	lines, bytes atomic.Int64
-	pause        longest
-	mu           sync.Mutex // guards conns, failed, errors
-	conns        int
-	failed       int
-	errors       []error
+	results
 }
 
 // Run returns when all connections have finished: those without a number of
@@ -89,51 +62,25 @@ func (c *Counter) Run(ctx context.Context) *Report {
 		r.Grace = 30 * time.Second
 	}
 	r.Dial = r.Dial.orDefault()
-	var wg sync.WaitGroup
-	for n := range r.Conns {
-		wg.Go(func() {
-			for round := 0; ; round++ {
-				r.one(ctx, n, round)
-				if r.Lines == 0 || round == r.Redials || ctx.Err() != nil {
-					return
-				}
-			}
-		})
+	if r.Lines == 0 {
+		r.Redials = 0
 	}
-	wg.Wait()
-	return &Report{
-		Conns: r.conns, Lines: r.lines.Load(), Bytes: r.bytes.Load(),
-		Failed: r.failed, Errors: r.errors, LongestPause: time.Duration(r.pause.Load()),
-	}
+	r.crowd(ctx, r.Conns, r.Redials, func(n, round int) error { return r.talk(ctx, n, round) })
+	return r.report()
 }
 
-// one runs a connection from its dialling to the server's FIN.
-func (r *counterRun) one(ctx context.Context, n, round int) {
-	err := r.talk(ctx, n, round)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.conns++
-	if err == nil {
-		return
-	}
-	r.failed++
-	if len(r.errors) < maxErrors {
-		r.errors = append(r.errors, fmt.Errorf("connection %d.%d: %w", n, round, err))
-	}
-}
-
+// talk runs a connection from its dialling to the server's FIN.
 func (r *counterRun) talk(ctx context.Context, n, round int) error {
-	graceful, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	later, cancel := graceful(ctx, r.Grace)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(r.Grace, cancel) })()
 
 	began := time.Now()
-	conn, err := r.Dial(graceful, "tcp", r.Address)
+	conn, err := r.Dial(later, "tcp", r.Address)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	defer untilDone(graceful, conn)()
+	defer untilDone(later, conn)()
 
 	f := flight{
 		expected: make(chan expected, r.Pipeline),
