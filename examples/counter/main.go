@@ -19,7 +19,10 @@
 //
 // The only difference from a plain server is ftnet.Listen instead of
 // net.Listen. The state needs no help: a restarted server computes it anew from
-// the client's bytes, which ftnet feeds it again.
+// the client's bytes, which ftnet feeds it again. Built with "-tags plain" it
+// is that plain server, which ftnet protects as it does any other binary:
+//
+//	ftnet run --unmodified --listen :7000 -- counter -listen :7000
 package main
 
 import (
@@ -31,14 +34,12 @@ import (
 	"log"
 	"net"
 	"strconv"
-
-	"github.com/ftnet/ftnet/ftnet"
 )
 
 func main() {
 	address := flag.String("listen", ":7000", "address to listen on")
 	flag.Parse()
-	ln, err := ftnet.Listen("tcp", *address) // plain: net.Listen("tcp", *address)
+	ln, err := listen("tcp", *address)
 	if err != nil {
 		log.Fatal(err)
 	}

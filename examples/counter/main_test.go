@@ -10,7 +10,7 @@ import (
 	"github.com/ftnet/ftnet/internal/workload"
 )
 
-func listen(t *testing.T) string {
+func start(t *testing.T) string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -21,7 +21,7 @@ func listen(t *testing.T) string {
 }
 
 func TestProtocol(t *testing.T) {
-	conn, err := net.Dial("tcp", listen(t))
+	conn, err := net.Dial("tcp", start(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestProtocol(t *testing.T) {
 }
 
 func TestLongLine(t *testing.T) {
-	conn, err := net.Dial("tcp", listen(t))
+	conn, err := net.Dial("tcp", start(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestLongLine(t *testing.T) {
 // TestWorkload lets the verifying client check the server, as the tests with
 // crashes do.
 func TestWorkload(t *testing.T) {
-	client := workload.Counter{Address: listen(t), Conns: 10, Lines: 500, Pipeline: 7, Redials: 2}
+	client := workload.Counter{Address: start(t), Conns: 10, Lines: 500, Pipeline: 7, Redials: 2}
 	report := client.Run(context.Background())
 	if err := report.Err(); err != nil {
 		t.Fatal(err)

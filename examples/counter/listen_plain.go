@@ -1,0 +1,7 @@
+//go:build plain
+
+package main
+
+import "net"
+
+var listen = net.Listen
