@@ -47,7 +47,7 @@ func (v *environment) SetService(port uint16, outage bool) {
 	if outage {
 		state = gate.ServiceOutage
 	}
-	if err := v.e.gate.SetService(port, state); err != nil {
+	if err := v.e.gate.SetService(port, state, false); err != nil {
 		v.e.log.Error("the gate does not take the service", "port", port, "error", err)
 	}
 }

@@ -16,16 +16,19 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapConns       = "conns"
-	bpfMapEvents      = "events"
-	bpfMapServices    = "services"
-	bpfMapSlots       = "slots"
-	bpfMapStats       = "stats"
-	bpfProgEgressEth  = "egress_eth"
-	bpfProgEgressL3   = "egress_l3"
-	bpfProgIngressEth = "ingress_eth"
-	bpfProgIngressL3  = "ingress_l3"
-	bpfProgTap        = "tap"
+	bpfMapConns        = "conns"
+	bpfMapEvents       = "events"
+	bpfMapOutputs      = "outputs"
+	bpfMapServices     = "services"
+	bpfMapSlots        = "slots"
+	bpfMapStats        = "stats"
+	bpfMapWatches      = "watches"
+	bpfProgEgressEth   = "egress_eth"
+	bpfProgEgressL3    = "egress_l3"
+	bpfProgIngressEth  = "ingress_eth"
+	bpfProgIngressL3   = "ingress_l3"
+	bpfProgSockRelease = "sock_release"
+	bpfProgTap         = "tap"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -70,11 +73,12 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
-	EgressEth  *ebpf.ProgramSpec `ebpf:"egress_eth"`
-	EgressL3   *ebpf.ProgramSpec `ebpf:"egress_l3"`
-	IngressEth *ebpf.ProgramSpec `ebpf:"ingress_eth"`
-	IngressL3  *ebpf.ProgramSpec `ebpf:"ingress_l3"`
-	Tap        *ebpf.ProgramSpec `ebpf:"tap"`
+	EgressEth   *ebpf.ProgramSpec `ebpf:"egress_eth"`
+	EgressL3    *ebpf.ProgramSpec `ebpf:"egress_l3"`
+	IngressEth  *ebpf.ProgramSpec `ebpf:"ingress_eth"`
+	IngressL3   *ebpf.ProgramSpec `ebpf:"ingress_l3"`
+	SockRelease *ebpf.ProgramSpec `ebpf:"sock_release"`
+	Tap         *ebpf.ProgramSpec `ebpf:"tap"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
@@ -83,9 +87,11 @@ type bpfProgramSpecs struct {
 type bpfMapSpecs struct {
 	Conns    *ebpf.MapSpec `ebpf:"conns"`
 	Events   *ebpf.MapSpec `ebpf:"events"`
+	Outputs  *ebpf.MapSpec `ebpf:"outputs"`
 	Services *ebpf.MapSpec `ebpf:"services"`
 	Slots    *ebpf.MapSpec `ebpf:"slots"`
 	Stats    *ebpf.MapSpec `ebpf:"stats"`
+	Watches  *ebpf.MapSpec `ebpf:"watches"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -116,18 +122,22 @@ func (o *bpfObjects) Close() error {
 type bpfMaps struct {
 	Conns    *ebpf.Map `ebpf:"conns"`
 	Events   *ebpf.Map `ebpf:"events"`
+	Outputs  *ebpf.Map `ebpf:"outputs"`
 	Services *ebpf.Map `ebpf:"services"`
 	Slots    *ebpf.Map `ebpf:"slots"`
 	Stats    *ebpf.Map `ebpf:"stats"`
+	Watches  *ebpf.Map `ebpf:"watches"`
 }
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.Conns,
 		m.Events,
+		m.Outputs,
 		m.Services,
 		m.Slots,
 		m.Stats,
+		m.Watches,
 	)
 }
 
@@ -141,11 +151,12 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
-	EgressEth  *ebpf.Program `ebpf:"egress_eth"`
-	EgressL3   *ebpf.Program `ebpf:"egress_l3"`
-	IngressEth *ebpf.Program `ebpf:"ingress_eth"`
-	IngressL3  *ebpf.Program `ebpf:"ingress_l3"`
-	Tap        *ebpf.Program `ebpf:"tap"`
+	EgressEth   *ebpf.Program `ebpf:"egress_eth"`
+	EgressL3    *ebpf.Program `ebpf:"egress_l3"`
+	IngressEth  *ebpf.Program `ebpf:"ingress_eth"`
+	IngressL3   *ebpf.Program `ebpf:"ingress_l3"`
+	SockRelease *ebpf.Program `ebpf:"sock_release"`
+	Tap         *ebpf.Program `ebpf:"tap"`
 }
 
 func (p *bpfPrograms) Close() error {
@@ -154,6 +165,7 @@ func (p *bpfPrograms) Close() error {
 		p.EgressL3,
 		p.IngressEth,
 		p.IngressL3,
+		p.SockRelease,
 		p.Tap,
 	)
 }

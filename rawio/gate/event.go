@@ -15,6 +15,7 @@ const (
 	EventRSTHeld EventKind = 3 // held: an RST that the application did not announce
 	EventRSTSent EventKind = 4 // left: an RST that the application meant
 	EventRefused EventKind = 5 // held: a SYN with an option that cannot be protected (TCP-MD5, TCP-AO)
+	EventCrashed EventKind = 6 // the process that held an unmodified server's connection crashed
 )
 
 // String returns the kind's name.
@@ -30,6 +31,8 @@ func (k EventKind) String() string {
 		return "RST_SENT"
 	case EventRefused:
 		return "REFUSED"
+	case EventCrashed:
+		return "CRASHED"
 	}
 	return fmt.Sprintf("EVENT(%d)", uint32(k))
 }
@@ -44,13 +47,14 @@ const (
 	// from the IP header: every header and option of TCP over IPv6.
 	EventCapture = 200
 	eventSize    = eventHeader + EventCapture
+	crashSize    = eventHeader + 8
 )
 
 // Event is one report of the gate.
 type Event struct {
 	Kind    EventKind
 	Slot    uint32 // NoSlot if the connection is not known
-	IfIndex int
+	IfIndex int    // 0 for EventCrashed
 	Ktime   uint64 // CLOCK_MONOTONIC, nanoseconds
 	// Packet begins at the IP header, as the kernel's socket made it (before
 	// any translation), at most EventCapture bytes. For TCP sent with checksum
@@ -58,6 +62,13 @@ type Event struct {
 	Packet []byte
 	// Length is the whole packet's length from the IP header, modulo 65536.
 	Length int
+
+	// PID is the crashed process (its thread group's ID in the initial PID
+	// namespace) and Code how it ended, as wait(2) reports it: the exit code
+	// times 256, or a signal's number, plus 128 if it dumped core. EventCrashed
+	// only. Both are 0 if the kernel released the socket after the process's
+	// end (io_uring).
+	PID, Code int
 }
 
 var errEvent = errors.New("gate: malformed event record")
@@ -77,5 +88,13 @@ func (e *Event) decode(rec []byte) error {
 	e.Length = int(binary.NativeEndian.Uint16(rec[14:]))
 	e.Ktime = binary.NativeEndian.Uint64(rec[16:])
 	e.Packet = append(e.Packet[:0], rec[eventHeader:eventHeader+n]...)
+	e.PID, e.Code = 0, 0
+	if e.Kind == EventCrashed {
+		if len(rec) < crashSize || n > 0 {
+			return errEvent
+		}
+		e.PID = int(binary.NativeEndian.Uint32(rec[eventHeader:]))
+		e.Code = int(int32(binary.NativeEndian.Uint32(rec[eventHeader+4:])))
+	}
 	return nil
 }

@@ -2,9 +2,6 @@ package gate
 
 import (
 	"context"
-	"errors"
-	"net"
-	"os"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
@@ -13,16 +10,16 @@ import (
 // EventReader reads what the gate reports, in the order of the reports.
 // One goroutine reads at a time.
 type EventReader struct {
-	ring   *ringbuf.Reader
+	ring   ring
 	record ringbuf.Record
 }
 
 func newEventReader(m *ebpf.Map) (*EventReader, error) {
-	ring, err := ringbuf.NewReader(m)
+	r, err := newRing(m)
 	if err != nil {
 		return nil, err
 	}
-	return &EventReader{ring: ring}, nil
+	return &EventReader{ring: r}, nil
 }
 
 // Read waits for one event. It returns ctx's error when ctx ends and
@@ -37,51 +34,10 @@ func (r *EventReader) Read(ctx context.Context) (Event, error) {
 // up to len(events). Each Event's Packet storage is reused: what it held is
 // overwritten. Errors are those of Read; with one, no event was read.
 func (r *EventReader) ReadBatch(ctx context.Context, events []Event) (int, error) {
-	if len(events) == 0 {
-		return 0, nil
-	}
-	if err := r.wait(ctx, &events[0]); err != nil {
-		return 0, err
-	}
-	n := 1
-	for n < len(events) && r.ring.AvailableBytes() > 0 {
-		if err := r.read(&events[n]); err != nil {
-			break
-		}
-		n++
-	}
-	return n, nil
-}
-
-func (r *EventReader) wait(ctx context.Context, e *Event) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() { r.ring.Flush() })
-		defer stop()
-	}
-	for {
-		err := r.read(e)
-		if !errors.Is(err, ringbuf.ErrFlushed) {
+	return r.ring.batch(ctx, len(events), func(i int, read func(*ringbuf.Record) error) error {
+		if err := read(&r.record); err != nil {
 			return err
 		}
-		// The flush may be that of an earlier call's context.
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
+		return events[i].decode(r.record.RawSample)
+	})
 }
-
-func (r *EventReader) read(e *Event) error {
-	err := r.ring.ReadInto(&r.record)
-	if errors.Is(err, os.ErrClosed) {
-		return net.ErrClosed
-	}
-	if err != nil {
-		return err
-	}
-	return e.decode(r.record.RawSample)
-}
-
-func (r *EventReader) close() error { return r.ring.Close() }

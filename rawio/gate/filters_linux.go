@@ -43,14 +43,14 @@ func filterName(id string, s side) string { return filterPrefix + id + ":" + s.s
 // drop at egress corrupts the sending TCP's idea of what it sent.
 type filters struct {
 	id    string
-	progs *bpfPrograms
+	progs *programs
 
 	mu       sync.Mutex
 	nl       *netlink.Handle // nil: not open. Guarded by mu, as is
 	attached map[int]bool    // by ifindex; true: the clsact qdisc is the engines' to remove
 }
 
-func (f *filters) open(id string, progs *bpfPrograms) error {
+func (f *filters) open(id string, progs *programs) error {
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("gate: netlink: %w", err)

@@ -18,7 +18,7 @@ func FuzzModel(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, pkt []byte, ingress bool, mode, flags uint32) {
 		m := NewModel(1)
-		must(t, m.SetService(servicePort, ServiceListen))
+		must(t, m.SetService(servicePort, ServiceListen, false))
 		for _, v6 := range []bool{false, true} {
 			must(t, m.Bind(testFlow(v6), 0))
 		}

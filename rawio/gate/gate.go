@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"fmt"
+	"os"
 )
 
 // Mark is the SO_MARK of every packet that the engine injects. Gate and tap
@@ -24,6 +25,9 @@ const (
 	ServiceListen ServiceState = 1 // new connections are let in
 	ServiceOutage ServiceState = 2 // SYNs are held until the server listens again
 )
+
+// serviceUnmodified is SERVICE_UNMODIFIED in bpf/maps.h.
+const serviceUnmodified = 1 << 8
 
 // String returns the state's name.
 func (s ServiceState) String() string {
@@ -50,11 +54,20 @@ type Config struct {
 	// ID names the engine in the names of its tc filters, so that engines on
 	// one interface tell theirs apart. Required: eight lower-case hex digits.
 	ID string
+	// OutputBuffer is the size in bytes of the ring that Outputs are captured
+	// in: a power of two, at least a page. A packet takes one of 256 B, 2 KiB,
+	// 16 KiB and 66 KiB, and one that does not fit is held, so less than
+	// 256 KiB serves small packets only. 0 means one page, for an engine that
+	// uses neither FlagRecord nor ModeRoll.
+	OutputBuffer int
 }
 
 func (c Config) withDefaults() Config {
 	if c.MaxConns == 0 {
 		c.MaxConns = DefaultMaxConns
+	}
+	if c.OutputBuffer == 0 {
+		c.OutputBuffer = os.Getpagesize()
 	}
 	return c
 }
@@ -62,6 +75,9 @@ func (c Config) withDefaults() Config {
 func (c Config) validate() error {
 	if c.MaxConns < 1 || c.MaxConns > 1<<24 {
 		return fmt.Errorf("gate: MaxConns %d is not in 1..%d", c.MaxConns, 1<<24)
+	}
+	if n := c.OutputBuffer; n < os.Getpagesize() || n > 1<<30 || n&(n-1) != 0 {
+		return fmt.Errorf("gate: OutputBuffer %d is no power of two in %d..%d", n, os.Getpagesize(), 1<<30)
 	}
 	if len(c.ID) != 8 {
 		return fmt.Errorf("gate: ID %q is not eight hex digits", c.ID)

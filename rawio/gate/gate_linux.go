@@ -16,16 +16,39 @@ import (
 // concurrent use. If the engine dies without Close, the programs stay attached
 // and go on judging with what the slots last said; see [CleanStale].
 type Gate struct {
-	config Config
-	objs   bpfObjects
-	events *EventReader
-	memory []byte // the mapping of the slots
-	slots  []Slot
+	config  Config
+	objs    objects
+	events  *EventReader
+	outputs *OutputReader
+	memory  []byte // the mapping of the slots
+	slots   []Slot
 	filters
+	releases
+}
+
+// objects are what every gate has in the kernel: all but the program that only
+// WatchReleases needs.
+type objects struct {
+	programs
+	bpfMaps
+}
+
+type programs struct {
+	EgressEth  *ebpf.Program `ebpf:"egress_eth"`
+	EgressL3   *ebpf.Program `ebpf:"egress_l3"`
+	IngressEth *ebpf.Program `ebpf:"ingress_eth"`
+	IngressL3  *ebpf.Program `ebpf:"ingress_l3"`
+	Tap        *ebpf.Program `ebpf:"tap"`
+}
+
+func (o *objects) Close() error {
+	p := &o.programs
+	return _BpfClose(p.EgressEth, p.EgressL3, p.IngressEth, p.IngressL3, p.Tap, &o.bpfMaps)
 }
 
 // Load loads the programs and creates the maps. Nothing is attached yet. The
-// network namespace of the calling thread is the one that Attach acts in.
+// network namespace of the calling thread is the one that Attach and
+// WatchReleases act in.
 //
 // It returns an error that satisfies errors.Is(err, ErrNotSupported) if the
 // kernel lacks a feature or the process a privilege (CAP_BPF, CAP_NET_ADMIN).
@@ -47,14 +70,10 @@ func (g *Gate) load() error {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return unsupported("BPF memory", err)
 	}
-	spec, err := loadBpf()
+	spec, err := g.config.spec()
 	if err != nil {
-		return fmt.Errorf("gate: %w", err)
+		return err
 	}
-	conns := uint32(g.config.MaxConns)
-	spec.Maps[bpfMapConns].MaxEntries = conns
-	spec.Maps[bpfMapSlots].MaxEntries = conns
-	spec.Maps[bpfMapEvents].MaxEntries = ringSize(g.config.MaxConns)
 	if err := spec.LoadAndAssign(&g.objs, nil); err != nil {
 		return unsupported("BPF programs", err)
 	}
@@ -65,13 +84,32 @@ func (g *Gate) load() error {
 	if g.events, err = newEventReader(g.objs.Events); err != nil {
 		return unsupported("BPF ring buffer", err)
 	}
-	return g.filters.open(g.config.ID, &g.objs.bpfPrograms)
+	if g.outputs, err = newOutputReader(g.objs.Outputs); err != nil {
+		return unsupported("BPF ring buffer", err)
+	}
+	g.releases.open()
+	return g.filters.open(g.config.ID, &g.objs.programs)
 }
 
-// ringSize is room, in bytes, for one event of every connection: a crash makes
-// the kernel send a FIN or RST on all of them at once.
+// spec returns the compiled programs with the maps in their sizes.
+func (c Config) spec() (*ebpf.CollectionSpec, error) {
+	spec, err := loadBpf()
+	if err != nil {
+		return nil, fmt.Errorf("gate: %w", err)
+	}
+	conns := uint32(c.MaxConns)
+	spec.Maps[bpfMapConns].MaxEntries = conns
+	spec.Maps[bpfMapSlots].MaxEntries = conns
+	spec.Maps[bpfMapEvents].MaxEntries = ringSize(c.MaxConns)
+	spec.Maps[bpfMapOutputs].MaxEntries = uint32(c.OutputBuffer)
+	return spec, nil
+}
+
+// ringSize is room, in bytes, for the news of a crash about every connection at
+// once: that its socket is released, and the FIN or RST that the kernel sends.
 func ringSize(conns int) uint32 {
-	const record, least, most = eventSize + 8, 256 << 10, 64 << 20
+	const header = 8
+	const record, least, most = eventSize + header + crashSize + header, 256 << 10, 64 << 20
 	size := least
 	for size < conns*record && size < most {
 		size *= 2
@@ -86,12 +124,16 @@ func mapSlots(m *ebpf.Map, n int) ([]byte, error) {
 }
 
 // Close removes the filters, and every clsact qdisc that Attach made unless
-// someone else's filters are there, and frees the maps. Slots must not be used
-// afterwards. Readers of events are unblocked with net.ErrClosed.
+// someone else's filters are there, ends WatchReleases, and frees the maps.
+// Slots must not be used afterwards. Readers of events and outputs are unblocked
+// with net.ErrClosed.
 func (g *Gate) Close() error {
-	errs := []error{g.filters.close()}
+	errs := []error{g.filters.close(), g.releases.close()}
 	if g.events != nil {
-		errs = append(errs, g.events.close())
+		errs = append(errs, g.events.ring.Close())
+	}
+	if g.outputs != nil {
+		errs = append(errs, g.outputs.ring.Close())
 	}
 	if g.memory != nil {
 		errs = append(errs, unix.Munmap(g.memory))
@@ -99,7 +141,7 @@ func (g *Gate) Close() error {
 	}
 	if g.objs.Slots != nil {
 		errs = append(errs, g.objs.Close())
-		g.objs = bpfObjects{}
+		g.objs = objects{}
 	}
 	return errors.Join(errs...)
 }
@@ -112,9 +154,15 @@ type serviceKey struct {
 }
 
 // SetService protects the port on all addresses, or changes its state. It takes
-// effect with the next packet.
-func (g *Gate) SetService(port uint16, state ServiceState) error {
-	if err := g.objs.Services.Put(serviceKey{Port: port}, uint32(state)); err != nil {
+// effect with the next packet. unmodified says that the server announces nothing:
+// WatchReleases then looks at its sockets. What the gate does with a connection's
+// packets depends on the slot's FlagUnmodified instead.
+func (g *Gate) SetService(port uint16, state ServiceState, unmodified bool) error {
+	value := uint32(state)
+	if unmodified {
+		value |= serviceUnmodified
+	}
+	if err := g.objs.Services.Put(serviceKey{Port: port}, value); err != nil {
 		return fmt.Errorf("gate: service %d: %w", port, err)
 	}
 	return nil
@@ -179,6 +227,10 @@ func (g *Gate) MaxConns() int { return g.config.MaxConns }
 
 // Events returns the reader of what the gate reports.
 func (g *Gate) Events() *EventReader { return g.events }
+
+// Outputs returns the reader of what servers send where FlagRecord or ModeRoll
+// has it captured.
+func (g *Gate) Outputs() *OutputReader { return g.outputs }
 
 // TapFilter returns the socket filter that accepts client-to-server segments of
 // the services, whole, and drops everything else. It is valid until Close.

@@ -14,6 +14,9 @@ type Gate struct{}
 // EventReader exists on Linux only.
 type EventReader struct{}
 
+// OutputReader exists on Linux only.
+type OutputReader struct{}
+
 // Feature is one thing that the gate needs of the kernel.
 type Feature struct {
 	Name string
@@ -29,21 +32,30 @@ func Supported() error { return ErrNotSupported }
 // Features returns one missing feature: Linux.
 func Features() []Feature { return []Feature{{"Linux", ErrNotSupported}} }
 
+// ReleaseFeatures returns one missing feature: Linux.
+func ReleaseFeatures() []Feature { return Features() }
+
 // CleanStale returns ErrNotSupported.
 func CleanStale(func(id string) bool) ([]string, error) { return nil, ErrNotSupported }
 
-func (*Gate) Attach(int) error                           { return ErrNotSupported }
-func (*Gate) Detach(int) error                           { return ErrNotSupported }
-func (*Gate) Close() error                               { return ErrNotSupported }
-func (*Gate) SetService(uint16, ServiceState) error      { return ErrNotSupported }
-func (*Gate) DeleteService(uint16) error                 { return ErrNotSupported }
-func (*Gate) Bind(segment.Flow, uint32) error            { return ErrNotSupported }
-func (*Gate) Unbind(segment.Flow) error                  { return ErrNotSupported }
-func (*Gate) Slot(uint32) *Slot                          { return nil }
-func (*Gate) MaxConns() int                              { return 0 }
-func (*Gate) Events() *EventReader                       { return nil }
-func (*Gate) Stats() (Stats, error)                      { return Stats{}, ErrNotSupported }
-func (*EventReader) Read(context.Context) (Event, error) { return Event{}, ErrNotSupported }
+func (*Gate) Attach(int) error                            { return ErrNotSupported }
+func (*Gate) Detach(int) error                            { return ErrNotSupported }
+func (*Gate) Close() error                                { return ErrNotSupported }
+func (*Gate) SetService(uint16, ServiceState, bool) error { return ErrNotSupported }
+func (*Gate) DeleteService(uint16) error                  { return ErrNotSupported }
+func (*Gate) Bind(segment.Flow, uint32) error             { return ErrNotSupported }
+func (*Gate) Unbind(segment.Flow) error                   { return ErrNotSupported }
+func (*Gate) Slot(uint32) *Slot                           { return nil }
+func (*Gate) MaxConns() int                               { return 0 }
+func (*Gate) Events() *EventReader                        { return nil }
+func (*Gate) Outputs() *OutputReader                      { return nil }
+func (*Gate) WatchReleases() error                        { return ErrNotSupported }
+func (*Gate) Stats() (Stats, error)                       { return Stats{}, ErrNotSupported }
+func (*EventReader) Read(context.Context) (Event, error)  { return Event{}, ErrNotSupported }
 func (*EventReader) ReadBatch(context.Context, []Event) (int, error) {
+	return 0, ErrNotSupported
+}
+func (*OutputReader) Available() bool { return false }
+func (*OutputReader) ReadBatch(context.Context, []Output) (int, error) {
 	return 0, ErrNotSupported
 }

@@ -12,7 +12,7 @@ import (
 
 // judge is what the Model and the kernel have in common.
 type judge interface {
-	SetService(port uint16, state ServiceState) error
+	SetService(port uint16, state ServiceState, unmodified bool) error
 	DeleteService(port uint16) error
 	Bind(flow segment.Flow, slot uint32) error
 	Unbind(flow segment.Flow) error
@@ -66,9 +66,9 @@ func testRules(t *testing.T, j judge) {
 func check(t *testing.T, j judge, e env, r rule) {
 	const slot = 5
 	flow := testFlow(e.v6)
-	must(t, j.SetService(servicePort, ServiceListen))
+	must(t, j.SetService(servicePort, ServiceListen, false))
 	if r.outage {
-		must(t, j.SetService(servicePort, ServiceOutage))
+		must(t, j.SetService(servicePort, ServiceOutage, false))
 	}
 	if r.other {
 		must(t, j.DeleteService(servicePort))

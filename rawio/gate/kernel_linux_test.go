@@ -39,7 +39,7 @@ func loadGate(t testing.TB, maxConns int) *Gate {
 }
 
 func (k kernelJudge) program(ingress bool) *ebpf.Program {
-	p := &k.objs.bpfPrograms
+	p := &k.objs.programs
 	switch {
 	case k.framing == bareIP && ingress:
 		return p.IngressL3
@@ -117,7 +117,7 @@ func TestKernelAgainstModel(t *testing.T) {
 		judge := func(j judge) (o outcome) {
 			before, err := j.Stats()
 			must(t, err)
-			must(t, j.SetService(servicePort, service))
+			must(t, j.SetService(servicePort, service, false))
 			must(t, j.Bind(flow, 3))
 			state.store(j.Slot(3))
 			var events []Event
@@ -224,7 +224,7 @@ func randomOptions(rnd *rand.Rand) []byte {
 // makes it stable: exactly one of the two must let it leave.
 func TestHeldExchange(t *testing.T) {
 	k := kernelJudge{loadGate(t, 16), ethernet}
-	must(t, k.SetService(servicePort, ServiceListen))
+	must(t, k.SetService(servicePort, ServiceListen, false))
 	must(t, k.Bind(testFlow(false), 3))
 	s := k.Slot(3)
 	slotState{Mode: ModeLive, Stable: 100, High: 100}.store(s)
@@ -261,8 +261,8 @@ func TestHeldExchange(t *testing.T) {
 func TestTapFilter(t *testing.T) {
 	g := loadGate(t, 16)
 	m := NewModel(16)
-	must(t, g.SetService(servicePort, ServiceOutage))
-	must(t, m.SetService(servicePort, ServiceOutage))
+	must(t, g.SetService(servicePort, ServiceOutage, false))
+	must(t, m.SetService(servicePort, ServiceOutage, false))
 	for _, v6 := range []bool{false, true} {
 		in := tcp{v6: v6, toServer: true, flags: flagACK, payload: 5}
 		ext, frag, out := in, in, in
@@ -293,7 +293,7 @@ func TestTapFilter(t *testing.T) {
 func BenchmarkProgram(b *testing.B) {
 	const conns = 50000
 	g := loadGate(b, conns+1)
-	must(b, g.SetService(servicePort, ServiceListen))
+	must(b, g.SetService(servicePort, ServiceListen, false))
 	flow := testFlow(false)
 	for _, n := range []int{1, conns} {
 		for i := range n {

@@ -6,28 +6,48 @@ import "github.com/ftnet/ftnet/rawio/segment"
 // The simulation runs on it, and a test compares it with the kernel packet by
 // packet. It is not safe for concurrent use, apart from the slots.
 type Model struct {
-	services map[uint16]ServiceState
+	services map[uint16]modelService
 	conns    map[segment.Flow]uint32
 	slots    []Slot
 	events   []Event
+	outputs  []Output
 	count    counters
 
-	// Now supplies Event.Ktime; nil means 0.
+	// Now supplies the Ktime of events and outputs; nil means 0.
 	Now func() uint64
+	// OutputsFull says that the ring of outputs has no room.
+	OutputsFull bool
+	// Task is in whose name the kernel works, for Release and for the RSTs of
+	// connections that nobody has accepted.
+	Task Task
+}
+
+// Task is a process, as far as the gate looks at it.
+type Task struct {
+	Exiting bool
+	PID     int
+	Code    int // how it ends, as Event.Code
+}
+
+func (t Task) crashing() bool { return t.Exiting && t.Code != 0 }
+
+type modelService struct {
+	state      ServiceState
+	unmodified bool
 }
 
 // NewModel returns a gate with maxConns slots and no service.
 func NewModel(maxConns int) *Model {
 	return &Model{
-		services: make(map[uint16]ServiceState),
+		services: make(map[uint16]modelService),
 		conns:    make(map[segment.Flow]uint32),
 		slots:    make([]Slot, maxConns),
 	}
 }
 
 // SetService is Gate.SetService.
-func (m *Model) SetService(port uint16, state ServiceState) error {
-	m.services[port] = state
+func (m *Model) SetService(port uint16, state ServiceState, unmodified bool) error {
+	m.services[port] = modelService{state, unmodified}
 	return nil
 }
 
@@ -68,6 +88,35 @@ func (m *Model) TakeEvents() []Event {
 	return e
 }
 
+// TakeOutputs returns the outputs since the last call. They own their packets.
+func (m *Model) TakeOutputs() []Output {
+	o := m.outputs
+	m.outputs = nil
+	return o
+}
+
+// Release is what happens, once the gate watches releases, when Task lets go of
+// the flow's socket: before the socket's FIN or RST is made.
+func (m *Model) Release(flow segment.Flow) {
+	s, index := m.lookup(flow)
+	if s == nil || !m.services[flow.Server.Port()].unmodified || s.Mode() == ModeFree || s.Mode() == ModeOpen {
+		return
+	}
+	if m.Task.crashing() {
+		m.crashed(s, index)
+	} else {
+		s.SetReleased(ReleasedClosed)
+	}
+}
+
+func (m *Model) crashed(s *Slot, index uint32) {
+	s.SetReleased(ReleasedCrashed)
+	m.count[statCrashed]++
+	m.events = append(m.events, Event{
+		Kind: EventCrashed, Slot: index, Ktime: m.now(), PID: m.Task.PID, Code: m.Task.Code,
+	})
+}
+
 // Tap reports whether the tap's filter accepts the incoming packet.
 func (m *Model) Tap(pkt []byte, mark uint32) bool {
 	p, ok := parseIP(pkt)
@@ -79,12 +128,29 @@ func (m *Model) Tap(pkt []byte, mark uint32) bool {
 }
 
 func (m *Model) report(kind EventKind, slot uint32, p *packet) {
-	e := Event{Kind: kind, Slot: slot, Length: p.end & 0xffff}
-	if m.Now != nil {
-		e.Ktime = m.Now()
-	}
+	e := Event{Kind: kind, Slot: slot, Length: p.end & 0xffff, Ktime: m.now()}
 	e.Packet = append(e.Packet, p.b[:min(p.end, EventCapture)]...)
 	m.events = append(m.events, e)
+}
+
+// capture is false if there is no room.
+func (m *Model) capture(kind OutputKind, index uint32, p *packet, seq uint32) bool {
+	if m.OutputsFull || outputHeader+p.end > maxOutput {
+		m.count[statUnrecorded]++
+		return false
+	}
+	m.outputs = append(m.outputs, Output{
+		Kind: kind, Slot: index, Gen: m.slots[index].Gen(), Seq: seq, Ktime: m.now(),
+		Packet: append([]byte(nil), p.b[:p.end]...),
+	})
+	return true
+}
+
+func (m *Model) now() uint64 {
+	if m.Now == nil {
+		return 0
+	}
+	return m.Now()
 }
 
 // lookup returns the flow's slot, or nil.

@@ -51,6 +51,11 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 		return m.egressLive(p, s, index, priority)
 	case mode == ModeOpen:
 		return m.egressOpen(p, s)
+	case mode == ModeRoll:
+		if m.capture(OutputRoll, index, p, be.Uint32(p.tcp()[4:])) {
+			m.count[statRolled]++
+		}
+		return Held
 	case mode == ModeSpoof && synack:
 		return m.holdSYNACK(p, index)
 	}
@@ -76,22 +81,23 @@ type judged struct {
 	seq, end           uint32
 	ack, outAck, edge  uint32
 	window, outWindow  uint16
+	payload            uint32
 	carries, stripSACK bool
 	opt                fields
 }
 
 func (p *packet) read(s *Slot) judged {
 	h, flags := p.tcp(), p.flags()
-	payload := uint32(p.end - p.l4 - p.headerLen())
 	kernel, _ := s.Scales()
 	j := judged{seq: be.Uint32(h[4:]), ack: be.Uint32(h[8:]), window: be.Uint16(h[14:])}
 	if s.Flags()&FlagXlate != 0 {
 		j.seq += s.Delta()
 	}
-	j.end = j.seq + payload + uint32(flags&flagSYN)>>1 + uint32(flags&flagFIN)
+	j.payload = uint32(p.end - p.l4 - p.headerLen())
+	j.end = j.seq + j.payload + uint32(flags&flagSYN)>>1 + uint32(flags&flagFIN)
 	j.outAck, j.outWindow = j.ack, j.window
 	j.edge = j.ack + uint32(j.window)<<(kernel&15)
-	j.carries = payload > 0 || flags&(flagFIN|flagRST) != 0
+	j.carries = j.payload > 0 || flags&(flagFIN|flagRST) != 0
 	return j
 }
 
@@ -105,22 +111,30 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		}
 		return Pass
 	case flags&flagRST != 0:
-		if priority != PrioClose {
+		switch m.judgeRST(p, s, index, priority) {
+		case rstStray:
 			m.report(EventRSTHeld, index, p)
+			fallthrough
+		case rstCrash:
 			m.count[statRSTHeld]++
 			return Held
 		}
 		m.report(EventRSTSent, index, p)
 	case flags&flagFIN != 0:
-		end, passed := s.FIN()
-		if priority != PrioClose && priority != PrioShut && !(passed && end == j.end) {
+		if !meantFIN(s, &j, priority) {
 			m.report(EventFINHeld, index, p)
 			m.count[statFINHeld]++
 			return Held
 		}
-		if !passed {
-			s.SetFIN(j.end)
+	}
+	if s.Flags()&FlagRecord != 0 && j.payload > 0 {
+		if !m.capture(OutputSent, index, p, j.seq) {
+			return Held
 		}
+		m.count[statRecorded]++
+	}
+	if _, passed := s.FIN(); !passed && flags&(flagFIN|flagRST) == flagFIN {
+		s.SetFIN(j.end)
 	}
 	if s.Flags()&(FlagTS|FlagSACK) != 0 {
 		j.opt = p.find()
@@ -142,6 +156,45 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 	}
 	m.rewriteOut(p, s, &j)
 	return Pass
+}
+
+// meantFIN says whether the application announced the FIN, or did not die of a
+// crash if it announces nothing, or the FIN is a retransmission of one that was
+// meant.
+func meantFIN(s *Slot, j *judged, priority uint32) bool {
+	if end, passed := s.FIN(); passed && end == j.end {
+		return true
+	}
+	if s.Flags()&FlagUnmodified != 0 {
+		return s.Released() != ReleasedCrashed
+	}
+	return priority == PrioClose || priority == PrioShut
+}
+
+type rstKind int
+
+const (
+	rstStray rstKind = iota
+	rstMeant
+	rstCrash
+)
+
+func (m *Model) judgeRST(p *packet, s *Slot, index, priority uint32) rstKind {
+	switch {
+	case s.Flags()&FlagUnmodified == 0:
+		if priority == PrioClose {
+			return rstMeant
+		}
+		return rstStray
+	case s.Released() == ReleasedClosed:
+		return rstMeant
+	case s.Released() == ReleasedCrashed, p.flags()&flagACK == 0:
+		return rstStray
+	case m.Task.crashing():
+		m.crashed(s, index)
+		return rstCrash
+	}
+	return rstMeant
 }
 
 func (m *Model) egressOpen(p *packet, s *Slot) Verdict {

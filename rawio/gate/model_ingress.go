@@ -21,7 +21,7 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 		return Pass
 	}
 	p.ports(p.tcp(), toServer)
-	state, ok := m.services[p.flow.Server.Port()]
+	service, ok := m.services[p.flow.Server.Port()]
 	if !ok {
 		return Pass
 	}
@@ -29,7 +29,7 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 		m.count[statMalformed]++
 		return Pass
 	}
-	if p.flags()&(flagSYN|flagACK) == flagSYN && m.ingressSYN(p, state) == Held {
+	if p.flags()&(flagSYN|flagACK) == flagSYN && m.ingressSYN(p, service.state) == Held {
 		return Held
 	}
 	s, _ := m.lookup(p.flow)
@@ -37,7 +37,7 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 		return Pass
 	}
 	switch mode := s.Mode(); {
-	case mode == ModeOutage || mode == ModeSpoof:
+	case mode == ModeOutage || mode == ModeSpoof || mode == ModeRoll:
 		s.stolenIn.Add(1)
 		m.count[statOutageIn]++
 		return Held

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"encoding/binary"
+	"fmt"
 	"sync/atomic"
 	"unsafe"
 )
@@ -21,6 +22,10 @@ const (
 	ModeOutage Mode = 2 // hold everything in both directions
 	ModeSpoof  Mode = 3 // as ModeOutage, but SYN-ACKs are reported
 	ModeOpen   Mode = 4 // translate, otherwise let everything pass
+	// ModeRoll holds everything in both directions, as ModeOutage, and captures
+	// what the server sends as Outputs of kind OutputRoll. Nothing but the
+	// count of packets is noted in the slot.
+	ModeRoll Mode = 5
 )
 
 // SlotFlags say which parts of a Slot are valid.
@@ -31,7 +36,37 @@ const (
 	FlagLimit                       // Limit is valid
 	FlagTS                          // timestamps were negotiated
 	FlagSACK                        // SACK was negotiated
+	// FlagRecord: in ModeLive, each segment with payload is captured as an
+	// Output of kind OutputSent before it leaves. If there is no room it is
+	// held; TCP repeats it.
+	FlagRecord
+	// FlagUnmodified: the server announces nothing. A FIN or RST is meant
+	// unless the process that let go of the socket crashed; see Released.
+	FlagUnmodified
 )
+
+// Released says what became of the kernel's socket of an unmodified server's
+// connection: whether its process has let go of it, and why.
+type Released uint32
+
+const (
+	ReleasedNo      Released = 0 // a process holds it
+	ReleasedClosed  Released = 1 // by a process that lives on, or ended by exit(0)
+	ReleasedCrashed Released = 2 // by the end of a process, with another exit code or a signal
+)
+
+// String returns the name.
+func (r Released) String() string {
+	switch r {
+	case ReleasedNo:
+		return "held"
+	case ReleasedClosed:
+		return "closed"
+	case ReleasedCrashed:
+		return "crashed"
+	}
+	return fmt.Sprintf("Released(%d)", uint32(r))
+}
 
 // Slot is one connection's shared record, laid out as `struct slot` in
 // bpf/maps.h. The engine and the gate access it at the same time: every access
@@ -70,7 +105,8 @@ type Slot struct {
 	finEnd   atomic.Uint32
 	egress   atomic.Uint32
 	stolenIn atomic.Uint32
-	_        [5]uint32
+	released atomic.Uint32
+	_        [4]uint32
 }
 
 var _ [SlotSize]byte = [unsafe.Sizeof(Slot{})]byte{}
@@ -95,7 +131,7 @@ func (s *Slot) Reset() {
 func (s *Slot) ResetGate() {
 	for _, w := range []*atomic.Uint32{
 		&s.held, &s.ack, &s.edge, &s.sndNxt, &s.tsVal, &s.tsEcr, &s.hflags,
-		&s.fin, &s.finEnd, &s.egress, &s.stolenIn,
+		&s.fin, &s.finEnd, &s.egress, &s.stolenIn, &s.released,
 	} {
 		w.Store(0)
 	}
@@ -245,6 +281,14 @@ func (s *Slot) SetFIN(end uint32) {
 // Egress returns the number of packets seen at egress; it wraps.
 func (s *Slot) Egress() uint32 { return s.egress.Load() }
 
-// StolenIn returns the number of ingress packets held in an outage or during a
-// spoofed handshake; it wraps.
+// Released returns what became of the kernel's socket; ReleasedNo unless the
+// service is unmodified and [Gate.WatchReleases] was called. It is set before the
+// socket's FIN or RST is judged.
+func (s *Slot) Released() Released { return Released(s.released.Load()) }
+
+// SetReleased sets it, for tests and simulations: the gate does it by itself.
+func (s *Slot) SetReleased(r Released) { s.released.Store(uint32(r)) }
+
+// StolenIn returns the number of ingress packets held in an outage, a spoofed
+// handshake or a roll-forward; it wraps.
 func (s *Slot) StolenIn() uint32 { return s.stolenIn.Load() }

@@ -23,6 +23,10 @@ const (
 	statMalformed
 	statEventsLost
 	statRewriteFails
+	statRecorded
+	statRolled
+	statUnrecorded
+	statCrashed
 	statCount
 )
 
@@ -49,6 +53,10 @@ type Stats struct {
 	Malformed    uint64 // packets of a service whose TCP header makes no sense; they pass
 	EventsLost   uint64 // events lost because the ring buffer was full
 	RewriteFails uint64 // packets held because a change to them failed
+	Recorded     uint64 // segments captured before they left (FlagRecord)
+	Rolled       uint64 // packets captured and held (ModeRoll)
+	Unrecorded   uint64 // packets held uncaptured because the ring of outputs was full
+	Crashed      uint64 // sockets released by the end of a process that crashed
 }
 
 func (c *counters) stats() Stats {
@@ -72,5 +80,9 @@ func (c *counters) stats() Stats {
 		Malformed:    c[statMalformed],
 		EventsLost:   c[statEventsLost],
 		RewriteFails: c[statRewriteFails],
+		Recorded:     c[statRecorded],
+		Rolled:       c[statRolled],
+		Unrecorded:   c[statUnrecorded],
+		Crashed:      c[statCrashed],
 	}
 }

@@ -14,6 +14,7 @@ import (
 // featureError is a missing kernel feature or privilege.
 type featureError struct {
 	feature string
+	needs   string // empty: what the gate itself needs
 	err     error
 }
 
@@ -21,7 +22,11 @@ func (e *featureError) Error() string {
 	if errors.Is(e.err, unix.EPERM) || errors.Is(e.err, unix.EACCES) {
 		return fmt.Sprintf("gate: %s: %v (run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN)", e.feature, e.err)
 	}
-	return fmt.Sprintf("gate: %s: %v (needs Linux 5.12 or newer with CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_ACT)", e.feature, e.err)
+	need := e.needs
+	if need == "" {
+		need = "Linux 5.12 or newer with CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_ACT"
+	}
+	return fmt.Sprintf("gate: %s: %v (needs %s)", e.feature, e.err, need)
 }
 
 func (e *featureError) Unwrap() error        { return e.err }
@@ -33,10 +38,15 @@ func unsupported(feature string, err error) error {
 		ebpf.ErrNotSupported, unix.EPERM, unix.EACCES, unix.ENOSYS, unix.EOPNOTSUPP, unix.ENOENT,
 	} {
 		if errors.Is(err, sign) {
-			return &featureError{feature, err}
+			return &featureError{feature: feature, err: err}
 		}
 	}
 	return fmt.Errorf("gate: %s: %w", feature, err)
+}
+
+// needs is the error of a feature that is there only if what it needs is.
+func needs(feature, what string, err error) error {
+	return &featureError{feature: feature, needs: what, err: err}
 }
 
 // Feature is one thing that the gate needs of the kernel.
@@ -49,25 +59,47 @@ type Feature struct {
 // order of dependence. What changes interfaces is tried in a network namespace
 // made for it; nothing remains.
 func Features() []Feature {
-	probes := []struct {
-		name string
-		try  func() error
-	}{
+	return try([]probe{
 		{"BPF traffic-control programs", func() error { return features.HaveProgramType(ebpf.SchedCLS) }},
 		{"BPF socket filters", func() error { return features.HaveProgramType(ebpf.SocketFilter) }},
 		{"BPF ring buffer", func() error { return features.HaveMapType(ebpf.RingBuf) }},
 		{"memory-mapped BPF arrays", tryMmapable},
 		{"gate programs", tryLoad},
 		{"clsact", tryAttach},
-	}
+	})
+}
+
+// ReleaseFeatures tries, in the same way, what WatchReleases needs: services with
+// servers that know nothing of the gate need it, others do not.
+func ReleaseFeatures() []Feature {
+	return try([]probe{
+		{"kernel type information", func() error { _, err := taskLayout(); return err }},
+		{"network namespace cookies", func() error { _, err := netnsCookie(); return err }},
+		{"cgroup2", func() error {
+			root, err := openCgroupRoot()
+			if err == nil {
+				root.Close()
+			}
+			return err
+		}},
+		{"BPF at the release of sockets", tryWatch},
+	})
+}
+
+type probe struct {
+	name string
+	try  func() error
+}
+
+func try(probes []probe) []Feature {
 	if err := rlimit.RemoveMemlock(); err != nil {
-		return []Feature{{"BPF", &featureError{"BPF", err}}}
+		return []Feature{{"BPF", &featureError{feature: "BPF", err: err}}}
 	}
 	var all []Feature
 	for _, p := range probes {
 		f := Feature{Name: p.name}
 		if err := p.try(); err != nil {
-			f.Err = &featureError{p.name, err}
+			f.Err = &featureError{feature: p.name, err: err}
 		}
 		all = append(all, f)
 	}
@@ -105,6 +137,15 @@ func tryLoad() error {
 		return err
 	}
 	return g.Close()
+}
+
+func tryWatch() error {
+	g, err := Load(Config{MaxConns: 1, ID: "00000000"})
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	return g.WatchReleases()
 }
 
 // tryAttach attaches the gate to the loopback interface of a new network

@@ -61,7 +61,7 @@ func (e *fakeEnv) SetService(port uint16, outage bool) {
 		state = gate.ServiceOutage
 	}
 	e.note("gate: service %v", state)
-	_ = e.gate.SetService(port, state) // cannot fail
+	_ = e.gate.SetService(port, state, false) // cannot fail
 }
 
 func (e *fakeEnv) ToClient(s *segment.Segment) { e.toClient(encoded(s)) }

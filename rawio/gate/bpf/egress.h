@@ -5,12 +5,12 @@
 #include "event.h"
 #include "icmp.h"
 #include "options.h"
+#include "output.h"
+#include "release.h"
 #include "translate.h"
 
 #define HELD TC_ACT_STOLEN
 #define PASS TC_ACT_UNSPEC
-
-#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 
 /* What a judged segment says, and what it shall say. */
 struct segment {
@@ -18,6 +18,7 @@ struct segment {
 	__u32 ack, edge;
 	__u32 out_ack;
 	__u16 window, out_window;
+	__u32 payload;
 	bool carries; /* payload, FIN or RST: it cannot be held for its ACK alone */
 	bool strip;   /* remove SACK */
 	struct options opt;
@@ -26,16 +27,17 @@ struct segment {
 static __always_inline void read_segment(const struct packet *p, const struct slot *slot,
 					 struct segment *s)
 {
-	__u32 flags = p->tcp.flags, payload = p->end - p->l4 - tcp_header_len(p);
+	__u32 flags = p->tcp.flags;
 
+	s->payload = p->end - p->l4 - tcp_header_len(p);
 	s->seq = bpf_ntohl(p->tcp.seq);
 	if (slot->flags & XLATE)
 		s->seq += slot->delta;
-	s->end = s->seq + payload + !!(flags & SYN) + !!(flags & FIN);
+	s->end = s->seq + s->payload + !!(flags & SYN) + !!(flags & FIN);
 	s->ack = s->out_ack = bpf_ntohl(p->tcp.ack);
 	s->window = s->out_window = bpf_ntohs(p->tcp.window);
 	s->edge = s->ack + ((__u32)s->window << (slot->kscale & 15));
-	s->carries = payload || flags & (FIN | RST);
+	s->carries = s->payload || flags & (FIN | RST);
 	s->strip = false;
 }
 
@@ -193,13 +195,73 @@ static __always_inline void record(const struct packet *p, struct slot *slot,
 	}
 }
 
-/* meant says whether the application announced the FIN that s carries, or the
- * FIN is a retransmission of one that it did. */
+/* meant_fin says whether the application announced the FIN that s carries, or did
+ * not die of a crash if it announces nothing, or the FIN is a retransmission of
+ * one that was meant. */
 static __always_inline bool meant_fin(struct __sk_buff *skb, const struct slot *slot,
 				      const struct segment *s)
 {
-	return skb->priority == PRIO_CLOSE || skb->priority == PRIO_SHUT ||
-	       (slot->fin & 1 && slot->fin_end == s->end);
+	if (slot->fin & 1 && slot->fin_end == s->end)
+		return true;
+	if (slot->flags & UNMODIFIED)
+		return slot->released != RELEASED_CRASHED;
+	return skb->priority == PRIO_CLOSE || skb->priority == PRIO_SHUT;
+}
+
+enum rst { RST_STRAY, RST_MEANT, RST_CRASH };
+
+/* unmodified_rst judges an RST of a server that announces nothing. */
+static __noinline int unmodified_rst(struct slot *slot, __u32 index, __u32 flags)
+{
+	const struct watch *w;
+	struct death d;
+
+	if (!slot)
+		return RST_STRAY;
+	if (slot->released)
+		return slot->released == RELEASED_CLOSED ? RST_MEANT : RST_STRAY;
+	/* The socket is there, so this answers a stray segment. */
+	if (!(flags & ACK))
+		return RST_STRAY;
+	/* What nobody has accepted yet has no file to release: the kernel aborts
+	 * it in the task that closes the listener. */
+	w = watching();
+	if (!w || !crashing(w, &d))
+		return RST_MEANT;
+	slot->released = RELEASED_CRASHED;
+	count(STAT_CRASHED);
+	report_crash(index, d.tgid, d.code);
+	return RST_CRASH;
+}
+
+static __always_inline enum rst judge_rst(struct __sk_buff *skb, const struct packet *p,
+					  struct slot *slot, __u32 index)
+{
+	if (slot->flags & UNMODIFIED)
+		return unmodified_rst(slot, index, p->tcp.flags);
+	return skb->priority == PRIO_CLOSE ? RST_MEANT : RST_STRAY;
+}
+
+/* record_output sees to it that nothing leaves that the engine cannot compare;
+ * false: hold the segment, TCP repeats it. What is captured is the segment as the
+ * kernel made it: whatever is changed later, it is not the payload. */
+static __always_inline bool record_output(struct __sk_buff *skb, const struct packet *p,
+					  const struct slot *slot, __u32 index, __u32 seq)
+{
+	struct output_head head = {
+		.kind = OUTPUT_SENT,
+		.slot = index,
+		.gen = slot->gen,
+		.seq = seq,
+		.length = p->end - p->l3,
+	};
+
+	if (capture(skb, &head, p->l3)) {
+		count(STAT_RECORDED);
+		return true;
+	}
+	count(STAT_UNRECORDED);
+	return false;
 }
 
 static __always_inline int egress_live(struct __sk_buff *skb, const struct packet *p,
@@ -220,8 +282,11 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 		return PASS;
 	}
 	if (flags & RST) {
-		if (skb->priority != PRIO_CLOSE) {
-			report(skb, EVENT_RST_HELD, index, p->l3, p->end);
+		enum rst rst = judge_rst(skb, p, slot, index);
+
+		if (rst != RST_MEANT) {
+			if (rst == RST_STRAY)
+				report(skb, EVENT_RST_HELD, index, p->l3, p->end);
 			count(STAT_RST_HELD);
 			return HELD;
 		}
@@ -232,10 +297,13 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 			count(STAT_FIN_HELD);
 			return HELD;
 		}
-		if (!(slot->fin & 1)) {
-			slot->fin_end = s.end;
-			slot->fin = 1;
-		}
+	}
+	/* From here on a segment with payload leaves. */
+	if (slot->flags & RECORD && s.payload && !record_output(skb, p, slot, index, s.seq))
+		return HELD;
+	if ((flags & (FIN | RST)) == FIN && !(slot->fin & 1)) {
+		slot->fin_end = s.end;
+		slot->fin = 1;
 	}
 	if (slot->flags & (TS | SACK))
 		find_options(skb, p, &s.opt);
@@ -273,6 +341,22 @@ static __always_inline int egress_open(struct __sk_buff *skb, const struct packe
 	if (!(p->tcp.flags & SYN) && p->tcp.flags & ACK)
 		fit_window(slot, &s, false);
 	return rewrite_out(skb, p, slot, &s);
+}
+
+/* egress_roll: the engine plays the client, and the client hears nothing. */
+static __always_inline int egress_roll(struct __sk_buff *skb, const struct packet *p,
+				       const struct slot *slot, __u32 index)
+{
+	struct output_head head = {
+		.kind = OUTPUT_ROLL,
+		.slot = index,
+		.gen = slot->gen,
+		.seq = bpf_ntohl(p->tcp.seq),
+		.length = p->end - p->l3,
+	};
+
+	count(capture(skb, &head, p->l3) ? STAT_ROLLED : STAT_UNRECORDED);
+	return HELD;
 }
 
 /* refuses_syn says whether this is the kernel's answer to a SYN for a port that
@@ -319,6 +403,8 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 		return egress_live(skb, p, slot, *index);
 	if (mode == MODE_OPEN)
 		return egress_open(skb, p, slot);
+	if (mode == MODE_ROLL)
+		return egress_roll(skb, p, slot, *index);
 	if (mode == MODE_SPOOF && synack) {
 		report(skb, EVENT_SYNACK, *index, p->l3, p->end);
 		count(STAT_SYNACK_HELD);

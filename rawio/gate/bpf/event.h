@@ -13,16 +13,31 @@ enum event_kind {
 	EVENT_RST_HELD,
 	EVENT_RST_SENT,
 	EVENT_REFUSED,
+	EVENT_CRASHED,
 };
 
-struct event {
+/* Every record begins like this. */
+struct event_head {
 	__u32 kind, slot, ifindex;
 	__u16 captured, packet_len;
 	__u64 ktime;
+};
+
+struct event {
+	struct event_head head;
 	__u8 packet[CAPTURE]; /* from the IP header */
 };
 
 _Static_assert(sizeof(struct event) == 224, "see event.go");
+
+/* EVENT_CRASHED: whose death released a connection's socket, and how it died. */
+struct crash {
+	struct event_head head;
+	__u32 tgid;
+	__s32 code; /* as wait(2) reports it */
+};
+
+_Static_assert(sizeof(struct crash) == 32, "see event.go");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -40,19 +55,36 @@ static __noinline int report(struct __sk_buff *skb, enum event_kind kind, __u32 
 		count(STAT_EVENTS_LOST);
 		return 0;
 	}
-	e->kind = kind;
-	e->slot = slot;
-	e->ifindex = skb->ifindex;
-	e->packet_len = len;
-	e->ktime = bpf_ktime_get_ns();
+	e->head.kind = kind;
+	e->head.slot = slot;
+	e->head.ifindex = skb->ifindex;
+	e->head.packet_len = len;
+	e->head.ktime = bpf_ktime_get_ns();
 	if (len > CAPTURE)
 		len = CAPTURE;
 	asm volatile("" : "+r"(len));
 	if (len < 1 || len > CAPTURE || bpf_skb_load_bytes(skb, l3, e->packet, len) < 0)
 		len = 0;
-	e->captured = len;
+	e->head.captured = len;
 	bpf_ringbuf_submit(e, 0);
 	return 0;
+}
+
+static __always_inline void report_crash(__u32 slot, __u32 tgid, __s32 code)
+{
+	struct crash *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count(STAT_EVENTS_LOST);
+		return;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->head.kind = EVENT_CRASHED;
+	e->head.slot = slot;
+	e->head.ktime = bpf_ktime_get_ns();
+	e->tgid = tgid;
+	e->code = code;
+	bpf_ringbuf_submit(e, 0);
 }
 
 #endif

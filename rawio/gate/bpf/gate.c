@@ -1,6 +1,7 @@
 /* The gate: BPF programs at tc ingress and egress, and the tap's filter. Each
  * tc program comes in two variants, for devices whose packets have an Ethernet
- * header at tc and for those that carry bare IP packets.
+ * header at tc and for those that carry bare IP packets. And the program that runs
+ * when a process releases a socket, for servers that announce nothing.
  *
  * What passes gets TC_ACT_UNSPEC, so that the filters of others run. What is
  * held gets TC_ACT_STOLEN: the sending TCP believes that it left. (TC_ACT_SHOT
@@ -8,6 +9,7 @@
  * every later ACK for them.) */
 #include "egress.h"
 #include "ingress.h"
+#include "release.h"
 #include "tap.h"
 
 SEC("tc")
@@ -48,6 +50,13 @@ SEC("socket")
 int tap(struct __sk_buff *skb)
 {
 	return tap_filter(skb);
+}
+
+SEC("cgroup/sock_release")
+int sock_release(struct bpf_sock *ctx)
+{
+	released(ctx);
+	return 1;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -89,7 +89,7 @@ static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packe
 	}
 	if (found == SYN_STRIPPED)
 		count(STAT_SYN_STRIPPED);
-	if (state == SERVICE_OUTAGE) {
+	if ((state & SERVICE_STATE) == SERVICE_OUTAGE) {
 		count(STAT_SYN_HELD);
 		return HELD;
 	}
@@ -117,7 +117,7 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 	if (!slot)
 		return PASS;
 	mode = READ_ONCE(slot->mode);
-	if (mode == MODE_OUTAGE || mode == MODE_SPOOF) {
+	if (mode == MODE_OUTAGE || mode == MODE_SPOOF || mode == MODE_ROLL) {
 		slot->stolen_in++;
 		count(STAT_OUTAGE_IN);
 		return HELD;

@@ -9,13 +9,19 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
+
 #define MARK 0x66740001 /* SO_MARK of what the engine injects */
 
 /* Socket priorities by which the application means its FIN or RST. */
 #define PRIO_CLOSE 3
 #define PRIO_SHUT 5
 
+/* A service's value: its state, and flags above. */
 enum service_state { SERVICE_LISTEN = 1, SERVICE_OUTAGE = 2 };
+
+#define SERVICE_STATE 0xff
+#define SERVICE_UNMODIFIED 0x100 /* the server does not announce its FINs and RSTs */
 
 struct service_key {
 	__u16 port;  /* host order */
@@ -31,12 +37,17 @@ struct flow_key {
 	__be16 sport;
 };
 
-enum mode { MODE_FREE, MODE_LIVE, MODE_OUTAGE, MODE_SPOOF, MODE_OPEN };
+enum mode { MODE_FREE, MODE_LIVE, MODE_OUTAGE, MODE_SPOOF, MODE_OPEN, MODE_ROLL };
 
-#define XLATE 1 /* delta, ts_delta and the scales are no identity */
-#define LIMIT 2 /* limit is valid */
-#define TS 4    /* timestamps were negotiated */
-#define SACK 8  /* SACK was negotiated */
+#define XLATE 1       /* delta, ts_delta and the scales are no identity */
+#define LIMIT 2       /* limit is valid */
+#define TS 4          /* timestamps were negotiated */
+#define SACK 8        /* SACK was negotiated */
+#define RECORD 16     /* data is captured before it leaves */
+#define UNMODIFIED 32 /* of a service with that flag */
+
+/* What became of the kernel's socket, of an unmodified server. */
+enum released { RELEASED_NO, RELEASED_CLOSED, RELEASED_CRASHED };
 
 /* One connection, mapped into the engine; see Slot in slot.go. The engine
  * writes the first cache line, the gate the second. */
@@ -67,7 +78,8 @@ struct slot {
 	__u32 fin_end;  /* its sequence end, client-visible */
 	__u32 egress;   /* packets seen */
 	__u32 stolen_in;
-	__u32 reserved2[5];
+	__u32 released; /* enum released */
+	__u32 reserved2[4];
 };
 
 _Static_assert(sizeof(struct slot) == 128, "slot is two cache lines");
@@ -95,6 +107,29 @@ struct {
 	__type(key, __u32);
 	__type(value, struct slot);
 } slots SEC(".maps");
+
+/* What the release program and the rule for RSTs read of the kernel; in the
+ * only entry, which is zero while nobody watches releases. */
+struct watch {
+	__u64 netns;                   /* cookie of the engine's network namespace */
+	__u32 flags, exit_code, tgid; /* offsets in struct task_struct */
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct watch);
+} watches SEC(".maps");
+
+static __always_inline const struct watch *watching(void)
+{
+	__u32 key = 0;
+	const struct watch *w = bpf_map_lookup_elem(&watches, &key);
+
+	return w && w->netns ? w : NULL;
+}
 
 static __always_inline __u32 *service_of(__be16 port)
 {
@@ -124,6 +159,10 @@ enum stat {
 	STAT_MALFORMED,
 	STAT_EVENTS_LOST,
 	STAT_REWRITE_FAILS,
+	STAT_RECORDED,
+	STAT_ROLLED,
+	STAT_UNRECORDED,
+	STAT_CRASHED,
 	STAT_COUNT,
 };
 

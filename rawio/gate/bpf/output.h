@@ -1,0 +1,76 @@
+/* What a server sends, whole, for the engine to compare. */
+#ifndef FTNET_OUTPUT_H
+#define FTNET_OUTPUT_H
+
+#include "parse.h"
+
+enum output_kind {
+	OUTPUT_SENT = 1, /* leaves */
+	OUTPUT_ROLL,     /* held */
+};
+
+struct output_head {
+	__u32 kind, slot, gen, seq;
+	__u32 length; /* of the packet */
+	__u32 pad;
+	__u64 ktime;
+};
+
+_Static_assert(sizeof(struct output_head) == 32, "see output.go");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 12); /* set at load time */
+} outputs SEC(".maps");
+
+/* Sizes of a record, header included. Reserving takes a constant; the largest
+ * holds every packet whose IP header can say how long it is. */
+#define TIER_1 256
+#define TIER_2 (2 << 10)
+#define TIER_3 (16 << 10)
+#define TIER_4 (66 << 10)
+
+/* capture_as writes a record of a constant size that the packet fits in. */
+static __always_inline int capture_as(struct __sk_buff *skb, const struct output_head *head,
+				      __u32 l3, const __u32 size)
+{
+	const __u32 room = size - sizeof(*head);
+	struct output_head *o = bpf_ringbuf_reserve(&outputs, size, 0);
+	__u32 len = head->length;
+
+	if (!o)
+		return 0;
+	*o = *head;
+	/* Bounds for the verifier; capture has checked them. */
+	asm volatile("" : "+r"(len));
+	if (len < 1 || len > room || bpf_skb_load_bytes(skb, l3, o + 1, len) < 0) {
+		bpf_ringbuf_discard(o, 0);
+		return 0;
+	}
+	bpf_ringbuf_submit(o, 0);
+	return 1;
+}
+
+/* capture copies the packet from its IP header on to the ring, as it is now; 0
+ * if there is no room. */
+static __noinline int capture(struct __sk_buff *skb, struct output_head *head, __u32 l3)
+{
+	__u32 size;
+
+	if (!head)
+		return 0;
+	head->pad = 0;
+	head->ktime = bpf_ktime_get_ns();
+	size = head->length + sizeof(*head);
+	if (size <= TIER_1)
+		return capture_as(skb, head, l3, TIER_1);
+	if (size <= TIER_2)
+		return capture_as(skb, head, l3, TIER_2);
+	if (size <= TIER_3)
+		return capture_as(skb, head, l3, TIER_3);
+	if (size <= TIER_4)
+		return capture_as(skb, head, l3, TIER_4);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,129 @@
+/* Whether an unmodified server meant to end a connection: the one that lets go
+ * of its socket knows. */
+#ifndef FTNET_RELEASE_H
+#define FTNET_RELEASE_H
+
+#include "event.h"
+#include <bpf/bpf_core_read.h>
+
+#define PF_EXITING 0x00000004
+#define PF_KTHREAD 0x00200000
+
+#define AF_INET 2
+#define AF_INET6 10
+
+#define TCP_SYN_SENT 2
+#define TCP_CLOSE 7
+#define TCP_LISTEN 10
+
+struct death {
+	__u32 tgid;
+	__s32 code;
+};
+
+static __always_inline __u32 task_flags(const struct watch *w, const char *task)
+{
+	__u32 flags = 0;
+
+	bpf_probe_read_kernel(&flags, sizeof(flags), task + w->flags);
+	return flags;
+}
+
+/* orphaned says whether the kernel itself releases the socket, for a process that
+ * is no longer there to be asked: so it does with the registered files of an
+ * io_uring. */
+static __always_inline bool orphaned(const struct watch *w)
+{
+	return task_flags(w, (void *)bpf_get_current_task()) & PF_KTHREAD;
+}
+
+/* crashing says whether the current task is the end of a process that did not
+ * end by exit(0). The kernel sets the exit code before it releases the files. */
+static __always_inline bool crashing(const struct watch *w, struct death *d)
+{
+	const char *task = (void *)bpf_get_current_task();
+
+	d->tgid = 0;
+	d->code = 0;
+	if (!(task_flags(w, task) & PF_EXITING))
+		return false;
+	bpf_probe_read_kernel(&d->code, sizeof(d->code), task + w->exit_code);
+	bpf_probe_read_kernel(&d->tgid, sizeof(d->tgid), task + w->tgid);
+	return d->code != 0;
+}
+
+struct in6_addr {
+	__be32 words[4];
+};
+
+struct sock_common {
+	__be32 skc_daddr, skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	__u16 skc_family;
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
+} __attribute__((preserve_access_index));
+
+struct sock {
+	struct sock_common __sk_common;
+} __attribute__((preserve_access_index));
+
+/* flow_of reads the connection's addresses: the context has not all of them. */
+static __always_inline bool flow_of(struct sock *sk, struct flow_key *key)
+{
+	__be32 client, server;
+
+	switch (BPF_CORE_READ(sk, __sk_common.skc_family)) {
+	case AF_INET:
+		client = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+		server = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		map_v4(key->client, client);
+		map_v4(key->server, server);
+		break;
+	case AF_INET6: /* mapped, if the connection is over IPv4 */
+		BPF_CORE_READ_INTO(&key->client, sk, __sk_common.skc_v6_daddr);
+		BPF_CORE_READ_INTO(&key->server, sk, __sk_common.skc_v6_rcv_saddr);
+		break;
+	default:
+		return false;
+	}
+	key->cport = BPF_CORE_READ(sk, __sk_common.skc_dport);
+	return true;
+}
+
+/* released runs in the task that releases a TCP socket, before the socket's FIN
+ * or RST is made. */
+static __always_inline void released(struct bpf_sock *ctx)
+{
+	const struct watch *w = watching();
+	struct sock *sk = (struct sock *)ctx; /* which it really is */
+	struct flow_key key = {};
+	struct slot *slot;
+	struct death d;
+	__u32 *service, *index, mode;
+
+	if (!w || ctx->protocol != IP_TCP || ctx->state == TCP_CLOSE ||
+	    ctx->state == TCP_LISTEN || ctx->state == TCP_SYN_SENT)
+		return;
+	key.sport = bpf_htons(BPF_CORE_READ(sk, __sk_common.skc_num));
+	service = service_of(key.sport);
+	if (!service || !(*service & SERVICE_UNMODIFIED) || bpf_get_netns_cookie(ctx) != w->netns ||
+	    !flow_of(sk, &key))
+		return;
+	index = bpf_map_lookup_elem(&conns, &key);
+	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
+	if (!slot)
+		return;
+	mode = READ_ONCE(slot->mode);
+	if (mode == MODE_FREE || mode == MODE_OPEN)
+		return;
+	if (!crashing(w, &d) && !orphaned(w)) {
+		slot->released = RELEASED_CLOSED;
+		return;
+	}
+	slot->released = RELEASED_CRASHED;
+	count(STAT_CRASHED);
+	report_crash(*index, d.tgid, d.code);
+}
+
+#endif

@@ -1,0 +1,91 @@
+package gate
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// attachToCgroups attaches the program to the root of the cgroup2 hierarchy, as
+// this process's cgroup namespace shows it: the program then sees the sockets of
+// all processes below. Programs of others at the same place run too.
+func attachToCgroups(prog *ebpf.Program) (link.Link, error) {
+	const hierarchy = "unified cgroup hierarchy"
+	root, err := openCgroupRoot()
+	if err != nil {
+		return nil, needs(hierarchy, "cgroup2 mounted: mount -t cgroup2 none /sys/fs/cgroup", err)
+	}
+	defer root.Close()
+	l, err := link.AttachCgroup(link.CgroupOptions{
+		Path:    fmt.Sprintf("/proc/self/fd/%d", root.Fd()),
+		Attach:  ebpf.AttachCgroupInetSockRelease,
+		Program: prog,
+	})
+	if err != nil {
+		return nil, needs(hierarchy, "Linux 5.9 or newer with CONFIG_CGROUP_BPF", err)
+	}
+	return l, nil
+}
+
+// openCgroupRoot opens the root of the cgroup2 hierarchy: where it is mounted, or
+// in a mount of its own that nobody sees, which needs CAP_SYS_ADMIN.
+func openCgroupRoot() (*os.File, error) {
+	path, err := mountedCgroup2("/proc/self/mountinfo")
+	if err == nil {
+		return os.Open(path)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return mountCgroup2()
+}
+
+// mountedCgroup2 looks for a mount of the whole hierarchy in a file like
+// /proc/self/mountinfo (proc(5)); fs.ErrNotExist if there is none.
+func mountedCgroup2(mountinfo string) (string, error) {
+	f, err := os.Open(mountinfo)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		mount, kind, _ := strings.Cut(lines.Text(), " - ")
+		fields := strings.Fields(mount) // id, parent, device, root, mount point, …
+		if strings.HasPrefix(kind, "cgroup2 ") && len(fields) > 4 && fields[3] == "/" {
+			return unescape.Replace(fields[4]), nil
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return "", err
+	}
+	return "", fmt.Errorf("no cgroup2 is mounted: %w", fs.ErrNotExist)
+}
+
+// unescape undoes what the kernel does to paths in /proc.
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// mountCgroup2 returns the root of a mount that is attached nowhere and goes when
+// it is closed.
+func mountCgroup2() (*os.File, error) {
+	fsfd, err := unix.Fsopen("cgroup2", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("no cgroup2 is mounted, and fsopen: %w", err)
+	}
+	defer unix.Close(fsfd)
+	if err := unix.FsconfigCreate(fsfd); err != nil {
+		return nil, fmt.Errorf("no cgroup2 is mounted, and it cannot be: %w", err)
+	}
+	fd, err := unix.Fsmount(fsfd, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
+	if err != nil {
+		return nil, fmt.Errorf("no cgroup2 is mounted, and fsmount: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "cgroup2"), nil
+}

@@ -1,0 +1,163 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// releases has the kernel say when a process lets go of a connection of an
+// unmodified server.
+type releases struct {
+	netns uint64 // cookie of the network namespace; 0: the kernel gives none
+
+	mu     sync.Mutex
+	link   link.Link // nil: not watching. Guarded by mu, as is
+	closed bool
+}
+
+func (r *releases) open() { r.netns, _ = netnsCookie() }
+
+func (r *releases) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	if r.link == nil {
+		return nil
+	}
+	err := r.link.Close()
+	r.link = nil
+	return err
+}
+
+// WatchReleases makes the gate see how each connection of an unmodified service
+// ends, until Close: Slot.Released says it before the kernel has made the FIN or
+// RST. Without it every FIN and RST of FlagUnmodified counts as meant. Calling it
+// again is no error.
+//
+// It attaches a program to the root of the cgroup hierarchy, which runs whenever a
+// process on this host releases a socket and ends at once unless the socket is a
+// service's in the gate's network namespace. A socket that several processes hold
+// is released by the last. One that is released by the kernel on behalf of a
+// process that is gone (io_uring) counts as released by a crash.
+//
+// It returns an error that satisfies errors.Is(err, ErrNotSupported), and says
+// what to do, if the kernel lacks type information (BTF), network namespace
+// cookies (Linux 5.14) or cgroup2, or the process a privilege (CAP_BPF,
+// CAP_PERFMON, CAP_NET_ADMIN).
+func (g *Gate) WatchReleases() error {
+	r := &g.releases
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.closed:
+		return net.ErrClosed
+	case r.link != nil:
+		return nil
+	case r.netns == 0:
+		_, err := netnsCookie()
+		return needs("network namespace cookies", "Linux 5.14 or newer", err)
+	}
+	prog, err := g.loadRelease()
+	if err != nil {
+		return err
+	}
+	defer prog.Close() // the link holds it
+	l, err := attachToCgroups(prog)
+	if err != nil {
+		return err
+	}
+	r.link = l
+	return nil
+}
+
+// watch is struct watch in bpf/maps.h.
+type watch struct {
+	NetNS                 uint64
+	Flags, ExitCode, TGID uint32
+	_                     uint32
+}
+
+func (g *Gate) loadRelease() (*ebpf.Program, error) {
+	layout, err := taskLayout()
+	if err != nil {
+		return nil, needs("kernel type information", "a kernel with CONFIG_DEBUG_INFO_BTF", err)
+	}
+	layout.NetNS = g.releases.netns
+	if err := g.objs.Watches.Put(uint32(0), layout); err != nil {
+		return nil, fmt.Errorf("gate: watch releases: %w", err)
+	}
+	spec, err := g.config.spec()
+	if err != nil {
+		return nil, err
+	}
+	m := &g.objs.bpfMaps
+	opts := ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
+		bpfMapConns: m.Conns, bpfMapEvents: m.Events, bpfMapServices: m.Services,
+		bpfMapSlots: m.Slots, bpfMapStats: m.Stats, bpfMapWatches: m.Watches,
+	}}
+	var release struct {
+		Prog *ebpf.Program `ebpf:"sock_release"`
+	}
+	if err := spec.LoadAndAssign(&release, &opts); err != nil {
+		return nil, unsupported("BPF program for released sockets", err)
+	}
+	return release.Prog, nil
+}
+
+// taskLayout finds out where the running kernel keeps what the gate reads of a
+// task.
+func taskLayout() (w watch, err error) {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return w, err
+	}
+	var task *btf.Struct
+	if err := spec.TypeByName("task_struct", &task); err != nil {
+		return w, err
+	}
+	for name, at := range map[string]*uint32{"flags": &w.Flags, "exit_code": &w.ExitCode, "tgid": &w.TGID} {
+		bits, ok := memberOffset(task.Members, name)
+		if !ok {
+			return w, fmt.Errorf("task_struct has no member %s", name)
+		}
+		*at = uint32(bits.Bytes())
+	}
+	return w, nil
+}
+
+// memberOffset looks for a member, also in anonymous structs: a kernel with
+// randomized layout has one around most of the task.
+func memberOffset(members []btf.Member, name string) (btf.Bits, bool) {
+	for _, m := range members {
+		if m.Name == name {
+			return m.Offset, true
+		}
+		if inner, ok := btf.UnderlyingType(m.Type).(*btf.Struct); ok && m.Name == "" {
+			if at, ok := memberOffset(inner.Members, name); ok {
+				return m.Offset + at, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// netnsCookie returns the cookie of the calling thread's network namespace.
+func netnsCookie() (uint64, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	if err == nil && cookie == 0 {
+		err = errors.New("the cookie is 0")
+	}
+	return cookie, err
+}
