@@ -119,7 +119,7 @@ static __always_inline void fit_window(const struct slot *slot, struct segment *
 }
 
 /* strip_sack overwrites the SACK option by NOPs. */
-static __noinline int strip_sack(struct __sk_buff *skb, __u32 at, __u32 blocks, struct diff *d)
+__noinline int strip_sack(struct __sk_buff *skb, __u32 at, __u32 blocks, struct diff *d)
 {
 	const __u8 nops[8] = { 1, 1, 1, 1, 1, 1, 1, 1 };
 	__be32 was[2];
@@ -211,7 +211,7 @@ static __always_inline bool meant_fin(struct __sk_buff *skb, const struct slot *
 enum rst { RST_STRAY, RST_MEANT, RST_CRASH };
 
 /* unmodified_rst judges an RST of a server that announces nothing. */
-static __noinline int unmodified_rst(struct slot *slot, __u32 index, __u32 flags)
+__noinline int unmodified_rst(struct slot *slot, __u32 index, __u32 flags)
 {
 	const struct watch *w;
 	struct death d;

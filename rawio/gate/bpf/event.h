@@ -44,7 +44,7 @@ struct {
 	__uint(max_entries, 1 << 20); /* set at load time */
 } events SEC(".maps");
 
-static __noinline int report(struct __sk_buff *skb, enum event_kind kind, __u32 slot, __u32 l3,
+__noinline int report(struct __sk_buff *skb, enum event_kind kind, __u32 slot, __u32 l3,
 			     __u32 end)
 {
 	struct event *e;

@@ -43,7 +43,7 @@ static __always_inline struct slot *quoted(struct __sk_buff *skb, __u32 icmp, en
 
 /* icmp_out says whether to hold an ICMP error: one that a closed socket causes
  * would tell the client of the crash. */
-static __noinline int icmp_out(struct __sk_buff *skb, __u32 at, __u32 protocol)
+__noinline int icmp_out(struct __sk_buff *skb, __u32 at, __u32 protocol)
 {
 	struct quoted_tcp tcp;
 	struct slot *slot;
@@ -63,7 +63,7 @@ static __noinline int icmp_out(struct __sk_buff *skb, __u32 at, __u32 protocol)
 
 /* icmp_in translates the sequence number quoted in a path-MTU report, without
  * which the kernel takes the report for a forgery (RFC 5927). */
-static __noinline int icmp_in(struct __sk_buff *skb, __u32 at, __u32 protocol)
+__noinline int icmp_in(struct __sk_buff *skb, __u32 at, __u32 protocol)
 {
 	struct quoted_tcp tcp;
 	struct diff d = {};

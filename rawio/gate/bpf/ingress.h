@@ -5,7 +5,7 @@
 #include "egress.h"
 
 /* translate_sack moves the client's SACK blocks into the kernel's space. */
-static __noinline int translate_sack(struct __sk_buff *skb, __u32 at, __u32 blocks, __u32 delta,
+__noinline int translate_sack(struct __sk_buff *skb, __u32 at, __u32 blocks, __u32 delta,
 				     struct diff *d)
 {
 	__be32 was[2], now[2];

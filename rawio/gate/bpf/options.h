@@ -42,7 +42,7 @@ static __always_inline __u32 count_blocks(__u32 option_len)
 }
 
 /* walk_options finds timestamps and SACK in any arrangement. */
-static __noinline int walk_options(struct __sk_buff *skb, __u32 at, __u32 len, struct options *o)
+__noinline int walk_options(struct __sk_buff *skb, __u32 at, __u32 len, struct options *o)
 {
 	__u8 opt[MAX_OPTIONS + 1] = {};
 	__u32 next = 0;
@@ -113,7 +113,7 @@ static __always_inline void find_options(struct __sk_buff *skb, const struct pac
 /* screen_syn looks for options that a protected connection cannot have: it
  * refuses those that sign sequence numbers (RFC 2385, RFC 5925) and overwrites
  * Fast Open (RFC 7413) and MPTCP (RFC 8684) by NOPs. Negative if that failed. */
-static __noinline int screen_syn(struct __sk_buff *skb, __u32 l4, __u32 len)
+__noinline int screen_syn(struct __sk_buff *skb, __u32 l4, __u32 len)
 {
 	__u8 opt[MAX_OPTIONS + 4] = {}, was[MAX_OPTIONS + 4] = {};
 	__u32 at = l4 + sizeof(struct tcp_hdr), next = 0;

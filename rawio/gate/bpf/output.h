@@ -53,7 +53,7 @@ static __always_inline int capture_as(struct __sk_buff *skb, const struct output
 
 /* capture copies the packet from its IP header on to the ring, as it is now; 0
  * if there is no room. */
-static __noinline int capture(struct __sk_buff *skb, struct output_head *head, __u32 l3)
+__noinline int capture(struct __sk_buff *skb, struct output_head *head, __u32 l3)
 {
 	__u32 size;
 
