@@ -1,0 +1,54 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// watchdog asks works each interval and calls alive when it has returned nil. An
+// engine that is stuck, or has failed, is not vouched for, and the service
+// manager ends it. watchdog returns when ctx ends; works may then still run.
+func watchdog(ctx context.Context, interval time.Duration, works, alive func() error, log hclog.Logger) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		err, ok := ask(ctx, tick.C, works, log)
+		switch {
+		case !ok:
+			return
+		case err != nil:
+			log.Error("the engine does not work; the watchdog is not told that it does", "error", err)
+		default:
+			if err := alive(); err != nil {
+				log.Warn("the service manager does not hear that the engine works", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// ask waits for the answer of works, however long it takes: nothing else is to
+// be said meanwhile. ok is false if ctx ended first.
+func ask(ctx context.Context, tick <-chan time.Time, works func() error, log hclog.Logger) (err error, ok bool) {
+	answer := make(chan error, 1)
+	go func() { answer <- works() }()
+	for begin, late := time.Now(), false; ; {
+		select {
+		case <-ctx.Done():
+			return nil, false
+		case err := <-answer:
+			return err, true
+		case <-tick:
+			if !late {
+				log.Error("the engine does not answer; the watchdog is not told that it works", "for", time.Since(begin))
+			}
+			late = true
+		}
+	}
+}
