@@ -10,13 +10,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/recovery/daemon/admin"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // Exit codes of ftnet itself, next to sysexits.h and what shells use.
 const (
-	exitFailed      = 1   // doctor found a failure, the demo an error
-	exitUsage       = 64  // EX_USAGE
+	exitFailed      = 1   // doctor found a failure, the demo an error; the daemon could not do it
+	exitUsage       = 64  // EX_USAGE; the configuration file is not valid
 	exitEngine      = 70  // EX_SOFTWARE
 	exitGaveUp      = 71  // EX_OSERR is near enough: the command cannot be kept up
 	exitNoPrivilege = 77  // EX_NOPERM
@@ -50,10 +51,11 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 // exitCode maps what a command returned to ftnet's exit status.
 func exitCode(err error) int {
 	var (
-		usage  *usageError
-		exit   *supervisor.ExitError
-		gaveUp *supervisor.GaveUpError
-		start  *supervisor.StartError
+		usage   *usageError
+		exit    *supervisor.ExitError
+		gaveUp  *supervisor.GaveUpError
+		start   *supervisor.StartError
+		refused *admin.Error
 	)
 	switch {
 	case err == nil:
@@ -62,6 +64,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errCheckFailed):
 		return exitFailed
+	case errors.As(err, &refused):
+		return refusalCode(refused)
 	case errors.As(err, &exit):
 		return exit.Exit.Status()
 	case errors.As(err, &gaveUp): // before StartError: it may wrap one
@@ -77,6 +81,17 @@ func exitCode(err error) int {
 		return exitNoPrivilege
 	}
 	return exitEngine
+}
+
+// refusalCode maps what the daemon could not do for a command.
+func refusalCode(e *admin.Error) int {
+	switch e.Code {
+	case admin.CodeRequest, admin.CodeVersion, admin.CodeUnknown, admin.CodeConfig:
+		return exitUsage
+	case admin.CodeDenied:
+		return exitNoPrivilege
+	}
+	return exitFailed
 }
 
 // silent reports whether the error is only the child's own exit, about which

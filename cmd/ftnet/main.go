@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -15,7 +16,7 @@ func main() {
 	code := exitCode(err)
 	if err != nil && !silent(err) {
 		root.PrintErrln("ftnet:", err)
-		if code == exitUsage {
+		if errors.As(err, new(*usageError)) {
 			root.PrintErrln("Run 'ftnet --help' for usage.")
 		}
 	}
@@ -28,7 +29,8 @@ no repeated byte.
 
   ftnet demo                   watch it
   ftnet doctor                 see whether this machine can do it
-  ftnet run -- ./myserver      do it` + exitHelp
+  ftnet run -- ./myserver      do it
+  ftnet serve --config FILE    do it for several services` + exitHelp
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -42,7 +44,8 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newRun(), newStatus(), newDoctor(), newDemo(), newVersion())
+	root.AddCommand(newRun(), newReload(), newRestart(), newStop(), newStart(), newLogs(),
+		newStatus(), newDoctor(), newDemo(), newVersion())
 	root.AddCommand(demoRoles()...)
 	return root
 }

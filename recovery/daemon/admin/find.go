@@ -6,14 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
 )
 
 // Find returns the path of the socket of the daemon that runs below base: the
-// one with that engine id, or the only one if id is empty. The error says what
-// runs otherwise.
+// one with that engine id or process id, or the only one if id is empty. The
+// error says what runs otherwise.
 func Find(base, id string) (string, error) {
 	entries, err := runtimedir.List(base)
 	if err != nil {
@@ -34,7 +35,7 @@ func Find(base, id string) (string, error) {
 			continue
 		}
 		daemons = append(daemons, fmt.Sprintf("%s (pid %d)", e.ID, e.PID))
-		if id == "" || id == e.ID {
+		if id == "" || id == e.ID || id == strconv.Itoa(e.PID) {
 			path = socket
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -273,6 +274,9 @@ func TestFind(t *testing.T) {
 	find("", fmt.Sprintf("there are: %s (pid %d)", single.ID, os.Getpid()))
 	a := engine(true)
 	if got := find("", ""); got != filepath.Join(a.Path, SocketName) {
+		t.Error(got)
+	}
+	if got := find(strconv.Itoa(os.Getpid()), ""); got != filepath.Join(a.Path, SocketName) {
 		t.Error(got)
 	}
 	find(single.ID, "no daemon \""+single.ID+"\" runs")

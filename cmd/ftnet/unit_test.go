@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ftnet/ftnet/internal/testenv"
+)
+
+const unitFile = "../../packaging/ftnet.service"
+
+// unitSettings reads the unit: section and name of a setting, to all its values.
+func unitSettings(t *testing.T) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile(unitFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := map[string][]string{}
+	section := ""
+	for sc := bufio.NewScanner(bytes.NewReader(text)); sc.Scan(); {
+		line := strings.TrimSpace(sc.Text())
+		switch name, value, ok := strings.Cut(line, "="); {
+		case line == "" || line[0] == '#':
+		case line[0] == '[':
+			section = strings.Trim(line, "[]")
+		case ok && section != "":
+			settings[section+" "+name] = append(settings[section+" "+name], value)
+		default:
+			t.Errorf("%q is neither a section nor a setting", line)
+		}
+	}
+	return settings
+}
+
+// TestUnitCommands: the commands that the unit runs exist, with their flags.
+func TestUnitCommands(t *testing.T) {
+	settings := unitSettings(t)
+	for name, want := range map[string]string{"Service ExecStart": "serve", "Service ExecReload": "reload"} {
+		if len(settings[name]) != 1 {
+			t.Fatalf("%s: %q", name, settings[name])
+		}
+		words := strings.Fields(settings[name][0])
+		cmd, args, err := newRoot().Find(words[1:])
+		if err != nil || words[0] != "/usr/local/bin/ftnet" || cmd.Name() != want {
+			t.Errorf("%s: %q: %v", name, words, err)
+			continue
+		}
+		if err := cmd.ParseFlags(args); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if rest := cmd.Flags().Args(); len(rest) > 0 {
+			t.Errorf("%s: %q", name, rest)
+		}
+	}
+}
+
+// TestUnitVerifies: systemd understands every line.
+func TestUnitVerifies(t *testing.T) {
+	testenv.RequireTool(t, "systemd-analyze")
+	text, err := os.ReadFile(unitFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The program must exist for this.
+	text = bytes.ReplaceAll(text, []byte("/usr/local/bin/ftnet"), []byte("/bin/true"))
+	path := filepath.Join(t.TempDir(), "ftnet.service")
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("systemd-analyze", "verify", "--man=no", path)
+	cmd.Env = append(os.Environ(), "SYSTEMD_LOG_LEVEL=warning")
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// unitCapabilities are those of the bounding set, as setpriv names them.
+func unitCapabilities(t *testing.T) (list []string) {
+	t.Helper()
+	for _, line := range unitSettings(t)["Service CapabilityBoundingSet"] {
+		for _, name := range strings.Fields(line) {
+			list = append(list, strings.ToLower(strings.TrimPrefix(name, "CAP_")))
+		}
+	}
+	if len(list) == 0 {
+		t.Fatal("the unit has no capabilities")
+	}
+	return list
+}
