@@ -40,6 +40,12 @@ func (s *service) Stopping() {
 	s.setProcess(status.ProcessStopping, s.process.pid)
 }
 
+// Ended is for what the process leaves running; nothing is asked of it here.
+func (s *service) Ended(supervisor.Exit) error { return nil }
+
+// Halted is not called: nobody stops this service but Run's end.
+func (s *service) Halted() {}
+
 // Exited declares the outage, or lets the clients go. The process's sockets
 // are closed; nothing is started before Exited returns.
 func (s *service) Exited(e supervisor.Exit) {

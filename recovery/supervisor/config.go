@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -28,6 +29,25 @@ const (
 	NoRestarts = -2 // the first crash ends the supervision
 )
 
+// Policy says after which ends of its own the process is started again. An end
+// that was asked for is never followed by a start.
+type Policy string
+
+const (
+	OnCrash Policy = "on-crash" // after every end but an exit with status 0
+	Always  Policy = "always"   // after an exit with status 0, too; it counts against the limit as a crash does
+	Never   Policy = "never"    // as OnCrash with NoRestarts
+)
+
+// ParsePolicy reads the name of a policy.
+func ParsePolicy(s string) (Policy, error) {
+	switch p := Policy(s); p {
+	case OnCrash, Always, Never:
+		return p, nil
+	}
+	return "", fmt.Errorf("unknown restart policy %q: want %s, %s or %s", s, OnCrash, Always, Never)
+}
+
 // Config says what to run and how to treat it. Only Command is required.
 type Config struct {
 	// Command is the program and its arguments. A name without a slash is
@@ -41,13 +61,24 @@ type Config struct {
 	// User is whom the child runs as: "name", "uid", "name:group" or
 	// "uid:gid". Empty means the user of this process.
 	User string
+	// Groups are the supplementary groups of the child, names or numbers. Nil
+	// means those of User's account, or none if User names a group.
+	Groups []string
+	// Limits are the resource limits of the child; those not named are this
+	// process's own. See [Limit].
+	Limits []Limit
 	// Stdin, Stdout and Stderr are given to the child as they are, without a
 	// copying pipe. Nil means those of this process.
 	Stdin, Stdout, Stderr *os.File
 
+	// StopSignal asks the child to stop, in place of SIGTERM and SIGINT.
+	// Default: the signal that came, SIGTERM where none did.
+	StopSignal syscall.Signal
 	// StopTimeout is how long the child may take to end after it was asked to
 	// stop, before it is killed. Default 10 s.
 	StopTimeout time.Duration
+	// Restart says when to start again. Default OnCrash.
+	Restart Policy
 	// RestartLimit is how many restarts may happen within RestartWindow. One
 	// more ends the supervision. Default 25; see also NoLimit and NoRestarts.
 	RestartLimit int
@@ -55,6 +86,11 @@ type Config struct {
 	RestartWindow time.Duration
 	// Backoff spaces the restarts.
 	Backoff Backoff
+
+	// Belongs, if not nil, reports whether an orphan that carries no mark of
+	// its origin belongs to this child, for instance by what it holds open. It
+	// is asked after the child's end, in a goroutine of its own; see [Adopt].
+	Belongs func(pid int) bool
 
 	// Signals are the signals to act on. Nil means that Run subscribes to
 	// them itself; a caller that starts slowly subscribes early (see
@@ -84,11 +120,14 @@ func (c Config) withDefaults() Config {
 	def(&c.Backoff.First, DefaultBackoffFirst)
 	def(&c.Backoff.Max, DefaultBackoffMax)
 	def(&c.Backoff.StableAfter, DefaultStableAfter)
-	switch c.RestartLimit {
-	case 0:
-		c.RestartLimit = DefaultRestartLimit
-	case NoRestarts:
+	if c.Restart == "" {
+		c.Restart = OnCrash
+	}
+	switch {
+	case c.RestartLimit == NoRestarts, c.Restart == Never:
 		c.RestartLimit = 0
+	case c.RestartLimit == 0:
+		c.RestartLimit = DefaultRestartLimit
 	}
 	if c.Env == nil {
 		c.Env = os.Environ()
@@ -114,6 +153,9 @@ func (c Config) validate() error {
 	}
 	if c.RestartLimit < NoLimit {
 		return fmt.Errorf("restart limit %d", c.RestartLimit)
+	}
+	if _, err := ParsePolicy(string(c.Restart)); err != nil {
+		return err
 	}
 	if c.Backoff.First > c.Backoff.Max {
 		return fmt.Errorf("first backoff %v is above its maximum %v", c.Backoff.First, c.Backoff.Max)

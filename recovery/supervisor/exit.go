@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"fmt"
-	"os"
 	"syscall"
 	"time"
 )
@@ -12,12 +11,14 @@ type Kind int
 
 const (
 	// Clean is an exit with status 0 that nobody asked for: the command is
-	// done and is not started again.
+	// done. Only the policy Always starts it again.
 	Clean Kind = iota + 1
 	// Crashed is an end by a signal or with another status.
 	Crashed
 	// Stopped is any end after the process was asked to stop.
 	Stopped
+	// Planned is the end of a process that Restart has killed.
+	Planned
 )
 
 func (k Kind) String() string {
@@ -28,6 +29,8 @@ func (k Kind) String() string {
 		return "crashed"
 	case Stopped:
 		return "stopped"
+	case Planned:
+		return "planned"
 	}
 	return "unknown"
 }
@@ -41,6 +44,7 @@ type Exit struct {
 	Signal  syscall.Signal // 0 if it exited
 	Core    bool           // a core was dumped
 	Killed  bool           // it did not stop within StopTimeout and was killed
+	Again   bool           // a start is to follow
 	At      time.Time      // when it was reaped
 	Ran     time.Duration  // from its start to At
 }
@@ -55,6 +59,9 @@ func (e Exit) Status() int {
 }
 
 func (e Exit) String() string {
+	if e.Kind == Planned {
+		return "restarted on request"
+	}
 	s := fmt.Sprintf("exit status %d", e.Code)
 	if e.Signal != 0 {
 		s = fmt.Sprintf("killed by signal %d (%v)", int(e.Signal), e.Signal)
@@ -66,18 +73,6 @@ func (e Exit) String() string {
 		s += ", after it did not stop in time"
 	}
 	return s
-}
-
-func exitOf(state *os.ProcessState) (e Exit) {
-	e.PID, e.Code = state.Pid(), state.ExitCode()
-	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		e.Signal, e.Core = ws.Signal(), ws.CoreDump()
-	}
-	e.Kind = Crashed
-	if e.Code == 0 {
-		e.Kind = Clean
-	}
-	return e
 }
 
 // ExitError is returned by [Supervisor.Run] when the process was asked to stop

@@ -1,9 +1,10 @@
 package supervisor
 
 // Hooks are called by [Supervisor.Run] in its own goroutine, one at a time and
-// in this order for each start: Starting, Started, (Stopping,) Exited. Nothing
-// else happens until a hook returns, so that what Exited does (declaring the
-// outage) is done before the next start.
+// in this order for each start: Starting, Started, (Stopping,) Ended, Exited.
+// Nothing else happens until a hook returns, so that what Exited does
+// (declaring the outage) is done before the next start. A hook must not call
+// the supervisor.
 type Hooks interface {
 	// Starting is called before each start; attempt counts from 1. env is
 	// added to the child's environment. An error ends the supervision.
@@ -12,11 +13,19 @@ type Hooks interface {
 	// already by then.
 	Started(pid int)
 	// Stopping is called once, when the process is about to be asked to end:
-	// on a signal or the end of Run's context. If the request came from the
-	// terminal the process has it already.
+	// on a signal, the end of Run's context, or by Stop. If the request came
+	// from the terminal the process has it already.
 	Stopping()
-	// Exited is called when the process was reaped: its sockets are closed.
-	Exited(Exit)
+	// Ended is called when the process has ended but what it has forked still
+	// runs. An error ends the supervision after Exited: Run returns it.
+	Ended(Exit) error
+	// Exited is called when the process was reaped, and all that it has left
+	// behind: their sockets are closed. If e.Again, a start follows, or GaveUp,
+	// or Halted.
+	Exited(e Exit)
+	// Halted is called when Stop has taken effect: no process runs, and none
+	// is started before Start or Restart is called or Run returns.
+	Halted()
 	// GaveUp is called when there will be no further start although nobody
 	// asked for the end: *GaveUpError or *StartError. It follows Exited.
 	GaveUp(err error)
@@ -30,5 +39,7 @@ var _ Hooks = NoHooks{}
 func (NoHooks) Starting(int) ([]string, error) { return nil, nil }
 func (NoHooks) Started(int)                    {}
 func (NoHooks) Stopping()                      {}
+func (NoHooks) Ended(Exit) error               { return nil }
 func (NoHooks) Exited(Exit)                    {}
+func (NoHooks) Halted()                        {}
 func (NoHooks) GaveUp(error)                   {}

@@ -78,6 +78,43 @@ func child(role string) int {
 		fmt.Println("forked")
 		bufio.NewReader(os.Stdin).ReadString('\n')
 		return n
+	case "leave": // a process that has left the group, with the mark or without, and crash
+		orphan := exec.Command(os.Args[0])
+		orphan.Env = []string{roleEnv + "=" + arg}
+		if arg == "wait" {
+			orphan.Env = append(os.Environ(), orphan.Env...)
+		} else {
+			orphan.Env[0] = roleEnv + "=wait"
+		}
+		if arg == "children" {
+			orphan.Env[0] = roleEnv + "=parent"
+			orphan.Env = append(os.Environ(), orphan.Env...)
+		}
+		orphan.Stdout = os.Stdout
+		orphan.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if orphan.Start() != nil {
+			return 3
+		}
+		bufio.NewReader(os.Stdin).ReadString('\n')
+		return 7
+	case "parent": // of a process in a session of its own, without the mark
+		p := exec.Command(os.Args[0])
+		p.Env = []string{roleEnv + "=wait"}
+		p.Stdout = os.Stdout
+		p.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if p.Start() != nil {
+			return 3
+		}
+		select {}
+	case "orphans": // that end on their own
+		for range 3 {
+			p := exec.Command("sh", "-c", "setsid sleep 0.05 &")
+			if p.Run() != nil {
+				return 3
+			}
+		}
+		fmt.Println(os.Getpid())
+		bufio.NewReader(os.Stdin).ReadString('\n')
 	case "foreground":
 		return foreground()
 	case "engine": // a supervisor that the test kills

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,7 +31,12 @@ type rig struct {
 	signals chan os.Signal
 	result  chan error
 
+	s   *Supervisor
+	cfg Config
+
 	starting func(attempt int) ([]string, error)
+	onEnded  func(Exit) error
+	onExited func(Exit)
 
 	mu     sync.Mutex
 	exits  []Exit
@@ -56,10 +62,31 @@ func (r *rig) Started(int) { r.note("started") }
 
 func (r *rig) Stopping() { r.note("stopping") }
 
+func (r *rig) Ended(e Exit) error {
+	if r.onEnded != nil {
+		return r.onEnded(e)
+	}
+	return nil
+}
+
 func (r *rig) Exited(e Exit) {
 	r.note("exited %v %d", e.Kind, e.Status())
+	r.mu.Lock()
 	r.exits = append(r.exits, e)
+	r.mu.Unlock()
+	if r.onExited != nil {
+		r.onExited(e)
+	}
 }
+
+// ends returns the ends so far.
+func (r *rig) ends() []Exit {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.exits)
+}
+
+func (r *rig) Halted() { r.note("halted") }
 
 func (r *rig) GaveUp(err error) { r.note("gave up"); r.gaveUp = err }
 
@@ -91,6 +118,7 @@ func (r *rig) run(ctx context.Context, role string, edit func(*Config)) *rig {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.s, r.cfg = s, cfg
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		err := s.Run(ctx)

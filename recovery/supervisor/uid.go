@@ -4,7 +4,7 @@ import "os"
 
 // UID returns the numeric user that a child with Config.User runs as.
 func UID(user string) (int, error) {
-	a, err := lookup(user)
+	a, err := lookupAccount(user)
 	if err != nil {
 		return 0, err
 	}

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/user"
 	"strconv"
 	"strings"
@@ -15,9 +16,27 @@ type account struct {
 	env  []string
 }
 
-// lookup resolves "name", "uid", "name:group" and "uid:gid". An explicit group
-// is the only one; otherwise the account's supplementary groups count too.
-func lookup(spec string) (account, error) {
+// lookup resolves a user and supplementary groups. Without groups an explicit
+// group of the user is the only one; otherwise the account's count too.
+func lookup(spec string, groups []string) (account, error) {
+	a, err := lookupAccount(spec)
+	if err != nil || groups == nil {
+		return a, err
+	}
+	if a.cred == nil {
+		a.cred = &syscall.Credential{Uid: uint32(os.Getuid()), Gid: uint32(os.Getgid())}
+	}
+	a.cred.Groups = make([]uint32, len(groups))
+	for i, name := range groups {
+		if a.cred.Groups[i], err = lookupGroup(name); err != nil {
+			return account{}, err
+		}
+	}
+	return a, nil
+}
+
+// lookupAccount resolves "name", "uid", "name:group" and "uid:gid".
+func lookupAccount(spec string) (account, error) {
 	if spec == "" {
 		return account{}, nil
 	}

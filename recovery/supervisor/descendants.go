@@ -1,0 +1,107 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// origin tells the orphans of one child from those of others.
+type origin struct {
+	group   int    // process group; 0: none of its own
+	mark    string // markEnv=…
+	belongs func(pid int) bool
+	// known are orphans' descendants, by number and start. When their parent
+	// ends they are orphans, too.
+	known map[int]string
+}
+
+var supervisors atomic.Uint64 // how many were made
+
+// newMark returns a mark that no other supervisor has.
+func newMark() string {
+	return fmt.Sprintf("%s=%d.%d", markEnv, os.Getpid(), supervisors.Add(1))
+}
+
+func (o *origin) claims(pid int, st stat) bool {
+	return o.known[pid] == st.start || o.group != 0 && st.group == o.group ||
+		hasEnv(pid, o.mark) || o.belongs != nil && o.belongs(pid)
+}
+
+// note remembers the descendants of a process.
+func (o *origin) note(pid int) {
+	for _, child := range childrenOf(pid) {
+		if st, err := readStat(child); err == nil && o.known[child] != st.start {
+			o.known[child] = st.start
+			o.note(child)
+		}
+	}
+}
+
+// clear kills the orphans of one origin until none is left, and returns how
+// many it has killed. The error names those that did not end in time.
+//
+// Only orphans are killed, and their children when they have become orphans:
+// nobody else can reap an orphan, so that its number is certain. The kernel's
+// list of children may miss one while others end; so two looks in a row have to
+// find nothing, unless the first one has found nothing to do.
+func (r *registry) clear(o *origin) (killed int, err error) {
+	o.known = map[int]string{}
+	deadline := time.Now().Add(orphanTimeout)
+	for quiet := false; ; {
+		fds, pids := r.strike(o)
+		killed += len(fds)
+		if len(fds) == 0 && (quiet || killed == 0) {
+			return killed, nil
+		}
+		quiet = len(fds) == 0
+		for _, fd := range fds {
+			awaitEnd(fd, deadline)
+			unix.Close(fd)
+		}
+		if time.Now().After(deadline) {
+			return killed, fmt.Errorf("processes %v were killed and have not ended", pids)
+		}
+	}
+}
+
+// strike kills the orphans of one origin and returns descriptors of those that
+// still live.
+func (r *registry) strike(o *origin) (fds, pids []int) {
+	r.births.Lock()
+	defer r.births.Unlock()
+	for pid, st := range r.orphans() {
+		if st.zombie {
+			reapOrphan(pid)
+			continue
+		}
+		if !o.claims(pid, st) {
+			continue
+		}
+		o.note(pid)
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue // the next look tells
+		}
+		_ = unix.Kill(pid, unix.SIGKILL) // a child of ours, not reaped: it is the one
+		fds, pids = append(fds, fd), append(pids, pid)
+	}
+	return fds, pids
+}
+
+// awaitEnd waits until the process of a descriptor has ended.
+func awaitEnd(fd int, deadline time.Time) {
+	for {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return
+		}
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
+		if err != unix.EINTR {
+			return
+		}
+	}
+}
