@@ -10,6 +10,7 @@ package sockdiag
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 )
 
 var (
@@ -50,4 +51,11 @@ func (s State) String() string {
 		return stateNames[s]
 	}
 	return fmt.Sprintf("STATE(%d)", uint8(s))
+}
+
+// Listener is a listening socket.
+type Listener struct {
+	Address netip.AddrPort // 0.0.0.0 and [::] mean every address; [::] usually IPv4, too
+	Cookie  uint64         // no other socket of this boot has it
+	Inode   uint32         // as in /proc/PID/fd
 }

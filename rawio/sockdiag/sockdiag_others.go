@@ -10,5 +10,8 @@ func Destroy(segment.Flow) error { return ErrNotSupported }
 // List returns ErrNotSupported.
 func List([]uint16) (map[segment.Flow]State, error) { return nil, ErrNotSupported }
 
+// Listeners returns ErrNotSupported.
+func Listeners([]uint16) ([]Listener, error) { return nil, ErrNotSupported }
+
 // Supported returns ErrNotSupported.
 func Supported() error { return ErrNotSupported }

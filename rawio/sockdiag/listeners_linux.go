@@ -1,0 +1,38 @@
+package sockdiag
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listeners returns the listening sockets of the ports; none means every port.
+// With SO_REUSEPORT one address may have several. It acts in the calling
+// thread's network namespace.
+func Listeners(ports []uint16) ([]Listener, error) {
+	c, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	if len(ports) == 0 {
+		ports = []uint16{0}
+	}
+	var list []Listener
+	for _, port := range ports {
+		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+			request := request{Family: family, Protocol: unix.IPPROTO_TCP, States: 1 << Listen}
+			request.ID.SourcePort = bigEndian(port)
+			err := c.dump(&request, func(m *message) {
+				list = append(list, Listener{
+					Address: m.flow().Server, Inode: m.Inode,
+					Cookie: uint64(m.ID.Cookie[0]) | uint64(m.ID.Cookie[1])<<32,
+				})
+			})
+			if err != nil {
+				return nil, fmt.Errorf("sockdiag: list listeners: %w", err)
+			}
+		}
+	}
+	return list, nil
+}
