@@ -1,0 +1,96 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What follows judges values by themselves; see spec.check.
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// reserved are names whose sockets are the engine's own.
+var reserved = []string{"admin", "north", "status"}
+
+func checkName(c *checker, path string, n *node) {
+	switch {
+	case n.text == "":
+		c.complain(n.at, path, "", "the name is empty")
+	case !nameForm.MatchString(n.text):
+		c.complain(n.at, path, `letters, digits, ".", "_" and "-", at most 64, the first one a letter or digit`, "%q cannot be a name", n.text)
+	case slices.Contains(reserved, n.text):
+		c.complain(n.at, path, "choose another one", "the name %q is ftnet's own", n.text)
+	}
+}
+
+// checkURL knows the one backend of this version, and by name those that
+// people may have read of.
+func checkURL(c *checker, path string, n *node) {
+	if n.text == "memory:" {
+		return
+	}
+	scheme, rest, ok := strings.Cut(n.text, ":")
+	switch {
+	case !ok && plain(n.text) == "memory" || scheme == "memory":
+		c.complain(n.at, path, `did you mean "memory:"?`, "%s: %q is not the URL of a log", path, n.text)
+	case ok && strings.HasPrefix(rest, "//"), ok && scheme == "file":
+		c.complain(n.at, path, `use "memory:"`, "%s: there is no backend %q in this version", path, scheme+":")
+	default:
+		c.complain(n.at, path, `use "memory:"`, "%s: %q is not the URL of a log", path, n.text)
+	}
+}
+
+func checkInterfaces(c *checker, path string, n *node) {
+	for i, item := range n.list {
+		switch {
+		case item.text == "" || len(item.text) >= unix.IFNAMSIZ || strings.ContainsAny(item.text, "/: \t\n") || item.text == "." || item.text == "..":
+			c.complain(item.at, path, fmt.Sprintf("1 to %d characters, such as \"eth0\"", unix.IFNAMSIZ-1), "%s: %q cannot be the name of an interface", path, item.text)
+		case slices.ContainsFunc(n.list[:i], func(o *node) bool { return o.text == item.text }):
+			c.complain(item.at, path, "remove one", "%s: %q is there twice", path, item.text)
+		}
+	}
+	if len(n.list) == 0 {
+		c.complain(n.at, path, "remove the key, if all interfaces are meant", "%s is empty", path)
+	}
+}
+
+// The path of a socket in the runtime directory must fit sockaddr_un. To the
+// directory come "/", an engine's id, "/", a name and ".sock".
+const longestRuntimeDir = 108 - 1 - len("/00000000/") - 64 - len(".sock")
+
+func checkRuntimeDir(c *checker, path string, n *node) {
+	switch {
+	case !filepath.IsAbs(n.text):
+		c.complain(n.at, path, "write it from the root, such as \"/run/ftnet\"", "%s: %q is a relative path", path, n.text)
+	case len(n.text) > longestRuntimeDir:
+		c.complain(n.at, path, fmt.Sprintf("at most %d bytes", longestRuntimeDir), "%s is too long for the sockets in it", path)
+	}
+}
+
+func checkCommand(c *checker, path string, n *node) {
+	if len(n.list) == 0 || n.list[0].text == "" {
+		c.complain(n.at, path, `write for example command = ["./server", "-v"]`, "%s is empty", path)
+	}
+}
+
+func checkEnv(c *checker, path string, n *node) {
+	for _, item := range n.list {
+		switch {
+		case item.key == "" || strings.Contains(item.key, "="):
+			c.complain(item.name, path+"."+item.key, "", "%s: %q cannot be the name of a variable", path, item.key)
+		case item.key == "FTNET_ENGINE":
+			c.complain(item.name, path+"."+item.key, "remove it", "%s: FTNET_ENGINE is set by ftnet", path)
+		}
+	}
+}
+
+func checkDir(c *checker, path string, n *node) {
+	if n.text == "" {
+		c.complain(n.at, path, "remove the key, if the directory of the file is meant", "%s is empty", path)
+	}
+}

@@ -1,0 +1,160 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// checker decodes a document by the schema and gathers what is wrong.
+type checker struct {
+	*document
+	sys     System
+	base    string           // directory that relative paths begin at; absolute
+	service string           // the service that is looked at, for messages; or empty
+	prefix  string           // "service." while one is looked at
+	seen    map[string]*node // the keys of what is looked at that are in the file, by path
+	total   *node            // log.quota-total, if the file has it
+}
+
+// complain notes that something is wrong at an offset. The path is of the key
+// that it is about, within what is looked at.
+func (c *checker) complain(offset int, path, suggestion, format string, args ...any) {
+	d := Diagnostic{Position: c.position(offset), Service: c.service, Message: fmt.Sprintf(format, args...), Suggestion: suggestion}
+	if path != "" {
+		d.Key = c.prefix + path
+	}
+	c.diags = append(c.diags, d)
+}
+
+// complainOf is complain at a value that a key of the schema has.
+func (c *checker) complainOf(path, suggestion, format string, args ...any) {
+	offset := 0
+	if n := c.seen[path]; n != nil {
+		offset = n.at
+	}
+	c.complain(offset, path, suggestion, format, args...)
+}
+
+// decode enters what a table says into dst. The path is the table's, with a
+// dot behind it, or empty.
+func decode[T any](c *checker, keys []key[T], table *node, path string, dst *T) {
+	for _, n := range table.list {
+		name := path + n.key
+		i := slices.IndexFunc(keys, func(k key[T]) bool { return k.path == name })
+		inner := hasTable(keys, name)
+		switch {
+		case inner && n.kind == isTable:
+			c.seen[name] = n
+			decode(c, keys, n, name+".", dst)
+		case i >= 0:
+			c.seen[name] = n
+			if inner && n.kind != isString { // a table with a short form
+				c.complain(n.at, name, "", "%s wants %s, or a table; this is %s", name, keys[i].wants(), n.kind)
+				continue
+			}
+			set(c, keys[i], n, dst)
+		case inner:
+			c.complain(n.at, name, fmt.Sprintf("write [%s] and what belongs to it below", c.prefix+name), "%s wants a table; this is %s", name, n.kind)
+		default:
+			c.complain(n.name, name, unknown(keys, path, n.key), "unknown key %q%s", n.key, inTable(path))
+		}
+	}
+}
+
+func inTable(path string) string {
+	if path == "" {
+		return ""
+	}
+	return fmt.Sprintf(" in %q", strings.TrimSuffix(path, "."))
+}
+
+// hasTable reports whether a path is a table of the schema.
+func hasTable[T any](keys []key[T], path string) bool {
+	return slices.ContainsFunc(keys, func(k key[T]) bool { return strings.HasPrefix(k.path, path+".") })
+}
+
+// unknown suggests a key for one that there is not: one of the same table that
+// is written nearly so or that other programs call so, else one of another
+// table.
+func unknown[T any](keys []key[T], path, name string) string {
+	var here []string
+	for _, k := range keys {
+		if rest, ok := strings.CutPrefix(k.path, path); ok {
+			if first, _, _ := strings.Cut(rest, "."); !slices.Contains(here, first) {
+				here = append(here, first)
+			}
+		}
+	}
+	if _, top := any(keys).([]key[File]); top && path == "" {
+		here = append(here, "service")
+	}
+	near, isNear := nearest(name, here)
+	switch other := called(keys, path, name); {
+	case isNear && distance(plain(name), plain(near)) <= 1, isNear && other == "":
+		return fmt.Sprintf("did you mean %q?", near)
+	case other != "":
+		return fmt.Sprintf("did you mean %q?", other)
+	}
+	if k := called(keys, "", name); k != "" {
+		return fmt.Sprintf("did you mean %q?", k)
+	}
+	if k := called(serviceKeys, "", name); k != "" {
+		return fmt.Sprintf("%q belongs below a [[service]]", k)
+	}
+	if table, k, _ := strings.Cut(called(fileKeys, "", name), "."); k != "" {
+		return fmt.Sprintf("%q belongs below [%s]", k, table)
+	}
+	return "known here: " + strings.Join(here, ", ")
+}
+
+// called returns the path of the key below a table that has that name, there
+// or with other programs; or nothing.
+func called[T any](keys []key[T], table, name string) string {
+	name = plain(name)
+	for _, k := range keys {
+		if strings.HasPrefix(k.path, table) && (leaf(k.path) == name || slices.ContainsFunc(k.also, func(s string) bool {
+			return s == name || strings.ReplaceAll(s, "-", "") == name // WorkingDirectory
+		})) {
+			return k.path
+		}
+	}
+	return ""
+}
+
+// set decodes one value.
+func set[T any](c *checker, k key[T], n *node, dst *T) {
+	before := len(c.diags)
+	c.decodeValue(k.path, k.spec, n, k.field(dst))
+	if k.check != nil && len(c.diags) == before {
+		k.check(c, k.path, n)
+	}
+}
+
+// defaults fills dst with what the schema says. It runs the schema's own texts
+// through the decoder, so that what the reference says is what is meant.
+func defaults[T any](keys []key[T], dst *T) {
+	for _, k := range keys {
+		if k.def == "" {
+			continue
+		}
+		d := parse("default of "+k.path, []byte("x = "+k.def))
+		c := &checker{document: d, seen: map[string]*node{}}
+		c.decodeValue(k.path, k.spec, d.root.child("x"), k.field(dst))
+		if len(d.diags) > 0 {
+			panic("config: " + d.diags.Error())
+		}
+	}
+}
+
+// require complains about keys that must be there and are not.
+func require[T any](c *checker, keys []key[T], at int) {
+	if c.broken { // it may be in what could not be read
+		return
+	}
+	for _, k := range keys {
+		if k.needed && c.seen[k.path] == nil {
+			c.complain(at, k.path, fmt.Sprintf("add %s = %s", k.path, k.sample()), "%q is missing", k.path)
+		}
+	}
+}

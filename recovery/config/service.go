@@ -1,0 +1,111 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// decodeService reads one [[service]].
+func (c *checker) decodeService(t *node, index int, f *File) Service {
+	c.seen, c.prefix = map[string]*node{}, "service."
+	c.service = "#" + strconv.Itoa(index+1)
+	if n := t.child("name"); n != nil && n.kind == isString && n.text != "" {
+		c.service = strconv.Quote(n.text)
+	}
+	defer func() { c.service, c.prefix = "", "" }()
+
+	s := Service{Position: c.position(t.at)}
+	defaults(serviceKeys, &s)
+	before := len(c.diags)
+	decode(c, serviceKeys, t, "", &s)
+	require(c, serviceKeys, t.at)
+	usable := func(path string) bool { // it is there and right
+		return c.seen[path] != nil && !slices.ContainsFunc(c.diags[before:], func(d Diagnostic) bool { return d.Key == c.prefix+path })
+	}
+	c.modes(&s, usable, t)
+	c.ranges(&s, f)
+	if c.seen["interfaces"] == nil {
+		s.Interfaces = f.Engine.Interfaces
+	}
+	if dirOK := c.directory(&s); usable("command") && dirOK {
+		s.Binary, _ = c.program("command", s.Command[0], s.Dir)
+	}
+	c.readiness(&s, usable)
+	return s
+}
+
+// modes checks what belongs to one of the two modes only.
+func (c *checker) modes(s *Service, usable func(string) bool, t *node) {
+	if c.seen["log.idle"] != nil && c.seen["log.since"] == nil {
+		c.complain(c.seen["log.idle"].name, "log.idle", `write log = { since = "idle", idle = … }`, `log.idle has no meaning without log.since = "idle"`)
+	}
+	if !usable("mode") {
+		return
+	}
+	if s.Mode == ModeUnmodified {
+		if s.Compare == "" {
+			s.Compare = "strict"
+		}
+		if c.seen["listen"] == nil && !c.broken {
+			c.complain(t.at, "listen", `add for example listen = [":7000"]`, `"listen" is missing: which ports an unmodified server uses cannot be known`)
+		}
+		return
+	}
+	if n := c.seen["compare"]; n != nil {
+		c.complain(n.name, "compare", "remove it, and set ftnet.ListenConfig.Compare in the server", `compare has no meaning with mode = "listen"`)
+	}
+	switch {
+	case usable("log.since"):
+		c.complainOf("log.since", `use log = "full", or mode = "unmodified"`, `log.since = %q needs mode = "unmodified": a server that calls ftnet.Listen is replayed from its first read`, s.Log.Keep)
+	case usable("log") && s.Log.Keep == KeepOff:
+		c.complainOf("log", "a server that calls net.Listen in place of ftnet.Listen has the same", `log = "off" needs mode = "unmodified"`)
+	}
+}
+
+// ranges checks numbers against each other.
+func (c *checker) ranges(s *Service, f *File) {
+	if s.Restart.Backoff > s.Restart.BackoffMax {
+		path := "restart.backoff"
+		if c.seen[path] == nil {
+			path = "restart.backoff-max"
+		}
+		c.complainOf(path, "raise restart.backoff-max", "restart.backoff, %s, is above restart.backoff-max, %s", showDuration(s.Restart.Backoff), showDuration(s.Restart.BackoffMax))
+	}
+	if total := f.Log.QuotaTotal; total != 0 && s.Quota > total {
+		const suggestion = "raise log.quota-total or lower quota"
+		if c.seen["quota"] != nil {
+			c.complainOf("quota", suggestion, "quota is above log.quota-total")
+		} else if c.total != nil {
+			c.complain(c.total.at, "", suggestion, "log.quota-total is below quota, whose default is 64MiB")
+		}
+	}
+}
+
+// readiness checks that the probe has what it needs, and nothing else.
+func (c *checker) readiness(s *Service, usable func(string) bool) {
+	needs := map[string]string{"ready.address": "tcp", "ready.command": "command"}
+	for _, path := range []string{"ready.address", "ready.command"} {
+		if n := c.seen[path]; n != nil && s.Ready.Probe != needs[path] {
+			c.complain(n.name, path, fmt.Sprintf("add probe = %q", needs[path]), "%s has no meaning with the probe %q", path, s.Ready.Probe)
+		}
+	}
+	at := "ready.probe"
+	if c.seen[at] == nil {
+		at = "ready"
+	}
+	switch s.Ready.Probe {
+	case "tcp":
+		if c.seen["ready.address"] == nil && len(s.Listen) > 0 {
+			s.Ready.Address = s.Listen[0]
+		} else if c.seen["ready.address"] == nil {
+			c.complainOf(at, "add ready.address or listen", `the probe "tcp" has no address to connect to`)
+		}
+	case "command":
+		if c.seen["ready.command"] == nil {
+			c.complainOf(at, `add for example ready.command = ["redis-cli", "ping"]`, `the probe "command" has no command to run`)
+		} else if usable("ready.command") {
+			c.program("ready.command", s.Ready.Command[0], s.Dir)
+		}
+	}
+}
