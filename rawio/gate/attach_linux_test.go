@@ -38,15 +38,9 @@ type lab struct {
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	testenv.RequireRoot(t)
-	runtime.LockOSThread()
-	origin, err := netns.Get()
-	must(t, err)
-	t.Cleanup(func() {
-		must(t, netns.Set(origin))
-		origin.Close()
-		runtime.UnlockOSThread()
-	})
+	keepNamespace(t)
 	l := new(lab)
+	var err error
 	l.client, err = netns.New()
 	must(t, err)
 	l.server, err = netns.New()
@@ -64,7 +58,29 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
-func up(t *testing.T, name string, addrs ...string) int {
+// keepNamespace locks the test to its thread, and takes both back to where they
+// were in the end.
+func keepNamespace(t testing.TB) {
+	t.Helper()
+	runtime.LockOSThread()
+	origin, err := netns.Get()
+	must(t, err)
+	t.Cleanup(func() {
+		must(t, netns.Set(origin))
+		origin.Close()
+		runtime.UnlockOSThread()
+	})
+}
+
+// enter takes a subtest into the server's namespace: it runs on a goroutine of
+// its own.
+func (l *lab) enter(t *testing.T) {
+	t.Helper()
+	keepNamespace(t)
+	must(t, netns.Set(l.server))
+}
+
+func up(t testing.TB, name string, addrs ...string) int {
 	t.Helper()
 	link, err := netlink.LinkByName(name)
 	must(t, err)
@@ -358,12 +374,17 @@ func connect(t *testing.T, fd int, to netip.Addr) net.Conn {
 
 const exchanged = 4 << 20
 
-// exchange sends exchanged bytes from one end to the other.
-func exchange(t *testing.T, from, to net.Conn) {
-	t.Helper()
+func exchangedBytes() []byte {
 	data := make([]byte, exchanged)
 	rnd := rand.NewChaCha8([32]byte{})
 	rnd.Read(data)
+	return data
+}
+
+// exchange sends exchanged bytes from one end to the other.
+func exchange(t *testing.T, from, to net.Conn) {
+	t.Helper()
+	data := exchangedBytes()
 	sent := make(chan error, 1)
 	go func() {
 		_, err := from.Write(data)

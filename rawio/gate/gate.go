@@ -55,10 +55,10 @@ type Config struct {
 	// one interface tell theirs apart. Required: eight lower-case hex digits.
 	ID string
 	// OutputBuffer is the size in bytes of the ring that Outputs are captured
-	// in: a power of two, at least a page. A packet takes one of 256 B, 2 KiB,
-	// 16 KiB and 66 KiB, and one that does not fit is held, so less than
-	// 256 KiB serves small packets only. 0 means one page, for an engine that
-	// uses neither FlagRecord nor ModeRoll.
+	// in: a power of two, at least a page. A packet takes the next power of two
+	// from 256 bytes on, one above 32 KiB takes 66 KiB. What does not fit is
+	// held, so less than 256 KiB serves small packets only. 0 means one page,
+	// for an engine that uses neither FlagRecord nor ModeRoll.
 	OutputBuffer int
 }
 

@@ -20,6 +20,10 @@ type judge interface {
 	Stats() (Stats, error)
 	// run judges one IP packet and returns it as it leaves, and the events.
 	run(t testing.TB, ingress bool, pkt []byte, priority, mark uint32) (Verdict, []byte, []Event)
+	// fill leaves no room for outputs and says how many it made for that.
+	fill(t testing.TB) int
+	// outputs takes the outputs that are there, and those of fill.
+	outputs(t testing.TB) []Output
 }
 
 type modelJudge struct{ *Model }
@@ -33,6 +37,16 @@ func (m modelJudge) run(_ testing.TB, ingress bool, pkt []byte, priority, mark u
 		v = m.Egress(pkt, priority, mark)
 	}
 	return v, pkt, m.TakeEvents()
+}
+
+func (m modelJudge) fill(testing.TB) int {
+	m.OutputsFull = true
+	return 0
+}
+
+func (m modelJudge) outputs(testing.TB) []Output {
+	m.OutputsFull = false
+	return m.TakeOutputs()
 }
 
 // environments are all combinations of family, option layout and wrap.
@@ -68,10 +82,14 @@ func check(t *testing.T, j judge, e env, r rule) {
 	flow := testFlow(e.v6)
 	must(t, j.SetService(servicePort, ServiceListen, false))
 	if r.outage {
-		must(t, j.SetService(servicePort, ServiceOutage, false))
+		must(t, j.SetService(servicePort, ServiceOutage, r.unmodified))
 	}
 	if r.other {
 		must(t, j.DeleteService(servicePort))
+	}
+	filled := 0
+	if r.full {
+		filled = j.fill(t)
 	}
 	must(t, j.Bind(flow, slot))
 	if r.unknown {
@@ -120,6 +138,19 @@ func check(t *testing.T, j judge, e env, r rule) {
 	}
 	if diff := cmp.Diff(r.events, kinds); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	var outputs []output
+	for _, o := range j.outputs(t)[filled:] {
+		outputs = append(outputs, output{o.Kind, o.Seq})
+		if o.Slot != slot || o.Gen != state.Gen {
+			t.Errorf("output of slot %d, generation %d", o.Slot, o.Gen)
+		}
+		if diff := cmp.Diff(pkt, o.Packet); diff != "" {
+			t.Errorf("output's packet (-want +got):\n%s", diff)
+		}
+	}
+	if diff := cmp.Diff(r.outputs, outputs); diff != "" {
+		t.Errorf("outputs (-want +got):\n%s", diff)
 	}
 	after, err := j.Stats()
 	must(t, err)

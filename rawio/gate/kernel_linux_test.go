@@ -10,6 +10,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ftnet/ftnet/internal/testenv"
 )
@@ -31,8 +32,13 @@ type kernelJudge struct {
 
 func loadGate(t testing.TB, maxConns int) *Gate {
 	t.Helper()
+	return loadConfig(t, Config{MaxConns: maxConns, ID: "0123abcd"})
+}
+
+func loadConfig(t testing.TB, config Config) *Gate {
+	t.Helper()
 	testenv.RequireRoot(t)
-	g, err := Load(Config{MaxConns: maxConns, ID: "0123abcd"})
+	g, err := Load(config)
 	must(t, err)
 	t.Cleanup(func() { must(t, g.Close()) })
 	return g
@@ -84,6 +90,42 @@ func (k kernelJudge) drain(t testing.TB) []Event {
 	return events[:n]
 }
 
+// fill uses up the smallest records: then none fits.
+func (k kernelJudge) fill(t testing.TB) int {
+	t.Helper()
+	flow := testFlow(false)
+	must(t, k.Bind(flow, 6))
+	defer func() { must(t, k.Unbind(flow)) }()
+	slotState{Mode: ModeRoll}.store(k.Slot(6))
+	pkt := tcp{flags: flagACK}.bytes()
+	before, err := k.Stats()
+	must(t, err)
+	for n := 0; ; n++ {
+		k.run(t, false, pkt, 0, 0)
+		after, err := k.Stats()
+		must(t, err)
+		if after.Unrecorded > before.Unrecorded {
+			return n
+		}
+	}
+}
+
+func (k kernelJudge) outputs(t testing.TB) []Output {
+	t.Helper()
+	if !k.Outputs().Available() {
+		return nil
+	}
+	outputs := make([]Output, 64)
+	n, err := k.Outputs().ReadBatch(t.Context(), outputs)
+	must(t, err)
+	for i := range outputs[:n] {
+		if outputs[i].Ktime == 0 {
+			t.Error("output without a time")
+		}
+	}
+	return outputs[:n]
+}
+
 func TestKernelRules(t *testing.T) {
 	g := loadGate(t, 16)
 	for name, f := range map[string]framing{"ethernet": ethernet, "vlan": vlan, "bare": bareIP} {
@@ -104,20 +146,21 @@ func TestKernelAgainstModel(t *testing.T) {
 	for i := range n {
 		e := env{rnd.IntN(2) == 0, layout(rnd.IntN(3)), rnd.Uint32(), rnd.Uint32()}
 		flow, state := testFlow(e.v6), randomState(rnd, e)
-		service := ServiceState(1 + rnd.IntN(2))
+		service, unmodified := ServiceState(1+rnd.IntN(2)), rnd.IntN(2) == 0
 		pkt, ingress := randomPacket(rnd, e)
 		priority := []uint32{0, PrioClose, PrioShut}[rnd.IntN(3)]
 		type outcome struct {
 			Verdict Verdict
 			Packet  []byte
 			Kinds   []EventKind
+			Outputs []Output
 			State   slotState
 			Stats   Stats
 		}
 		judge := func(j judge) (o outcome) {
 			before, err := j.Stats()
 			must(t, err)
-			must(t, j.SetService(servicePort, service, false))
+			must(t, j.SetService(servicePort, service, unmodified))
 			must(t, j.Bind(flow, 3))
 			state.store(j.Slot(3))
 			var events []Event
@@ -128,13 +171,17 @@ func TestKernelAgainstModel(t *testing.T) {
 			if o.Verdict == Held {
 				o.Packet = nil
 			}
+			for _, out := range j.outputs(t) {
+				out.Ktime, out.record = 0, nil
+				o.Outputs = append(o.Outputs, out)
+			}
 			o.State = loadState(j.Slot(3))
 			after, err := j.Stats()
 			must(t, err)
 			o.Stats = after.minus(before)
 			return o
 		}
-		if diff := cmp.Diff(judge(m), judge(k)); diff != "" {
+		if diff := cmp.Diff(judge(m), judge(k), cmpopts.IgnoreUnexported(Output{})); diff != "" {
 			t.Fatalf("packet %d of seed %#x: ingress %v, priority %d, %x\nstate %+v\n(-model +kernel):\n%s",
 				i, seed, ingress, priority, pkt, state, diff)
 		}
@@ -144,7 +191,7 @@ func TestKernelAgainstModel(t *testing.T) {
 func randomState(rnd *rand.Rand, e env) slotState {
 	near := func(base uint32) uint32 { return base + uint32(rnd.IntN(40)) - 20 }
 	s := slotState{
-		Mode: Mode(rnd.IntN(5)), Flags: SlotFlags(rnd.IntN(16)),
+		Mode: Mode(rnd.IntN(6)), Flags: SlotFlags(rnd.IntN(64)), Gen: rnd.Uint32(), Released: Released(rnd.IntN(3)),
 		Stable: near(e.c(0)), High: near(e.c(10)), IRS: near(e.c(-1)), Limit: near(e.c(5000)),
 		KScale: uint8(rnd.IntN(15)), CScale: uint8(rnd.IntN(15)),
 		Held: rnd.IntN(2) == 0, Ack: near(e.c(0)), SndNxt: near(e.s(0)),

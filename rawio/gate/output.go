@@ -25,11 +25,11 @@ func (k OutputKind) String() string {
 	return fmt.Sprintf("OUTPUT(%d)", uint32(k))
 }
 
-// outputHeader is the size of struct output_head in bpf/output.h. Records have one
-// of four sizes; what follows the packet in one is undefined.
+// Sizes of a record in the ring buffer, in bytes. Only some sizes exist; what
+// follows the packet in a record is undefined.
 const (
-	outputHeader = 32
-	maxOutput    = 66 << 10 // header included
+	outputHeader = 32 // struct output_head in bpf/output.h
+	maxOutput    = 66 << 10
 )
 
 // Output is one packet of a server, captured whole.

@@ -192,6 +192,7 @@ type slotState struct {
 	HFlags                                            uint8
 	FIN                                               bool
 	Egress                                            uint32
+	Released                                          Released
 }
 
 func (w slotState) store(s *Slot) {
@@ -217,6 +218,7 @@ func (w slotState) store(s *Slot) {
 	}
 	s.stolenIn.Store(w.StolenIn)
 	s.egress.Store(w.Egress)
+	s.SetReleased(w.Released)
 	s.SetMode(w.Mode)
 }
 
@@ -228,6 +230,7 @@ func loadState(s *Slot) slotState {
 		Limit: s.Limit(), High: s.High(), IRS: s.IRS(), Gen: s.Gen(), Base: s.Base(), KScale: kernel, CScale: client,
 		Held: s.Held(), Ack: s.Ack(), Edge: s.Edge(), SndNxt: s.SndNxt(), TSVal: s.TSVal(), TSEcr: s.TSEcr(),
 		HFlags: s.HeldFlags(), FIN: fin, FINEnd: end, Egress: s.Egress(), StolenIn: s.StolenIn(),
+		Released: s.Released(),
 	}
 }
 

@@ -32,14 +32,24 @@ type rule struct {
 	outage   bool // the service's state
 	unknown  bool // the flow is not bound
 	other    bool // the port is not a service
-	slot     slotState
+	full     bool // the ring of outputs has no room
+
+	unmodified bool // the service's flag
+	slot       slotState
 
 	verdict Verdict
 	out     func(*tcp)       // how the packet changes, if it does
 	rewrite []byte           // the packet as it becomes, instead of out
 	after   func(*slotState) // how the slot changes
 	events  []EventKind
+	outputs []output
 	stats   Stats
+}
+
+// output is what is particular about an Output.
+type output struct {
+	Kind OutputKind
+	Seq  uint32
 }
 
 // rules returns the contract of the gate, rule by rule.
@@ -355,6 +365,8 @@ func rules(e env) []rule {
 	r.unknown = true
 	add(r)
 
+	all = append(all, unmodifiedRules(e, live, xlate)...)
+	all = append(all, outputRules(e, live, xlate)...)
 	return append(all, icmpRules(e, live, xlate, data, in)...)
 }
 

@@ -23,13 +23,6 @@ struct {
 	__uint(max_entries, 1 << 12); /* set at load time */
 } outputs SEC(".maps");
 
-/* Sizes of a record, header included. Reserving takes a constant; the largest
- * holds every packet whose IP header can say how long it is. */
-#define TIER_1 256
-#define TIER_2 (2 << 10)
-#define TIER_3 (16 << 10)
-#define TIER_4 (66 << 10)
-
 /* capture_as writes a record of a constant size that the packet fits in. */
 static __always_inline int capture_as(struct __sk_buff *skb, const struct output_head *head,
 				      __u32 l3, const __u32 size)
@@ -51,25 +44,30 @@ static __always_inline int capture_as(struct __sk_buff *skb, const struct output
 	return 1;
 }
 
+#define CAPTURE_AS(size)                                      \
+	do {                                                  \
+		if (head->length <= (size) - sizeof(*head))   \
+			return capture_as(skb, head, l3, size); \
+	} while (0)
+
 /* capture copies the packet from its IP header on to the ring, as it is now; 0
  * if there is no room. */
 __noinline int capture(struct __sk_buff *skb, struct output_head *head, __u32 l3)
 {
-	__u32 size;
-
 	if (!head)
 		return 0;
 	head->pad = 0;
 	head->ktime = bpf_ktime_get_ns();
-	size = head->length + sizeof(*head);
-	if (size <= TIER_1)
-		return capture_as(skb, head, l3, TIER_1);
-	if (size <= TIER_2)
-		return capture_as(skb, head, l3, TIER_2);
-	if (size <= TIER_3)
-		return capture_as(skb, head, l3, TIER_3);
-	if (size <= TIER_4)
-		return capture_as(skb, head, l3, TIER_4);
+	/* What is reserved must be a constant. The largest takes every packet whose
+	 * IP header can say how long it is. */
+	CAPTURE_AS(256);
+	CAPTURE_AS(1 << 10);
+	CAPTURE_AS(2 << 10);
+	CAPTURE_AS(4 << 10);
+	CAPTURE_AS(8 << 10);
+	CAPTURE_AS(16 << 10);
+	CAPTURE_AS(32 << 10);
+	CAPTURE_AS(66 << 10);
 	return 0;
 }
 

@@ -1,0 +1,184 @@
+package gate
+
+// ruleBase is what the rules in this file start from: a segment with payload of
+// the server, and what the gate notes of it.
+type ruleBase struct {
+	env
+	data tcp
+}
+
+func newRuleBase(e env) ruleBase {
+	return ruleBase{e, tcp{
+		seq: e.s(50), ack: e.c(100), flags: flagACK | 8, window: 500, tsVal: 1000, tsEcr: 2000, payload: 10,
+	}}
+}
+
+func (b ruleBase) segment(flags uint8, payload int) tcp {
+	p := b.data
+	p.flags, p.payload = flags, payload
+	return p
+}
+
+// seen is what is noted of a segment that is judged, up to the end it has.
+func (b ruleBase) seen(end int) func(*slotState) {
+	return func(s *slotState) {
+		s.Egress++
+		s.SndNxt, s.Ack, s.Edge = b.s(end), b.c(100), b.c(100)+500<<7
+		s.TSVal, s.TSEcr = 1000, 2000
+		if s.Flags&FlagXlate != 0 {
+			s.TSVal += tsDelta
+		}
+	}
+}
+
+func counted(s *slotState) { s.Egress++ }
+
+// unmodifiedRules are those about the FINs and RSTs of a server that announces
+// nothing.
+func unmodifiedRules(e env, live, _ slotState) []rule {
+	b := newRuleBase(e)
+	state := func(r Released) slotState {
+		s := live
+		s.Flags |= FlagUnmodified
+		s.Released = r
+		return s
+	}
+	fin := b.segment(flagFIN|flagACK|8, 10)
+	rst, stray := b.segment(flagRST|flagACK, 0), b.segment(flagRST, 0)
+	stray.ack = 0
+	left := func(name string, p tcp, s slotState, after func(*slotState), events ...EventKind) rule {
+		return rule{name: name, packet: p, slot: s, verdict: Pass, after: after, events: events}
+	}
+	held := func(name string, p tcp, s slotState, event EventKind, stats Stats) rule {
+		return rule{name: name, packet: p, slot: s, verdict: Held, after: counted, events: []EventKind{event}, stats: stats}
+	}
+	noted := func(s *slotState) {
+		b.seen(61)(s)
+		s.FIN, s.FINEnd = true, e.s(61)
+	}
+	again := state(ReleasedCrashed)
+	again.FIN, again.FINEnd, again.SndNxt = true, e.s(61), e.s(61)
+	announced := held("a priority says nothing of an unmodified server", fin, state(ReleasedCrashed), EventFINHeld, Stats{FINHeld: 1})
+	announced.priority = PrioClose
+	finHeld, rstHeld := Stats{FINHeld: 1}, Stats{RSTHeld: 1}
+	strayNoted := func(s *slotState) { s.Egress++; s.TSVal, s.TSEcr = 1000, 2000 }
+	return []rule{
+		left("FIN of a socket that is held leaves", fin, state(ReleasedNo), noted),
+		left("FIN of a closed socket leaves", fin, state(ReleasedClosed), noted),
+		held("FIN of a crash is held", fin, state(ReleasedCrashed), EventFINHeld, finHeld),
+		left("FIN that left before the crash leaves again", fin, again, b.seen(61)),
+		announced,
+		left("RST of a closed socket leaves", rst, state(ReleasedClosed), b.seen(50), EventRSTSent),
+		left("RST without ACK of a closed socket leaves", stray, state(ReleasedClosed), strayNoted, EventRSTSent),
+		held("RST of a crash is held", rst, state(ReleasedCrashed), EventRSTHeld, rstHeld),
+		held("RST without ACK after a crash is held", stray, state(ReleasedCrashed), EventRSTHeld, rstHeld),
+		left("RST of a socket that is held leaves", rst, state(ReleasedNo), b.seen(50), EventRSTSent),
+		held("answer to a stray segment is held", stray, state(ReleasedNo), EventRSTHeld, rstHeld),
+		{
+			name: "SYN is held in an unmodified server's outage", packet: tcp{toServer: true, seq: e.c(-1), flags: flagSYN},
+			ingress: true, slot: live, unknown: true, outage: true, unmodified: true, verdict: Held, stats: Stats{SYNHeld: 1},
+		},
+	}
+}
+
+// outputRules are those about what is captured.
+func outputRules(e env, live, xlate slotState) []rule {
+	b := newRuleBase(e)
+	with := func(s slotState, mode Mode, flags SlotFlags) slotState {
+		s.Mode = mode
+		s.Flags |= flags
+		return s
+	}
+	record, recordXlate := with(live, ModeLive, FlagRecord), with(xlate, ModeLive, FlagRecord)
+	sent := func(seq int) []output { return []output{{OutputSent, e.s(seq)}} }
+
+	// FlagRecord.
+	left := func(name string, p tcp, s slotState, end int, outputs []output) rule {
+		return rule{
+			name: name, packet: p, slot: s, verdict: Pass, after: b.seen(end),
+			outputs: outputs, stats: Stats{Recorded: uint64(len(outputs))},
+		}
+	}
+	fin := b.segment(flagFIN|flagACK, 10)
+	lowered := b.data
+	lowered.ack, lowered.window = e.c(100+128), 499
+	translated := b.data
+	translated.seq -= delta
+	all := []rule{
+		left("recorded data leaves", b.data, record, 60, sent(50)),
+		left("a large segment is recorded whole", b.segment(flagACK, 1400), record, 50+1400, sent(50)),
+		left("old data is recorded again", func() tcp { p := b.data; p.seq = e.s(20); return p }(), record, 50, sent(20)),
+		left("an ACK has nothing to record", b.segment(flagACK, 0), record, 50, nil),
+		{
+			name: "data is recorded before its ACK is lowered", packet: lowered, slot: record, verdict: Pass,
+			out: func(p *tcp) { p.ack, p.window = e.c(100), 500 },
+			after: func(s *slotState) {
+				b.seen(60)(s)
+				s.Ack, s.Edge, s.Held = e.c(100+128), e.c(100+128)+499<<7, true
+			},
+			outputs: sent(50), stats: Stats{AckLowered: 1, Recorded: 1},
+		},
+		{
+			name: "translated data is recorded under the client's number", packet: translated, slot: recordXlate, verdict: Pass,
+			out: func(p *tcp) { p.seq, p.tsVal = e.s(50), 1000+tsDelta }, after: b.seen(60),
+			outputs: sent(50), stats: Stats{Recorded: 1},
+		},
+		{
+			name: "data with a FIN that leaves is recorded", packet: fin, priority: PrioShut, slot: record, verdict: Pass,
+			after:   func(s *slotState) { b.seen(61)(s); s.FIN, s.FINEnd = true, e.s(61) },
+			outputs: sent(50), stats: Stats{Recorded: 1},
+		},
+		{
+			name: "data with a FIN that is held is not recorded", packet: fin, slot: record, verdict: Held,
+			after: counted, events: []EventKind{EventFINHeld}, stats: Stats{FINHeld: 1},
+		},
+		{
+			name: "data that cannot be recorded is held", packet: b.data, slot: record, full: true, verdict: Held,
+			after: counted, stats: Stats{Unrecorded: 1},
+		},
+		{
+			name: "its FIN is not noted", packet: fin, priority: PrioClose, slot: record, full: true, verdict: Held,
+			after: counted, stats: Stats{Unrecorded: 1},
+		},
+		left("ACKs leave although nothing can be recorded", b.segment(flagACK, 0), record, 50, nil),
+		{
+			name: "data in an outage is not recorded", packet: b.data, slot: with(live, ModeOutage, FlagRecord), verdict: Held,
+			after: counted, stats: Stats{OutageOut: 1},
+		},
+		{
+			name: "data of an open connection is not recorded", packet: b.data, slot: with(live, ModeOpen, FlagRecord), verdict: Pass,
+			after: counted,
+		},
+	}
+	all[len(all)-3].full = true
+
+	// ModeRoll.
+	for _, c := range []struct {
+		name string
+		p    tcp
+	}{
+		{"SYN-ACK", b.segment(flagSYN|flagACK, 0)},
+		{"data", b.data},
+		{"ACK", b.segment(flagACK, 0)},
+		{"FIN", fin},
+		{"RST", b.segment(flagRST|flagACK, 0)},
+		{"RST without ACK", b.segment(flagRST, 0)},
+	} {
+		for _, s := range []slotState{live, xlate} {
+			r := rule{
+				name: "roll-forward captures and holds: " + c.name, packet: c.p, priority: PrioClose,
+				slot: with(s, ModeRoll, FlagRecord|FlagUnmodified), verdict: Held, after: counted,
+				outputs: []output{{OutputRoll, e.s(50)}}, stats: Stats{Rolled: 1},
+			}
+			all = append(all, r)
+			r.name = "roll-forward holds what it cannot capture: " + c.name
+			r.full, r.outputs, r.stats = true, nil, Stats{Unrecorded: 1}
+			all = append(all, r)
+		}
+	}
+	return append(all, rule{
+		name: "roll-forward holds what arrives", packet: tcp{toServer: true, seq: e.c(100), ack: e.s(50), flags: flagACK, payload: 20},
+		ingress: true, slot: with(live, ModeRoll, 0), verdict: Held,
+		after: func(s *slotState) { s.StolenIn++ }, stats: Stats{OutageIn: 1},
+	})
+}

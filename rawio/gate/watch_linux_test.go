@@ -1,0 +1,303 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf/btf"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// pair is a TCP connection over loopback in the calling thread's network
+// namespace; the ends are descriptors that nothing else has.
+type pair struct {
+	server, client int
+	flow           segment.Flow
+}
+
+// pairs makes connections on a port of 127.0.0.1.
+type pairs struct{ listener int }
+
+func listenPairs(t testing.TB, port uint16) pairs {
+	t.Helper()
+	fd, err := listenOn(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port))
+	must(t, err)
+	return pairs{fd}
+}
+
+func (p pairs) close() { unix.Close(p.listener) }
+
+func (p pairs) connect(t testing.TB) pair {
+	t.Helper()
+	to, err := unix.Getsockname(p.listener)
+	must(t, err)
+	client, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	must(t, unix.Connect(client, to))
+	server, from, err := unix.Accept4(p.listener, unix.SOCK_CLOEXEC)
+	must(t, err)
+	return pair{server, client, segment.Flow{Client: addrPort(from), Server: addrPort(to)}}
+}
+
+func addrPort(sa unix.Sockaddr) netip.AddrPort {
+	in := sa.(*unix.SockaddrInet4)
+	return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), uint16(in.Port))
+}
+
+// TestReleaseIgnores: what is not an unmodified service's of this namespace is
+// none of the gate's business. Closing is over when the call returns, so nothing
+// has to be waited for.
+func TestReleaseIgnores(t *testing.T) {
+	l := newLab(t)
+	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
+	must(t, err)
+	defer func() { must(t, g.Close()) }()
+	must(t, g.WatchReleases())
+	must(t, g.WatchReleases()) // again is no error
+	for _, c := range []struct {
+		name      string
+		elsewhere bool
+		service   func() error
+		unbound   bool
+		mode      Mode
+		want      Released
+	}{
+		{name: "service", mode: ModeLive, want: ReleasedClosed},
+		{name: "roll-forward", mode: ModeRoll, want: ReleasedClosed},
+		{name: "outage", mode: ModeOutage, want: ReleasedClosed},
+		{name: "other namespace", elsewhere: true, mode: ModeLive},
+		{name: "modified server", service: func() error { return g.SetService(servicePort, ServiceListen, false) }, mode: ModeLive},
+		{name: "other port", service: func() error { return g.DeleteService(servicePort) }, mode: ModeLive},
+		{name: "unknown flow", unbound: true, mode: ModeLive},
+		{name: "free slot", mode: ModeFree},
+		{name: "open", mode: ModeOpen},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l.enter(t)
+			if c.elsewhere {
+				must(t, netns.Set(l.client))
+			}
+			must(t, g.SetService(servicePort, ServiceListen, true))
+			if c.service != nil {
+				must(t, c.service())
+			}
+			ps := listenPairs(t, servicePort)
+			p := ps.connect(t)
+			slotState{Mode: c.mode}.store(g.Slot(1))
+			if !c.unbound {
+				must(t, g.Bind(p.flow, 1))
+			}
+			ps.close()
+			if got := g.Slot(1).Released(); got != ReleasedNo {
+				t.Errorf("after the listener's close: %v", got)
+			}
+			must(t, unix.Close(p.client))
+			if got := g.Slot(1).Released(); got != ReleasedNo {
+				t.Errorf("after the client's close: %v", got)
+			}
+			must(t, unix.Close(p.server))
+			if got := g.Slot(1).Released(); got != c.want {
+				t.Errorf("after the server's close: %v, want %v", got, c.want)
+			}
+			must(t, g.Unbind(p.flow))
+		})
+	}
+	g.Slot(1).SetReleased(ReleasedCrashed)
+	g.Slot(1).ResetGate()
+	if got := g.Slot(1).Released(); got != ReleasedNo {
+		t.Errorf("after ResetGate: %v", got)
+	}
+}
+
+// TestReleaseUnwatched: without the program, and after Close, nothing is noted.
+func TestReleaseUnwatched(t *testing.T) {
+	newLab(t)
+	g := loadGate(t, 4)
+	must(t, g.SetService(servicePort, ServiceListen, true))
+	ps := listenPairs(t, servicePort)
+	defer ps.close()
+	p := ps.connect(t)
+	must(t, g.Bind(p.flow, 1))
+	slotState{Mode: ModeLive, Flags: FlagUnmodified}.store(g.Slot(1))
+	must(t, unix.Close(p.server))
+	must(t, unix.Close(p.client))
+	if got := g.Slot(1).Released(); got != ReleasedNo {
+		t.Errorf("released: %v", got)
+	}
+	other := loadGate(t, 4)
+	must(t, other.Close())
+	if err := other.WatchReleases(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("watching after close: %v", err)
+	}
+}
+
+// TestReleaseByKernel: an io_uring's registered files are released by a kernel
+// thread, after the process that died of SIGKILL has gone.
+func TestReleaseByKernel(t *testing.T) {
+	l := newLab(t)
+	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
+	must(t, err)
+	defer func() { must(t, g.Close()) }()
+	must(t, g.WatchReleases())
+	must(t, g.Attach(l.a))
+	addr := netip.MustParseAddr("10.77.0.1")
+	s := startServer(t, netip.AddrPortFrom(addr, servicePort))
+	client := connect(t, l.clientSocket(t, addr), addr).(*net.TCPConn)
+	defer client.Close()
+	s.do(t, "accept")
+	if s.do(t, "register") != 0 {
+		t.Skip("no io_uring here")
+	}
+	must(t, g.SetService(servicePort, ServiceListen, true))
+	liveState(t, client).store(g.Slot(2))
+	must(t, g.Bind(flowFrom(client), 2))
+	must(t, s.cmd.Process.Kill())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, want := range []EventKind{EventCrashed, EventFINHeld} {
+		ev, err := g.Events().Read(ctx)
+		must(t, err)
+		if ev.Kind != want || ev.Slot != 2 || ev.PID != 0 || ev.Code != 0 {
+			t.Errorf("event %+v, want %v", ev, want)
+		}
+	}
+	if got := g.Slot(2).Released(); got != ReleasedCrashed {
+		t.Errorf("released: %v", got)
+	}
+}
+
+// TestDetachedCgroup2: no mount is needed, given the privilege.
+func TestDetachedCgroup2(t *testing.T) {
+	testenv.RequireRoot(t)
+	mounted, err := mountedCgroup2("/proc/self/mountinfo")
+	if err != nil {
+		t.Log(err)
+	}
+	root, err := mountCgroup2()
+	must(t, err)
+	defer root.Close()
+	var detached, attached unix.Stat_t
+	must(t, unix.Fstat(int(root.Fd()), &detached))
+	if mounted == "" {
+		return
+	}
+	must(t, unix.Stat(mounted, &attached))
+	if detached.Ino != attached.Ino {
+		t.Errorf("the detached root is inode %d, the mounted one %d", detached.Ino, attached.Ino)
+	}
+}
+
+func TestMountedCgroup2(t *testing.T) {
+	for _, c := range []struct{ lines, want string }{
+		{"32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n" +
+			"41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n", "/sys/fs/cgroup/unified"},
+		{"41 31 0:38 /../.. /a rw - cgroup2 none rw\n42 31 0:38 /sub /b rw - cgroup2 none rw\n43 31 0:38 / /a\\040b\\134 rw - cgroup2 none rw\n", `/a b\`},
+		{"32 31 0:29 / /cgroup2 rw - cgroup cgroup2 rw\n", ""},
+		{"41 31\n - cgroup2 \n", ""},
+		{"", ""},
+	} {
+		path := filepath.Join(t.TempDir(), "mountinfo")
+		must(t, os.WriteFile(path, []byte(c.lines), 0o600))
+		got, err := mountedCgroup2(path)
+		if got != c.want || (err != nil) != (c.want == "") || err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%q: %q, %v; want %q", c.lines, got, err, c.want)
+		}
+	}
+	if _, err := mountedCgroup2("/nonexistent/mountinfo"); err == nil {
+		t.Error("no file, no error")
+	}
+}
+
+// TestMemberOffset: a randomized task_struct has its members in an anonymous
+// struct.
+func TestMemberOffset(t *testing.T) {
+	inner := &btf.Struct{Members: []btf.Member{{Name: "x", Offset: 32}, {Name: "tgid", Offset: 64}}}
+	members := []btf.Member{{Name: "info"}, {Name: "named", Type: inner, Offset: 64}, {Type: inner, Offset: 128}}
+	if at, ok := memberOffset(members, "tgid"); !ok || at != 192 {
+		t.Errorf("tgid at bit %d, %v", at, ok)
+	}
+	if _, ok := memberOffset(members, "flags"); ok {
+		t.Error("found a member that is not there")
+	}
+}
+
+func TestReleaseFeatures(t *testing.T) {
+	testenv.RequireRoot(t)
+	for _, f := range ReleaseFeatures() {
+		if f.Err != nil {
+			t.Errorf("%s: %v", f.Name, f.Err)
+		}
+	}
+	err := needs("cgroup2", "cgroup2 mounted", os.ErrNotExist)
+	if !errors.Is(err, ErrNotSupported) || !strings.Contains(err.Error(), "needs cgroup2 mounted") {
+		t.Errorf("%v", err)
+	}
+}
+
+// BenchmarkClose measures what WatchReleases adds to close(2) of a connection:
+// before, for the sockets of others, and for those of a service.
+func BenchmarkClose(b *testing.B) {
+	testenv.RequireRoot(b)
+	const batch = 512
+	for _, c := range []struct {
+		name              string
+		watch, unmodified bool
+	}{
+		{"unwatched", false, false},
+		{"other-port", true, false},
+		{"service", true, true},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			keepNamespace(b)
+			ns, err := netns.New()
+			must(b, err)
+			defer ns.Close()
+			up(b, "lo")
+			g, err := Load(Config{MaxConns: batch, ID: "0123abcd"})
+			must(b, err)
+			defer g.Close()
+			if c.watch {
+				must(b, g.WatchReleases())
+			}
+			if c.unmodified {
+				must(b, g.SetService(servicePort, ServiceListen, true))
+			}
+			ps := listenPairs(b, servicePort)
+			defer ps.close()
+			open := make([]pair, 0, batch)
+			var closing time.Duration
+			for done := 0; done < b.N; done += len(open) {
+				open = open[:0]
+				for i := range min(batch, b.N-done) {
+					p := ps.connect(b)
+					// An RST by the client leaves nothing behind, and no port in use.
+					must(b, unix.SetsockoptLinger(p.client, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
+					slotState{Mode: ModeLive}.store(g.Slot(uint32(i)))
+					must(b, g.Bind(p.flow, uint32(i)))
+					open = append(open, p)
+				}
+				start := time.Now()
+				for _, p := range open {
+					must(b, unix.Close(p.server))
+				}
+				closing += time.Since(start)
+				for _, p := range open {
+					must(b, unix.Close(p.client))
+					must(b, g.Unbind(p.flow))
+				}
+			}
+			b.ReportMetric(float64(closing.Nanoseconds())/float64(b.N), "ns/close")
+		})
+	}
+}
