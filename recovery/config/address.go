@@ -16,8 +16,14 @@ func parseAddress(text string) (netip.AddrPort, *problem) {
 	bad := func(suggestion, format string, args ...any) (netip.AddrPort, *problem) {
 		return netip.AddrPort{}, &problem{fmt.Sprintf(format, args...), suggestion}
 	}
+	whole, wholeErr := netip.ParseAddr(text)
 	i := strings.LastIndexByte(text, ':')
-	if i < 0 {
+	switch {
+	case wholeErr == nil && whole.Is4():
+		return bad(fmt.Sprintf("write \"%s:PORT\"", text), "%q has no port", text)
+	case wholeErr == nil && (i == 0 || text[i-1] == ':'): // ::1, but not ::1:80
+		return bad(fmt.Sprintf("write \"[%s]:PORT\"", text), "%q has no port", text)
+	case i < 0:
 		if port, err := strconv.ParseUint(text, 10, 16); err == nil && port > 0 {
 			return bad(fmt.Sprintf("did you mean \":%d\"?", port), "%q is not an address", text)
 		}
@@ -26,7 +32,7 @@ func parseAddress(text string) (netip.AddrPort, *problem) {
 	host, portText := text[:i], text[i+1:]
 	port, err := strconv.ParseUint(portText, 10, 16)
 	if err != nil || strings.HasPrefix(portText, "+") {
-		if _, err := netip.ParseAddr(text); err == nil {
+		if wholeErr == nil {
 			return bad(fmt.Sprintf("write \"[%s]:PORT\"", text), "%q has no port", text)
 		}
 		return bad("a number from 1 to 65535", "%q is not a port", portText)

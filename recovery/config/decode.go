@@ -49,17 +49,40 @@ func decode[T any](c *checker, keys []key[T], table *node, path string, dst *T) 
 			decode(c, keys, n, name+".", dst)
 		case i >= 0:
 			c.seen[name] = n
-			if inner && n.kind != isString { // a table with a short form
-				c.complain(n.at, name, "", "%s wants %s, or a table; this is %s", name, keys[i].wants(), n.kind)
-				continue
+			if !inner || shortForm(c, keys, keys[i], n) {
+				set(c, keys[i], n, dst)
 			}
-			set(c, keys[i], n, dst)
 		case inner:
-			c.complain(n.at, name, fmt.Sprintf("write [%s] and what belongs to it below", c.prefix+name), "%s wants a table; this is %s", name, n.kind)
+			c.complain(n.at, name, tableSample(keys, name), "%s wants a table; this is %s", name, n.kind)
 		default:
 			c.complain(n.name, name, unknown(keys, path, n.key), "unknown key %q%s", n.key, inTable(path))
 		}
 	}
+}
+
+// shortForm checks the text that stands for a table.
+func shortForm[T any](c *checker, keys []key[T], k key[T], n *node) bool {
+	if n.kind != isString {
+		c.complain(n.at, k.path, tableSample(keys, k.path), "%s wants %s, or a table; this is %s", k.path, k.wants(), n.kind)
+		return false
+	}
+	for _, inner := range keys { // log = "idle"
+		if strings.HasPrefix(inner.path, k.path+".") && slices.Contains(inner.choices, n.text) && !slices.Contains(k.choices, n.text) {
+			c.complain(n.at, k.path, fmt.Sprintf("write %s = { %s = %q }", k.path, leaf(inner.path), n.text), "%s wants %s, or a table", k.path, k.wants())
+			return false
+		}
+	}
+	return true
+}
+
+// tableSample shows how a table is written, by its first key.
+func tableSample[T any](keys []key[T], path string) string {
+	for _, k := range keys {
+		if strings.HasPrefix(k.path, path+".") && k.sample() != "" {
+			return fmt.Sprintf("write for example %s = { %s = %s }", path, leaf(k.path), k.sample())
+		}
+	}
+	return ""
 }
 
 func inTable(path string) string {
@@ -96,7 +119,9 @@ func unknown[T any](keys []key[T], path, name string) string {
 	case other != "":
 		return fmt.Sprintf("did you mean %q?", other)
 	}
-	if k := called(keys, "", name); k != "" {
+	if k := called(keys, "", name); k != "" && path != "" && !strings.Contains(k, ".") {
+		return fmt.Sprintf("%q is a key of the service: it belongs above [service.%s]", k, strings.TrimSuffix(path, "."))
+	} else if k != "" {
 		return fmt.Sprintf("did you mean %q?", k)
 	}
 	if k := called(serviceKeys, "", name); k != "" {
@@ -154,7 +179,11 @@ func require[T any](c *checker, keys []key[T], at int) {
 	}
 	for _, k := range keys {
 		if k.needed && c.seen[k.path] == nil {
-			c.complain(at, k.path, fmt.Sprintf("add %s = %s", k.path, k.sample()), "%q is missing", k.path)
+			add := k.sample()
+			if len(k.choices) > 0 {
+				add = oneOf(k.choices)
+			}
+			c.complain(at, k.path, fmt.Sprintf("add %s = %s", k.path, add), "%q is missing", k.path)
 		}
 	}
 }

@@ -64,7 +64,11 @@ func (f *File) Diff(next *File) Changes {
 			continue
 		}
 		c := Change{Old: old, New: now}
+		inherits := slices.Equal(old.Interfaces, f.Engine.Interfaces) && slices.Equal(now.Interfaces, next.Engine.Interfaces)
 		for _, path := range c.compare() {
+			if path == "interfaces" && inherits {
+				continue // said of the engine
+			}
 			changes.Restart = append(changes.Restart, "service."+path+" of "+now.Name)
 		}
 		if len(c.Restart)+len(c.Policy) > 0 {
@@ -94,7 +98,8 @@ func (c *Change) compare() (ofEngine []string) {
 	return ofEngine
 }
 
-// equal compares what a key says. An empty list or map is as good as none.
+// equal compares what a key says. An empty list or map is as
+// good as none.
 func equal[T any](k key[T], a, b *T) bool {
 	x, y := k.field(a), k.field(b)
 	switch x := x.(type) {
@@ -104,7 +109,8 @@ func equal[T any](k key[T], a, b *T) bool {
 		q, had := (*y.(*Limits))[name]
 		return p == q && has == had
 	case *[]string:
-		return slices.Equal(*x, *y.(*[]string))
+		y := y.(*[]string)
+		return slices.Equal(*x, *y) && ((*x == nil) == (*y == nil) || k.path != "groups") // groups = [] is none
 	case *map[string]string:
 		return maps.Equal(*x, *y.(*map[string]string))
 	}

@@ -39,6 +39,9 @@ func Parse(name string, data []byte, sys System) (*File, error) {
 	}
 	c := &checker{document: parse(name, data), sys: sys, base: filepath.Dir(abs), seen: map[string]*node{}}
 	f := c.file(name)
+	if len(c.diags) == 0 {
+		c.lastWord()
+	}
 	if len(c.diags) > 0 {
 		return nil, c.diags.sort()
 	}
@@ -52,6 +55,9 @@ func (c *checker) file(name string) *File {
 	top := &node{kind: isTable, list: slices.Clone(c.root.list)}
 	services := c.services(top)
 	decode(c, fileKeys, top, "", f)
+	if f.Engine.RuntimeDir != "" {
+		f.Engine.RuntimeDir = filepath.Clean(f.Engine.RuntimeDir)
+	}
 	c.total = c.seen["log.quota-total"]
 	ports := map[uint16]owner{}
 	names := map[string]int{}

@@ -64,8 +64,8 @@ var serviceKeys = slices.Concat([]key[Service]{
 	{
 		path: "groups", field: func(s *Service) any { return &s.Groups },
 		spec: spec{
-			kind: aList, defText: "those that the user is in", example: `["ssl-cert"]`, effect: restart, check: checkGroups, also: []string{"supplementary-groups", "supplementarygroups"},
-			doc: "Supplementary groups, in place of those that the user is in; names or numbers",
+			kind: aList, defText: "those that the user is in; none if `user` names a group", example: `["ssl-cert"]`, effect: restart, check: checkGroups, also: []string{"supplementary-groups", "supplementarygroups"},
+			doc: "Supplementary groups, in place of those that the user is in; names or numbers. `[]` for none",
 		},
 	},
 	{

@@ -28,19 +28,27 @@ func (d *document) open(path []part, array bool) *node {
 			}
 			c = c.list[len(c.list)-1]
 		case last && array && c.kind == isTable:
-			d.report(p.offset, "write [["+p.name+"]] everywhere", "[%s] is a single table since line %d", p.name, d.position(c.name).Line)
+			d.report(p.offset, several(p.name, "write ["+p.name+"], once"), "[%s] is a single table since line %d", p.name, d.position(c.name).Line)
 			return &node{kind: isTable}
 		case c.kind != isTable || c.closed:
 			d.report(p.offset, "", "%q has a value already, from line %d: it cannot be extended", p.name, d.position(c.name).Line)
 			return &node{kind: isTable}
 		case last && c.header:
-			d.report(p.offset, "join the two, or write [["+p.name+"]] for each of several", "the table [%s] is there already, in line %d", p.name, d.position(c.name).Line)
+			d.report(p.offset, several(p.name, "join the two"), "the table [%s] is there already, in line %d", p.name, d.position(c.name).Line)
 		case last:
 			c.header = true
 		}
 		table = c
 	}
 	return table
+}
+
+// several is the suggestion for a table that is there more than once.
+func several(name, instead string) string {
+	if name == "service" {
+		return "write [[service]] for each"
+	}
+	return instead
 }
 
 // grow adds a table to an array of tables.

@@ -111,20 +111,25 @@ func parse(file string, data []byte) *document {
 		d.broken = true
 		offset := int(p.Range(wrong.Highlight).Offset)
 		d.report(offset, d.quote(offset, wrong.Message), "TOML syntax: %s", wrong.Message)
-		return d
-	}
-	// The parser looks at one expression at a time. What an expression may not
-	// do to those before it is found by open and assign, all of it at once;
-	// should they miss something, go-toml has the last word.
-	if err := toml.Unmarshal(data, new(map[string]any)); err != nil && len(d.diags) == 0 {
-		at := Position{File: file, Line: 1, Column: 1}
-		var where *toml.DecodeError
-		if errors.As(err, &where) {
-			at.Line, at.Column = where.Position()
-		}
-		d.diags = append(d.diags, Diagnostic{Position: at, Message: err.Error()})
 	}
 	return d
+}
+
+// lastWord asks go-toml about the document as a whole. The parser looks at one
+// expression at a time; what an expression may not do to those before it is
+// found by open and assign, all of it at once. Should they let something pass,
+// this finds it.
+func (d *document) lastWord() {
+	err := toml.Unmarshal(d.data, new(map[string]any))
+	if err == nil {
+		return
+	}
+	at := Position{File: d.file, Line: 1, Column: 1}
+	var where *toml.DecodeError
+	if errors.As(err, &where) {
+		at.Line, at.Column = where.Position()
+	}
+	d.diags = append(d.diags, Diagnostic{Position: at, Message: err.Error()})
 }
 
 // quote suggests quotation marks around a bare word such as 10s.

@@ -69,7 +69,7 @@ type Service struct {
 	Env     map[string]string // added to the environment of ftnet
 	Dir     string            // working directory; absolute
 	User    string            // "USER" or "USER:GROUP", names or numbers; empty: that of ftnet
-	Groups  []string          // supplementary groups, names or numbers; empty: those of the account
+	Groups  []string          // supplementary groups, names or numbers; nil: those of the account, or none if User names a group
 	Limits  Limits
 
 	Ready       Ready

@@ -18,7 +18,11 @@ func (c *checker) decodeValue(path string, s spec, n *node, field any) {
 	switch s.kind {
 	case aString, aChoice, aSignal:
 		if n.kind != isString {
-			c.wrongType(path, s, n, quoted(n))
+			suggestion := quoted(n)
+			if s.def != "" || s.kind != aString { // nearly any string would be wrong
+				suggestion = ""
+			}
+			c.wrongType(path, s, n, suggestion)
 			return
 		}
 		c.text(path, s, n, field)
@@ -47,7 +51,11 @@ func (c *checker) decodeValue(path string, s spec, n *node, field any) {
 		}
 		l, problem := parseLimit(strings.ReplaceAll(n.text, "_", ""), s.unit)
 		if problem != "" {
-			c.complain(n.at, path, fmt.Sprintf("write for example %s = %s", leaf(path), s.sample()), "%s: %s", path, problem)
+			suggestion := fmt.Sprintf("write for example %s = %s", leaf(path), s.sample())
+			if n.text == "-1" {
+				suggestion = `did you mean "unlimited"?`
+			}
+			c.complain(n.at, path, suggestion, "%s: %s", path, problem)
 			return
 		}
 		limits := field.(*Limits)
