@@ -44,7 +44,7 @@ type check func(Machine) []Result
 func Run(m Machine) []Result {
 	var results []Result
 	for _, c := range []check{
-		kernelVersion, capabilities, bpfFeatures, bpfJIT, sockets, sockDestroy,
+		kernelVersion, capabilities, bpfFeatures, releaseFeatures, bpfJIT, sockets, sockDestroy,
 		timestamps, fastOpen, queues, reversePath, connectionTracking,
 		openFiles, runtimeDirectory, leftovers,
 	} {

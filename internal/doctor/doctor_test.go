@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/ftnet/ftnet/rawio/gate"
 )
 
 func file(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text + "\n")} }
@@ -69,6 +71,19 @@ func TestChecks(t *testing.T) {
 				t.Errorf("%s, want %s with %q:\n%s", worst, tt.want, tt.says, text)
 			}
 		})
+	}
+}
+
+// TestTried: a missing feature is as bad as what needs it.
+func TestTried(t *testing.T) {
+	features := []gate.Feature{{Name: "a"}, {Name: "b", Err: fs.ErrNotExist}, {Name: "c", Err: fs.ErrPermission}}
+	for _, level := range []Level{Warn, Fail} {
+		results := tried(features, level, "mount it")
+		if len(results) != 3 || results[0].Level != OK || results[0].Advice != "" ||
+			results[1].Level != level || results[1].Advice != "mount it" ||
+			results[2].Level != level || !strings.Contains(results[2].Advice, "CAP_BPF") {
+			t.Errorf("%+v", results)
+		}
 	}
 }
 

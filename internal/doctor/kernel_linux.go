@@ -88,17 +88,31 @@ func (m Machine) effective() (uint64, error) {
 }
 
 func bpfFeatures(Machine) []Result {
+	return tried(gate.Features(), Fail,
+		"use a kernel with CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_ACT and CONFIG_NET_SCH_INGRESS")
+}
+
+// releaseFeatures are what tells a server's crash from a close that it meant, if
+// the server itself says nothing.
+func releaseFeatures(Machine) []Result {
+	return tried(gate.ReleaseFeatures(), Warn,
+		"services with mode \"listen\" do without; for mode \"unmodified\" use Linux 5.14 or newer with CONFIG_DEBUG_INFO_BTF "+
+			"and CONFIG_CGROUP_BPF, with cgroup2 mounted (mount -t cgroup2 none /sys/fs/cgroup)")
+}
+
+// tried turns features into results; those that are missing are as bad as level.
+func tried(features []gate.Feature, level Level, advice string) []Result {
 	var results []Result
-	for _, f := range gate.Features() {
-		if f.Err == nil {
+	for _, f := range features {
+		switch {
+		case f.Err == nil:
 			results = append(results, ok(f.Name, "tried")...)
-			continue
+		case errors.Is(f.Err, fs.ErrPermission):
+			results = append(results, finding(level, f.Name, f.Err.Error(),
+				"run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; inside a container BPF may be forbidden (seccomp)")...)
+		default:
+			results = append(results, finding(level, f.Name, f.Err.Error(), advice)...)
 		}
-		advice := "use a kernel with CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_ACT and CONFIG_NET_SCH_INGRESS"
-		if errors.Is(f.Err, fs.ErrPermission) {
-			advice = "run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; inside a container BPF may be forbidden (seccomp)"
-		}
-		results = append(results, finding(Fail, f.Name, f.Err.Error(), advice)...)
 	}
 	return results
 }

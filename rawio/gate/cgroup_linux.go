@@ -24,7 +24,7 @@ func attachToCgroups(prog *ebpf.Program) (link.Link, error) {
 	}
 	defer root.Close()
 	l, err := link.AttachCgroup(link.CgroupOptions{
-		Path:    fmt.Sprintf("/proc/self/fd/%d", root.Fd()),
+		Path:    fmt.Sprintf("/proc/thread-self/fd/%d", root.Fd()),
 		Attach:  ebpf.AttachCgroupInetSockRelease,
 		Program: prog,
 	})
@@ -37,7 +37,7 @@ func attachToCgroups(prog *ebpf.Program) (link.Link, error) {
 // openCgroupRoot opens the root of the cgroup2 hierarchy: where it is mounted, or
 // in a mount of its own that nobody sees, which needs CAP_SYS_ADMIN.
 func openCgroupRoot() (*os.File, error) {
-	path, err := mountedCgroup2("/proc/self/mountinfo")
+	path, err := mountedCgroup2("/proc/thread-self/mountinfo")
 	if err == nil {
 		return os.Open(path)
 	}
@@ -48,7 +48,7 @@ func openCgroupRoot() (*os.File, error) {
 }
 
 // mountedCgroup2 looks for a mount of the whole hierarchy in a file like
-// /proc/self/mountinfo (proc(5)); fs.ErrNotExist if there is none.
+// /proc/PID/mountinfo (proc(5)); fs.ErrNotExist if there is none.
 func mountedCgroup2(mountinfo string) (string, error) {
 	f, err := os.Open(mountinfo)
 	if err != nil {

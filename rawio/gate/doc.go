@@ -9,10 +9,17 @@
 // (a SYN-ACK, a FIN or RST that nobody announced) it holds and reports as an
 // [Event].
 //
+// A server that knows nothing of the gate cannot say which FIN or RST it means.
+// The kernel can: [Gate.WatchReleases] has it note in the slot how the process
+// ended that let go of the socket, before the FIN or RST is made. What such a
+// server sends can be captured whole, as an [Output]: before it leaves
+// ([FlagRecord]), or instead ([ModeRoll]).
+//
 // The gate is no firewall and keeps no state machine of its own: which mode a
 // connection is in, and when it changes, is the engine's business. Packets that
 // carry [Mark] are never looked at.
 //
 // Linux 5.12 or newer is needed (BPF atomics, ring buffer, mmapable arrays);
-// [Supported] says what is missing.
+// [Supported] says what is missing. WatchReleases needs Linux 5.14, type
+// information (BTF) and cgroup2; see [ReleaseFeatures].
 package gate

@@ -103,6 +103,14 @@ func endings() []ending {
 	}
 }
 
+func haveMPTCP() bool {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_MPTCP)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err == nil
+}
+
 // killChild returns when the process has released its files: a zombie has none.
 func killChild(t *testing.T, pid int) int {
 	t.Helper()
@@ -116,7 +124,7 @@ func killChild(t *testing.T, pid int) int {
 }
 
 // TestRelease has real server processes end a connection in all ways, over both
-// families and over IPv4 on a socket of IPv6.
+// families, over IPv4 on a socket of IPv6, and on one of MPTCP.
 func TestRelease(t *testing.T) {
 	l := newLab(t)
 	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
@@ -124,14 +132,19 @@ func TestRelease(t *testing.T) {
 	defer func() { must(t, g.Close()) }()
 	must(t, g.WatchReleases())
 	must(t, g.Attach(l.a))
-	for _, way := range []struct{ name, listen, dial string }{
-		{"IPv4", "10.77.0.1", "10.77.0.1"},
-		{"IPv6", "fd77::1", "fd77::1"},
-		{"mapped", "::", "10.77.0.1"},
+	for _, way := range []struct{ name, listen, dial, protocol string }{
+		{"IPv4", "10.77.0.1", "10.77.0.1", "tcp"},
+		{"IPv6", "fd77::1", "fd77::1", "tcp"},
+		{"mapped", "::", "10.77.0.1", "tcp"},
+		{"MPTCP", "10.77.0.1", "10.77.0.1", "mptcp"},
 	} {
 		for _, e := range endings() {
 			t.Run(way.name+"/"+e.name, func(t *testing.T) {
 				l.enter(t)
+				if way.protocol == "mptcp" && !haveMPTCP() {
+					t.Skip("no MPTCP here")
+				}
+				t.Setenv(serverProtocol, way.protocol)
 				e.check(t, l, g, netip.MustParseAddr(way.listen), netip.MustParseAddr(way.dial))
 			})
 		}

@@ -20,6 +20,10 @@ import (
 // until standard input ends.
 const serverVariable = "FTNET_GATE_TEST_SERVER"
 
+// serverProtocol makes it one that listens with MPTCP, as Go's servers do: to
+// clients without, that is TCP.
+const serverProtocol = "FTNET_GATE_TEST_PROTOCOL"
+
 func init() {
 	helper = func() {
 		if addr := os.Getenv(serverVariable); addr != "" {
@@ -145,7 +149,11 @@ func listenOn(addr netip.AddrPort) (int, error) {
 	if addr.Addr().Is4() {
 		family, sa = unix.AF_INET, &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}
 	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	protocol := 0
+	if os.Getenv(serverProtocol) == "mptcp" {
+		protocol = unix.IPPROTO_MPTCP
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return -1, err
 	}

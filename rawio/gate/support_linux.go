@@ -97,9 +97,10 @@ func try(probes []probe) []Feature {
 	}
 	var all []Feature
 	for _, p := range probes {
-		f := Feature{Name: p.name}
-		if err := p.try(); err != nil {
-			f.Err = &featureError{feature: p.name, err: err}
+		f := Feature{Name: p.name, Err: p.try()}
+		var missing *featureError
+		if f.Err != nil && !errors.As(f.Err, &missing) {
+			f.Err = &featureError{feature: p.name, err: f.Err}
 		}
 		all = append(all, f)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -180,7 +181,7 @@ func TestReleaseByKernel(t *testing.T) {
 // TestDetachedCgroup2: no mount is needed, given the privilege.
 func TestDetachedCgroup2(t *testing.T) {
 	testenv.RequireRoot(t)
-	mounted, err := mountedCgroup2("/proc/self/mountinfo")
+	mounted, err := mountedCgroup2("/proc/thread-self/mountinfo")
 	if err != nil {
 		t.Log(err)
 	}
@@ -196,6 +197,60 @@ func TestDetachedCgroup2(t *testing.T) {
 	if detached.Ino != attached.Ino {
 		t.Errorf("the detached root is inode %d, the mounted one %d", detached.Ino, attached.Ino)
 	}
+}
+
+// TestWatchUnmounted: where nobody has mounted cgroup2, the gate sees releases
+// nevertheless.
+func TestWatchUnmounted(t *testing.T) {
+	testenv.RequireRoot(t)
+	done := make(chan error, 1)
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the mount namespace ends with the thread
+		done <- func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWNET); err != nil {
+				return err
+			}
+			if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+				return err
+			}
+			for {
+				path, err := mountedCgroup2("/proc/thread-self/mountinfo")
+				if err != nil {
+					break
+				}
+				if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+					return err
+				}
+			}
+			up(t, "lo")
+			g, err := Load(Config{MaxConns: 4, ID: "00000001"})
+			if err != nil {
+				return err
+			}
+			defer g.Close()
+			if err := g.WatchReleases(); err != nil {
+				return err
+			}
+			if err := g.SetService(servicePort, ServiceListen, true); err != nil {
+				return err
+			}
+			ps := listenPairs(t, servicePort)
+			defer ps.close()
+			p := ps.connect(t)
+			defer unix.Close(p.client)
+			slotState{Mode: ModeLive}.store(g.Slot(1))
+			if err := g.Bind(p.flow, 1); err != nil {
+				return err
+			}
+			unix.Close(p.server)
+			if got := g.Slot(1).Released(); got != ReleasedClosed {
+				t.Errorf("released: %v", got)
+			}
+			return nil
+		}()
+	}()
+	must(t, <-done)
 }
 
 func TestMountedCgroup2(t *testing.T) {
