@@ -1,76 +1,162 @@
 package recovery
 
 import (
-	"path/filepath"
+	"context"
+	"slices"
 
 	"github.com/ftnet/ftnet/internal/control"
-	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
-var _ supervisor.Hooks = (*service)(nil)
+// hooks is what a service does at the turning points of its process.
+type hooks struct{ s *Service }
 
-// Starting tells the child where the engine is.
-func (s *service) Starting(attempt int) ([]string, error) {
+var _ supervisor.Hooks = hooks{}
+
+// Starting applies what Restart has brought, and tells the child where the
+// engine is. The ports of an unmodified server are protected before it can
+// listen.
+func (h hooks) Starting(attempt int) ([]string, error) {
+	s := h.s
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.setProcess(status.ProcessStarting, 0)
+	s.process.ready = false
 	if attempt > 1 {
 		s.process.restarts++
 	}
-	return []string{control.EnvPath + "=" + filepath.Join(s.dir.Path, runtimedir.NorthSocket)}, nil
+	next := s.pending
+	s.pending = nil
+	s.mu.Unlock()
+	if next != nil {
+		if err := s.apply(*next); err != nil {
+			return nil, err
+		}
+	}
+	if s.socket != "" {
+		return []string{control.EnvPath + "=" + s.socket}, nil
+	}
+	ports := s.portList(nil)
+	if err := s.free(ports); err != nil {
+		return nil, err
+	}
+	return nil, s.protect(ports)
 }
 
-// Started notes the process.
-func (s *service) Started(pid int) {
+// apply takes a new configuration. The clients of ports that the service no
+// longer listens on get a RST.
+func (s *Service) apply(next ServiceConfig) error {
+	uid, err := supervisor.UID(next.User)
+	if err != nil {
+		return err
+	}
+	listen, err := parseAddresses(next.Listen)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	before := portsOf(s.listen)
+	s.cfg, s.uid, s.listen = next, uid, listen
+	again := s.policies(func(p *port) bool { return p.protected })
+	s.mu.Unlock()
+	for _, p := range again {
+		if err := s.host.engine.Protect(p); err != nil {
+			return err
+		}
+	}
+	after := portsOf(listen)
+	gone := slices.DeleteFunc(before, func(n uint16) bool { return slices.Contains(after, n) })
+	if len(gone) > 0 {
+		s.abort(gone, "the service no longer listens on the port")
+		s.host.wg.Go(func() { s.retire(gone) })
+	}
+	return nil
+}
+
+// retire gives ports up when their clients have had the time to take note.
+func (s *Service) retire(ports []uint16) {
+	s.mu.Lock()
+	limit := s.cfg.Drain
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	_ = s.host.engine.Drain(ctx, ports...) // what is left is the kernel's alone
+	s.mu.Lock()
+	ports = slices.DeleteFunc(ports, func(n uint16) bool { // not if they have come back, or Remove was faster
+		return s.ports[n] == nil || slices.Contains(portsOf(s.listen), n)
+	})
+	s.mu.Unlock()
+	if err := s.giveUp(ports...); err != nil {
+		s.log.Warn("port not given up", "error", err)
+	}
+}
+
+// Started notes the process, and begins to look whether it listens.
+func (h hooks) Started(pid int) {
+	s := h.s
+	s.mu.Lock()
 	s.process.supervised = pid
 	if s.process.pid == 0 { // else it has said already that it listens
 		s.process.pid = pid
 	}
+	s.mu.Unlock()
+	s.watch(pid)
 }
 
 // Stopping notes that the end is asked for: what the process now closes is
 // meant, announced or not.
-func (s *service) Stopping() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.setProcess(status.ProcessStopping, s.process.pid)
+func (h hooks) Stopping() {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.s.setProcess(status.ProcessStopping, h.s.process.pid)
 }
 
-// Ended is for what the process leaves running; nothing is asked of it here.
-func (s *service) Ended(supervisor.Exit) error { return nil }
-
-// Halted is not called: nobody stops this service but Run's end.
-func (s *service) Halted() {}
+// Ended looks, before the rest of the process is cleared away, whether it has
+// gone on without its main process.
+func (h hooks) Ended(e supervisor.Exit) error {
+	h.s.unwatch()
+	if e.Kind != supervisor.Clean || h.s.socket != "" {
+		return nil
+	}
+	return h.s.background(e.PID)
+}
 
 // Exited declares the outage, or lets the clients go. The process's sockets
 // are closed; nothing is started before Exited returns.
-func (s *service) Exited(e supervisor.Exit) {
+func (h hooks) Exited(e supervisor.Exit) {
+	s := h.s
+	crashed := e.Again && e.Kind != supervisor.Stopped
 	s.mu.Lock()
 	s.process.lastExit = e.String()
 	state := status.ProcessEnded
-	if e.Kind == supervisor.Crashed {
+	switch {
+	case crashed:
 		state = status.ProcessRestarting
+	case e.Again:
+		state = status.ProcessStopping // until it has drained
 	}
-	s.setProcess(state, 0)
 	s.process.supervised = 0
-	s.ended = e.Kind != supervisor.Crashed
+	s.setProcess(state, 0)
 	s.mu.Unlock()
-	ports := s.portList()
-	if e.Kind == supervisor.Crashed {
-		s.crash(ports)
-		return
+	ports := s.portList(protected)
+	if !crashed || e.Kind == supervisor.Clean { // it has closed what it had to close
+		s.release(ports)
 	}
-	s.release(ports)
+	if crashed {
+		s.crash(ports)
+	}
+}
+
+// Halted notes that Stop has taken effect.
+func (h hooks) Halted() {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.s.setProcess(status.ProcessStopped, 0)
 }
 
 // GaveUp notes that no start will follow; Run tells the clients.
-func (s *service) GaveUp(error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended = true
-	s.setProcess(status.ProcessEnded, 0)
+func (h hooks) GaveUp(error) {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.s.setProcess(status.ProcessEnded, 0)
 }

@@ -3,12 +3,12 @@ package recovery
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/control"
-	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 )
 
@@ -18,8 +18,9 @@ import (
 // whose end nobody else reports.
 const goneGrace = 100 * time.Millisecond
 
-// north answers the server processes. It is the control protocol's handler.
-type north struct{ s *service }
+// north answers the server processes of one service of ModeListen. It is the
+// control protocol's handler.
+type north struct{ s *Service }
 
 var _ control.Handler = north{}
 
@@ -30,7 +31,7 @@ func (n north) Hello(p *control.Peer) (control.Welcome, error) {
 	defer s.mu.Unlock()
 	s.peers[p.ID] = int(p.Cred.PID)
 	s.log.Debug("server process connected", "pid", p.Cred.PID)
-	return control.Welcome{Service: s.cfg.Name, MaxConns: s.cfg.MaxConns, FD: s.journal.Fd()}, nil
+	return control.Welcome{Service: s.name, MaxConns: s.host.cfg.MaxConns, FD: s.journal.Fd()}, nil
 }
 
 // Protect is called before the port is bound.
@@ -39,44 +40,66 @@ func (n north) Protect(p *control.Peer, m control.Protect) error {
 		return &control.Error{Code: control.CodeRefused, Message: "protect: no port"}
 	}
 	n.takeOver(p, m.Port)
-	s := n.s
+	if err := n.s.admit(p, m); err != nil {
+		n.s.log.Error("port is not protected", "port", m.Port, "error", err)
+		return &control.Error{Code: control.CodeRefused, Message: fmt.Sprintf("protect port %d: %v", m.Port, err)}
+	}
+	return n.s.protect([]uint16{m.Port})
+}
+
+// admit makes a port that a process asks for the service's, if it is not yet.
+func (s *Service) admit(p *control.Peer, m control.Protect) error {
+	s.admitting.Lock()
+	defer s.admitting.Unlock()
 	s.mu.Lock()
-	pt := s.ports[m.Port]
+	pt, listen := s.ports[m.Port], s.listen
+	s.mu.Unlock()
+	// Where the host is a name, Listening has its address.
+	asked, err := parseAddress(m.Address)
+	if err == nil && !permitted(listen, asked) || err != nil && len(listen) > 0 && !slices.Contains(portsOf(listen), m.Port) {
+		return fmt.Errorf("%s is not among the configured addresses", m.Address)
+	}
 	if pt == nil {
-		claim, err := runtimedir.ClaimPort(m.Port)
+		claim, err := s.host.claim(s, m.Port)
 		if err != nil {
-			s.mu.Unlock()
-			s.log.Error("port is not protected", "port", m.Port, "error", err)
-			return &control.Error{Code: control.CodeRefused, Message: fmt.Sprintf("protect port %d: %v", m.Port, err)}
+			return err
 		}
 		pt = &port{claim: claim}
-		s.ports[m.Port] = pt
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ports[m.Port] = pt
 	pt.network, pt.address, pt.compare, pt.owner = m.Network, m.Address, m.Compare, p.ID
-	s.mu.Unlock()
-	return s.engine.Protect(m.Port)
+	return nil
 }
 
 // Listening begins the reconnection after an outage.
 func (n north) Listening(p *control.Peer, m control.Listening) (control.ListeningReply, error) {
-	number, err := portOf(m.Address)
-	if err != nil {
-		return control.ListeningReply{}, err
+	refuse := func(why string) (control.ListeningReply, error) {
+		return control.ListeningReply{}, &control.Error{Code: control.CodeRefused, Message: "listening: " + why}
 	}
+	at, err := parseAddress(m.Address)
+	if err != nil {
+		return refuse(err.Error())
+	}
+	number := at.Port()
 	s := n.s
 	s.mu.Lock()
 	pt := s.ports[number]
-	if pt == nil {
+	if pt == nil || !pt.protected || !permitted(s.listen, at) {
 		s.mu.Unlock()
-		return control.ListeningReply{}, &control.Error{Code: control.CodeRefused,
-			Message: "listening: port of " + m.Address + " was not protected"}
+		return refuse(m.Address + " was not protected, or is not among the configured addresses")
 	}
 	pt.address, pt.listening, pt.owner, pt.listener = m.Address, true, p.ID, m.ID
 	if pid := p.Cred.PID; s.process.state != status.ProcessRunning || s.process.pid != pid {
 		s.setProcess(status.ProcessRunning, pid)
 	}
 	s.mu.Unlock()
-	recovering := s.engine.Listening(number)
+	recovering := s.host.engine.Listening(number)
+	s.mu.Lock()
+	s.process.recovering += recovering
+	s.notify()
+	s.mu.Unlock()
 	s.log.Info("listening", "address", m.Address, "pid", p.Cred.PID, "recovering", recovering)
 	return control.ListeningReply{Recovering: recovering}, nil
 }
@@ -97,7 +120,7 @@ func (n north) Closed(p *control.Peer, m control.Closed) error {
 // process resets it next.
 func (n north) Mismatch(_ *control.Peer, m control.Mismatch) error {
 	s := n.s
-	flow, ok := s.engine.FlowOf(m.Slot, m.Gen)
+	flow, ok := s.host.engine.FlowOf(m.Slot, m.Gen, s.owns)
 	if !ok {
 		return &control.Error{Code: control.CodeStale, Message: "the connection is gone"}
 	}
@@ -111,9 +134,10 @@ func (n north) Mismatch(_ *control.Peer, m control.Mismatch) error {
 	return nil
 }
 
-// ReadLog serves the stable data of a connection that is rolled forward.
+// ReadLog serves the stable data of a connection that is rolled forward. Those
+// of other services do not exist here.
 func (n north) ReadLog(r control.ReadLog, buf []byte) (int, error) {
-	got, err := n.s.engine.ReadLog(r.Slot, r.Gen, buf, r.Off)
+	got, err := n.s.host.engine.ReadLog(r.Slot, r.Gen, n.s.owns, buf, r.Off)
 	if err != nil {
 		return 0, &control.Error{Code: control.CodeStale, Message: err.Error()}
 	}
@@ -156,13 +180,13 @@ func (n north) takeOver(p *control.Peer, number uint16) {
 
 // dead reports whether a server process has ended, even if the end of its
 // control connection has not been heard of yet. s.mu is held.
-func (s *service) dead(peer uint64) bool {
+func (s *Service) dead(peer uint64) bool {
 	pid, connected := s.peers[peer]
 	return !connected || pid > 0 && errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 }
 
 // owned returns the ports that a process was the last to protect.
-func (s *service) owned(peer uint64) []uint16 {
+func (s *Service) owned(peer uint64) []uint16 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []uint16

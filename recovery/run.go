@@ -3,92 +3,91 @@ package recovery
 import (
 	"context"
 	"errors"
-	"fmt"
+	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/ftnet/ftnet/internal/bytesize"
-	"github.com/ftnet/ftnet/internal/runtimedir"
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
+
+// Config is what `ftnet run` needs: an engine with one service. Only Command is
+// required, and Listen for ModeUnmodified.
+type Config struct {
+	Name       string        // of the service in messages; default: the command's base name
+	Mode       Mode          // default ModeListen
+	Listen     []string      // see ServiceConfig.Listen
+	Command    []string      // see supervisor.Config.Command
+	User       string        // see supervisor.Config.User
+	Quota      int64         // bytes logged for one connection; default 64 MiB
+	QuotaTotal int64         // bytes logged for all; default a quarter of the memory
+	OnFull     OnFull        // default CloseWindow
+	Log        LogPolicy     // default LogFull
+	Idle       time.Duration // see ServiceConfig.Idle
+	Compare    Compare       // see ServiceConfig.Compare
+	Ready      Readiness
+	Interfaces []string // to protect; default all that carry the service
+	MaxConns   int      // default 65536
+	Supervisor supervisor.Config
+	Drain      time.Duration // how long the engine serves open connections after the process ended on request; default 5 s; see NoDrain
+	RuntimeDir string        // default /run/ftnet
+	Logger     hclog.Logger  // default: nothing is logged
+	// Trace, if not nil, is told each rise of a connection's stable number
+	// before the gate is (rawio.Config.Trace).
+	Trace func(flow rawio.Flow, stable uint32, now int64)
+}
 
 // Run runs the service until it ends: it opens an engine with a memory log,
 // supervises the command, and recovers its connections after each crash. The
 // end of ctx asks the command to stop. The result is that of
 // supervisor.Supervisor.Run, or says why the engine could not be opened.
-// However Run ends, nothing of the engine stays behind.
+// However Run ends, nothing of the engine stays behind. See OpenHost for what
+// it means for other children of this process.
 func Run(ctx context.Context, cfg Config) error {
-	cfg, err := cfg.withDefaults()
+	if len(cfg.Command) == 0 {
+		return errors.New("no command to run")
+	}
+	orElse(&cfg.Name, filepath.Base(cfg.Command[0]))
+	if cfg.Supervisor.Signals == nil {
+		signals, unsubscribe := supervisor.Subscribe()
+		defer unsubscribe()
+		cfg.Supervisor.Signals = signals
+	}
+	service, err := cfg.service().withDefaults()
 	if err != nil {
 		return err
 	}
-	s := newService(cfg)
 	// A mistyped command is told before the kernel is asked for anything.
-	sup, err := supervisor.New(cfg.Supervisor, s)
+	if _, err := supervisor.New(service.supervisor(hclog.NewNullLogger()), nil); err != nil {
+		return err
+	}
+	h, err := OpenHost(HostConfig{
+		Name: cfg.Name, RuntimeDir: cfg.RuntimeDir, Interfaces: cfg.Interfaces, MaxConns: cfg.MaxConns,
+		QuotaTotal: cfg.QuotaTotal, Unmodified: cfg.Mode == ModeUnmodified, Logger: cfg.Logger, Trace: cfg.Trace,
+	})
 	if err != nil {
 		return err
 	}
-	cleanStale(cfg)
-	if err := s.open(); err != nil {
-		return fmt.Errorf("open the engine: %w", err)
+	s, err := h.Add(service)
+	if err == nil {
+		err = s.Run(ctx)
 	}
-	err = sup.Run(ctx)
-	s.drain(ctx, err)
-	return errors.Join(err, s.close())
+	return errors.Join(err, h.Close())
 }
 
-// cleanStale removes what engines that were killed have left.
-func cleanStale(cfg Config) {
-	if _, err := runtimedir.CleanStale(cfg.RuntimeDir); err != nil {
-		cfg.Logger.Warn("directories of dead engines not removed", "error", err)
+// service is the only service.
+func (c *Config) service() ServiceConfig {
+	s := &c.Supervisor
+	out := ServiceConfig{
+		Name: c.Name, Mode: c.Mode, Listen: c.Listen, Command: c.Command, User: c.User,
+		Env: s.Env, Dir: s.Dir, Groups: s.Groups, Limits: s.Limits,
+		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr, Signals: s.Signals,
+		StopSignal: s.StopSignal, StopTimeout: s.StopTimeout,
+		Restart: RestartPolicy{Policy: s.Restart, Limit: s.RestartLimit, Window: s.RestartWindow, Backoff: s.Backoff},
+		Quota:   c.Quota, OnFull: c.OnFull, Log: c.Log, Idle: c.Idle, Compare: c.Compare, Ready: c.Ready, Drain: c.Drain,
 	}
-	removed, err := gate.CleanStale(runtimedir.Living)
-	if err != nil {
-		cfg.Logger.Warn("filters of dead engines not removed", "error", err)
-	}
-	if len(removed) > 0 {
-		cfg.Logger.Info("removed what dead engines had left", "filters", removed)
-	}
-}
-
-// withDefaults checks the configuration and fills what was left out.
-func (c Config) withDefaults() (Config, error) {
-	if len(c.Command) == 0 {
-		return c, errors.New("no command to run")
-	}
-	if c.Name == "" {
-		c.Name = filepath.Base(c.Command[0])
-	}
-	if c.Logger == nil {
-		c.Logger = hclog.NewNullLogger()
-	}
-	if c.RuntimeDir == "" {
-		c.RuntimeDir = runtimedir.Base
-	}
-	if c.Quota == 0 {
-		c.Quota = DefaultQuota
-	}
-	if c.QuotaTotal == 0 {
-		total, err := bytesize.TotalMemory()
-		if err != nil {
-			return c, fmt.Errorf("default of the total quota: %w", err)
-		}
-		c.QuotaTotal = int64(total / 4)
-	}
-	if c.OnFull == "" {
-		c.OnFull = CloseWindow
-	}
-	if c.MaxConns == 0 {
-		c.MaxConns = gate.DefaultMaxConns
-	}
-	switch {
-	case c.Drain == 0:
-		c.Drain = DefaultDrain
-	case c.Drain < 0:
-		c.Drain = 0
-	}
-	c.Supervisor.Command, c.Supervisor.User, c.Supervisor.Logger = c.Command, c.User, c.Logger
-	return c, nil
+	orElse(&out.Stdin, os.Stdin)
+	return out
 }

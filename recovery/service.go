@@ -1,62 +1,48 @@
 package recovery
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"net/netip"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/journal"
-	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
-	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio"
-	"github.com/ftnet/ftnet/rawio/south"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
-// pagesPerConn is the journal's address space for read lengths and output
-// digests, in KiB for each connection slot. It is sparse: only what is used
-// takes memory.
-const pagesPerConn = 64
-
-// service is one supervised command with its engine.
-type service struct {
-	cfg     Config
+// Service is one supervised server of a [Host]. Its methods may be called
+// concurrently.
+type Service struct {
+	host    *Host
 	log     hclog.Logger
-	dir     *runtimedir.Dir
-	store   *logserver.Memory
-	journal *journal.Journal
-	engine  *rawio.Engine
-	closers []func() error
-	started time.Time
-	wg      sync.WaitGroup
+	name    string
+	journal *journal.Journal // nil: unmodified
+	socket  string           // of ModeListen, for control.EnvPath
+	stop    func() error     // ends the socket
+	null    *os.File         // the process's standard input, if it has no other
 
-	mu      sync.Mutex // guards what follows
-	ports   map[uint16]*port
-	peers   map[uint64]int // process of each control connection that is open
-	process process
-	uid     int
-	ended   bool // no restart will follow
-}
+	op        sync.Mutex // held by Restart, Stop, Start and Update, which exclude each other
+	admitting sync.Mutex // held while a server process's port becomes the service's
 
-// port is a protected port of the service.
-type port struct {
-	claim                     *runtimedir.Port
-	network, address, compare string
-	owner, listener           uint64 // the process that protects it, and its number of the listener
-	listening                 bool
-	crashedAt                 time.Time // zero while there is no outage
-	outages, accepted         uint64
-	recovered, mismatches     uint64
-	refused                   uint64
-	last, longest             time.Duration
+	mu       sync.Mutex // guards what follows
+	cfg      ServiceConfig
+	pending  *ServiceConfig // of the next start
+	listen   []netip.AddrPort
+	uid      int
+	sup      *supervisor.Supervisor // of the present Run
+	ports    map[uint16]*port
+	peers    map[uint64]int // process of each control connection that is open
+	process  process
+	watching *watching // of the present process
+	workers  workers
+	result   error         // of Run
+	changed  chan struct{} // closed and replaced at each change that Await may wait for
 }
 
 // process is what is known of the supervised process.
@@ -64,187 +50,141 @@ type process struct {
 	pid        int // that serves
 	supervised int // that was started; 0 while there is none
 	state      status.ProcessState
+	ready      bool // the probe of a server in ModeListen has succeeded
 	since      time.Time
 	restarts   uint64
+	recovering int // connections that the last listening has begun to recover
 	lastExit   string
 }
 
-func newService(cfg Config) *service {
-	s := &service{cfg: cfg, log: cfg.Logger, ports: map[uint16]*port{}, peers: map[uint64]int{}, started: time.Now()}
-	s.setProcess(status.ProcessStarting, 0)
+func newService(h *Host, cfg ServiceConfig) *Service {
+	s := &Service{host: h, name: cfg.Name, log: h.log.With("service", cfg.Name), cfg: cfg,
+		ports: map[uint16]*port{}, peers: map[uint64]int{}, changed: make(chan struct{})}
+	s.listen, _ = parseAddresses(cfg.Listen) // checked
+	s.setProcess(status.ProcessStopped, 0)
 	return s
 }
 
-// open makes the engine and everything around it.
-func (s *service) open() (err error) {
-	cfg := s.cfg
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.close())
-		}
-	}()
-	if s.uid, err = supervisor.UID(cfg.User); err != nil {
-		return err
-	}
-	if s.dir, err = runtimedir.Create(cfg.RuntimeDir); err != nil {
-		return err
-	}
-	s.onClose(s.dir.Close)
-	if s.store, err = logserver.NewMemory(&logserver.MemoryConfig{Quota: cfg.Quota, QuotaTotal: cfg.QuotaTotal}); err != nil {
-		return err
-	}
-	s.onClose(s.store.Close)
-	if s.journal, err = journal.Create(cfg.MaxConns, cfg.MaxConns*pagesPerConn); err != nil {
-		return err
-	}
-	s.onClose(s.journal.Close)
-	s.engine, err = rawio.Open(rawio.Config{
-		ID: s.dir.ID, Log: s.store, Journal: s.journal, Interfaces: cfg.Interfaces,
-		MaxConns: cfg.MaxConns, Quota: cfg.Quota, OnFull: cfg.OnFull.core(),
-		Logger: s.log, Reports: s.report, Trace: cfg.Trace,
-	})
+// Name returns the service's name.
+func (s *Service) Name() string { return s.name }
+
+// Run starts the service and returns when it has ended for good: of itself, or
+// after the end of ctx, which asks it to stop; its connections have drained
+// then. The result is that of supervisor.Supervisor.Run. It may be called again
+// when it has returned.
+func (s *Service) Run(ctx context.Context) error {
+	sup, err := s.begin()
 	if err != nil {
 		return err
 	}
-	s.onClose(s.engine.Close)
-	return s.serve()
-}
-
-// serve opens the two sockets: the server process's and the status page's.
-func (s *service) serve() error {
-	ln, err := s.dir.Listen(runtimedir.NorthSocket)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.onClose(func() error { cancel(); return nil })
-	page, err := s.dir.Listen(runtimedir.StatusSocket)
-	if err != nil {
-		return err
-	}
-	s.onClose(page.Close)
-	server := &control.Server{Handler: north{s}, Allow: control.AllowUID(uint32(s.uid))}
-	s.wg.Go(func() {
-		if err := server.Serve(ctx, ln); err != nil {
-			s.log.Error("server processes can no longer connect", "error", err)
-		}
-	})
-	s.wg.Go(func() {
-		if err := status.Serve(page, s.document); err != nil {
-			s.log.Error("the status page has ended", "error", err)
-		}
-	})
-	return nil
-}
-
-func (s *service) onClose(f func() error) { s.closers = append(s.closers, f) }
-
-// close undoes open, last things first.
-func (s *service) close() error {
-	var errs []error
-	for _, f := range slices.Backward(s.closers) {
-		errs = append(errs, f())
-	}
-	s.closers = nil
-	s.wg.Wait()
-	for _, p := range s.ports { // nobody else is left to change it
-		errs = append(errs, p.claim.Close())
-	}
-	return errors.Join(errs...)
-}
-
-// portList returns the protected ports.
-func (s *service) portList() []uint16 {
+	err = sup.Run(ctx)
+	s.drain(ctx, err)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := make([]uint16, 0, len(s.ports))
-	for p := range s.ports {
-		list = append(list, p)
-	}
-	slices.SortFunc(list, cmp.Compare)
-	return list
-}
-
-// crash declares the outage of the ports that are not in one yet.
-func (s *service) crash(ports []uint16) {
-	var down []uint16
-	s.mu.Lock()
-	for _, n := range ports {
-		p := s.ports[n]
-		p.listening = false
-		if p.crashedAt.IsZero() {
-			p.crashedAt = time.Now()
-			p.outages++
-		}
-		down = append(down, n)
-	}
+	s.sup, s.result = nil, err
+	s.setProcess(status.ProcessEnded, 0)
 	s.mu.Unlock()
-	if len(down) > 0 {
-		s.engine.Crash(down...)
-	}
+	return err
 }
 
-// drain lets the clients of a service that has ended go: those of a process
-// that ended as it should get what the kernel still holds for them; those of
-// one that is given up get a RST.
-func (s *service) drain(ctx context.Context, result error) {
-	ports := s.portList()
-	if len(ports) == 0 {
-		return
-	}
-	abort := func(why string) {
-		for _, p := range ports {
-			s.engine.AbortAll(p, why)
-		}
-	}
-	var gaveUp *supervisor.GaveUpError
-	given := errors.As(result, &gaveUp)
-	if given {
-		abort("the server is given up: " + gaveUp.Error())
-	} else { // again, if a process has ended as it should; else none is left to come back
-		s.release(ports)
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Drain)
-	defer cancel()
-	// After a RST the time is there for clients that have missed it.
-	if err := s.engine.Drain(ctx, ports...); err != nil && !given {
-		s.log.Warn("connections were still open when the time to drain was over", "error", err)
-		abort(fmt.Sprintf("still open %v after the server had ended", s.cfg.Drain))
-	}
-}
-
-// release lets the connections of ports go that no process will serve again:
-// what the kernel still has to say goes out, the interrupted get a RST.
-func (s *service) release(ports []uint16) {
-	for _, p := range ports {
-		s.engine.Release(p)
-	}
-}
-
-func (s *service) setProcess(state status.ProcessState, pid int) {
-	s.process.state, s.process.pid, s.process.since = state, pid, time.Now()
-}
-
-// report counts what the core tells. The engine's lock is held.
-func (s *service) report(r south.Report) {
+func (s *Service) begin() (*supervisor.Supervisor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.ports[r.Port]
-	if p == nil {
-		return
+	if s.sup != nil {
+		return nil, errors.New("the service runs already")
 	}
-	switch r.Kind {
-	case south.ConnOpened:
-		p.accepted++
-	case south.ConnRecovered:
-		p.recovered++
-	case south.SYNRefused:
-		p.refused++
-	case south.ServiceRecovered:
-		if !p.crashedAt.IsZero() {
-			p.last = time.Since(p.crashedAt)
-			p.longest = max(p.longest, p.last)
-			p.crashedAt = time.Time{}
+	cfg, err := s.supervisorConfig(&s.cfg)
+	if err != nil {
+		return nil, err
+	}
+	sup, err := supervisor.New(cfg, hooks{s})
+	if err != nil {
+		return nil, err
+	}
+	s.sup, s.result = sup, nil
+	s.setProcess(status.ProcessStarting, 0)
+	return sup, nil
+}
+
+// supervisorConfig completes a configuration. s.mu is held.
+func (s *Service) supervisorConfig(c *ServiceConfig) (supervisor.Config, error) {
+	out := c.supervisor(s.log.Named("supervisor"))
+	out.Belongs = s.holdsPort
+	if out.Stdin != nil {
+		return out, nil
+	}
+	if s.null == nil {
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			return out, err
+		}
+		s.null = null
+	}
+	out.Stdin = s.null
+	return out, nil
+}
+
+// setProcess notes a state. s.mu is held.
+func (s *Service) setProcess(state status.ProcessState, pid int) {
+	s.process.state, s.process.pid, s.process.since = state, pid, time.Now()
+	s.notify()
+}
+
+// notify wakes those who wait for a change. s.mu is held.
+func (s *Service) notify() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// Await returns when the service serves and all connections that it had to
+// recover are live, and how many those were; or why it does not come to that:
+// it was stopped, has ended, or ctx has.
+func (s *Service) Await(ctx context.Context) (connections int, err error) {
+	for {
+		s.mu.Lock()
+		done, n, err := s.serving()
+		changed := s.changed
+		s.mu.Unlock()
+		if done {
+			return n, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return 0, ctx.Err()
 		}
 	}
+}
+
+// Errors of [Service.Await].
+var (
+	ErrStopped = errors.New("the service is stopped")
+	ErrEnded   = errors.New("the service has ended")
+)
+
+// serving reports whether Await is over. s.mu is held.
+func (s *Service) serving() (done bool, connections int, err error) {
+	switch s.process.state {
+	case status.ProcessStopped:
+		return true, 0, ErrStopped
+	case status.ProcessEnded:
+		if s.sup != nil {
+			return false, 0, nil // Run is about to say how
+		}
+		if s.result != nil {
+			return true, 0, fmt.Errorf("%w: %w", ErrEnded, s.result)
+		}
+		return true, 0, ErrEnded
+	case status.ProcessRunning:
+	default:
+		return false, 0, nil
+	}
+	if s.cfg.Ready.Probe != ProbeListening && !s.process.ready {
+		return false, 0, nil
+	}
+	for _, p := range s.ports {
+		if !p.listening || !p.crashedAt.IsZero() {
+			return false, 0, nil
+		}
+	}
+	return true, s.process.recovering, nil
 }

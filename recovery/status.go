@@ -2,10 +2,10 @@ package recovery
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"runtime"
-	"strconv"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/status"
@@ -13,52 +13,99 @@ import (
 	"github.com/ftnet/ftnet/rawio"
 )
 
-// document is the status page of this engine.
-func (s *service) document() *status.Document {
-	snap, err := s.engine.Snapshot(true)
+// Document is the status page of the engine.
+func (h *Host) Document() *status.Document {
+	snap, err := h.engine.Snapshot(true)
 	if err != nil {
-		s.log.Warn("status is incomplete", "error", err)
+		h.log.Warn("status is incomplete", "error", err)
 	}
 	d := &status.Document{Version: status.Version, Time: time.Now()}
-	s.mu.Lock()
 	d.Engine = status.Engine{
-		ID: s.dir.ID, Name: s.cfg.Name, Version: version.String(), PID: os.Getpid(),
-		Started: s.started, Command: s.cfg.Command, Interfaces: snap.Interfaces,
+		ID: h.dir.ID, Name: h.cfg.Name, Version: version.String(), PID: os.Getpid(),
+		Started: h.started, Interfaces: snap.Interfaces,
 	}
-	d.Process = status.Process{
-		State: s.process.state, PID: s.process.pid, Since: s.process.since,
-		Restarts: s.process.restarts, LastExit: s.process.lastExit,
-	}
-	count := map[uint16]int{}
-	for i := range snap.Connections {
-		c := &snap.Connections[i]
-		count[c.Flow.Server.Port()]++
-		d.Connections = append(d.Connections, s.connection(c))
-	}
-	for n, p := range s.ports {
-		d.Services = append(d.Services, p.status(count[n]))
-	}
-	s.mu.Unlock()
-	used, _ := s.store.Usage()
+	used, _ := h.store.Usage()
 	d.Log = status.Log{
-		Backend: "memory", Status: s.store.Status().String(), Bytes: loggedBytes(snap), Memory: uint64(used),
-		Quota: uint64(s.cfg.Quota), QuotaTotal: uint64(s.cfg.QuotaTotal), OnFull: string(s.cfg.OnFull),
-		FullEvents: snap.Core.QuotaFull,
+		Backend: "memory", Status: h.store.Status().String(), Bytes: loggedBytes(snap), Memory: uint64(used),
+		QuotaTotal: uint64(h.cfg.QuotaTotal), FullEvents: snap.Core.QuotaFull,
 	}
 	d.Tap = status.Tap{Packets: snap.TapPackets, Bytes: snap.TapBytes, Losses: snap.TapDrops, Invalid: snap.BadPackets}
 	d.Gate = gateStatus(snap)
-	d.Memory = s.memory()
+	services := h.list()
+	d.Memory = memory(services)
+	h.programs(d, services, snap.Connections)
+	if len(d.Programs) == 1 {
+		p := d.Programs[0]
+		d.Engine.Command, d.Process = p.Command, p.Process
+		d.Log.Quota, d.Log.OnFull = p.Log.Quota, p.Log.OnFull
+	}
 	return d
 }
 
-func (p *port) status(connections int) status.Service {
+// programs adds the services with their ports and connections.
+func (h *Host) programs(d *status.Document, services []*Service, connections []rawio.Connection) {
+	owner := map[uint16]string{}
+	count := map[uint16]int{}
+	for i := range connections {
+		count[connections[i].Flow.Server.Port()]++
+	}
+	for _, s := range services {
+		program, ports := s.status(count)
+		d.Programs = append(d.Programs, program)
+		for n, p := range ports {
+			owner[n] = s.name
+			d.Services = append(d.Services, p)
+		}
+	}
+	slices.SortFunc(d.Programs, func(a, b status.Program) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(d.Services, func(a, b status.Service) int {
+		return strings.Compare(a.Program+" "+a.Address, b.Program+" "+b.Address)
+	})
+	for i := range connections {
+		c := connection(&connections[i])
+		c.Program = owner[connections[i].Flow.Server.Port()]
+		d.Connections = append(d.Connections, c)
+	}
+}
+
+// status is what the service tells of itself. count has the connections of each
+// port.
+func (s *Service) status(count map[uint16]int) (status.Program, map[uint16]status.Service) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := status.Program{
+		Name: s.name, Mode: string(s.cfg.Mode), Command: s.cfg.Command, Listen: s.cfg.Listen,
+		Process: status.Process{
+			State: s.process.state, PID: s.process.pid, Since: s.process.since,
+			Restarts: s.process.restarts, LastExit: s.process.lastExit,
+		},
+		Log:           status.ProgramLog{Policy: string(s.cfg.Log), Quota: uint64(s.cfg.Quota), OnFull: string(s.cfg.OnFull)},
+		WorkerCrashes: s.workers.crashes,
+	}
+	if s.cfg.Log == LogSinceIdle {
+		out.Log.Idle = s.cfg.Idle.Seconds()
+	}
+	done, _, err := s.serving()
+	out.Ready = done && err == nil
+	ports := map[uint16]status.Service{}
+	for n, p := range s.ports {
+		out.Connections += count[n]
+		ports[n] = p.status(s, count[n])
+	}
+	return out, ports
+}
+
+// status of a port. The service's mu is held.
+func (p *port) status(s *Service, connections int) status.Service {
 	out := status.Service{
-		Network: p.network, Address: p.address, Compare: p.compare, Connections: connections,
+		Program: s.name, Network: p.network, Address: p.address, Compare: p.compare, Connections: connections,
 		State: status.ServiceListening, Accepted: p.accepted, Recovered: p.recovered,
 		Mismatches: p.mismatches, Outages: p.outages, RefusedOptions: p.refused,
 		LastOutage: p.last.Seconds(), LongestOutage: p.longest.Seconds(),
 	}
 	switch {
+	case !p.protected:
+		out.State = status.ServiceStopped
 	case !p.listening:
 		out.State = status.ServiceOutage
 	case !p.crashedAt.IsZero():
@@ -67,7 +114,7 @@ func (p *port) status(connections int) status.Service {
 	return out
 }
 
-func (s *service) connection(c *rawio.Connection) status.Connection {
+func connection(c *rawio.Connection) status.Connection {
 	out := status.Connection{
 		ID: uint64(c.ID), Client: c.Flow.Client.String(), Server: c.Flow.Server.String(),
 		State: c.State.String(), Protection: status.Protected, Reason: c.Reason,
@@ -105,13 +152,25 @@ func gateStatus(snap rawio.Snapshot) status.Gate {
 	}
 }
 
-func (s *service) memory() status.Memory {
+func memory(services []*Service) status.Memory {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return status.Memory{
-		Resident: resident(), Heap: m.HeapInuse, Journal: uint64(s.journal.Usage().Memory),
-		Goroutines: runtime.NumGoroutine(),
+	out := status.Memory{Resident: resident(), Heap: m.HeapInuse, Goroutines: runtime.NumGoroutine()}
+	for _, s := range services {
+		out.Journal += s.journalUsage()
 	}
+	return out
+}
+
+// journalUsage returns what the journal takes, in bytes; 0 after the service was
+// removed.
+func (s *Service) journalUsage() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.journal == nil {
+		return 0
+	}
+	return uint64(s.journal.Usage().Memory)
 }
 
 // resident returns the process's resident memory in bytes, 0 if unknown.
@@ -125,17 +184,4 @@ func resident() uint64 {
 		return 0
 	}
 	return pages * uint64(os.Getpagesize())
-}
-
-// portOf returns the port of an address as a server gives it to Listen.
-func portOf(address string) (uint16, error) {
-	_, name, err := net.SplitHostPort(address)
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.ParseUint(name, 10, 16)
-	if err != nil || n == 0 {
-		return 0, fmt.Errorf("address %q has no port number", address)
-	}
-	return uint16(n), nil
 }

@@ -27,9 +27,14 @@ const Base = "/run/ftnet"
 // Names inside an engine's directory.
 const (
 	LockFile     = "lock"        // flock'd by the engine; holds its process id
-	NorthSocket  = "north.sock"  // the servers' control socket, 0666: SO_PEERCRED decides
 	StatusSocket = "status.sock" // one status document per connection, 0600
 )
+
+// NorthName returns the name of the control socket of a service's server
+// processes. Its mode is 0666: SO_PEERCRED decides.
+func NorthName(service string) string { return northPrefix + service + ".sock" }
+
+const northPrefix = "north-"
 
 // Modes of what is made here. The server process, which may run as any user,
 // has to pass through the directories but not to list one.
@@ -114,10 +119,11 @@ func (d *Dir) takeLock() error {
 	return nil
 }
 
-// Listen makes the unix socket of that name ([NorthSocket], [StatusSocket]) with its mode.
+// Listen makes the unix socket of that name, which only this process's user may
+// connect to unless it is a [NorthName].
 func (d *Dir) Listen(name string) (*net.UnixListener, error) {
 	mode := statusMode
-	if name == NorthSocket {
+	if strings.HasPrefix(name, northPrefix) {
 		mode = northMode
 	}
 	path := filepath.Join(d.Path, name)

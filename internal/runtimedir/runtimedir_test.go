@@ -49,7 +49,7 @@ func TestLife(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	for name, mode := range map[string]fs.FileMode{NorthSocket: 0o666, StatusSocket: 0o600} {
+	for name, mode := range map[string]fs.FileMode{NorthName("web"): 0o666, StatusSocket: 0o600, "admin.sock": 0o600} {
 		l, err := d.Listen(name)
 		if err != nil {
 			t.Fatal(err)

@@ -38,6 +38,9 @@ func Serve(l net.Listener, document func() *Document) error {
 // not tell them apart.
 func (d *Document) noNulls() *Document {
 	out := *d
+	if out.Programs == nil {
+		out.Programs = []Program{}
+	}
 	if out.Services == nil {
 		out.Services = []Service{}
 	}

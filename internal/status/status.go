@@ -6,16 +6,19 @@ package status
 
 import "time"
 
-// Version of the schema.
-const Version = 1
+// Version of the schema. Since 2 an engine may have several programs; what there
+// was for the only one (Engine.Command, Process, and the quota and policy of
+// Log) is empty then.
+const Version = 2
 
 // Document is everything about one engine at one moment.
 type Document struct {
 	Version     int          `json:"version"`
 	Time        time.Time    `json:"time"`
 	Engine      Engine       `json:"engine"`
-	Process     Process      `json:"process"`
-	Services    []Service    `json:"services"`
+	Process     Process      `json:"process"`  // of the only program
+	Programs    []Program    `json:"programs"` // by name
+	Services    []Service    `json:"services"` // their ports
 	Connections []Connection `json:"connections"`
 	Log         Log          `json:"log"`
 	Tap         Tap          `json:"tap"`
@@ -30,7 +33,7 @@ type Engine struct {
 	Version    string    `json:"version"`
 	PID        int       `json:"pid"`
 	Started    time.Time `json:"started"`
-	Command    []string  `json:"command"`
+	Command    []string  `json:"command"` // of the only program
 	Interfaces []string  `json:"interfaces"`
 }
 
@@ -42,6 +45,7 @@ const (
 	ProcessRunning    ProcessState = "running"    // has begun to listen
 	ProcessRestarting ProcessState = "restarting" // waits for its next start
 	ProcessStopping   ProcessState = "stopping"   // asked to end
+	ProcessStopped    ProcessState = "stopped"    // on request; can be started again
 	ProcessEnded      ProcessState = "ended"
 )
 
@@ -54,6 +58,27 @@ type Process struct {
 	LastExit string       `json:"last_exit,omitempty"`
 }
 
+// Program is one supervised server: a service of the configuration.
+type Program struct {
+	Name          string     `json:"name"`
+	Mode          string     `json:"mode"` // listen, unmodified
+	Command       []string   `json:"command"`
+	Listen        []string   `json:"listen"` // as configured
+	Process       Process    `json:"process"`
+	Ready         bool       `json:"ready"` // serves, and all connections that it had to recover are live
+	Log           ProgramLog `json:"log"`
+	Connections   int        `json:"connections"`
+	WorkerCrashes uint64     `json:"worker_crashes"` // processes of an unmodified server that crashed while its main process went on
+}
+
+// ProgramLog is what of a program's connections is logged.
+type ProgramLog struct {
+	Policy string  `json:"policy"`         // full, idle, off
+	Idle   float64 `json:"idle,omitempty"` // seconds, of policy idle
+	Quota  uint64  `json:"quota"`          // bytes for each connection
+	OnFull string  `json:"on_full"`
+}
+
 // ServiceState is that of a listening port.
 type ServiceState string
 
@@ -61,10 +86,12 @@ const (
 	ServiceListening  ServiceState = "listening"
 	ServiceOutage     ServiceState = "outage"     // nobody listens, SYNs are held
 	ServiceRecovering ServiceState = "recovering" // listens, connections are being rolled forward
+	ServiceStopped    ServiceState = "stopped"    // its program was stopped, or has ended; it is not protected
 )
 
 // Service is one protected port.
 type Service struct {
+	Program        string       `json:"program"` // its name
 	Network        string       `json:"network"` // tcp, tcp4, tcp6
 	Address        string       `json:"address"`
 	State          ServiceState `json:"state"`
@@ -89,11 +116,13 @@ const (
 
 // Connection is one connection of a client.
 type Connection struct {
-	ID          uint64     `json:"id"`
+	ID          uint64     `json:"id"`      // 0: the engine does not know it
+	Program     string     `json:"program"` // the name of its
 	Client      string     `json:"client"`
 	Server      string     `json:"server"`
 	State       string     `json:"state"` // of the south side's state machine
 	Protection  Protection `json:"protection"`
+	How         string     `json:"how,omitempty"`    // it is protected
 	Reason      string     `json:"reason,omitempty"` // why it is not protected
 	Age         float64    `json:"age"`              // seconds
 	Idle        float64    `json:"idle"`             // seconds since the client's last segment
@@ -111,9 +140,9 @@ type Log struct {
 	Status     string `json:"status"`  // ok, or some of low-space, failed, expired, other, joined by |
 	Bytes      uint64 `json:"bytes"`   // client bytes held
 	Memory     uint64 `json:"memory"`  // what they take
-	Quota      uint64 `json:"quota"`   // per connection, 0 none
+	Quota      uint64 `json:"quota"`   // per connection, of the only program
 	QuotaTotal uint64 `json:"quota_total"`
-	OnFull     string `json:"on_full"`
+	OnFull     string `json:"on_full"`     // of the only program
 	FullEvents uint64 `json:"full_events"` // times a quota was hit
 }
 

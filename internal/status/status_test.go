@@ -34,12 +34,13 @@ func TestServeAndFetch(t *testing.T) {
 		Process: Process{State: ProcessRunning, PID: 42, Restarts: 3},
 		Connections: []Connection{{ID: 7, Client: "192.0.2.1:4000", Protection: Unprotected, Reason: "quota",
 			BytesIn: 1 << 40, HeldACK: true}},
-		Services: []Service{}, // nil is sent as this
+		Programs: []Program{}, // nil is sent as this
+		Services: []Service{},
 		Gate:     Gate{Reasons: map[string]uint64{"lowered": 2}},
 	}
 	done := make(chan error)
 	sent := *want
-	sent.Services = nil
+	sent.Programs, sent.Services = nil, nil
 	go func() { done <- Serve(l, func() *Document { return &sent }) }()
 	for range 2 {
 		got, err := Fetch(t.Context(), path)

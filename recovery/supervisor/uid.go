@@ -1,6 +1,9 @@
 package supervisor
 
-import "os"
+import (
+	"os"
+	"syscall"
+)
 
 // UID returns the numeric user that a child with Config.User runs as.
 func UID(user string) (int, error) {
@@ -12,4 +15,11 @@ func UID(user string) (int, error) {
 		return os.Getuid(), nil
 	}
 	return int(a.cred.Uid), nil
+}
+
+// Account returns whom a child with Config.User and Config.Groups runs as, nil
+// for this process's own user and groups, and what its environment says of it.
+func Account(user string, groups []string) (cred *syscall.Credential, env []string, err error) {
+	a, err := lookup(user, groups)
+	return a.cred, a.env, err
 }

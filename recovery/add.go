@@ -1,0 +1,122 @@
+package recovery
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/recovery/supervisor"
+)
+
+// pagesPerConn is the journal's address space for read lengths and output
+// digests, in KiB for each connection slot. It is sparse: only what is used
+// takes memory.
+const pagesPerConn = 64
+
+// Add makes a service, which Service.Run starts. Its ports are claimed and, for
+// ModeListen, its journal and socket made. What cannot be started is a
+// *supervisor.StartError; a port of another engine runtimedir.ErrPortTaken.
+func (h *Host) Add(cfg ServiceConfig) (*Service, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("service %q: %w", cfg.Name, err)
+	}
+	// A mistyped command is told before anything is made.
+	if _, err := supervisor.New(cfg.supervisor(h.log), nil); err != nil {
+		return nil, err
+	}
+	s := newService(h, cfg)
+	if err := h.insert(s); err != nil {
+		return nil, err
+	}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("service %q: %w", cfg.Name, err), h.Remove(s))
+	}
+	return s, nil
+}
+
+// insert takes the name.
+func (h *Host) insert(s *Service) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, other := range h.services {
+		if other.Name() == s.Name() {
+			return fmt.Errorf("there is a service %q already", s.Name())
+		}
+	}
+	h.services = append(h.services, s)
+	return nil
+}
+
+// claim takes a port for a service: from the engine's other services and from
+// other engines.
+func (h *Host) claim(s *Service, number uint16) (*runtimedir.Port, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if other := h.byPort[number]; other != nil {
+		return nil, fmt.Errorf("port %d belongs to the service %q", number, other.Name())
+	}
+	c, err := runtimedir.ClaimPort(number)
+	if err != nil {
+		return nil, fmt.Errorf("port %d: %w", number, err)
+	}
+	h.byPort[number] = s
+	return c, nil
+}
+
+// unclaim gives a port up, which nothing protects any more.
+func (h *Host) unclaim(number uint16, c *runtimedir.Port) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.byPort, number)
+	return c.Close()
+}
+
+// open makes what a service needs beside its process.
+func (s *Service) open() (err error) {
+	if s.uid, err = supervisor.UID(s.cfg.User); err != nil {
+		return err
+	}
+	if _, err := s.claimListen(s.listen); err != nil {
+		return err
+	}
+	if s.cfg.Mode == ModeUnmodified {
+		return nil
+	}
+	s.journal = s.host.journal
+	return s.serveNorth()
+}
+
+// socketName is that of a service's socket: it tells the service, where a path
+// may be as long and the name is one for a file.
+func (h *Host) socketName(service string) string {
+	const room = len(unix.RawSockaddrUnix{}.Path) - 1
+	h.mu.Lock()
+	h.north++
+	name := runtimedir.NorthName(fmt.Sprint(h.north))
+	h.mu.Unlock()
+	plain := service != "" && !slices.ContainsFunc([]rune(service), func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-')
+	})
+	if own := runtimedir.NorthName(service); plain && len(filepath.Join(h.dir.Path, own)) <= room {
+		return own
+	}
+	return name
+}
+
+// Remove gives up what Add has made. The service's Run must have returned.
+func (h *Host) Remove(s *Service) error {
+	h.mu.Lock()
+	i := slices.Index(h.services, s)
+	if i < 0 {
+		h.mu.Unlock()
+		return nil
+	}
+	h.services = slices.Delete(h.services, i, i+1)
+	h.mu.Unlock()
+	return s.close()
+}

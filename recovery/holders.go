@@ -1,0 +1,176 @@
+package recovery
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ftnet/ftnet/rawio/sockdiag"
+)
+
+// holder is a process that has a socket open.
+type holder struct {
+	pid  int
+	name string // of its command
+}
+
+func (h holder) String() string { return fmt.Sprintf("process %d (%s)", h.pid, h.name) }
+
+// holders finds the processes that have one of the sockets open, by the inodes
+// in /proc/PID/fd. Those of other users are found by root only.
+func holders(sockets []sockdiag.Listener) []holder {
+	if len(sockets) == 0 {
+		return nil
+	}
+	var list []holder
+	entries, _ := os.ReadDir("/proc") // without it nobody is found
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || !holds(pid, sockets) {
+			continue
+		}
+		name, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "comm")) // it may just have ended
+		list = append(list, holder{pid, strings.TrimSpace(string(name))})
+	}
+	return list
+}
+
+// holds reports whether a process has one of the sockets open.
+func holds(pid int, sockets []sockdiag.Listener) bool {
+	return slices.ContainsFunc(inodes(pid), func(n uint32) bool {
+		return slices.ContainsFunc(sockets, func(l sockdiag.Listener) bool { return l.Inode == n })
+	})
+}
+
+// inodes returns those of the sockets that a process has open.
+func inodes(pid int) []uint32 {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, _ := os.ReadDir(dir) // the process has ended, or is another user's
+	var list []uint32
+	for _, e := range entries {
+		target, err := os.Readlink(filepath.Join(dir, e.Name()))
+		if err != nil {
+			continue
+		}
+		number, ok := strings.CutPrefix(target, "socket:[")
+		if !ok {
+			continue
+		}
+		if n, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 32); err == nil {
+			list = append(list, uint32(n))
+		}
+	}
+	return list
+}
+
+// holdsPort tells an orphan that listens on one of the service's ports: whatever
+// it is, it must not outlive its service there.
+func (s *Service) holdsPort(pid int) bool {
+	sockets, err := sockdiag.Listeners(s.portList(nil))
+	return err == nil && len(sockets) > 0 && holds(pid, sockets)
+}
+
+// PortTakenError is returned by Service.Run if another process listens on a port
+// of an unmodified server before that is started.
+type PortTakenError struct {
+	Address string
+	By      string // process, if it was found
+}
+
+func (e *PortTakenError) Error() string {
+	return fmt.Sprintf("the port of %s is taken: %s listens on it", e.Address, e.By)
+}
+
+// portPatience is how long a port may still be taken by a process that is
+// ending, for instance one that was stopped just before.
+const portPatience = time.Second
+
+// free makes sure that nobody listens on the ports of an unmodified server that
+// is about to be started: what listens there later is the server.
+func (s *Service) free(ports []uint16) error {
+	for began, p := time.Now(), newPoll(); ; time.Sleep(p.period) {
+		sockets, err := sockdiag.Listeners(ports)
+		if err != nil {
+			return err
+		}
+		if len(sockets) == 0 {
+			return nil
+		}
+		if time.Since(began) < portPatience {
+			continue
+		}
+		return &PortTakenError{Address: sockets[0].Address.String(), By: describe(holders(sockets))}
+	}
+}
+
+// describe names processes.
+func describe(list []holder) string {
+	if len(list) == 0 {
+		return "a process that cannot be seen from here"
+	}
+	var names []string
+	for _, h := range list[:min(len(list), 5)] {
+		names = append(names, h.String())
+	}
+	if n := len(list) - len(names); n > 0 {
+		names = append(names, fmt.Sprintf("%d more", n))
+	}
+	return strings.Join(names, ", ")
+}
+
+// BackgroundError is returned by Service.Run if the main process of an
+// unmodified server has exited with status 0 while others go on to listen: they
+// have been ended. A server that runs in the background cannot be watched.
+type BackgroundError struct {
+	Command string
+	PID     int // of the main process
+	Address string
+	By      string // processes that listen
+}
+
+func (e *BackgroundError) Error() string {
+	return fmt.Sprintf("%s (process %d) went to the background: it exited with status 0 while %s still listens on %s; "+
+		"run it in the foreground (nginx: -g 'daemon off;', redis-server: --daemonize no, sshd: -D)", e.Command, e.PID, e.By, e.Address)
+}
+
+// background returns an error if somebody listens on the service's ports after
+// the end of its main process.
+func (s *Service) background(pid int) error {
+	sockets, err := sockdiag.Listeners(s.portList(nil))
+	if err != nil {
+		s.log.Warn("listening sockets not listed", "error", err)
+	}
+	list := holders(sockets)
+	if len(list) == 0 {
+		return nil // they have just ended, too
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &BackgroundError{Command: filepath.Base(s.cfg.Command[0]), PID: pid,
+		Address: sockets[0].Address.String(), By: describe(list)}
+}
+
+// warnStrays tells of ports that the server listens on and that were not
+// configured: their connections are not protected.
+func (s *Service) warnStrays(pid int) {
+	sockets, err := sockdiag.Listeners(nil)
+	if err != nil {
+		return // said where it matters
+	}
+	own := s.portList(nil)
+	var told []string
+	for _, n := range inodes(pid) {
+		for _, l := range sockets {
+			if l.Inode != n || slices.Contains(own, l.Address.Port()) || slices.Contains(told, l.Address.String()) {
+				continue
+			}
+			told = append(told, l.Address.String())
+			s.log.Warn("the server listens on a port that is not in its configuration and not protected",
+				"port", l.Address.Port(), "address", l.Address, "pid", pid)
+		}
+	}
+}

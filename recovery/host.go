@@ -1,0 +1,169 @@
+package recovery
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/recovery/supervisor"
+)
+
+// Host is an engine with the services of this machine: one gate, one tap, one
+// log, and a journal for each service that has one. Its methods may be called
+// concurrently.
+//
+// Locks are taken in this order: the engine's own, Host.mu, Service.mu. So the
+// engine is never called with one of the latter two held.
+type Host struct {
+	cfg     HostConfig
+	log     hclog.Logger
+	dir     *runtimedir.Dir
+	store   *logserver.Memory
+	engine  engine
+	journal *journal.Journal
+	started time.Time
+	closers []func() error
+	wg      sync.WaitGroup
+
+	mu       sync.Mutex // guards what follows
+	services []*Service // in the order of Add
+	byPort   map[uint16]*Service
+	north    int // sockets made
+}
+
+// OpenHost opens an engine with a memory log and without services. It removes
+// what engines that were killed have left behind. While a host is open, this
+// process adopts what its services' processes leave behind, so that every other
+// child has to be started with supervisor.Exec (see supervisor.Adopt).
+func OpenHost(cfg HostConfig) (*Host, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	cleanStale(cfg)
+	h := &Host{cfg: cfg, log: cfg.Logger, started: time.Now(), byPort: map[uint16]*Service{}}
+	if err := h.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the engine: %w", err), h.Close())
+	}
+	return h, nil
+}
+
+// cleanStale removes what engines that were killed have left.
+func cleanStale(cfg HostConfig) {
+	if _, err := runtimedir.CleanStale(cfg.RuntimeDir); err != nil {
+		cfg.Logger.Warn("directories of dead engines not removed", "error", err)
+	}
+	removed, err := gate.CleanStale(runtimedir.Living)
+	if err != nil {
+		cfg.Logger.Warn("filters of dead engines not removed", "error", err)
+	}
+	if len(removed) > 0 {
+		cfg.Logger.Info("removed what dead engines had left", "filters", removed)
+	}
+}
+
+func (h *Host) open() error {
+	release, err := supervisor.Adopt()
+	if err != nil {
+		return err
+	}
+	h.onClose(func() error { release(); return nil })
+	if h.dir, err = runtimedir.Create(h.cfg.RuntimeDir); err != nil {
+		return err
+	}
+	h.onClose(h.dir.Close)
+	// Each service has its own quota, which the engine sees to.
+	h.store, err = logserver.NewMemory(&logserver.MemoryConfig{Quota: h.cfg.QuotaTotal, QuotaTotal: h.cfg.QuotaTotal})
+	if err != nil {
+		return err
+	}
+	h.onClose(h.store.Close)
+	rcfg := rawio.Config{
+		ID: h.dir.ID, Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConns,
+		Logger: h.log, Reports: h.report, Trace: h.cfg.Trace,
+	}
+	if h.journal, err = journal.Create(h.cfg.MaxConns, h.cfg.MaxConns*pagesPerConn); err != nil {
+		return err
+	}
+	rcfg.Journal = h.journal
+	h.onClose(h.journal.Close)
+	if h.engine.Engine, err = rawio.Open(rcfg); err != nil {
+		return err
+	}
+	h.onClose(h.engine.Close)
+	return h.servePage()
+}
+
+func (h *Host) servePage() error {
+	page, err := h.dir.Listen(runtimedir.StatusSocket)
+	if err != nil {
+		return err
+	}
+	h.onClose(page.Close)
+	h.wg.Go(func() {
+		if err := status.Serve(page, h.Document); err != nil {
+			h.log.Error("the status page has ended", "error", err)
+		}
+	})
+	return nil
+}
+
+func (h *Host) onClose(f func() error) { h.closers = append(h.closers, f) }
+
+// Close ends the engine and removes all that it has made. The services must
+// have ended; they need not have been removed.
+func (h *Host) Close() error {
+	var errs []error
+	for _, s := range h.list() {
+		errs = append(errs, h.Remove(s))
+	}
+	for _, f := range slices.Backward(h.closers) {
+		errs = append(errs, f())
+	}
+	h.closers = nil
+	h.wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Dir returns the engine's runtime directory.
+func (h *Host) Dir() string { return h.dir.Path }
+
+// Listen makes a unix socket in the engine's runtime directory that only the
+// engine's user may connect to. The caller closes it.
+func (h *Host) Listen(name string) (*net.UnixListener, error) { return h.dir.Listen(name) }
+
+// Works returns nil if the engine does its work, else why not. It blocks if the
+// engine does.
+func (h *Host) Works() error {
+	_, err := h.engine.Snapshot(false)
+	return err
+}
+
+// list returns the services.
+func (h *Host) list() []*Service {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.services)
+}
+
+// report counts what the core tells. The engine's lock is held.
+func (h *Host) report(r south.Report) {
+	h.mu.Lock()
+	s := h.byPort[r.Port]
+	h.mu.Unlock()
+	if s != nil {
+		s.report(r)
+	}
+}

@@ -1,0 +1,161 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ftnet/ftnet/recovery/supervisor"
+)
+
+// ErrNotRunning is returned by the methods that need Run.
+var ErrNotRunning = supervisor.ErrNotRunning
+
+// Restart kills the process and starts it again through recovery, its
+// connections open: a planned crash. cfg, if not nil, is the new configuration;
+// only name and mode must be the same. If it cannot be started the old process
+// goes on. Restart returns when the new process runs; see Await for when it
+// serves.
+func (s *Service) Restart(cfg *ServiceConfig) error {
+	s.op.Lock()
+	defer s.op.Unlock()
+	sup, err := s.running()
+	if err != nil {
+		return err
+	}
+	if cfg == nil {
+		return sup.Restart(context.Background(), nil)
+	}
+	next, scfg, err := s.prepare(*cfg)
+	if err != nil {
+		return err
+	}
+	listen, err := parseAddresses(next.Listen)
+	if err != nil {
+		return err
+	}
+	fresh, err := s.claimListen(listen)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.pending = &next
+	s.mu.Unlock()
+	err = sup.Restart(context.Background(), &scfg)
+	s.mu.Lock()
+	refused := s.pending == &next // the old process goes on
+	if refused {
+		s.pending = nil
+	}
+	s.mu.Unlock()
+	if refused {
+		err = errors.Join(err, s.giveUp(fresh...))
+	}
+	return err
+}
+
+// Stop asks the process to stop and returns when it has ended and its
+// connections have drained. Run goes on. While the service is stopped its ports
+// are not protected. If ctx ends before the process, the stop goes on.
+func (s *Service) Stop(ctx context.Context) error {
+	s.op.Lock()
+	defer s.op.Unlock()
+	sup, err := s.running()
+	if err != nil {
+		return err
+	}
+	if err := sup.Stop(ctx); err != nil {
+		return err
+	}
+	s.drain(ctx, nil)
+	return nil
+}
+
+// Start starts what Stop has stopped and returns when the process runs.
+func (s *Service) Start() error {
+	s.op.Lock()
+	defer s.op.Unlock()
+	sup, err := s.running()
+	if err != nil {
+		return err
+	}
+	return sup.Start(context.Background())
+}
+
+// Update changes what needs no restart: how the process is stopped and
+// restarted, readiness, quota, log policy and comparison. The last three hold
+// for new connections. Command, user, environment and the like take effect at
+// the next start; name, mode and listen addresses must be the same.
+func (s *Service) Update(cfg ServiceConfig) error {
+	s.op.Lock()
+	defer s.op.Unlock()
+	next, scfg, err := s.prepare(cfg)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if fmt.Sprint(next.Listen) != fmt.Sprint(s.cfg.Listen) {
+		s.mu.Unlock()
+		return errors.New("new listen addresses need a restart")
+	}
+	s.cfg = next
+	sup := s.sup
+	policies := s.policies(func(p *port) bool { return p.protected })
+	s.notify()
+	s.mu.Unlock()
+	for _, p := range policies {
+		err = errors.Join(err, s.host.engine.Protect(p))
+	}
+	if sup != nil {
+		err = errors.Join(err, sup.Update(context.Background(), scfg))
+	}
+	return err
+}
+
+// running returns the supervisor of the present Run.
+func (s *Service) running() (*supervisor.Supervisor, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sup == nil {
+		return nil, ErrNotRunning
+	}
+	return s.sup, nil
+}
+
+// prepare checks a new configuration.
+func (s *Service) prepare(cfg ServiceConfig) (ServiceConfig, supervisor.Config, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return cfg, supervisor.Config{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cfg.Name != s.name || cfg.Mode != s.cfg.Mode {
+		return cfg, supervisor.Config{}, errors.New("name and mode of a service cannot change: remove it and add another")
+	}
+	cfg.Signals = s.cfg.Signals
+	scfg, err := s.supervisorConfig(&cfg)
+	if err == nil {
+		_, err = supervisor.New(scfg, nil)
+	}
+	return cfg, scfg, err
+}
+
+// policies returns what the engine is told of the ports that ok selects. s.mu
+// is held.
+func (s *Service) policies(ok func(*port) bool) (list []rawioService) {
+	for n, p := range s.ports {
+		if ok(p) {
+			list = append(list, s.policy(n))
+		}
+	}
+	return list
+}
+
+// policy is what the engine is told of a port. s.mu is held.
+func (s *Service) policy(number uint16) rawioService {
+	return rawioService{
+		Port: number, Journal: s.journal, Unmodified: s.cfg.Mode == ModeUnmodified, Compare: s.cfg.Compare.core(),
+		Quota: s.cfg.Quota, OnFull: s.cfg.OnFull.core(), LogPolicy: s.cfg.Log.core(), Idle: s.cfg.Idle,
+	}
+}

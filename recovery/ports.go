@@ -1,0 +1,215 @@
+package recovery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/recovery/supervisor"
+)
+
+// port is a port that belongs to the service.
+type port struct {
+	claim                     *runtimedir.Port
+	network, address, compare string
+	owner, listener           uint64 // ModeListen: the process that protects it, and its number of the listener
+	protected                 bool
+	listening                 bool
+	crashedAt                 time.Time // zero while there is no outage
+	outages, accepted         uint64
+	recovered, mismatches     uint64
+	refused                   uint64
+	last, longest             time.Duration
+}
+
+// portsOf returns the ports of addresses, each once, in order.
+func portsOf(list []netip.AddrPort) []uint16 {
+	var out []uint16
+	for _, a := range list {
+		out = append(out, a.Port())
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// claimListen claims the ports of addresses that the service does not have yet,
+// all or none, and returns them.
+func (s *Service) claimListen(list []netip.AddrPort) (fresh []uint16, err error) {
+	for _, n := range portsOf(list) {
+		if s.owns(n) {
+			continue
+		}
+		claim, err := s.host.claim(s, n)
+		if err != nil {
+			return nil, errors.Join(err, s.giveUp(fresh...))
+		}
+		fresh = append(fresh, n)
+		p := &port{claim: claim, network: "tcp", compare: string(s.cfg.Compare)}
+		s.mu.Lock()
+		s.ports[n] = p
+		s.mu.Unlock()
+	}
+	return fresh, nil
+}
+
+// giveUp ends the protection of ports and their claims. Their connections must
+// have ended.
+func (s *Service) giveUp(list ...uint16) error {
+	s.unprotect(list)
+	var errs []error
+	for _, n := range list {
+		s.mu.Lock()
+		p := s.ports[n]
+		delete(s.ports, n)
+		s.mu.Unlock()
+		errs = append(errs, s.host.unclaim(n, p.claim))
+	}
+	return errors.Join(errs...)
+}
+
+// owns reports whether a port is the service's. It may be called with the
+// engine's lock held.
+func (s *Service) owns(n uint16) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ports[n] != nil
+}
+
+// portList returns the ports that ok selects, in order; nil selects all.
+func (s *Service) portList(ok func(uint16, *port) bool) []uint16 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []uint16
+	for n, p := range s.ports {
+		if ok == nil || ok(n, p) {
+			list = append(list, n)
+		}
+	}
+	slices.SortFunc(list, cmp.Compare)
+	return list
+}
+
+func protected(_ uint16, p *port) bool { return p.protected }
+
+// protect begins the protection of ports. The engine forgets none of them by it.
+func (s *Service) protect(list []uint16) error {
+	for _, n := range list {
+		s.mu.Lock()
+		policy := s.policy(n)
+		s.mu.Unlock()
+		if err := s.host.engine.Protect(policy); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.ports[n].protected = true
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// unprotect lets the kernel alone answer for ports from now on.
+func (s *Service) unprotect(list []uint16) {
+	for _, n := range list {
+		s.mu.Lock()
+		p := s.ports[n]
+		was := p.protected
+		p.protected, p.listening, p.crashedAt = false, false, time.Time{}
+		s.mu.Unlock()
+		if was {
+			s.host.engine.Unprotect(n)
+		}
+	}
+}
+
+// crash declares the outage of the ports that are not in one yet.
+func (s *Service) crash(ports []uint16) {
+	var down []uint16
+	s.mu.Lock()
+	s.process.recovering = 0
+	for _, n := range ports {
+		p := s.ports[n]
+		if p == nil || !p.protected {
+			continue
+		}
+		p.listening = false
+		if p.crashedAt.IsZero() {
+			p.crashedAt = time.Now()
+			p.outages++
+		}
+		down = append(down, n)
+	}
+	s.notify()
+	s.mu.Unlock()
+	if len(down) > 0 {
+		s.host.engine.Crash(down...)
+	}
+}
+
+// release lets the connections of ports go that no process will serve again:
+// what the kernel still has to say goes out, the interrupted get a RST.
+func (s *Service) release(ports []uint16) {
+	for _, p := range ports {
+		s.host.engine.Release(p)
+	}
+}
+
+// drain lets the clients of a service that has ended go: those of a process
+// that ended as it should get what the kernel still holds for them; those of
+// one that is given up get a RST. Then the ports are no longer protected.
+func (s *Service) drain(ctx context.Context, result error) {
+	ports := s.portList(protected)
+	if len(ports) == 0 {
+		return
+	}
+	s.mu.Lock()
+	limit := s.cfg.Drain
+	s.mu.Unlock()
+	var gaveUp *supervisor.GaveUpError
+	given := errors.As(result, &gaveUp)
+	if given {
+		s.abort(ports, "the server is given up: "+gaveUp.Error())
+	} else { // again, if a process has ended as it should; else none is left to come back
+		s.release(ports)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	// After a RST the time is there for clients that have missed it.
+	if err := s.host.engine.Drain(ctx, ports...); err != nil && !given {
+		s.log.Warn("connections were still open when the time to drain was over", "error", err)
+		s.abort(ports, fmt.Sprintf("still open %v after the server had ended", limit))
+	}
+	s.unprotect(ports)
+}
+
+func (s *Service) abort(ports []uint16, why string) {
+	for _, n := range ports {
+		s.host.engine.AbortAll(n, why)
+	}
+}
+
+// close undoes open and all that has come since.
+func (s *Service) close() error {
+	var errs []error
+	if s.stop != nil {
+		errs = append(errs, s.stop())
+	}
+	s.mu.Lock()
+	list := slices.Collect(maps.Keys(s.ports))
+	s.mu.Unlock()
+	errs = append(errs, s.giveUp(list...))
+	s.mu.Lock()
+	j := s.journal
+	s.journal = nil // the status may be asked for at any time
+	s.mu.Unlock()
+	_ = j
+	if s.null != nil {
+		errs = append(errs, s.null.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,91 @@
+package recovery
+
+import (
+	"syscall"
+	"time"
+
+	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/recovery/supervisor"
+)
+
+// report counts what the core tells of one of the service's ports. The engine's
+// lock is held.
+func (s *Service) report(r south.Report) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.ports[r.Port]
+	if p == nil {
+		return
+	}
+	switch r.Kind {
+	case south.ConnOpened:
+		p.accepted++
+	case south.ConnRecovered:
+		p.recovered++
+	case south.SYNRefused:
+		p.refused++
+	case south.ServiceRecovered:
+		if !p.crashedAt.IsZero() {
+			p.last = time.Since(p.crashedAt)
+			p.longest = max(p.longest, p.last)
+			p.crashedAt = time.Time{}
+			s.notify()
+		}
+	}
+}
+
+// workerSettles is how long after the news of a connection's loss others of the
+// same worker may come: its sockets are closed one after another.
+const workerSettles = 50 * time.Millisecond
+
+// workers are the processes of an unmodified server that have crashed while its
+// main process went on.
+type workers struct {
+	crashes uint64
+	dying   map[int]*dying // by process
+}
+
+// dying is a process whose connections are being counted.
+type dying struct{ main, code, connections int }
+
+// workerCrashed counts a connection that the crash of a process has
+// interrupted. s.mu is held.
+func (s *Service) workerCrashed(pid, code int) {
+	d := s.workers.dying[pid]
+	if d == nil {
+		if s.workers.dying == nil {
+			s.workers.dying = map[int]*dying{}
+		}
+		d = &dying{main: s.process.supervised, code: code}
+		s.workers.dying[pid] = d
+		time.AfterFunc(workerSettles, func() { s.workerGone(pid) })
+	}
+	d.connections++
+}
+
+// workerGone tells of a process whose connections have been counted, unless it
+// was the main one or has ended with it: the supervisor tells of that.
+func (s *Service) workerGone(pid int) {
+	s.mu.Lock()
+	d := s.workers.dying[pid]
+	delete(s.workers.dying, pid)
+	alone := d.main != 0 && d.main == s.process.supervised
+	if alone {
+		s.workers.crashes++
+	}
+	s.mu.Unlock()
+	if alone {
+		s.log.Warn("a process of the server crashed; its connections are recovered", "pid", pid,
+			"exit", exitName(d.code), "connections", d.connections)
+	}
+}
+
+// exitName describes an end by its number in wait(2).
+func exitName(code int) string {
+	ws := syscall.WaitStatus(code)
+	e := supervisor.Exit{Kind: supervisor.Crashed, Code: ws.ExitStatus()}
+	if ws.Signaled() {
+		e.Signal, e.Core = ws.Signal(), ws.CoreDump()
+	}
+	return e.String()
+}

@@ -1,0 +1,186 @@
+package recovery
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/rawio/sockdiag"
+)
+
+// How often the kernel is asked whether an unmodified server listens: at first
+// often, because all its clients wait, then less and less. Nothing tells of a
+// new listener without asking.
+const (
+	listenPollFirst = time.Millisecond
+	listenPollLast  = 10 * time.Millisecond
+	listenPollKeep  = 100 // polls at one period, before it grows by as much again
+)
+
+// listenPatience is how long a server may take to listen before it is said that
+// one waits for it.
+const listenPatience = 10 * time.Second
+
+// watching is what goes on beside one process: to see whether it listens, and is
+// ready.
+type watching struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// watch begins to look after a process that has just started.
+func (s *Service) watch(pid int) {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watching{cancel: cancel, done: make(chan struct{})}
+	s.mu.Lock()
+	s.watching = w
+	s.mu.Unlock()
+	go func() {
+		defer close(w.done)
+		if s.socket != "" {
+			s.watchNorth(ctx)
+		} else {
+			s.watchSockets(ctx, pid)
+		}
+	}()
+}
+
+// unwatch ends it; nothing of it is under way when unwatch returns.
+func (s *Service) unwatch() {
+	s.mu.Lock()
+	w := s.watching
+	s.watching = nil
+	s.mu.Unlock()
+	if w != nil {
+		w.cancel()
+		<-w.done
+	}
+}
+
+// watchNorth probes a server that says itself that it listens.
+func (s *Service) watchNorth(ctx context.Context) {
+	for {
+		s.mu.Lock()
+		running, probe, changed := s.process.state == status.ProcessRunning, s.cfg.Ready.Probe, s.changed
+		s.mu.Unlock()
+		if running && probe != ProbeListening {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
+	if s.probe(ctx) {
+		s.mu.Lock()
+		s.process.ready = true
+		s.notify()
+		s.mu.Unlock()
+	}
+}
+
+// watchSockets waits until an unmodified server listens and is ready, port by
+// port if nothing is to be probed.
+func (s *Service) watchSockets(ctx context.Context, pid int) {
+	s.mu.Lock()
+	waiting, probe := slices.Clone(s.listen), s.cfg.Ready.Probe
+	ports := portsOf(waiting)
+	s.mu.Unlock()
+	began, told := time.Now(), false
+	for poll := newPoll(); ; {
+		sockets, err := sockdiag.Listeners(ports)
+		if err != nil {
+			s.log.Warn("listening sockets not listed", "error", err)
+		}
+		if fresh := due(&waiting, sockets); len(fresh) > 0 && probe == ProbeListening {
+			s.serves(pid, fresh)
+		}
+		if len(waiting) == 0 {
+			break
+		}
+		if !told && time.Since(began) > listenPatience {
+			told = true
+			s.log.Warn("the server does not listen yet", "addresses", waiting, "pid", pid)
+		}
+		if !poll.wait(ctx) {
+			return
+		}
+	}
+	if probe != ProbeListening {
+		if !s.probe(ctx) {
+			return
+		}
+		s.serves(pid, ports)
+	}
+	s.warnStrays(pid)
+}
+
+// due takes the addresses that are served out of waiting and returns the ports
+// that have none left there.
+func due(waiting *[]netip.AddrPort, sockets []sockdiag.Listener) []uint16 {
+	var met []netip.AddrPort
+	*waiting = slices.DeleteFunc(*waiting, func(a netip.AddrPort) bool {
+		ok := served(a, sockets)
+		if ok {
+			met = append(met, a)
+		}
+		return ok
+	})
+	left := portsOf(*waiting)
+	return slices.DeleteFunc(portsOf(met), func(n uint16) bool { return slices.Contains(left, n) })
+}
+
+// serves begins the recovery of ports that an unmodified server serves.
+func (s *Service) serves(pid int, ports []uint16) {
+	for _, n := range ports {
+		s.mu.Lock()
+		p := s.ports[n]
+		p.listening, p.address = true, s.addressesOf(n)
+		if s.process.state != status.ProcessRunning {
+			s.setProcess(status.ProcessRunning, pid)
+		}
+		s.mu.Unlock()
+		recovering := s.host.engine.Listening(n)
+		s.mu.Lock()
+		s.process.recovering += recovering
+		s.notify()
+		s.mu.Unlock()
+		s.log.Info("listening", "address", p.address, "pid", pid, "recovering", recovering)
+	}
+}
+
+// addressesOf returns the configured addresses with a port. s.mu is held.
+func (s *Service) addressesOf(n uint16) string {
+	var list []string
+	for i, a := range s.listen {
+		if a.Port() == n {
+			list = append(list, s.cfg.Listen[i])
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// poll is a period that grows.
+type poll struct {
+	period time.Duration
+	n      int
+}
+
+func newPoll() *poll { return &poll{period: listenPollFirst} }
+
+// wait waits for one period. It returns false when ctx has ended.
+func (p *poll) wait(ctx context.Context) bool {
+	if p.n++; p.n%listenPollKeep == 0 {
+		p.period = min(p.period+listenPollFirst, listenPollLast)
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(p.period):
+		return true
+	}
+}
