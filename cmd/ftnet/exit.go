@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/recovery/daemon"
 	"github.com/ftnet/ftnet/recovery/daemon/admin"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -28,8 +29,9 @@ const (
 const exitHelp = `
 
 Exit status: that of the command (0, or what it ended with after it was asked to
-stop; 128+N for signal N); 64 wrong usage; 70 the engine failed; 71 the command
-crashed more often than --restart-limit allows; 77 a privilege is missing;
+stop; 128+N for signal N); 64 wrong usage, or a configuration that is not valid;
+70 the engine failed; 71 the command, or a service, crashed more often than its
+restart limit allows; 77 a privilege is missing;
 126 the command cannot be executed, or not as that user; 127 it was not found.`
 
 type usageError struct{ error }
@@ -56,6 +58,8 @@ func exitCode(err error) int {
 		gaveUp  *supervisor.GaveUpError
 		start   *supervisor.StartError
 		refused *admin.Error
+		invalid *daemon.ConfigError
+		failed  *daemon.FailedError
 	)
 	switch {
 	case err == nil:
@@ -64,6 +68,10 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errCheckFailed):
 		return exitFailed
+	case errors.As(err, &invalid):
+		return exitUsage
+	case errors.As(err, &failed): // before what it wraps: the ends of single services
+		return exitGaveUp
 	case errors.As(err, &refused):
 		return refusalCode(refused)
 	case errors.As(err, &exit):

@@ -1,0 +1,58 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ftnet/ftnet/recovery/daemon/admin"
+)
+
+var errEnding = &admin.Error{Code: admin.CodeEnding, Message: "the daemon is about to end"}
+
+// command carries out what a client asks for. What changes something goes on
+// when the client has gone.
+func (d *daemon) command(ctx context.Context, r admin.Request, w *admin.Writer) error {
+	if r.Command == admin.Reload {
+		d.log.Info("reload is asked for")
+		return answer(d.reload(func(text string) { _ = w.Say(text) }))
+	}
+	u, err := d.unit(r.Service)
+	if err != nil {
+		return err
+	}
+	if r.Command == admin.Logs {
+		return sendLogs(ctx, u.log, r, w)
+	}
+	d.log.Info(string(r.Command)+" is asked for", "service", u.name)
+	var said string
+	switch r.Command {
+	case admin.Restart:
+		said, err = u.restart(d.ctx, nil)
+	case admin.Stop:
+		said, err = u.stop(d.ctx)
+	case admin.Start:
+		said, err = u.start(d.ctx)
+	}
+	if err != nil {
+		return answer(err)
+	}
+	return w.Say(said)
+}
+
+// answer makes of an error what a client is told.
+func answer(err error) error {
+	var invalid *ConfigError
+	switch {
+	case errors.As(err, &invalid):
+		e := &admin.Error{Code: admin.CodeConfig, Message: invalid.Error() + "; nothing was changed"}
+		for _, d := range invalid.Diagnostics {
+			e.Diagnostics = append(e.Diagnostics, d.String())
+		}
+		return e
+	case errors.Is(err, errRuns), errors.Is(err, errRunsNot):
+		return &admin.Error{Code: admin.CodeState, Message: err.Error()}
+	case errors.Is(err, context.Canceled), errors.Is(err, errRemoved):
+		return &admin.Error{Code: admin.CodeEnding, Message: err.Error()}
+	}
+	return err
+}

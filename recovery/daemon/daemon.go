@@ -1,0 +1,128 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ftnet/ftnet/recovery/config"
+	"github.com/ftnet/ftnet/recovery/daemon/admin"
+	"github.com/ftnet/ftnet/recovery/daemon/notify"
+)
+
+// lastWords is how long what services have written may take to be passed on
+// when the daemon ends.
+const lastWords = 2 * time.Second
+
+// daemon runs the services of a file.
+type daemon struct {
+	load   func() (*config.File, error) // the file as it is now; a *ConfigError if it is not valid
+	host   host
+	out    io.Writer
+	log    hclog.Logger
+	notify *notify.Notifier
+	ctx    context.Context // ends when the daemon begins to
+	wg     sync.WaitGroup  // all that runs beside the units
+	moved  chan struct{}   // has room for one; filled when a unit's state changes
+
+	reloading sync.Mutex // held by a reload
+
+	mu     sync.Mutex // guards what follows
+	file   *config.File
+	units  map[string]*unit
+	ending bool
+	ready  bool // the service manager has been told so
+}
+
+func newDaemon(ctx context.Context, h host, f *config.File) *daemon {
+	return &daemon{host: h, file: f, ctx: ctx, log: hclog.NewNullLogger(), out: io.Discard,
+		units: map[string]*unit{}, moved: make(chan struct{}, 1)}
+}
+
+// begin starts the services of the file. One that cannot be started does not keep
+// the others from it.
+func (d *daemon) begin() error {
+	var units []*unit
+	for _, c := range d.file.Services {
+		u, err := d.add(c)
+		if err != nil {
+			return err
+		}
+		units = append(units, u)
+	}
+	for _, u := range units {
+		u.op.Lock()
+		_ = u.begin() // its state says so, and watch tells
+		u.op.Unlock()
+	}
+	d.wg.Go(d.watch)
+	return nil
+}
+
+// add makes a unit, which does not run yet.
+func (d *daemon) add(c config.Service) (*unit, error) {
+	u, err := newUnit(d.host, c, d.out, d.wake)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	if d.ending {
+		d.mu.Unlock()
+		return nil, errors.Join(errEnding, u.remove())
+	}
+	d.units[c.Name] = u
+	d.mu.Unlock()
+	return u, nil
+}
+
+// unit returns that of a name.
+func (d *daemon) unit(name string) (*unit, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch u := d.units[name]; {
+	case d.ending:
+		return nil, errEnding
+	case u == nil:
+		return nil, &admin.Error{Code: admin.CodeUnknown, Message: d.unknown(name)}
+	default:
+		return u, nil
+	}
+}
+
+// end stops all services at the same time, waits for their ends, and returns
+// what had become of those that did not last till now.
+func (d *daemon) end() error {
+	d.mu.Lock()
+	d.ending = true
+	units := d.unitList()
+	d.mu.Unlock()
+	failed := &FailedError{Services: map[string]error{}}
+	for _, u := range units {
+		if _, st, err := u.get(); st == ended && err != nil {
+			failed.Services[u.name] = err
+		}
+	}
+	errs := make([]error, len(units))
+	var wg sync.WaitGroup
+	for i, u := range units {
+		wg.Go(func() { errs[i] = u.remove() })
+	}
+	wg.Wait()
+	late, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	for _, u := range units {
+		select {
+		case <-u.passed:
+		case <-late.Done(): // out is stuck
+		}
+	}
+	d.wg.Wait()
+	if len(failed.Services) > 0 {
+		errs = append(errs, failed)
+	}
+	return errors.Join(errs...)
+}

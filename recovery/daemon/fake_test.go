@@ -1,0 +1,179 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/ftnet/ftnet/recovery/config"
+)
+
+// fakeHost is a host without an engine. It writes down what is asked of it.
+type fakeHost struct {
+	dir string
+
+	mu       sync.Mutex
+	services map[string]*fakeService
+	calls    []string
+	refuse   map[string]error // add and restart of these fail
+	slow     bool             // new services do not listen by themselves
+	closed   bool
+}
+
+func newFakeHost(t *testing.T) *fakeHost {
+	return &fakeHost{dir: t.TempDir(), services: map[string]*fakeService{}, refuse: map[string]error{}}
+}
+
+func (h *fakeHost) note(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.calls = append(h.calls, fmt.Sprintf(format, args...))
+}
+
+// take returns the calls since it was called last.
+func (h *fakeHost) take() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	calls := h.calls
+	h.calls = nil
+	return calls
+}
+
+func (h *fakeHost) service(name string) *fakeService {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.services[name]
+}
+
+func (h *fakeHost) refuses(name string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.refuse[name]
+}
+
+func (h *fakeHost) add(c config.Service, stdout, stderr *os.File) (service, error) {
+	h.note("add %s", c.Name)
+	if err := h.refuses(c.Name); err != nil {
+		return nil, err
+	}
+	s := &fakeService{host: h, name: c.Name, stdout: stdout, changed: make(chan struct{}), die: make(chan error, 1)}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.listens = !h.slow
+	if h.services[c.Name] != nil {
+		return nil, errors.New("its port is taken")
+	}
+	h.services[c.Name] = s
+	return s, nil
+}
+
+func (h *fakeHost) listen(name string) (*net.UnixListener, error) {
+	return net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(h.dir, name), Net: "unix"})
+}
+
+func (h *fakeHost) works() error { return nil }
+
+func (h *fakeHost) close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	if len(h.services) > 0 {
+		return fmt.Errorf("closed with %d services", len(h.services))
+	}
+	return nil
+}
+
+// fakeService is a service without a process.
+type fakeService struct {
+	host   *fakeHost
+	name   string
+	stdout *os.File
+	die    chan error // what comes in ends run
+
+	mu      sync.Mutex
+	running bool
+	listens bool
+	halted  bool
+	over    bool
+	changed chan struct{}
+}
+
+func (s *fakeService) change(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *fakeService) run(ctx context.Context) error {
+	s.host.note("run %s", s.name)
+	fmt.Fprintf(s.stdout, "%s says hello\n", s.name)
+	s.change(func() { s.running = true })
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-s.die:
+	}
+	s.change(func() { s.over = true })
+	return err
+}
+
+func (s *fakeService) await(ctx context.Context) (int, error) {
+	for {
+		s.mu.Lock()
+		listens, gone, changed := s.listens && s.running, s.over || s.halted, s.changed
+		s.mu.Unlock()
+		switch {
+		case gone:
+			return 0, errors.New("it does not run")
+		case listens:
+			return 3, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+func (s *fakeService) restart(c *config.Service) error {
+	s.host.note("restart %s %t", s.name, c != nil)
+	return s.host.refuses(s.name)
+}
+
+func (s *fakeService) stop(context.Context) error {
+	s.host.note("stop %s", s.name)
+	s.change(func() { s.halted = true })
+	return nil
+}
+
+func (s *fakeService) start() error {
+	s.host.note("start %s", s.name)
+	s.change(func() { s.halted = false })
+	return nil
+}
+
+func (s *fakeService) update(config.Service) error {
+	s.host.note("update %s", s.name)
+	return nil
+}
+
+func (s *fakeService) remove() error {
+	s.host.note("remove %s", s.name)
+	s.host.mu.Lock()
+	defer s.host.mu.Unlock()
+	delete(s.host.services, s.name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		return errors.New("removed while it runs")
+	}
+	return nil
+}

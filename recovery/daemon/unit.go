@@ -1,0 +1,181 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/ftnet/ftnet/recovery/config"
+	"github.com/ftnet/ftnet/recovery/daemon/output"
+)
+
+// state is where a unit is.
+//
+//	           listens                 asked
+//	starting ──────────► serving ─────────────► stopped
+//	   ▲  │                │  ▲                    │
+//	   │  │ ends of itself │  │ through recovery   │ asked
+//	   │  ▼                ▼  └─ starting ◄────────┘
+//	   └─ ended ◄──────────┘
+//	asked
+type state int
+
+const (
+	starting state = iota // its process runs, or is about to, and does not listen yet
+	serving               // it has begun to listen; a crash is recovery's business
+	stopped               // on request
+	ended                 // of itself, or it could not be started
+)
+
+// errRemoved is the answer of a unit that is no longer in the configuration.
+var errRemoved = errors.New("the service is being removed")
+
+// unit is one service of the configuration, running or not.
+type unit struct {
+	name    string
+	host    host
+	log     *output.Log
+	capture *output.Capture
+	passed  chan struct{} // closed when the output has been passed on to its end
+	changed func()        // called without locks when the state has changed
+
+	op sync.Mutex // held while something is done to it, not while its effect is awaited
+
+	mu      sync.Mutex // guards what follows; it may be taken with op held
+	cfg     config.Service
+	svc     service // nil if it could not be made
+	state   state
+	err     error           // of ended; nil after an exit with status 0
+	removed bool            // nothing is done to it any more
+	ctx     context.Context // of run; ends when that has returned, too
+	cancel  func()          // ends ctx
+	done    chan struct{}   // closed when run has returned
+}
+
+// newUnit makes a unit whose output is kept and forwarded to out.
+func newUnit(h host, c config.Service, out io.Writer, changed func()) (*unit, error) {
+	log := output.NewLog(0)
+	capture, err := output.NewCapture(log)
+	if err != nil {
+		return nil, err
+	}
+	u := &unit{name: c.Name, host: h, cfg: c, log: log, capture: capture, changed: changed,
+		state: stopped, passed: make(chan struct{})}
+	go func() {
+		defer close(u.passed)
+		_ = output.Forward(context.Background(), log, c.Name+" | ", out) // out has failed: nobody is left to be told
+	}()
+	return u, nil
+}
+
+// begin makes the service anew and runs it. u.op is held.
+func (u *unit) begin() error {
+	u.mu.Lock()
+	if u.removed {
+		u.mu.Unlock()
+		return errRemoved
+	}
+	c := u.cfg
+	u.mu.Unlock()
+	svc, err := u.host.add(c, u.capture.Stdout, u.capture.Stderr)
+	if err != nil {
+		u.set(nil, ended, err)
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	u.mu.Lock()
+	u.svc, u.state, u.err = svc, starting, nil
+	u.ctx, u.cancel, u.done = ctx, cancel, done
+	u.mu.Unlock()
+	u.changed()
+	go func() {
+		err := svc.run(ctx)
+		u.set(svc, ended, err)
+		cancel()
+		close(done)
+	}()
+	u.watch(svc)
+	return nil
+}
+
+// watch notes when the service serves. u.op is held.
+func (u *unit) watch(svc service) {
+	u.mu.Lock()
+	ctx := u.ctx
+	u.mu.Unlock()
+	go func() {
+		if _, err := svc.await(ctx); err == nil {
+			u.move(svc, starting, serving)
+		}
+	}()
+}
+
+// set notes a state, unless another service is in its place by now.
+func (u *unit) set(svc service, s state, err error) {
+	u.mu.Lock()
+	if svc != nil && u.svc != svc {
+		u.mu.Unlock()
+		return
+	}
+	u.svc, u.state, u.err = svc, s, err
+	u.mu.Unlock()
+	u.changed()
+}
+
+// move is set where the state is still from.
+func (u *unit) move(svc service, from, to state) {
+	u.mu.Lock()
+	ok := u.svc == svc && u.state == from
+	if ok {
+		u.state = to
+	}
+	u.mu.Unlock()
+	if ok {
+		u.changed()
+	}
+}
+
+// get returns what is known.
+func (u *unit) get() (service, state, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.svc, u.state, u.err
+}
+
+// discard gives the service up after its end. u.op is held.
+func (u *unit) discard() error {
+	u.mu.Lock()
+	svc, done, cancel := u.svc, u.done, u.cancel
+	u.svc = nil
+	u.mu.Unlock()
+	if svc == nil {
+		return nil
+	}
+	cancel()
+	<-done
+	return svc.remove()
+}
+
+// remove stops the service, waits for its end and gives everything up. A second
+// call does nothing.
+func (u *unit) remove() error {
+	u.mu.Lock()
+	again, cancel := u.removed, u.cancel
+	u.removed = true
+	u.mu.Unlock()
+	if again {
+		return nil
+	}
+	// Before the lock: what is under way may be waiting for the service.
+	if cancel != nil {
+		cancel()
+	}
+	u.op.Lock()
+	defer u.op.Unlock()
+	err := u.discard()
+	err = errors.Join(err, u.capture.Close())
+	u.log.Close()
+	return err
+}
