@@ -18,6 +18,15 @@ const runHelp = `Run COMMAND as a supervised child, with the engine that keeps i
 alive in this process. COMMAND uses ftnet.Listen; it finds the engine through the
 environment variable FTNET_ENGINE.
 
+With --unmodified, COMMAND is any other server, and --listen says where it listens.
+After a crash its connections are opened again and fed what the clients had sent;
+what it then writes is compared with what they have acknowledged (--compare).
+--log-policy says how much of the clients' data is kept for that: everything, to the
+quota ("full"); what came since the connection was last idle for --log-idle ("idle"),
+which is right only where each reply ends what came before, as with HTTP/1.1 without
+state in the connection; or nothing ("off"): a crash ends the connection.
+docs/limits.md says which servers are fit for it.
+
 Standard input, output and error are COMMAND's. Signals are passed on: SIGTERM and
 SIGINT ask it to stop (its connections end as it ends them), after --stop-timeout
 it is killed; SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and SIGWINCH go through. In a
@@ -32,11 +41,12 @@ the service: its clients get a RST.` + exitHelp
 func newRun() *cobra.Command {
 	o := defaultRunOptions()
 	cmd := &cobra.Command{
-		Use:     "run [flags] -- COMMAND [ARG…]",
-		Short:   "Run a server whose connections survive its crashes",
-		Long:    runHelp,
-		Example: "  ftnet run -- ./counter -listen :7000\n  ftnet run --user www-data --quota 16MiB -- ./http",
-		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		Use:   "run [flags] -- COMMAND [ARG…]",
+		Short: "Run a server whose connections survive its crashes",
+		Long:  runHelp,
+		Example: "  ftnet run -- ./counter -listen :7000\n  ftnet run --user www-data --quota 16MiB -- ./http\n" +
+			"  ftnet run --unmodified --listen :6379 -- redis-server --save ''",
+		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// From here on no request to stop is lost, however long the engine takes to start.
 			signals, unsubscribe := supervisor.Subscribe()
@@ -57,6 +67,7 @@ func newRun() *cobra.Command {
 
 type runOptions struct {
 	name          string
+	unmodified    unmodifiedOptions
 	user          string
 	quota         bytesize.Size
 	quotaTotal    bytesize.Size
@@ -73,6 +84,7 @@ type runOptions struct {
 
 func defaultRunOptions() *runOptions {
 	return &runOptions{
+		unmodified:    unmodifiedDefaults,
 		quota:         64 * bytesize.MiB,
 		onFull:        string(recovery.CloseWindow),
 		maxConns:      65536,
@@ -88,6 +100,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.SetInterspersed(false) // what follows COMMAND is its own
 	f.StringVar(&o.name, "name", o.name, "name of the service in messages and status (default: the command's)")
+	o.unmodified.flags(f)
 	f.StringVar(&o.user, "user", o.user, "run COMMAND as `USER[:GROUP]`, names or numbers; the engine keeps its privileges")
 	f.Var(&o.quota, "quota", "bytes logged for one connection")
 	f.Var(&o.quotaTotal, "quota-total", "bytes logged for all connections (default: a quarter of the memory)")
@@ -130,7 +143,7 @@ func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Con
 	if err != nil {
 		return recovery.Config{}, err
 	}
-	return recovery.Config{
+	cfg := recovery.Config{
 		Name: o.name, Command: command, User: o.user,
 		Quota: int64(o.quota), QuotaTotal: int64(o.quotaTotal), OnFull: onFull,
 		Interfaces: o.interfaces, MaxConns: o.maxConns, Drain: drain(o.drain),
@@ -140,7 +153,8 @@ func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Con
 			RestartLimit: restartLimit(o.restartLimit), RestartWindow: o.restartWindow,
 			Logger: logger.Named("supervisor"),
 		},
-	}, nil
+	}
+	return cfg, o.unmodified.apply(&cfg)
 }
 
 // drain translates the flag: 0 is "not at all" here but "the default" in

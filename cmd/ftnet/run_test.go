@@ -43,12 +43,28 @@ func TestRunFlags(t *testing.T) {
 	got.Logger, got.Supervisor.Logger = nil, nil
 	command := []string{"srv", "--quota", "x"}
 	want := recovery.Config{
-		Name: "n", Command: command, User: "www:www", Quota: 1 << 30, QuotaTotal: 4 << 30, OnFull: recovery.Reset,
+		Name: "n", Mode: recovery.ModeListen, Command: command, User: "www:www", Quota: 1 << 30, QuotaTotal: 4 << 30, OnFull: recovery.Reset,
 		Interfaces: []string{"eth0", "lo"}, MaxConns: 10, RuntimeDir: "/r", Drain: recovery.NoDrain,
 		Supervisor: supervisor.Config{Command: command, User: "www:www", StopTimeout: 3 * time.Second,
 			RestartLimit: supervisor.NoRestarts, RestartWindow: time.Minute},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRunUnmodifiedFlags(t *testing.T) {
+	o, args, err := parse(t, "--unmodified --listen :7000 --listen [::1]:7001 --compare length --log-policy idle --log-idle 5s -- srv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := o.config(args, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := recovery.Config{Mode: recovery.ModeUnmodified, Listen: []string{":7000", "[::1]:7001"},
+		Compare: recovery.CompareLength, Log: recovery.LogSinceIdle, Idle: 5 * time.Second}
+	if diff := cmp.Diff(want, recovery.Config{Mode: got.Mode, Listen: got.Listen, Compare: got.Compare, Log: got.Log, Idle: got.Idle}); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -67,7 +83,18 @@ func TestRunRefuses(t *testing.T) {
 		"run --max-connections 0 -- x":             "--max-connections",
 		"run --log-level loud -- x":                "--log-level",
 		"run --no-such-flag -- x":                  "unknown flag",
-		"no-such-command":                          "unknown command",
+
+		"run --unmodified -- x":                               "Add --listen",
+		"run --unmodified --listen 7000 -- x":                 "HOST:PORT",
+		"run --unmodified --listen :http -- x":                "from 1 to 65535",
+		"run --listen :0 -- x":                                "from 1 to 65535",
+		"run --listen localhost:7 -- x":                       "IP address",
+		"run --unmodified --listen :7 --compare much -- x":    "strict or length",
+		"run --unmodified --listen :7 --log-policy some -- x": "full, idle or off",
+		"run --unmodified --listen :7 --log-idle 0s -- x":     "--log-idle",
+		"run --compare length -- x":                           "needs --unmodified",
+		"run --log-policy off -- x":                           "need --unmodified",
+		"no-such-command":                                     "unknown command",
 	} {
 		if out, code := execute(strings.Fields(line)...); code != exitUsage || !strings.Contains(out, says) {
 			t.Errorf("ftnet %s: exit %d: %s", line, code, out)
