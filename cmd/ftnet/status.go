@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,10 +29,11 @@ func newStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [ID|NAME]",
 		Short: "Show running engines, their services and connections",
-		Long: `Show every running engine, or the one with that id or name: its process, services,
-connections, log, and what tap and gate have counted. Lag is what was received and
-is not yet on stable storage; "held" marks a connection with an acknowledgment
-that waits for it.`,
+		Long: `Show every running engine, or the one with that id or name, or one service: its
+process, ports and connections, the log, and what tap and gate have counted. The
+table of connections says how each one is protected, or why it is not. Lag is what
+was received and is not yet on stable storage; "held" marks a connection with an
+acknowledgment that waits for it.`,
 		Args: usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			want := ""
@@ -46,7 +48,7 @@ that waits for it.`,
 				enc.SetIndent("", "  ")
 				err = errors.Join(err, enc.Encode(docs))
 			case len(docs) == 0 && err == nil && want != "":
-				err = fmt.Errorf("no engine %q runs", want)
+				err = fmt.Errorf("no engine or service %q runs", want)
 			case len(docs) == 0 && err == nil:
 				fmt.Fprintln(out, "no engine runs")
 			default:
@@ -61,8 +63,9 @@ that waits for it.`,
 	return cmd
 }
 
-// fetchAll asks every living engine, or that with the given id or name. One
-// that does not answer does not keep the others from being shown.
+// fetchAll asks every living engine, and keeps what concerns the engine or the
+// service that is wanted. One that does not answer does not keep the others from
+// being shown.
 func fetchAll(ctx context.Context, base, want string) ([]*status.Document, error) {
 	entries, err := runtimedir.List(base)
 	if err != nil {
@@ -76,7 +79,7 @@ func fetchAll(ctx context.Context, base, want string) ([]*status.Document, error
 		}
 		doc, err := fetch(ctx, e)
 		switch {
-		case err == nil && (want == "" || want == doc.Engine.ID || want == doc.Engine.Name):
+		case err == nil && (want == "" || want == doc.Engine.ID || want == doc.Engine.Name || only(doc, want)):
 			docs = append(docs, doc)
 		case errors.Is(err, fs.ErrPermission):
 			errs = append(errs, fmt.Errorf("engine %s (pid %d): only its user and root may see its status: %w", e.ID, e.PID, err))
@@ -85,6 +88,19 @@ func fetchAll(ctx context.Context, base, want string) ([]*status.Document, error
 		}
 	}
 	return docs, errors.Join(errs...)
+}
+
+// only takes all services but one out of a document. It returns false, and takes
+// nothing, if there is no such service.
+func only(d *status.Document, name string) bool {
+	other := func(program string) bool { return program != name }
+	if !slices.ContainsFunc(d.Programs, func(p status.Program) bool { return p.Name == name }) {
+		return false
+	}
+	d.Programs = slices.DeleteFunc(d.Programs, func(p status.Program) bool { return other(p.Name) })
+	d.Services = slices.DeleteFunc(d.Services, func(s status.Service) bool { return other(s.Program) })
+	d.Connections = slices.DeleteFunc(d.Connections, func(c status.Connection) bool { return other(c.Program) })
+	return true
 }
 
 func fetch(ctx context.Context, e runtimedir.Entry) (*status.Document, error) {

@@ -16,16 +16,21 @@ import (
 func writeDocument(w io.Writer, d *status.Document, limit int) error {
 	writeSummary(w, d)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	writeServices(t, d.Services)
-	if err := t.Flush(); err != nil {
-		return err
+	for _, write := range []func(){
+		func() { writePrograms(t, d) },
+		func() { writePorts(t, d.Services) },
+		func() { writeConnections(t, d.Connections, limit) },
+	} {
+		write()
+		if err := t.Flush(); err != nil {
+			return err
+		}
 	}
-	writeConnections(t, d.Connections, limit)
-	return t.Flush()
+	return nil
 }
 
 func writeSummary(w io.Writer, d *status.Document) {
-	e, p := d.Engine, d.Process
+	e := d.Engine
 	name := e.Name
 	if name != "" {
 		name += " "
@@ -34,22 +39,12 @@ func writeSummary(w io.Writer, d *status.Document) {
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(w, "  %-10s %s\n", label, fmt.Sprintf(format, args...))
 	}
-	line("command", "%s", strings.Join(e.Command, " "))
-	process := string(p.State)
-	if p.PID != 0 {
-		process += fmt.Sprintf(", pid %d", p.PID)
-	}
-	process += fmt.Sprintf(", for %s, %s", age(d.Time.Sub(p.Since)), count(p.Restarts, "restart"))
-	if p.LastExit != "" {
-		process += " (last: " + p.LastExit + ")"
-	}
-	line("process", "%s", process)
 	if len(e.Interfaces) > 0 {
 		line("interfaces", "%s", strings.Join(e.Interfaces, ", "))
 	}
 	l := d.Log
-	line("log", "%s, %s: %s in %s of memory; quota %s each, %s in all, then %s%s", l.Backend, l.Status, size(l.Bytes), size(l.Memory),
-		quota(l.Quota), quota(l.QuotaTotal), l.OnFull, unless0(l.FullEvents, "; full %d times"))
+	line("log", "%s, %s: %s in %s of memory; quota %s in all%s", l.Backend, l.Status, size(l.Bytes), size(l.Memory),
+		quota(l.QuotaTotal), unless0(l.FullEvents, "; full %d times"))
 	line("tap", "%s, %s, %d lost%s%s", count(d.Tap.Packets, "packet"), size(d.Tap.Bytes), d.Tap.Losses,
 		unless0(d.Tap.Truncated, ", %d truncated"), unless0(d.Tap.Invalid, ", %d invalid"))
 	g := d.Gate
@@ -58,16 +53,53 @@ func writeSummary(w io.Writer, d *status.Document) {
 	line("memory", "%s resident, %s heap, %s journal", size(d.Memory.Resident), size(d.Memory.Heap), size(d.Memory.Journal))
 }
 
-func writeServices(w io.Writer, services []status.Service) {
-	if len(services) == 0 {
+// writePrograms lists the services with their processes, in the document's order.
+func writePrograms(w io.Writer, d *status.Document) {
+	if len(d.Programs) == 0 {
+		fmt.Fprintln(w, "\nno services")
+		return
+	}
+	fmt.Fprintln(w, "\nSERVICE\tMODE\tSTATE\tPID\tFOR\tRESTARTS\tLOG\tCOMMAND")
+	for _, p := range d.Programs {
+		pid := "-"
+		if p.Process.PID != 0 {
+			pid = fmt.Sprint(p.Process.PID)
+		}
+		state := string(p.Process.State)
+		if p.Process.State == status.ProcessRunning && !p.Ready {
+			state += ", not ready"
+		}
+		restarts := fmt.Sprint(p.Process.Restarts)
+		if p.Process.LastExit != "" {
+			restarts += " (last: " + p.Process.LastExit + ")"
+		}
+		restarts += unless0(p.WorkerCrashes, ", %d of workers")
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Mode, state, pid,
+			age(d.Time.Sub(p.Process.Since)), restarts, logOf(p.Log), strings.Join(p.Command, " "))
+	}
+}
+
+// logOf is what is kept of each connection, and what happens when it is too much.
+func logOf(l status.ProgramLog) string {
+	switch l.Policy {
+	case "off":
+		return "off"
+	case "idle":
+		return fmt.Sprintf("since idle for %s, %s, %s", seconds(l.Idle), quota(l.Quota), l.OnFull)
+	}
+	return fmt.Sprintf("%s, %s, %s", l.Policy, quota(l.Quota), l.OnFull)
+}
+
+func writePorts(w io.Writer, ports []status.Service) {
+	if len(ports) == 0 {
 		fmt.Fprintln(w, "\nno service listens yet")
 		return
 	}
-	fmt.Fprintln(w, "\nSERVICE\tSTATE\tCOMPARE\tOPEN\tACCEPTED\tRECOVERED\tMISMATCHES\tOUTAGES\tLAST\tLONGEST")
-	services = slices.Clone(services)
-	sort.Slice(services, func(i, j int) bool { return services[i].Address < services[j].Address })
-	for _, s := range services {
-		fmt.Fprintf(w, "%s %s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Network, s.Address, s.State, s.Compare,
+	fmt.Fprintln(w, "\nADDRESS\tSERVICE\tSTATE\tCOMPARE\tOPEN\tACCEPTED\tRECOVERED\tMISMATCHES\tOUTAGES\tLAST\tLONGEST")
+	ports = slices.Clone(ports)
+	sort.Slice(ports, func(i, j int) bool { return ports[i].Address < ports[j].Address })
+	for _, s := range ports {
+		fmt.Fprintf(w, "%s %s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Network, s.Address, s.Program, s.State, s.Compare,
 			s.Connections, s.Accepted, s.Recovered, s.Mismatches, s.Outages, outage(s.LastOutage, s.Outages), outage(s.LongestOutage, s.Outages))
 	}
 }
@@ -107,8 +139,11 @@ func writeConnections(w io.Writer, all []status.Connection, limit int) {
 	}
 	for _, c := range conns {
 		protection := string(c.Protection)
+		if c.Protection == status.Protected && c.How != "" {
+			protection = c.How
+		}
 		if c.Reason != "" {
-			protection += " (" + c.Reason + ")"
+			protection += ": " + c.Reason
 		}
 		held := ""
 		if c.HeldACK {

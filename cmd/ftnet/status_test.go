@@ -38,18 +38,30 @@ func document() *status.Document {
 	return &status.Document{
 		Version: status.Version, Time: now,
 		Engine: status.Engine{ID: "00c0ffee", Name: "counter", Version: "v0.1.0", PID: 17, Started: now.Add(-26 * time.Hour),
-			Command: []string{"./counter", "-listen", ":7000"}, Interfaces: []string{"lo", "eth0"}},
-		Process: status.Process{State: status.ProcessRunning, PID: 23, Since: now.Add(-90 * time.Second), Restarts: 3,
-			LastExit: "killed by signal 9 (killed)"},
-		Services: []status.Service{{Network: "tcp", Address: "[::]:7000", State: status.ServiceListening, Compare: "strict",
-			Connections: 3, Accepted: 120, Recovered: 9, Outages: 3, LastOutage: 0.01234, LongestOutage: 0.0421}},
-		Connections: []status.Connection{
-			{ID: 1, Client: "192.0.2.7:40001", Server: "192.0.2.1:7000", State: "live", Protection: status.Protected, Age: 3700, Idle: 0.2,
-				BytesIn: 5 << 20, BytesOut: 4096, BytesLogged: 5 << 20, Recoveries: 3},
-			{ID: 2, Client: "192.0.2.7:40002", Server: "192.0.2.1:7000", State: "live", Protection: status.Protected, Age: 61, StableLag: 1448, HeldACK: true},
-			{ID: 3, Client: "[2001:db8::1]:5", Server: "[2001:db8::2]:7000", State: "live", Protection: status.Unprotected, Reason: "quota", Age: 5},
+			Interfaces: []string{"lo", "eth0"}},
+		Programs: []status.Program{
+			{Name: "counter", Mode: "listen", Command: []string{"./counter", "-listen", ":7000"}, Ready: true,
+				Process: status.Process{State: status.ProcessRunning, PID: 23, Since: now.Add(-90 * time.Second), Restarts: 3,
+					LastExit: "killed by signal 9 (killed)"},
+				Log: status.ProgramLog{Policy: "full", Quota: 64 << 20, OnFull: "close-window"}},
+			{Name: "old", Mode: "unmodified", Command: []string{"old"},
+				Process: status.Process{State: status.ProcessStopped, Since: now.Add(-time.Hour)}, Log: status.ProgramLog{Policy: "off"}},
+			{Name: "web", Mode: "unmodified", Command: []string{"nginx", "-g", "daemon off;"}, WorkerCrashes: 2,
+				Process: status.Process{State: status.ProcessRunning, PID: 24, Since: now.Add(-100 * time.Millisecond)},
+				Log:     status.ProgramLog{Policy: "idle", Idle: 1.5, Quota: 1 << 20, OnFull: "unprotect"}},
 		},
-		Log:    status.Log{Backend: "memory", Status: "ok", Bytes: 5 << 20, Memory: 6 << 20, Quota: 64 << 20, QuotaTotal: 4 << 30, OnFull: "close-window"},
+		Services: []status.Service{{Program: "web", Network: "tcp", Address: ":8080", State: status.ServiceOutage, Compare: "length"},
+			{Program: "counter", Network: "tcp", Address: "[::]:7000", State: status.ServiceListening, Compare: "strict",
+				Connections: 3, Accepted: 120, Recovered: 9, Outages: 3, LastOutage: 0.01234, LongestOutage: 0.0421}},
+		Connections: []status.Connection{
+			{ID: 1, Client: "192.0.2.7:40001", Server: "192.0.2.1:7000", State: "live", Protection: status.Protected, How: "read by read", Age: 3700, Idle: 0.2, Program: "counter",
+				BytesIn: 5 << 20, BytesOut: 4096, BytesLogged: 5 << 20, Recoveries: 3},
+			{ID: 2, Client: "192.0.2.7:40002", Server: "192.0.2.1:7000", State: "live", Protection: status.Protected, How: "read by read", Program: "counter", Age: 61, StableLag: 1448, HeldACK: true},
+			{ID: 3, Client: "[2001:db8::1]:5", Server: "[2001:db8::2]:7000", State: "live", Protection: status.Unprotected, Reason: "quota", Program: "counter", Age: 5},
+			{ID: 4, Client: "192.0.2.7:40003", Server: "192.0.2.1:8080", State: "outage", Protection: status.Protected,
+				How: "on the wire, length", Program: "web", Age: 1},
+		},
+		Log:    status.Log{Backend: "memory", Status: "ok", Bytes: 5 << 20, Memory: 6 << 20, QuotaTotal: 4 << 30},
 		Tap:    status.Tap{Packets: 12345, Bytes: 6 << 20},
 		Gate:   status.Gate{HeldACKs: 1, Released: 1, HeldFINs: 2, HeldRSTs: 0, Reasons: map[string]uint64{"lowered": 5, "none": 0}},
 		Memory: status.Memory{Resident: 40 << 20, Heap: 8 << 20, Journal: 1 << 20},
@@ -58,7 +70,7 @@ func document() *status.Document {
 
 func TestStatusTable(t *testing.T) {
 	var b strings.Builder
-	if err := writeStatus(&b, []*status.Document{document()}, 2); err != nil {
+	if err := writeStatus(&b, []*status.Document{document()}, 3); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "status.txt", b.String())
@@ -114,13 +126,17 @@ func TestStatusCommand(t *testing.T) {
 		{"status", 0, "192.0.2.7:40001"},
 		{"status counter", 0, "(engine 00c0ffee,"},
 		{"status 00c0ffee --json", 0, `"held_acks": 1`},
-		{"status other", exitEngine, `no engine "other" runs`},
+		{"status web", 0, "192.0.2.7:40003"},
+		{"status other", exitEngine, `no engine or service "other" runs`},
 		{"status a b", exitUsage, "accepts at most 1"},
 	} {
 		out, code := execute(append(strings.Fields(tt.args), "--runtime-dir", base)...)
 		if code != tt.code || !strings.Contains(out, tt.says) {
 			t.Errorf("%s: exit %d\n%s", tt.args, code, out)
 		}
+	}
+	if out, _ := execute("status", "web", "--runtime-dir", base); strings.Contains(out, "7000") {
+		t.Errorf("another service is shown, too:\n%s", out)
 	}
 	l.Close()
 	if out, code := execute("status", "--runtime-dir", base); code == 0 || !strings.Contains(out, "does not answer") {
