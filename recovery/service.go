@@ -61,7 +61,7 @@ func newService(h *Host, cfg ServiceConfig) *Service {
 	s := &Service{host: h, name: cfg.Name, log: h.log.With("service", cfg.Name), cfg: cfg,
 		ports: map[uint16]*port{}, peers: map[uint64]int{}, changed: make(chan struct{})}
 	s.listen, _ = parseAddresses(cfg.Listen) // checked
-	s.setProcess(status.ProcessStarting, 0) // Run is to follow
+	s.setProcess(status.ProcessStarting, 0)  // Run is to follow
 	return s
 }
 
