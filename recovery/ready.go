@@ -14,7 +14,7 @@ import (
 )
 
 // probePatience is how long a probe may fail before it is said.
-const probePatience = 10 * time.Second
+const probePatience = 2 * time.Second
 
 // probe asks until the server is ready. It returns false when ctx has ended.
 func (s *Service) probe(ctx context.Context) bool {
