@@ -100,18 +100,18 @@ func (d *daemon) end() error {
 	d.ending = true
 	units := d.unitList()
 	d.mu.Unlock()
-	failed := &FailedError{Services: map[string]error{}}
-	for _, u := range units {
-		if _, st, err := u.get(); st == ended && err != nil {
-			failed.Services[u.name] = err
-		}
-	}
 	errs := make([]error, len(units))
 	var wg sync.WaitGroup
 	for i, u := range units {
 		wg.Go(func() { errs[i] = u.remove() })
 	}
 	wg.Wait()
+	failed := &FailedError{Services: map[string]error{}}
+	for _, u := range units {
+		if err := u.failure(); err != nil {
+			failed.Services[u.name] = err
+		}
+	}
 	late, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()
 	for _, u := range units {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -23,7 +24,12 @@ import (
 	"github.com/ftnet/ftnet/recovery/daemon/notify"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if name := os.Getenv(roleEnv); name != "" {
+		os.Exit(role(name))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // rig is a daemon on a fake host.
 type rig struct {
@@ -260,6 +266,24 @@ func TestOneEnds(t *testing.T) {
 	r.signals <- syscall.SIGINT
 	var failed *FailedError
 	if err := r.wait(); !errors.As(err, &failed) || len(failed.Services) != 1 || failed.Services["bad"] == nil {
+		t.Error(err)
+	}
+}
+
+// TestEndsLast: a service that is given up while the daemon is about to end is
+// told of, too.
+func TestEndsLast(t *testing.T) {
+	h := newFakeHost(t)
+	h.linger = true
+	r := start(t, h, entry("a", "7001"), entry("b", "7002"))
+	r.expect("READY=1")
+	h.service("a").die <- errors.New("gave up")
+	for len(h.service("a").die) > 0 { // it has been taken
+		runtime.Gosched()
+	}
+	r.end()
+	var failed *FailedError
+	if err := r.wait(); !errors.As(err, &failed) || len(failed.Services) != 1 || failed.Services["a"] == nil {
 		t.Error(err)
 	}
 }

@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/ftnet/ftnet/recovery/config"
+	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // fakeHost is a host without an engine. It writes down what is asked of it.
@@ -22,6 +24,7 @@ type fakeHost struct {
 	calls    []string
 	refuse   map[string]error // add and restart of these fail
 	slow     bool             // new services do not listen by themselves
+	linger   bool             // new services linger
 	closed   bool
 }
 
@@ -61,7 +64,7 @@ func (h *fakeHost) add(c config.Service, stdout, stderr *os.File) (service, erro
 	if err := h.refuses(c.Name); err != nil {
 		return nil, err
 	}
-	s := &fakeService{host: h, name: c.Name, stdout: stdout, changed: make(chan struct{}), die: make(chan error, 1)}
+	s := &fakeService{host: h, lingers: h.linger, name: c.Name, stdout: stdout, changed: make(chan struct{}), die: make(chan error, 1)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.listens = !h.slow
@@ -95,6 +98,8 @@ type fakeService struct {
 	stdout *os.File
 	die    chan error // what comes in ends run
 
+	lingers bool // run returns only when it must
+
 	mu      sync.Mutex
 	running bool
 	listens bool
@@ -118,7 +123,11 @@ func (s *fakeService) run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
+		err = &supervisor.ExitError{Exit: supervisor.Exit{Signal: syscall.SIGTERM}}
 	case err = <-s.die:
+	}
+	if s.lingers { // as a service that drains
+		<-ctx.Done()
 	}
 	s.change(func() { s.over = true })
 	return err

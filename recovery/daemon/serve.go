@@ -48,6 +48,7 @@ func Serve(ctx context.Context, o Options) error {
 		return err
 	}
 	defer manager.Close()
+	leaveTerminal()
 	h, err := openHost(f, log)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ftnet/ftnet/recovery/config"
 	"github.com/ftnet/ftnet/recovery/daemon/output"
+	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // state is where a unit is.
@@ -47,6 +48,7 @@ type unit struct {
 	svc     service // nil if it could not be made
 	state   state
 	err     error           // of ended; nil after an exit with status 0
+	result  error           // of run, or why it could not be called
 	removed bool            // nothing is done to it any more
 	ctx     context.Context // of run; ends when that has returned, too
 	cancel  func()          // ends ctx
@@ -80,18 +82,24 @@ func (u *unit) begin() error {
 	u.mu.Unlock()
 	svc, err := u.host.add(c, u.capture.Stdout, u.capture.Stderr)
 	if err != nil {
+		u.mu.Lock()
+		u.result = err
+		u.mu.Unlock()
 		u.set(nil, ended, err)
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	u.mu.Lock()
-	u.svc, u.state, u.err = svc, starting, nil
+	u.svc, u.state, u.err, u.result = svc, starting, nil, nil
 	u.ctx, u.cancel, u.done = ctx, cancel, done
 	u.mu.Unlock()
 	u.changed()
 	go func() {
 		err := svc.run(ctx)
+		u.mu.Lock()
+		u.result = err
+		u.mu.Unlock()
 		u.set(svc, ended, err)
 		cancel()
 		close(done)
@@ -178,4 +186,15 @@ func (u *unit) remove() error {
 	err = errors.Join(err, u.capture.Close())
 	u.log.Close()
 	return err
+}
+
+// failure is why a unit that was removed had not lasted until then; nil if it
+// had, or had ended with status 0.
+func (u *unit) failure() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if errors.As(u.result, new(*supervisor.ExitError)) { // it was asked to stop
+		return nil
+	}
+	return u.result
 }
