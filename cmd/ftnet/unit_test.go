@@ -79,17 +79,3 @@ func TestUnitVerifies(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
-
-// unitCapabilities are those of the bounding set, as setpriv names them.
-func unitCapabilities(t *testing.T) (list []string) {
-	t.Helper()
-	for _, line := range unitSettings(t)["Service CapabilityBoundingSet"] {
-		for _, name := range strings.Fields(line) {
-			list = append(list, strings.ToLower(strings.TrimPrefix(name, "CAP_")))
-		}
-	}
-	if len(list) == 0 {
-		t.Fatal("the unit has no capabilities")
-	}
-	return list
-}
