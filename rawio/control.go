@@ -2,7 +2,6 @@ package rawio
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -10,16 +9,6 @@ import (
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 	"github.com/ftnet/ftnet/rawio/south"
 )
-
-// Protect begins to protect a port. Connections that exist already stay
-// unprotected. Protecting a port again is no error.
-func (e *Engine) Protect(port uint16) error {
-	if err := e.cfg.Log.RegisterService(port); err != nil {
-		return fmt.Errorf("rawio: protect port %d: %w", port, err)
-	}
-	e.do(func(m *south.Machine) { m.Protect(port) })
-	return nil
-}
 
 // Listening tells that a server listens on the port. After a crash this begins
 // the reconnection (spec figure 19); the result is the number of connections
@@ -33,7 +22,7 @@ func (e *Engine) Listening(port uint16) (recovering int) {
 // sockets closed.
 func (e *Engine) Crash(ports ...uint16) {
 	e.do(func(m *south.Machine) { m.Crash(ports...) })
-	e.cfg.Journal.Sweep()
+	e.sweepJournals(ports)
 }
 
 // Abort resets a connection and says why.
@@ -101,30 +90,6 @@ func (e *Engine) remaining(ports []uint16) (open, resetting bool, err error) {
 		open = open || state != sockdiag.TimeWait && state != sockdiag.Listen
 	}
 	return open, resetting, err
-}
-
-// ReadLog reads a connection's logged bytes from off on, for the north side
-// (spec figure 19, stable data). slot and gen name the connection.
-func (e *Engine) ReadLog(slot, gen uint32, p []byte, off int64) (int, error) {
-	e.mu.Lock()
-	c := e.machine.BySlot(slot)
-	if c == nil || c.Generation() != gen {
-		e.mu.Unlock()
-		return 0, fmt.Errorf("rawio: no connection in slot %d with generation %d", slot, gen)
-	}
-	id := c.ID
-	e.mu.Unlock()
-	return e.cfg.Log.Read(id, p, off)
-}
-
-// FlowOf returns the connection in a slot.
-func (e *Engine) FlowOf(slot, gen uint32) (Flow, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if c := e.machine.BySlot(slot); c != nil && c.Generation() == gen {
-		return c.Flow, true
-	}
-	return Flow{}, false
 }
 
 // sweep forgets connections whose sockets went without a word.

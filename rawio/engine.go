@@ -8,7 +8,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/inject"
@@ -23,17 +22,16 @@ type Config struct {
 	ID string
 	// Log is the log server. It is the caller's to close. Required.
 	Log logserver.Log
-	// Journal is the record of the server process. Required.
-	Journal *journal.Journal
 	// Interfaces names the interfaces that carry the service. Default: all
 	// that are up, and those that come up later.
 	Interfaces []string
 	// MaxConns bounds the protected connections. Default 65536.
 	MaxConns int
-	// Quota is the log's room for one connection, bytes; 0: unlimited.
-	Quota int64
-	// OnFull says what happens to a connection that has used up its quota.
-	OnFull south.OnFull
+	// OutputBuffer is the room for what unmodified servers send, between its
+	// capture and the engine's look at it, in bytes: a power of two. 0 is for
+	// engines without such servers; DefaultOutputBuffer is a good value for all
+	// others.
+	OutputBuffer int
 	// ReceiveBuffer of the tap, bytes. Default 64 MiB.
 	ReceiveBuffer int
 	// Logger gets what an operator may want to know. Default: nothing.
@@ -58,6 +56,7 @@ type Engine struct {
 	mu      sync.Mutex // guards what follows
 	machine *south.Machine
 	env     *environment
+	ports   map[uint16]*Service
 	batch   *tap.Batch
 	landing landing
 	decoder segment.Decoder
@@ -86,10 +85,10 @@ func Open(cfg Config) (*Engine, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = hclog.NewNullLogger()
 	}
-	if cfg.Log == nil || cfg.Journal == nil {
-		return nil, errors.New("rawio: Config needs a Log and a Journal")
+	if cfg.Log == nil {
+		return nil, errors.New("rawio: Config needs a Log")
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), closing: make(chan struct{}),
+	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), closing: make(chan struct{}), ports: map[uint16]*Service{},
 		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log)}
 	if err := e.open(); err != nil {
 		e.Close()
@@ -100,7 +99,8 @@ func Open(cfg Config) (*Engine, error) {
 }
 
 func (e *Engine) open() (err error) {
-	if e.gate, err = gate.Load(gate.Config{MaxConns: e.cfg.MaxConns, ID: e.cfg.ID}); err != nil {
+	if e.gate, err = gate.Load(gate.Config{MaxConns: e.cfg.MaxConns + 1, // one stays free: see Probe
+		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer}); err != nil {
 		return fmt.Errorf("rawio: load the gate: %w", err)
 	}
 	if e.inject, err = inject.Open(gate.Mark); err != nil {
@@ -111,8 +111,7 @@ func (e *Engine) open() (err error) {
 	}
 	e.env = newEnvironment(e)
 	core := south.Config{
-		Log: e.cfg.Log, Env: e.env, MaxConns: uint32(e.cfg.MaxConns),
-		Quota: e.cfg.Quota, OnFull: e.cfg.OnFull,
+		Log: e.cfg.Log, Env: e.env, MaxConns: uint32(e.cfg.MaxConns), Captures: e.cfg.OutputBuffer / 2,
 	}
 	if trace := e.cfg.Trace; trace != nil {
 		core.Trace = func(c *south.Conn, stable uint32) { trace(c.Flow, stable, e.env.Now()) }
@@ -128,6 +127,9 @@ func (e *Engine) start() {
 	e.upcalls.wake = make(chan struct{}, 1)
 	e.wg.Go(e.tapLoop)
 	e.wg.Go(e.eventLoop)
+	if e.cfg.OutputBuffer > 0 {
+		e.wg.Go(e.outputLoop)
+	}
 	e.wg.Go(e.tickLoop)
 	e.wg.Go(e.upcallLoop)
 	e.wg.Go(func() { e.links.watch(e.closing) })

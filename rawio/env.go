@@ -42,12 +42,12 @@ func (v *environment) Unbind(f Flow) {
 	}
 }
 
-func (v *environment) SetService(port uint16, outage bool) {
+func (v *environment) SetService(port uint16, outage, unmodified bool) {
 	state := gate.ServiceListen
 	if outage {
 		state = gate.ServiceOutage
 	}
-	if err := v.e.gate.SetService(port, state, false); err != nil {
+	if err := v.e.gate.SetService(port, state, unmodified); err != nil {
 		v.e.log.Error("the gate does not take the service", "port", port, "error", err)
 	}
 }
@@ -119,17 +119,23 @@ func (v *environment) Destroy(f Flow) {
 }
 
 func (v *environment) Publish(slot, gen uint32, f Flow) error {
-	return v.e.cfg.Journal.Publish(slot, gen, journal.Flow(f))
+	return v.journal(slot).Publish(slot, gen, journal.Flow(f))
 }
 
-func (v *environment) Withdraw(slot uint32) { v.e.cfg.Journal.Withdraw(slot) }
+// journal returns the record of the service that the connection in a slot
+// belongs to.
+func (v *environment) journal(slot uint32) *journal.Journal {
+	return v.e.ports[v.e.machine.BySlot(slot).Flow.Server.Port()].Journal
+}
+
+func (v *environment) Withdraw(slot uint32) { v.journal(slot).Withdraw(slot) }
 
 func (v *environment) Prepare(slot uint32, una, sent, stable int64) error {
-	return v.e.cfg.Journal.PrepareRecovery(slot, una, sent, stable)
+	return v.journal(slot).PrepareRecovery(slot, una, sent, stable)
 }
 
 func (v *environment) Head(slot uint32) south.Head {
-	h, ok := v.e.cfg.Journal.Head(slot)
+	h, ok := v.journal(slot).Head(slot)
 	if !ok {
 		return south.Head{Lost: true}
 	}
@@ -142,6 +148,7 @@ func (v *environment) Head(slot uint32) south.Head {
 func (v *environment) Report(r south.Report) {
 	log := v.e.log
 	switch r.Kind {
+	case south.ConnMismatch: // its reset follows
 	case south.ConnReset:
 		log.Warn("connection reset", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)
 	case south.ConnUnprotected:

@@ -118,11 +118,9 @@ func (e *Engine) decode(p *tap.Packet) error {
 	return e.decoder.Decode(p.Data, p.Checksum, &e.decoded)
 }
 
-// eventLoop feeds the core with what the gate reports of the server.
-func (e *Engine) eventLoop() {
-	e.hurry()
+// untilClosing returns a context that ends when the engine is closed.
+func (e *Engine) untilClosing() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	go func() {
 		select {
 		case <-e.closing:
@@ -130,6 +128,14 @@ func (e *Engine) eventLoop() {
 		case <-ctx.Done():
 		}
 	}()
+	return ctx, cancel
+}
+
+// eventLoop feeds the core with what the gate reports of the server.
+func (e *Engine) eventLoop() {
+	e.hurry()
+	ctx, cancel := e.untilClosing()
+	defer cancel()
 	var (
 		events = make([]gate.Event, 64)
 		dec    segment.Decoder
@@ -157,6 +163,10 @@ func (e *Engine) eventLoop() {
 // event decodes one captured packet. A capture holds all headers; where it
 // lacks payload, the header's length is cut to what there is.
 func (e *Engine) event(m *south.Machine, dec *segment.Decoder, ev *gate.Event) {
+	if ev.Kind == gate.EventCrashed {
+		m.Crashed(ev.Slot, ev.PID, ev.Code)
+		return
+	}
 	var s segment.Segment
 	missing := ev.Length - len(ev.Packet)
 	if missing > 0 {

@@ -6,6 +6,8 @@ import (
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/sockdiag"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -29,7 +31,9 @@ type Connection struct {
 	State     south.State
 	Protected bool
 	Reason    string
-	Received  int64 // client bytes in order
+	How       string // it is protected
+	Received  int64  // client bytes in order
+	Start     int64  // of these, those from here on are in the log
 	Stable    int64
 	Acked     int64 // server bytes that the client has acknowledged
 	HeldACK   bool
@@ -52,25 +56,59 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	if s.Gate, err = e.gate.Stats(); err != nil {
 		return s, err
 	}
+	if !connections {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		s.Core = e.machine.Stats
+		return s, nil
+	}
+	sockets := e.sockets()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.Core = e.machine.Stats
-	if !connections {
-		return s, nil
-	}
 	now := time.Now()
 	s.Connections = make([]Connection, 0, e.machine.Len())
 	e.machine.Conns(func(c *south.Conn) bool {
 		s.Connections = append(s.Connections, e.connection(c, now))
+		delete(sockets, c.Flow)
 		return true
 	})
+	for f, state := range sockets {
+		if svc := e.ports[f.Server.Port()]; svc != nil && state != sockdiag.TimeWait {
+			s.Connections = append(s.Connections, Connection{Flow: f, State: south.Open, Reason: svc.strange()})
+		}
+	}
 	return s, nil
+}
+
+// sockets returns the kernel's connections of the protected ports. If they cannot
+// be listed, there is nothing to tell of them.
+func (e *Engine) sockets() map[segment.Flow]sockdiag.State {
+	e.mu.Lock()
+	ports := e.machine.Ports()
+	e.mu.Unlock()
+	if len(ports) == 0 {
+		return nil
+	}
+	list, err := sockdiag.List(ports)
+	if err != nil {
+		e.log.Debug("sockets not listed", "error", err)
+	}
+	return list
+}
+
+// strange says why a connection of the service is not known to the core.
+func (s *Service) strange() string {
+	if s.LogPolicy == LogOff {
+		return "the service's log policy is off"
+	}
+	return "it began before its port was protected, or when all connection slots were in use"
 }
 
 func (e *Engine) connection(c *south.Conn, now time.Time) Connection {
 	i := c.Info()
 	out := Connection{
-		ID: c.ID, Flow: c.Flow, State: c.State(), Protected: i.Protected, Reason: i.Reason,
+		ID: c.ID, Flow: c.Flow, State: c.State(), Protected: i.Protected, Reason: i.Reason, How: i.How, Start: i.Start,
 		Received: i.Received, Stable: i.Stable, Acked: i.Acked, Recovered: i.Recoveries,
 		Since: time.Unix(0, i.Since), Idle: now.Sub(time.Unix(0, i.Last)),
 	}

@@ -38,6 +38,9 @@ func (m *Machine) Flush() {
 			m.settle(c)
 		case Outage:
 			m.answer(c)
+		case Rolling:
+			m.answer(c)
+			m.roll(c)
 		case Reconnecting:
 			m.spoofWhenStable(c)
 			if c.state == Reconnecting {

@@ -53,8 +53,8 @@ func clientOf(i int) netip.AddrPort {
 func newBench(tb testing.TB, n int) *bench {
 	b := &bench{gate: gate.NewModel(n), log: &nullLog{tags: make(map[logserver.ConnID]uint64, n)}, now: 1}
 	b.log.up = func(u []logserver.Upcall) { b.upcalls = append(b.upcalls, u...) }
-	b.m = south.New(south.Config{Log: b.log, Env: (*benchEnv)(b), MaxConns: uint32(n), Quota: 64 << 20})
-	b.m.Protect(serverPort)
+	b.m = south.New(south.Config{Log: b.log, Env: (*benchEnv)(b), MaxConns: uint32(n)})
+	b.m.Protect(serverPort, south.Service{Quota: 64 << 20})
 	return b
 }
 
@@ -89,7 +89,7 @@ func (e *benchEnv) Now() int64                                { return e.now }
 func (e *benchEnv) Slot(i uint32) *gate.Slot                  { return e.gate.Slot(i) }
 func (e *benchEnv) Bind(segment.Flow, uint32) error           { return nil }
 func (e *benchEnv) Unbind(segment.Flow)                       {}
-func (e *benchEnv) SetService(uint16, bool)                   {}
+func (e *benchEnv) SetService(uint16, bool, bool)             {}
 func (e *benchEnv) ToClient(*segment.Segment)                 { e.acks++ }
 func (e *benchEnv) ToServer(*segment.Segment)                 {}
 func (e *benchEnv) Forward([]byte)                            {}

@@ -35,7 +35,7 @@ func (m *Machine) over(c *Conn) bool {
 func (c *Conn) closed() bool { return c.is(finAcked) && c.is(finLogged) }
 
 // letGo reports whether the application has closed the connection.
-func (m *Machine) letGo(c *Conn) bool { return c.is(abandoned) || m.env.Head(c.slot).Closing }
+func (m *Machine) letGo(c *Conn) bool { return c.is(abandoned) || m.head(c).Closing }
 
 // finished removes a connection that is over once the application has closed
 // it, and so has read what it wanted.
@@ -51,7 +51,7 @@ func (m *Machine) finished(c *Conn) {
 	m.Stats.Closed++
 	m.report(ConnClosed, c, "closed")
 	_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
-	m.env.Withdraw(c.slot)
+	m.withdraw(c)
 	c.state = Lingering
 	life := m.cfg.Linger
 	switch {
@@ -106,14 +106,14 @@ func (m *Machine) forget(c *Conn) {
 		m.env.Unbind(c.Flow)
 	}
 	if was != SynReceived && was != Lingering {
-		m.env.Withdraw(c.slot)
+		m.withdraw(c)
 	}
 	if was != Lingering && was != Resetting && c.ID != 0 {
 		_ = m.log.Delete(c.ID)
 	}
 	m.slots[c.slot].conn = nil
 	m.free.give(c.slot)
-	if was == Reconnecting {
+	if was == Reconnecting || was == Rolling {
 		m.settled(c)
 	}
 }
@@ -126,12 +126,12 @@ func (m *Machine) Release(port uint16) {
 	if svc == nil {
 		return
 	}
-	svc.queue, svc.alive = nil, false
+	svc.queue, svc.alive, svc.ending = nil, false, true
 	m.each(svc, func(c *Conn) {
 		switch c.state {
 		case Established:
 			m.open(c, "the server has ended")
-		case Outage, Reconnecting:
+		case Outage, Reconnecting, Rolling:
 			m.reset(c, "the server has ended")
 		case SynReceived:
 			m.forget(c)

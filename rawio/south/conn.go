@@ -15,13 +15,14 @@ const (
 	Established
 	Outage
 	Reconnecting
+	Rolling
 	Resetting
 	Open
 	Lingering
 	Closed
 )
 
-var stateNames = [...]string{"syn-received", "established", "outage", "reconnecting", "resetting", "open", "lingering", "closed"}
+var stateNames = [...]string{"syn-received", "established", "outage", "reconnecting", "rolling", "resetting", "open", "lingering", "closed"}
 
 func (s State) String() string { return stateNames[s] }
 
@@ -52,6 +53,7 @@ type Conn struct {
 
 	svc   *service
 	extra *extra
+	wire  *wire  // of an unmodified server, else nil
 	ahead *queue // data beyond received, nil if there is none
 
 	since int64 // time of the handshake, ns
@@ -128,6 +130,9 @@ type extra struct {
 	since   int64
 	began   int64 // first try of the present attempt
 	retryAt int64
+	roll    *roll // while Rolling
+
+	recoverAt int64 // Outage, with a living server: when to reconnect; 0: it is told
 
 	// Live again.
 	liveAt  int64

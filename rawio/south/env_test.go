@@ -55,13 +55,13 @@ func (e *fakeEnv) Unbind(flow segment.Flow) {
 	_ = e.gate.Unbind(flow) // cannot fail
 }
 
-func (e *fakeEnv) SetService(port uint16, outage bool) {
+func (e *fakeEnv) SetService(port uint16, outage, unmodified bool) {
 	state := gate.ServiceListen
 	if outage {
 		state = gate.ServiceOutage
 	}
 	e.note("gate: service %v", state)
-	_ = e.gate.SetService(port, state, false) // cannot fail
+	_ = e.gate.SetService(port, state, unmodified) // cannot fail
 }
 
 func (e *fakeEnv) ToClient(s *segment.Segment) { e.toClient(encoded(s)) }
@@ -128,6 +128,10 @@ func (e *fakeEnv) Head(slot uint32) south.Head {
 
 // event gives the core the gate's reports, as the engine does.
 func deliver(m *south.Machine, ev *gate.Event) {
+	if ev.Kind == gate.EventCrashed {
+		m.Crashed(ev.Slot, ev.PID, ev.Code)
+		return
+	}
 	packet := append([]byte(nil), ev.Packet...)
 	missing := ev.Length - len(packet)
 	if missing > 0 {

@@ -21,7 +21,7 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 	}
 	if c := m.conns.get(flow); c != nil {
 		switch c.state {
-		case Outage, Reconnecting:
+		case Outage, Reconnecting, Rolling:
 			m.answerSYN(c, s)
 			return
 		case SynReceived, Established:
@@ -52,8 +52,8 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, packet []byte, at int64) {
 	if c := m.conns.get(flow); c != nil {
 		switch {
-		case c.state == Outage:
-			return // from the time before the crash
+		case c.state == Outage || c.state == Rolling:
+			return // from the time before the crash, or repeated
 		case c.state == Reconnecting:
 			m.reconnected(c, s, at)
 			return
@@ -88,6 +88,12 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		e.synack = nil // of an older SYN
 		return
 	}
+	if svc.Log == LogOff {
+		m.syns.drop(flow)
+		m.env.Forward(e.packet)
+		m.Stats.Unprotected++
+		return
+	}
 	m.order++
 	c := &Conn{
 		Flow: flow, Order: m.order, svc: svc, state: SynReceived,
@@ -99,6 +105,9 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		peerWindow: syn.Window, maxWindow: uint32(syn.Window),
 		peerTS: syn.Options.TSVal, tsAt: m.seconds(),
 		last: m.now, since: m.now,
+	}
+	if svc.Unmodified {
+		c.wire = newWire(svc.Compare)
 	}
 	if synack.Flags.Has(segment.ECE) {
 		c.set(ecn)
@@ -140,7 +149,7 @@ func metaOf(c *Conn, syn, synack *segment.Segment) logserver.Meta {
 func (m *Machine) openFailed(c *Conn, err error) {
 	packet := c.extra.synack
 	m.forget(c)
-	if m.cfg.OnFull == Unprotect && errors.Is(err, logserver.ErrQuota) {
+	if c.svc.OnFull == Unprotect && errors.Is(err, logserver.ErrQuota) {
 		m.env.Forward(packet)
 		m.Stats.Unprotected++
 		m.report(ConnUnprotected, c, err.Error())
@@ -173,11 +182,13 @@ func (m *Machine) metaStable(c *Conn) {
 
 // bind makes the journal and the gate know the connection.
 func (m *Machine) bind(c *Conn) error {
-	if err := m.env.Publish(c.slot, c.gen, c.Flow); err != nil {
-		return fmt.Errorf("journal: %w", err)
+	if !c.svc.Unmodified {
+		if err := m.env.Publish(c.slot, c.gen, c.Flow); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
 	}
 	if err := m.env.Bind(c.Flow, c.slot); err != nil {
-		m.env.Withdraw(c.slot)
+		m.withdraw(c)
 		return fmt.Errorf("gate: %w", err)
 	}
 	return nil
@@ -208,6 +219,12 @@ func slotFlags(c *Conn) gate.SlotFlags {
 	}
 	if c.server.sack {
 		f |= gate.FlagSACK
+	}
+	if c.wire != nil {
+		f |= gate.FlagUnmodified
+		if c.wire.digest != nil {
+			f |= gate.FlagRecord
+		}
 	}
 	return f
 }

@@ -46,7 +46,7 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 // The answer to a stray segment does not: what the tap has on the way may
 // explain it.
 func (m *Machine) closing(c *Conn) bool {
-	return m.env.Head(c.slot).Closing && c.extra.held.Flags.Any(segment.FIN|segment.ACK)
+	return m.head(c).Closing && c.extra.held.Flags.Any(segment.FIN|segment.ACK)
 }
 
 // noticeFIN learns from the slot that a meant FIN has left (figures 16, 23). The

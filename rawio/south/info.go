@@ -10,6 +10,8 @@ type Info struct {
 	Recoveries int
 	Since      int64 // time of the handshake, ns
 	Last       int64 // time of the client's newest segment, ns
+	How        string
+	Start      int64 // client bytes from here on are in the log
 }
 
 // Info returns the connection's counters.
@@ -18,7 +20,13 @@ func (c *Conn) Info() Info {
 		Protected: c.state != Open && c.state != Resetting,
 		Received:  c.received, Stable: c.stable, Acked: c.unaOff, Since: c.since, Last: c.last,
 	}
-	i.Recoveries = int(c.recoveries)
+	i.Recoveries, i.How, i.Start = int(c.recoveries), "read by read", c.logStart()
+	if c.wire != nil {
+		i.How = "on the wire, strict"
+		if c.wire.compare == CompareLength {
+			i.How = "on the wire, length"
+		}
+	}
 	if c.extra != nil {
 		i.Reason = c.extra.reason
 	}

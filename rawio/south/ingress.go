@@ -25,6 +25,7 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	if c == nil {
 		return
 	}
+	idle := m.now - c.last
 	c.last = m.now
 	if m.over(c) && c.state != Resetting && c.state != Open {
 		m.late(c, s)
@@ -32,11 +33,16 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	}
 	switch c.state {
 	case Established:
+		if c.wire != nil && len(s.Payload) > 0 {
+			m.noteInput(c, s, idle)
+		}
 		m.established(c, s, t)
-	case Outage:
+	case Outage, Rolling:
 		m.absorb(c, s)
 	case Reconnecting:
-		if len(c.extra.frozen) < maxFrozen {
+		if c.wire != nil {
+			m.absorb(c, s)
+		} else if len(c.extra.frozen) < maxFrozen {
 			c.extra.frozen = append(c.extra.frozen, clone(s))
 		}
 	case Open:
@@ -170,8 +176,8 @@ func (m *Machine) append(c *Conn, p []byte) bool {
 		return false
 	}
 	n := int64(len(p))
-	if m.cfg.Quota > 0 {
-		n = min(n, m.cfg.Quota-c.received)
+	if c.svc.Quota > 0 {
+		n = min(n, c.quotaLeft())
 	}
 	if n > 0 {
 		if err := m.log.Write(c.ID, c.received, p[:n]); err != nil {

@@ -74,6 +74,9 @@ func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	d := seqnum.Diff(s.Ack, c.una)
 	if d > 0 {
 		c.una, c.unaOff = s.Ack, c.unaOff+int64(d)
+		if c.wire != nil && c.wire.digest != nil {
+			c.wire.digest.acknowledged(c.unaOff)
+		}
 	}
 	if d >= 0 {
 		c.peerWindow = s.Window

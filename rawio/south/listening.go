@@ -7,15 +7,31 @@ import (
 	"github.com/ftnet/ftnet/rawio/segment"
 )
 
-// Protect begins to protect a port whose server is being started or listens.
-func (m *Machine) Protect(port uint16) {
+// Protect begins to protect a port whose server is being started or listens, or
+// changes how it is protected. What a change says about the log's room is true
+// for all connections from then on, the rest of it for new ones.
+func (m *Machine) Protect(port uint16, s Service) {
 	m.now = m.env.Now()
-	if svc := m.services[port]; svc != nil {
-		svc.alive = true
+	svc := m.services[port]
+	if svc == nil {
+		svc = &service{port: port}
+		m.services[port] = svc
+	}
+	svc.Service, svc.alive, svc.ending = s, true, false
+	m.env.SetService(port, svc.outage, s.Unmodified)
+}
+
+// Unprotect forgets a port. What connections it still has are ended as Release
+// does, and what is left of them is forgotten at once.
+func (m *Machine) Unprotect(port uint16) {
+	svc := m.services[port]
+	if svc == nil {
 		return
 	}
-	m.services[port] = &service{port: port, alive: true}
-	m.env.SetService(port, false)
+	m.Release(port)
+	m.each(svc, func(c *Conn) { m.end(c, "its port is no longer protected") })
+	m.syns.each(port, func(f segment.Flow, _ *embryo) { m.syns.drop(f) })
+	delete(m.services, port)
 }
 
 // Listening declares that the port's server listens again (figure 19). It
@@ -50,7 +66,7 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 			return
 		}
 		it := item{c: c, seq: c.Order}
-		if h := m.env.Head(c.slot); h.Accepted {
+		if h := m.head(c); h.Accepted {
 			it.accepted, it.seq = true, h.AcceptSeq
 		}
 		items = append(items, it)
@@ -86,7 +102,7 @@ func (m *Machine) pump(svc *service) {
 		return
 	}
 	svc.busy, svc.outage, svc.queue = false, false, nil
-	m.env.SetService(svc.port, false)
+	m.env.SetService(svc.port, false, svc.Unmodified)
 	m.syns.each(svc.port, func(f segment.Flow, e *embryo) {
 		// Held since it came, or refused between the crash and its news.
 		if e.syn == nil || e.arrived < svc.since-synSlack || m.conns.get(f) != nil {

@@ -19,8 +19,9 @@ type Env interface {
 	// Bind makes the gate judge the flow by the slot; Unbind ends that.
 	Bind(flow segment.Flow, slot uint32) error
 	Unbind(flow segment.Flow)
-	// SetService tells the gate whether the service's SYNs are held.
-	SetService(port uint16, outage bool)
+	// SetService tells the gate whether the service's SYNs are held, and whether
+	// its server is unmodified.
+	SetService(port uint16, outage, unmodified bool)
 	// ToClient sends a segment to the network, ToServer into the local stack.
 	ToClient(*segment.Segment)
 	ToServer(*segment.Segment)
@@ -28,9 +29,10 @@ type Env interface {
 	Forward(packet []byte)
 	// Destroy removes the kernel's socket of a flow, if there is one.
 	Destroy(flow segment.Flow)
-	// Publish, Withdraw, Prepare and Head are the journal's. An error of
-	// Prepare says why the connection cannot be rolled forward. Head tells
-	// what the server process has recorded of the connection.
+	// Publish, Withdraw, Prepare and Head are the journal's, for services whose
+	// server is not unmodified. An error of Prepare says why the connection
+	// cannot be rolled forward. Head tells what the server process has recorded
+	// of the connection.
 	Publish(slot, gen uint32, flow segment.Flow) error
 	Withdraw(slot uint32)
 	Prepare(slot uint32, una, sent, stable int64) error
@@ -61,6 +63,8 @@ const (
 	ServiceRecovered // every connection of the service is reconnected
 	QuotaFull
 	SYNRefused
+	ConnCrashed  // the process that held it crashed, others of its server may live: PID, Code
+	ConnMismatch // the restarted server sent something else; ConnReset follows
 )
 
 // Report is one noteworthy event.
@@ -72,6 +76,8 @@ type Report struct {
 	Reason string
 	// Reset by RST of the client, FINs or the engine: how many bytes were logged.
 	Logged int64
+	// PID and Code are those of gate.Event. ConnCrashed only.
+	PID, Code int
 }
 
 // OnFull is what happens to a connection whose quota is used up.
@@ -89,8 +95,9 @@ type Config struct {
 	Log      logserver.Log
 	Env      Env
 	MaxConns uint32 // slots; required
-	Quota    int64  // bytes of client data per connection; 0: unlimited
-	OnFull   OnFull
+	// Captures is the room in bytes for captured output that the core may let
+	// the rolled connections' servers fill. Default 8 MiB.
+	Captures int
 	// Window bounds how many spoofed handshakes are under way at once.
 	// Default 256.
 	Window int
@@ -110,7 +117,9 @@ type Config struct {
 
 // service is one protected port.
 type service struct {
+	Service
 	port     uint16
+	ending   bool // what its process closes is meant, however it ends
 	outage   bool
 	alive    bool // a process serves it or is being started
 	queue    []*Conn
@@ -133,7 +142,9 @@ type Machine struct {
 	free     slotQueue
 	order    uint64
 	touched  []*Conn
-	lagging  bool    // some connection is behind
+	lagging  bool    // some connection is behind, or waits to be opened again
+	rolling  int     // connections in state Rolling
+	page     []byte  // for what is read from the log
 	active   []*Conn // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
 	Stats    Stats
 }
@@ -146,6 +157,8 @@ type Stats struct {
 	ACKs                                          uint64 // sent for the kernel
 	Holes                                         uint64 // segments that only the tap lacked
 	QuotaFull                                     uint64 // connections that met a full quota
+	Fed                                           uint64 // logged bytes sent to restarted servers
+	Rolled                                        uint64 // bytes of output taken from them
 }
 
 // New returns a Machine.
@@ -159,12 +172,16 @@ func New(cfg Config) *Machine {
 	if cfg.Linger == 0 {
 		cfg.Linger = 5e9
 	}
+	if cfg.Captures == 0 {
+		cfg.Captures = 8 << 20
+	}
 	if cfg.Embryonic == 0 {
 		cfg.Embryonic = 16384
 	}
 	m := &Machine{
 		cfg: cfg, log: cfg.Log, env: cfg.Env,
 		services: map[uint16]*service{},
+		page:     make([]byte, feedMax),
 		syns:     newSynTable(cfg.Embryonic),
 	}
 	m.conns = newIndex(&m.slots)

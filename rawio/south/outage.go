@@ -26,7 +26,7 @@ func (m *Machine) Crash(ports ...uint16) {
 		svc.crashed = m.now
 		svc.outage, svc.alive, svc.busy = true, false, false
 		svc.queue, svc.inflight = nil, 0
-		m.env.SetService(port, true)
+		m.env.SetService(port, true, svc.Unmodified)
 		m.syns.each(port, func(f segment.Flow, e *embryo) {
 			if e.synack != nil {
 				e.synack, e.packet = nil, nil
@@ -49,7 +49,12 @@ func (m *Machine) crashed(c *Conn) {
 		e := m.syns.make(c.Flow)
 		e.syn, e.arrived = syn, m.now
 	case Established:
-		head := m.env.Head(c.slot)
+		head := m.head(c)
+		if c.wire != nil && c.closed() {
+			m.end(c, "closed") // nobody has anything left to say
+			m.env.Destroy(c.Flow)
+			return
+		}
 		if head.Closing || c.is(abandoned) {
 			if m.over(c) {
 				m.finished(c)
@@ -65,6 +70,10 @@ func (m *Machine) crashed(c *Conn) {
 	case Reconnecting:
 		m.interrupt(c)
 		m.thaw(c)
+	case Rolling:
+		m.interrupt(c)
+	case Outage:
+		c.extra.recoverAt = 0 // with the others
 	}
 }
 
@@ -88,7 +97,8 @@ func (m *Machine) interrupt(c *Conn) {
 		}
 		x.ackedAt = m.now
 	}
-	x.held, x.cutover, x.liveAt, x.tries = nil, 0, 0, 0
+	x.held, x.cutover, x.liveAt, x.tries, x.recoverAt = nil, 0, 0, 0, 0
+	m.endRoll(c)
 	c.unset(owed | dupAck)
 	c.state = Outage
 	m.watch(c)
@@ -109,7 +119,7 @@ func (m *Machine) left(c *Conn) {
 		c.nxt = seqnum.Min(nxt, c.finEnd)
 		return
 	}
-	if d := m.env.Head(c.slot).Output - c.unaOff; d >= 0 && d < 1<<31 {
+	if d := m.head(c).Output - c.unaOff; d >= 0 && d < 1<<31 {
 		nxt = seqnum.Max(c.nxt, seqnum.Min(nxt, c.una+uint32(d)))
 	}
 	c.nxt = nxt
@@ -186,7 +196,7 @@ func (m *Machine) answer(c *Conn) {
 // challenge ACK (RFC 5961 section 4).
 func (m *Machine) answerSYN(c *Conn, syn *segment.Segment) {
 	if c.is(confirmed) || syn.Seq != c.irs {
-		if c.state == Outage || c.state == Reconnecting {
+		if c.state == Outage || c.state == Reconnecting || c.state == Rolling {
 			c.set(ackDue)
 			m.touch(c)
 		}

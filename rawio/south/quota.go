@@ -12,21 +12,25 @@ import (
 // can then never send what the log has no room for. Serial numbers can name
 // the limit only once it is near.
 func (m *Machine) limit(c *Conn) {
-	if m.cfg.Quota <= 0 || m.cfg.OnFull != CloseWindow || m.cfg.Quota-c.received > 1<<30 {
+	if c.svc.Quota <= 0 || c.svc.OnFull != CloseWindow || c.quotaLeft() > 1<<30 {
 		return
 	}
 	if slot := m.env.Slot(c.slot); slot.Flags()&gate.FlagLimit == 0 {
-		slot.SetLimit(c.irs + 1 + uint32(m.cfg.Quota))
+		slot.SetLimit(c.irs + 1 + uint32(c.received+c.quotaLeft()))
 		slot.SetFlags(slot.Flags() | gate.FlagLimit)
 	}
 	// A window counts in units of its scale: with less than one left the
 	// client can send nothing more.
-	if unit := int64(1) << c.server.wscale; m.cfg.Quota-c.received < unit && !c.is(toldFull) {
+	if unit := int64(1) << c.server.wscale; c.quotaLeft() < unit && !c.is(toldFull) {
 		c.set(toldFull)
 		m.Stats.QuotaFull++
 		m.report(QuotaFull, c, "the connection's quota is used up: its window stays closed")
 	}
 }
+
+// quotaLeft is how much more of the client's stream the connection's quota has
+// room for, bytes. The service must have a quota.
+func (c *Conn) quotaLeft() int64 { return c.svc.Quota - (c.received - c.logStart()) }
 
 // logFailed deals with a log that did not take what it was given.
 func (m *Machine) logFailed(c *Conn, err error) {
@@ -43,7 +47,7 @@ func (m *Machine) full(c *Conn, why string) {
 	}
 	m.Stats.QuotaFull++
 	m.report(QuotaFull, c, why)
-	switch m.cfg.OnFull {
+	switch c.svc.OnFull {
 	case Unprotect:
 		if c.state == Established {
 			m.report(ConnUnprotected, c, why)
@@ -66,9 +70,9 @@ func (m *Machine) full(c *Conn, why string) {
 func (m *Machine) reopen(c *Conn) {
 	enough := int64(256 << 10)
 	room, err := m.log.Room(c.ID)
-	if m.cfg.Quota > 0 {
-		room = min(room, m.cfg.Quota-c.received)
-		enough = min(enough, m.cfg.Quota/4)
+	if c.svc.Quota > 0 {
+		room = min(room, c.quotaLeft())
+		enough = min(enough, c.svc.Quota/4)
 	}
 	if err != nil || room < enough {
 		return

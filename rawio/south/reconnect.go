@@ -26,15 +26,23 @@ const (
 func (m *Machine) reconnect(c *Conn) {
 	c.state = Reconnecting
 	m.left(c) // again: a packet may have been on its way out
-	m.env.Slot(c.slot).SetMode(gate.ModeSpoof)
+	slot := m.env.Slot(c.slot)
+	slot.SetReleased(gate.ReleasedNo) // what became of the new socket counts
+	slot.SetMode(gate.ModeSpoof)
 	x := c.extra
-	x.tries, x.since = 0, m.now
+	x.tries, x.since, x.recoverAt = 0, m.now, 0
 	m.touch(c)
 }
 
 // spoofWhenStable sends the SYN once all that was logged is stable.
 func (m *Machine) spoofWhenStable(c *Conn) {
 	x := c.extra
+	if c.wire != nil && x.tries == 0 {
+		c.resume, x.began = c.wire.start, m.now
+		m.askClient(c)
+		m.spoof(c)
+		return
+	}
 	if x.tries > 0 || c.stable < c.received || (c.fin >= 0 && !c.is(finLogged)) {
 		return
 	}
@@ -49,7 +57,7 @@ func (m *Machine) retry(c *Conn) {
 	switch {
 	case m.now-x.since >= giveUp:
 		m.reset(c, "the restarted server does not take the connection")
-	case x.tries >= restartAfter && len(x.frozen) > 0:
+	case x.tries >= restartAfter && len(x.frozen) > 0: // not for unmodified servers
 		// The client must not wait for its acknowledgments that long.
 		m.env.Destroy(c.Flow)
 		c.state = Outage
@@ -105,6 +113,10 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, at int64) {
 	}
 	if err := c.sameOptions(optionsOf(s)); err != nil {
 		m.reset(c, err.Error())
+		return
+	}
+	if c.wire != nil {
+		m.beginRoll(c, s)
 		return
 	}
 	una, sent := c.ackedEnd(), c.sentEnd()

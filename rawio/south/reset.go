@@ -23,7 +23,7 @@ func (m *Machine) resetByServer(c *Conn) {
 		m.end(c, why)
 	case Outage: // the process died right after
 		m.end(c, why)
-	case Reconnecting:
+	case Reconnecting, Rolling:
 		m.reset(c, why)
 	}
 }
@@ -47,6 +47,7 @@ func (m *Machine) dismiss(c *Conn, why string) {
 	m.env.Destroy(c.Flow)
 	_ = m.log.Delete(c.ID)
 	c.ahead = nil
+	m.endRoll(c)
 	c.state = Resetting
 	c.more().expireAt = m.now + resetLife
 	c.extra.reason = why
@@ -54,7 +55,7 @@ func (m *Machine) dismiss(c *Conn, why string) {
 	c.unset(limited)
 	m.watch(c)
 	m.sendReset(c, c.nxt)
-	if was == Reconnecting {
+	if was == Reconnecting || was == Rolling {
 		m.settled(c)
 	}
 }
@@ -81,7 +82,7 @@ func (m *Machine) answerReset(c *Conn, s *segment.Segment) {
 func (m *Machine) Abort(c *Conn, why string) {
 	m.now = m.env.Now()
 	switch c.state {
-	case Established, Outage, Reconnecting:
+	case Established, Outage, Reconnecting, Rolling:
 		m.reset(c, why)
 	case Open:
 		if c.is(recovered) { // else the kernel can go on without us

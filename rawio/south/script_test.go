@@ -37,6 +37,7 @@ import (
 //	crash, listening, protect, release, abort, abortall, tick DURATION, sweep [exists]
 //	head [accepted N] [closing] [lost]     what the journal says
 //	synack ISN       the kernel's next socket answers the core's SYN
+//	released crash|close   the server's process lets go of the connection
 //	kernel ISN       the kernel has another socket
 //	conn, slot, log  show state
 //
@@ -76,6 +77,7 @@ type script struct {
 	time    int64
 	env     *fakeEnv
 	machine *south.Machine
+	service south.Service
 	log     *noteLog
 	manual  bool
 	upcalls []logserver.Upcall
@@ -123,13 +125,22 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 		case "ws":
 			s.hasWS, s.ws = true, uint8(s.number(v))
 		case "quota":
-			cfg.Quota = int64(s.number(v))
+			s.service.Quota = int64(s.number(v))
 		case "total":
 			mem.QuotaTotal = int64(s.number(v))
 		case "conns":
 			cfg.MaxConns = s.number(v)
+		case "unmodified":
+			s.service.Unmodified = true
+			if v == "length" {
+				s.service.Compare = south.CompareLength
+			}
+		case "idle":
+			s.service.Log, s.service.Idle = south.LogSinceIdle, int64(s.duration(v))
+		case "off":
+			s.service.Log = south.LogOff
 		case "full":
-			cfg.OnFull = map[string]south.OnFull{"close-window": south.CloseWindow, "unprotect": south.Unprotect, "reset": south.ResetConn}[v]
+			s.service.OnFull = map[string]south.OnFull{"close-window": south.CloseWindow, "unprotect": south.Unprotect, "reset": south.ResetConn}[v]
 		default:
 			t.Fatalf("unknown argument %q", a.Key)
 		}
@@ -170,14 +181,14 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 	}
 	cfg.Log, cfg.Env = s.log, s.env
 	s.machine = south.New(cfg)
-	s.machine.Protect(scriptPort)
+	s.machine.Protect(scriptPort, s.service)
 	return s
 }
 
 var kindNames = map[south.Kind]string{
 	south.ConnOpened: "opened", south.ConnClosed: "closed", south.ConnReset: "reset",
 	south.ConnUnprotected: "unprotected", south.ConnRecovered: "recovered",
-	south.ServiceRecovered: "service recovered", south.QuotaFull: "quota full", south.SYNRefused: "SYN refused",
+	south.ServiceRecovered: "service recovered", south.ConnCrashed: "process crashed", south.ConnMismatch: "mismatch", south.QuotaFull: "quota full", south.SYNRefused: "SYN refused",
 }
 
 // print adds a line to the answer; repeated ones are counted.
@@ -201,6 +212,14 @@ func (s *script) take() string {
 	}
 	s.out, s.times = nil, nil
 	return b.String()
+}
+
+func (s *script) duration(v string) time.Duration {
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
 }
 
 func (s *script) number(v string) uint32 {
@@ -244,6 +263,10 @@ func (s *script) line(line string) {
 		s.server([]string{"SA", "ack", strconv.Itoa(int(s.synEnd))})
 	case "events":
 		s.events()
+	case "released":
+		s.env.gate.Task = gate.Task{Exiting: w[1] == "crash", PID: 42, Code: 9}
+		s.env.gate.Release(s.flow)
+		s.events()
 	case "kernel":
 		s.kernel = s.number(w[1])
 	case "stable":
@@ -253,7 +276,7 @@ func (s *script) line(line string) {
 	case "listening":
 		s.print("%d to recover", s.machine.Listening(scriptPort))
 	case "protect":
-		s.machine.Protect(scriptPort)
+		s.machine.Protect(scriptPort, s.service)
 	case "release":
 		s.machine.Release(scriptPort)
 	case "abort":
@@ -263,10 +286,7 @@ func (s *script) line(line string) {
 	case "sweep":
 		s.print("%d swept", s.machine.Sweep(int64(time.Minute), func(segment.Flow) bool { return len(w) > 1 }))
 	case "tick":
-		d, err := time.ParseDuration(w[1])
-		if err != nil {
-			s.t.Fatal(err)
-		}
+		d := s.duration(w[1])
 		// The engine's clock, with a step that scripts can afford.
 		step := 10 * time.Millisecond
 		if d >= time.Second {
@@ -460,6 +480,9 @@ func (s *script) egress(g *segment.Segment, prio uint32) {
 func (s *script) events() {
 	for _, ev := range s.env.gate.TakeEvents() {
 		deliver(s.machine, &ev)
+	}
+	for _, o := range s.env.gate.TakeOutputs() {
+		s.machine.Output(o.Kind, o.Slot, o.Gen, o.Seq, decoded(o.Packet, segment.ChecksumTrusted))
 	}
 }
 

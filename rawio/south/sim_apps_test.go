@@ -255,7 +255,7 @@ func (w *world) start() {
 	w.note("server starts")
 	p := &process{w: w, p: w.server.NewProcess()}
 	w.process = p
-	w.do(func() { w.machine.Protect(serverPort) })
+	w.do(func() { w.protect() })
 	l, err := p.p.Listen(serverAddr)
 	if err != nil {
 		panic(err)

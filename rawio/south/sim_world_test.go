@@ -121,10 +121,12 @@ func newWorld(p plan) *world {
 		Log: w.log, Env: w.env, MaxConns: 64, Window: p.window, Linger: int64(5 * time.Minute), // RTOs are long at 5 % loss
 		Trace: func(c *south.Conn, stable uint32) { w.checkStable(c, stable) },
 	})
-	w.machine.Protect(serverPort)
+	w.protect()
 	w.tick()
 	return w
 }
+
+func (w *world) protect() { w.machine.Protect(serverPort, south.Service{}) }
 
 func (w *world) now() int64 { return epoch + int64(w.clock.Now()) }
 

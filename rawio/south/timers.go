@@ -21,7 +21,7 @@ func (m *Machine) Tick() {
 // Busy reports whether a spoofed handshake is under way, or a reopened
 // connection still needs the core's ACKs.
 func (m *Machine) Busy() bool {
-	if m.lagging {
+	if m.lagging || m.rolling > 0 {
 		return true
 	}
 	for _, svc := range m.services {
@@ -38,7 +38,7 @@ func (m *Machine) tick(c *Conn) {
 	}
 	x, keep := c.extra, false
 	switch c.state {
-	case Outage, Reconnecting:
+	case Outage, Reconnecting, Rolling:
 		keep = true
 		if m.now-x.ackedAt >= m.cfg.KeepAlive && !m.over(c) { // figure 19: periodic ACKs
 			c.set(ackDue)
@@ -46,6 +46,12 @@ func (m *Machine) tick(c *Conn) {
 		}
 		if c.state == Reconnecting && x.tries > 0 && m.now >= x.retryAt {
 			m.retry(c)
+		}
+		if c.state == Rolling {
+			m.tickRoll(c)
+		}
+		if c.state == Outage && x.recoverAt != 0 {
+			m.tickOrphan(c)
 		}
 	case Resetting, Lingering, Open:
 		keep = x != nil && x.expireAt != 0

@@ -1,0 +1,74 @@
+package rawio
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/mdlayher/socket"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/rawio/gate"
+)
+
+// Probe opens a TCP connection to a protected port at an address of this host and
+// closes it: whether a server takes connections, asked past the gate, which holds
+// everybody else's during an outage. It blocks until the connection is open or
+// refused, or ctx ends.
+func (e *Engine) Probe(ctx context.Context, server netip.AddrPort) error {
+	if err := e.probe(ctx, server); err != nil {
+		return fmt.Errorf("rawio: probe %v: %w", server, err)
+	}
+	return nil
+}
+
+func (e *Engine) probe(ctx context.Context, server netip.AddrPort) error {
+	family := unix.AF_INET
+	if server.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	c, err := socket.Socket(family, unix.SOCK_STREAM, unix.IPPROTO_TCP, "probe", nil)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	// What the client says passes by its mark; what the server says needs a
+	// connection that the gate lets alone, and that is known before the first packet.
+	if err := c.SetsockoptInt(unix.SOL_SOCKET, unix.SO_MARK, int(gate.Mark)); err != nil {
+		return err
+	}
+	if err := c.Bind(sockaddr(netip.AddrPortFrom(server.Addr(), 0))); err != nil {
+		return err
+	}
+	name, err := c.Getsockname()
+	if err != nil {
+		return err
+	}
+	flow := Flow{Client: addrPort(name), Server: server}
+	if err := e.gate.Bind(flow, e.bypassSlot()); err != nil {
+		return err
+	}
+	defer func() { _ = e.gate.Unbind(flow) }() // fails only with the gate itself
+	_, err = c.Connect(ctx, sockaddr(server))
+	return err
+}
+
+// bypassSlot is a slot that is always free: the gate lets its flows pass.
+func (e *Engine) bypassSlot() uint32 { return uint32(e.cfg.MaxConns) }
+
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Addr: a.Addr().As4(), Port: int(a.Port())}
+	}
+	return &unix.SockaddrInet6{Addr: a.Addr().As16(), Port: int(a.Port())}
+}
+
+func addrPort(s unix.Sockaddr) netip.AddrPort {
+	switch s := s.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(s.Addr), uint16(s.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(s.Addr), uint16(s.Port))
+	}
+	return netip.AddrPort{}
+}

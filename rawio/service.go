@@ -1,0 +1,124 @@
+package rawio
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// Compare and LogPolicy say how an unmodified server is rolled forward.
+type (
+	Compare   = south.Compare
+	LogPolicy = south.LogPolicy
+)
+
+// The choices; see package south.
+const (
+	CompareStrict = south.CompareStrict
+	CompareLength = south.CompareLength
+	LogFull       = south.LogFull
+	LogSinceIdle  = south.LogSinceIdle
+	LogOff        = south.LogOff
+)
+
+// DefaultOutputBuffer is a good Config.OutputBuffer for engines that protect
+// unmodified servers, bytes.
+const DefaultOutputBuffer = 16 << 20
+
+// Service is a port and how it is protected.
+type Service struct {
+	Port uint16
+	// Journal is the record of the server process. It is the caller's to close,
+	// after Unprotect. Nil: the server is unmodified.
+	Journal    *journal.Journal
+	Unmodified bool
+	Compare    Compare       // unmodified servers only
+	Quota      int64         // the log's room for one connection, bytes; 0: unlimited
+	OnFull     south.OnFull  // what happens to a connection that has used it up
+	LogPolicy  LogPolicy     // unmodified servers only
+	Idle       time.Duration // of LogSinceIdle
+}
+
+func (s *Service) core() south.Service {
+	return south.Service{
+		Unmodified: s.Unmodified, Compare: s.Compare, Quota: s.Quota, OnFull: s.OnFull,
+		Log: s.LogPolicy, Idle: int64(s.Idle),
+	}
+}
+
+func (s *Service) validate(cfg *Config) error {
+	switch {
+	case s.Port == 0:
+		return errors.New("no port")
+	case s.Unmodified == (s.Journal != nil):
+		return errors.New("a service has a journal, or its server is unmodified")
+	case s.Unmodified && cfg.OutputBuffer == 0:
+		return errors.New("the engine was opened without an OutputBuffer, which unmodified servers need")
+	case s.LogPolicy == LogSinceIdle && s.Idle <= 0:
+		return errors.New("the time after which a connection is idle is not positive")
+	}
+	return nil
+}
+
+// Protect begins to protect a port, or changes how: see south.Machine.Protect.
+// Connections that exist already stay unprotected. Whether a server is unmodified
+// cannot change before Unprotect. For the first such server the gate begins to
+// watch releases, which may be refused: gate.ErrNotSupported.
+func (e *Engine) Protect(s Service) error {
+	fail := func(err error) error { return fmt.Errorf("rawio: protect port %d: %w", s.Port, err) }
+	if err := s.validate(&e.cfg); err != nil {
+		return fail(err)
+	}
+	if s.Unmodified {
+		if err := e.gate.WatchReleases(); err != nil {
+			return fail(err)
+		}
+	}
+	if err := e.cfg.Log.RegisterService(s.Port); err != nil {
+		return fail(err)
+	}
+	var err error
+	e.do(func(m *south.Machine) {
+		if old := e.ports[s.Port]; old != nil && old.Journal != s.Journal {
+			err = errors.New("it is protected with another journal")
+			return
+		}
+		e.ports[s.Port] = &s
+		m.Protect(s.Port, s.core())
+	})
+	if err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// Unprotect forgets a port: its packets pass unseen from then on. Connections
+// that it still has are let go; drain them before.
+func (e *Engine) Unprotect(port uint16) error {
+	var err error
+	e.do(func(m *south.Machine) {
+		m.Unprotect(port)
+		delete(e.ports, port)
+		err = e.gate.DeleteService(port)
+	})
+	return err
+}
+
+// sweepJournals frees what the dead processes of ports have left in their
+// journals.
+func (e *Engine) sweepJournals(ports []uint16) {
+	e.mu.Lock()
+	var list []*journal.Journal
+	for _, p := range ports {
+		if s := e.ports[p]; s != nil && s.Journal != nil {
+			list = append(list, s.Journal)
+		}
+	}
+	e.mu.Unlock()
+	for _, j := range list {
+		j.Sweep()
+	}
+}

@@ -1,0 +1,138 @@
+package south
+
+import (
+	"hash/crc32"
+	"slices"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// digest is what is kept of an unmodified server's output, to compare a
+// restarted server's with it: a running CRC-32C, remembered at the ends of the
+// segments that the client has not acknowledged yet, and at some places before,
+// so that a difference shows early. Offsets are the server stream's.
+type digest struct {
+	base, end int64 // what the checksum covers
+	sum       uint32
+	ahead     *queue // output that was captured before what precedes it
+	marks     []mark // from the last one acknowledged on, in order
+	coarse    []mark // before those, in order, at least step apart
+	step      int64
+}
+
+// mark is the checksum of the output from base to an offset.
+type mark struct {
+	off int64
+	sum uint32
+}
+
+const (
+	firstStep  = 64 << 10
+	maxCoarse  = 32
+	maxUnknown = 4 << 20 // bytes of output kept beyond a gap
+)
+
+func newDigest(base int64) *digest { return &digest{base: base, end: base, step: firstStep} }
+
+// add takes output that lies at off. What is known already is skipped, what
+// leaves a gap is kept until the gap is filled.
+func (d *digest) add(off int64, p []byte) {
+	if skip := d.end - off; skip > 0 {
+		if skip >= int64(len(p)) {
+			return
+		}
+		off, p = d.end, p[skip:]
+	}
+	if off > d.end {
+		if d.ahead == nil {
+			d.ahead = &queue{}
+		}
+		d.ahead.insert(off, p, maxUnknown)
+		return
+	}
+	d.extend(p)
+	for q := d.ahead.next(d.end); q != nil; q = d.ahead.next(d.end) {
+		d.extend(q)
+	}
+	if d.ahead.empty() {
+		d.ahead = nil
+	}
+}
+
+func (d *digest) extend(p []byte) {
+	d.sum = crc32.Update(d.sum, castagnoli, p)
+	d.end += int64(len(p))
+	d.marks = append(d.marks, mark{d.end, d.sum})
+}
+
+// acknowledged forgets marks below the last one at or below una.
+func (d *digest) acknowledged(una int64) {
+	n := 0
+	for n+1 < len(d.marks) && d.marks[n+1].off <= una {
+		d.keep(d.marks[n])
+		n++
+	}
+	if n > 0 {
+		d.marks = slices.Delete(d.marks, 0, n)
+	}
+}
+
+// keep remembers a mark if the last one is far enough away.
+func (d *digest) keep(k mark) {
+	last := d.base
+	if n := len(d.coarse); n > 0 {
+		last = d.coarse[n-1].off
+	}
+	if k.off-last < d.step {
+		return
+	}
+	if len(d.coarse) == maxCoarse {
+		d.step *= 2
+		for i := range maxCoarse / 2 {
+			d.coarse[i] = d.coarse[2*i+1]
+		}
+		d.coarse = d.coarse[:maxCoarse/2]
+	}
+	d.coarse = append(d.coarse, k)
+}
+
+// next returns the first mark beyond off, if there is one.
+func (d *digest) next(off int64) (mark, bool) {
+	for _, list := range [2][]mark{d.coarse, d.marks} {
+		i, _ := slices.BinarySearchFunc(list, off+1, func(k mark, off int64) int { return int(min(max(k.off-off, -1), 1)) })
+		if i < len(list) {
+			return list[i], true
+		}
+	}
+	return mark{}, false
+}
+
+// check compares a restarted server's output with a digest as it comes.
+type check struct {
+	sum      uint32
+	verified int64 // output up to here is known to be the same
+}
+
+// add takes p, which lies at off, the end of what was taken before. It reports
+// whether it is the same as far as the digest can tell; if not, bad is the
+// offset by which it differs.
+func (k *check) add(d *digest, off int64, p []byte) (bad int64, ok bool) {
+	for {
+		m, more := d.next(off)
+		n := int64(len(p))
+		if !more || m.off > off+n {
+			k.sum = crc32.Update(k.sum, castagnoli, p)
+			return 0, true
+		}
+		n = m.off - off
+		k.sum = crc32.Update(k.sum, castagnoli, p[:n])
+		if k.sum != m.sum {
+			return m.off, false
+		}
+		k.verified = m.off
+		off, p = m.off, p[n:]
+		if len(p) == 0 {
+			return 0, true
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package south
+
+import (
+	"fmt"
+
+	"github.com/ftnet/ftnet/rawio/gate"
+)
+
+// orphanAfter is how long a connection whose process has crashed waits before it
+// is opened again, ns: if that was the server's main process, or its only one,
+// the supervisor says so within this time, and the whole service recovers.
+const orphanAfter = 25e6
+
+// Crashed takes the gate's news that the process which held a connection of an
+// unmodified server has crashed. If others of the server live on, the connection
+// is recovered by one of them.
+func (m *Machine) Crashed(slot uint32, pid, code int) {
+	m.now = m.env.Now()
+	c := m.BySlot(slot)
+	if c == nil || c.wire == nil || m.env.Slot(slot).Released() != gate.ReleasedCrashed {
+		return // of a socket before the present one
+	}
+	switch c.state {
+	case Established, Reconnecting, Rolling:
+	default:
+		return
+	}
+	m.env.Report(Report{Kind: ConnCrashed, Port: c.svc.port, Flow: c.Flow, ID: c.ID, PID: pid, Code: code, Logged: c.received})
+	was := c.state
+	if c.svc.ending && was == Established {
+		m.open(c, "the server has ended")
+		return
+	}
+	w := c.wire
+	if w.fresh != c.received {
+		w.fresh, w.futile = c.received, 0
+	}
+	m.crashed(c)
+	if c.state != Outage {
+		return
+	}
+	if was != Established {
+		m.settled(c)
+	}
+	if w.futile++; w.futile > maxFutile && !c.svc.outage {
+		m.reset(c, fmt.Sprintf("its server process has crashed %d times at the same place", w.futile))
+		return
+	}
+	c.extra.recoverAt = m.now + orphanAfter
+	m.lagging = true
+}
+
+// tickOrphan opens a connection again whose process has crashed while its
+// server lives.
+func (m *Machine) tickOrphan(c *Conn) {
+	m.lagging = true
+	if m.now < c.extra.recoverAt || !c.svc.alive || c.svc.outage && !c.svc.busy {
+		return
+	}
+	c.svc.inflight++
+	m.reconnect(c)
+}

@@ -1,0 +1,221 @@
+package south
+
+import (
+	"fmt"
+
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// Roll-forward on the wire: for an unmodified server the core plays the client.
+// The spoofed handshake begins where the log begins. Then the logged bytes go to
+// the restarted server as segments, and what it answers, which the gate captures
+// and holds, is compared with what its predecessor had sent. Up to una it is
+// only acknowledged; what lies beyond goes to the client. When the server has
+// had all of the log and has come as far as its predecessor, the gate lets both
+// talk to each other again.
+
+// roll is the state of one roll-forward. Offsets are those of the two streams;
+// the client's FIN counts as a byte of its stream, the server's of its.
+type roll struct {
+	delta   uint32 // client-visible minus kernel sequence numbers
+	tsDelta uint32
+	wscale  uint8 // of the new kernel socket
+
+	// Input: from the log to the server.
+	sent, acked, edge int64 // sent to the new socket, acknowledged by it, and its window's end
+
+	// Output: from the server.
+	out     int64 // received in order
+	told    int64 // acknowledged to the server
+	edgeOut int64 // window's end that the server was told
+	fin     int64 // offset of the server's FIN, -1: none yet
+	check   check
+	pending []piece // beyond una, not yet sent to the client
+	tsval   uint32  // newest of the kernel
+	ackDue  bool
+
+	movedAt int64 // last progress
+	askedAt int64 // last repetition for want of progress
+}
+
+// piece is output that waits to be compared before the client gets it.
+type piece struct {
+	off int64
+	p   []byte
+}
+
+const (
+	// stallAsk is how long nothing may move before what may be lost is sent
+	// again, ns.
+	stallAsk = 200e6
+	// stallEnd is the same before the connection is given up.
+	stallEnd = 20e9
+)
+
+// beginRoll takes the SYN-ACK of the restarted server.
+func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
+	x, w := c.extra, c.wire
+	o := optionsOf(s)
+	first := c.outputSeq(w.out)
+	x.roll = &roll{
+		delta: first - (s.Seq + 1), tsDelta: c.tsDelta(s), wscale: o.wscale,
+		sent: w.start, acked: w.start, edge: w.start + int64(s.Window), // not scaled in a SYN-ACK
+		out: w.out, told: w.out, edgeOut: w.out, fin: -1, check: check{verified: w.out},
+		tsval: s.Options.TSVal, ackDue: true, movedAt: m.now, askedAt: m.now,
+	}
+	m.env.Slot(c.slot).SetMode(gate.ModeRoll)
+	c.state = Rolling
+	m.rolling++
+	x.roll.edgeOut += max(int64(c.synWindow), m.outputEdge(c)-w.out) // the SYN has offered the former
+	m.touch(c)
+}
+
+// endRoll forgets a roll-forward that is over or interrupted.
+func (m *Machine) endRoll(c *Conn) {
+	if c.extra != nil && c.extra.roll != nil {
+		c.extra.roll = nil
+		m.rolling--
+	}
+}
+
+// roll does what a batch of captured output, of the client's segments or of the
+// log's upcalls makes possible.
+func (m *Machine) roll(c *Conn) {
+	r := c.extra.roll
+	m.forwardPending(c)
+	if min(r.out, c.outputOff(c.ackedEnd())) > r.told { // the client has acknowledged more
+		r.ackDue, r.movedAt = true, m.now
+	}
+	if m.caughtUp(c) {
+		m.rollLive(c)
+		return
+	}
+	m.feed(c)
+	if c.state == Rolling && r.ackDue {
+		m.tellServer(c)
+	}
+}
+
+// caughtUp reports whether the server has had all that was logged and has sent
+// all that its predecessor has.
+func (m *Machine) caughtUp(c *Conn) bool {
+	r := c.extra.roll
+	end := c.received
+	if c.fin >= 0 {
+		end++
+	}
+	if r.acked < end || c.stable < c.received || c.fin >= 0 && !c.is(finLogged) {
+		return false
+	}
+	una := c.outputOff(c.ackedEnd())
+	if d := c.wire.digest; d != nil {
+		// The last of its captures may still be under way.
+		return d.end >= una && r.out >= d.end && r.check.verified >= min(d.end, r.out) && len(r.pending) == 0
+	}
+	return r.out >= una
+}
+
+// rollLive lets client and server talk to each other.
+func (m *Machine) rollLive(c *Conn) {
+	x, r, slot := c.extra, c.extra.roll, m.env.Slot(c.slot)
+	sent := seqnum.Max(c.una, c.outputSeq(r.out))
+	released := slot.Released()
+	slot.ResetGate()
+	if released != gate.ReleasedNo {
+		slot.SetReleased(released)
+	}
+	slot.SetTranslation(r.delta, r.tsDelta)
+	slot.SetBase(c.una)
+	slot.SetScales(r.wscale, c.server.wscale)
+	slot.SetFlags(slot.Flags() | gate.FlagXlate)
+	slot.SetStable(c.stableSeq())
+	slot.SetHigh(c.high)
+	slot.SetSndNxt(sent)
+	slot.SetAck(c.rcvNxt(), c.irs+1+uint32(r.edge))
+	slot.SetTS(seqnum.Max(x.tsval, r.tsval+r.tsDelta), c.peerTS)
+	c.set(recovered)
+	c.acked = seqnum.Max(c.acked, c.stableSeq())
+	m.trace(c, c.stableSeq())
+	c.resume = c.received
+	// What the server has acknowledged so far, with the client's true window.
+	m.env.ToServer(m.rollAck(c, c.outputOff(c.ackedEnd()), c.clientWindow()))
+	slot.SetMode(gate.ModeLive)
+	fin := r.fin
+	m.endRoll(c)
+	m.goLive(c)
+	if c.state == Established && fin >= 0 {
+		m.forwardFIN(c, fin)
+	}
+}
+
+// forwardFIN sends the server's FIN, which the gate has held: the kernel
+// believes that it has left.
+func (m *Machine) forwardFIN(c *Conn, off int64) {
+	slot := m.env.Slot(c.slot)
+	if slot.Released() == gate.ReleasedCrashed {
+		return
+	}
+	end := c.outputSeq(off) + 1
+	slot.SetFIN(end)
+	slot.SetSndNxt(seqnum.Max(slot.SndNxt(), end))
+	c.meantFIN(end)
+	if c.is(finAcked) {
+		return
+	}
+	s := c.ackSegment(c.stableSeq(), slot.Edge())
+	s.Seq, s.Flags = end-1, segment.FIN|segment.ACK
+	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), c.peerTS
+	m.env.ToClient(s)
+}
+
+// tickRoll repeats what may be lost, and ends what does not come to an end.
+func (m *Machine) tickRoll(c *Conn) {
+	r := c.extra.roll
+	r.movedAt = min(r.movedAt, m.now) // the clock may have been set back
+	r.askedAt = min(r.askedAt, m.now)
+	if m.now-r.movedAt >= stallEnd {
+		what := fmt.Sprintf("has taken %d of %d bytes", r.acked-c.wire.start, c.received-c.wire.start)
+		if r.acked >= c.received {
+			what = fmt.Sprintf("has sent %d bytes where its predecessor had sent %d", r.out-c.wire.out, c.outputOff(c.sentEnd())-c.wire.out)
+		}
+		m.mismatch(c, "the restarted server does not come as far as its predecessor: it "+what)
+		return
+	}
+	if m.now-r.movedAt < stallAsk || m.now-r.askedAt < stallAsk {
+		return
+	}
+	r.askedAt = m.now
+	m.askClient(c)
+	if r.sent > r.acked {
+		r.sent = r.acked
+	}
+	// The answer tells of the window and of what has arrived.
+	s := m.rollAck(c, r.told, r.edgeOut)
+	s.Seq--
+	m.env.ToServer(s)
+	r.ackDue = true
+	m.touch(c)
+}
+
+// askClient has the client say what it has received: it answers an old sequence
+// number with the newest it knows (RFC 9293 section 3.8.4).
+func (m *Machine) askClient(c *Conn) {
+	if c.closed() || c.is(finAcked) {
+		return
+	}
+	s := c.ackSegment(c.stableSeq(), c.extra.edge)
+	s.Seq = c.una - 1
+	s.Options.TSVal, s.Options.TSEcr = c.extra.tsval, c.peerTS
+	c.acked = seqnum.Max(c.acked, c.stableSeq())
+	m.trace(c, c.stableSeq())
+	m.env.ToClient(s)
+}
+
+// mismatch ends a connection whose restarted server does not do what its
+// predecessor has done.
+func (m *Machine) mismatch(c *Conn, why string) {
+	m.report(ConnMismatch, c, why)
+	m.reset(c, why)
+}

@@ -1,0 +1,110 @@
+package south
+
+import (
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// feedMax is the payload of a segment to the restarted server, bytes: with the
+// headers and what the kernel adds it just fits 32 KiB, a size that the kernel
+// has at hand.
+const feedMax = 32000
+
+// feed sends the server what the log holds and its window has room for.
+func (m *Machine) feed(c *Conn) {
+	r := c.extra.roll
+	for end := min(c.stable, c.received); r.sent < end; {
+		n := min(end-r.sent, r.edge-r.sent, feedMax)
+		// No silly little segments while there is more (RFC 9293 section 3.8.6.2.1):
+		// the window opens again as the server reads.
+		if n <= 0 || n < min(end-r.sent, feedMin) && r.sent > r.acked {
+			return
+		}
+		got, err := m.log.Read(c.ID, m.page[:n], r.sent)
+		if err != nil || got == 0 {
+			why := "it ends too early"
+			if err != nil {
+				why = err.Error()
+			}
+			m.reset(c, "the log cannot be read: "+why)
+			return
+		}
+		s := m.rollAck(c, r.told, r.edgeOut)
+		s.Flags |= segment.PSH
+		s.Payload = m.page[:got]
+		r.sent += int64(got)
+		m.Stats.Fed += uint64(got)
+		m.env.ToServer(s)
+	}
+	if c.fin >= 0 && c.is(finLogged) && r.sent == c.fin {
+		s := m.rollAck(c, r.told, r.edgeOut)
+		s.Flags |= segment.FIN
+		r.sent++
+		m.env.ToServer(s)
+	}
+}
+
+// feedMin is the payload below which a segment waits for room for more.
+const feedMin = 4096
+
+// tellServer acknowledges the server's output, and offers room for more.
+func (m *Machine) tellServer(c *Conn) {
+	r := c.extra.roll
+	r.ackDue = false
+	r.told = max(r.told, min(r.out, c.outputOff(c.ackedEnd())))
+	r.edgeOut = max(r.edgeOut, m.outputEdge(c))
+	told := r.told
+	if r.fin >= 0 && r.told == r.fin && c.is(finAcked) {
+		told++
+	}
+	m.env.ToServer(m.rollAck(c, told, r.edgeOut))
+}
+
+// outputEdge is how far the server may send: what the captures have room for,
+// and not much beyond what the client itself could take. A little more than
+// that never hurts, while a window that ends within a segment makes the sender
+// wait.
+func (m *Machine) outputEdge(c *Conn) int64 {
+	const least, most = 32 << 10, 1 << 20
+	r := c.extra.roll
+	share := int64(min(max(m.cfg.Captures/2/max(m.rolling, 1), least), most))
+	una := c.outputOff(c.ackedEnd())
+	return min(r.out+share, max(c.clientWindow(), una+2*int64(max(c.client.mss, 536))))
+}
+
+// clientWindow is the end of the client's window as an offset in the server's
+// stream.
+func (c *Conn) clientWindow() int64 {
+	return c.outputOff(c.ackedEnd()) + int64(c.peerWindow)<<c.client.wscale
+}
+
+// rollAck starts a segment in the client's name, at the next byte to send, that
+// acknowledges the server's output up to an offset and offers room up to edge.
+func (m *Machine) rollAck(c *Conn, told, edge int64) *segment.Segment {
+	r := c.extra.roll
+	s := m.asClient(c)
+	s.Seq, s.Flags = c.irs+1+uint32(r.sent), segment.ACK
+	s.Ack = c.outputSeq(told) - r.delta
+	s.Window = uint16(min(max(edge-told, 0)>>c.client.wscale, 65535))
+	s.Options.TSEcr = r.tsval
+	return s
+}
+
+// inputAcked takes what a captured segment says of the input.
+func (m *Machine) inputAcked(c *Conn, s *segment.Segment) {
+	r := c.extra.roll
+	if !s.Flags.Has(segment.ACK) {
+		return
+	}
+	acked := seqnum.Unwrap(s.Ack, c.irs+1, r.acked)
+	if acked < r.acked || acked > c.received+1 {
+		return
+	}
+	if acked > r.acked {
+		r.acked, r.movedAt = acked, m.now
+		r.sent = max(r.sent, acked)
+	}
+	if edge := acked + int64(s.Window)<<r.wscale; edge > r.edge {
+		r.edge, r.movedAt = edge, m.now
+	}
+}

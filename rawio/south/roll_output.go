@@ -1,0 +1,157 @@
+package south
+
+import (
+	"fmt"
+
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// rolled takes a packet of the restarted server that the gate has captured and
+// held.
+func (m *Machine) rolled(c *Conn, s *segment.Segment) {
+	r := c.extra.roll
+	m.touch(c)
+	if s.Options.HasTS && seqnum.Less(r.tsval, s.Options.TSVal) {
+		r.tsval = s.Options.TSVal
+	}
+	switch {
+	case s.Flags.Has(segment.SYN):
+		r.ackDue = true // it has missed our ACK
+		return
+	case s.Flags.Has(segment.RST):
+		if m.env.Slot(c.slot).Released() == gate.ReleasedClosed {
+			m.mismatch(c, "the restarted server has reset the connection, its predecessor had not")
+		}
+		return // of a crash, or of a listener that is gone: the roll-forward begins anew
+	}
+	m.inputAcked(c, s)
+	off := r.out + int64(seqnum.Diff(s.Seq+r.delta, c.outputSeq(r.out)))
+	end := off + int64(len(s.Payload))
+	switch fin := s.Flags.Has(segment.FIN); {
+	case len(s.Payload) == 0 && !fin:
+		if off < r.told || off > r.edgeOut {
+			r.ackDue = true
+		}
+		return
+	case off > r.out, end < r.out, end == r.out && !fin:
+		r.ackDue = true // a gap, or a repetition
+		return
+	}
+	r.ackDue = true
+	if !m.consume(c, s.Payload[r.out-off:]) {
+		return
+	}
+	if s.Flags.Has(segment.FIN) && r.out == end && m.env.Slot(c.slot).Released() != gate.ReleasedCrashed {
+		r.fin, r.movedAt = end, m.now
+	}
+}
+
+// consume takes the next bytes of output, and reports whether they may be what
+// the predecessor sent.
+func (m *Machine) consume(c *Conn, p []byte) bool {
+	r, w := c.extra.roll, c.wire
+	if len(p) == 0 {
+		return true
+	}
+	off := r.out
+	r.out, r.movedAt = off+int64(len(p)), m.now
+	m.Stats.Rolled += uint64(len(p))
+	if w.digest != nil {
+		if bad, ok := r.check.add(w.digest, off, p); !ok {
+			m.mismatch(c, fmt.Sprintf("the restarted server repeats itself differently: its output differs from what the client was sent within the %d bytes before byte %d",
+				bad-max(r.check.verified, w.out), bad))
+			return false
+		}
+	}
+	if skip := c.outputOff(c.ackedEnd()) - off; skip < int64(len(p)) {
+		skip = max(skip, 0)
+		r.pending = append(r.pending, piece{off + skip, append([]byte(nil), p[skip:]...)})
+	}
+	return true
+}
+
+// forwardPending sends the client what its server has sent beyond una, once it
+// is known to be what the predecessor had sent there.
+func (m *Machine) forwardPending(c *Conn) {
+	r := c.extra.roll
+	for len(r.pending) > 0 {
+		q := r.pending[0]
+		if d := c.wire.digest; d != nil {
+			if end := q.off + int64(len(q.p)); min(end, d.end) > r.check.verified {
+				return // the rest of what it is compared with is not there yet
+			}
+		}
+		m.forwardOutput(c, q.off, q.p)
+		if d := c.wire.digest; d != nil {
+			r.check.verified = max(r.check.verified, min(d.end, r.out)) // new output is not compared
+		}
+		r.pending = r.pending[1:]
+	}
+	r.pending = nil
+}
+
+// forwardOutput sends output to the client, in segments that the path takes,
+// as far as the client's window goes; what exceeds it the kernel will repeat.
+func (m *Machine) forwardOutput(c *Conn, off int64, p []byte) {
+	if d := c.wire.digest; d != nil {
+		d.add(off, p)
+	}
+	slot := m.env.Slot(c.slot)
+	if skip := c.outputOff(c.ackedEnd()) - off; skip > 0 { // acknowledged meanwhile
+		if skip >= int64(len(p)) {
+			return
+		}
+		off, p = off+skip, p[skip:]
+	}
+	p = p[:min(int64(len(p)), max(c.clientWindow()-off, 0))]
+	mss := int(max(c.client.mss, 536)) - 12
+	for len(p) > 0 {
+		n := min(len(p), mss)
+		s := c.ackSegment(c.stableSeq(), c.extra.edge)
+		s.Seq, s.Flags, s.Payload = c.outputSeq(off), segment.ACK, p[:n]
+		if n == len(p) {
+			s.Flags |= segment.PSH
+		}
+		s.Options.NSACK = 0
+		s.Options.TSVal, s.Options.TSEcr = c.extra.tsval, c.peerTS
+		if c.state == Established {
+			s = m.liveSegment(c, s, slot)
+		}
+		c.acked = seqnum.Max(c.acked, s.Ack)
+		m.trace(c, s.Ack)
+		m.env.ToClient(s)
+		off, p = off+int64(n), p[n:]
+		c.nxt = seqnum.Max(c.nxt, s.Seq+uint32(n))
+	}
+}
+
+// liveSegment gives a segment the window and timestamps of a live connection.
+func (m *Machine) liveSegment(c *Conn, s *segment.Segment, slot *gate.Slot) *segment.Segment {
+	s.Window = uint16(min(uint32(max(seqnum.Diff(slot.Edge(), s.Ack), 0))>>c.server.wscale, 65535))
+	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), slot.TSEcr()
+	return s
+}
+
+// overtaken takes a packet that the gate had captured before the connection went
+// live, and that comes after. The kernel believes that it has left.
+func (m *Machine) overtaken(c *Conn, s *segment.Segment) {
+	slot := m.env.Slot(c.slot)
+	if s.Flags.Any(segment.SYN | segment.RST) {
+		return
+	}
+	seq := s.Seq + slot.Delta()
+	end := seq + uint32(len(s.Payload))
+	if seqnum.Less(slot.SndNxt(), end) {
+		slot.SetSndNxt(end)
+	}
+	if len(s.Payload) > 0 && seqnum.Less(c.una, end) {
+		c.more()
+		m.forwardOutput(c, c.outputOff(seq), s.Payload)
+	}
+	if s.Flags.Has(segment.FIN) && !c.is(finSent) {
+		c.more()
+		m.forwardFIN(c, c.outputOff(end))
+	}
+}

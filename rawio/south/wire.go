@@ -1,0 +1,101 @@
+package south
+
+import (
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// wire is what a connection needs in addition if its server is unmodified.
+type wire struct {
+	start   int64 // offset in the client's stream where its log begins
+	out     int64 // offset in the server's stream that belongs to it
+	asked   int64 // offset in the server's stream when the newest input came
+	digest  *digest
+	fresh   int64 // received at the last crash of its process
+	futile  int   // crashes since, without new input
+	compare Compare
+}
+
+// maxFutile is how often in a row the process that holds a connection may crash
+// without that the client has said anything new.
+const maxFutile = 5
+
+func newWire(c Compare) *wire {
+	w := &wire{compare: c}
+	if c == CompareStrict {
+		w.digest = newDigest(0)
+	}
+	return w
+}
+
+// logStart is the offset in the client's stream where the log begins.
+func (c *Conn) logStart() int64 {
+	if c.wire == nil {
+		return 0
+	}
+	return c.wire.start
+}
+
+// Output takes a packet that the gate has captured: one that leaves while its
+// connection is live, or one that the gate holds while it is rolled forward. seq
+// is its sequence number as the client sees it, or the kernel's own when held.
+func (m *Machine) Output(kind gate.OutputKind, slot, gen, seq uint32, s *segment.Segment) {
+	m.now = m.env.Now()
+	c := m.BySlot(slot)
+	if c == nil || c.gen != gen || c.wire == nil {
+		return
+	}
+	switch {
+	case kind == gate.OutputSent:
+		if d := c.wire.digest; d != nil {
+			d.add(c.outputOff(seq), s.Payload)
+		}
+	case c.state == Rolling:
+		m.rolled(c, s)
+	case c.state == Established && c.is(recovered):
+		m.overtaken(c, s)
+	}
+}
+
+// outputOff returns the offset in the server's stream of a number as the client
+// sees it: near what the client has acknowledged.
+func (c *Conn) outputOff(seq uint32) int64 { return c.unaOff + int64(seqnum.Diff(seq, c.una)) }
+
+// outputSeq is the number, as the client sees it, of an offset in the server's
+// stream.
+func (c *Conn) outputSeq(off int64) uint32 { return c.una + uint32(off-c.unaOff) }
+
+// noteInput looks at a segment with data of a live connection before it is
+// logged. After a pause that means, where the service says so, that what came
+// before need not be kept: all of it was answered, and the client has the answers.
+func (m *Machine) noteInput(c *Conn, s *segment.Segment, idle int64) {
+	w, slot := c.wire, m.env.Slot(c.slot)
+	sent := slot.SndNxt()
+	if c.svc.Log == LogSinceIdle && idle >= c.svc.Idle &&
+		s.Ack == sent && s.Seq == c.rcvNxt() && slot.Ack() == s.Seq && c.stable == c.received &&
+		c.ahead == nil && c.fin < 0 && !c.is(finSent) && c.outputOff(sent) > w.asked {
+		m.truncate(c, c.outputOff(sent))
+	}
+	w.asked = max(w.asked, c.outputOff(sent))
+}
+
+// truncate drops all that was logged: recovery will begin here, and at out in
+// the server's stream.
+func (m *Machine) truncate(c *Conn, out int64) {
+	if d := c.wire.digest; d != nil && (d.end != out || d.ahead != nil) {
+		return // the record of the output is not there yet
+	}
+	if err := m.log.Discard(c.ID, c.received); err != nil {
+		return // it is kept, which does no harm
+	}
+	c.wire.start, c.wire.out = c.received, out
+	if c.wire.digest != nil {
+		c.wire.digest = newDigest(out)
+	}
+	if slot := m.env.Slot(c.slot); slot.Flags()&gate.FlagLimit != 0 {
+		slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
+	}
+	c.unset(toldFull)
+	m.limit(c)
+}
