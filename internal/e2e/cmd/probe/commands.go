@@ -5,15 +5,24 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/ftnet/ftnet/ftnet"
 )
+
+// tcpConn is what *ftnet.Conn and *net.TCPConn have in common.
+type tcpConn interface {
+	net.Conn
+	CloseWrite() error
+	SetLinger(sec int) error
+	SetWriteBuffer(bytes int) error
+	SyscallConn() (syscall.RawConn, error)
+}
 
 // serve answers the commands of one client:
 //
@@ -30,7 +39,7 @@ import (
 //	dates       likewise, but of equal length
 //
 // After half, what the client still sends is counted and printed at its end.
-func serve(conn *ftnet.Conn) {
+func serve(conn tcpConn) {
 	defer conn.Close()
 	maybeCrash(conn)
 	in := bufio.NewReader(conn)
@@ -73,7 +82,7 @@ func serve(conn *ftnet.Conn) {
 	}
 }
 
-func write(conn *ftnet.Conn, text string) {
+func write(conn tcpConn, text string) {
 	n, err := strconv.Atoi(text)
 	if err != nil {
 		log.Print(err)
@@ -94,7 +103,7 @@ func pattern(n int) []byte {
 }
 
 // stack tells what both ends agreed on, as the server's kernel knows it.
-func stack(conn *ftnet.Conn) string {
+func stack(conn tcpConn) string {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err.Error()

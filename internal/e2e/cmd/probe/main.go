@@ -1,6 +1,7 @@
 // Probe is the server of the scenario tests: a line-based protocol whose
 // commands bring a connection into the states that a test wants to crash in.
-// See commands.go. At SIGUSR1 it closes its listeners and listens again.
+// See commands.go. At SIGUSR1 it closes its listeners and listens again. With
+// -mode it knows nothing of ftnet, and has one process or many; see modes.go.
 //
 // Its exit status is 4 if there is no engine, and 3 if it crashes on demand.
 package main
@@ -28,6 +29,8 @@ var (
 	optional = flag.Bool("optional", false, "listen without an engine, too")
 	gate     = flag.String("gate", "", "start only when this file does not exist")
 	crash    = flag.String("crash", "", "file with the number of recovered connections whose first read ends the process")
+	mode     = flag.String("mode", "", "without ftnet: plain, fork, shared or reuseport")
+	workers  = flag.Int("workers", 3, "of the modes that have some")
 )
 
 const (
@@ -38,6 +41,9 @@ const (
 func main() {
 	flag.Parse()
 	waitGate()
+	if *mode != "" {
+		log.Fatal(runMode(*mode))
+	}
 	config := ftnet.ListenConfig{Optional: *optional}
 	if *length {
 		config.Compare = ftnet.CompareLength
@@ -100,9 +106,11 @@ func waitGate() {
 // crashing is held to the end of the process by the one that ends it.
 var crashing sync.Mutex
 
-// maybeCrash ends the process in the middle of a recovery.
+// maybeCrash ends the process in the middle of a recovery. Without ftnet
+// nothing tells that it is one but that the file was written.
 func maybeCrash(conn net.Conn) {
-	if *crash == "" || !conn.(*ftnet.Conn).Recovered() {
+	c, ok := conn.(*ftnet.Conn)
+	if *crash == "" || ok && !c.Recovered() {
 		return
 	}
 	crashing.Lock()
