@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -87,7 +88,9 @@ func (s *Service) open() (err error) {
 	if s.cfg.Mode == ModeUnmodified {
 		return nil
 	}
-	s.journal = s.host.journal
+	if s.journal, err = journal.Create(s.host.cfg.MaxConns, s.host.cfg.MaxConns*pagesPerConn); err != nil {
+		return err
+	}
 	return s.serveNorth()
 }
 

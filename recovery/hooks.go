@@ -106,9 +106,15 @@ func (h hooks) Started(pid int) {
 // Stopping notes that the end is asked for: what the process now closes is
 // meant, announced or not.
 func (h hooks) Stopping() {
-	h.s.mu.Lock()
-	defer h.s.mu.Unlock()
-	h.s.setProcess(status.ProcessStopping, h.s.process.pid)
+	s := h.s
+	s.mu.Lock()
+	s.setProcess(status.ProcessStopping, s.process.pid)
+	s.mu.Unlock()
+	if s.socket == "" {
+		// Nothing tells a FIN of the request to stop from one of a crash, if
+		// the server lets the signal end it.
+		s.release(s.portList(protected))
+	}
 }
 
 // Ended looks, before the rest of the process is cleared away, whether it has

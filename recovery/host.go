@@ -10,7 +10,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/logserver"
@@ -31,8 +30,7 @@ type Host struct {
 	log     hclog.Logger
 	dir     *runtimedir.Dir
 	store   *logserver.Memory
-	engine  engine
-	journal *journal.Journal
+	engine  *rawio.Engine
 	started time.Time
 	closers []func() error
 	wg      sync.WaitGroup
@@ -94,12 +92,10 @@ func (h *Host) open() error {
 		ID: h.dir.ID, Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConns,
 		Logger: h.log, Reports: h.report, Trace: h.cfg.Trace,
 	}
-	if h.journal, err = journal.Create(h.cfg.MaxConns, h.cfg.MaxConns*pagesPerConn); err != nil {
-		return err
+	if h.cfg.Unmodified {
+		rcfg.OutputBuffer = rawio.DefaultOutputBuffer
 	}
-	rcfg.Journal = h.journal
-	h.onClose(h.journal.Close)
-	if h.engine.Engine, err = rawio.Open(rcfg); err != nil {
+	if h.engine, err = rawio.Open(rcfg); err != nil {
 		return err
 	}
 	h.onClose(h.engine.Close)

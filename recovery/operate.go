@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
@@ -143,7 +144,7 @@ func (s *Service) prepare(cfg ServiceConfig) (ServiceConfig, supervisor.Config, 
 
 // policies returns what the engine is told of the ports that ok selects. s.mu
 // is held.
-func (s *Service) policies(ok func(*port) bool) (list []rawioService) {
+func (s *Service) policies(ok func(*port) bool) (list []rawio.Service) {
 	for n, p := range s.ports {
 		if ok(p) {
 			list = append(list, s.policy(n))
@@ -153,8 +154,8 @@ func (s *Service) policies(ok func(*port) bool) (list []rawioService) {
 }
 
 // policy is what the engine is told of a port. s.mu is held.
-func (s *Service) policy(number uint16) rawioService {
-	return rawioService{
+func (s *Service) policy(number uint16) rawio.Service {
+	return rawio.Service{
 		Port: number, Journal: s.journal, Unmodified: s.cfg.Mode == ModeUnmodified, Compare: s.cfg.Compare.core(),
 		Quota: s.cfg.Quota, OnFull: s.cfg.OnFull.core(), LogPolicy: s.cfg.Log.core(), Idle: s.cfg.Idle,
 	}

@@ -3,6 +3,7 @@ package recovery
 import (
 	"fmt"
 
+	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -96,19 +97,19 @@ func (f OnFull) core() south.OnFull {
 	return south.CloseWindow
 }
 
-func (c Compare) core() coreCompare {
+func (c Compare) core() rawio.Compare {
 	if c == CompareLength {
-		return coreCompareLength
+		return rawio.CompareLength
 	}
-	return coreCompareStrict
+	return rawio.CompareStrict
 }
 
-func (p LogPolicy) core() coreLogPolicy {
+func (p LogPolicy) core() rawio.LogPolicy {
 	switch p {
 	case LogSinceIdle:
-		return coreLogSinceIdle
+		return rawio.LogSinceIdle
 	case LogOff:
-		return coreLogOff
+		return rawio.LogOff
 	}
-	return coreLogFull
+	return rawio.LogFull
 }

@@ -121,8 +121,11 @@ func (s *Service) unprotect(list []uint16) {
 		was := p.protected
 		p.protected, p.listening, p.crashedAt = false, false, time.Time{}
 		s.mu.Unlock()
-		if was {
-			s.host.engine.Unprotect(n)
+		if !was {
+			continue
+		}
+		if err := s.host.engine.Unprotect(n); err != nil {
+			s.log.Warn("the gate does not forget the port", "port", n, "error", err)
 		}
 	}
 }
@@ -207,7 +210,9 @@ func (s *Service) close() error {
 	j := s.journal
 	s.journal = nil // the status may be asked for at any time
 	s.mu.Unlock()
-	_ = j
+	if j != nil {
+		errs = append(errs, j.Close())
+	}
 	if s.null != nil {
 		errs = append(errs, s.null.Close())
 	}

@@ -22,6 +22,10 @@ func (s *Service) report(r south.Report) {
 		p.accepted++
 	case south.ConnRecovered:
 		p.recovered++
+	case south.ConnMismatch:
+		p.mismatches++
+	case south.ConnCrashed:
+		s.workerCrashed(r.PID, r.Code)
 	case south.SYNRefused:
 		p.refused++
 	case south.ServiceRecovered:
@@ -69,7 +73,7 @@ func (s *Service) workerGone(pid int) {
 	s.mu.Lock()
 	d := s.workers.dying[pid]
 	delete(s.workers.dying, pid)
-	alone := d.main != 0 && d.main == s.process.supervised
+	alone := d.main != 0 && d.main == s.process.supervised && pid != d.main
 	if alone {
 		s.workers.crashes++
 	}

@@ -117,10 +117,10 @@ func (p *port) status(s *Service, connections int) status.Service {
 func connection(c *rawio.Connection) status.Connection {
 	out := status.Connection{
 		ID: uint64(c.ID), Client: c.Flow.Client.String(), Server: c.Flow.Server.String(),
-		State: c.State.String(), Protection: status.Protected, Reason: c.Reason,
+		State: c.State.String(), Protection: status.Protected, Reason: c.Reason, How: c.How,
 		Age: time.Since(c.Since).Seconds(), Idle: c.Idle.Seconds(),
 		BytesIn: uint64(c.Received), BytesOut: uint64(c.Acked),
-		BytesLogged: uint64(c.Stable), StableLag: uint64(c.Received - c.Stable),
+		BytesLogged: uint64(max(c.Stable-c.Start, 0)), StableLag: uint64(c.Received - c.Stable),
 		HeldACK: c.HeldACK, Recoveries: uint64(c.Recovered),
 	}
 	if !c.Protected {
@@ -131,7 +131,7 @@ func connection(c *rawio.Connection) status.Connection {
 
 func loggedBytes(snap rawio.Snapshot) (n uint64) {
 	for i := range snap.Connections {
-		n += uint64(snap.Connections[i].Stable)
+		n += uint64(max(snap.Connections[i].Stable-snap.Connections[i].Start, 0))
 	}
 	return n
 }

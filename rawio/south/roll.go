@@ -38,6 +38,7 @@ type roll struct {
 
 	movedAt int64 // last progress
 	askedAt int64 // last repetition for want of progress
+	asks    int   // since
 }
 
 // piece is output that waits to be compared before the client gets it.
@@ -183,9 +184,13 @@ func (m *Machine) tickRoll(c *Conn) {
 		m.mismatch(c, "the restarted server does not come as far as its predecessor: it "+what)
 		return
 	}
-	if m.now-r.movedAt < stallAsk || m.now-r.askedAt < stallAsk {
+	if r.movedAt > r.askedAt {
+		r.asks = 0
+	}
+	if m.now-max(r.movedAt, r.askedAt) < stallAsk<<min(r.asks, 3) {
 		return
 	}
+	r.asks++
 	r.askedAt = m.now
 	m.askClient(c)
 	if r.sent > r.acked {

@@ -31,7 +31,8 @@ import (
 //
 // `client untapped …` passes the gate but is missed by the tap, `client late
 // …` is tapped but judged only by the core (the gate stole it). What the gate
-// reports of `server late …` reaches the core with `events`.
+// reports of `server late …` reaches the core with `events`;
+// `server other …` has another last byte.
 //
 //	stable           the log's upcalls are delivered (after `new manual`)
 //	crash, listening, protect, release, abort, abortall, tick DURATION, sweep [exists]
@@ -436,8 +437,8 @@ func (s *script) server(w []string) {
 		s.events()
 		return
 	}
-	late := w[0] == "late"
-	if late {
+	late, other := w[0] == "late", w[0] == "other"
+	if late || other {
 		w = w[1:]
 	}
 	g, prio := s.packet(w, s.kernel, s.irs)
@@ -447,6 +448,9 @@ func (s *script) server(w []string) {
 	if c := s.machine.Conn(s.flow); c != nil && s.env.heads[c.Slot()] != nil {
 		h, end := s.env.heads[c.Slot()], int64(seqnum.Diff(g.Seq+uint32(len(g.Payload)), s.kernel+1))
 		h.Output = max(h.Output, h.una+end)
+	}
+	if other {
+		g.Payload[len(g.Payload)-1] ^= 1
 	}
 	g.Src, g.Dst = s.flow.Server, s.flow.Client
 	if s.ts && !g.Options.HasTS {
