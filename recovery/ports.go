@@ -67,6 +67,7 @@ func (s *Service) giveUp(list ...uint16) error {
 		s.mu.Lock()
 		p := s.ports[n]
 		delete(s.ports, n)
+		s.notify()
 		s.mu.Unlock()
 		errs = append(errs, s.host.unclaim(n, p.claim))
 	}

@@ -114,6 +114,9 @@ func (s *Service) watchSockets(ctx context.Context, pid int) {
 		if !s.probe(ctx) {
 			return
 		}
+		s.mu.Lock()
+		s.process.ready = true
+		s.mu.Unlock()
 		s.serves(pid, ports)
 	}
 	s.warnStrays(pid)
