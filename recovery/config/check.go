@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // What follows judges values by themselves; see spec.check.
@@ -42,20 +40,6 @@ func checkURL(c *checker, path string, n *node) {
 		c.complain(n.at, path, `use "memory:"`, "%s: there is no backend %q in this version", path, scheme+":")
 	default:
 		c.complain(n.at, path, `use "memory:"`, "%s: %q is not the URL of a log", path, n.text)
-	}
-}
-
-func checkInterfaces(c *checker, path string, n *node) {
-	for i, item := range n.list {
-		switch {
-		case item.text == "" || len(item.text) >= unix.IFNAMSIZ || strings.ContainsAny(item.text, "/: \t\n") || item.text == "." || item.text == "..":
-			c.complain(item.at, path, fmt.Sprintf("1 to %d characters, such as \"eth0\"", unix.IFNAMSIZ-1), "%s: %q cannot be the name of an interface", path, item.text)
-		case slices.ContainsFunc(n.list[:i], func(o *node) bool { return o.text == item.text }):
-			c.complain(item.at, path, "remove one", "%s: %q is there twice", path, item.text)
-		}
-	}
-	if len(n.list) == 0 {
-		c.complain(n.at, path, "remove the key, if all interfaces are meant", "%s is empty", path)
 	}
 }
 

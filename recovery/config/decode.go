@@ -14,6 +14,7 @@ type checker struct {
 	service string           // the service that is looked at, for messages; or empty
 	prefix  string           // "service." while one is looked at
 	seen    map[string]*node // the keys of what is looked at that are in the file, by path
+	label   string           // of the service that was decoded last
 	total   *node            // log.quota-total, if the file has it
 }
 

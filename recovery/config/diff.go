@@ -16,8 +16,7 @@ type Changes struct {
 	// once, such as "engine.log-level".
 	Live []string
 	// Restart are the keys that changed and cannot be applied while ftnet
-	// runs, such as "log.url", or "service.interfaces of NAME". The old value stays until ftnet is
-	// restarted.
+	// runs, such as "log.url". The old values stay until it is restarted.
 	Restart []string
 }
 
@@ -64,13 +63,7 @@ func (f *File) Diff(next *File) Changes {
 			continue
 		}
 		c := Change{Old: old, New: now}
-		inherits := slices.Equal(old.Interfaces, f.Engine.Interfaces) && slices.Equal(now.Interfaces, next.Engine.Interfaces)
-		for _, path := range c.compare() {
-			if path == "interfaces" && inherits {
-				continue // said of the engine
-			}
-			changes.Restart = append(changes.Restart, "service."+path+" of "+now.Name)
-		}
+		c.compare()
 		if len(c.Restart)+len(c.Policy) > 0 {
 			changes.Changed = append(changes.Changed, c)
 		}
@@ -78,14 +71,11 @@ func (f *File) Diff(next *File) Changes {
 	return changes
 }
 
-// compare sorts the keys that differ by what they take. It returns those that
-// take a restart of ftnet.
-func (c *Change) compare() (ofEngine []string) {
+// compare sorts the keys that differ by what they take.
+func (c *Change) compare() {
 	for _, k := range serviceKeys {
 		switch {
 		case k.alias || equal(k, c.Old, c.New):
-		case k.effect == engine:
-			ofEngine = append(ofEngine, k.path)
 		case k.effect == restart:
 			c.Restart = append(c.Restart, k.path)
 		default:
@@ -95,7 +85,6 @@ func (c *Change) compare() (ofEngine []string) {
 	if c.Old.Binary != c.New.Binary && slices.Equal(c.Old.Command, c.New.Command) && c.Old.Dir == c.New.Dir {
 		c.Restart = append(c.Restart, "binary")
 	}
-	return ofEngine
 }
 
 // equal compares what a key says. An empty list or map is as

@@ -1,9 +1,11 @@
 package config_test
 
 import (
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -43,7 +45,8 @@ func TestReference(t *testing.T) {
 // TestExamples reads the files that people copy.
 func TestExamples(t *testing.T) {
 	m := newMachine()
-	m.add("/counter/counter", "/nginx.conf")
+	m.add("etc/bin/counter", "usr/local/bin/counter")
+	m.files["var/lib/redis"] = &fstest.MapFile{Mode: 0o755 | fs.ModeDir}
 	for _, path := range []string{"../../packaging/ftnet.toml", "../../examples/services.toml"} {
 		data, err := os.ReadFile(path)
 		if err != nil {

@@ -61,10 +61,13 @@ func (c *checker) file(name string) *File {
 	c.total = c.seen["log.quota-total"]
 	ports := map[uint16]owner{}
 	names := map[string]int{}
+	var wanted []wanted
 	for i, t := range services {
 		f.Services = append(f.Services, c.decodeService(t, i, f))
 		c.unique(&f.Services[i], names, ports)
+		wanted = append(wanted, c.wants(f, &f.Services[i]))
 	}
+	c.agree(f, wanted)
 	return f
 }
 
@@ -105,7 +108,7 @@ func (c *checker) services(top *node) []*node {
 
 // owner is who has a port, and where the file says so.
 type owner struct {
-	index  int // of the service
+	line   int // of its [[service]]
 	label  string
 	offset int
 }
@@ -129,12 +132,11 @@ func (c *checker) unique(s *Service, names map[string]int, ports map[uint16]owne
 		if p != nil || item.kind != isString {
 			continue
 		}
-		label := fmt.Sprintf("%q", s.Name)
 		if other, taken := ports[a.Port()]; !taken {
-			ports[a.Port()] = owner{s.Position.Line, label, item.at}
-		} else if other.index != s.Position.Line {
+			ports[a.Port()] = owner{s.Position.Line, c.label, item.at}
+		} else if other.line != s.Position.Line {
 			c.diags = append(c.diags, Diagnostic{
-				Position: c.position(item.at), Service: label, Key: "service.listen",
+				Position: c.position(item.at), Service: c.label, Key: "service.listen",
 				Message:    fmt.Sprintf("listen: port %d is taken by service %s at line %d", a.Port(), other.label, c.position(other.offset).Line),
 				Suggestion: "a port belongs to one service, whatever the address",
 			})

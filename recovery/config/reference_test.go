@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -22,7 +23,11 @@ func Reference() string {
 func writeTable[T any](b *strings.Builder, keys []key[T]) {
 	b.WriteString("| key | type | default | a change | meaning |\n|---|---|---|---|---|\n")
 	for _, k := range keys {
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", k.path, k.typeText(), k.defaultText(), effects[k.effect], k.doc)
+		what := k.typeText()
+		if hasTable(keys, k.path) {
+			what += ", or a table"
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", k.path, what, k.defaultText(), effects[k.effect], k.doc)
 	}
 }
 
@@ -49,7 +54,7 @@ func (s spec) typeText() string {
 	case aSize:
 		return "size" + bounds(func(v int64) string { return bytesize.Size(v).Exact() })
 	case aList:
-		return "list of strings"
+		return "list of " + cmp.Or(s.unit, "strings")
 	case aMap:
 		return "table of strings"
 	case aSignal:
@@ -63,7 +68,7 @@ func (s spec) typeText() string {
 		}
 		return "limit (a number)"
 	}
-	return "string"
+	return cmp.Or(s.unit, "string")
 }
 
 func (s spec) defaultText() string {

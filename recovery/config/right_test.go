@@ -58,8 +58,8 @@ func TestSmallest(t *testing.T) {
 	}
 }
 
-func TestEverything(t *testing.T) {
-	f := parse(t, `
+// everything sets each key to something else than its default.
+const everything = `
 log = { url = "memory:", quota-total = "4GiB" }
 [engine]
 interfaces = ["eth0", "lo"]
@@ -76,7 +76,7 @@ env = { LANG = "C", "odd key" = "" }
 dir = "../../srv/web"
 user = "redis:ssl-cert"
 groups = ["www-data", "0"]
-interfaces = ["lo"]
+interfaces = ["lo", "eth0"]
 drain = "0s"
 quota = 65536
 on-full = "reset"
@@ -103,7 +103,10 @@ core = 0
 as = "2 GiB"
 cpu = "10m"
 memlock = "unlimited"
-`)
+`
+
+func TestEverything(t *testing.T) {
+	f := parse(t, everything)
 	want := config.Service{
 		Name: "a.b_c-1", Mode: config.ModeUnmodified, Listen: []string{"127.0.0.1:80", "[2001:db8::1]:80", ":443"},
 		Command: []string{"redis-server", "--save", ""}, Args: []string{"--port", "80"},
@@ -115,13 +118,13 @@ memlock = "unlimited"
 		Ready:      config.Ready{Probe: "command", Command: []string{"redis-cli", "ping"}, Interval: time.Minute, Timeout: 2 * time.Second},
 		Restart:    config.Restart{Policy: "always", Limit: -1, Window: time.Hour, Backoff: time.Second, BackoffMax: time.Second},
 		StopSignal: syscall.SIGQUIT, StopTimeout: 90 * time.Second,
-		Interfaces: []string{"lo"}, Quota: 65536, OnFull: "reset",
+		Interfaces: []string{"lo", "eth0"}, Quota: 65536, OnFull: "reset",
 		Log: config.LogPolicy{Keep: config.KeepIdle, Idle: 250 * time.Millisecond}, Compare: "length",
 	}
 	if diff := cmp.Diff(want, f.Services[0], ignoreBinary, cmpopts.IgnoreTypes(config.Position{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff(config.Engine{Interfaces: []string{"eth0", "lo"}, MaxConnections: 1000, RuntimeDir: "/run/other", LogLevel: "debug"}, f.Engine); diff != "" {
+	if diff := cmp.Diff(config.Engine{Interfaces: []string{"lo", "eth0"}, MaxConnections: 1000, RuntimeDir: "/run/other", LogLevel: "debug"}, f.Engine); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	s := f.Service("a.b_c-1")

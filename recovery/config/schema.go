@@ -46,7 +46,7 @@ type spec struct {
 	defText  string   // says what the default is where def cannot
 	choices  []string // of aChoice
 	min, max int64    // bounds of anInteger, aDuration (ns), aSize; none if both are 0
-	unit     string   // of aLimit: "bytes", "seconds" or "" for a number
+	unit     string   // of aLimit: "bytes", "seconds" or "" for a number; what a string or a list's strings are
 	example  string   // a right value, for messages
 	effect   effect
 	doc      string   // what it means; Markdown, one line

@@ -33,15 +33,15 @@ var fileKeys = []key[File]{
 	{
 		path: "engine.runtime-dir", field: func(f *File) any { return &f.Engine.RuntimeDir },
 		spec: spec{
-			kind: aString, defText: "that of the command line: `--runtime-dir`, `$FTNET_RUNTIME_DIR` or `/run/ftnet`", example: `"/run/ftnet"`, effect: engine, check: checkRuntimeDir, also: []string{"run-dir", "directory"},
-			doc: "Where the engine keeps its sockets. `ftnet status` needs the same. It is made if it is missing",
+			kind: aString, defText: "`$FTNET_RUNTIME_DIR` or `/run/ftnet`", example: `"/run/ftnet"`, effect: engine, check: checkRuntimeDir, also: []string{"run-dir", "directory"},
+			doc: "Where the engine keeps its sockets; made if it is missing. `ftnet status` and the like need the same. The flag `--runtime-dir` goes before it",
 		},
 	},
 	{
 		path: "engine.log-level", field: func(f *File) any { return &f.Engine.LogLevel },
 		spec: spec{
 			kind: aChoice, def: `"info"`, choices: []string{"trace", "debug", "info", "warn", "error", "off"}, effect: atOnce, also: []string{"verbosity", "level", "loglevel"},
-			doc: "Which of ftnet's own messages are written",
+			doc: "Which of ftnet's own messages are written. The flag `--log-level` goes before it",
 		},
 	},
 }

@@ -22,7 +22,7 @@ var serviceKeys = slices.Concat([]key[Service]{
 	{
 		path: "listen", field: func(s *Service) any { return &s.Listen },
 		spec: spec{
-			kind: aList, example: `[":7000"]`, effect: restart, check: checkListen, also: []string{"port", "ports", "address", "addresses", "bind", "listen-stream"},
+			kind: aList, unit: "addresses", example: `[":7000"]`, effect: restart, check: checkListen, also: []string{"port", "ports", "address", "addresses", "bind", "listen-stream"},
 			doc: "The addresses that the server listens on: `:PORT`, `IPv4:PORT` or `[IPv6]:PORT`. Required for `unmodified`. A server of mode `listen` may not listen on others, if this is given. A port belongs to one service, whatever the address",
 		},
 	},
@@ -79,21 +79,21 @@ var serviceKeys = slices.Concat([]key[Service]{
 		path: "ready.probe", field: func(s *Service) any { return &s.Ready.Probe },
 		spec: spec{
 			kind: aChoice, choices: probes, def: `"listening"`, effect: atOnce, also: []string{"type", "check", "healthcheck", "readiness", "readiness-probe"},
-			doc: "When a started server counts as ready, so that its connections are recovered. `listening`: when it listens on its addresses. `tcp`: when it listens and a connection to `ready.address` is accepted. `command`: when it listens and `ready.command` ends with status 0",
+			doc: "When a started server counts as ready, so that its connections are recovered. `listening`: when it listens on its addresses. `tcp`: when it listens and a connection to `ready.address` is accepted. `command`: when it listens and `ready.command` ends with status 0. A server of mode `listen` has its connections as soon as it listens, whatever the probe says",
 		},
 	},
 	{
 		path: "ready.address", field: func(s *Service) any { return &s.Ready.Address },
 		spec: spec{
-			kind: aString, defText: "the first of `listen`", example: `"127.0.0.1:8080"`, effect: atOnce, check: checkProbeAddress, also: []string{"port", "tcp"},
+			kind: aString, unit: "address", defText: "the first of `listen`", example: `"127.0.0.1:8080"`, effect: atOnce, check: checkProbeAddress, also: []string{"port", "tcp"},
 			doc: "Where the probe `tcp` connects to",
 		},
 	},
 	{
 		path: "ready.command", field: func(s *Service) any { return &s.Ready.Command },
 		spec: spec{
-			kind: aList, example: `["redis-cli", "ping"]`, effect: atOnce, check: checkCommand, also: []string{"exec", "cmd"},
-			doc: "What the probe `command` runs, with the service's user, directory and environment",
+			kind: aList, example: `["/usr/local/bin/is-web-up"]`, effect: atOnce, check: checkCommand, also: []string{"exec", "cmd"},
+			doc: "What the probe `command` runs, with the service's user, directory and environment. It cannot ask the service's own ports: during an outage they answer the probe `tcp` only",
 		},
 	},
 	{
@@ -176,8 +176,8 @@ var serviceKeys = slices.Concat([]key[Service]{
 	{
 		path: "interfaces", field: func(s *Service) any { return &s.Interfaces },
 		spec: spec{
-			kind: aList, defText: "those of `engine.interfaces`", example: `["eth0"]`, effect: engine, check: checkInterfaces, also: []string{"interface", "device", "nic", "bind-to-device"},
-			doc: "The interfaces on which the service is protected",
+			kind: aList, alias: true, defText: "those of `engine.interfaces`", example: `["eth0"]`, effect: engine, check: checkInterfaces, also: []string{"interface", "device", "nic", "bind-to-device"},
+			doc: "The interfaces on which the service is protected. The engine has one set of interfaces for all its services: they must agree",
 		},
 	},
 	{

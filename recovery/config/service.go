@@ -13,6 +13,7 @@ func (c *checker) decodeService(t *node, index int, f *File) Service {
 	if n := t.child("name"); n != nil && n.kind == isString && n.text != "" {
 		c.service = strconv.Quote(n.text)
 	}
+	c.label = c.service
 	defer func() { c.service, c.prefix = "", "" }()
 
 	s := Service{Position: c.position(t.at)}
@@ -25,9 +26,6 @@ func (c *checker) decodeService(t *node, index int, f *File) Service {
 	}
 	c.modes(&s, usable, t)
 	c.ranges(&s, f)
-	if c.seen["interfaces"] == nil {
-		s.Interfaces = f.Engine.Interfaces
-	}
 	if dirOK := c.directory(&s); usable("command") && dirOK {
 		s.Binary, _ = c.program("command", s.Command[0], s.Dir)
 	}
@@ -103,7 +101,7 @@ func (c *checker) readiness(s *Service, usable func(string) bool) {
 		}
 	case "command":
 		if c.seen["ready.command"] == nil {
-			c.complainOf(at, `add for example ready.command = ["redis-cli", "ping"]`, `the probe "command" has no command to run`)
+			c.complainOf(at, `add for example ready.command = ["/usr/local/bin/is-web-up"]`, `the probe "command" has no command to run`)
 		} else if usable("ready.command") {
 			c.program("ready.command", s.Ready.Command[0], s.Dir)
 		}

@@ -16,7 +16,7 @@ func newMachine() machine {
 	program := &fstest.MapFile{Data: []byte("#!"), Mode: 0o755}
 	text := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s), Mode: 0o644} }
 	return machine{fstest.MapFS{
-		"etc/passwd":              text("root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33::/:/bin/false\nredis:x:101:101::/:/bin/false\n"),
+		"etc/passwd":              text("root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33::/:/bin/false\nredis:x:101:101::/:/bin/false\nnobody:x:65534:65534::/:/bin/false\n"),
 		"etc/group":               text("root:x:0:\nwww-data:x:33:\nredis:x:101:\nssl-cert:x:102:\n"),
 		"etc/ftnet/server":        program,
 		"etc/ftnet/counter":       program,
@@ -60,9 +60,9 @@ func (m machine) account(file, name string) []string {
 
 var _ config.System = machine{}
 
-// add makes programs below /etc/ftnet.
+// add makes programs.
 func (m machine) add(paths ...string) {
 	for _, path := range paths {
-		m.files["etc/ftnet"+path] = &fstest.MapFile{Data: []byte("#!"), Mode: 0o755}
+		m.files[path] = &fstest.MapFile{Data: []byte("#!"), Mode: 0o755}
 	}
 }

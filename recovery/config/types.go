@@ -78,7 +78,7 @@ type Service struct {
 	StopTimeout time.Duration
 	Drain       time.Duration // 0: not at all
 
-	Interfaces []string // empty: all
+	Interfaces []string // as Engine.Interfaces
 	Quota      int64    // bytes logged for one connection
 	OnFull     string   // "close-window", "unprotect" or "reset"
 	Log        LogPolicy
