@@ -309,6 +309,20 @@ func TestCommands(t *testing.T) {
 	r.refused(admin.Restart, "b", admin.CodeFailed, "b: no")
 }
 
+// TestStopWhileEnding: a service that ends of itself when it is stopped can be
+// started again all the same.
+func TestStopWhileEnding(t *testing.T) {
+	h := newFakeHost(t)
+	h.fragile = true
+	r := start(t, h, entry("a", "7001"))
+	r.expect("READY=1")
+	if _, err := r.do(admin.Stop, "a"); err != nil {
+		t.Fatal(err)
+	}
+	r.expect("STATUS=0 of 1 service up; a has ended")
+	r.check(admin.Start, "a", []string{"a: started, 3 connections, T"}, []string{"add a", "remove a", "run a"})
+}
+
 func TestReload(t *testing.T) {
 	h := newFakeHost(t)
 	r := start(t, h, entry("a", "7001"), entry("b", "7002"), entry("c", "7003"), entry("d", "7004"))

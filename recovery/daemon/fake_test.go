@@ -25,6 +25,7 @@ type fakeHost struct {
 	refuse   map[string]error // add and restart of these fail
 	slow     bool             // new services do not listen by themselves
 	linger   bool             // new services linger
+	fragile  bool             // services end when they are stopped
 	closed   bool
 }
 
@@ -64,7 +65,7 @@ func (h *fakeHost) add(c config.Service, stdout, stderr *os.File) (service, erro
 	if err := h.refuses(c.Name); err != nil {
 		return nil, err
 	}
-	s := &fakeService{host: h, lingers: h.linger, name: c.Name, stdout: stdout, changed: make(chan struct{}), die: make(chan error, 1)}
+	s := &fakeService{host: h, lingers: h.linger, name: c.Name, stdout: stdout, changed: make(chan struct{}), die: make(chan error, 1), ended: make(chan struct{})}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.listens = !h.slow
@@ -98,7 +99,8 @@ type fakeService struct {
 	stdout *os.File
 	die    chan error // what comes in ends run
 
-	lingers bool // run returns only when it must
+	lingers bool          // run returns only when it must
+	ended   chan struct{} // closed when it does
 
 	mu      sync.Mutex
 	running bool
@@ -130,6 +132,7 @@ func (s *fakeService) run(ctx context.Context) error {
 		<-ctx.Done()
 	}
 	s.change(func() { s.over = true })
+	close(s.ended)
 	return err
 }
 
@@ -159,6 +162,11 @@ func (s *fakeService) restart(c *config.Service) error {
 
 func (s *fakeService) stop(context.Context) error {
 	s.host.note("stop %s", s.name)
+	if s.host.fragile { // it ends of itself in the same moment
+		s.die <- nil
+		<-s.ended
+		return nil
+	}
 	s.change(func() { s.halted = true })
 	return nil
 }

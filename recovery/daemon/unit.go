@@ -145,6 +145,13 @@ func (u *unit) move(svc service, from, to state) {
 	}
 }
 
+// halt notes that the service is stopped, unless it has ended of itself at the
+// same time: that one cannot be started as a stopped one can.
+func (u *unit) halt(svc service) {
+	u.move(svc, starting, stopped)
+	u.move(svc, serving, stopped)
+}
+
 // get returns what is known.
 func (u *unit) get() (service, state, error) {
 	u.mu.Lock()

@@ -62,7 +62,7 @@ func (u *unit) stop(ctx context.Context) (string, error) {
 	if err := svc.stop(ctx); err != nil {
 		return "", fmt.Errorf("%s: %w", u.name, err)
 	}
-	u.set(svc, stopped, nil)
+	u.halt(svc)
 	return fmt.Sprintf("%s: stopped, %s", u.name, took(begin)), nil
 }
 

@@ -3,6 +3,7 @@ package output
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -81,15 +82,15 @@ func (l *Log) Append(line Line) {
 	l.wake()
 }
 
-// Last returns the number of the line with which the last n lines begin: that
-// of the oldest one that is kept if there are fewer or n is negative.
-func (l *Log) Last(n int) uint64 {
+// Tail returns the newest n lines, or all that are kept if there are fewer or n
+// is negative, and the number of the line that will follow them.
+func (l *Log) Tail(n int) (lines []Line, next uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n < 0 || n > len(l.lines) {
 		n = len(l.lines)
 	}
-	return l.first + uint64(len(l.lines)-n)
+	return slices.Clone(l.lines[len(l.lines)-n:]), l.first + uint64(len(l.lines))
 }
 
 // Read appends to dst up to limit lines from number from on. next is where to go on;

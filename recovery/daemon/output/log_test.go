@@ -60,9 +60,10 @@ func TestLogRead(t *testing.T) {
 			t.Errorf("Read(%d, %d): %q, next %d, missed %d", tt.from, tt.limit, got, next, missed)
 		}
 	}
-	for n, want := range map[int]uint64{0: 3, 2: 1, 3: 0, 99: 0, -1: 0} {
-		if got := l.Last(n); got != want {
-			t.Errorf("Last(%d) is %d, want %d", n, got, want)
+	for n, want := range map[int]string{0: "", 2: "b c", 3: "a b c", 99: "a b c", -1: "a b c"} {
+		lines, next := l.Tail(n)
+		if got := strings.Join(texts(lines), " "); got != want || next != 3 {
+			t.Errorf("Tail(%d): %q, next %d", n, got, next)
 		}
 	}
 }
