@@ -2,13 +2,13 @@ package recovery
 
 import (
 	"fmt"
-	"os"
+	"net/netip"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 )
 
@@ -27,44 +27,19 @@ func holders(sockets []sockdiag.Listener) []holder {
 		return nil
 	}
 	var list []holder
-	entries, _ := os.ReadDir("/proc") // without it nobody is found
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil || !holds(pid, sockets) {
-			continue
+	for _, pid := range procfs.Processes() {
+		if holds(pid, sockets) {
+			list = append(list, holder{pid, procfs.Name(pid)})
 		}
-		name, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "comm")) // it may just have ended
-		list = append(list, holder{pid, strings.TrimSpace(string(name))})
 	}
 	return list
 }
 
 // holds reports whether a process has one of the sockets open.
 func holds(pid int, sockets []sockdiag.Listener) bool {
-	return slices.ContainsFunc(inodes(pid), func(n uint32) bool {
+	return slices.ContainsFunc(procfs.Sockets(pid), func(n uint32) bool {
 		return slices.ContainsFunc(sockets, func(l sockdiag.Listener) bool { return l.Inode == n })
 	})
-}
-
-// inodes returns those of the sockets that a process has open.
-func inodes(pid int) []uint32 {
-	dir := fmt.Sprintf("/proc/%d/fd", pid)
-	entries, _ := os.ReadDir(dir) // the process has ended, or is another user's
-	var list []uint32
-	for _, e := range entries {
-		target, err := os.Readlink(filepath.Join(dir, e.Name()))
-		if err != nil {
-			continue
-		}
-		number, ok := strings.CutPrefix(target, "socket:[")
-		if !ok {
-			continue
-		}
-		if n, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 32); err == nil {
-			list = append(list, uint32(n))
-		}
-	}
-	return list
 }
 
 // holdsPort tells an orphan that listens on one of the service's ports: whatever
@@ -162,15 +137,17 @@ func (s *Service) warnStrays(pid int) {
 		return // said where it matters
 	}
 	own := s.portList(nil)
-	var told []string
-	for _, n := range inodes(pid) {
+	sockets = slices.DeleteFunc(sockets, func(l sockdiag.Listener) bool { return slices.Contains(own, l.Address.Port()) })
+	told := map[netip.AddrPort]bool{}
+	for _, member := range procfs.Family(pid) {
+		inodes := procfs.Sockets(member)
 		for _, l := range sockets {
-			if l.Inode != n || slices.Contains(own, l.Address.Port()) || slices.Contains(told, l.Address.String()) {
+			if told[l.Address] || !slices.Contains(inodes, l.Inode) {
 				continue
 			}
-			told = append(told, l.Address.String())
+			told[l.Address] = true
 			s.log.Warn("the server listens on a port that is not in its configuration and not protected",
-				"port", l.Address.Port(), "address", l.Address, "pid", pid)
+				"port", l.Address.Port(), "address", l.Address, "pid", member)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"go.uber.org/goleak"
 )
 
 // The test binary is started in three ways: by go test, by itself in a network
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 	case os.Getenv(insideEnv) == "" && os.Geteuid() == 0:
 		os.Exit(inside())
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // inside runs the tests in a network namespace that ends with them.

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 )
@@ -112,26 +112,6 @@ func TestStray(t *testing.T) {
 	l.log.wait(t, "not in its configuration", "port=7005")
 }
 
-// workersOf returns the children of a process.
-func workersOf(t *testing.T, pid int) (list []int) {
-	t.Helper()
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		b, _ := os.ReadFile(f) // the thread may have ended
-		for _, s := range strings.Fields(string(b)) {
-			n, err := strconv.Atoi(s)
-			if err != nil {
-				t.Fatal(err)
-			}
-			list = append(list, n)
-		}
-	}
-	return list
-}
-
 // TestWorkersCrash: the connections of a worker are recovered while the main
 // process goes on, and the log says which.
 func TestWorkersCrash(t *testing.T) {
@@ -145,7 +125,7 @@ func TestWorkersCrash(t *testing.T) {
 		c.expect("1", "add 1")
 		clients = append(clients, c)
 	}
-	for _, worker := range workersOf(t, pid) {
+	for _, worker := range procfs.Children(pid) {
 		if err := syscall.Kill(worker, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -165,7 +145,7 @@ func TestMainCrash(t *testing.T) {
 	l := newLab(t, nil)
 	s := l.run(config("one", "prefork :7001", ":7001"))
 	s.serves()
-	workers := workersOf(t, s.pid(l))
+	workers := procfs.Children(s.pid(l))
 	var clients []*client
 	for range 6 {
 		c := l.dial("127.0.0.1:7001")

@@ -13,7 +13,7 @@ var layers = []layer{
 	// The bottom: knows nothing of the rest. A server that imports ftnet gets
 	// this and nothing else.
 	{[]string{"internal/seqnum", "internal/journal", "internal/control"}, nil},
-	{[]string{"internal/bytesize", "internal/runtimedir", "internal/status", "internal/version"}, nil},
+	{[]string{"internal/bytesize", "internal/procfs", "internal/runtimedir", "internal/status", "internal/version"}, nil},
 
 	// The north side.
 	{[]string{"ftnet/..."}, []string{"internal/control", "internal/journal", "internal/seqnum"}},
@@ -24,7 +24,7 @@ var layers = []layer{
 	{[]string{"rawio/segment"}, []string{"internal/seqnum"}},
 	{[]string{"rawio/..."}, []string{"rawio/segment", "logserver", "internal/seqnum", "internal/journal", "internal/control", "internal/status"}},
 
-	{[]string{"recovery/..."}, []string{"rawio/...", "logserver/...", "internal/seqnum", "internal/journal", "internal/control", "internal/status", "internal/runtimedir", "internal/bytesize", "internal/version"}},
+	{[]string{"recovery/..."}, []string{"rawio/...", "logserver/...", "internal/seqnum", "internal/journal", "internal/control", "internal/status", "internal/procfs", "internal/runtimedir", "internal/bytesize", "internal/version"}},
 	{[]string{"internal/doctor"}, []string{"rawio/...", "internal/runtimedir", "internal/bytesize"}},
 	{[]string{"cmd/..."}, []string{"recovery/...", "rawio/...", "logserver/...", "ftnet/...", "internal/..."}},
 

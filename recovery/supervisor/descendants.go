@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/internal/procfs"
 )
 
 // origin tells the orphans of one child from those of others.
@@ -14,8 +16,8 @@ type origin struct {
 	group   int    // process group; 0: none of its own
 	mark    string // markEnv=…
 	belongs func(pid int) bool
-	// known are orphans' descendants, by number and start. When their parent
-	// ends they are orphans, too.
+	// known are orphans that were killed, and their descendants, by number and
+	// start. When their parent ends those are orphans, too.
 	known map[int]string
 }
 
@@ -26,16 +28,16 @@ func newMark() string {
 	return fmt.Sprintf("%s=%d.%d", markEnv, os.Getpid(), supervisors.Add(1))
 }
 
-func (o *origin) claims(pid int, st stat) bool {
-	return o.known[pid] == st.start || o.group != 0 && st.group == o.group ||
-		hasEnv(pid, o.mark) || o.belongs != nil && o.belongs(pid)
+func (o *origin) claims(pid int, st procfs.Stat) bool {
+	return o.known[pid] == st.Start || o.group != 0 && st.Group == o.group ||
+		procfs.HasEnv(pid, o.mark) || o.belongs != nil && o.belongs(pid)
 }
 
 // note remembers the descendants of a process.
 func (o *origin) note(pid int) {
-	for _, child := range childrenOf(pid) {
-		if st, err := readStat(child); err == nil && o.known[child] != st.start {
-			o.known[child] = st.start
+	for _, child := range procfs.Children(pid) {
+		if st, err := procfs.ReadStat(child); err == nil && o.known[child] != st.Start {
+			o.known[child] = st.Start
 			o.note(child)
 		}
 	}
@@ -74,13 +76,10 @@ func (r *registry) strike(o *origin) (fds, pids []int) {
 	r.births.Lock()
 	defer r.births.Unlock()
 	for pid, st := range r.orphans() {
-		if st.zombie {
-			reapOrphan(pid)
+		if st.Zombie && reapOrphan(pid) || !o.claims(pid, st) {
 			continue
 		}
-		if !o.claims(pid, st) {
-			continue
-		}
+		o.known[pid] = st.Start
 		o.note(pid)
 		fd, err := unix.PidfdOpen(pid, 0)
 		if err != nil {

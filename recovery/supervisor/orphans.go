@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/internal/procfs"
 )
 
 // markEnv is in the environment of each child. Its value names the supervisor,
@@ -31,8 +33,10 @@ type registry struct {
 	// meaning then.
 	births sync.RWMutex
 
-	mu       sync.Mutex // guards what follows
-	own      map[int]bool
+	mu  sync.Mutex // guards own
+	own map[int]bool
+
+	adoption sync.Mutex // guards what follows; taken before the others
 	adopters int
 	end      func() // the reaper's
 }
@@ -49,8 +53,8 @@ type registry struct {
 // returned function ends it; Adopt may be called several times.
 func Adopt() (release func(), err error) {
 	r := &children
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.adoption.Lock()
+	defer r.adoption.Unlock()
 	if r.adopters == 0 {
 		if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
 			return nil, fmt.Errorf("adopt orphans: /proc must be mounted and show this process as %d: %v", os.Getpid(), err)
@@ -62,8 +66,8 @@ func Adopt() (release func(), err error) {
 	}
 	r.adopters++
 	return sync.OnceFunc(func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
+		r.adoption.Lock()
+		defer r.adoption.Unlock()
 		if r.adopters--; r.adopters == 0 {
 			r.end()
 			_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) // cannot fail where setting did not
@@ -72,8 +76,8 @@ func Adopt() (release func(), err error) {
 }
 
 func (r *registry) adopting() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.adoption.Lock()
+	defer r.adoption.Unlock()
 	return r.adopters > 0
 }
 
@@ -130,18 +134,18 @@ func (r *registry) reap(cmd *exec.Cmd) error {
 
 // orphans lists the children that this package has not started, with what they
 // are. r.births is held for writing.
-func (r *registry) orphans() map[int]stat {
-	var found map[int]stat
-	for _, pid := range childrenOf(os.Getpid()) {
+func (r *registry) orphans() map[int]procfs.Stat {
+	var found map[int]procfs.Stat
+	for _, pid := range procfs.Children(os.Getpid()) {
 		r.mu.Lock()
 		own := r.own[pid]
 		r.mu.Unlock()
 		if own {
 			continue
 		}
-		if st, err := readStat(pid); err == nil {
+		if st, err := procfs.ReadStat(pid); err == nil {
 			if found == nil {
-				found = map[int]stat{}
+				found = map[int]procfs.Stat{}
 			}
 			found[pid] = st
 		}
@@ -149,10 +153,12 @@ func (r *registry) orphans() map[int]stat {
 	return found
 }
 
-// reapOrphan reaps a child if it has ended.
-func reapOrphan(pid int) {
+// reapOrphan reaps a child if it has ended. A zombie of which other threads still
+// run has not.
+func reapOrphan(pid int) bool {
 	var ws unix.WaitStatus
-	_, _ = unix.Wait4(pid, &ws, unix.WNOHANG|unix.WALL, nil) // ECHILD: somebody else has
+	got, err := unix.Wait4(pid, &ws, unix.WNOHANG|unix.WALL, nil)
+	return got == pid || err == unix.ECHILD // then somebody else has
 }
 
 // Exec runs a command to its end, as cmd.Run does, but may be used while

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/internal/testenv"
 )
 
@@ -96,7 +97,7 @@ func TestOrphansReaped(t *testing.T) {
 func waitChildren(t *testing.T, want ...int) {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
-		got := childrenOf(os.Getpid())
+		got := procfs.Children(os.Getpid())
 		if slices.Equal(got, want) {
 			return
 		}

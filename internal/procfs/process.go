@@ -1,0 +1,112 @@
+package procfs
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Stat is some of what /proc/PID/stat says of a process.
+type Stat struct {
+	Zombie bool   // it has ended and is not reaped
+	Group  int    // process group
+	Start  string // when it began, in ticks since boot: with the number it names a process for good
+}
+
+// ReadStat reads /proc/PID/stat.
+func ReadStat(pid int) (Stat, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return Stat{}, err
+	}
+	return parseStat(b)
+}
+
+func parseStat(b []byte) (Stat, error) {
+	// The command's name, in parentheses, may contain anything.
+	i := bytes.LastIndex(b, []byte(") "))
+	f := strings.Fields(string(b[i+1:])) // f[0] is field 3, the state
+	if i < 0 || len(f) < 20 {
+		return Stat{}, fmt.Errorf("malformed /proc/PID/stat: %q", b)
+	}
+	group, err := strconv.Atoi(f[2])
+	return Stat{Zombie: f[0] == "Z" || f[0] == "X", Group: group, Start: f[19]}, err
+}
+
+// Children lists the children of all threads of a process. One that begins or
+// ends meanwhile may be missing.
+func Children(pid int) []int {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is well formed
+	var list []int
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // the thread is gone
+		}
+		for _, s := range strings.Fields(string(b)) {
+			if child, err := strconv.Atoi(s); err == nil {
+				list = append(list, child)
+			}
+		}
+	}
+	return list
+}
+
+// Family lists a process and all that descend from it.
+func Family(pid int) []int {
+	list := []int{pid}
+	for i := 0; i < len(list); i++ {
+		list = append(list, Children(list[i])...)
+	}
+	return list
+}
+
+// HasEnv reports whether a process was started with variable, NAME=VALUE, in
+// its environment. Programs that write titles over their environment have lost
+// it.
+func HasEnv(pid int, variable string) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	return err == nil && bytes.Contains(append([]byte{0}, b...), []byte("\x00"+variable+"\x00"))
+}
+
+// Name returns the name of the program that a process runs, at most 15 bytes.
+func Name(pid int) string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return strings.TrimSpace(string(b))
+}
+
+// Processes lists all processes that can be seen.
+func Processes() []int {
+	entries, _ := os.ReadDir("/proc")
+	var list []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			list = append(list, pid)
+		}
+	}
+	return list
+}
+
+// Sockets returns the inodes of the sockets that a process has open.
+func Sockets(pid int) []uint32 {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, _ := os.ReadDir(dir)
+	var list []uint32
+	for _, e := range entries {
+		target, err := os.Readlink(filepath.Join(dir, e.Name()))
+		if err != nil {
+			continue // closed meanwhile
+		}
+		number, ok := strings.CutPrefix(target, "socket:[")
+		if !ok {
+			continue
+		}
+		if n, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 32); err == nil {
+			list = append(list, uint32(n))
+		}
+	}
+	return list
+}

@@ -1,0 +1,124 @@
+package procfs
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const roleEnv = "PROCFS_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(roleEnv) {
+	case "":
+		os.Exit(m.Run())
+	case "parent": // of a child
+		cmd := child("child")
+		cmd.Stdin, cmd.Stdout = os.Stdin, os.Stdout
+		if cmd.Start() != nil {
+			os.Exit(1)
+		}
+		_ = cmd.Wait()
+	case "child":
+		fmt.Println(os.Getpid())
+		bufio.NewReader(os.Stdin).ReadString('\n')
+	}
+}
+
+func child(role string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), roleEnv+"="+role)
+	return cmd
+}
+
+func TestFamily(t *testing.T) {
+	cmd := child("parent")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var grandchild int
+	if _, err := fmt.Fscan(out, &grandchild); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	if got, want := Family(pid), []int{pid, grandchild}; !slices.Equal(got, want) {
+		t.Errorf("family %v, want %v", got, want)
+	}
+	if got := Children(os.Getpid()); !slices.Contains(got, pid) || slices.Contains(got, grandchild) {
+		t.Errorf("children %v, want %d", got, pid)
+	}
+	if !slices.Contains(Processes(), grandchild) {
+		t.Error("the grandchild is not among the processes")
+	}
+	for variable, want := range map[string]bool{roleEnv + "=parent": true, roleEnv + "=par": false, roleEnv + "=child": false} {
+		if got := HasEnv(pid, variable); got != want {
+			t.Errorf("has %s: %v", variable, got)
+		}
+	}
+	alive, err := ReadStat(pid)
+	if err != nil || alive.Zombie || alive.Start == "" {
+		t.Errorf("%+v, %v", alive, err)
+	}
+	in.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if _, err := ReadStat(pid); err == nil {
+		t.Error("a process that is gone has a state")
+	}
+	if got := Family(pid); len(got) != 1 || Children(pid) != nil || HasEnv(pid, roleEnv+"=parent") || Sockets(pid) != nil || Name(pid) != "" {
+		t.Errorf("a process that is gone has something: %v", got)
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	rest := " 1 42 " + strings.Repeat("0 ", 16) + "4711 0\n"
+	for _, tt := range []struct {
+		text string
+		want Stat
+		bad  bool
+	}{
+		{"7 (cat) S" + rest, Stat{Group: 42, Start: "4711"}, false},
+		{"7 (a) Z (b c) Z" + rest, Stat{Zombie: true, Group: 42, Start: "4711"}, false},
+		{"7 (cat) S 1 2", Stat{}, true},
+		{"", Stat{}, true},
+	} {
+		got, err := parseStat([]byte(tt.text))
+		if (err != nil) != tt.bad || !tt.bad && got != tt.want {
+			t.Errorf("%q: %+v, %v", tt.text, got, err)
+		}
+	}
+	own, err := ReadStat(os.Getpid())
+	if err != nil || own.Group == 0 {
+		t.Errorf("%+v, %v", own, err)
+	}
+}
+
+func TestSockets(t *testing.T) {
+	before := Sockets(os.Getpid())
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := Sockets(os.Getpid())
+	if len(after) != len(before)+1 {
+		t.Errorf("sockets %v, then %v", before, after)
+	}
+	ln.Close()
+	if got := Sockets(os.Getpid()); !slices.Equal(got, before) {
+		t.Errorf("sockets %v, want %v", got, before)
+	}
+}
