@@ -31,14 +31,14 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	synack := p.flags()&(flagSYN|flagACK) == flagSYN|flagACK
 	s, index := m.lookup(p.flow)
+	if p.refusesSYN() && (s == nil || s.Mode() == ModeLive && s.fin.Load()&1 != 0 && be.Uint32(p.tcp()[8:]) != s.Ack()) {
+		m.report(EventRSTHeld, NoSlot, p)
+		m.count[statRSTHeld]++
+		return Held
+	}
 	if s == nil {
 		if synack {
 			return m.holdSYNACK(p, NoSlot)
-		}
-		if p.refusesSYN() {
-			m.report(EventRSTHeld, NoSlot, p)
-			m.count[statRSTHeld]++
-			return Held
 		}
 		return Pass
 	}

@@ -25,10 +25,11 @@ func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, 
 		return
 	}
 	c := m.conns.get(flow)
+	if kind == gate.EventRSTHeld && packet != nil && (c == nil || refusesSYN(s)) {
+		m.refused(svc, flow, packet)
+		return
+	}
 	if c == nil {
-		if kind == gate.EventRSTHeld && packet != nil {
-			m.refused(svc, flow, packet)
-		}
 		return
 	}
 	if c.state == Established {
@@ -40,6 +41,12 @@ func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, 
 	case gate.EventFINHeld, gate.EventRSTHeld: // figures 17, 18
 		m.hold(c, kind, s, length, packet != nil)
 	}
+}
+
+// refusesSYN reports whether a RST is the answer to a SYN for which there is no
+// listener: a connection of the same endpoints, if one is known, is over.
+func refusesSYN(s *segment.Segment) bool {
+	return s.Flags.Has(segment.ACK) && s.Seq == 0
 }
 
 // refused takes the kernel's answer to a SYN for a port on which nobody listens.

@@ -382,12 +382,15 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	synack = (p->tcp.flags & (SYN | ACK)) == (SYN | ACK);
 	index = bpf_map_lookup_elem(&conns, &p->key);
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
+	mode = slot ? READ_ONCE(slot->mode) : MODE_FREE;
+	/* A connection may still be known whose client has begun another one: then
+	 * the answer acknowledges what the connection's own socket never would. */
+	if (refuses_syn(p) && (!slot || (mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack))) {
+		report(skb, EVENT_RST_HELD, NO_SLOT, p->l3, p->end);
+		count(STAT_RST_HELD);
+		return HELD;
+	}
 	if (!slot) {
-		if (refuses_syn(p)) {
-			report(skb, EVENT_RST_HELD, NO_SLOT, p->l3, p->end);
-			count(STAT_RST_HELD);
-			return HELD;
-		}
 		/* What this host forwards for others has no socket here. */
 		if (!synack || !skb->sk)
 			return PASS;
@@ -395,7 +398,6 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 		count(STAT_SYNACK_HELD);
 		return HELD;
 	}
-	mode = READ_ONCE(slot->mode);
 	if (mode == MODE_FREE)
 		return PASS;
 	slot->egress++;
