@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/ftnet"
+	"github.com/ftnet/ftnet/internal/control"
 )
 
 // role is what the test binary does as a server.
@@ -60,8 +61,12 @@ func role(args []string) int {
 		n, _ := strconv.Atoi(args[1])
 		return n
 	case "dial": // the socket of a service
-		_, err := net.Dial("unix", args[1])
-		fmt.Println(err)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if _, _, err := control.Dial(ctx, args[1]); err != nil {
+			fmt.Println(err)
+			return 1
+		}
 		return 0
 	}
 	select {}

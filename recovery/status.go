@@ -118,13 +118,15 @@ func connection(c *rawio.Connection) status.Connection {
 	out := status.Connection{
 		ID: uint64(c.ID), Client: c.Flow.Client.String(), Server: c.Flow.Server.String(),
 		State: c.State.String(), Protection: status.Protected, Reason: c.Reason, How: c.How,
-		Age: time.Since(c.Since).Seconds(), Idle: c.Idle.Seconds(),
 		BytesIn: uint64(c.Received), BytesOut: uint64(c.Acked),
 		BytesLogged: uint64(max(c.Stable-c.Start, 0)), StableLag: uint64(c.Received - c.Stable),
 		HeldACK: c.HeldACK, Recoveries: uint64(c.Recovered),
 	}
 	if !c.Protected {
-		out.Protection = status.Unprotected
+		out.Protection, out.How = status.Unprotected, ""
+	}
+	if !c.Since.IsZero() { // else all that is known is that the kernel has it
+		out.Age, out.Idle = time.Since(c.Since).Seconds(), c.Idle.Seconds()
 	}
 	return out
 }
