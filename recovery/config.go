@@ -109,8 +109,8 @@ type Readiness struct {
 	Probe   Probe  // default ProbeListening
 	Address string // where ProbeTCP connects to; default the first of Listen
 	// Command is what ProbeCommand runs, with the service's user, directory and
-	// environment. During an outage it reaches the server's protected ports only
-	// through the address in FTNET_PROBE.
+	// environment. It must not connect to the service's own ports: during an
+	// outage the gate holds everybody's connections to them but ProbeTCP's.
 	Command  []string
 	Interval time.Duration // between two probes; default 100 ms
 	Timeout  time.Duration // of one probe; default 1 s

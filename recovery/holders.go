@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -129,25 +130,47 @@ func (s *Service) background(pid int) error {
 		Address: sockets[0].Address.String(), By: describe(list)}
 }
 
-// warnStrays tells of ports that the server listens on and that were not
+// strayLooks are the times after a server has begun to serve at which its ports
+// are looked at: many open those for administration last.
+var strayLooks = []time.Duration{0, time.Second, 10 * time.Second}
+
+// watchStrays tells of ports that the server listens on and that were not
 // configured: their connections are not protected.
-func (s *Service) warnStrays(pid int) {
+func (s *Service) watchStrays(ctx context.Context, pid int) {
+	told := map[netip.AddrPort]bool{}
+	began := time.Now()
+	for _, at := range strayLooks {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(at - time.Since(began)):
+		}
+		for address, member := range s.strays(pid) {
+			if !told[address] {
+				told[address] = true
+				s.log.Warn("the server listens on a port that is not in its configuration and not protected",
+					"port", address.Port(), "address", address, "pid", member)
+			}
+		}
+	}
+}
+
+// strays returns the addresses at other ports than the service's at which the
+// server listens, and with which process.
+func (s *Service) strays(pid int) map[netip.AddrPort]int {
 	sockets, err := sockdiag.Listeners(nil)
 	if err != nil {
-		return // said where it matters
+		return nil // said where it matters
 	}
 	own := s.portList(nil)
-	sockets = slices.DeleteFunc(sockets, func(l sockdiag.Listener) bool { return slices.Contains(own, l.Address.Port()) })
-	told := map[netip.AddrPort]bool{}
+	found := map[netip.AddrPort]int{}
 	for _, member := range procfs.Family(pid) {
 		inodes := procfs.Sockets(member)
 		for _, l := range sockets {
-			if told[l.Address] || !slices.Contains(inodes, l.Inode) {
-				continue
+			if !slices.Contains(own, l.Address.Port()) && slices.Contains(inodes, l.Inode) {
+				found[l.Address] = member
 			}
-			told[l.Address] = true
-			s.log.Warn("the server listens on a port that is not in its configuration and not protected",
-				"port", l.Address.Port(), "address", l.Address, "pid", member)
 		}
 	}
+	return found
 }

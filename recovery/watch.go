@@ -119,7 +119,7 @@ func (s *Service) watchSockets(ctx context.Context, pid int) {
 		s.mu.Unlock()
 		s.serves(pid, ports)
 	}
-	s.warnStrays(pid)
+	s.watchStrays(ctx, pid)
 }
 
 // due takes the addresses that are served out of waiting and returns the ports
