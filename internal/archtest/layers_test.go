@@ -42,7 +42,7 @@ var layers = []layer{
 // owners tells which packages alone may import a library of someone else.
 var owners = map[string][]string{
 	"github.com/google/gopacket":      {"rawio/segment", "internal/netlab/capture"},
-	"github.com/mdlayher/socket":      {"rawio/tap", "rawio/inject", "rawio/sockdiag"},
+	"github.com/mdlayher/socket":      {"rawio", "rawio/tap", "rawio/inject", "rawio/sockdiag"},
 	"github.com/cilium/ebpf":          {"rawio/gate", "rawio/tap", "recovery/...", "internal/doctor"},
 	"github.com/vishvananda/netlink":  {"rawio/...", "internal/netlab/...", "internal/demo", "cmd/ftnet"},
 	"github.com/vishvananda/netns":    {"internal/netlab/..."},
