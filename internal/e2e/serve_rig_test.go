@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -148,6 +149,23 @@ func (s *served) pid(name string) (pid int) {
 		return pid != 0
 	})
 	return pid
+}
+
+// crash kills a service's main process and waits until another one serves.
+func (s *served) crash(name string) {
+	s.t.Helper()
+	old := s.pid(name)
+	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+		s.t.Fatal(err)
+	}
+	s.waitStatus("the service "+name+" serves again", func(d *status.Document) bool {
+		for _, p := range d.Programs {
+			if p.Name == name {
+				return p.Process.PID != old && p.Ready
+			}
+		}
+		return false
+	})
 }
 
 // dialPort connects to a service from the lab's client.
