@@ -54,10 +54,7 @@ func (v *environment) SetService(port uint16, outage, unmodified bool) {
 
 // ToClient queues a packet for flush.
 func (v *environment) ToClient(s *segment.Segment) {
-	if v.n == len(v.out) {
-		v.out = append(v.out, nil)
-	}
-	p, err := s.Append(v.out[v.n][:0])
+	p, err := s.Append(v.room())
 	if err != nil {
 		v.e.log.Error("segment not encoded", "segment", s, "error", err)
 		return
@@ -66,7 +63,15 @@ func (v *environment) ToClient(s *segment.Segment) {
 	v.n++
 }
 
-// flush sends what ToClient has queued.
+// room is storage for the next packet of out.
+func (v *environment) room() []byte {
+	if v.n == len(v.out) {
+		v.out = append(v.out, nil)
+	}
+	return v.out[v.n][:0]
+}
+
+// flush sends what ToClient and Forward have queued.
 func (v *environment) flush() {
 	if v.n == 0 {
 		return
@@ -100,9 +105,9 @@ func (v *environment) Forward(packet []byte) {
 		v.e.badPackets.Add(1)
 		return
 	}
-	if err := v.e.inject.Send(packet); err != nil {
-		v.failed(err)
-	}
+	p := append(v.room(), packet...)
+	v.out[v.n] = p
+	v.n++
 }
 
 // failed counts a packet that was not sent: TCP repeats what is lost.

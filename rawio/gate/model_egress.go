@@ -127,7 +127,7 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 			return Held
 		}
 	}
-	if s.Flags()&FlagRecord != 0 && j.payload > 0 {
+	if s.Flags()&FlagRecord != 0 && j.payload > 0 && !s.ended() {
 		if !m.capture(OutputSent, index, p, j.seq) {
 			return Held
 		}
@@ -140,7 +140,10 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		j.opt = p.find()
 	}
 	p.record(s, &j)
-	if flags&flagACK != 0 {
+	if flags&flagACK != 0 && s.ended() {
+		s.TakeHeld()
+		m.fitWindow(s, &j, false)
+	} else if flags&flagACK != 0 {
 		if !p.judgeAck(s, &j, previous) {
 			m.count[statAckHeld]++
 			return Held
@@ -156,6 +159,12 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 	}
 	m.rewriteOut(p, s, &j)
 	return Pass
+}
+
+// ended says whether the process has closed the connection, and means it: nobody
+// will ever read what the client still sends, so nothing of it has to be logged.
+func (s *Slot) ended() bool {
+	return s.Flags()&FlagUnmodified != 0 && s.Released() == ReleasedClosed
 }
 
 // meantFIN says whether the application announced the FIN, or did not die of a

@@ -64,6 +64,21 @@ func (m *Machine) finished(c *Conn) {
 	m.watch(c)
 }
 
+// leave lets go of an unmodified server's connection that its process has closed:
+// what the client still sends nobody will read, and what is left to be said the
+// kernel says by itself.
+func (m *Machine) leave(c *Conn) {
+	if c.is(recovered) {
+		m.open(c, "closed by the server") // the gate goes on translating
+		m.Stats.Unprotected--
+		return
+	}
+	if slot := m.env.Slot(c.slot); (slot.TakeHeld() || c.is(owed)) && seqnum.Less(c.acked, slot.Ack()) {
+		m.sendAck(c, slot, slot.Ack())
+	}
+	m.end(c, "closed")
+}
+
 // late answers a client that repeats itself after its connection is over: it
 // has missed the last ACK. The kernel believes that it has sent that with its
 // FIN, while it had to wait for the log, and may know nothing more.

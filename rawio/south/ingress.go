@@ -46,11 +46,17 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 			c.extra.frozen = append(c.extra.frozen, clone(s))
 		}
 	case Open:
-		if x := c.extra; t <= x.cutover {
-			m.relay(s, m.env.Slot(c.slot))
-		}
+		m.opened(c, s, t)
 	case Resetting:
 		m.answerReset(c, s)
+	}
+}
+
+// opened takes a segment of a connection that is no longer protected: the kernel
+// has it, unless the gate stole it before the connection went live.
+func (m *Machine) opened(c *Conn, s *segment.Segment, t int64) {
+	if t <= c.extra.cutover {
+		m.relay(s, m.env.Slot(c.slot))
 	}
 }
 
@@ -65,6 +71,13 @@ const maxFrozen = 256
 // does, which is harmless. The client says its bytes once and for all.
 func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	slot := m.env.Slot(c.slot)
+	if c.wire != nil && slot.Released() == gate.ReleasedClosed {
+		m.leave(c)
+		if c.state == Open {
+			m.opened(c, s, t)
+		}
+		return
+	}
 	if x := c.extra; x != nil && x.cutover != 0 {
 		if t <= x.cutover {
 			m.relay(s, slot)

@@ -50,7 +50,11 @@ func (m *Machine) crashed(c *Conn) {
 		e.syn, e.arrived = syn, m.now
 	case Established:
 		head := m.head(c)
-		if c.wire != nil && c.closed() {
+		switch {
+		case c.wire != nil && head.Closing:
+			m.leave(c)
+			return
+		case c.wire != nil && c.closed():
 			m.end(c, "closed") // nobody has anything left to say
 			m.env.Destroy(c.Flow)
 			return

@@ -110,7 +110,12 @@ func (m *Machine) caughtUp(c *Conn) bool {
 	if r.acked < end || c.stable < c.received || c.fin >= 0 && !c.is(finLogged) {
 		return false
 	}
-	una := c.outputOff(c.ackedEnd())
+	return m.outputDone(c)
+}
+
+// outputDone reports whether the server has sent all that its predecessor has.
+func (m *Machine) outputDone(c *Conn) bool {
+	r, una := c.extra.roll, c.outputOff(c.ackedEnd())
 	if d := c.wire.digest; d != nil {
 		// The last of its captures may still be under way.
 		return d.end >= una && r.out >= d.end && r.check.verified >= min(d.end, r.out) && len(r.pending) == 0

@@ -21,7 +21,13 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 		r.ackDue = true // it has missed our ACK
 		return
 	case s.Flags.Has(segment.RST):
-		if m.env.Slot(c.slot).Released() == gate.ReleasedClosed {
+		switch {
+		case m.env.Slot(c.slot).Released() != gate.ReleasedClosed:
+		case m.outputDone(c):
+			m.Stats.Closed++
+			m.report(ConnClosed, c, "reset by the server")
+			m.dismiss(c, "reset by the server")
+		default:
 			m.mismatch(c, "the restarted server has reset the connection, its predecessor had not")
 		}
 		return // of a crash, or of a listener that is gone: the roll-forward begins anew

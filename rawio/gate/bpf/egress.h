@@ -264,6 +264,13 @@ static __always_inline bool record_output(struct __sk_buff *skb, const struct pa
 	return false;
 }
 
+/* ended says whether the process has closed the connection, and means it: nobody
+ * will ever read what the client still sends, so nothing of it has to be logged. */
+static __always_inline bool ended(const struct slot *slot)
+{
+	return slot->flags & UNMODIFIED && slot->released == RELEASED_CLOSED;
+}
+
 static __always_inline int egress_live(struct __sk_buff *skb, const struct packet *p,
 				       struct slot *slot, __u32 index)
 {
@@ -299,7 +306,8 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 		}
 	}
 	/* From here on a segment with payload leaves. */
-	if (slot->flags & RECORD && s.payload && !record_output(skb, p, slot, index, s.seq))
+	if (slot->flags & RECORD && s.payload && !ended(slot) &&
+	    !record_output(skb, p, slot, index, s.seq))
 		return HELD;
 	if ((flags & (FIN | RST)) == FIN && !(slot->fin & 1)) {
 		slot->fin_end = s.end;
@@ -310,7 +318,10 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 	else
 		__builtin_memset(&s.opt, 0, sizeof(s.opt));
 	record(p, slot, &s);
-	if (flags & ACK) {
+	if (flags & ACK && ended(slot)) {
+		take_held(slot);
+		fit_window(slot, &s, false);
+	} else if (flags & ACK) {
 		if (!judge_ack(p, slot, &s, previous)) {
 			count(STAT_ACK_HELD);
 			return HELD;
