@@ -44,6 +44,9 @@ func (s *Socket) exit() {
 	if s.orphan {
 		return
 	}
+	if s.stack.config.Release != nil && s.state != Closed && s.state != SynSent {
+		s.stack.config.Release(s)
+	}
 	s.orphan = true
 	s.Notify = nil
 	switch {

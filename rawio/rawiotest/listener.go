@@ -23,14 +23,17 @@ type Listener struct {
 }
 
 // Accept returns the next established connection, or nil if none waits.
-func (l *Listener) Accept() *Socket {
+func (l *Listener) Accept() *Socket { return l.AcceptBy(l.process) }
+
+// AcceptBy is Accept in another process, which has inherited the listener.
+func (l *Listener) AcceptBy(p *Process) *Socket {
 	if l.closed || len(l.queue) == 0 {
 		return nil
 	}
 	s := l.queue[0]
 	l.queue = l.queue[1:]
-	s.owner = l.process
-	l.process.files = append(l.process.files, s)
+	s.owner = p
+	p.files = append(p.files, s)
 	return s
 }
 

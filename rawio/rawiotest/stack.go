@@ -35,6 +35,9 @@ type Config struct {
 	// Output takes each packet that the stack sends. The packet is the
 	// callee's. Calling Input from within is allowed: it waits its turn.
 	Output func(*Packet)
+	// Release, if not nil, is told when a process lets go of a connection's
+	// socket, by closing it or by dying, before the stack says anything of it.
+	Release func(*Socket)
 	// Seed of initial sequence numbers and timestamp offsets.
 	Seed uint64
 	// ISN, if not nil, chooses the initial sequence numbers.

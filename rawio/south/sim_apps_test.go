@@ -60,19 +60,20 @@ type clientApp struct {
 	sock *rawiotest.Socket
 	flow segment.Flow
 
-	sent    int
-	shut    bool
-	in      []byte // not yet parsed
-	reads   int
-	total   int
-	skip    int
-	sum     uint32
-	summed  int
-	bye     bool
-	done    bool
-	handler *handler
-	head    *head
-	resting bool
+	sent     int
+	shut     bool
+	in       []byte // not yet parsed
+	reads    int
+	total    int
+	skip     int
+	sum      uint32
+	summed   int
+	bye      bool
+	done     bool
+	handler  *handler
+	head     *head
+	headSlot uint32
+	resting  bool
 }
 
 func (a *clientApp) mayReset() bool { return a.b.end == serverAborts || a.b.end == clientAborts }
@@ -242,11 +243,11 @@ func (a *clientApp) padding() int { return a.b.padding }
 
 // process is one life of the server.
 type process struct {
-	w        *world
-	p        *rawiotest.Process
-	l        *rawiotest.Listener
-	dead     bool
-	handlers []*handler
+	w       *world
+	p       *rawiotest.Process
+	l       *rawiotest.Listener
+	dead    bool
+	workers []*worker // of an unmodified server, may be none
 }
 
 // start runs the server, now, and tells the engine when it listens.
@@ -262,6 +263,9 @@ func (w *world) start() {
 	}
 	p.l = l
 	l.Notify = p.accept
+	for range w.plan.wire.workers {
+		p.workers = append(p.workers, &worker{p: w.server.NewProcess()})
+	}
 	w.clock.After(w.delay(w.plan.newsDelay), func() {
 		if !p.dead {
 			w.do(func() { w.note("listening: %d", w.machine.Listening(serverPort)) })
@@ -279,8 +283,10 @@ func (w *world) crash(pause time.Duration) {
 	w.crashes++
 	w.note("CRASH")
 	p.dead = true
-	p.p.Kill()
+	w.kill(p.p)
+	p.killWorkers(w.rand.IntN(2) == 0)
 	w.clock.After(w.delay(w.plan.newsDelay), func() {
+		p.killWorkers(true)
 		w.note("crash is known")
 		w.do(func() { w.machine.Crash(serverPort) })
 		w.clock.After(pause, w.start)
@@ -288,26 +294,36 @@ func (w *world) crash(pause time.Duration) {
 }
 
 func (p *process) accept() {
-	for s := p.l.Accept(); s != nil; s = p.l.Accept() {
+	for {
+		by, k := p.p, p.anyWorker()
+		if k != nil {
+			by = k.p
+		}
+		s := p.l.AcceptBy(by)
+		if s == nil {
+			return
+		}
 		flow := segment.Flow{Client: s.RemoteAddr(), Server: s.LocalAddr()}
 		c := p.w.machine.Conn(flow)
 		if c == nil {
 			continue // reset meanwhile
 		}
-		h := p.w.env.heads[c.Slot()]
 		a := p.w.flows[flow].app
+		h := p.w.env.heads[c.Slot()]
+		if p.w.plan.unmodified {
+			h = a.unmodifiedHead(c.Slot(), c.Generation())
+		}
 		if !h.Accepted {
 			p.w.acceptSeq++
 			h.Accepted, h.AcceptSeq = true, p.w.acceptSeq
 		}
-		x := &handler{w: p.w, p: p, s: s, a: a, h: h, slot: c.Slot(), id: c}
+		x := &handler{w: p.w, p: p, worker: k, s: s, a: a, h: h, slot: c.Slot(), id: c}
 		if h.prepared {
 			x.una, x.logged = h.una, h.stable
 			h.out = h.out[:h.sent]
 		}
 		h.shut = false
 		a.handler, a.head = x, h
-		p.handlers = append(p.handlers, x)
 		s.Notify = x.step
 		s.SetKeepAlive(2*time.Minute, 10*time.Second, 9)
 		p.w.clock.After(p.w.delay(time.Millisecond), x.step)
@@ -319,13 +335,14 @@ func (p *process) accept() {
 // taken from the kernel; writes are compared with the record, and given to the
 // kernel from una on.
 type handler struct {
-	w    *world
-	p    *process
-	s    *rawiotest.Socket
-	a    *clientApp
-	h    *head
-	slot uint32
-	id   interface{ Generation() uint32 }
+	w      *world
+	p      *process
+	worker *worker // nil: the process itself
+	s      *rawiotest.Socket
+	a      *clientApp
+	h      *head
+	slot   uint32
+	id     interface{ Generation() uint32 }
 
 	una, logged int64
 	off         int64 // read so far
@@ -333,6 +350,8 @@ type handler struct {
 	buffer      []byte // from the kernel, not yet read
 	sum         uint32
 	greeted     bool
+	thinking    bool
+	awake       bool // has thought about the next read
 	eof         bool
 
 	out    []byte // written, not yet taken
@@ -343,7 +362,7 @@ type handler struct {
 }
 
 func (x *handler) step() {
-	if x.p.dead || x.done {
+	if x.dead() || x.done {
 		return
 	}
 	if !x.greeted {
@@ -414,6 +433,9 @@ func (x *handler) read() bool {
 	if x.eof || x.done || x.ending && !x.reads() {
 		return false
 	}
+	if x.w.plan.unmodified {
+		return x.readWire()
+	}
 	x.pull()
 	available := x.logged - x.off
 	if available <= 0 {
@@ -478,8 +500,8 @@ func (x *handler) handle() {
 		x.w.note("handler %d aborts", x.a.n)
 		x.h.Closing = true
 		x.s.SetPriority(gate.PrioClose)
-		x.s.Abort()
 		x.done = true
+		x.s.Abort()
 	case b.end == serverShuts && int(x.off) > b.bytes/2, b.end == bothClose && int(x.off) >= b.bytes:
 		x.bye()
 	}
@@ -539,8 +561,8 @@ func (x *handler) finish() {
 			x.h.Closing = true
 			x.s.SetPriority(gate.PrioClose)
 		}
-		x.s.Close()
 		x.done = true
+		x.s.Close()
 	}
 }
 

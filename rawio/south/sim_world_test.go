@@ -38,6 +38,8 @@ type world struct {
 	events  []gate.Event
 	upcalls []logserver.Upcall
 	waking  bool
+	outputs []gate.Output
+	reading bool
 
 	process   *process
 	starts    int
@@ -90,6 +92,7 @@ func newWorld(p plan) *world {
 	w.client = rawiotest.NewStack(w.clock, client)
 	server := p.stack
 	server.Seed, server.Output = p.seed+2, w.leave
+	server.Release = w.released
 	w.server = rawiotest.NewStack(w.clock, server)
 	w.dialler = w.client.NewProcess()
 
@@ -118,7 +121,7 @@ func newWorld(p plan) *world {
 		note:   func(format string, args ...any) { w.note(format, args...) },
 	}
 	w.machine = south.New(south.Config{
-		Log: w.log, Env: w.env, MaxConns: 64, Window: p.window, Linger: int64(5 * time.Minute), // RTOs are long at 5 % loss
+		Log: w.log, Env: w.env, MaxConns: 64, Window: p.window, Captures: p.wire.captures, Linger: int64(5 * time.Minute), // RTOs are long at 5 % loss
 		Trace: func(c *south.Conn, stable uint32) { w.checkStable(c, stable) },
 	})
 	w.protect()
@@ -126,7 +129,9 @@ func newWorld(p plan) *world {
 	return w
 }
 
-func (w *world) protect() { w.machine.Protect(serverPort, south.Service{}) }
+func (w *world) protect() {
+	w.machine.Protect(serverPort, south.Service{Unmodified: w.plan.unmodified, Compare: w.plan.wire.compare})
+}
 
 func (w *world) now() int64 { return epoch + int64(w.clock.Now()) }
 
@@ -199,6 +204,10 @@ func (w *world) report2() {
 	if ev := w.gate.TakeEvents(); len(ev) > 0 {
 		w.events = append(w.events, ev...)
 		w.wake()
+	}
+	if o := w.gate.TakeOutputs(); len(o) > 0 {
+		w.outputs = append(w.outputs, o...)
+		w.wakeOutputs()
 	}
 }
 
@@ -290,7 +299,11 @@ func (w *world) report(r south.Report) {
 	w.note("report     %d %v %s", r.Kind, r.Flow.Client, r.Reason)
 	f := w.flows[r.Flow]
 	switch r.Kind {
-	case south.ConnReset, south.ConnUnprotected, south.QuotaFull, south.SYNRefused:
+	case south.ConnReset, south.ConnMismatch:
+		if !w.plan.unmodified || f == nil || !f.app.mayReset() {
+			w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)
+		}
+	case south.ConnUnprotected, south.QuotaFull, south.SYNRefused:
 		w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)
 	case south.ConnClosed:
 		if f != nil && !f.app.mayReset() && !f.app.done && !strings.HasPrefix(r.Reason, "closed") {
@@ -340,7 +353,7 @@ func (w *world) checkLeaving(g *rawiotest.Packet) {
 		f.iss, f.synack = g.Seq, true
 		return
 	}
-	if g.Flags.Has(segment.ACK) && seqnum.Less(f.limit(), g.Ack) && alive {
+	if g.Flags.Has(segment.ACK) && seqnum.Less(f.limit(), g.Ack) && alive && !f.app.letGo() {
 		w.fail("%v: ACK %d leaves, %d is stable", g.Dst, g.Ack-f.irs, f.limit()-f.irs)
 	}
 	switch {
