@@ -26,6 +26,9 @@ const (
 	// that packets in quick succession cost one wake-up and one ACK together.
 	// What the client waits for does not wait for the tap, except for an ACK.
 	tapPause = 150 * time.Microsecond
+	// eventPause is how long the engine leaves the gate's events alone if they
+	// follow each other faster than that.
+	eventPause = 150 * time.Microsecond
 	// ackPause is the same after a look that met nothing but ACKs, as during a
 	// download: nobody waits for what they bring.
 	ackPause = time.Millisecond
@@ -141,7 +144,7 @@ func (e *Engine) eventLoop() {
 		dec    segment.Decoder
 	)
 	reader := e.gate.Events()
-	for {
+	for last := time.Now(); ; {
 		n, err := reader.ReadBatch(ctx, events)
 		if err != nil {
 			if ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
@@ -157,6 +160,12 @@ func (e *Engine) eventLoop() {
 				e.event(m, &dec, &events[i])
 			}
 		})
+		// When many connections begin at once, they share a wake-up.
+		now := time.Now()
+		if now.Sub(last) < eventPause {
+			_ = unix.Nanosleep(&unix.Timespec{Nsec: int64(eventPause)}, nil) // shorter does no harm
+		}
+		last = now
 	}
 }
 
