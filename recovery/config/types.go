@@ -26,12 +26,6 @@ func (f *File) Service(name string) *Service {
 	return &f.Services[i]
 }
 
-// HasUnmodified reports whether a service is of [ModeUnmodified], for which
-// the engine needs an output buffer.
-func (f *File) HasUnmodified() bool {
-	return slices.ContainsFunc(f.Services, func(s Service) bool { return s.Mode == ModeUnmodified })
-}
-
 // Log is where the clients' bytes are kept.
 type Log struct {
 	URL        string // "memory:"

@@ -23,7 +23,7 @@ var _ host = engine{}
 func openHost(f *config.File, log hclog.Logger) (host, error) {
 	h, err := recovery.OpenHost(recovery.HostConfig{
 		RuntimeDir: f.Engine.RuntimeDir, Interfaces: f.Engine.Interfaces, MaxConns: f.Engine.MaxConnections,
-		QuotaTotal: f.Log.QuotaTotal, Unmodified: f.HasUnmodified(), Logger: log,
+		QuotaTotal: f.Log.QuotaTotal, Unmodified: true, Logger: log, // a reload may bring some
 	})
 	if err != nil {
 		return nil, err
