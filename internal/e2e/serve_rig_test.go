@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,6 +31,16 @@ func serve(t testing.TB, change func(*served), services ...string) *served {
 	t.Cleanup(s.end)
 	s.waitOutput("ready: status=")
 	return s
+}
+
+// end is rig.end; nor may a process be left.
+func (s *served) end() {
+	s.t.Helper()
+	s.rig.end()
+	out, err := exec.Command("ip", "netns", "pids", s.lab.Server.Name()).Output()
+	if err != nil || len(out) > 0 {
+		s.t.Errorf("left behind: processes %q, %v", strings.Fields(string(out)), err)
+	}
 }
 
 // newServed is serve, but for the start.
@@ -149,6 +160,29 @@ func (s *served) pid(name string) (pid int) {
 		return pid != 0
 	})
 	return pid
+}
+
+// chat has clients send lines, and checks the replies, until f returns: less
+// than chatter, because commands take their time and a connection has a quota.
+func (s *served) chat(clients []*client, f func()) {
+	s.t.Helper()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i, c := range clients {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Millisecond):
+					c.echo(strings.Repeat(fmt.Sprintf("%d.%d ", i, n), 1+n*37%100))
+				}
+			}
+		})
+	}
+	f()
+	close(stop)
+	wg.Wait()
 }
 
 // crash kills a service's main process and waits until another one serves.

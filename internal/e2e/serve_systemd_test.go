@@ -65,7 +65,7 @@ func TestServeCapabilities(t *testing.T) {
 	for port := 7002; port <= 7006; port++ {
 		clients = append(clients, s.dialPort(port))
 	}
-	s.chatter(clients, func() {
+	s.chat(clients, func() {
 		for _, name := range []string{"own", "own-nobody", "plain", "plain-nobody", "stray"} {
 			s.says(name+": restarted through recovery, 1 connection", "restart", name)
 		}

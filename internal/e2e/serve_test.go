@@ -53,6 +53,7 @@ func TestServe(t *testing.T) {
 	if out, code := s.ftnet("restart", "other"); code != exitUsage || !strings.Contains(out, `no service "other"; there are: own, plain`) {
 		t.Errorf("exit %d: %s", code, out)
 	}
+	own.Close()
 	if err := s.stop(); err != nil {
 		t.Error(err)
 	}
@@ -69,7 +70,7 @@ func TestServeReload(t *testing.T) {
 	}
 	gone := s.dialPort(7006)
 	gone.echo("before")
-	s.chatter(clients, func() {
+	s.chat(clients, func() {
 		s.says("nothing has changed", "reload")
 		s.write(same, unmodified(t, "policy", 7003, `drain = "1s"`), listening(t, "command", 7004, `args = ["-workers", "4"]`),
 			unmodified(t, "other", 7005, `env = { OTHER = "1" }`), listening(t, "new", 7006))
@@ -123,7 +124,7 @@ func TestServeBinary(t *testing.T) {
 	entry := serviceEntry("own", "listen", 7002, []string{program, "-listen", ":7002"}, nil)
 	s := serve(t, nil, entry, unmodified(t, "plain", 7003))
 	clients := []*client{s.dialPort(7002), s.dialPort(7003)}
-	s.chatter(clients, func() {
+	s.chat(clients, func() {
 		for i := range 3 {
 			replace(t, program)
 			s.says("own: restarted through recovery, 1 connection", "reload")
@@ -206,6 +207,7 @@ func TestServeLogs(t *testing.T) {
 	next(" serves " + c.LocalAddr().String())
 	s.says("plain: restarted", "restart", "plain")
 	next(" ready")
+	c.Close()
 	if err := s.stop(); err != nil { // the end of the daemon is the end of the log
 		t.Error(err)
 	}
