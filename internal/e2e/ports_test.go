@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -69,7 +70,12 @@ func TestOneInterface(t *testing.T) {
 	remote, local := r.dial(), r.dialTo(fromServer(r), "127.0.0.1:7002")
 	remote.echo("hello")
 	local.echo("hello")
-	d := r.waitStatus("a connection is known", func(d *status.Document) bool { return len(d.Connections) == 1 })
+	d := r.waitStatus("both connections are known", func(d *status.Document) bool { return len(d.Connections) == 2 })
+	for _, c := range d.Connections {
+		if overLo := strings.HasPrefix(c.Client, "127."); (c.Protection == status.Protected) != overLo || (c.How != "") != overLo || (c.Reason == "") != overLo {
+			t.Errorf("%+v", c)
+		}
+	}
 	if d.Engine.Interfaces[0] != "lo" || len(d.Engine.Interfaces) != 1 {
 		t.Errorf("%+v", d.Engine)
 	}
