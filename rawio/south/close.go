@@ -35,7 +35,10 @@ func (m *Machine) over(c *Conn) bool {
 func (c *Conn) closed() bool { return c.is(finAcked) && c.is(finLogged) }
 
 // letGo reports whether the application has closed the connection.
-func (m *Machine) letGo(c *Conn) bool { return c.is(abandoned) || m.head(c).Closing }
+//
+// The kernel does not tell the release of a socket that was over before: an
+// unmodified server's connection is not waited for.
+func (m *Machine) letGo(c *Conn) bool { return c.is(abandoned) || c.wire != nil || m.head(c).Closing }
 
 // finished removes a connection that is over once the application has closed
 // it, and so has read what it wanted.
@@ -44,6 +47,7 @@ func (m *Machine) finished(c *Conn) {
 		m.watch(c) // neither need make a packet that the core hears of
 		return
 	}
+	m.noteRelease(c, m.env.Slot(c.slot))
 	if !c.is(recovered) && c.acked != c.stableSeq() {
 		m.end(c, "closed") // the kernel's own ACK has left, or its FIN with it
 		return
@@ -64,9 +68,21 @@ func (m *Machine) finished(c *Conn) {
 	m.watch(c)
 }
 
-// leave lets go of an unmodified server's connection that its process has closed:
-// what the client still sends nobody will read, and what is left to be said the
-// kernel says by itself.
+// noteRelease remembers that an unmodified server has closed the connection. From
+// then on an answer of the kernel to a segment that it does not know any more is
+// for the core to judge, and the gate must hold it.
+func (m *Machine) noteRelease(c *Conn, slot *gate.Slot) {
+	if c.wire != nil && slot.Released() == gate.ReleasedClosed {
+		c.set(abandoned)
+		slot.SetReleased(gate.ReleasedNo)
+	}
+}
+
+// leave lets go of an unmodified server's connection whose process has closed it,
+// and whose client sends more, which nobody will read: what is left to be said the
+// kernel says by itself. As long as the client says nothing new, the connection
+// stays: the kernel believes that the ACKs which had to wait for the log have
+// left, and may know nothing more when the client asks for them.
 func (m *Machine) leave(c *Conn) {
 	if c.is(recovered) {
 		m.open(c, "closed by the server") // the gate goes on translating

@@ -37,10 +37,10 @@ func newDigest(base int64) *digest { return &digest{base: base, end: base, step:
 // add takes output that lies at off. What is known already is skipped, what
 // leaves a gap is kept until the gap is filled.
 func (d *digest) add(off int64, p []byte) {
+	if off+int64(len(p)) <= d.end {
+		return
+	}
 	if skip := d.end - off; skip > 0 {
-		if skip >= int64(len(p)) {
-			return
-		}
 		off, p = d.end, p[skip:]
 	}
 	if off > d.end {

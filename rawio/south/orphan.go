@@ -6,6 +6,9 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
+// soon is within what time a crash counts as one at the same place, ns.
+const soon = 60e9
+
 // orphanAfter is how long a connection whose process has crashed waits before it
 // is opened again, ns: if that was the server's main process, or its only one,
 // the supervisor says so within this time, and the whole service recovers.
@@ -31,20 +34,12 @@ func (m *Machine) Crashed(slot uint32, pid, code int) {
 		m.open(c, "the server has ended")
 		return
 	}
-	w := c.wire
-	if w.fresh != c.received {
-		w.fresh, w.futile = c.received, 0
-	}
 	m.crashed(c)
 	if c.state != Outage {
 		return
 	}
 	if was != Established {
 		m.settled(c)
-	}
-	if w.futile++; w.futile > maxFutile && !c.svc.outage {
-		m.reset(c, fmt.Sprintf("its server process has crashed %d times at the same place", w.futile))
-		return
 	}
 	c.extra.recoverAt = m.now + orphanAfter
 	m.lagging = true
@@ -55,6 +50,15 @@ func (m *Machine) Crashed(slot uint32, pid, code int) {
 func (m *Machine) tickOrphan(c *Conn) {
 	m.lagging = true
 	if m.now < c.extra.recoverAt || !c.svc.alive || c.svc.outage && !c.svc.busy {
+		return
+	}
+	w := c.wire
+	if w.fresh != c.received || m.now-w.reopened >= soon {
+		w.fresh, w.futile = c.received, 0
+	}
+	w.reopened = m.now
+	if w.futile++; w.futile > maxFutile {
+		m.reset(c, fmt.Sprintf("its server process has crashed %d times at the same place", w.futile))
 		return
 	}
 	c.svc.inflight++

@@ -28,6 +28,7 @@ func (m *Machine) Crash(ports ...uint16) {
 		svc.queue, svc.inflight = nil, 0
 		m.env.SetService(port, true, svc.Unmodified)
 		m.syns.each(port, func(f segment.Flow, e *embryo) {
+			e.refused = 0 // that was why
 			if e.synack != nil {
 				e.synack, e.packet = nil, nil
 				m.env.Destroy(f) // half-open
@@ -50,13 +51,12 @@ func (m *Machine) crashed(c *Conn) {
 		e.syn, e.arrived = syn, m.now
 	case Established:
 		head := m.head(c)
-		switch {
-		case c.wire != nil && head.Closing:
-			m.leave(c)
-			return
-		case c.wire != nil && c.closed():
-			m.end(c, "closed") // nobody has anything left to say
-			m.env.Destroy(c.Flow)
+		if c.wire != nil && c.closed() && !head.Closing {
+			// Nobody has anything left to say, but the client may have missed
+			// the last ACK.
+			m.env.Slot(c.slot).SetMode(gate.ModeOutage)
+			c.acked = c.stableSeq()
+			m.finished(c)
 			return
 		}
 		if head.Closing || c.is(abandoned) {

@@ -43,6 +43,7 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 		return
 	case off > r.out, end < r.out, end == r.out && !fin:
 		r.ackDue = true // a gap, or a repetition
+		m.repeated(c, off, s.Payload)
 		return
 	}
 	r.ackDue = true
@@ -51,6 +52,18 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	}
 	if s.Flags.Has(segment.FIN) && r.out == end && m.env.Slot(c.slot).Released() != gate.ReleasedCrashed {
 		r.fin, r.movedAt = end, m.now
+	}
+}
+
+// repeated takes output that the server has sent before. What of it the client
+// has been sent may be lost, and only the server knows when to repeat it.
+func (m *Machine) repeated(c *Conn, off int64, p []byte) {
+	end := c.extra.roll.out
+	if list := c.extra.roll.pending; len(list) > 0 {
+		end = list[0].off
+	}
+	if n := min(int64(len(p)), end-off); n > 0 {
+		m.forwardOutput(c, off, p[:n])
 	}
 }
 

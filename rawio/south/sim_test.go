@@ -167,6 +167,9 @@ func (w *world) checkRest() {
 		}
 		return w.failure != "" || w.machine.Len() == 0
 	})
+	if w.plan.unmodified { // whose application may still have something to read
+		w.clock.Run(20*time.Second, func() bool { w.steps++; return w.steps > maxSteps || w.failure != "" })
+	}
 	w.do(func() {
 		w.machine.Sweep(int64(time.Minute), func(f segment.Flow) bool { return w.server.Lookup(f.Server, f.Client) != nil })
 	})
@@ -238,15 +241,18 @@ func TestCrashAtEveryStep(t *testing.T) {
 		newsDelay: 300 * time.Microsecond, impairment: rawiotest.Impairment{Delay: time.Millisecond},
 		stack: rawiotest.Config{MSS: 500, TimeWait: 5 * time.Second, FinTimeout: 5 * time.Second},
 	}
-	for end := range ending(endingsNumber) {
-		p := base
+	for n := range 2 * endingsNumber {
+		p, end := base, ending(n%endingsNumber)
+		if p.unmodified = n >= endingsNumber; p.unmodified {
+			p.wire = wirePlan{block: 150, captures: 1 << 20, workers: n % 2}
+		}
 		p.clients = []behaviour{
 			{bytes: 3000, chunk: 700, padding: 300, end: end, greet: end == bothClose},
 			{dialAt: 3 * time.Millisecond, bytes: 400, chunk: 100, pause: 2 * time.Millisecond, end: end},
 		}
 		w := run(p)
 		if w.failure != "" {
-			t.Fatalf("ending %d without a crash: %s", end, w.failure)
+			t.Fatalf("ending %d, unmodified %v, without a crash: %s", end, p.unmodified, w.failure)
 		}
 		// The steps after the last client is done change nothing.
 		steps := 0
@@ -263,12 +269,12 @@ func TestCrashAtEveryStep(t *testing.T) {
 				if f := run(q); f.failure != "" {
 					q.traced = true
 					f = run(q)
-					t.Fatalf("ending %d, crash at %v: %s\n%s", end, q.atStep, f.failure, tail(f.trace, 150))
+					t.Fatalf("ending %d, unmodified %v, crash at %v: %s\n%s", end, q.unmodified, q.atStep, f.failure, tail(f.trace, 150))
 				}
 				steps++
 			}
 		}
-		t.Logf("ending %d: %d runs", end, steps)
+		t.Logf("ending %d, unmodified %v: %d runs", end, p.unmodified, steps)
 	}
 }
 

@@ -37,7 +37,7 @@ func randomWirePlan(seed uint64) wirePlan {
 	}
 	if some(0.5) {
 		p.workers = 1 + r.IntN(3)
-		for range r.IntN(8) {
+		for range r.IntN(6) { // after more the core gives up a connection
 			p.crashes = append(p.crashes, up(700*time.Millisecond))
 		}
 	}

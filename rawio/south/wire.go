@@ -8,13 +8,14 @@ import (
 
 // wire is what a connection needs in addition if its server is unmodified.
 type wire struct {
-	start   int64 // offset in the client's stream where its log begins
-	out     int64 // offset in the server's stream that belongs to it
-	asked   int64 // offset in the server's stream when the newest input came
-	digest  *digest
-	fresh   int64 // received at the last crash of its process
-	futile  int   // crashes since, without new input
-	compare Compare
+	start    int64 // offset in the client's stream where its log begins
+	out      int64 // offset in the server's stream that belongs to it
+	asked    int64 // offset in the server's stream when the newest input came
+	digest   *digest
+	fresh    int64 // received when it was opened again after a crash of its process
+	futile   int   // crashes since, one soon after the other, without new input
+	reopened int64 // time when it was opened again after one
+	compare  Compare
 }
 
 // maxFutile is how often in a row the process that holds a connection may crash
