@@ -13,6 +13,9 @@ import (
 // may take longer; the command then says so.
 const awaitLimit = time.Minute
 
+// restarted is what was done to a service that ran, and whose connections are open.
+const restarted = "restarted through recovery"
+
 // Answers to what a unit's state does not allow.
 var (
 	errRuns    = errors.New("runs already")
@@ -92,7 +95,7 @@ func (u *unit) relaunch(c *config.Service) (what string, err error) {
 			return "", err
 		}
 		u.keep(c)
-		return "restarted through recovery", nil
+		return restarted, nil
 	}
 	u.keep(c)
 	if c != nil && st == stopped {
@@ -152,7 +155,7 @@ func (u *unit) await(ctx context.Context, what string, begin time.Time) (string,
 		return "", u.endError(what, why)
 	}
 	switch {
-	case err == nil && n > 0:
+	case err == nil && n > 0 && what == restarted: // else they are of an earlier life
 		return fmt.Sprintf("%s: %s, %s, %s", u.name, what, count(n, "connection"), took(begin)), nil
 	case err == nil:
 		return fmt.Sprintf("%s: %s, %s", u.name, what, took(begin)), nil
