@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -49,7 +50,22 @@ func start(t testing.TB, o options, server string, args ...string) *rig {
 func prepare(t testing.TB, o options) *rig {
 	t.Helper()
 	testenv.RequireRoot(t)
-	return &rig{t: t, poll: statusPoll, lab: netlabtest.New(t, &o.lab), runtime: publicDir(t)}
+	r := &rig{t: t, poll: statusPoll, lab: netlabtest.New(t, &o.lab), runtime: publicDir(t)}
+	t.Cleanup(r.keepOutput)
+	return r
+}
+
+// keepOutput writes all that the processes of a failed test have said to a
+// file in the directory that FTNET_E2E_LOGS names.
+func (r *rig) keepOutput() {
+	dir := os.Getenv("FTNET_E2E_LOGS")
+	if dir == "" || !r.t.Failed() {
+		return
+	}
+	name := filepath.Join(dir, strings.ReplaceAll(r.t.Name(), "/", "-")+".log")
+	if err := os.WriteFile(name, []byte(r.out.String()), 0o644); err != nil {
+		r.t.Log(err)
+	}
 }
 
 // publicDir is a t.TempDir that every user may enter.

@@ -37,6 +37,7 @@ type tcpConn interface {
 //	exit        ends the process with status 0
 //	differ      is answered by a line that is another in each process
 //	dates       likewise, but of equal length
+//	shrink FILE is answered by as many x as the number in the file, which is then one less
 //
 // After half, what the client still sends is counted and printed at its end.
 func serve(conn tcpConn) {
@@ -76,10 +77,28 @@ func serve(conn tcpConn) {
 			os.Exit(0)
 		case "differ":
 			fmt.Fprintf(conn, "process %d of %s\n", os.Getpid(), conn.RemoteAddr())
+		case "shrink":
+			fmt.Fprintln(conn, strings.Repeat("x", decrement(text)))
 		case "dates":
 			fmt.Fprintf(conn, "%020d\n", time.Now().UnixNano())
 		}
 	}
+}
+
+// decrement returns the number in a file and leaves one less there.
+func decrement(file string) int {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err == nil {
+		err = os.WriteFile(file, []byte(strconv.Itoa(max(n-1, 0))), 0o600)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	return n
 }
 
 func write(conn tcpConn, text string) {

@@ -14,7 +14,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -115,16 +114,8 @@ func maybeCrash(conn net.Conn) {
 	}
 	crashing.Lock()
 	defer crashing.Unlock()
-	b, err := os.ReadFile(*crash)
-	if err != nil {
+	if _, err := os.Stat(*crash); err != nil || decrement(*crash) == 0 {
 		return
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil || n <= 0 {
-		return
-	}
-	if err := os.WriteFile(*crash, []byte(strconv.Itoa(n-1)), 0o600); err != nil {
-		log.Fatal(err)
 	}
 	os.Exit(exitCrash)
 }
