@@ -224,7 +224,9 @@ func (c *Conn) tsDelta(s *segment.Segment) uint32 {
 	if !c.server.ts {
 		return 0
 	}
-	const plausible = 1 << 30
+	// Much less than half of the numbers: of several new stacks in a row the
+	// client may hear only the last.
+	const plausible = 1 << 24
 	last := c.extra.tsval
 	if d := seqnum.Diff(s.Options.TSVal, last); d >= 0 && d < plausible {
 		return 0
