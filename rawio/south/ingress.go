@@ -25,7 +25,6 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	if c == nil {
 		return
 	}
-	idle := m.now - c.last
 	c.last = m.now
 	if m.over(c) && c.state != Resetting && c.state != Open {
 		m.late(c, s)
@@ -34,7 +33,7 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	switch c.state {
 	case Established:
 		if c.wire != nil && len(s.Payload) > 0 {
-			m.noteInput(c, s, idle)
+			m.noteInput(c, s)
 		}
 		m.established(c, s, t)
 	case Outage, Rolling:

@@ -51,6 +51,9 @@ func (m *Machine) crashed(c *Conn) {
 		e.syn, e.arrived = syn, m.now
 	case Established:
 		head := m.head(c)
+		if c.wire != nil {
+			m.tickIdle(c) // a crash in a pause
+		}
 		if c.wire != nil && c.closed() && !head.Closing {
 			// Nobody has anything left to say, but the client may have missed
 			// the last ACK.

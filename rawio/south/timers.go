@@ -63,6 +63,9 @@ func (m *Machine) tick(c *Conn) {
 		if !m.over(c) {
 			keep = x != nil && m.tickLive(c)
 		}
+		if c.state == Established && c.wire != nil && m.tickIdle(c) {
+			keep = true
+		}
 		if c.closed() && c.state == Established {
 			keep = true
 			m.finished(c)

@@ -67,28 +67,41 @@ func (c *Conn) outputOff(seq uint32) int64 { return c.unaOff + int64(seqnum.Diff
 // stream.
 func (c *Conn) outputSeq(off int64) uint32 { return c.una + uint32(off-c.unaOff) }
 
-// noteInput looks at a segment with data of a live connection before it is
-// logged. After a pause that means, where the service says so, that what came
-// before need not be kept: all of it was answered, and the client has the answers.
-func (m *Machine) noteInput(c *Conn, s *segment.Segment, idle int64) {
-	w, slot := c.wire, m.env.Slot(c.slot)
-	sent := slot.SndNxt()
-	if c.svc.Log == LogSinceIdle && idle >= c.svc.Idle &&
-		s.Ack == sent && s.Seq == c.rcvNxt() && slot.Ack() == s.Seq && c.stable == c.received &&
-		c.ahead == nil && c.fin < 0 && !c.is(finSent) && c.outputOff(sent) > w.asked {
-		m.truncate(c, c.outputOff(sent))
+// noteInput looks at a segment with data of a live connection: what the client
+// itself has acknowledged by then cannot be an answer to it.
+func (m *Machine) noteInput(c *Conn, s *segment.Segment) {
+	if c.svc.Log != LogSinceIdle {
+		return
 	}
-	w.asked = max(w.asked, c.outputOff(sent))
+	acked := seqnum.Min(s.Ack, m.env.Slot(c.slot).SndNxt()) // it may be anybody's
+	c.wire.asked = max(c.wire.asked, c.outputOff(acked))
+	m.watch(c)
+}
+
+// tickIdle drops the log of a live connection that pauses, where the service says
+// that what was answered and acknowledged need not be kept. It reports whether
+// there is more to do.
+func (m *Machine) tickIdle(c *Conn) bool {
+	if c.svc.Log != LogSinceIdle || c.received == c.wire.start {
+		return false
+	}
+	slot := m.env.Slot(c.slot)
+	sent := slot.SndNxt()
+	if m.now-c.last >= c.svc.Idle && c.una == sent && slot.Ack() == c.rcvNxt() && c.stable == c.received &&
+		c.ahead == nil && c.fin < 0 && !c.is(finSent) && c.unaOff > c.wire.asked {
+		return !m.truncate(c, c.unaOff)
+	}
+	return true
 }
 
 // truncate drops all that was logged: recovery will begin here, and at out in
-// the server's stream.
-func (m *Machine) truncate(c *Conn, out int64) {
+// the server's stream. It reports whether that was possible.
+func (m *Machine) truncate(c *Conn, out int64) bool {
 	if d := c.wire.digest; d != nil && (d.end != out || d.ahead != nil) {
-		return // the record of the output is not there yet
+		return false // the record of the output is not there yet
 	}
 	if err := m.log.Discard(c.ID, c.received); err != nil {
-		return // it is kept, which does no harm
+		return false // it is kept, which does no harm
 	}
 	c.wire.start, c.wire.out = c.received, out
 	if c.wire.digest != nil {
@@ -99,4 +112,5 @@ func (m *Machine) truncate(c *Conn, out int64) {
 	}
 	c.unset(toldFull)
 	m.limit(c)
+	return true
 }
