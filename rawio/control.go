@@ -46,6 +46,19 @@ func (e *Engine) Release(port uint16) {
 	e.do(func(m *south.Machine) { m.Release(port) })
 }
 
+// Succeed tells that the process that served the ports has ended as it should,
+// and that another will follow: its connections are let go as Release does, and
+// new ones wait for the next process as after a crash.
+func (e *Engine) Succeed(ports ...uint16) {
+	e.do(func(m *south.Machine) {
+		for _, p := range ports {
+			m.Release(p)
+		}
+		m.Crash(ports...) // in one go: no client is refused in between
+	})
+	e.sweepJournals(ports)
+}
+
 // Drain waits until the kernel has no connection of the ports left that still
 // needs the engine, and clients that were sent a RST had a second to ask for it
 // again; or until ctx ends, whose error it returns if connections are left.

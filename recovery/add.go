@@ -26,6 +26,9 @@ func (h *Host) Add(cfg ServiceConfig) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("service %q: %w", cfg.Name, err)
 	}
+	if cfg.Mode == ModeUnmodified && !h.cfg.Unmodified {
+		return nil, fmt.Errorf("service %q: the engine was opened without room for unmodified servers", cfg.Name)
+	}
 	// A mistyped command is told before anything is made.
 	if _, err := supervisor.New(cfg.supervisor(h.log), nil); err != nil {
 		return nil, err

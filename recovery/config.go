@@ -178,6 +178,12 @@ func (c *ServiceConfig) validate() error {
 		return errors.New("an unmodified server needs its listen addresses")
 	case c.Mode == ModeListen && c.Compare != "":
 		return errors.New("a server that calls ftnet.Listen chooses the comparison itself")
+	case c.Mode == ModeListen && c.Log != LogFull:
+		return fmt.Errorf("log policy %q is for unmodified servers: one that calls ftnet.Listen is replayed from its first read", c.Log)
+	case c.Idle < 0:
+		return errors.New("idle time below 0")
+	case c.Quota < 0:
+		return errors.New("quota below 0")
 	case c.Ready.Probe == ProbeCommand && len(c.Ready.Command) == 0:
 		return errors.New("readiness: no command to run")
 	case c.Ready.Probe == ProbeTCP && c.Ready.Address == "" && len(c.Listen) == 0:

@@ -145,11 +145,13 @@ func (h hooks) Exited(e supervisor.Exit) {
 	s.setProcess(state, 0)
 	s.mu.Unlock()
 	ports := s.portList(protected)
-	if !crashed || e.Kind == supervisor.Clean { // it has closed what it had to close
+	switch {
+	case !crashed:
 		s.release(ports)
-	}
-	if crashed {
-		s.crash(ports)
+	case e.Kind == supervisor.Clean: // it has closed what it had to close
+		s.outage(ports, s.host.engine.Succeed)
+	default:
+		s.outage(ports, s.host.engine.Crash)
 	}
 }
 

@@ -273,3 +273,15 @@ func TestAwaitEnds(t *testing.T) {
 		t.Errorf("Await: %v", err)
 	}
 }
+
+// TestWithoutRoom: an engine for servers that call ftnet.Listen takes no others.
+func TestWithoutRoom(t *testing.T) {
+	l := newLab(t, func(c *HostConfig) { c.Unmodified = false })
+	if _, err := l.Add(config("one", "plain :7001", ":7001")); err == nil || !strings.Contains(err.Error(), "without room") {
+		t.Errorf("error %v", err)
+	}
+	l.run(config("two", "listen :7002")).serves()
+	if err := l.Works(); err != nil {
+		t.Error(err)
+	}
+}

@@ -131,8 +131,12 @@ func (s *Service) unprotect(list []uint16) {
 	}
 }
 
-// crash declares the outage of the ports that are not in one yet.
-func (s *Service) crash(ports []uint16) {
+// crash declares the outage of ports whose process has crashed.
+func (s *Service) crash(ports []uint16) { s.outage(ports, s.host.engine.Crash) }
+
+// outage declares the outage of ports, and tells the engine of those that are
+// protected by declare.
+func (s *Service) outage(ports []uint16, declare func(...uint16)) {
 	var down []uint16
 	s.mu.Lock()
 	s.process.recovering = 0
@@ -151,7 +155,7 @@ func (s *Service) crash(ports []uint16) {
 	s.notify()
 	s.mu.Unlock()
 	if len(down) > 0 {
-		s.host.engine.Crash(down...)
+		declare(down...)
 	}
 }
 
