@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -24,8 +25,10 @@ func TestJobs(t *testing.T) {
 		{Kind: "connect", For: 20 * time.Millisecond},
 		{Kind: "idle", Count: 20},
 		{Kind: "pause", Count: 20},
+		{Kind: "pause", Count: 20, Bytes: 10<<10 + 1},
+		{Kind: "logged", Count: 3, Bytes: 1<<20 + 1},
 	} {
-		t.Run(job.Kind, func(t *testing.T) {
+		t.Run(fmt.Sprint(job.Kind, " ", job.Bytes), func(t *testing.T) {
 			ln, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
@@ -109,6 +112,60 @@ func TestTableJudges(t *testing.T) {
 	for _, want := range []string{"100  ", "85.0", "0.85", "ok", "SHORT"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in the table:\n%s", want, &b)
+		}
+	}
+}
+
+// TestUploadOfOtherLengthIsAnError: a job must not take a server's word that
+// differs from its own.
+func TestUploadOfOtherLengthIsAnError(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- Serve(ln) }()
+	c, err := dial(Job{Address: ln.Addr().String()}, modeUpload)
+	if err == nil {
+		err = fill(c.(*net.TCPConn), 1000)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := finish(c.(*net.TCPConn), 1001); err == nil || !strings.Contains(err.Error(), "1000 of 1001") {
+		t.Error(err)
+	}
+	c.Close()
+	ln.Close()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLinesNoteTheFirstMatch(t *testing.T) {
+	var out strings.Builder
+	at := make(chan time.Time, 1)
+	w := &lines{to: &out, match: "recovered", at: at}
+	for _, part := range []string{"one\nservice reco", "vered"} {
+		io.WriteString(w, part)
+		if len(at) != 0 {
+			t.Fatalf("noted before the line with %q was complete", part)
+		}
+	}
+	io.WriteString(w, ": port=1\nrecovered again\n")
+	if len(at) != 1 || out.String() != "one\nservice recovered: port=1\nrecovered again\n" {
+		t.Errorf("%d noted, passed on %q", len(at), &out)
+	}
+}
+
+func TestWrkRate(t *testing.T) {
+	const good = "Running 1s test\n  2 threads and 64 connections\n  9986 requests in 1.00s, 2MB read\nRequests/sec:   9986.25\nTransfer/sec: 2MB\n"
+	if rate, err := wrkRate(good); rate != 9986.25 || err != nil {
+		t.Error(rate, err)
+	}
+	for _, bad := range []string{"", "unable to connect", good + "  Socket errors: connect 0, read 1, write 0, timeout 0\n", good + "  Non-2xx or 3xx responses: 7\n"} {
+		if rate, err := wrkRate(bad); err == nil {
+			t.Errorf("%q: %v", bad, rate)
 		}
 	}
 }

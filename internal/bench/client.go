@@ -18,10 +18,10 @@ import (
 
 // Job is what the driver asks a client process to do, in JSON.
 type Job struct {
-	Kind    string        // upload, download, echo, connect, idle, pause
+	Kind    string        // upload, download, echo, connect, idle, pause, logged
 	Address string        // of the server
-	Bytes   int64         // upload, download: how many
-	Count   int           // echo: round trips; idle, pause: connections
+	Bytes   int64         // upload, download: how many; pause, logged: on each connection before the kill
+	Count   int           // echo: round trips; idle, pause, logged: connections
 	For     time.Duration // connect: how long
 }
 
@@ -54,6 +54,8 @@ func RunClient(job Job, in io.Reader, out io.Writer) error {
 		err = idle(job, in, out)
 	case "pause":
 		err = pause(job, in, out, &r)
+	case "logged":
+		err = logged(job, in, out)
 	default:
 		err = fmt.Errorf("unknown job %q", job.Kind)
 	}
@@ -201,7 +203,7 @@ func dialMany(job Job) ([]net.Conn, error) {
 		slots <- struct{}{}
 		all.Go(func() {
 			defer func() { <-slots }()
-			c, err := dial(job, modeEcho)
+			c, err := dialLoaded(job)
 			if err == nil {
 				err = exchange(c, make([]byte, echoSize))
 			}
@@ -210,6 +212,23 @@ func dialMany(job Job) ([]net.Conn, error) {
 	}
 	all.Wait()
 	return conns, errors.Join(errs...)
+}
+
+// dialLoaded opens an echo connection after so many bytes that have no reply.
+func dialLoaded(job Job) (net.Conn, error) {
+	if job.Bytes == 0 {
+		return dial(job, modeEcho)
+	}
+	c, err := dial(job, modeLoaded)
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.Write(append(binary.BigEndian.AppendUint64(nil, uint64(job.Bytes)), make([]byte, job.Bytes)...))
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 func dial(job Job, mode byte) (net.Conn, error) {

@@ -23,18 +23,23 @@ func (w *world) memory() (m memory, err error) {
 	if err != nil {
 		return m, err
 	}
-	// One engine at a time runs in this directory.
-	sockets, err := filepath.Glob(filepath.Join(w.programs.RuntimeDir, "*", "status.sock"))
-	if err != nil || len(sockets) != 1 {
-		return m, fmt.Errorf("engine's status in %s: found %v %v", w.programs.RuntimeDir, sockets, err)
-	}
-	d, err := status.Fetch(context.Background(), sockets[0])
+	d, err := w.status()
 	if err != nil {
 		return m, err
 	}
 	m.log = int64(d.Log.Memory + d.Memory.Journal)
 	m.engine = resident - m.log
 	return m, nil
+}
+
+// status fetches what the engine says of itself.
+func (w *world) status() (*status.Document, error) {
+	// One engine at a time runs in this directory.
+	sockets, err := filepath.Glob(filepath.Join(w.programs.RuntimeDir, "*", "status.sock"))
+	if err != nil || len(sockets) != 1 {
+		return nil, fmt.Errorf("engine's status in %s: found %v %v", w.programs.RuntimeDir, sockets, err)
+	}
+	return status.Fetch(context.Background(), sockets[0])
 }
 
 // residentBytes returns a process's resident memory.

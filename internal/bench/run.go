@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,24 +18,37 @@ type Config struct {
 	Connect  time.Duration // of one connection-rate measurement
 	Pauses   []int         // numbers of connections of the kill measurement
 	Idle     int           // connections of the idle measurement
-	// Only, if not empty, names the one kind of transfer that is measured,
-	// "upload" or "download", and nothing else is.
+	Logged   []Load        // roll-forward on the wire, each
+	Loaded   Load          // kill of an unmodified server
+	Closing  time.Duration // of one measurement of a server that closes after each reply
+	// Only, if not empty, is the one of Parts that is measured.
 	Only string
 	// Progress is told what is being measured, and what the programs say.
 	Progress io.Writer
 }
 
+// Load is what an unmodified server has had when it is killed.
+type Load struct {
+	Connections int
+	Bytes       int64 // of each connection
+}
+
+// Parts are what Config.Only may name.
+var Parts = []string{"upload", "download", "roll-forward", "loaded-pause", "closing"}
+
 // Full returns the configuration that "make bench" uses, Quick one that shows
 // in half a minute whether everything works.
 func Full(p Programs) Config {
 	return Config{Programs: p, Rounds: 7, Bytes: 1 << 30, Echoes: 20000, Connect: 3 * time.Second,
-		Pauses: []int{1, 1000, 10000}, Idle: 10000}
+		Pauses: []int{1, 1000, 10000}, Idle: 10000,
+		Logged: []Load{{1, 512 << 20}, {64, 8 << 20}}, Loaded: Load{1000, 100 << 10}, Closing: 4 * time.Second}
 }
 
 // Quick is documented at Full.
 func Quick(p Programs) Config {
 	return Config{Programs: p, Rounds: 1, Bytes: 128 << 20, Echoes: 3000, Connect: time.Second,
-		Pauses: []int{1, 1000}, Idle: 1000}
+		Pauses: []int{1, 1000}, Idle: 1000,
+		Logged: []Load{{1, 64 << 20}, {64, 1 << 20}}, Loaded: Load{1000, 10 << 10}, Closing: time.Second}
 }
 
 // Run measures and returns the table. An error of the protected half leaves
@@ -55,25 +69,36 @@ func Run(c Config) (t *Table, err error) {
 		defer func() { err = errors.Join(err, protected.close()) }()
 		worlds = append(worlds, protected)
 	}
+	if !slices.Contains(Parts[2:], c.Only) {
+		if err := first(c, worlds, t); err != nil {
+			return t, err
+		}
+	}
+	return t, unmodified(c, worlds, t)
+}
+
+// first measures what a server on ftnet.Listen meets, beside the same server on
+// net.Listen.
+func first(c Config, worlds []*world, t *Table) (err error) {
 	for round := range c.Rounds {
 		for i := range worlds {
 			w := worlds[(round+i)%len(worlds)] // who is first alternates
 			fmt.Fprintf(c.Progress, "round %d of %d: %s\n", round+1, c.Rounds, w.name())
 			if err := w.round(c, t); err != nil {
-				return t, fmt.Errorf("%s: %w", w.name(), err)
+				return fmt.Errorf("%s: %w", w.name(), err)
 			}
 		}
 	}
 	if c.Only != "" {
-		return t, nil
+		return nil
 	}
 	for _, w := range worlds {
 		if err := w.idle(c, t); err != nil {
-			return t, fmt.Errorf("%s: %w", w.name(), err)
+			return fmt.Errorf("%s: %w", w.name(), err)
 		}
 	}
 	if len(worlds) == 1 {
-		return t, nil
+		return nil
 	}
 	for round := range min(c.Rounds, 3) {
 		for _, n := range c.Pauses {
@@ -84,7 +109,7 @@ func Run(c Config) (t *Table, err error) {
 			}
 		}
 	}
-	return t, err
+	return err
 }
 
 func (w *world) name() string {
@@ -214,29 +239,35 @@ func (w *world) pause(n int, t *Table) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
-	clients, err := w.client(Job{Kind: "pause", Count: n})
+	longest, err := w.longestPause(Load{Connections: n})
+	if err == nil {
+		t.add(true, pauseMetric(n), longest)
+	}
+	return err
+}
+
+// longestPause kills the server under load and returns the longest wait for a
+// reply, in milliseconds.
+func (w *world) longestPause(l Load) (float64, error) {
+	clients, err := w.client(Job{Kind: "pause", Count: l.Connections, Bytes: l.Bytes})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := clients.ready(); err != nil {
-		return err
+		return 0, err
 	}
 	time.Sleep(time.Second) // the requests go on: this is what is disturbed
 	if err := w.kill(); err != nil {
-		return err
+		return 0, err
 	}
 	if err := clients.proceed(); err != nil {
-		return err
+		return 0, err
 	}
 	r, err := clients.result()
-	if err != nil {
-		return err
+	if err == nil && r.Errors > 0 {
+		err = fmt.Errorf("%d of %d connections saw an error", r.Errors, l.Connections)
 	}
-	if r.Errors > 0 {
-		return fmt.Errorf("%d of %d connections saw an error", r.Errors, n)
-	}
-	t.add(true, pauseMetric(n), r.Longest)
-	return nil
+	return r.Longest, err
 }
 
 func metric(kind, what string) string { return strings.TrimSpace(kind + " " + what) }

@@ -23,6 +23,23 @@ const (
 	idleLog    = "log bytes per idle connection"
 )
 
+// Names of the rows of an unmodified server.
+const (
+	startTime = "kill to listening ms, unmodified, no connections"
+	closing   = "nginx replies/s, Connection: close"
+)
+
+func rollMetric(l Load) string {
+	return fmt.Sprintf("roll-forward MiB/s, unmodified, %d × %d MiB", l.Connections, l.Bytes>>20)
+}
+
+func loadedMetric(l Load) string {
+	return fmt.Sprintf("longest pause ms, unmodified, %d × %d KiB", l.Connections, l.Bytes>>10)
+}
+
+// overMetric is the part of loadedMetric that the process's start is not.
+func overMetric(l Load) string { return loadedMetric(l) + ", over the start" }
+
 func pauseMetric(n int) string { return fmt.Sprintf("longest pause ms, %d connections", n) }
 
 // bound is what a row is to reach.
@@ -41,10 +58,18 @@ var bounds = map[string]bound{
 	pauseMetric(1):      {"≤ 50 ms", false, false, 50},
 	pauseMetric(1000):   {"≤ 1000 ms", false, false, 1000},
 	idleMemory:          {"≤ 1024", false, false, 1024},
+
+	rollMetric(Load{1, 512 << 20}):    {"≥ 300", false, true, 300},
+	rollMetric(Load{64, 8 << 20}):     {"≥ 300", false, true, 300},
+	overMetric(Load{1000, 100 << 10}): {"≤ 1000 ms", false, false, 1000},
+	closing:                           {"≥ 0.50", true, true, 0.50},
 }
 
 // Table holds all figures of a run.
-type Table struct{ rows []*row }
+type Table struct {
+	rows  []*row
+	notes []string // below the table: what was not measured, and why
+}
 
 type row struct {
 	name         string
@@ -88,7 +113,15 @@ func (t *Table) Write(out io.Writer) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.name, figure(r.plain), figure(r.ftnet), ratio, text, verdict)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, note := range t.notes {
+		if _, err := fmt.Fprintln(out, note); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Short returns the names of the rows that miss their bound.

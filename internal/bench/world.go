@@ -21,6 +21,7 @@ import (
 type Programs struct {
 	Client string // the driver itself: started with -client JOB
 	Server string // cmd/benchserver
+	Plain  string // cmd/plainserver, the same on net.Listen
 	Ftnet  string // cmd/ftnet; empty: only the plain half is measured
 	// RuntimeDir is where ftnet keeps its sockets.
 	RuntimeDir string
@@ -38,9 +39,11 @@ type world struct {
 	log       io.Writer
 	lab       *netlab.Lab
 
-	cmd    *netlab.Cmd  // the server, or ftnet with the server below it
-	server atomic.Int64 // process id of the present server
-	ended  chan error
+	cmd       *netlab.Cmd  // the server, or ftnet with the server below it
+	server    atomic.Int64 // process id of the present server
+	ended     chan error
+	listens   chan time.Time // when a server has begun to listen
+	recovered chan time.Time // when the engine said that all connections were live
 }
 
 func openWorld(p Programs, protected bool, log io.Writer) (*world, error) {
@@ -66,51 +69,81 @@ func (w *world) address() string {
 func (w *world) start() error {
 	if w.protected {
 		// An upload stays in the log until its connection ends.
-		w.cmd = w.lab.Server.Command(w.programs.Ftnet, "run", "--runtime-dir", w.programs.RuntimeDir,
-			"--quota", "8GiB", "--quota-total", "10GiB", "--", w.programs.Server, "-listen", w.address())
-	} else {
-		w.cmd = w.lab.Server.Command(w.programs.Server, "-plain", "-listen", w.address())
+		return w.launch(w.ftnet("--quota", "8GiB", "--quota-total", "10GiB", "--", w.programs.Server, "-listen", w.address()))
 	}
-	out, err := w.cmd.StdoutPipe()
+	return w.launch(w.lab.Server.Command(w.programs.Plain, "-listen", w.address()))
+}
+
+// startUnmodified is start with the server that knows nothing of ftnet.
+func (w *world) startUnmodified() error {
+	return w.launch(w.ftnet("--quota", "2GiB", "--quota-total", "3GiB", "--unmodified", "--listen", w.address(),
+		"--", w.programs.Plain, "-listen", w.address()))
+}
+
+// ftnet is "ftnet run" with these arguments.
+func (w *world) ftnet(args ...string) *netlab.Cmd {
+	return w.lab.Server.Command(w.programs.Ftnet, append([]string{"run", "--runtime-dir", w.programs.RuntimeDir}, args...)...)
+}
+
+// launch starts a server of this package and returns once it listens.
+func (w *world) launch(cmd *netlab.Cmd) error {
+	if err := w.spawn(cmd); err != nil {
+		return err
+	}
+	_, err := w.await(w.listens, "the server does not listen", startTimeout)
+	if err != nil {
+		return errors.Join(err, w.stop())
+	}
+	return nil
+}
+
+// spawn starts any server; its output is watched for what it and the engine
+// have to say.
+func (w *world) spawn(cmd *netlab.Cmd) error {
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	w.cmd.Stderr = w.log
-	if err := w.cmd.Start(); err != nil {
+	listens, recovered := make(chan time.Time, 1), make(chan time.Time, 1)
+	cmd.Stderr = &lines{to: w.log, match: "service recovered", at: recovered}
+	if err := cmd.Start(); err != nil {
 		return err
 	}
-	listening := make(chan struct{}, 1)
-	w.ended = make(chan error, 1)
+	ended := make(chan error, 1)
+	w.cmd, w.ended, w.listens, w.recovered = cmd, ended, listens, recovered
 	go func() {
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
-			var pid int64
-			if _, err := fmt.Sscanf(lines.Text(), ReadyFormat, &pid); err != nil {
+			var pid, at int64
+			if _, err := fmt.Sscanf(lines.Text(), ReadyFormat, &pid, &at); err != nil {
 				fmt.Fprintln(w.log, lines.Text())
 				continue
 			}
 			w.server.Store(pid)
-			select {
-			case listening <- struct{}{}:
-			default:
-			}
+			note(listens, time.Unix(0, at))
 		}
-		w.ended <- w.cmd.Wait()
+		ended <- cmd.Wait()
 	}()
+	return nil
+}
+
+// await waits for a time from c, at most the given time, and for the end of the
+// server, which is an error, as is that nothing came.
+func (w *world) await(c <-chan time.Time, otherwise string, limit time.Duration) (time.Time, error) {
 	select {
-	case <-listening:
-		return nil
+	case at := <-c:
+		return at, nil
 	case err := <-w.ended:
 		w.cmd = nil
-		return fmt.Errorf("the server ended before it listened: %v", err)
-	case <-time.After(startTimeout):
-		return errors.Join(errors.New("the server does not listen"), w.stop())
+		return time.Time{}, fmt.Errorf("%s: it ended: %v", otherwise, err)
+	case <-time.After(limit):
+		return time.Time{}, errors.New(otherwise)
 	}
 }
 
-// ReadyFormat is the line that a server prints, with its process id, whenever
-// it has begun to listen.
-const ReadyFormat = "listening %d\n"
+// ReadyFormat is the line that a server prints, with its process id and the
+// time in nanoseconds since 1970, whenever it has begun to listen.
+const ReadyFormat = "listening %d %d\n"
 
 // stop ends the server: politely, then by force.
 func (w *world) stop() error {

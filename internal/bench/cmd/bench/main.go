@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/ftnet/ftnet/internal/bench"
 )
@@ -20,7 +21,7 @@ func main() {
 	quick := flag.Bool("quick", false, "measure little: shows that everything works, not how fast")
 	plain := flag.Bool("plain", false, "measure only the plain half")
 	rounds := flag.Int("rounds", 0, "number of rounds (default 7, or 1 with -quick)")
-	only := flag.String("only", "", "measure one `kind` of transfer, upload or download, and nothing else")
+	only := flag.String("only", "", "measure one `part` and nothing else: "+strings.Join(bench.Parts, ", "))
 	check := flag.Bool("check", false, "exit with status 2 if a figure misses its bound")
 	verbose := flag.Bool("v", false, "show what the programs print")
 	client := flag.String("client", "", "used by the driver itself: run one `job` as a client")
@@ -31,8 +32,8 @@ func main() {
 		}
 		return
 	}
-	if !slices.Contains([]string{"", "upload", "download"}, *only) {
-		fail(fmt.Errorf("-only %s: not a kind of transfer", *only))
+	if *only != "" && !slices.Contains(bench.Parts, *only) {
+		fail(fmt.Errorf("-only %s: not one of %s", *only, strings.Join(bench.Parts, ", ")))
 	}
 	table, err := run(*quick, *plain, *verbose, *rounds, *only)
 	if table != nil {
@@ -96,7 +97,11 @@ func build(dir string, plain bool) (p bench.Programs, err error) {
 		cmd.Stderr = os.Stderr
 		return path, cmd.Run()
 	}
-	if p.Server, err = compile("benchserver", "github.com/ftnet/ftnet/internal/bench/cmd/benchserver"); err != nil || plain {
+	const servers = "github.com/ftnet/ftnet/internal/bench/cmd/"
+	if p.Plain, err = compile("plainserver", servers+"plainserver"); err != nil || plain {
+		return p, err
+	}
+	if p.Server, err = compile("benchserver", servers+"benchserver"); err != nil {
 		return p, err
 	}
 	p.RuntimeDir = filepath.Join(dir, "run")

@@ -1,10 +1,10 @@
-// Command benchserver is the server that package bench measures.
+// Command benchserver is the server that package bench measures, on
+// ftnet.Listen.
 package main
 
 import (
 	"flag"
 	"fmt"
-	"net"
 	"os"
 
 	"github.com/ftnet/ftnet/ftnet"
@@ -13,16 +13,10 @@ import (
 
 func main() {
 	address := flag.String("listen", "127.0.0.1:7000", "`address` to listen on")
-	plain := flag.Bool("plain", false, "use net.Listen instead of ftnet.Listen")
 	flag.Parse()
-	listen := ftnet.Listen
-	if *plain {
-		listen = net.Listen
-	}
-	ln, err := listen("tcp", *address)
+	ln, err := ftnet.Listen("tcp", *address)
 	if err == nil {
-		fmt.Printf(bench.ReadyFormat, os.Getpid())
-		err = bench.Serve(ln)
+		err = bench.ServeAndSay(ln)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "benchserver:", err)

@@ -1,0 +1,160 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/netlab"
+	"github.com/ftnet/ftnet/internal/status"
+)
+
+// nginxConf has a small static file and nothing of the machine's own. The
+// arguments are a directory and a port.
+const nginxConf = `daemon off;
+user root;
+worker_processes 2;
+pid %[1]s/nginx.pid;
+error_log stderr warn;
+events { worker_connections 4096; }
+http {
+	access_log off;
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path %[1]s/proxy;
+	fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+	server { listen %[2]d; root %[1]s/files; }
+}
+`
+
+const nginxPort = 8080
+
+// closingRates measures how many replies a second nginx gives that closes each
+// connection after one, asked by wrk on 64 connections.
+func closingRates(c Config, worlds []*world, t *Table) error {
+	for _, tool := range []string{"nginx", "wrk"} {
+		if _, err := exec.LookPath(tool); err == nil {
+			continue
+		}
+		why := fmt.Sprintf("%s was not measured: %s is not installed", closing, tool)
+		if os.Getenv("FTNET_KERNEL_TESTS") == "require" {
+			return errors.New(why)
+		}
+		t.notes = append(t.notes, why)
+		return nil
+	}
+	dir, err := nginxDir()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for round := range c.Rounds {
+		for i := range worlds {
+			w := worlds[(round+i)%len(worlds)] // who is first alternates
+			fmt.Fprintf(c.Progress, "closing %d of %d: %s\n", round+1, c.Rounds, w.name())
+			rate, err := w.closingRate(dir, c.Closing)
+			if err != nil {
+				return fmt.Errorf("%s: %s: %w", closing, w.name(), err)
+			}
+			t.add(w.protected, closing, rate)
+		}
+	}
+	return nil
+}
+
+// nginxDir makes a directory with what nginx needs. The caller removes it.
+func nginxDir() (string, error) {
+	dir, err := os.MkdirTemp("", "ftnet-bench-nginx-")
+	if err != nil {
+		return "", err
+	}
+	err = os.WriteFile(filepath.Join(dir, "nginx.conf"), fmt.Appendf(nil, nginxConf, dir, nginxPort), 0o644)
+	if err == nil {
+		err = os.Mkdir(filepath.Join(dir, "files"), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "files", "index.html"), []byte("hello, world\n"), 0o644)
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+		return "", err
+	}
+	return dir, nil
+}
+
+func (w *world) closingRate(dir string, d time.Duration) (rate float64, err error) {
+	if err := w.startNginx(dir); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, w.stop()) }()
+	url := "http://" + netip.AddrPortFrom(netlab.Server4, nginxPort).String() + "/"
+	out, err := w.lab.Client.Command("wrk", "-t2", "-c64", "--timeout", "30s", "-d", d.String(), "-H", "Connection: close", url).CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("wrk: %w: %s", err, out)
+	}
+	return wrkRate(string(out))
+}
+
+// startNginx starts nginx and returns once it answers, or is protected.
+func (w *world) startNginx(dir string) error {
+	command := []string{"nginx", "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr", "-p", dir}
+	cmd := w.lab.Server.Command(command[0], command[1:]...)
+	if w.protected {
+		// The replies have a Date: another length than before would be wrong.
+		cmd = w.ftnet(append([]string{"--compare", "length", "--unmodified", "--listen", fmt.Sprintf(":%d", nginxPort), "--"}, command...)...)
+	}
+	if err := w.spawn(cmd); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(startTimeout); !w.nginxServes(); time.Sleep(10 * time.Millisecond) {
+		select {
+		case err := <-w.ended:
+			w.cmd = nil
+			return fmt.Errorf("nginx ended: %v", err)
+		default:
+		}
+		if time.Now().After(deadline) {
+			return errors.Join(errors.New("nginx does not listen"), w.stop())
+		}
+	}
+	return nil
+}
+
+func (w *world) nginxServes() bool {
+	if w.protected {
+		d, err := w.status()
+		return err == nil && len(d.Services) == 1 && d.Services[0].State == status.ServiceListening
+	}
+	c, err := w.lab.Client.Dial("tcp", net.JoinHostPort(netlab.Server4.String(), strconv.Itoa(nginxPort)))
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+var perSecond = regexp.MustCompile(`Requests/sec:\s*([0-9.]+)`)
+
+// wrkRate returns the replies per second that wrk has printed. That a client
+// saw an error is one.
+func wrkRate(out string) (float64, error) {
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, "Socket errors") || strings.Contains(line, "Non-2xx") {
+			return 0, errors.New("wrk: " + strings.TrimSpace(line))
+		}
+	}
+	found := perSecond.FindStringSubmatch(out)
+	if found == nil {
+		return 0, fmt.Errorf("wrk printed no rate: %s", out)
+	}
+	return strconv.ParseFloat(found[1], 64)
+}

@@ -1,0 +1,117 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// recoverLimit is how long one recovery may take.
+const recoverLimit = time.Minute
+
+// unmodified measures servers that know nothing of ftnet. The last of the worlds
+// is the protected one, if there are two.
+func unmodified(c Config, worlds []*world, t *Table) (err error) {
+	measured := func(part string) bool { return c.Only == part || c.Only == "" }
+	if len(worlds) == 2 {
+		w := worlds[1]
+		for round := range min(c.Rounds, 3) {
+			for _, l := range c.Logged {
+				if !measured("roll-forward") {
+					break
+				}
+				fmt.Fprintf(c.Progress, "roll-forward %d of %d × %d bytes\n", round+1, l.Connections, l.Bytes)
+				if e := w.rollForward(l, t); e != nil {
+					err = errors.Join(err, fmt.Errorf("%s: %w", rollMetric(l), e))
+				}
+			}
+			if !measured("loaded-pause") {
+				continue
+			}
+			fmt.Fprintf(c.Progress, "kill %d of an unmodified server\n", round+1)
+			if e := w.loadedPause(c.Loaded, t); e != nil {
+				err = errors.Join(err, fmt.Errorf("%s: %w", loadedMetric(c.Loaded), e))
+			}
+		}
+	}
+	if measured("closing") {
+		err = errors.Join(err, closingRates(c, worlds, t))
+	}
+	return err
+}
+
+// rollForward measures how fast logged input reaches a server that only reads:
+// all bytes, over the time from the restarted server's listening to the engine's
+// word that all connections are live.
+func (w *world) rollForward(l Load, t *Table) (err error) {
+	t.row(rollMetric(l))
+	if err := w.startUnmodified(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.stop()) }()
+	clients, err := w.client(Job{Kind: "logged", Count: l.Connections, Bytes: l.Bytes})
+	if err != nil {
+		return err
+	}
+	if err := clients.ready(); err != nil {
+		return err
+	}
+	if err := w.kill(); err != nil {
+		return err
+	}
+	listens, err := w.await(w.listens, "the server does not listen again", recoverLimit)
+	if err != nil {
+		return err
+	}
+	recovered, err := w.await(w.recovered, "the service does not recover", recoverLimit)
+	if err != nil {
+		return err
+	}
+	if err := clients.proceed(); err != nil {
+		return err
+	}
+	if _, err := clients.result(); err != nil {
+		return err
+	}
+	// The server's time has no monotonic part, so both are wall-clock times.
+	mib := float64(l.Bytes) * float64(l.Connections) / (1 << 20)
+	t.add(true, rollMetric(l), mib/recovered.Sub(listens).Seconds())
+	return nil
+}
+
+// loadedPause measures how long clients wait when a server with much to be
+// repeated is killed, and how much of it is the process's own start: what the
+// same server takes from the kill to listening when it has no connections.
+func (w *world) loadedPause(l Load, t *Table) error {
+	t.row(startTime)
+	start, err := w.restartTime()
+	if err != nil {
+		return err
+	}
+	t.add(true, startTime, start)
+	if err := w.startUnmodified(); err != nil {
+		return err
+	}
+	longest, err := w.longestPause(l)
+	if err := errors.Join(err, w.stop()); err != nil {
+		return err
+	}
+	t.add(true, loadedMetric(l), longest)
+	t.add(true, overMetric(l), longest-start)
+	return nil
+}
+
+// restartTime returns the milliseconds from the kill of a server without
+// connections until its successor listens.
+func (w *world) restartTime() (ms float64, err error) {
+	if err := w.startUnmodified(); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, w.stop()) }()
+	killed := time.Now()
+	if err := w.kill(); err != nil {
+		return 0, err
+	}
+	listens, err := w.await(w.listens, "the server does not listen again", recoverLimit)
+	return millis(listens.Sub(killed)), err
+}
