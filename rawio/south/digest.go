@@ -11,6 +11,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // restarted server's with it: a running CRC-32C, remembered at the ends of the
 // segments that the client has not acknowledged yet, and at some places before,
 // so that a difference shows early. Offsets are the server stream's.
+//
+// Segments that the network card was to cut count as cut: the restarted server
+// may be allowed no more than one beyond what the client has acknowledged, and
+// that must suffice to compare something.
 type digest struct {
 	base, end int64 // what the checksum covers
 	sum       uint32
@@ -18,6 +22,7 @@ type digest struct {
 	marks     []mark // from the last one acknowledged on, in order
 	coarse    []mark // before those, in order, at least step apart
 	step      int64
+	grain     int // most between two marks, bytes
 }
 
 // mark is the checksum of the output from base to an offset.
@@ -32,7 +37,9 @@ const (
 	maxUnknown = 4 << 20 // bytes of output kept beyond a gap
 )
 
-func newDigest(base int64) *digest { return &digest{base: base, end: base, step: firstStep} }
+func newDigest(base int64, grain int) *digest {
+	return &digest{base: base, end: base, step: firstStep, grain: grain}
+}
 
 // add takes output that lies at off. What is known already is skipped, what
 // leaves a gap is kept until the gap is filled.
@@ -60,9 +67,13 @@ func (d *digest) add(off int64, p []byte) {
 }
 
 func (d *digest) extend(p []byte) {
-	d.sum = crc32.Update(d.sum, castagnoli, p)
-	d.end += int64(len(p))
-	d.marks = append(d.marks, mark{d.end, d.sum})
+	for len(p) > 0 {
+		n := min(len(p), d.grain)
+		d.sum = crc32.Update(d.sum, castagnoli, p[:n])
+		d.end += int64(n)
+		d.marks = append(d.marks, mark{d.end, d.sum})
+		p = p[n:]
+	}
 }
 
 // acknowledged forgets marks below the last one at or below una.

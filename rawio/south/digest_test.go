@@ -19,7 +19,7 @@ func TestDigest(t *testing.T) {
 		for i := range out {
 			out[i] = byte(i*7 + i>>8)
 		}
-		d := newDigest(base)
+		d := newDigest(base, rapid.SampledFrom([]int{50, 536, 1 << 20}).Draw(t, "grain"))
 		if rapid.Bool().Draw(t, "small steps") {
 			d.step = int64(rapid.IntRange(1, 100).Draw(t, "step"))
 		}
@@ -107,7 +107,7 @@ func checkDigest(t *rapid.T, d *digest, out []byte, base int64) {
 
 // TestDigestStaysSmall sends a lot: what is kept does not grow with it.
 func TestDigestStaysSmall(t *testing.T) {
-	d := newDigest(0)
+	d := newDigest(0, 1400)
 	p := make([]byte, 1400)
 	for range 300_000 { // 400 MB
 		d.add(d.end, p)

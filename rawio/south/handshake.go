@@ -107,7 +107,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		last: m.now, since: m.now,
 	}
 	if svc.Unmodified {
-		c.wire = newWire(svc.Compare)
+		c.wire = newWire(svc.Compare, c.client.mss)
 	}
 	if synack.Flags.Has(segment.ECE) {
 		c.set(ecn)

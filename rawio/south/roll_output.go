@@ -91,22 +91,26 @@ func (m *Machine) consume(c *Conn, p []byte) bool {
 	return true
 }
 
-// forwardPending sends the client what its server has sent beyond una, once it
-// is known to be what the predecessor had sent there.
+// forwardPending sends the client what its server has sent beyond una, as far as
+// it is known to be what the predecessor had sent there.
 func (m *Machine) forwardPending(c *Conn) {
-	r := c.extra.roll
+	r, d := c.extra.roll, c.wire.digest
 	for len(r.pending) > 0 {
-		q := r.pending[0]
-		if d := c.wire.digest; d != nil {
-			if end := q.off + int64(len(q.p)); min(end, d.end) > r.check.verified {
-				return // the rest of what it is compared with is not there yet
-			}
+		q := &r.pending[0]
+		n, fresh := int64(len(q.p)), true
+		if d != nil && r.check.verified < d.end {
+			n, fresh = min(n, r.check.verified-q.off), false
 		}
-		m.forwardOutput(c, q.off, q.p)
-		if d := c.wire.digest; d != nil {
-			r.check.verified = max(r.check.verified, min(d.end, r.out)) // new output is not compared
+		if n <= 0 {
+			return // what it is compared with is not there yet
 		}
-		r.pending = r.pending[1:]
+		m.forwardOutput(c, q.off, q.p[:n])
+		if d != nil && fresh {
+			r.check.verified = d.end // new output is not compared
+		}
+		if q.off, q.p = q.off+n, q.p[n:]; len(q.p) == 0 {
+			r.pending = r.pending[1:]
+		}
 	}
 	r.pending = nil
 }

@@ -22,10 +22,16 @@ type wire struct {
 // without that the client has said anything new.
 const maxFutile = 5
 
-func newWire(c Compare) *wire {
-	w := &wire{compare: c}
-	if c == CompareStrict {
-		w.digest = newDigest(0)
+// maxGrain is what fits a segment on whatever path (RFC 8200: 1280 bytes).
+const maxGrain = 1180
+
+func newWire(compare Compare, mss uint16) *wire {
+	w := &wire{compare: compare}
+	if compare == CompareStrict {
+		if mss == 0 {
+			mss = 536 // RFC 9293, section 3.7.1
+		}
+		w.digest = newDigest(0, min(max(int(mss)-40, 40), maxGrain)) // less the options
 	}
 	return w
 }
@@ -105,7 +111,7 @@ func (m *Machine) truncate(c *Conn, out int64) bool {
 	}
 	c.wire.start, c.wire.out = c.received, out
 	if c.wire.digest != nil {
-		c.wire.digest = newDigest(out)
+		c.wire.digest = newDigest(out, c.wire.digest.grain)
 	}
 	if slot := m.env.Slot(c.slot); slot.Flags()&gate.FlagLimit != 0 {
 		slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
