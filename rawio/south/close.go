@@ -78,6 +78,26 @@ func (m *Machine) noteRelease(c *Conn, slot *gate.Slot) {
 	}
 }
 
+// mayLeave reports whether an unmodified server's connection is let go of with a
+// client's segment: its process has closed it, and the kernel needs no help with
+// the rest.
+func (m *Machine) mayLeave(c *Conn, s *segment.Segment, slot *gate.Slot) bool {
+	if c.wire == nil {
+		return false
+	}
+	if slot.Released() == gate.ReleasedClosed && !c.is(recovered) && c.fin < 0 && c.early < 0 &&
+		seqnum.LEQ(s.Seq, c.rcvNxt()) && seqnum.LEQ(slot.Ack(), seqnum.Max(c.rcvNxt(), s.End())) {
+		// If the server has closed first, its socket stays until the client has
+		// closed too, then in TIME_WAIT, and repeats what the client asks for.
+		end, closed := slot.FIN()
+		if !s.Flags.Has(segment.FIN) || closed && s.Ack == end {
+			return true
+		}
+	}
+	m.noteRelease(c, slot)
+	return c.is(abandoned) && len(s.Payload) > 0 && seqnum.Less(slot.Ack(), s.Seq+uint32(len(s.Payload)))
+}
+
 // leave lets go of an unmodified server's connection whose process has closed it,
 // and whose client sends more, which nobody will read: what is left to be said the
 // kernel says by itself. As long as the client says nothing new, the connection

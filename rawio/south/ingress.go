@@ -70,9 +70,7 @@ const maxFrozen = 256
 // does, which is harmless. The client says its bytes once and for all.
 func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	slot := m.env.Slot(c.slot)
-	m.noteRelease(c, slot)
-	if c.wire != nil && c.is(abandoned) &&
-		len(s.Payload) > 0 && seqnum.Less(slot.Ack(), s.Seq+uint32(len(s.Payload))) {
+	if m.mayLeave(c, s, slot) {
 		m.leave(c)
 		if c.state == Open {
 			m.opened(c, s, t)
