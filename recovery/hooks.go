@@ -120,6 +120,9 @@ func (h hooks) Stopping() {
 // Ended looks, before the rest of the process is cleared away, whether it has
 // gone on without its main process.
 func (h hooks) Ended(e supervisor.Exit) error {
+	h.s.mu.Lock()
+	h.s.process.supervised = 0
+	h.s.mu.Unlock()
 	h.s.unwatch()
 	if e.Kind != supervisor.Clean || h.s.socket != "" {
 		return nil
@@ -141,7 +144,6 @@ func (h hooks) Exited(e supervisor.Exit) {
 	case e.Again:
 		state = status.ProcessStopping // until it has drained
 	}
-	s.process.supervised = 0
 	s.setProcess(state, 0)
 	s.mu.Unlock()
 	ports := s.portList(protected)

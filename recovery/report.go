@@ -4,6 +4,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/rawio/south"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -73,7 +74,7 @@ func (s *Service) workerGone(pid int) {
 	s.mu.Lock()
 	d := s.workers.dying[pid]
 	delete(s.workers.dying, pid)
-	alone := d.main != 0 && d.main == s.process.supervised && pid != d.main
+	alone := d.main != 0 && d.main == s.process.supervised && pid != d.main && lives(d.main)
 	if alone {
 		s.workers.crashes++
 	}
@@ -82,6 +83,12 @@ func (s *Service) workerGone(pid int) {
 		s.log.Warn("a process of the server crashed; its connections are recovered", "pid", pid,
 			"exit", exitName(d.code), "connections", d.connections)
 	}
+}
+
+// lives reports whether a process has not ended, reaped or not.
+func lives(pid int) bool {
+	st, err := procfs.ReadStat(pid)
+	return err == nil && !st.Zombie
 }
 
 // exitName describes an end by its number in wait(2).
