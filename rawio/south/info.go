@@ -17,7 +17,7 @@ type Info struct {
 // Info returns the connection's counters.
 func (c *Conn) Info() Info {
 	i := Info{
-		Protected: c.state != Open && c.state != Resetting,
+		Protected: c.state != Open && c.state != Resetting && c.state != Lingering,
 		Received:  c.received, Stable: c.stable, Acked: c.unaOff, Since: c.since, Last: c.last,
 	}
 	i.Recoveries, i.How, i.Start = int(c.recoveries), "read by read", c.logStart()
@@ -29,6 +29,9 @@ func (c *Conn) Info() Info {
 	}
 	if c.extra != nil {
 		i.Reason = c.extra.reason
+	}
+	if c.state == Lingering {
+		i.Reason = "it is over; late segments are answered"
 	}
 	return i
 }
