@@ -39,7 +39,11 @@ http {
 }
 `
 
-const nginxPort = 8080
+const (
+	nginxPort = 8080
+	nginxLine = "a line of a page that never changes\n"
+	nginxPage = 17 * len(nginxLine) // bytes of the front page
+)
 
 // nginx runs one that serves files, unmodified, and compares lengths: its
 // replies have a Date.
@@ -54,7 +58,7 @@ func nginx(t testing.TB, flags ...string) (r *rig, files string) {
 		err = os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir), 0o644)
 	}
 	if err == nil {
-		page := strings.Repeat("a line of a page that never changes\n", 17)
+		page := strings.Repeat(nginxLine, nginxPage/len(nginxLine))
 		err = os.WriteFile(filepath.Join(files, "index.html"), []byte(page), 0o644)
 	}
 	if err != nil {
