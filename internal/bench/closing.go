@@ -39,13 +39,14 @@ http {
 const nginxPort = 8080
 
 // closingRates measures how many replies a second nginx gives that closes each
-// connection after one, asked by wrk on 64 connections.
+// connection after one, asked by wrk on 64 connections: from the client
+// namespace, and from the server's own over loopback.
 func closingRates(c Config, worlds []*world, t *Table) error {
 	for _, tool := range []string{"nginx", "wrk"} {
 		if _, err := exec.LookPath(tool); err == nil {
 			continue
 		}
-		why := fmt.Sprintf("%s was not measured: %s is not installed", closing, tool)
+		why := fmt.Sprintf("%s: not measured, %s is not installed", closing, tool)
 		if os.Getenv("FTNET_KERNEL_TESTS") == "require" {
 			return errors.New(why)
 		}
@@ -61,11 +62,9 @@ func closingRates(c Config, worlds []*world, t *Table) error {
 		for i := range worlds {
 			w := worlds[(round+i)%len(worlds)] // who is first alternates
 			fmt.Fprintf(c.Progress, "closing %d of %d: %s\n", round+1, c.Rounds, w.name())
-			rate, err := w.closingRate(dir, c.Closing)
-			if err != nil {
-				return fmt.Errorf("%s: %s: %w", closing, w.name(), err)
+			if err := w.closingRates(dir, c.Closing, t); err != nil {
+				return fmt.Errorf("closing: %s: %w", w.name(), err)
 			}
-			t.add(w.protected, closing, rate)
 		}
 	}
 	return nil
@@ -91,17 +90,42 @@ func nginxDir() (string, error) {
 	return dir, nil
 }
 
-func (w *world) closingRate(dir string, d time.Duration) (rate float64, err error) {
+func (w *world) closingRates(dir string, d time.Duration, t *Table) (err error) {
 	if err := w.startNginx(dir); err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
-	url := "http://" + netip.AddrPortFrom(netlab.Server4, nginxPort).String() + "/"
-	out, err := w.lab.Client.Command("wrk", "-t2", "-c64", "--timeout", "30s", "-d", d.String(), "-H", "Connection: close", url).CombinedOutput()
-	if err != nil {
-		return 0, fmt.Errorf("wrk: %w: %s", err, out)
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	for _, way := range []struct {
+		row  string
+		from *netlab.Namespace
+		to   netip.Addr
+	}{{closing, w.lab.Client, netlab.Server4}, {closingLoopback, w.lab.Server, loopback}} {
+		url := "http://" + netip.AddrPortFrom(way.to, nginxPort).String() + "/"
+		before, err := processCPU(w.cmd.Process.Pid)
+		if err != nil {
+			return err
+		}
+		out, err := way.from.Command("wrk", "-t2", "-c64", "--timeout", "30s", "-d", d.String(), "-H", "Connection: close", url).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("wrk: %w: %s", err, out)
+		}
+		rate, err := wrkRate(string(out))
+		if err != nil {
+			return err
+		}
+		t.add(w.protected, way.row, rate)
+		t.row(engineOf(way.row))
+		if !w.protected {
+			continue
+		}
+		after, err := processCPU(w.cmd.Process.Pid)
+		if err != nil {
+			return err
+		}
+		t.add(true, engineOf(way.row), (after-before)*1e6/(rate*d.Seconds()))
 	}
-	return wrkRate(string(out))
+	return nil
 }
 
 // startNginx starts nginx and returns once it answers, or is protected.
