@@ -40,6 +40,9 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		return
 	}
 	m.watch(c)
+	if c.wire != nil {
+		m.lagging = true // see vanished
+	}
 }
 
 // closing reports whether what is held belongs to a Close of the application.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // soon is within what time a crash counts as one at the same place, ns.
@@ -43,6 +44,25 @@ func (m *Machine) Crashed(slot uint32, pid, code int) {
 	}
 	c.extra.recoverAt = m.now + orphanAfter
 	m.lagging = true
+}
+
+// vanished reports whether the kernel has answered a client's segment as one of a
+// connection that it does not know, although no process has let go of it: it was
+// with a listener that is gone, and others of the port listen on. Of such a
+// connection nobody tells.
+func (m *Machine) vanished(c *Conn) bool {
+	x := c.extra
+	if c.wire == nil || c.is(abandoned) || x.held == nil || !x.held.Flags.Has(segment.RST) || x.held.Flags.Has(segment.ACK) {
+		return false
+	}
+	m.lagging = true
+	return c.svc.alive && m.now-x.heldAt >= orphanAfter && m.env.Slot(c.slot).Released() == gate.ReleasedNo
+}
+
+// reopenVanished opens it again, as after a crash of its process.
+func (m *Machine) reopenVanished(c *Conn) {
+	m.interrupt(c)
+	c.extra.recoverAt = m.now
 }
 
 // tickOrphan opens a connection again whose process has crashed while its

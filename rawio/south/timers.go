@@ -82,6 +82,10 @@ func (m *Machine) tickLive(c *Conn) bool {
 	x := c.extra
 	if x.held != nil {
 		x.heldFor++
+		if m.vanished(c) {
+			m.reopenVanished(c)
+			return true
+		}
 		// Two ticks: the engine itself may have stood still for some time.
 		if c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter {
 			c.set(abandoned)
