@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,8 +40,11 @@ func (s *served) end() {
 	s.t.Helper()
 	s.rig.end()
 	out, err := exec.Command("ip", "netns", "pids", s.lab.Server.Name()).Output()
-	if err != nil || len(out) > 0 {
-		s.t.Errorf("left behind: processes %q, %v", strings.Fields(string(out)), err)
+	left := slices.DeleteFunc(strings.Fields(string(out)), func(pid string) bool {
+		return pid == strconv.Itoa(os.Getpid()) // whose first thread may be there
+	})
+	if err != nil || len(left) > 0 {
+		s.t.Errorf("left behind: processes %q, %v", left, err)
 	}
 }
 
