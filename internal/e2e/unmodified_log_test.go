@@ -110,7 +110,8 @@ func TestUnmodifiedLogSinceIdle(t *testing.T) {
 		c.echo("some words that are not needed any more")
 		pause(idleFor)
 		c.echo("new")
-		if got := r.connection(c); got.BytesLogged != uint64(len("echo new\n")) {
+		// Of a slow look at it, that is dropped too.
+		if got := r.connection(c); got.BytesLogged > uint64(len("echo new\n")) {
 			t.Errorf("%+v", got)
 		}
 		r.crash()
