@@ -9,10 +9,10 @@ build:
 # What needs root fails, rather than being skipped, with
 # FTNET_KERNEL_TESTS=require. Packages that share the kernel's network state
 # with others run one at a time (-p 1), so that timing bounds hold. The longest
-# one takes about four minutes; a test that hangs is to be known soon.
+# one takes about six minutes; a test that hangs is to be known soon.
 # TESTFLAGS=-v shows each test.
 test:
-	go test -p 1 -count 1 -timeout 9m $(TESTFLAGS) ./...
+	go test -p 1 -count 1 -timeout 15m $(TESTFLAGS) ./...
 
 lint:
 	go vet ./...
