@@ -30,9 +30,15 @@ func TestDownloadAcrossCrashes(t *testing.T) {
 
 type move = func(ctx context.Context, dial workload.DialFunc, address string, n int64, seed uint64) (workload.Transfer, error)
 
-// transfer moves a gibibyte and kills the server whenever another eleventh of
-// it is through, as the status page tells.
+// transfer moves a gibibyte.
 func transfer(r *rig, f move) {
+	r.t.Helper()
+	transferSome(r, f, gibibyte, bulkCrashes)
+}
+
+// transferSome moves n bytes and kills the server so many times, whenever
+// another part is through, as the status page tells.
+func transferSome(r *rig, f move, n int64, crashes int) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
@@ -42,11 +48,11 @@ func transfer(r *rig, f move) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		tr, err := f(ctx, fromClient(r), families[0].address(7001), gibibyte, 7)
+		tr, err := f(ctx, fromClient(r), families[0].address(7001), n, 7)
 		done <- result{tr, err}
 	}()
-	for i := range bulkCrashes {
-		r.waitBytes(uint64(i+1) * gibibyte / (bulkCrashes + 2))
+	for i := range crashes {
+		r.waitBytes(uint64(i+1) * uint64(n) / uint64(crashes+2))
 		r.kill()
 	}
 	got := <-done
@@ -57,8 +63,8 @@ func transfer(r *rig, f move) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if d.Process.Restarts < bulkCrashes {
-		r.t.Errorf("%d restarts, want %d", d.Process.Restarts, bulkCrashes)
+	if d.Process.Restarts < uint64(crashes) {
+		r.t.Errorf("%d restarts, want %d", d.Process.Restarts, crashes)
 	}
-	r.t.Logf("1 GiB in %v, longest pause %v, tap losses %d", got.Took, got.LongestPause, d.Tap.Losses)
+	r.t.Logf("%d MiB in %v, longest pause %v, tap losses %d", n>>20, got.Took, got.LongestPause, d.Tap.Losses)
 }

@@ -11,6 +11,7 @@ import (
 )
 
 func TestIdleOutage(t *testing.T) {
+	t.Parallel()
 	gate := filepath.Join(t.TempDir(), "gate")
 	r := probe(t, options{}, "-gate", gate)
 	idle, keepalive := r.dial(), r.dial()

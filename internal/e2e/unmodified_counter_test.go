@@ -1,6 +1,11 @@
 package e2e
 
-import "testing"
+import (
+	"testing"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/netlab"
+)
 
 // TestUnmodifiedCounterSurvivesKills is TestCounterSurvivesKills for a server
 // that was built without ftnet.
@@ -12,4 +17,10 @@ func TestUnmodifiedCounterSurvivesKills(t *testing.T) {
 			survive(r, f)
 		})
 	}
+	t.Run("lossy", func(t *testing.T) {
+		t.Parallel()
+		o := unmodifiedOptions(7000)
+		o.lab.Impair = &netlab.Impair{Seed: 3, Loss: 0.01, Duplicate: 0.005, Reorder: 0.02, ReorderDelay: time.Millisecond}
+		survive(start(t, o, plainCounter(t), "-listen", ":7000"), families[0])
+	})
 }

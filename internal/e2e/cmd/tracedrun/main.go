@@ -26,6 +26,8 @@ func main() {
 	runtimeDir := flags.String("runtime-dir", "", "as of ftnet run")
 	level := flags.String("log-level", "info", "as of ftnet run")
 	trace := flags.String("trace", "", "file for the trace")
+	unmodified := flags.Bool("unmodified", false, "as of ftnet run")
+	listen := flags.String("listen", "", "as of ftnet run, but one address")
 	_ = flags.Parse(os.Args[2:]) // after "run"; exits on an error
 	f, err := os.Create(*trace)
 	if err != nil {
@@ -33,7 +35,7 @@ func main() {
 	}
 	w := bufio.NewWriter(f)
 	var mu sync.Mutex
-	err = recovery.Run(context.Background(), recovery.Config{
+	config := recovery.Config{
 		Command: flags.Args(), RuntimeDir: *runtimeDir,
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.LevelFromString(*level)}),
 		Trace: func(f rawio.Flow, stable uint32, now int64) {
@@ -41,7 +43,11 @@ func main() {
 			defer mu.Unlock()
 			fmt.Fprintln(w, f.Client, f.Server, stable, now)
 		},
-	})
+	}
+	if *unmodified {
+		config.Mode, config.Listen = recovery.ModeUnmodified, []string{*listen}
+	}
+	err = recovery.Run(context.Background(), config)
 	mu.Lock()
 	defer mu.Unlock()
 	if ferr := w.Flush(); ferr != nil {
