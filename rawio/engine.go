@@ -125,8 +125,7 @@ func (e *Engine) open() (err error) {
 func (e *Engine) start() {
 	e.ticks = newTicker()
 	e.upcalls.wake = make(chan struct{}, 1)
-	e.wg.Go(e.tapLoop)
-	e.wg.Go(e.eventLoop)
+	e.wg.Go(e.lookLoop)
 	if e.cfg.OutputBuffer > 0 {
 		e.wg.Go(e.outputLoop)
 	}
@@ -145,14 +144,13 @@ func (e *Engine) Close() error {
 		close(e.closing)
 	}
 	var errs []error
-	if e.gate != nil {
-		// First of all: from here on no packet is held.
-		errs = append(errs, e.gate.Close())
-	}
 	if e.tap != nil {
 		errs = append(errs, e.tap.Close())
 	}
-	e.wg.Wait()
+	e.wg.Wait() // they use the gate's memory; it takes a millisecond
+	if e.gate != nil {
+		errs = append(errs, e.gate.Close()) // from here on no packet is held
+	}
 	if e.inject != nil {
 		errs = append(errs, e.inject.Close())
 	}

@@ -1,6 +1,7 @@
 package rawio
 
 import (
+	"context"
 	"errors"
 	"net"
 	"time"
@@ -54,4 +55,17 @@ func (e *Engine) outputLoop() {
 			_ = unix.Nanosleep(&unix.Timespec{Nsec: int64(outputPause)}, nil) // shorter does no harm
 		}
 	}
+}
+
+// untilClosing returns a context that ends when the engine is closed.
+func (e *Engine) untilClosing() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		select {
+		case <-e.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }

@@ -55,7 +55,9 @@ func (*EventReader) Read(context.Context) (Event, error)  { return Event{}, ErrN
 func (*EventReader) ReadBatch(context.Context, []Event) (int, error) {
 	return 0, ErrNotSupported
 }
-func (*OutputReader) Available() bool { return false }
+func (*EventReader) TryReadBatch([]Event) (int, error) { return 0, ErrNotSupported }
+func (*EventReader) FD() int                           { return -1 }
+func (*OutputReader) Available() bool                  { return false }
 func (*OutputReader) ReadBatch(context.Context, []Output) (int, error) {
 	return 0, ErrNotSupported
 }

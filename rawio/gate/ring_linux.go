@@ -43,6 +43,28 @@ func (r ring) batch(ctx context.Context, n int, take func(i int, read func(*ring
 	return i, nil
 }
 
+// try has take read up to n of the records that are there.
+func (r ring) try(n int, take func(i int, read func(*ringbuf.Record) error) error) (int, error) {
+	i := 0
+	if r.AvailableBytes() == 0 {
+		return 0, nil
+	}
+	// What is there may still be being written, or turn out to be void.
+	r.SetDeadline(time.Unix(1, 0))
+	defer r.SetDeadline(time.Time{})
+	for i < n && r.AvailableBytes() > 0 {
+		err := take(i, r.read)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			return i, err
+		}
+		i++
+	}
+	return i, nil
+}
+
 func (r ring) wait(ctx context.Context, take func(int, func(*ringbuf.Record) error) error) error {
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() { r.Flush() })

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,28 +85,33 @@ func setReadBuffer(fd, bytes int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, bytes)
 }
 
-// Wait blocks until a packet is there. After Close, and when Close is called
-// meanwhile, the error is net.ErrClosed.
-func (t *Tap) Wait() error { return t.poll(true, nil) }
+// Wait blocks until a packet is there, or something to read at one of the other
+// descriptors. After Close, and when Close is called meanwhile, the error is
+// net.ErrClosed.
+func (t *Tap) Wait(others ...int) error { return t.poll(nil, append(others, t.fd)...) }
 
-// Pause blocks for d, whatever arrives, or until Close.
-func (t *Tap) Pause(d time.Duration) error {
+// Pause blocks for d, or until there is something to read at one of the
+// descriptors or Close is called; packets do not end it.
+func (t *Tap) Pause(d time.Duration, descriptors ...int) error {
 	ts := unix.NsecToTimespec(int64(d))
-	return t.poll(false, &ts)
+	return t.poll(&ts, descriptors...)
 }
 
-func (t *Tap) poll(packets bool, timeout *unix.Timespec) error {
+// poll waits for Close and for the descriptors. t.fd may be one of them: it is
+// not closed while poll runs.
+func (t *Tap) poll(timeout *unix.Timespec, descriptors ...int) error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if t.closed {
 		return net.ErrClosed
 	}
-	fds := []unix.PollFd{{Fd: int32(t.wake), Events: unix.POLLIN}, {Fd: int32(t.fd), Events: unix.POLLIN}}
-	if !packets {
-		fds = fds[:1]
+	var room [4]unix.PollFd
+	fds := append(room[:0], unix.PollFd{Fd: int32(t.wake), Events: unix.POLLIN})
+	for _, fd := range descriptors {
+		fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 	}
 	for {
-		_, err := unix.Ppoll(fds, timeout, nil)
+		_, err := ppoll(fds, timeout)
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -116,6 +122,24 @@ func (t *Tap) poll(packets bool, timeout *unix.Timespec) error {
 		}
 		return nil
 	}
+}
+
+// short is how long the calling thread may sleep without a word to the Go
+// runtime. For a pause that ends soon, giving up the processor that the runtime
+// has lent to it and asking for another one costs more than it brings.
+const short = 200 * time.Microsecond
+
+// ppoll is ppoll(2). It leaves the time that remains in timeout.
+func ppoll(fds []unix.PollFd, timeout *unix.Timespec) (int, error) {
+	if timeout == nil || timeout.Nano() > int64(short) {
+		return unix.Ppoll(fds, timeout, nil)
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)),
+		uintptr(unsafe.Pointer(timeout)), 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
 
 // TryReadBatch takes what has queued up, as far as the batch has room, and

@@ -22,10 +22,10 @@ func (*Tap) Drops() (uint64, error) { return 0, ErrNotSupported }
 func (*Tap) Close() error { return nil }
 
 // Wait returns ErrNotSupported.
-func (*Tap) Wait() error { return ErrNotSupported }
+func (*Tap) Wait(...int) error { return ErrNotSupported }
 
 // Pause returns ErrNotSupported.
-func (*Tap) Pause(time.Duration) error { return ErrNotSupported }
+func (*Tap) Pause(time.Duration, ...int) error { return ErrNotSupported }
 
 // TryReadBatch returns ErrNotSupported.
 func (*Tap) TryReadBatch(*Batch) (int, error) { return 0, ErrNotSupported }

@@ -1,7 +1,6 @@
 package rawio
 
 import (
-	"context"
 	"errors"
 	"net"
 	"time"
@@ -26,33 +25,64 @@ const (
 	// that packets in quick succession cost one wake-up and one ACK together.
 	// What the client waits for does not wait for the tap, except for an ACK.
 	tapPause = 150 * time.Microsecond
-	// eventPause is how long the engine leaves the gate's events alone if they
-	// follow each other faster than that.
+	// eventBatch is how many of the gate's events are taken at one look.
+	eventBatch = 64
+	// eventPause is how fast the gate's events follow each other when many
+	// connections begin at once: then they, too, share a look, while a single one
+	// ends a pause.
 	eventPause = 150 * time.Microsecond
 	// ackPause is the same after a look that met nothing but ACKs, as during a
 	// download: nobody waits for what they bring.
 	ackPause = time.Millisecond
 )
 
-// tapLoop feeds the core with what clients send.
-func (e *Engine) tapLoop() {
+// lookLoop feeds the core with what clients send and with what the gate reports of
+// the server. Both have one thread, for most events follow a packet.
+func (e *Engine) lookLoop() {
 	e.hurry()
+	var (
+		reports = e.gate.Events()
+		events  = make([]gate.Event, eventBatch)
+		last    time.Time // of the newest event's look
+	)
 	for {
-		err := e.tap.Wait()
-		var pause time.Duration
+		err := e.tap.Wait(reports.FD())
+		var (
+			pause time.Duration
+			n     int
+		)
 		if err == nil {
-			e.do(func(m *south.Machine) { pause, err = e.drain(m) })
+			e.do(func(m *south.Machine) {
+				// What the client sent before comes first: its SYN above all.
+				if pause, err = e.drain(m); err == nil {
+					n, err = e.events(m, reports, events)
+				}
+			})
 		}
-		if err == nil && pause > 0 {
-			err = e.tap.Pause(pause)
+		if err == nil && n < eventBatch && pause > 0 {
+			err = e.pause(pause, n, &last, reports)
 		}
 		if err != nil {
 			if !errors.Is(err, net.ErrClosed) {
-				e.log.Error("the tap failed; clients are no longer served", "error", err)
+				e.log.Error("the tap or the gate's events failed; clients are no longer served", "error", err)
 			}
 			return
 		}
 	}
+}
+
+// pause leaves the tap alone for a while after a look that met n events.
+func (e *Engine) pause(d time.Duration, n int, last *time.Time, reports *gate.EventReader) error {
+	if n == 0 {
+		return e.tap.Pause(d, reports.FD())
+	}
+	now := time.Now()
+	busy := now.Sub(*last) < 2*eventPause
+	*last = now
+	if busy {
+		return e.tap.Pause(eventPause)
+	}
+	return e.tap.Pause(min(d, tapPause), reports.FD())
 }
 
 // drain gives the core what the tap has. It ends with an empty tap or after
@@ -121,52 +151,13 @@ func (e *Engine) decode(p *tap.Packet) error {
 	return e.decoder.Decode(p.Data, p.Checksum, &e.decoded)
 }
 
-// untilClosing returns a context that ends when the engine is closed.
-func (e *Engine) untilClosing() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		select {
-		case <-e.closing:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
-}
-
-// eventLoop feeds the core with what the gate reports of the server.
-func (e *Engine) eventLoop() {
-	e.hurry()
-	ctx, cancel := e.untilClosing()
-	defer cancel()
-	var (
-		events = make([]gate.Event, 64)
-		dec    segment.Decoder
-	)
-	reader := e.gate.Events()
-	for last := time.Now(); ; {
-		n, err := reader.ReadBatch(ctx, events)
-		if err != nil {
-			if ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
-				e.log.Error("the gate's events failed; new connections are no longer served", "error", err)
-			}
-			return
-		}
-		e.do(func(m *south.Machine) {
-			// What the client sent before comes first: its SYN above all.
-			// An error is the tap loop's to tell.
-			_, _ = e.drain(m)
-			for i := range n {
-				e.event(m, &dec, &events[i])
-			}
-		})
-		// When many connections begin at once, they share a wake-up.
-		now := time.Now()
-		if now.Sub(last) < eventPause {
-			_ = unix.Nanosleep(&unix.Timespec{Nsec: int64(eventPause)}, nil) // shorter does no harm
-		}
-		last = now
+// events gives the core what the gate has reported.
+func (e *Engine) events(m *south.Machine, reports *gate.EventReader, events []gate.Event) (int, error) {
+	n, err := reports.TryReadBatch(events)
+	for i := range n {
+		e.event(m, &e.decoder, &events[i])
 	}
+	return n, err
 }
 
 // event decodes one captured packet. A capture holds all headers; where it
@@ -202,50 +193,4 @@ func wallTime(ktime uint64) int64 {
 		return time.Now().UnixNano()
 	}
 	return time.Now().UnixNano() - mono.Nano() + int64(ktime)
-}
-
-// Periods of the core's clock.
-const (
-	idleTick = 200 * time.Millisecond
-	busyTick = 10 * time.Millisecond
-	sweep    = 30 * time.Second
-)
-
-// ticker drives the core's timers: rarely, or often while handshakes are
-// under way.
-type ticker struct {
-	t    *time.Ticker
-	busy bool
-}
-
-func newTicker() *ticker { return &ticker{t: time.NewTicker(idleTick)} }
-
-// set is called with the engine's lock held.
-func (t *ticker) set(busy bool) {
-	if t == nil || busy == t.busy {
-		return
-	}
-	t.busy = busy
-	if busy {
-		t.t.Reset(busyTick)
-	} else {
-		t.t.Reset(idleTick)
-	}
-}
-
-func (e *Engine) tickLoop() {
-	defer e.ticks.t.Stop()
-	last := time.Now()
-	for {
-		select {
-		case <-e.closing:
-			return
-		case now := <-e.ticks.t.C:
-			e.do(func(m *south.Machine) { m.Tick() })
-			if now.Sub(last) >= sweep {
-				last = now
-				e.sweep(2 * sweep)
-			}
-		}
-	}
 }
