@@ -286,7 +286,9 @@ func (s *Slot) Egress() uint32 { return s.egress.Load() }
 // socket's FIN or RST is judged.
 func (s *Slot) Released() Released { return Released(s.released.Load()) }
 
-// SetReleased sets it, for tests and simulations: the gate does it by itself.
+// SetReleased sets it: for a connection that gets a new kernel socket, or whose
+// release the engine has taken note of. The gate sets it whenever a socket is
+// released.
 func (s *Slot) SetReleased(r Released) { s.released.Store(uint32(r)) }
 
 // StolenIn returns the number of ingress packets held in an outage, a spoofed

@@ -106,7 +106,6 @@ func (m *Machine) mayLeave(c *Conn, s *segment.Segment, slot *gate.Slot) bool {
 func (m *Machine) leave(c *Conn) {
 	if c.is(recovered) {
 		m.open(c, "closed by the server") // the gate goes on translating
-		m.Stats.Unprotected--
 		return
 	}
 	if slot := m.env.Slot(c.slot); (slot.TakeHeld() || c.is(owed)) && seqnum.Less(c.acked, slot.Ack()) {
@@ -181,7 +180,7 @@ func (m *Machine) Release(port uint16) {
 	m.each(svc, func(c *Conn) {
 		switch c.state {
 		case Established:
-			m.open(c, "the server has ended")
+			m.unprotect(c, "the server has ended")
 		case Outage, Reconnecting, Rolling:
 			m.reset(c, "the server has ended")
 		case SynReceived:

@@ -51,7 +51,7 @@ func (m *Machine) full(c *Conn, why string) {
 	case Unprotect:
 		if c.state == Established {
 			m.report(ConnUnprotected, c, why)
-			m.open(c, why)
+			m.unprotect(c, why)
 			return
 		}
 		m.reset(c, why)
@@ -86,6 +86,13 @@ func (m *Machine) reopen(c *Conn) {
 	m.touch(c)
 }
 
+// unprotect opens a connection that goes on without protection.
+func (m *Machine) unprotect(c *Conn, why string) {
+	if m.open(c, why); c.state == Open {
+		m.Stats.Unprotected++
+	}
+}
+
 // open ends the protection of a live connection without harm to it: the gate
 // lets everything pass, translated if need be, and what was held goes out.
 func (m *Machine) open(c *Conn, why string) {
@@ -106,7 +113,6 @@ func (m *Machine) open(c *Conn, why string) {
 	c.flags &= recovered | finSent
 	c.state = Open
 	c.more().reason = why
-	m.Stats.Unprotected++
 	if !c.is(recovered) {
 		// Nothing is left to do but for events that are on their way; the
 		// flow's next connection is a new one.

@@ -10,7 +10,7 @@ import (
 type wire struct {
 	start    int64 // offset in the client's stream where its log begins
 	out      int64 // offset in the server's stream that belongs to it
-	asked    int64 // offset in the server's stream when the newest input came
+	asked    int64 // offset in the server's stream that the client had acknowledged with its newest input
 	digest   *digest
 	fresh    int64 // received when it was opened again after a crash of its process
 	futile   int   // crashes since, one soon after the other, without new input
