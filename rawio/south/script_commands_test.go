@@ -1,0 +1,233 @@
+package south_test
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+func (s *script) line(line string) {
+	w := strings.Fields(line)
+	s.print("%s", line)
+	s.time += 1e6
+	switch w[0] {
+	case "client":
+		s.client(w[1:])
+	case "server":
+		s.server(w[1:])
+	case "synack":
+		s.kernel = s.number(w[1])
+		s.server([]string{"SA", "ack", strconv.Itoa(int(s.synEnd))})
+	case "events":
+		s.events()
+	case "released":
+		s.env.gate.Task = gate.Task{Exiting: w[1] == "crash", PID: 42, Code: 9}
+		s.env.gate.Release(s.flow)
+		s.events()
+	case "kernel":
+		s.kernel = s.number(w[1])
+	case "stable":
+		s.stable()
+	case "crash":
+		s.machine.Crash(scriptPort)
+	case "listening":
+		s.print("%d to recover", s.machine.Listening(scriptPort))
+	case "protect":
+		s.machine.Protect(scriptPort, s.service)
+	case "release":
+		s.machine.Release(scriptPort)
+	case "abort":
+		s.machine.Abort(s.machine.Conn(s.flow), "the handler repeats itself differently")
+	case "abortall":
+		s.machine.AbortAll(scriptPort, "the server is given up")
+	case "sweep":
+		s.print("%d swept", s.machine.Sweep(int64(time.Minute), func(segment.Flow) bool { return len(w) > 1 }))
+	case "tick":
+		d := s.duration(w[1])
+		// The engine's clock, with a step that scripts can afford.
+		step := 10 * time.Millisecond
+		if d >= time.Second {
+			step = 250 * time.Millisecond
+		}
+		for ; d > 0; d -= step {
+			s.time += int64(step)
+			s.machine.Tick()
+			s.settle()
+		}
+	case "head":
+		s.head(w[1:])
+	case "conn":
+		s.conn()
+	case "slot":
+		s.slot()
+	case "log":
+		s.showLog()
+	default:
+		s.t.Fatalf("unknown line %q", line)
+	}
+	s.settle()
+}
+
+func (s *script) client(w []string) {
+	var untapped, late bool
+	switch w[0] {
+	case "untapped":
+		untapped, w = true, w[1:]
+	case "late":
+		late, w = true, w[1:]
+	}
+	g, _ := s.packet(w, s.irs, s.iss)
+	g.Src, g.Dst = s.flow.Client, s.flow.Server
+	if s.ts && !g.Options.HasTS {
+		s.clientTS++
+		g.Options.HasTS, g.Options.TSVal, g.Options.TSEcr = true, s.clientTS, s.serverTS
+	}
+	if g.Flags.Has(segment.SYN) && s.ecn {
+		g.Flags |= segment.ECE | segment.CWR
+	}
+	if g.Options.MD5 {
+		s.machine.Segment(&g, s.time)
+		return
+	}
+	p, err := g.Append(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	tapped := decoded(p, segment.ChecksumVerify)
+	if !late {
+		if s.env.gate.Ingress(p, 0) == gate.Pass {
+			base := s.iss
+			if s.translated() {
+				base = s.kernel
+			}
+			s.print("-> kernel %s", s.show(decoded(p, segment.ChecksumVerify), s.irs, base))
+		} else {
+			s.print("held")
+		}
+	}
+	if !untapped {
+		s.machine.Segment(tapped, s.time)
+	}
+	s.events()
+}
+
+func (s *script) translated() bool {
+	c := s.machine.Conn(s.flow)
+	return c != nil && s.env.Slot(c.Slot()).Flags()&gate.FlagXlate != 0
+}
+
+func (s *script) server(w []string) {
+	if w[0] == "refuses" { // a SYN, for want of a listener
+		g := segment.Segment{Src: s.flow.Server, Dst: s.flow.Client, Ack: s.irs + 1, Flags: segment.RST | segment.ACK}
+		s.egress(&g, 0)
+		s.events()
+		return
+	}
+	late, other := w[0] == "late", w[0] == "other"
+	if late || other {
+		w = w[1:]
+	}
+	g, prio := s.packet(w, s.kernel, s.irs)
+	if c := s.machine.Conn(s.flow); c != nil && prio == gate.PrioClose && s.env.heads[c.Slot()] != nil {
+		s.env.heads[c.Slot()].Closing = true
+	}
+	if c := s.machine.Conn(s.flow); c != nil && s.env.heads[c.Slot()] != nil {
+		h, end := s.env.heads[c.Slot()], int64(seqnum.Diff(g.Seq+uint32(len(g.Payload)), s.kernel+1))
+		h.Output = max(h.Output, h.una+end)
+	}
+	if other {
+		g.Payload[len(g.Payload)-1] ^= 1
+	}
+	g.Src, g.Dst = s.flow.Server, s.flow.Client
+	if s.ts && !g.Options.HasTS {
+		s.serverTS++
+		g.Options.HasTS, g.Options.TSVal, g.Options.TSEcr = true, s.serverTS, s.clientTS
+	}
+	if g.Flags.Has(segment.SYN) && s.ecn {
+		g.Flags |= segment.ECE
+	}
+	if g.Flags.Has(segment.SYN) {
+		g.Window = 65535
+	}
+	s.egress(&g, prio)
+	if !late {
+		s.events()
+	}
+}
+
+func (s *script) egress(g *segment.Segment, prio uint32) {
+	p, err := g.Append(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if s.env.gate.Egress(p, prio, 0) == gate.Pass {
+		s.print("-> client %s", s.show(decoded(p, segment.ChecksumVerify), s.iss, s.irs))
+	} else {
+		s.print("held")
+	}
+}
+
+func (s *script) events() {
+	for _, ev := range s.env.gate.TakeEvents() {
+		deliver(s.machine, &ev)
+	}
+	for _, o := range s.env.gate.TakeOutputs() {
+		s.machine.Output(o.Kind, o.Slot, o.Gen, o.Seq, decoded(o.Packet, segment.ChecksumTrusted))
+	}
+}
+
+func (s *script) head(w []string) {
+	h := s.env.heads[s.machine.Conn(s.flow).Slot()]
+	for i := 0; i < len(w); i++ {
+		switch w[i] {
+		case "accepted":
+			i++
+			h.Accepted, h.AcceptSeq = true, uint64(s.number(w[i]))
+		case "closing":
+			h.Closing = true
+		case "lost":
+			h.Lost = true
+		case "refuse":
+			h.refuse = errNoHead
+		}
+	}
+}
+
+func (s *script) conn() {
+	c := s.machine.Conn(s.flow)
+	if c == nil {
+		s.print("none")
+		return
+	}
+	i := c.Info()
+	s.print("%v received %d stable %d acknowledged %d recoveries %d", c.State(), i.Received, i.Stable, i.Acked, i.Recoveries)
+}
+
+func (s *script) slot() {
+	l := s.env.Slot(s.machine.Conn(s.flow).Slot())
+	s.print("mode %d stable %d high %d ack %d sent %d held %v", l.Mode(), l.Stable()-s.irs, l.High()-s.irs, l.Ack()-s.irs, seqnum.Diff(l.SndNxt(), s.iss), l.Held())
+}
+
+func (s *script) showLog() {
+	c := s.machine.Conn(s.flow)
+	_, end, err := s.log.Length(c.ID)
+	if err != nil {
+		s.print("%v", err)
+		return
+	}
+	b := make([]byte, end)
+	n, err := s.log.Read(c.ID, b, 0)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i, x := range b[:n] {
+		if x != pattern(int64(i)) {
+			s.t.Fatalf("the log's byte %d is %q", i, x)
+		}
+	}
+	s.print("%d bytes, as the client sent them", n)
+}
