@@ -1,139 +1,16 @@
 package gate
 
 import (
-	"bytes"
 	"context"
-	"io"
-	"math/rand/v2"
 	"net"
-	"net/netip"
-	"os"
-	"runtime"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
-
-	"github.com/ftnet/ftnet/internal/testenv"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
-
-// lab is two network namespaces and a veth pair:
-//
-//	server 10.77.0.1/24 ── a ════ b ── 10.77.0.2/24 client
-//	       fd77::1/64                  fd77::2/64
-//
-// The test's goroutine is locked to its thread, which stays in the server's
-// namespace except inside atClient. Both vanish with the thread.
-type lab struct {
-	server, client netns.NsHandle
-	a, lo          int
-}
-
-func newLab(t *testing.T) *lab {
-	t.Helper()
-	testenv.RequireRoot(t)
-	keepNamespace(t)
-	l := new(lab)
-	var err error
-	l.client, err = netns.New()
-	must(t, err)
-	l.server, err = netns.New()
-	must(t, err)
-	t.Cleanup(func() { l.client.Close(); l.server.Close() })
-	must(t, netlink.LinkAdd(&netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{Name: "a"}, PeerName: "b", PeerNamespace: netlink.NsFd(l.client),
-	}))
-	l.lo = up(t, "lo")
-	l.a = up(t, "a", "10.77.0.1/24", "fd77::1/64")
-	l.atClient(t, func() {
-		up(t, "lo")
-		up(t, "b", "10.77.0.2/24", "fd77::2/64")
-	})
-	return l
-}
-
-// keepNamespace locks the test to its thread, and takes both back to where they
-// were in the end.
-func keepNamespace(t testing.TB) {
-	t.Helper()
-	runtime.LockOSThread()
-	origin, err := netns.Get()
-	must(t, err)
-	t.Cleanup(func() {
-		must(t, netns.Set(origin))
-		origin.Close()
-		runtime.UnlockOSThread()
-	})
-}
-
-// enter takes a subtest into the server's namespace: it runs on a goroutine of
-// its own.
-func (l *lab) enter(t *testing.T) {
-	t.Helper()
-	keepNamespace(t)
-	must(t, netns.Set(l.server))
-}
-
-func up(t testing.TB, name string, addrs ...string) int {
-	t.Helper()
-	link, err := netlink.LinkByName(name)
-	must(t, err)
-	for _, addr := range addrs {
-		a, err := netlink.ParseAddr(addr)
-		must(t, err)
-		a.Flags = unix.IFA_F_NODAD
-		must(t, netlink.AddrAdd(link, a))
-	}
-	must(t, netlink.LinkSetUp(link))
-	return link.Attrs().Index
-}
-
-func (l *lab) atClient(t *testing.T, f func()) {
-	t.Helper()
-	must(t, netns.Set(l.client))
-	defer func() { must(t, netns.Set(l.server)) }()
-	f()
-}
-
-// installed lists the filters on an interface and, if there is one, its clsact.
-func installed(t *testing.T, ifindex int) []string {
-	t.Helper()
-	link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}
-	var all []string
-	qdiscs, err := netlink.QdiscList(link)
-	must(t, err)
-	for _, q := range qdiscs {
-		if q.Type() == "clsact" {
-			all = append(all, "clsact")
-		}
-	}
-	for _, s := range sides {
-		list, err := netlink.FilterList(link, s.parent)
-		must(t, err)
-		for _, f := range list {
-			if b, ok := f.(*netlink.BpfFilter); ok {
-				all = append(all, b.Name)
-			} else {
-				all = append(all, f.Type())
-			}
-		}
-	}
-	slices.Sort(all)
-	return all
-}
-
-func wantInstalled(t *testing.T, ifindex int, want ...string) {
-	t.Helper()
-	if diff := cmp.Diff(want, installed(t, ifindex)); diff != "" {
-		t.Errorf("interface %d (-want +got):\n%s", ifindex, diff)
-	}
-}
 
 func TestAttach(t *testing.T) {
 	l := newLab(t)
@@ -215,81 +92,37 @@ func TestCleanStale(t *testing.T) {
 	wantInstalled(t, l.lo)
 }
 
-// TestTranslatedConnection runs a real connection over a veth pair, which hands
-// out partial checksums and super-packets, with every number translated. The
-// client's kernel accepts nothing that is not consistent.
-func TestTranslatedConnection(t *testing.T) {
-	for _, addr := range []string{"10.77.0.1", "fd77::1"} {
-		t.Run(addr, func(t *testing.T) { translatedConnection(t, newLab(t), netip.MustParseAddr(addr)) })
+// installed lists the filters on an interface and, if there is one, its clsact.
+func installed(t *testing.T, ifindex int) []string {
+	t.Helper()
+	link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}
+	var all []string
+	qdiscs, err := netlink.QdiscList(link)
+	must(t, err)
+	for _, q := range qdiscs {
+		if q.Type() == "clsact" {
+			all = append(all, "clsact")
+		}
 	}
+	for _, s := range sides {
+		list, err := netlink.FilterList(link, s.parent)
+		must(t, err)
+		for _, f := range list {
+			if b, ok := f.(*netlink.BpfFilter); ok {
+				all = append(all, b.Name)
+			} else {
+				all = append(all, f.Type())
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
-func translatedConnection(t *testing.T, l *lab, addr netip.Addr) {
-	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
-	must(t, err)
-	defer func() { must(t, g.Close()) }()
-	must(t, g.SetService(servicePort, ServiceListen, false))
-	must(t, g.Attach(l.a))
-	listener, err := net.Listen("tcp", netip.AddrPortFrom(addr, servicePort).String())
-	must(t, err)
-	defer listener.Close()
-
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	dialed := make(chan net.Conn, 1)
-	fd := l.clientSocket(t, addr)
-	go func() { dialed <- connect(t, fd, addr) }()
-
-	// The SYN-ACK is held; its retransmission passes, translated.
-	synack, err := g.Events().Read(ctx)
-	must(t, err)
-	if synack.Kind != EventSYNACK || synack.Slot != NoSlot {
-		t.Fatalf("event %v of slot %d", synack.Kind, synack.Slot)
-	}
-	p, _ := parseIP(synack.Packet)
-	p.ports(p.tcp(), toClient)
-	irs, iss := be.Uint32(p.tcp()[8:])-1, be.Uint32(p.tcp()[4:])
-	scale := windowScale(t, p.options())
-	state := slotState{
-		Mode: ModeOpen, Flags: FlagXlate | FlagTS | FlagSACK, Stable: irs + 1 + 1<<30, High: irs + 1 + 1<<30,
-		IRS: irs, Delta: delta, TSDelta: tsDelta, KScale: scale, CScale: scale, SndNxt: iss + delta, Base: iss + delta + 1,
-	}
-	state.store(g.Slot(2))
-	must(t, g.Bind(p.flow, 2))
-
-	server, err := listener.Accept()
-	must(t, err)
-	defer server.Close()
-	client := <-dialed
-	defer client.Close()
-	g.Slot(2).SetMode(ModeLive)
-	if got := g.Slot(2).SndNxt(); got != iss+delta+1 {
-		t.Errorf("snd_nxt after the SYN-ACK: %#x, want %#x", got, iss+delta+1)
-	}
-	exchange(t, server, client)
-	exchange(t, client, server)
-	if got, want := g.Slot(2).SndNxt(), iss+delta+1+exchanged; got != want {
-		t.Errorf("snd_nxt: %#x, want %#x", got, want)
-	}
-	if got, want := g.Slot(2).Ack(), irs+1+exchanged; got != want {
-		t.Errorf("ack: %#x, want %#x", got, want)
-	}
-	stats, err := g.Stats()
-	must(t, err)
-	if diff := cmp.Diff(Stats{SYNACKHeld: 1}, stats); diff != "" {
-		t.Errorf("counters (-want +got):\n%s", diff)
-	}
-
-	// A FIN that nobody announced stays; what was sent arrives nevertheless.
-	must(t, server.Close())
-	fin, err := g.Events().Read(ctx)
-	must(t, err)
-	if fin.Kind != EventFINHeld || fin.Slot != 2 {
-		t.Errorf("event %v of slot %d", fin.Kind, fin.Slot)
-	}
-	must(t, client.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
-	if _, err := client.Read(make([]byte, 1)); !os.IsTimeout(err) {
-		t.Errorf("the client reads %v", err)
+func wantInstalled(t *testing.T, ifindex int, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, installed(t, ifindex)); diff != "" {
+		t.Errorf("interface %d (-want +got):\n%s", ifindex, diff)
 	}
 }
 
@@ -338,125 +171,4 @@ func newTun(t *testing.T) (fd, ifindex int) {
 	_, clients, _ := net.ParseCIDR("192.0.2.0/24")
 	must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: ifindex, Dst: clients}))
 	return fd, ifindex
-}
-
-// clientSocket returns a TCP socket in the client's namespace.
-func (l *lab) clientSocket(t *testing.T, to netip.Addr) (fd int) {
-	t.Helper()
-	family := unix.AF_INET
-	if to.Is6() {
-		family = unix.AF_INET6
-	}
-	l.atClient(t, func() {
-		var err error
-		fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		must(t, err)
-	})
-	return fd
-}
-
-func connect(t *testing.T, fd int, to netip.Addr) net.Conn {
-	var sa unix.Sockaddr = &unix.SockaddrInet6{Addr: to.As16(), Port: servicePort}
-	if to.Is4() {
-		sa = &unix.SockaddrInet4{Addr: to.As4(), Port: servicePort}
-	}
-	if err := unix.Connect(fd, sa); err != nil {
-		t.Error(err)
-	}
-	f := os.NewFile(uintptr(fd), "client")
-	defer f.Close()
-	c, err := net.FileConn(f)
-	if err != nil {
-		t.Error(err)
-	}
-	return c
-}
-
-const exchanged = 4 << 20
-
-func exchangedBytes() []byte {
-	data := make([]byte, exchanged)
-	rnd := rand.NewChaCha8([32]byte{})
-	rnd.Read(data)
-	return data
-}
-
-// exchange sends exchanged bytes from one end to the other.
-func exchange(t *testing.T, from, to net.Conn) {
-	t.Helper()
-	data := exchangedBytes()
-	sent := make(chan error, 1)
-	go func() {
-		_, err := from.Write(data)
-		sent <- err
-	}()
-	must(t, to.SetReadDeadline(time.Now().Add(20*time.Second)))
-	got := make([]byte, exchanged)
-	_, err := io.ReadFull(to, got)
-	must(t, err)
-	must(t, <-sent)
-	if !bytes.Equal(data, got) {
-		t.Error("bytes differ")
-	}
-}
-
-func windowScale(t *testing.T, opt []byte) uint8 {
-	t.Helper()
-	for i := 0; i < len(opt); {
-		n := nextOption(opt, i)
-		if n == 0 {
-			break
-		}
-		if opt[i] == 3 {
-			return opt[i+2]
-		}
-		i += n
-	}
-	t.Fatal("no window scale")
-	return 0
-}
-
-func TestEventReaderEnds(t *testing.T) {
-	g := loadGate(t, 4)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { _, err := g.Events().Read(ctx); done <- err }()
-	cancel()
-	if err := <-done; err != context.Canceled {
-		t.Errorf("read after cancel: %v", err)
-	}
-	go func() { _, err := g.Events().Read(context.Background()); done <- err }()
-	must(t, g.Close())
-	if err := <-done; err != net.ErrClosed {
-		t.Errorf("read after close: %v", err)
-	}
-}
-
-func TestSupported(t *testing.T) {
-	testenv.RequireRoot(t)
-	for _, f := range Features() {
-		if f.Err != nil {
-			t.Errorf("%s: %v", f.Name, f.Err)
-		}
-	}
-}
-
-func TestConfig(t *testing.T) {
-	for _, c := range []Config{{}, {ID: "0123abc"}, {ID: "0123ABCD"}, {ID: "0123abcd", MaxConns: -1}} {
-		if _, err := Load(c); err == nil || !strings.HasPrefix(err.Error(), "gate: ") {
-			t.Errorf("%+v: %v", c, err)
-		}
-	}
-}
-
-func TestBindChecksSlot(t *testing.T) {
-	g := loadGate(t, 4)
-	flow := segment.Flow{Client: netip.MustParseAddrPort("10.0.0.1:1"), Server: netip.MustParseAddrPort("10.0.0.2:2")}
-	for _, j := range []judge{kernelJudge{Gate: g}, modelJudge{NewModel(4)}} {
-		if err := j.Bind(flow, 4); err != ErrSlot {
-			t.Errorf("bind to slot 4 of 4: %v", err)
-		}
-		must(t, j.Unbind(flow))
-		must(t, j.DeleteService(9))
-	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ftnet/ftnet/internal/testenv"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
 
@@ -127,10 +128,7 @@ func killChild(t *testing.T, pid int) int {
 // families, over IPv4 on a socket of IPv6, and on one of MPTCP.
 func TestRelease(t *testing.T) {
 	l := newLab(t)
-	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
-	must(t, err)
-	defer func() { must(t, g.Close()) }()
-	must(t, g.WatchReleases())
+	g := watchedGate(t)
 	must(t, g.Attach(l.a))
 	for _, way := range []struct{ name, listen, dial, protocol string }{
 		{"IPv4", "10.77.0.1", "10.77.0.1", "tcp"},
@@ -142,7 +140,7 @@ func TestRelease(t *testing.T) {
 			t.Run(way.name+"/"+e.name, func(t *testing.T) {
 				l.enter(t)
 				if way.protocol == "mptcp" && !haveMPTCP() {
-					t.Skip("no MPTCP here")
+					testenv.Missing(t, "no MPTCP here")
 				}
 				t.Setenv(serverProtocol, way.protocol)
 				e.check(t, l, g, netip.MustParseAddr(way.listen), netip.MustParseAddr(way.dial))

@@ -56,15 +56,20 @@ func addrPort(sa unix.Sockaddr) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), uint16(in.Port))
 }
 
+// watchedGate is a gate that notes releases, until the test ends.
+func watchedGate(t *testing.T) *Gate {
+	t.Helper()
+	g := loadGate(t, 4)
+	must(t, g.WatchReleases())
+	return g
+}
+
 // TestReleaseIgnores: what is not an unmodified service's of this namespace is
 // none of the gate's business. Closing is over when the call returns, so nothing
 // has to be waited for.
 func TestReleaseIgnores(t *testing.T) {
 	l := newLab(t)
-	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
-	must(t, err)
-	defer func() { must(t, g.Close()) }()
-	must(t, g.WatchReleases())
+	g := watchedGate(t)
 	must(t, g.WatchReleases()) // again is no error
 	for _, c := range []struct {
 		name      string
@@ -147,10 +152,7 @@ func TestReleaseUnwatched(t *testing.T) {
 // thread, after the process that died of SIGKILL has gone.
 func TestReleaseByKernel(t *testing.T) {
 	l := newLab(t)
-	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
-	must(t, err)
-	defer func() { must(t, g.Close()) }()
-	must(t, g.WatchReleases())
+	g := watchedGate(t)
 	must(t, g.Attach(l.a))
 	addr := netip.MustParseAddr("10.77.0.1")
 	s := startServer(t, netip.AddrPortFrom(addr, servicePort))
@@ -158,7 +160,7 @@ func TestReleaseByKernel(t *testing.T) {
 	defer client.Close()
 	s.do(t, "accept")
 	if s.do(t, "register") != 0 {
-		t.Skip("no io_uring here")
+		testenv.Missing(t, "no io_uring here")
 	}
 	must(t, g.SetService(servicePort, ServiceListen, true))
 	liveState(t, client).store(g.Slot(2))
