@@ -125,9 +125,7 @@ func TestExec(t *testing.T) {
 // TestGroupIsGone: under adoption the group's workers have ended, too, when
 // Exited is called: nothing holds the port.
 func TestGroupIsGone(t *testing.T) {
-	if has, _ := controllingTerminal(); has {
-		t.Skip("with a controlling terminal the child shares the test's process group")
-	}
+	requireOwnGroup(t)
 	adoptAll(t)
 	r := newRig(t)
 	r.onExited = func(e Exit) {

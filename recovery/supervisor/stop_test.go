@@ -1,0 +1,83 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestStop(t *testing.T) {
+	t.Run("by signal, status 0", func(t *testing.T) {
+		r := newRig(t).run(t.Context(), "report 0", nil)
+		r.pid()
+		r.signals <- syscall.SIGTERM
+		if err := r.wait(); err != nil {
+			t.Error(err)
+		}
+		if e := r.exits[0]; e.Kind != Stopped || e.Killed {
+			t.Errorf("%+v", e)
+		}
+	})
+	t.Run("by context, status 7", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		r := newRig(t).run(ctx, "report 7", nil)
+		r.pid()
+		cancel()
+		var exit *ExitError
+		if err := r.wait(); !errors.As(err, &exit) || exit.Exit.Status() != 7 {
+			t.Error(err)
+		}
+	})
+	t.Run("kill after the time-out", func(t *testing.T) {
+		r := newRig(t).run(t.Context(), "stubborn", func(c *Config) { c.StopTimeout = 30 * time.Millisecond })
+		r.pid()
+		r.signals <- syscall.SIGTERM
+		var exit *ExitError
+		if err := r.wait(); !errors.As(err, &exit) || !exit.Exit.Killed || exit.Exit.Signal != syscall.SIGKILL {
+			t.Error(err)
+		}
+	})
+	t.Run("during the backoff", func(t *testing.T) {
+		r := newRig(t)
+		r.run(t.Context(), "exit 9", func(c *Config) { c.Backoff = Backoff{First: time.Hour, Max: time.Hour, StableAfter: time.Hour} })
+		// The first restart is immediate, the second is an hour away.
+		for r.exitCount() < 2 {
+			runtime.Gosched()
+		}
+		r.signals <- syscall.SIGTERM
+		var exit *ExitError
+		if err := r.wait(); !errors.As(err, &exit) || exit.Exit.Code != 9 {
+			t.Error(err)
+		}
+	})
+	t.Run("hang-up without a handler", func(t *testing.T) {
+		r := newRig(t).run(t.Context(), "wait", nil)
+		r.pid()
+		r.signals <- syscall.SIGHUP
+		var exit *ExitError
+		if err := r.wait(); !errors.As(err, &exit) || exit.Exit.Signal != syscall.SIGHUP {
+			t.Error(err)
+		}
+	})
+}
+
+func TestSignalsAreForwarded(t *testing.T) {
+	if has, _ := controllingTerminal(); has {
+		t.Log("with a controlling terminal, Ctrl-C is left to it")
+	}
+	r := newRig(t).run(t.Context(), "report 0", nil)
+	r.pid()
+	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTERM} {
+		r.signals <- sig
+		if got := r.line(); got != strconv.Itoa(int(sig)) {
+			t.Errorf("sent %d, the child got %s", int(sig), got)
+		}
+	}
+	if err := r.wait(); err != nil {
+		t.Error(err)
+	}
+}
