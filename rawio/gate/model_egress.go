@@ -195,10 +195,10 @@ func (m *Model) judgeRST(p *packet, s *Slot, index, priority uint32) rstKind {
 			return rstMeant
 		}
 		return rstStray
-	case s.Released() == ReleasedClosed:
-		return rstMeant
 	case s.Released() == ReleasedCrashed, p.flags()&flagACK == 0:
 		return rstStray
+	case s.Released() == ReleasedClosed:
+		return rstMeant
 	case m.Task.crashing():
 		m.crashed(s, index)
 		return rstCrash

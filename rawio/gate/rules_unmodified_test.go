@@ -61,7 +61,6 @@ func unmodifiedRules(e env, live, _ slotState) []rule {
 	announced := held("a priority says nothing of an unmodified server", fin, state(ReleasedCrashed), EventFINHeld, Stats{FINHeld: 1})
 	announced.priority = PrioClose
 	finHeld, rstHeld := Stats{FINHeld: 1}, Stats{RSTHeld: 1}
-	strayNoted := func(s *slotState) { s.Egress++; s.TSVal, s.TSEcr = 1000, 2000 }
 	return []rule{
 		left("FIN of a socket that is held leaves", fin, state(ReleasedNo), noted),
 		left("FIN of a closed socket leaves", fin, state(ReleasedClosed), noted),
@@ -69,7 +68,7 @@ func unmodifiedRules(e env, live, _ slotState) []rule {
 		left("FIN that left before the crash leaves again", fin, again, b.seen(61)),
 		announced,
 		left("RST of a closed socket leaves", rst, state(ReleasedClosed), b.seen(50), EventRSTSent),
-		left("RST without ACK of a closed socket leaves", stray, state(ReleasedClosed), strayNoted, EventRSTSent),
+		held("answer to a segment after a close is held", stray, state(ReleasedClosed), EventRSTHeld, rstHeld),
 		held("RST of a crash is held", rst, state(ReleasedCrashed), EventRSTHeld, rstHeld),
 		held("RST without ACK after a crash is held", stray, state(ReleasedCrashed), EventRSTHeld, rstHeld),
 		left("RST of a socket that is held leaves", rst, state(ReleasedNo), b.seen(50), EventRSTSent),

@@ -22,6 +22,12 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		m.touch(c)
 		return
 	}
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.wire != nil && (c.is(abandoned) || m.head(c).Closing) {
+		// The server has closed. If the client repeats something, it has missed
+		// an ACK, which the core repeats; if it says something new, the
+		// connection is let go of, and the kernel answers the next time.
+		return
+	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) &&
 		(m.over(c) || x.liveAt != 0 || c.state == Established && seqnum.Less(c.stableSeq(), m.env.Slot(c.slot).Ack())) {
 		// Not the end of a socket, but an answer to a segment: one that the

@@ -173,6 +173,9 @@ func (m *Machine) data(c *Conn, s *segment.Segment, edge uint32) {
 	}
 	if c.early == c.received {
 		c.fin, c.early, c.ahead = c.received, -1, nil
+		if c.wire != nil {
+			c.wire.closed = c.unaOff
+		}
 		if err := m.log.Finish(c.ID, c.fin); err != nil {
 			m.logFailed(c, err)
 		}

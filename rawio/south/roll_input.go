@@ -36,7 +36,9 @@ func (m *Machine) feed(c *Conn) {
 		m.Stats.Fed += uint64(got)
 		m.env.ToServer(s)
 	}
-	if c.fin >= 0 && c.is(finLogged) && r.sent == c.fin {
+	// The client closed when it had the replies until then. A server that hears of
+	// it before it has sent them may give up.
+	if c.fin >= 0 && c.is(finLogged) && r.sent == c.fin && r.out >= min(c.wire.closed, c.outputOff(c.sentEnd())) {
 		s := m.rollAck(c, r.told, r.edgeOut)
 		s.Flags |= segment.FIN
 		r.sent++

@@ -11,6 +11,7 @@ type wire struct {
 	start    int64 // offset in the client's stream where its log begins
 	out      int64 // offset in the server's stream that belongs to it
 	asked    int64 // offset in the server's stream that the client had acknowledged with its newest input
+	closed   int64 // offset in the server's stream that the client had acknowledged when it closed
 	digest   *digest
 	fresh    int64 // received when it was opened again after a crash of its process
 	futile   int   // crashes since, one soon after the other, without new input

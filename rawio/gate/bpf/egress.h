@@ -218,11 +218,12 @@ __noinline int unmodified_rst(struct slot *slot, __u32 index, __u32 flags)
 
 	if (!slot)
 		return RST_STRAY;
-	if (slot->released)
-		return slot->released == RELEASED_CLOSED ? RST_MEANT : RST_STRAY;
-	/* The socket is there, so this answers a stray segment. */
+	/* Without an ACK it answers a segment, perhaps one that the client repeats
+	 * because an ACK of it was held. */
 	if (!(flags & ACK))
 		return RST_STRAY;
+	if (slot->released)
+		return slot->released == RELEASED_CLOSED ? RST_MEANT : RST_STRAY;
 	/* What nobody has accepted yet has no file to release: the kernel aborts
 	 * it in the task that closes the listener. */
 	w = watching();
