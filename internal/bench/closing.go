@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,26 +14,8 @@ import (
 
 	"github.com/ftnet/ftnet/internal/netlab"
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/internal/workload"
 )
-
-// nginxConf has a small static file and nothing of the machine's own. The
-// arguments are a directory and a port.
-const nginxConf = `daemon off;
-user root;
-worker_processes 2;
-pid %[1]s/nginx.pid;
-error_log stderr warn;
-events { worker_connections 4096; }
-http {
-	access_log off;
-	client_body_temp_path %[1]s/body;
-	proxy_temp_path %[1]s/proxy;
-	fastcgi_temp_path %[1]s/fastcgi;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
-	server { listen %[2]d; root %[1]s/files; }
-}
-`
 
 const nginxPort = 8080
 
@@ -53,16 +34,20 @@ func closingRates(c Config, worlds []*world, t *Table) error {
 		t.notes = append(t.notes, why)
 		return nil
 	}
-	dir, err := nginxDir()
+	dir, err := os.MkdirTemp("", "ftnet-bench-nginx-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	args, _, err := workload.Nginx(dir, nginxPort, "hello, world\n")
+	if err != nil {
+		return err
+	}
 	for round := range c.Rounds {
 		for i := range worlds {
 			w := worlds[(round+i)%len(worlds)] // who is first alternates
 			fmt.Fprintf(c.Progress, "closing %d of %d: %s\n", round+1, c.Rounds, w.name())
-			if err := w.closingRates(dir, c.Closing, t); err != nil {
+			if err := w.closingRates(args, c.Closing, t); err != nil {
 				return fmt.Errorf("closing: %s: %w", w.name(), err)
 			}
 		}
@@ -70,28 +55,8 @@ func closingRates(c Config, worlds []*world, t *Table) error {
 	return nil
 }
 
-// nginxDir makes a directory with what nginx needs. The caller removes it.
-func nginxDir() (string, error) {
-	dir, err := os.MkdirTemp("", "ftnet-bench-nginx-")
-	if err != nil {
-		return "", err
-	}
-	err = os.WriteFile(filepath.Join(dir, "nginx.conf"), fmt.Appendf(nil, nginxConf, dir, nginxPort), 0o644)
-	if err == nil {
-		err = os.Mkdir(filepath.Join(dir, "files"), 0o755)
-	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "files", "index.html"), []byte("hello, world\n"), 0o644)
-	}
-	if err != nil {
-		os.RemoveAll(dir)
-		return "", err
-	}
-	return dir, nil
-}
-
-func (w *world) closingRates(dir string, d time.Duration, t *Table) (err error) {
-	if err := w.startNginx(dir); err != nil {
+func (w *world) closingRates(nginx []string, d time.Duration, t *Table) (err error) {
+	if err := w.startNginx(nginx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
@@ -129,8 +94,8 @@ func (w *world) closingRates(dir string, d time.Duration, t *Table) (err error) 
 }
 
 // startNginx starts nginx and returns once it answers, or is protected.
-func (w *world) startNginx(dir string) error {
-	command := []string{"nginx", "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr", "-p", dir}
+func (w *world) startNginx(args []string) error {
+	command := append([]string{"nginx"}, args...)
 	cmd := w.lab.Server.Command(command[0], command[1:]...)
 	if w.protected {
 		// The replies have a Date: another length than before would be wrong.

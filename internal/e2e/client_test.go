@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"syscall"
@@ -84,4 +85,15 @@ func (c *client) expectReset() {
 	if b, err := c.in.ReadByte(); !errors.Is(err, syscall.ECONNRESET) {
 		c.t.Errorf("got %q, %v; want a reset", b, err)
 	}
+}
+
+// clients dials n and has each of them say something.
+func (r *rig) clients(n int) (list []*client) {
+	r.t.Helper()
+	for i := range n {
+		c := r.dial()
+		c.echo(fmt.Sprint("hello ", i))
+		list = append(list, c)
+	}
+	return list
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,29 +28,19 @@ func TestAbortReachesClient(t *testing.T) {
 // so that crashes fall between SYN, SYN-ACK, ACK and Accept.
 func TestCrashDuringHandshake(t *testing.T) {
 	r := probe(t, options{flags: []string{"--restart-limit", "-1"}})
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	for i := range 8 {
-		wg.Go(func() {
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-					c := r.dial()
-					c.echo(fmt.Sprint(i, n))
-					c.Close()
-				}
-			}
-		})
-	}
-	for range 15 {
-		pause(20 * time.Millisecond)
-		r.kill()
-	}
-	r.recovered()
-	close(stop)
-	wg.Wait()
+	r.crashWhileDialling()
+}
+
+// crashWhileDialling kills the server again and again while clients dial.
+func (r *rig) crashWhileDialling() {
+	r.t.Helper()
+	r.dialling(8, func() {
+		for range 15 {
+			pause(20 * time.Millisecond)
+			r.kill()
+		}
+		r.recovered()
+	})
 }
 
 func TestCrashDuringRecovery(t *testing.T) {

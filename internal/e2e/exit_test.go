@@ -29,22 +29,30 @@ func (r *rig) exitStatus() int {
 func TestCommandExits(t *testing.T) {
 	for crashes := range 2 {
 		t.Run(fmt.Sprint("after ", crashes, " crashes"), func(t *testing.T) {
-			r := probe(t, options{})
-			a, b := r.dial(), r.dial()
-			a.echo("hello")
-			for range crashes {
-				r.crash()
-				a.echo("again")
-			}
-			b.send("exit")
-			a.expectEOF()
-			b.expectEOF()
-			a.Close()
-			b.Close()
-			if code := r.exitStatus(); code != 0 {
-				t.Errorf("exit status %d", code)
-			}
+			probe(t, options{}).exitsCleanly(crashes)
 		})
+	}
+}
+
+// exitsCleanly has the server end with status 0, after some crashes: its clients
+// get FINs, one that has said nothing before among them.
+func (r *rig) exitsCleanly(crashes int) {
+	r.t.Helper()
+	a, b, silent := r.dial(), r.dial(), r.dial()
+	a.echo("hello")
+	b.echo("hello")
+	for range crashes {
+		r.crash()
+		a.echo("again")
+		b.echo("again")
+	}
+	b.send("exit")
+	for _, c := range []*client{a, b, silent} {
+		c.expectEOF()
+		c.Close()
+	}
+	if code := r.exitStatus(); code != 0 {
+		r.t.Errorf("exit status %d", code)
 	}
 }
 

@@ -11,17 +11,22 @@ import (
 
 func TestHalfCloseByClientInOutage(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "gate")
-	r := probe(t, options{}, "-gate", gate)
+	probe(t, options{}, "-gate", gate).halfCloseInOutage(gate)
+}
+
+// halfCloseInOutage has a client close its side while there is no server.
+func (r *rig) halfCloseInOutage(gate string) {
+	r.t.Helper()
 	c := r.dial()
 	c.echo("before")
-	closeGate(t, gate)
+	closeGate(r.t, gate)
 	r.kill()
 	r.waitStatus("the outage is declared", func(d *status.Document) bool { return conns(d, "outage") == 1 })
 	c.send("echo after")
 	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	openGate(t, gate)
+	openGate(r.t, gate)
 	c.expect("after")
 	c.expectEOF()
 }

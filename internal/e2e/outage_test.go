@@ -10,15 +10,23 @@ import (
 	"github.com/ftnet/ftnet/internal/status"
 )
 
+// dialKeepalive dials as a client that probes each second, and gives up after
+// three probes without an answer.
+func (r *rig) dialKeepalive() *client {
+	r.t.Helper()
+	c := r.dial()
+	if err := c.Conn.(*net.TCPConn).SetKeepAliveConfig(net.KeepAliveConfig{
+		Enable: true, Idle: time.Second, Interval: time.Second, Count: 3}); err != nil {
+		r.t.Fatal(err)
+	}
+	return c
+}
+
 func TestIdleOutage(t *testing.T) {
 	t.Parallel()
 	gate := filepath.Join(t.TempDir(), "gate")
 	r := probe(t, options{}, "-gate", gate)
-	idle, keepalive := r.dial(), r.dial()
-	if err := keepalive.Conn.(*net.TCPConn).SetKeepAliveConfig(net.KeepAliveConfig{
-		Enable: true, Idle: time.Second, Interval: time.Second, Count: 3}); err != nil {
-		t.Fatal(err)
-	}
+	idle, keepalive := r.dial(), r.dialKeepalive()
 	idle.echo("before")
 	keepalive.echo("before")
 	closeGate(t, gate)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -171,23 +170,10 @@ func (s *served) pid(name string) (pid int) {
 // than chatter, because commands take their time and a connection has a quota.
 func (s *served) chat(clients []*client, f func()) {
 	s.t.Helper()
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	for i, c := range clients {
-		wg.Go(func() {
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				case <-time.After(time.Millisecond):
-					c.echo(strings.Repeat(fmt.Sprintf("%d.%d ", i, n), 1+n*37%100))
-				}
-			}
-		})
-	}
-	f()
-	close(stop)
-	wg.Wait()
+	meanwhile(len(clients), func(i, n int) {
+		clients[i].echo(strings.Repeat(fmt.Sprintf("%d.%d ", i, n), 1+n*37%100))
+		pause(time.Millisecond)
+	}, f)
 }
 
 // crash kills a service's main process and waits until another one serves.

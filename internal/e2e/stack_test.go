@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,29 +26,6 @@ func (c *client) negotiated() string {
 		c.t.Fatal(err)
 	}
 	return strings.TrimSuffix(line, "\n")
-}
-
-// chatter has clients send lines of many sizes, and checks the replies, until
-// f returns.
-func (r *rig) chatter(clients []*client, f func()) {
-	r.t.Helper()
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	for i, c := range clients {
-		wg.Go(func() {
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-					c.echo(strings.Repeat(fmt.Sprintf("%d.%d ", i, n), 1+n*37%1500))
-				}
-			}
-		})
-	}
-	f()
-	close(stop)
-	wg.Wait()
 }
 
 // TestStacks: whatever a client's stack and the server's agree on, or do not,
@@ -77,22 +53,30 @@ func TestStacks(t *testing.T) {
 			sysctls(t, r.lab.Client, test.client)
 			sysctls(t, r.lab.Server, test.server)
 			r.spawn(options{}, "probe", "-listen", ":7002")
-			clients := []*client{r.dial(), r.dial(), r.dial()}
-			before := clients[0].negotiated()
-			if want := fmt.Sprintf("options=%d ", test.want); !strings.HasPrefix(before, want) {
-				t.Fatalf("negotiated %q, want %q", before, want)
-			}
-			r.chatter(clients, func() {
-				for range 4 {
-					pause(30 * time.Millisecond)
-					r.crash()
-				}
-			})
-			if after := clients[0].negotiated(); after != before {
-				t.Errorf("negotiated %q, after the crashes %q", before, after)
+			negotiated := r.keepsOptions()
+			if want := fmt.Sprintf("options=%d ", test.want); !strings.HasPrefix(negotiated, want) {
+				t.Errorf("negotiated %q, want %q", negotiated, want)
 			}
 		})
 	}
+}
+
+// keepsOptions has clients talk through crashes and returns what was negotiated,
+// which must be the same before and after.
+func (r *rig) keepsOptions() string {
+	r.t.Helper()
+	clients := r.clients(3)
+	before := clients[0].negotiated()
+	r.chatter(clients, func() {
+		for range 4 {
+			pause(30 * time.Millisecond)
+			r.crash()
+		}
+	})
+	if after := clients[0].negotiated(); after != before {
+		r.t.Errorf("negotiated %q, after the crashes %q", before, after)
+	}
+	return before
 }
 
 func sysctls(t *testing.T, ns *netlab.Namespace, settings map[string]string) {

@@ -99,19 +99,7 @@ func TestUnmodifiedCrashAfterHalfClose(t *testing.T) {
 	t.Run("client in the outage", func(t *testing.T) {
 		t.Parallel()
 		gate := filepath.Join(t.TempDir(), "gate")
-		r := modeProbe(t, "plain", nil, "-gate", gate)
-		c := r.dial()
-		c.echo("before")
-		closeGate(t, gate)
-		r.kill()
-		r.waitStatus("the outage is declared", func(d *status.Document) bool { return conns(d, "outage") == 1 })
-		c.send("echo after")
-		if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
-			t.Fatal(err)
-		}
-		openGate(t, gate)
-		c.expect("after")
-		c.expectEOF()
+		modeProbe(t, "plain", nil, "-gate", gate).halfCloseInOutage(gate)
 	})
 }
 
@@ -122,22 +110,7 @@ func TestUnmodifiedExits(t *testing.T) {
 		t.Run(fmt.Sprint("after ", crashes, " crashes"), func(t *testing.T) {
 			t.Parallel()
 			r := modeProbe(t, "plain", nil)
-			a, b := r.dial(), r.dial()
-			a.echo("hello")
-			b.echo("hello")
-			for range crashes {
-				r.crash()
-				a.echo("again")
-				b.echo("again")
-			}
-			b.send("exit")
-			a.expectEOF()
-			b.expectEOF()
-			a.Close()
-			b.Close()
-			if code := r.exitStatus(); code != 0 {
-				t.Errorf("exit status %d", code)
-			}
+			r.exitsCleanly(crashes)
 		})
 	}
 }

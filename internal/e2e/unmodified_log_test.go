@@ -88,45 +88,34 @@ const (
 var sinceIdle = []string{"--log-policy", "idle", "--log-idle", idle.String()}
 
 // TestUnmodifiedLogSinceIdle: what was answered before an idle moment is dropped,
-// and recovery starts there. A connection may have
-// many such moments, and crashes before, between and after them.
+// and recovery starts there. A connection may have many such moments, and crashes
+// before, between and after them.
 func TestUnmodifiedLogSinceIdle(t *testing.T) {
 	t.Parallel()
 	r := modeProbe(t, "plain", sinceIdle)
 	c, busy := r.dial(), r.dial()
-	stop, ended := make(chan struct{}), make(chan struct{})
-	go func() { // its log is kept but for what it drops after a crash
-		defer close(ended)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				busy.echo("busy")
+	// Its log is kept but for what it drops after a crash.
+	meanwhile(1, func(int, int) { busy.echo("busy") }, func() {
+		for range 3 {
+			c.echo("some words that are not needed any more")
+			pause(idleFor)
+			c.echo("new")
+			// Of a slow look at it, that is dropped too.
+			if got := r.connection(c); got.BytesLogged > uint64(len("echo new\n")) {
+				t.Errorf("%+v", got)
 			}
+			r.crash()
+			c.echo("after a crash")
+			r.crash() // with what is new in the log
+			c.echo("after two")
+			pause(idleFor)
+			r.crash() // with nothing new
+			c.echo("after three")
 		}
-	}()
-	for range 3 {
-		c.echo("some words that are not needed any more")
-		pause(idleFor)
-		c.echo("new")
-		// Of a slow look at it, that is dropped too.
-		if got := r.connection(c); got.BytesLogged > uint64(len("echo new\n")) {
-			t.Errorf("%+v", got)
+		if got := r.connection(busy); got.BytesLogged < 1000 {
+			t.Errorf("of %d bytes %d are in the log", got.BytesIn, got.BytesLogged)
 		}
-		r.crash()
-		c.echo("after a crash")
-		r.crash() // with what is new in the log
-		c.echo("after two")
-		pause(idleFor)
-		r.crash() // with nothing new
-		c.echo("after three")
-	}
-	if got := r.connection(busy); got.BytesLogged < 1000 {
-		t.Errorf("of %d bytes %d are in the log", got.BytesIn, got.BytesLogged)
-	}
-	close(stop)
-	<-ended
+	})
 	if got := r.connection(c); got.Recoveries != 9 || got.Protection != status.Protected {
 		t.Errorf("%+v", got)
 	}

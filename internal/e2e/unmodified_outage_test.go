@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,11 +34,7 @@ func TestUnmodifiedIdleOutage(t *testing.T) {
 	t.Parallel()
 	gate := filepath.Join(t.TempDir(), "gate")
 	r := modeProbe(t, "plain", nil, "-gate", gate)
-	idle, keepalive := r.dial(), r.dial()
-	if err := keepalive.Conn.(*net.TCPConn).SetKeepAliveConfig(net.KeepAliveConfig{
-		Enable: true, Idle: time.Second, Interval: time.Second, Count: 3}); err != nil {
-		t.Fatal(err)
-	}
+	idle, keepalive := r.dial(), r.dialKeepalive()
 	idle.echo("before")
 	keepalive.echo("before")
 	closeGate(t, gate)
@@ -112,29 +107,7 @@ func TestUnmodifiedCrashDuringHandshake(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			r := modeProbe(t, mode, []string{"--restart-limit", "-1"})
-			stop := make(chan struct{})
-			var wg sync.WaitGroup
-			for i := range 8 {
-				wg.Go(func() {
-					for n := 0; ; n++ {
-						select {
-						case <-stop:
-							return
-						default:
-							c := r.dial()
-							c.echo(fmt.Sprint(i, n))
-							c.Close()
-						}
-					}
-				})
-			}
-			for range 15 {
-				pause(20 * time.Millisecond)
-				r.kill()
-			}
-			r.recovered()
-			close(stop)
-			wg.Wait()
+			r.crashWhileDialling()
 		})
 	}
 }

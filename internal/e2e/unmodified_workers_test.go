@@ -11,17 +11,6 @@ import (
 	"github.com/ftnet/ftnet/internal/status"
 )
 
-// clients dials n and has each of them say something.
-func (r *rig) clients(n int) (list []*client) {
-	r.t.Helper()
-	for i := range n {
-		c := r.dial()
-		c.echo(fmt.Sprint("hello ", i))
-		list = append(list, c)
-	}
-	return list
-}
-
 // TestUnmodifiedWorkerCrash: a worker's crash recovers the connections that it
 // held, and those of the others are not touched. The main process goes on.
 func TestUnmodifiedWorkerCrash(t *testing.T) {
@@ -130,34 +119,20 @@ func TestUnmodifiedWorkersUnderLoad(t *testing.T) {
 			r := modeProbe(t, mode, []string{"--restart-limit", "-1"})
 			r.workersReady(mode)
 			clients := r.clients(6)
-			stop, ended := make(chan struct{}), make(chan struct{})
-			go func() { // dialled, served and closed in every phase of a crash
-				defer close(ended)
-				for n := 0; ; n++ {
-					select {
-					case <-stop:
-						return
-					default:
-						c := r.dial()
-						c.echo(fmt.Sprint("new ", n))
-						c.Close()
+			r.dialling(1, func() { // served and closed in every phase of a crash
+				r.chatter(clients, func() {
+					for i := range 20 {
+						pause(50 * time.Millisecond)
+						if i%5 == 4 {
+							r.crash()
+							continue
+						}
+						// Its number may belong to a process that has ended since.
+						_ = syscall.Kill(r.holder(clients[i%len(clients)]), syscall.SIGKILL)
 					}
-				}
-			}()
-			r.chatter(clients, func() {
-				for i := range 20 {
-					pause(50 * time.Millisecond)
-					if i%5 == 4 {
-						r.crash()
-						continue
-					}
-					// Its number may belong to a process that has ended since.
-					_ = syscall.Kill(r.holder(clients[i%len(clients)]), syscall.SIGKILL)
-				}
-				r.recovered()
+					r.recovered()
+				})
 			})
-			close(stop)
-			<-ended
 			r.check(func(s *status.Service) bool { return s.Mismatches == 0 && s.Outages == 4 && s.Recovered >= 4*6 })
 		})
 	}
