@@ -104,8 +104,10 @@ func (s Size) Exact() string {
 		if s < u.size {
 			continue
 		}
-		if hundredths := new(big.Int).Mul(big.NewInt(int64(s)), big.NewInt(100)); new(big.Int).Rem(hundredths, big.NewInt(int64(u.size))).Sign() == 0 {
-			return strconv.FormatFloat(float64(s)/float64(u.size), 'f', -1, 64) + u.name
+		r := big.NewRat(int64(s), int64(u.size))
+		text := r.FloatString(2)
+		if back, _ := new(big.Rat).SetString(text); back.Cmp(r) == 0 {
+			return strings.TrimRight(strings.TrimRight(text, "0"), ".") + u.name
 		}
 	}
 	return strconv.FormatInt(int64(s), 10)

@@ -31,7 +31,7 @@ func TestParse(t *testing.T) {
 func TestExact(t *testing.T) {
 	for size, want := range map[Size]string{
 		0: "0", 1: "1", 1000: "1000", 1024: "1KiB", 1536: "1.5KiB", 64 * MiB: "64MiB", 6 * GiB / 4: "1.5GiB", 1<<63 - 1: "9223372036854775807",
-		1<<63 - 1024: "9007199254740991KiB",
+		1<<63 - 1024: "9007199254740991KiB", 1<<59 + 256: "562949953421312.25KiB",
 	} {
 		if got := size.Exact(); got != want {
 			t.Errorf("%d.Exact() = %q, want %q", int64(size), got, want)
