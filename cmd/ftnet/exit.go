@@ -17,7 +17,7 @@ import (
 
 // Exit codes of ftnet itself, next to sysexits.h and what shells use.
 const (
-	exitFailed      = 1   // doctor found a failure, the demo an error; the daemon could not do it
+	exitFailed      = 1   // doctor found a failure, the demo an error; it could not be done
 	exitUsage       = 64  // EX_USAGE; the configuration file is not valid
 	exitEngine      = 70  // EX_SOFTWARE
 	exitGaveUp      = 71  // EX_OSERR is near enough: the command cannot be kept up
@@ -40,6 +40,12 @@ func (e *usageError) Unwrap() error { return e.error }
 
 // errCheckFailed ends a command with exitFailed after it has printed everything.
 var errCheckFailed = errors.New("failed")
+
+// failedError is of a command that works on files only: there is no engine that
+// could have failed.
+type failedError struct{ error }
+
+func (e *failedError) Unwrap() error { return e.error }
 
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
@@ -87,6 +93,8 @@ func exitCode(err error) int {
 		return exitNotRunnable
 	case errors.Is(err, fs.ErrPermission):
 		return exitNoPrivilege
+	case errors.As(err, new(*failedError)):
+		return exitFailed
 	}
 	return exitEngine
 }

@@ -13,14 +13,14 @@ var layers = []layer{
 	// The bottom: knows nothing of the rest. A server that imports ftnet gets
 	// this and nothing else.
 	{[]string{"internal/seqnum", "internal/journal", "internal/control"}, nil},
-	{[]string{"internal/bytesize", "internal/procfs", "internal/runtimedir", "internal/status", "internal/version"}, nil},
+	{[]string{"internal/bytesize", "internal/certs", "internal/procfs", "internal/runtimedir", "internal/status", "internal/version"}, nil},
 
 	// The north side.
 	{[]string{"ftnet/..."}, []string{"internal/control", "internal/journal", "internal/seqnum"}},
 	{[]string{"examples/..."}, []string{"ftnet"}},
 
 	// The log and the south side.
-	{[]string{"logserver/..."}, nil},
+	{[]string{"logserver/..."}, []string{"internal/certs", "internal/bytesize"}},
 	{[]string{"rawio/segment"}, []string{"internal/seqnum"}},
 	{[]string{"rawio/..."}, []string{"rawio/segment", "logserver", "internal/seqnum", "internal/journal", "internal/control", "internal/status"}},
 
