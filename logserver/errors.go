@@ -11,6 +11,8 @@ var (
 	// ErrNotRegistered is returned by Open for a server port that
 	// RegisterService was not called for.
 	ErrNotRegistered = errors.New("logserver: service is not registered")
+	// ErrExists is returned by Open for a number that is, or was, in use.
+	ErrExists = errors.New("logserver: the connection's number was used before")
 	// ErrGap is returned when an offset lies beyond the end of the data.
 	ErrGap = errors.New("logserver: offset beyond the end of the data")
 	// ErrFinished is returned by Write for data beyond the client's FIN, and
@@ -23,6 +25,15 @@ var (
 	ErrInvalid = errors.New("logserver: invalid argument")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("logserver: log is closed")
+	// ErrUnreachable is returned by methods that need an answer of a log
+	// server which cannot be reached now. The status has the flag Unreachable.
+	ErrUnreachable = errors.New("logserver: the log server cannot be reached")
+	// ErrFenced is returned when another process has taken over what this one
+	// wrote to the log. The status has the flag Failed.
+	ErrFenced = errors.New("logserver: another engine has taken over the service")
+	// ErrFailed is returned when the log can store nothing any more. The
+	// status has the flag Failed.
+	ErrFailed = errors.New("logserver: the log has failed")
 	// ErrQuota is what every *QuotaError is, in the sense of errors.Is.
 	ErrQuota = errors.New("logserver: quota is full")
 )
@@ -35,6 +46,9 @@ const (
 	ScopeConn Scope = iota + 1
 	// ScopeTotal is the quota of all connections together.
 	ScopeTotal
+	// ScopeBuffer is the room for what is not stable yet: there will be some
+	// when the log's device or network has taken what waits.
+	ScopeBuffer
 )
 
 func (s Scope) String() string {
@@ -43,6 +57,8 @@ func (s Scope) String() string {
 		return "connection"
 	case ScopeTotal:
 		return "total"
+	case ScopeBuffer:
+		return "buffer"
 	}
 	return fmt.Sprintf("scope(%d)", uint8(s))
 }

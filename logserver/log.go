@@ -6,7 +6,23 @@ import (
 )
 
 // Log is a log server. All methods may be called from any goroutine; calls
-// for one connection take effect in the order in which they are made.
+// for one connection take effect in the order in which they are made, and
+// become stable in that order: an upcall speaks for every earlier call for its
+// connection as well, such as WriteReads, which has none of its own.
+//
+// What a log has taken need not be stable yet. Length and Read tell what is
+// stable; Reads, Meta, Active, Lookup and NumActive tell what was taken. What
+// becomes of what is not stable when the process ends nobody knows.
+//
+// Read, Reads, Meta, Active, Lookup, Expire and Close may wait for a device or
+// a network, unless the log is [Immediate]. All other methods never do: they
+// may be called with locks held, and from inside an upcall.
+//
+// A log may hold connections when it is opened: those that an earlier process
+// has left, with what was stable then. Active tells them. Their Tag means
+// nothing until Update has set one. The methods that never wait may return
+// ErrNoConn for a connection that neither Open nor Active, Lookup or Meta has
+// told of. Registered services are not kept.
 //
 // A method given an id that is not, or no longer, in the log returns an error
 // that satisfies errors.Is(err, ErrNoConn); after Close, one that satisfies
@@ -17,14 +33,19 @@ type Log interface {
 	// (log_register_service); port 0 allows all. Registering twice is no error.
 	RegisterService(port uint16) error
 
-	// Open begins to log a connection and returns its number. The ID,
-	// Created, Modified and Finished fields of m are the log's to fill and
-	// are ignored. m and its slices are copied. What it says is stable when
-	// an upcall with Meta set has come for it, which may be before Open
-	// returns: tell connections apart by their Tag.
+	// Open begins to log a connection and returns its number. If m.ID is 0 the
+	// log chooses one above all that were used before; else it uses m.ID,
+	// which must lie above all numbers with the same upper 32 bits that were
+	// ever used, deleted connections' included: so a log server in front of
+	// another log can hand out blocks of numbers. The Created, Modified and
+	// Finished fields of m are the log's to fill and are ignored. m and its
+	// slices are copied. What it says is stable when an upcall with Meta set
+	// has come for it, which may be before Open returns: tell connections
+	// apart by their Tag.
 	//
 	// Open returns ErrNotRegistered for a server port that was not
-	// registered, and a *QuotaError when there is no room.
+	// registered, ErrExists for a number that was used, and a *QuotaError when
+	// there is no room.
 	Open(m Meta) (ConnID, error)
 
 	// Update replaces what Open recorded about connection m.ID, for example
@@ -37,19 +58,22 @@ type Log interface {
 	Touch(id ConnID) error
 
 	// Write appends p, which lies at off in the client's stream (log_write).
-	// Bytes that the log has already, or has discarded, are skipped without
-	// being compared: off may lie below the end. p may be reused when Write
-	// returns; the bytes are stable when an upcall has named an offset
-	// beyond them. A write that adds nothing makes no upcall.
+	// Bytes that the log has taken already, or has discarded, are skipped
+	// without being compared: off may lie below the end of what was taken. p
+	// may be reused when Write returns. n is how many bytes of p the log has
+	// taken, those that it had already included; they are stable when an
+	// upcall has named an offset beyond them. A write that adds nothing makes
+	// no upcall.
 	//
-	// Write returns ErrGap if off lies beyond the end, ErrFinished if p
-	// reaches beyond the client's FIN, and then has stored nothing. It
-	// returns a *QuotaError if p does not fit; then it has stored the prefix
-	// of p that does.
-	Write(id ConnID, off int64, p []byte) error
+	// Write returns ErrGap if off lies beyond the end of what was taken, and
+	// ErrFinished if p reaches beyond the client's FIN; then it adds nothing.
+	// It returns a *QuotaError if p does not fit; then it has taken the prefix
+	// of p that does. After any other error the log has taken p[:n] as well.
+	Write(id ConnID, off int64, p []byte) (n int, err error)
 
-	// Room returns how many bytes beyond the end Write would take now. Other
-	// connections compete for the same room: it is a hint, not a promise.
+	// Room returns how many bytes beyond the end of what was taken Write would
+	// take now. Other connections compete for the same room: it is a hint, not
+	// a promise.
 	Room(id ConnID) (int64, error)
 
 	// WriteReads records that the server has read this many bytes in each of
@@ -63,14 +87,14 @@ type Log interface {
 	Reads(id ConnID) ([]ReadRun, error)
 
 	// Finish records that the client's FIN stands at off, which must be the
-	// end of the data: else ErrGap (beyond it) or ErrFinished (below it, or
+	// end of what was taken: else ErrGap (beyond it) or ErrFinished (below it, or
 	// other than an earlier Finish said). An upcall with Fin set tells when
 	// that is stable. Repeating it is no error.
 	Finish(id ConnID, off int64) error
 
 	// Read copies stable data from off on into p and returns how much that
-	// was (log_read). At the end of the data it is less than len(p), down to
-	// 0, without an error. It returns ErrDiscarded if off lies below the
+	// was (log_read). At the end of the stable data it is less than len(p),
+	// down to 0, without an error. It returns ErrDiscarded if off lies below the
 	// start. Read may run together with Write, Discard and Delete.
 	Read(id ConnID, p []byte, off int64) (int, error)
 
@@ -99,10 +123,11 @@ type Log interface {
 
 	// Discard forgets the data below through, and the reads of it, for
 	// example after a checkpoint. A read that straddles through is shortened.
-	// through above the end is ErrGap; below the start nothing happens.
+	// through above what is stable is ErrGap; below the start nothing happens.
 	Discard(id ConnID, through int64) error
 
-	// Delete forgets the connection. Its number is never given out again.
+	// Delete forgets the connection. Its number is never given out again. A
+	// connection whose Delete is not stable when the process ends comes back.
 	Delete(id ConnID) error
 
 	// Expire deletes the connections that were last modified before t and
@@ -116,10 +141,11 @@ type Log interface {
 	// one element for each connection that has news, and must be done with
 	// the slice when it returns. A backend may call f from inside the method
 	// that made the news, on its caller's goroutine, or from a goroutine of
-	// its own; it holds no lock meanwhile, so that f may call the log. Two
-	// calls of f can overlap and overtake each other: for each connection
-	// the highest Stable counts. After Delete has returned, upcalls for the
-	// connection may still arrive.
+	// its own; it holds no lock meanwhile, so that f may call those methods of
+	// the log that never wait. Two calls of f can overlap and overtake each other: for each connection
+	// the highest Stable counts. What is stable may be told twice. After Delete
+	// has returned, upcalls for the connection may still arrive, but none
+	// after Close has.
 	SetUpcall(f func([]Upcall))
 
 	// SetStatusUpcall installs a function that is told each change of the
@@ -127,9 +153,26 @@ type Log interface {
 	SetStatusUpcall(f func(Status))
 
 	// Usage returns how many bytes the log occupies, including what rounding
-	// costs, and how many it may.
+	// costs, and how many it may. What was deleted or discarded may occupy
+	// some for a while.
 	Usage() (used, limit int64)
 
-	// Close ends the log and frees what it holds.
+	// Close ends the log and frees what it holds. A log that outlives its
+	// process first makes stable what it has taken; it returns an error if it
+	// could not.
 	Close() error
+}
+
+// Immediate is what a Log is besides if its methods may not wait: all of it is
+// in the process's memory.
+type Immediate interface {
+	// Immediate reports whether that is so.
+	Immediate() bool
+}
+
+// IsImmediate reports whether no method of the log waits for a device or a
+// network.
+func IsImmediate(l Log) bool {
+	i, ok := l.(Immediate)
+	return ok && i.Immediate()
 }

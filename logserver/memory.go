@@ -78,11 +78,18 @@ type Memory struct {
 	services map[uint16]bool
 	conns    map[ConnID]*memConn
 	order    []ConnID // as opened, deleted ones included until compact
-	lastID   ConnID
+	lastID   ConnID            // the highest that was ever used
+	blocks   map[uint32]ConnID // the same of each block of numbers with these upper bits
 	closed   bool
 }
 
-var _ Log = (*Memory)(nil)
+var (
+	_ Log       = (*Memory)(nil)
+	_ Immediate = (*Memory)(nil)
+)
+
+// Immediate implements Immediate: no method waits.
+func (m *Memory) Immediate() bool { return true }
 
 // NewMemory returns an empty log. config may be nil.
 func NewMemory(config *MemoryConfig) (*Memory, error) {
@@ -98,6 +105,7 @@ func NewMemory(config *MemoryConfig) (*Memory, error) {
 		cfg:      cfg,
 		services: make(map[uint16]bool),
 		conns:    make(map[ConnID]*memConn),
+		blocks:   make(map[uint32]ConnID),
 	}
 	m.arena.keep = int(cfg.Reserve / slabSize)
 	m.wiper.arena, m.wiper.limit = &m.arena, cfg.Reserve
@@ -126,10 +134,10 @@ func (m *Memory) Open(meta Meta) (ConnID, error) {
 	c.setMeta(meta)
 
 	m.mu.Lock()
-	err := m.mayOpen(meta.Server.Port())
+	id, err := m.mayOpen(&meta)
 	if err == nil {
-		m.lastID++
-		c.id = m.lastID
+		c.id = id
+		m.lastID, m.blocks[uint32(id>>32)] = max(m.lastID, id), id
 		m.conns[c.id] = c
 		m.order = append(m.order, c.id)
 	}
@@ -143,17 +151,24 @@ func (m *Memory) Open(meta Meta) (ConnID, error) {
 	return c.id, nil
 }
 
-// mayOpen takes the room that a connection's record costs. m.mu is held.
-func (m *Memory) mayOpen(port uint16) error {
+// mayOpen chooses the connection's number and takes the room that its record
+// costs. m.mu is held.
+func (m *Memory) mayOpen(meta *Meta) (ConnID, error) {
+	id, port := meta.ID, meta.Server.Port()
+	if id == 0 {
+		id = m.lastID + 1
+	}
 	switch {
 	case m.closed:
-		return ErrClosed
+		return 0, ErrClosed
 	case !m.services[0] && !m.services[port]:
-		return fmt.Errorf("%w: port %d", ErrNotRegistered, port)
+		return 0, fmt.Errorf("%w: port %d", ErrNotRegistered, port)
+	case id <= m.blocks[uint32(id>>32)]:
+		return 0, fmt.Errorf("%w: %d", ErrExists, id)
 	case !m.space.take(connCost):
-		return &QuotaError{ScopeTotal, m.cfg.QuotaTotal}
+		return 0, &QuotaError{ScopeTotal, m.cfg.QuotaTotal}
 	}
-	return nil
+	return id, nil
 }
 
 // Update implements Log.

@@ -19,7 +19,7 @@ func TestWriteDoesNotAllocate(t *testing.T) {
 	p := make([]byte, 1460)
 	off := int64(0)
 	write := func() {
-		if err := m.Write(id, off, p); err != nil {
+		if _, err := m.Write(id, off, p); err != nil {
 			t.Fatal(err)
 		}
 		off += int64(len(p))
@@ -69,7 +69,7 @@ func benchWrite(b *testing.B, conns int, size, keep int64) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		c := i % conns
-		if err := m.Write(ids[c], offs[c], p); err != nil {
+		if _, err := m.Write(ids[c], offs[c], p); err != nil {
 			b.Fatal(err)
 		}
 		offs[c] += size
@@ -88,7 +88,7 @@ func BenchmarkConnect(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		id := testConn(b, m)
-		if m.Write(id, 0, p) != nil || m.Delete(id) != nil {
+		if _, err := m.Write(id, 0, p); err != nil || m.Delete(id) != nil {
 			b.Fatal("failed")
 		}
 	}
@@ -103,7 +103,7 @@ func BenchmarkIdle(b *testing.B) {
 		heap, rss := memory(b)
 		p := make([]byte, 100)
 		for range conns {
-			if err := m.Write(testConn(b, m), 0, p); err != nil {
+			if _, err := m.Write(testConn(b, m), 0, p); err != nil {
 				b.Fatal(err)
 			}
 		}

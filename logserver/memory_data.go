@@ -18,14 +18,16 @@ func (e extent) end() int64 { return e.off + int64(e.size()) }
 // Write implements Log. It copies p, unless p lies in a Loan where it belongs,
 // and allocates only where a connection
 // needs another chunk.
-func (m *Memory) Write(id ConnID, off int64, p []byte) error {
+func (m *Memory) Write(id ConnID, off int64, p []byte) (n int, err error) {
 	c, err := m.lock(id)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	m.wiper.writes.Add(1)
 	before := c.end
-	err = m.append(c, off, p)
+	if err = m.append(c, off, p); off >= 0 && off <= c.end {
+		n = int(min(c.end-off, int64(len(p))))
+	}
 	u := Upcall{ID: c.id, Tag: c.tag, Stable: c.end}
 	if c.end > before {
 		c.touch()
@@ -36,7 +38,7 @@ func (m *Memory) Write(id ConnID, off int64, p []byte) error {
 	if u.Stable > before {
 		m.tell(u)
 	}
-	return err
+	return n, err
 }
 
 // append stores what p has beyond the end. c.mu is held.

@@ -41,7 +41,7 @@ func TestWipeByItself(t *testing.T) {
 			secret := []byte("correct horse battery staple")
 			m := newTestMemory(t, nil)
 			id, other := testConn(t, m), testConn(t, m)
-			if err := m.Write(id, 0, bytes.Repeat(secret, 5<<20/len(secret))); err != nil {
+			if _, err := m.Write(id, 0, bytes.Repeat(secret, 5<<20/len(secret))); err != nil {
 				t.Fatal(err)
 			}
 			if err := m.Delete(id); err != nil {
@@ -68,7 +68,7 @@ func TestWipeByItself(t *testing.T) {
 func TestWipeAtOnce(t *testing.T) {
 	m := newTestMemory(t, &MemoryConfig{Reserve: 1 << 20})
 	id := testConn(t, m)
-	if err := m.Write(id, 0, make([]byte, 10<<20)); err != nil {
+	if _, err := m.Write(id, 0, make([]byte, 10<<20)); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
@@ -95,7 +95,7 @@ func TestReuseUnwiped(t *testing.T) {
 	secret := []byte("correct horse battery staple")
 	m := newTestMemory(t, nil)
 	id := testConn(t, m)
-	if err := m.Write(id, 0, bytes.Repeat(secret, 5<<20/len(secret))); err != nil {
+	if _, err := m.Write(id, 0, bytes.Repeat(secret, 5<<20/len(secret))); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.Delete(id); err != nil {
@@ -106,7 +106,7 @@ func TestReuseUnwiped(t *testing.T) {
 	m.wiper.mu.Unlock()
 	id = testConn(t, m)
 	data := make([]byte, 700<<10) // some of a chunk of 1 MiB
-	if err := m.Write(id, 0, data); err != nil {
+	if _, err := m.Write(id, 0, data); err != nil {
 		t.Fatal(err)
 	}
 	m.wiper.mu.Lock()
@@ -133,7 +133,7 @@ func TestLentIsWiped(t *testing.T) {
 	secret := []byte("correct horse battery staple")
 	m := newTestMemory(t, nil)
 	id := testConn(t, m)
-	if err := m.Write(id, 0, make([]byte, 300)); err != nil {
+	if _, err := m.Write(id, 0, make([]byte, 300)); err != nil {
 		t.Fatal(err)
 	}
 	loan := m.Lend(id, len(secret))
@@ -168,7 +168,7 @@ func TestWipe(t *testing.T) {
 			m := newTestMemory(t, nil)
 			id := testConn(t, m)
 			data := bytes.Repeat(secret, test.size/len(secret))
-			if err := m.Write(id, 0, data); err != nil {
+			if _, err := m.Write(id, 0, data); err != nil {
 				t.Fatal(err)
 			}
 			if !holds(m, secret) {

@@ -17,6 +17,9 @@ const (
 	// Other is set after an error that none of the flags above tells, until
 	// the log has worked again.
 	Other
+	// Unreachable is set while the log server cannot be reached. What it is
+	// given meanwhile waits, within bounds, and becomes stable later.
+	Unreachable
 
 	// OK is the state in which no flag is set.
 	OK Status = 0
@@ -28,7 +31,7 @@ func (s Status) String() string {
 		return "ok"
 	}
 	var names []string
-	for i, name := range []string{"low-space", "failed", "expired", "other"} {
+	for i, name := range []string{"low-space", "failed", "expired", "other", "unreachable"} {
 		if s&(1<<i) != 0 {
 			names = append(names, name)
 		}

@@ -37,9 +37,9 @@ func testMeta(t *testing.T, open Factory) {
 		t.Errorf("created %v, modified %v", got.Created, got.Modified)
 	}
 
-	want.ID, want.RTT, want.SYNACKOptions = id, time.Second, []byte{1}
+	want.ID, want.RTT, want.SYNACKOptions, want.Tag = id, time.Second, []byte{1}, want.Tag+1
 	b.must(b.Update(want))
-	b.await("updated metadata", func() bool { return b.meta[id] == 2 })
+	b.await("updated metadata", func() bool { return b.meta[id] > 1 && b.tags[id] == want.Tag })
 	got, err = b.Meta(id)
 	b.must(err)
 	if diff := cmp.Diff(want, got, byAddr, logFields); diff != "" {
@@ -123,12 +123,12 @@ func testWrite(t *testing.T, open Factory) {
 	b.write(id, 100, data[100:1560])
 	b.write(id, 50, data[50:2000]) // overlaps
 	b.write(id, 10, data[10:20])   // nothing new
-	b.is(b.Write(id, 2001, data[2001:]), logserver.ErrGap)
+	b.refuses(id, 2001, data[2001:], 0, logserver.ErrGap)
 	b.holds(id, 0, data[:2000])
 	b.write(id, 2000, data[2000:2000])
 	b.write(id, 2000, data[2000:])
 	b.holds(id, 0, data)
-	if err := b.Write(id, -1, data); err == nil {
+	if n, err := b.Write(id, -1, data); err == nil || n != 0 {
 		t.Error("a negative offset is accepted")
 	}
 	b.mu.Lock()
@@ -136,6 +136,64 @@ func testWrite(t *testing.T, open Factory) {
 	if b.stable[id] != int64(len(data)) {
 		t.Errorf("upcall for %d bytes, have %d", b.stable[id], len(data))
 	}
+}
+
+// testTaken: what was taken counts as the end before it is stable, and the
+// client's FIN becomes stable after the data before it.
+func testTaken(t *testing.T, open Factory) {
+	b := start(t, open, Limits{Quota: 1 << 20})
+	id, err := b.Open(Example(1)) // nor is the metadata
+	b.must(err)
+	data := pattern(1<<20, 1, 0)
+	for off := 0; off < 700_000; off += 7000 {
+		b.take(id, int64(off), data[off:off+7000])
+		if room, err := b.Room(id); err != nil || room > int64(len(data)-off-7000) {
+			t.Fatalf("Room after %d of %d bytes is %d, %v", off+7000, len(data), room, err)
+		}
+	}
+	b.refuses(id, 700_001, data[700_001:], 0, logserver.ErrGap)
+	b.is(b.Finish(id, 700_001), logserver.ErrGap)
+	b.must(b.Finish(id, 700_000))
+	b.refuses(id, 699_990, data[699_990:700_010], 10, logserver.ErrFinished)
+	b.await("FIN", func() bool { return b.fin[id] })
+	b.await("data before the FIN", func() bool { return b.stable[id] == 700_000 && b.meta[id] > 0 })
+	b.holds(id, 0, data[:700_000])
+}
+
+func testGivenID(t *testing.T, open Factory) {
+	b := start(t, open, Limits{})
+	given := func(id logserver.ConnID) error {
+		m := Example(int(id))
+		m.ID = id
+		got, err := b.Open(m)
+		if err == nil && got != id {
+			t.Errorf("Open gave number %d, want %d", got, id)
+		}
+		return err
+	}
+	const block = 1 << 32
+	b.must(given(5*block + 7))
+	b.await("metadata", func() bool { return b.meta[5*block+7] > 0 })
+	b.is(given(5*block+7), logserver.ErrExists)
+	b.is(given(5*block+6), logserver.ErrExists)
+	b.must(given(3*block + 1)) // another block, below
+	b.must(given(5*block + 8))
+	b.must(given(3*block + 2))
+	b.must(b.Delete(5*block + 8))
+	b.is(given(5*block+8), logserver.ErrExists)
+	chosen, err := b.Open(Example(1))
+	b.must(err)
+	if chosen <= 5*block+8 {
+		t.Errorf("the log chose number %d, below one that was used", chosen)
+	}
+	b.is(given(chosen), logserver.ErrExists)
+	m, err := b.Meta(3*block + 2)
+	b.must(err)
+	if m.ID != 3*block+2 || b.NumActive() != 4 {
+		t.Errorf("Meta tells number %d, %d connections are active", m.ID, b.NumActive())
+	}
+	b.write(3*block+1, 0, []byte("hello"))
+	b.holds(3*block+1, 0, []byte("hello"))
 }
 
 func testFinish(t *testing.T, open Factory) {
@@ -147,8 +205,8 @@ func testFinish(t *testing.T, open Factory) {
 	b.must(b.Finish(id, 5))
 	b.await("FIN", func() bool { return b.fin[id] })
 	b.must(b.Finish(id, 5))
-	b.must(b.Write(id, 0, []byte("hello"))) // a retransmission
-	b.is(b.Write(id, 3, []byte("lo!")), logserver.ErrFinished)
+	b.take(id, 0, []byte("hello")) // a retransmission
+	b.refuses(id, 3, []byte("lo!"), 2, logserver.ErrFinished)
 	b.holds(id, 0, []byte("hello"))
 	m, err := b.Meta(id)
 	b.must(err)
@@ -168,8 +226,9 @@ func testReadRanges(t *testing.T, open Factory) {
 	id := b.open(1)
 	data := pattern(200_000, 1, 0)
 	for off := 0; off < len(data); off += 1460 {
-		b.write(id, int64(off), data[off:min(off+1460, len(data))])
+		b.take(id, int64(off), data[off:min(off+1460, len(data))])
 	}
+	b.await("data", func() bool { return b.stable[id] == int64(len(data)) })
 	for _, off := range []int64{0, 1, 255, 256, 257, 1459, 1460, 65535, 65536, 131071, 199_999, 200_000, 200_001, 1 << 40} {
 		for _, n := range []int{0, 1, 300, 70_000, 300_000} {
 			p := make([]byte, n)

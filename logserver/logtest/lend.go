@@ -21,7 +21,7 @@ func testLend(t *testing.T, open Factory) {
 	}
 	id := b.open(1)
 	want := bytes.Repeat([]byte{'a'}, 3000) // larger than a loan: some room is left
-	b.must(b.Write(id, 0, want))
+	b.write(id, 0, want)
 	if loan := lender.Lend(id, 1<<30); loan.Bytes != nil {
 		t.Error("a loan of 1 GiB in one piece")
 	}
@@ -38,7 +38,7 @@ func testLend(t *testing.T, open Factory) {
 		}
 		p := loan.Bytes[skip : skip+200]
 		next := append(want, p...)
-		b.must(b.Write(id, int64(len(want)), p))
+		b.write(id, int64(len(want)), p)
 		want = next
 		loan.Return()
 	}

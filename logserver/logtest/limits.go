@@ -19,12 +19,17 @@ func testQuotaConn(t *testing.T, open Factory) {
 	if room, err := b.Room(id); room != 10 || err != nil {
 		t.Errorf("Room is %d, %v, want 10", room, err)
 	}
-	b.quota(b.Write(id, quota-10, data[quota-10:quota+10]), logserver.ScopeConn)
+	n, err := b.Write(id, quota-10, data[quota-10:quota+10])
+	b.quota(err, logserver.ScopeConn)
+	if n != 10 {
+		t.Errorf("Write took %d bytes where there was room for 10", n)
+	}
 	b.await("the prefix that fits", func() bool { return b.stable[id] == quota })
 	b.holds(id, 0, data[:quota])
-	b.quota(b.Write(id, quota, data[quota:]), logserver.ScopeConn)
-	b.must(b.Write(id, 0, data[:quota])) // brings nothing new
-	b.write(other, 0, data[:quota])      // has a quota of its own
+	_, err = b.Write(id, quota, data[quota:])
+	b.quota(err, logserver.ScopeConn)
+	b.take(id, 0, data[:quota])     // brings nothing new
+	b.write(other, 0, data[:quota]) // has a quota of its own
 	b.must(b.Discard(id, quota/2))
 	b.write(id, quota, data[quota:quota+quota/2])
 	b.holds(id, quota/2, data[quota/2:quota+quota/2])
@@ -42,7 +47,10 @@ func testQuotaTotal(t *testing.T, open Factory) {
 		}
 		id := b.open(n)
 		ids = append(ids, id)
-		err = b.Write(id, 0, data)
+		var taken int
+		if taken, err = b.Write(id, 0, data); taken == len(data) {
+			b.await("data", func() bool { return b.stable[id] == int64(len(data)) })
+		}
 	}
 	b.quota(err, logserver.ScopeTotal)
 	used, limit := b.Usage()
@@ -57,11 +65,9 @@ func testQuotaTotal(t *testing.T, open Factory) {
 		b.must(b.Delete(id))
 	}
 	// What did not fit does now.
-	b.write(ids[len(ids)-1], 0, data)
+	b.insist(ids[len(ids)-1], 0, data)
 	b.must(b.Delete(ids[len(ids)-1]))
-	if used, _ := b.Usage(); used != 0 {
-		t.Errorf("%d bytes are occupied in an empty log", used)
-	}
+	empties(t, b.Log)
 }
 
 func testQuotaReads(t *testing.T, open Factory) {
@@ -77,9 +83,7 @@ func testQuotaReads(t *testing.T, open Factory) {
 	}
 	b.quota(err, logserver.ScopeTotal)
 	b.must(b.Delete(id))
-	if used, _ := b.Usage(); used != 0 {
-		t.Errorf("%d bytes are occupied in an empty log", used)
-	}
+	empties(t, b.Log)
 }
 
 func testLowSpace(t *testing.T, open Factory) {
@@ -99,7 +103,7 @@ func testLowSpace(t *testing.T, open Factory) {
 			break
 		}
 		b.mu.Lock()
-		if low() {
+		if low() && used < 3<<20 {
 			t.Errorf("low space with %d bytes occupied", used)
 		}
 		b.mu.Unlock()
@@ -112,7 +116,9 @@ func testLowSpace(t *testing.T, open Factory) {
 	}
 	b.must(b.Delete(id))
 	b.await("enough space", func() bool { return b.status[len(b.status)-1] == logserver.OK })
-	if b.Status() != logserver.OK || len(b.status) != 2 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.Status() != logserver.OK || len(b.status) > 4 {
 		t.Errorf("status is %v after %v", b.Status(), b.status)
 	}
 }
@@ -149,7 +155,7 @@ func testReuse(t *testing.T, open Factory) {
 	for n := range 50 {
 		id := b.open(n)
 		part := data[:len(data)/(n%7+1)]
-		b.write(id, 0, part)
+		b.insist(id, 0, part)
 		b.holds(id, 0, part)
 		b.must(b.Delete(id))
 	}
@@ -165,7 +171,7 @@ func calls(l logserver.Log, id logserver.ConnID) map[string]func() error {
 		"Open":            func() error { _, err := l.Open(Example(7)); return err },
 		"Update":          func() error { return l.Update(meta) },
 		"Touch":           func() error { return l.Touch(id) },
-		"Write":           func() error { return l.Write(id, 0, p) },
+		"Write":           func() error { _, err := l.Write(id, 0, p); return err },
 		"Room":            func() error { _, err := l.Room(id); return err },
 		"WriteReads":      func() error { return l.WriteReads(id, 1) },
 		"Reads":           func() error { _, err := l.Reads(id); return err },

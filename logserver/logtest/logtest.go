@@ -1,5 +1,9 @@
 // Package logtest is the conformance suite of logserver.Log: a backend that
-// passes [Run] may stand behind the engine. It is for tests only.
+// passes [Run], and [RunPersistent] if it outlives its process, may stand behind
+// the engine. It is for tests only.
+//
+// The suite takes nothing to be stable, and no space to be free again, before the
+// log says so.
 package logtest
 
 import (
@@ -18,8 +22,10 @@ type Limits struct {
 	Quota, QuotaTotal, LowSpace int64
 }
 
-// Factory opens an empty log. The suite closes it. Limits of 0 mean the
-// backend's default, which must hold at least 64 MiB a connection.
+// Factory opens an empty log, which may take its time; a log server can be
+// reached when it returns. The suite closes it.
+// Limits of 0 mean the backend's default, which must hold at least 64 MiB a
+// connection.
 type Factory func(t testing.TB, limits Limits) logserver.Log
 
 // Run tests all that the Log interface promises.
@@ -31,7 +37,9 @@ func Run(t *testing.T, open Factory) {
 		{"Meta", testMeta},
 		{"Register", testRegister},
 		{"Query", testQuery},
+		{"GivenID", testGivenID},
 		{"Write", testWrite},
+		{"Taken", testTaken},
 		{"Lend", testLend},
 		{"Finish", testFinish},
 		{"ReadRanges", testReadRanges},
@@ -84,6 +92,7 @@ type bed struct {
 	mu     sync.Mutex // guards the fields below
 	news   *sync.Cond
 	stable map[logserver.ConnID]int64
+	tags   map[logserver.ConnID]uint64 // of the last upcall
 	meta   map[logserver.ConnID]int
 	fin    map[logserver.ConnID]bool
 	status []logserver.Status
@@ -91,7 +100,13 @@ type bed struct {
 
 func start(t *testing.T, open Factory, limits Limits) *bed {
 	t.Helper()
-	b := &bed{T: t, Log: open(t, limits), stable: map[logserver.ConnID]int64{}, meta: map[logserver.ConnID]int{}, fin: map[logserver.ConnID]bool{}}
+	return newBed(t, open(t, limits))
+}
+
+// newBed makes a bed of an open log, which it closes.
+func newBed(t *testing.T, l logserver.Log) *bed {
+	t.Helper()
+	b := &bed{T: t, Log: l, stable: map[logserver.ConnID]int64{}, tags: map[logserver.ConnID]uint64{}, meta: map[logserver.ConnID]int{}, fin: map[logserver.ConnID]bool{}}
 	b.news = sync.NewCond(&b.mu)
 	b.SetUpcall(b.upcall)
 	b.SetStatusUpcall(func(s logserver.Status) {
@@ -113,7 +128,7 @@ func (b *bed) upcall(list []logserver.Upcall) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, u := range list {
-		b.stable[u.ID] = max(b.stable[u.ID], u.Stable)
+		b.stable[u.ID], b.tags[u.ID] = max(b.stable[u.ID], u.Stable), u.Tag
 		if u.Meta {
 			b.meta[u.ID]++
 		}
@@ -124,11 +139,14 @@ func (b *bed) upcall(list []logserver.Upcall) {
 	b.news.Broadcast()
 }
 
-// await waits until upcalls have made cond true, or fails after ten seconds.
+// patience is how long the suite waits for what must come.
+const patience = 30 * time.Second
+
+// await waits until upcalls have made cond true.
 func (b *bed) await(what string, cond func() bool) {
 	b.Helper()
 	late := false
-	timer := time.AfterFunc(10*time.Second, func() {
+	timer := time.AfterFunc(patience, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		late = true
@@ -144,6 +162,35 @@ func (b *bed) await(what string, cond func() bool) {
 		b.news.Wait()
 	}
 }
+
+// failer is a *testing.T or a *rapid.T.
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// soon waits until cond is true, of which no upcall tells.
+func soon(t failer, what string, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not after %v", what, patience)
+		}
+	}
+}
+
+// empties waits until the log occupies no more than an empty one may: some
+// bookkeeping.
+func empties(t failer, l logserver.Log) {
+	t.Helper()
+	most := int64(bookkeeping)
+	if logserver.IsImmediate(l) {
+		most = 0
+	}
+	soon(t, "an empty log occupies next to nothing", func() bool { used, _ := l.Usage(); return used <= most })
+}
+
+const bookkeeping = 64 << 10
 
 func (b *bed) must(err error) {
 	b.Helper()
@@ -176,11 +223,45 @@ func (b *bed) open(n int) logserver.ConnID {
 	return id
 }
 
+// take appends all of p.
+func (b *bed) take(id logserver.ConnID, off int64, p []byte) {
+	b.Helper()
+	n, err := b.Write(id, off, p)
+	b.must(err)
+	if n != len(p) {
+		b.Fatalf("Write took %d of %d bytes", n, len(p))
+	}
+}
+
 // write appends and waits until what was written is stable.
 func (b *bed) write(id logserver.ConnID, off int64, p []byte) {
 	b.Helper()
-	b.must(b.Write(id, off, p))
+	b.take(id, off, p)
 	b.await("data", func() bool { return b.stable[id] >= off+int64(len(p)) })
+}
+
+// insist is write, and waits where there is no room yet.
+func (b *bed) insist(id logserver.ConnID, off int64, p []byte) {
+	b.Helper()
+	end := off + int64(len(p))
+	soon(b, "there is room again", func() bool {
+		n, err := b.Write(id, off, p)
+		if !errors.Is(err, logserver.ErrQuota) {
+			b.must(err)
+		}
+		off, p = off+int64(n), p[n:]
+		return len(p) == 0
+	})
+	b.await("data", func() bool { return b.stable[id] >= end })
+}
+
+// refuses checks that Write fails in this way and says that it has taken n bytes.
+func (b *bed) refuses(id logserver.ConnID, off int64, p []byte, n int, want error) {
+	b.Helper()
+	got, err := b.Write(id, off, p)
+	if got != n || !errors.Is(err, want) {
+		b.Fatalf("Write of %d bytes at %d: %d, %v, want %d, %v", len(p), off, got, err, n, want)
+	}
 }
 
 // holds checks that the log has exactly this data from start on.

@@ -22,6 +22,7 @@ type modelConn struct {
 	finished   bool
 	reads      []uint32
 	discardedR int64 // bytes of reads dropped from the front
+	stable     int64 // the least that must be stable
 }
 
 // trimReads drops reads below start, shortening the one that straddles it.
@@ -37,13 +38,13 @@ func (c *modelConn) trimReads() {
 
 // testModel compares random sequences of calls with the model.
 func testModel(t *testing.T, open Factory) {
-	rapid.Check(t, func(r *rapid.T) { modelRun(t, r, open) })
+	rapid.Check(t, func(r *rapid.T) { modelRun(t, r, open, nil) })
 }
 
 // Fuzz lets the fuzzer choose the sequence of calls of the model test.
 func Fuzz(f *testing.F, open Factory) {
 	f.Fuzz(func(t *testing.T, input []byte) {
-		rapid.MakeFuzz(func(r *rapid.T) { modelRun(t, r, open) })(t, input)
+		rapid.MakeFuzz(func(r *rapid.T) { modelRun(t, r, open, nil) })(t, input)
 	})
 }
 
@@ -53,16 +54,17 @@ type model struct {
 	quota  int64
 	conns  []*modelConn // as opened
 	opened int
+	used   map[logserver.ConnID]bool // numbers that were given out
 }
 
-func modelRun(t testing.TB, r *rapid.T, open Factory) {
-	m := &model{T: r, quota: rapid.SampledFrom([]int64{1000, 5000, 100_000}).Draw(r, "quota")}
-	m.log = open(t, Limits{Quota: m.quota})
-	defer m.log.Close()
-	if err := m.log.RegisterService(0); err != nil {
-		r.Fatal(err)
-	}
-	r.Repeat(map[string]func(*rapid.T){
+// modelRun compares one sequence. again, if not nil, closes a log and opens it
+// again.
+func modelRun(t testing.TB, r *rapid.T, open Factory, again func(l logserver.Log, limits Limits) logserver.Log) {
+	m := &model{T: r, quota: rapid.SampledFrom([]int64{1000, 5000, 100_000}).Draw(r, "quota"), used: map[logserver.ConnID]bool{}}
+	limits := Limits{Quota: m.quota}
+	m.adopt(open(t, limits))
+	defer func() { m.log.Close() }()
+	actions := map[string]func(*rapid.T){
 		"":        m.check,
 		"open":    m.open,
 		"write":   m.write,
@@ -71,7 +73,43 @@ func modelRun(t testing.TB, r *rapid.T, open Factory) {
 		"read":    m.read,
 		"discard": m.discard,
 		"delete":  m.delete,
-	})
+		"settle":  m.settle,
+	}
+	if again != nil {
+		actions["reopen"] = func(*rapid.T) {
+			m.adopt(again(m.log, limits))
+			for _, c := range m.conns {
+				c.stable = int64(len(c.data))
+			}
+			m.settle(nil)
+		}
+	}
+	r.Repeat(actions)
+	m.settle(nil)
+	for len(m.conns) > 0 {
+		m.wants(m.log.Delete(m.conns[0].meta.ID), nil)
+		m.conns = m.conns[1:]
+	}
+	empties(m, m.log)
+}
+
+// adopt goes on with a log that was just opened.
+func (m *model) adopt(l logserver.Log) {
+	m.log = l
+	m.wants(l.RegisterService(0), nil)
+}
+
+// settle waits until all that was taken is stable.
+func (m *model) settle(*rapid.T) {
+	for _, c := range m.conns {
+		soon(m, "all is stable", func() bool {
+			_, end, err := m.log.Length(c.meta.ID)
+			m.wants(err, nil)
+			return end >= int64(len(c.data))
+		})
+		c.stable = int64(len(c.data))
+	}
+	m.check(nil)
 }
 
 // pick chooses a connection, and opens one if there is none.
@@ -95,6 +133,10 @@ func (m *model) open(*rapid.T) {
 	m.opened++
 	id, err := m.log.Open(meta)
 	m.wants(err, nil)
+	if m.used[id] || id == 0 {
+		m.Fatalf("number %d is given out again", id)
+	}
+	m.used[id] = true
 	meta.ID = id
 	m.conns = append(m.conns, &modelConn{meta: meta})
 }
@@ -118,7 +160,11 @@ func (m *model) write(*rapid.T) {
 	case fresh > m.quota-(end-c.start):
 		want, fresh = logserver.ErrQuota, m.quota-(end-c.start)
 	}
-	m.wants(m.log.Write(c.meta.ID, off, p), want)
+	taken, err := m.log.Write(c.meta.ID, off, p)
+	m.wants(err, want)
+	if has := min(end+fresh-off, int64(n)); want != logserver.ErrGap && int64(taken) != has {
+		m.Fatalf("Write of %d bytes at %d took %d, want %d", n, off, taken, has)
+	}
 	if fresh > 0 {
 		c.data = append(c.data, p[end-off:end-off+fresh]...)
 	}
@@ -152,8 +198,8 @@ func (m *model) read(*rapid.T) {
 	m.wants(err, nil)
 	want := c.data[min(off, int64(len(c.data))):]
 	want = want[:min(len(want), len(p))]
-	if !bytes.Equal(p[:n], want) {
-		m.Fatalf("Read of %d at %d: %d bytes, want %d, or other ones", len(p), off, n, len(want))
+	if least := min(c.stable-off, int64(len(p))); int64(n) < least || n > len(want) || !bytes.Equal(p[:n], want[:n]) {
+		m.Fatalf("Read of %d at %d: %d bytes, want %d of %d stable, or other ones", len(p), off, n, least, len(want))
 	}
 }
 
@@ -164,8 +210,12 @@ func (m *model) discard(*rapid.T) {
 		m.wants(m.log.Discard(c.meta.ID, through), logserver.ErrGap)
 		return
 	}
-	m.wants(m.log.Discard(c.meta.ID, through), nil)
-	c.start = max(c.start, through)
+	err := m.log.Discard(c.meta.ID, through)
+	if through > c.stable && errors.Is(err, logserver.ErrGap) {
+		return // not stable yet
+	}
+	m.wants(err, nil)
+	c.start, c.stable = max(c.start, through), max(c.stable, through)
 	c.trimReads()
 }
 
@@ -190,16 +240,17 @@ func (m *model) check(*rapid.T) {
 		}
 		start, end, err := m.log.Length(c.meta.ID)
 		m.wants(err, nil)
-		if start != c.start || end != int64(len(c.data)) {
-			m.Fatalf("Length is %d..%d, want %d..%d", start, end, c.start, len(c.data))
+		if logserver.IsImmediate(m.log) {
+			c.stable = int64(len(c.data))
 		}
+		if start != c.start || end < c.stable || end > int64(len(c.data)) {
+			m.Fatalf("Length is %d..%d, want %d..%d, %d of them stable", start, end, c.start, len(c.data), c.stable)
+		}
+		c.stable = end
 		runs, err := m.log.Reads(c.meta.ID)
 		m.wants(err, nil)
 		if !slices.Equal(expand(runs), c.reads) {
 			m.Fatalf("reads are %v, want %v", expand(runs), c.reads)
 		}
-	}
-	if used, _ := m.log.Usage(); len(m.conns) == 0 && used != 0 {
-		m.Fatalf("an empty log occupies %d bytes", used)
 	}
 }

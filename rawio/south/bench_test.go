@@ -28,10 +28,10 @@ func (l *nullLog) Open(m logserver.Meta) (logserver.ConnID, error) {
 	return l.last, nil
 }
 
-func (l *nullLog) Write(id logserver.ConnID, off int64, p []byte) error {
+func (l *nullLog) Write(id logserver.ConnID, off int64, p []byte) (int, error) {
 	l.one[0] = logserver.Upcall{ID: id, Tag: l.tags[id], Stable: off + int64(len(p))}
 	l.up(l.one[:])
-	return nil
+	return len(p), nil
 }
 
 func (l *nullLog) Delete(logserver.ConnID) error { return nil }

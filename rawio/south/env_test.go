@@ -157,10 +157,10 @@ func (l *noteLog) Open(m logserver.Meta) (logserver.ConnID, error) {
 	return id, err
 }
 
-func (l *noteLog) Write(id logserver.ConnID, off int64, p []byte) error {
-	err := l.Log.Write(id, off, p)
+func (l *noteLog) Write(id logserver.ConnID, off int64, p []byte) (int, error) {
+	n, err := l.Log.Write(id, off, p)
 	l.note("log: data %d:%d%s", off, off+int64(len(p)), failed(err))
-	return err
+	return n, err
 }
 
 func (l *noteLog) Finish(id logserver.ConnID, off int64) error {

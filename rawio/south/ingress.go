@@ -177,7 +177,7 @@ func (m *Machine) data(c *Conn, s *segment.Segment, edge uint32) {
 			c.wire.closed = c.unaOff
 		}
 		if err := m.log.Finish(c.ID, c.fin); err != nil {
-			m.logFailed(c, err)
+			m.full(c, err.Error())
 		}
 	}
 }
@@ -195,12 +195,13 @@ func (m *Machine) append(c *Conn, p []byte) bool {
 		n = min(n, c.quotaLeft())
 	}
 	if n > 0 {
-		if err := m.log.Write(c.ID, c.received, p[:n]); err != nil {
-			m.logFailed(c, err)
+		taken, err := m.log.Write(c.ID, c.received, p[:n])
+		c.received += int64(taken)
+		m.Stats.Logged += uint64(taken)
+		if err != nil {
+			m.full(c, err.Error())
 			return false
 		}
-		c.received += n
-		m.Stats.Logged += uint64(n)
 	}
 	if n < int64(len(p)) {
 		m.full(c, "the connection's quota is used up")

@@ -1,10 +1,7 @@
 package south
 
 import (
-	"errors"
-
 	"github.com/ftnet/ftnet/internal/seqnum"
-	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
@@ -31,14 +28,6 @@ func (m *Machine) limit(c *Conn) {
 // quotaLeft is how much more of the client's stream the connection's quota has
 // room for, bytes. The service must have a quota.
 func (c *Conn) quotaLeft() int64 { return c.svc.Quota - (c.received - c.logStart()) }
-
-// logFailed deals with a log that did not take what it was given.
-func (m *Machine) logFailed(c *Conn, err error) {
-	if _, end, lerr := m.log.Length(c.ID); lerr == nil && errors.Is(err, logserver.ErrQuota) {
-		c.received = max(c.received, end) // the part that did fit
-	}
-	m.full(c, err.Error())
-}
 
 // full applies the chosen policy to a connection that the log has no room for.
 func (m *Machine) full(c *Conn, why string) {
