@@ -39,6 +39,7 @@ type memConn struct {
 	// unread holds what was freed while it had users.
 	unread *[]dirty
 	reads  *readLog // nil until a read is recorded
+	output *Output  // nil: nothing is said
 }
 
 type sharedMeta struct {
@@ -62,10 +63,18 @@ func (c *memConn) setMeta(m Meta) {
 	c.synOptions = uint8(len(m.SYNOptions))
 	c.synFlags = m.SYNFlags
 	c.rtt = m.RTT
+	c.output = nil
+	if o := m.Output; o != (Output{}) {
+		c.output = &o
+	}
 }
 
 func (c *memConn) meta() Meta {
 	s := c.shared.Value()
+	var output Output
+	if c.output != nil {
+		output = *c.output
+	}
 	return Meta{
 		ID: c.id, Tag: c.tag, Service: s.service,
 		Flow: Flow{Client: c.client, Server: s.server},
@@ -74,6 +83,7 @@ func (c *memConn) meta() Meta {
 		SYNACKOptions: []byte(c.options[c.synOptions:]),
 		SYNFlags:      c.synFlags,
 		RTT:           c.rtt,
+		Output:        output,
 		Finished:      c.finished,
 		Created:       time.Unix(0, c.created),
 		Modified:      time.Unix(0, c.modified),

@@ -36,11 +36,28 @@ type Meta struct {
 	SYNFlags uint16
 	// RTT is the round-trip time that the handshake took.
 	RTT time.Duration
+	// Output is what the caller has last said of the server's stream, of which
+	// the log holds nothing.
+	Output Output
 	// Finished tells that the client's FIN stands at the end of the data.
 	Finished bool
 	// Created and Modified are the times of Open and of the last call that
 	// added data, reads or the FIN, or of Touch.
 	Created, Modified time.Time
+}
+
+// Output says how far the server's stream had come, for a recovery by a caller
+// that knows nothing but the log. Offsets count from 0, the first byte after the
+// SYN-ACK. The zero value says nothing.
+type Output struct {
+	// Acked is how many bytes the client has acknowledged at least.
+	Acked int64
+	// In and Out are a place where the two streams belong together: a server
+	// that gets the client's bytes from In on sends what it sent from Out on.
+	In, Out int64
+	// Closed tells that the server has sent its FIN, which stands at End.
+	Closed bool
+	End    int64
 }
 
 // MaxOptions is the longest list of TCP options that a header can hold

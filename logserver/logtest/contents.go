@@ -38,6 +38,7 @@ func testMeta(t *testing.T, open Factory) {
 	}
 
 	want.ID, want.RTT, want.SYNACKOptions, want.Tag = id, time.Second, []byte{1}, want.Tag+1
+	want.Output = logserver.Output{Acked: 5 << 32, In: 7, Out: 1 << 40, Closed: true, End: 1 << 41}
 	b.must(b.Update(want))
 	b.await("updated metadata", func() bool { return b.meta[id] > 1 && b.tags[id] == want.Tag })
 	got, err = b.Meta(id)
