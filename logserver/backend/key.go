@@ -13,15 +13,15 @@ import (
 // KeySize is the length of a key for encryption at rest, in bytes.
 const KeySize = 32
 
-// credentialPrefix begins the name of a systemd credential, in place of a path.
-const credentialPrefix = "credential:"
+// CredentialPrefix begins the name of a systemd credential, in place of a path.
+const CredentialPrefix = "credential:"
 
 // ReadKey reads a key for encryption at rest: a file of 32 bytes, or of their
 // hexadecimal or base64 form on one line. Only its owner may be able to read
 // it. "credential:NAME" is the systemd credential of that name (systemd.exec(5),
 // LoadCredential= and LoadCredentialEncrypted=).
 func ReadKey(path string) ([]byte, error) {
-	name, credential := strings.CutPrefix(path, credentialPrefix)
+	name, credential := strings.CutPrefix(path, CredentialPrefix)
 	if credential {
 		dir := os.Getenv("CREDENTIALS_DIRECTORY")
 		switch {

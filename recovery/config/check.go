@@ -26,23 +26,6 @@ func checkName(c *checker, path string, n *node) {
 	}
 }
 
-// checkURL knows the one backend of this version, and by name those that
-// people may have read of.
-func checkURL(c *checker, path string, n *node) {
-	if n.text == "memory:" {
-		return
-	}
-	scheme, rest, ok := strings.Cut(n.text, ":")
-	switch {
-	case !ok && plain(n.text) == "memory" || scheme == "memory":
-		c.complain(n.at, path, `did you mean "memory:"?`, "%s: %q is not the URL of a log", path, n.text)
-	case ok && strings.HasPrefix(rest, "//"), ok && scheme == "file":
-		c.complain(n.at, path, `use "memory:"`, "%s: there is no backend %q in this version", path, scheme+":")
-	default:
-		c.complain(n.at, path, `use "memory:"`, "%s: %q is not the URL of a log", path, n.text)
-	}
-}
-
 // The path of a socket in the runtime directory must fit sockaddr_un. To the
 // directory come "/", an engine's id, "/", a name and ".sock".
 const longestRuntimeDir = 108 - 1 - len("/00000000/") - 64 - len(".sock")

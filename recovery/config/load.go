@@ -55,6 +55,7 @@ func (c *checker) file(name string) *File {
 	top := &node{kind: isTable, list: slices.Clone(c.root.list)}
 	services := c.services(top)
 	decode(c, fileKeys, top, "", f)
+	c.log(&f.Log)
 	if f.Engine.RuntimeDir != "" {
 		f.Engine.RuntimeDir = filepath.Clean(f.Engine.RuntimeDir)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/ftnet/ftnet/internal/certs"
 	"github.com/ftnet/ftnet/recovery/config"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -50,7 +51,7 @@ func TestSmallest(t *testing.T) {
 			Ready:      config.Ready{Probe: "listening", Interval: 100 * time.Millisecond, Timeout: time.Second},
 			Restart:    config.Restart{Policy: "on-crash", Limit: 25, Window: 20 * time.Second, Backoff: 10 * time.Millisecond, BackoffMax: 500 * time.Millisecond},
 			StopSignal: syscall.SIGTERM, StopTimeout: 10 * time.Second, Drain: 5 * time.Second,
-			Quota: 64 << 20, OnFull: "close-window", Log: config.LogPolicy{Keep: config.KeepFull, Idle: time.Second},
+			Quota: 64 << 20, OnFull: "close-window", Log: config.LogPolicy{Keep: config.KeepFull, Idle: time.Second, WhenDown: config.DownHold, DownAfter: 10 * time.Second},
 		}},
 	}
 	if diff := cmp.Diff(want, parse(t, smallest), ignoreBinary); diff != "" {
@@ -83,6 +84,8 @@ on-full = "reset"
 compare = "length"
 log.since = "idle"
 log.idle = "250ms"
+log.when-down = "unprotect"
+log.down-after = "1m"
 [service.ready]
 probe = "command"
 command = ["redis-cli", "ping"]
@@ -119,7 +122,7 @@ func TestEverything(t *testing.T) {
 		Restart:    config.Restart{Policy: "always", Limit: -1, Window: time.Hour, Backoff: time.Second, BackoffMax: time.Second},
 		StopSignal: syscall.SIGQUIT, StopTimeout: 90 * time.Second,
 		Interfaces: []string{"lo", "eth0"}, Quota: 65536, OnFull: "reset",
-		Log: config.LogPolicy{Keep: config.KeepIdle, Idle: 250 * time.Millisecond}, Compare: "length",
+		Log: config.LogPolicy{Keep: config.KeepIdle, Idle: 250 * time.Millisecond, WhenDown: config.DownUnprotect, DownAfter: time.Minute}, Compare: "length",
 	}
 	if diff := cmp.Diff(want, f.Services[0], ignoreBinary, cmpopts.IgnoreTypes(config.Position{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -142,6 +145,26 @@ func TestEverything(t *testing.T) {
 	}
 }
 
+// TestLogs has each kind of log, with all its keys.
+func TestLogs(t *testing.T) {
+	const service = "\n[[service]]\nname = \"x\"\nmode = \"listen\"\ncommand = [\"./server\"]\n"
+	for text, want := range map[string]config.Log{
+		`log.url = "file:///var/lib/ftnet"`: {URL: "file:///var/lib/ftnet"},
+		`log = { url = "file:///var/lib/ftnet", quota-total = "1TiB", key-file = "log.key" }`: {
+			URL: "file:///var/lib/ftnet", QuotaTotal: 1 << 40, KeyFile: "/etc/ftnet/log.key",
+		},
+		`log = { url = "file:///srv/web", key-file = "credential:log" }`: {URL: "file:///srv/web", KeyFile: "credential:log"},
+		`log = { url = "ftlog://log.example:7070", tls = { ca = "ca.pem", cert = "/etc/ftnet/client.pem", key = "../ftnet/client.key", server-name = "other" } }`: {
+			URL: "ftlog://log.example:7070", ServerName: "other",
+			TLS: certs.Files{Authority: "/etc/ftnet/ca.pem", Cert: "/etc/ftnet/client.pem", Key: "/etc/ftnet/client.key"},
+		},
+	} {
+		if diff := cmp.Diff(want, parse(t, text+service).Log); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
 // TestForms has two ways to write the same.
 func TestForms(t *testing.T) {
 	const head = "[[service]]\nname = \"x\"\nmode = \"unmodified\"\nlisten = [\":1\"]\ncommand = [\"./server\"]\n"
@@ -149,6 +172,7 @@ func TestForms(t *testing.T) {
 		{head + `restart = "never"`, head + "[service.restart]\npolicy = \"never\""},
 		{head + `ready = "tcp"`, head + `ready = { probe = "tcp", address = ":1" }`},
 		{head + `log = { since = "idle" }`, head + "log.since = \"idle\"\nlog.idle = \"1s\""},
+		{head + `log = { when-down = "hold" }`, head + `log = "full"`},
 		{head + `stop.signal = "TERM"`, head},
 		{head + `quota = "64MiB"`, head + `quota = 0x4000000`},
 		{head, `service = [{ name = "x", mode = "unmodified", listen = [":1"], command = ["./server"] }]`},

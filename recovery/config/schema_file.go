@@ -5,15 +5,50 @@ var fileKeys = []key[File]{
 	{
 		path: "log.url", field: func(f *File) any { return &f.Log.URL },
 		spec: spec{
-			kind: aString, def: `"memory:"`, effect: engine, check: checkURL, also: []string{"backend", "path", "dir", "file"},
-			doc: "Where the clients' bytes are kept. `memory:` is the engine's memory: it survives the servers, not the engine. It is the only one in this version",
+			kind: aString, unit: "URL", def: `"memory:"`, effect: engine, check: checkURL, also: []string{"backend", "path", "dir", "file", "server", "address"},
+			doc: "Where the clients' bytes are kept. `memory:` is the engine's memory: it survives the servers, not the engine. `file:///DIRECTORY` is on a disk of this host: it survives the engine and a loss of power. `ftlog://HOST:PORT` is a log server (`ftnet logd`): it survives the host, too. [What each is for](#where-the-log-is)",
 		},
 	},
 	{
 		path: "log.quota-total", field: func(f *File) any { return &f.Log.QuotaTotal },
 		spec: spec{
-			kind: aSize, defText: "a quarter of the memory", example: `"4GiB"`, min: 1 << 20, max: largest, effect: engine, also: []string{"quota", "size", "max-size", "total", "limit"},
-			doc: "How much the whole log may take, for the connections of all services",
+			kind: aSize, defText: "a quarter of the memory; on a disk, half of what its file system holds", example: `"4GiB"`, min: 1 << 20, max: largest, effect: engine, also: []string{"quota", "size", "max-size", "total", "limit"},
+			doc: "How much the whole log may take, for the connections of all services. For `memory:` and `file:`; a log server has its own",
+		},
+	},
+	{
+		path: "log.key-file", field: func(f *File) any { return &f.Log.KeyFile },
+		spec: spec{
+			kind: aString, unit: "file", example: `"/etc/ftnet/log.key"`, effect: engine, check: checkKeyFile, also: []string{"key", "encryption", "encryption-key", "encrypt"},
+			doc: "For `file:`: the key with which the log is encrypted; without one it is not. 32 bytes, as they are or in hexadecimal or base64, readable by their owner only; `credential:NAME` is the systemd credential of that name",
+		},
+	},
+	{
+		path: "log.tls.ca", field: func(f *File) any { return &f.Log.TLS.Authority },
+		spec: spec{
+			kind: aString, unit: "file", example: `"/etc/ftnet/ca.pem"`, effect: engine, check: checkFile, also: []string{"cafile", "ca-file", "authority", "root"},
+			doc: "For `ftlog:`: the authorities that may have signed the log server's certificate, in PEM form. `ftnet certs` makes all three. Files that are replaced count from the next connection on, without a restart",
+		},
+	},
+	{
+		path: "log.tls.cert", field: func(f *File) any { return &f.Log.TLS.Cert },
+		spec: spec{
+			kind: aString, unit: "file", example: `"/etc/ftnet/client.pem"`, effect: engine, check: checkFile, also: []string{"certificate", "cert-file"},
+			doc: "For `ftlog:`: the engine's certificate. It names the services that the log server lets it log",
+		},
+	},
+	{
+		path: "log.tls.key", field: func(f *File) any { return &f.Log.TLS.Key },
+		spec: spec{
+			kind: aString, unit: "file", example: `"/etc/ftnet/client.key"`, effect: engine, check: checkFile, also: []string{"keyfile", "private-key"},
+			doc: "For `ftlog:`: the key of `log.tls.cert`",
+		},
+	},
+	{
+		path: "log.tls.server-name", field: func(f *File) any { return &f.Log.ServerName },
+		spec: spec{
+			kind: aString, defText: "the host of `log.url`", example: `"log.example"`, effect: engine, also: []string{"name", "sni", "hostname"},
+			doc: "For `ftlog:`: the name that the log server's certificate must have",
 		},
 	},
 	{

@@ -216,6 +216,20 @@ var serviceKeys = slices.Concat([]key[Service]{
 		},
 	},
 	{
+		path: "log.when-down", field: func(s *Service) any { return &s.Log.WhenDown },
+		spec: spec{
+			kind: aChoice, choices: []string{DownHold, DownUnprotect}, def: `"hold"`, effect: atOnce, also: []string{"down", "on-down", "unreachable", "when-unreachable", "on-failure"},
+			doc: "What happens to connections while the log makes nothing stable, because the log server cannot be reached or the disk has failed. `hold`: nothing is acknowledged until it does; clients are slowed down by the window, and nothing is lost. `unprotect`: after `log.down-after` they go on without protection",
+		},
+	},
+	{
+		path: "log.down-after", field: func(s *Service) any { return &s.Log.DownAfter },
+		spec: spec{
+			kind: aDuration, def: `"10s"`, min: shortest, max: longest, effect: atOnce, also: []string{"down-timeout", "after", "grace"},
+			doc: "How long something of a connection may wait for the log before `unprotect` lets it go on",
+		},
+	},
+	{
 		path: "compare", field: func(s *Service) any { return &s.Compare },
 		spec: spec{
 			kind: aChoice, choices: []string{"strict", "length"}, defText: "`\"strict\"`", effect: atOnce, also: []string{"verify", "check"},

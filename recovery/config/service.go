@@ -38,6 +38,9 @@ func (c *checker) modes(s *Service, usable func(string) bool, t *node) {
 	if c.seen["log.idle"] != nil && c.seen["log.since"] == nil {
 		c.complain(c.seen["log.idle"].name, "log.idle", `write log = { since = "idle", idle = … }`, `log.idle has no meaning without log.since = "idle"`)
 	}
+	if n := c.seen["log.down-after"]; n != nil && s.Log.WhenDown != DownUnprotect && (c.seen["log.when-down"] == nil || usable("log.when-down")) {
+		c.complain(n.name, "log.down-after", `add log.when-down = "unprotect", or remove it`, `log.down-after has no meaning without log.when-down = "unprotect"`)
+	}
 	if !usable("mode") {
 		return
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/ftnet/ftnet/internal/certs"
 )
 
 // File is a configuration that has been checked. What the file left out has
@@ -28,8 +30,11 @@ func (f *File) Service(name string) *Service {
 
 // Log is where the clients' bytes are kept.
 type Log struct {
-	URL        string // "memory:"
-	QuotaTotal int64  // bytes for all connections; 0: a quarter of the memory
+	URL        string      // see backend.Parse
+	QuotaTotal int64       // bytes for all connections; 0: the backend's default
+	KeyFile    string      // see backend.ReadKey; absolute, unless it is a credential; empty: not encrypted
+	TLS        certs.Files // for a log server; absolute
+	ServerName string      // in the log server's certificate; empty: the host of URL
 }
 
 // Engine is what all services share.
@@ -124,9 +129,17 @@ type Restart struct {
 
 // LogPolicy says how much of a connection's input is kept.
 type LogPolicy struct {
-	Keep string        // "full", "idle" (since the last idle moment) or "off"
-	Idle time.Duration // how long a connection must be idle for "idle"
+	Keep      string        // "full", "idle" (since the last idle moment) or "off"
+	Idle      time.Duration // how long a connection must be idle for "idle"
+	WhenDown  string        // "hold" or "unprotect": what happens while nothing becomes stable
+	DownAfter time.Duration // how long "unprotect" waits
 }
+
+// Values of [LogPolicy.WhenDown].
+const (
+	DownHold      = "hold"
+	DownUnprotect = "unprotect"
+)
 
 // Values of [LogPolicy.Keep].
 const (
