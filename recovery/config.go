@@ -10,8 +10,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/ftnet/ftnet/internal/bytesize"
 	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/recovery/supervisor"
@@ -35,8 +36,14 @@ type HostConfig struct {
 	RuntimeDir string   // default /run/ftnet
 	Interfaces []string // to protect; default all that carry a service
 	MaxConns   int      // default 65536
-	QuotaTotal int64    // bytes logged for all connections; default a quarter of the memory
-	Unmodified bool     // there may be services of ModeUnmodified
+	// LogURL names the log, see backend.Parse; default "memory:". LogOptions are
+	// for it, but for QuotaTotal and Warn, which Host sets. Log, if not nil, is a
+	// log that is open already, and stays open.
+	LogURL     string
+	LogOptions backend.Options
+	Log        logserver.Log
+	QuotaTotal int64 // bytes that a log of this host may take; default: see backend.Options
+	Unmodified bool  // there may be services of ModeUnmodified
 	Logger     hclog.Logger
 	// Trace, if not nil, is told each rise of a connection's stable number
 	// before the gate is (rawio.Config.Trace).
@@ -116,7 +123,7 @@ type Readiness struct {
 	Timeout  time.Duration // of one probe; default 1 s
 }
 
-func (c HostConfig) withDefaults() (HostConfig, error) {
+func (c HostConfig) withDefaults() HostConfig {
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
 	}
@@ -126,14 +133,8 @@ func (c HostConfig) withDefaults() (HostConfig, error) {
 	if c.MaxConns == 0 {
 		c.MaxConns = gate.DefaultMaxConns
 	}
-	if c.QuotaTotal == 0 {
-		total, err := bytesize.TotalMemory()
-		if err != nil {
-			return c, fmt.Errorf("default of the total quota: %w", err)
-		}
-		c.QuotaTotal = int64(total / 4)
-	}
-	return c, nil
+	orElse(&c.LogURL, backend.URL{Kind: backend.Memory}.String())
+	return c
 }
 
 func orElse[T comparable](v *T, def T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/south"
@@ -29,7 +30,7 @@ type Host struct {
 	cfg     HostConfig
 	log     hclog.Logger
 	dir     *runtimedir.Dir
-	store   *logserver.Memory
+	store   logserver.Log
 	engine  *rawio.Engine
 	started time.Time
 	closers []func() error
@@ -41,15 +42,12 @@ type Host struct {
 	north    int // sockets made
 }
 
-// OpenHost opens an engine with a memory log and without services. It removes
+// OpenHost opens an engine and its log, without services. It removes
 // what engines that were killed have left behind. While a host is open, this
 // process adopts what its services' processes leave behind, so that every other
 // child has to be started with supervisor.Exec (see supervisor.Adopt).
 func OpenHost(cfg HostConfig) (*Host, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return nil, err
-	}
+	cfg = cfg.withDefaults()
 	cleanStale(cfg)
 	h := &Host{cfg: cfg, log: cfg.Logger, started: time.Now(), byPort: map[uint16]*Service{}}
 	if err := h.open(); err != nil {
@@ -82,12 +80,9 @@ func (h *Host) open() error {
 		return err
 	}
 	h.onClose(h.dir.Close)
-	// Each service has its own quota, which the engine sees to.
-	h.store, err = logserver.NewMemory(&logserver.MemoryConfig{Quota: h.cfg.QuotaTotal, QuotaTotal: h.cfg.QuotaTotal})
-	if err != nil {
+	if err := h.openLog(); err != nil {
 		return err
 	}
-	h.onClose(h.store.Close)
 	rcfg := rawio.Config{
 		ID: h.dir.ID, Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConns,
 		Logger: h.log, Reports: h.report, Trace: h.cfg.Trace,
@@ -100,6 +95,22 @@ func (h *Host) open() error {
 	}
 	h.onClose(h.engine.Close)
 	return h.servePage()
+}
+
+// openLog opens what the configuration names. Each service has its own quota,
+// which the engine sees to.
+func (h *Host) openLog() (err error) {
+	if h.store = h.cfg.Log; h.store != nil {
+		return nil
+	}
+	options := h.cfg.LogOptions
+	options.QuotaTotal = h.cfg.QuotaTotal
+	options.Warn = h.log.Named("log").Warn
+	if h.store, err = backend.Open(h.cfg.LogURL, options); err != nil {
+		return err
+	}
+	h.onClose(h.store.Close)
+	return nil
 }
 
 func (h *Host) servePage() error {

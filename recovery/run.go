@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -16,13 +17,15 @@ import (
 // Config is what `ftnet run` needs: an engine with one service. Only Command is
 // required, and Listen for ModeUnmodified.
 type Config struct {
-	Name       string        // of the service in messages; default: the command's base name
-	Mode       Mode          // default ModeListen
-	Listen     []string      // see ServiceConfig.Listen
-	Command    []string      // see supervisor.Config.Command
-	User       string        // see supervisor.Config.User
-	Quota      int64         // bytes logged for one connection; default 64 MiB
-	QuotaTotal int64         // bytes logged for all; default a quarter of the memory
+	Name       string   // of the service in messages; default: the command's base name
+	Mode       Mode     // default ModeListen
+	Listen     []string // see ServiceConfig.Listen
+	Command    []string // see supervisor.Config.Command
+	User       string   // see supervisor.Config.User
+	Quota      int64    // bytes logged for one connection; default 64 MiB
+	LogURL     string   // see HostConfig.LogURL
+	LogOptions backend.Options
+	QuotaTotal int64         // see HostConfig.QuotaTotal
 	OnFull     OnFull        // default CloseWindow
 	Log        LogPolicy     // default LogFull
 	Idle       time.Duration // see ServiceConfig.Idle
@@ -39,7 +42,7 @@ type Config struct {
 	Trace func(flow rawio.Flow, stable uint32, now int64)
 }
 
-// Run runs the service until it ends: it opens an engine with a memory log,
+// Run runs the service until it ends: it opens an engine and its log,
 // supervises the command, and recovers its connections after each crash. The
 // end of ctx asks the command to stop. The result is that of
 // supervisor.Supervisor.Run, or says why the engine could not be opened.
@@ -65,7 +68,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	h, err := OpenHost(HostConfig{
 		Name: cfg.Name, RuntimeDir: cfg.RuntimeDir, Interfaces: cfg.Interfaces, MaxConns: cfg.MaxConns,
-		QuotaTotal: cfg.QuotaTotal, Unmodified: cfg.Mode == ModeUnmodified, Logger: cfg.Logger, Trace: cfg.Trace,
+		LogURL: cfg.LogURL, LogOptions: cfg.LogOptions, QuotaTotal: cfg.QuotaTotal, Unmodified: cfg.Mode == ModeUnmodified, Logger: cfg.Logger, Trace: cfg.Trace,
 	})
 	if err != nil {
 		return err

@@ -24,11 +24,7 @@ func (h *Host) Document() *status.Document {
 		ID: h.dir.ID, Name: h.cfg.Name, Version: version.String(), PID: os.Getpid(),
 		Started: h.started, Interfaces: snap.Interfaces,
 	}
-	used, _ := h.store.Usage()
-	d.Log = status.Log{
-		Backend: "memory", Status: h.store.Status().String(), Bytes: loggedBytes(snap), Memory: uint64(used),
-		QuotaTotal: uint64(h.cfg.QuotaTotal), FullEvents: snap.Core.QuotaFull,
-	}
+	d.Log = h.logStatus(snap)
 	d.Tap = status.Tap{Packets: snap.TapPackets, Bytes: snap.TapBytes, Losses: snap.TapDrops, Invalid: snap.BadPackets}
 	d.Gate = gateStatus(snap)
 	services := h.list()
@@ -129,13 +125,6 @@ func connection(c *rawio.Connection) status.Connection {
 		out.Age, out.Idle = time.Since(c.Since).Seconds(), c.Idle.Seconds()
 	}
 	return out
-}
-
-func loggedBytes(snap rawio.Snapshot) (n uint64) {
-	for i := range snap.Connections {
-		n += uint64(max(snap.Connections[i].Stable-snap.Connections[i].Start, 0))
-	}
-	return n
 }
 
 func gateStatus(snap rawio.Snapshot) status.Gate {

@@ -42,9 +42,7 @@ func writeSummary(w io.Writer, d *status.Document) {
 	if len(e.Interfaces) > 0 {
 		line("interfaces", "%s", strings.Join(e.Interfaces, ", "))
 	}
-	l := d.Log
-	line("log", "%s, %s: %s in %s of memory; quota %s in all%s", l.Backend, l.Status, size(l.Bytes), size(l.Memory),
-		quota(l.QuotaTotal), unless0(l.FullEvents, "; full %d times"))
+	line("log", "%s", logLine(&d.Log))
 	line("tap", "%s, %s, %d lost%s%s", count(d.Tap.Packets, "packet"), size(d.Tap.Bytes), d.Tap.Losses,
 		unless0(d.Tap.Truncated, ", %d truncated"), unless0(d.Tap.Invalid, ", %d invalid"))
 	g := d.Gate
@@ -77,17 +75,6 @@ func writePrograms(w io.Writer, d *status.Document) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Mode, state, pid,
 			age(d.Time.Sub(p.Process.Since)), restarts, logOf(p.Log), strings.Join(p.Command, " "))
 	}
-}
-
-// logOf is what is kept of each connection, and what happens when it is too much.
-func logOf(l status.ProgramLog) string {
-	switch l.Policy {
-	case "off":
-		return "off"
-	case "idle":
-		return fmt.Sprintf("since idle for %s, %s, %s", seconds(l.Idle), quota(l.Quota), l.OnFull)
-	}
-	return fmt.Sprintf("%s, %s, %s", l.Policy, quota(l.Quota), l.OnFull)
 }
 
 func writePorts(w io.Writer, ports []status.Service) {

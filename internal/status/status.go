@@ -77,6 +77,10 @@ type ProgramLog struct {
 	Idle   float64 `json:"idle,omitempty"` // seconds, of policy idle
 	Quota  uint64  `json:"quota"`          // bytes for each connection
 	OnFull string  `json:"on_full"`
+	// WhenDown is what happens while the log makes nothing stable: hold, or
+	// unprotect after DownAfter seconds.
+	WhenDown  string  `json:"when_down,omitempty"`
+	DownAfter float64 `json:"down_after,omitempty"`
 }
 
 // ServiceState is that of a listening port.
@@ -136,11 +140,14 @@ type Connection struct {
 
 // Log is the state of stable storage.
 type Log struct {
-	Backend    string `json:"backend"` // memory, …
-	Status     string `json:"status"`  // ok, or some of low-space, failed, expired, other, joined by |
-	Bytes      uint64 `json:"bytes"`   // client bytes held
-	Memory     uint64 `json:"memory"`  // what they take
-	Quota      uint64 `json:"quota"`   // per connection, of the only program
+	Backend    string `json:"backend"`          // memory, file, ftlog
+	URL        string `json:"url,omitempty"`    // where it is
+	Status     string `json:"status"`           // ok, or some of low-space, failed, expired, other, unreachable, joined by |
+	Reason     string `json:"reason,omitempty"` // why it is not ok, if that is known
+	Bytes      uint64 `json:"bytes"`            // client bytes held
+	Pending    uint64 `json:"pending"`          // client bytes received that are not stable yet
+	Memory     uint64 `json:"memory"`           // what the log takes where it is: memory, or disk
+	Quota      uint64 `json:"quota"`            // per connection, of the only program
 	QuotaTotal uint64 `json:"quota_total"`
 	OnFull     string `json:"on_full"`     // of the only program
 	FullEvents uint64 `json:"full_events"` // times a quota was hit

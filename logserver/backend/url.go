@@ -73,7 +73,7 @@ func Parse(text string) (URL, error) {
 		return wrong("", "did you mean %q?", URL{Kind: Disk, Dir: filepath.Clean(text)}.String())
 	case text == "memory:":
 		return URL{Kind: Memory}, nil
-	case lower == "memory" || lower == "mem" || lower == "ram":
+	case lower == "memory" || lower == "ram" || strings.HasPrefix(lower, "mem") && rest == "":
 		return wrong("", `did you mean "memory:"?`)
 	case !ok:
 		return wrong("", "use %s", known)

@@ -34,6 +34,7 @@ func TestParseRefuses(t *testing.T) {
 		"":                          "it is empty",
 		"memory":                    `did you mean "memory:"?`,
 		"memory://":                 `did you mean "memory:"?`,
+		"memry:":                    `did you mean "memory:"?`,
 		"Memory:":                   `did you mean "memory:"?`,
 		"/var/lib/ftnet":            `did you mean "file:///var/lib/ftnet"?`,
 		"var/lib":                   `use "memory:"`,

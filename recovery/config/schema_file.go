@@ -47,7 +47,7 @@ var fileKeys = []key[File]{
 	{
 		path: "log.tls.server-name", field: func(f *File) any { return &f.Log.ServerName },
 		spec: spec{
-			kind: aString, defText: "the host of `log.url`", example: `"log.example"`, effect: engine, also: []string{"name", "sni", "hostname"},
+			kind: aString, defText: "the host of `log.url`", example: `"log.example"`, effect: engine, also: []string{"sni", "hostname"},
 			doc: "For `ftlog:`: the name that the log server's certificate must have",
 		},
 	},
