@@ -27,6 +27,10 @@ which is right only where each reply ends what came before, as with HTTP/1.1 wit
 state in the connection; or nothing ("off"): a crash ends the connection.
 docs/limits.md says which servers are fit for it.
 
+What clients send is kept in memory, unless --log says otherwise: on a disk of this
+host (file:///DIR), where it outlives the engine and a loss of power, or on a log server
+(ftlog://HOST:PORT, see ftnet logd), where it outlives the host.
+
 Standard input, output and error are COMMAND's. Signals are passed on: SIGTERM and
 SIGINT ask it to stop (its connections end as it ends them), after --stop-timeout
 it is killed; SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 and SIGWINCH go through. In a
@@ -68,6 +72,7 @@ func newRun() *cobra.Command {
 type runOptions struct {
 	name          string
 	unmodified    unmodifiedOptions
+	log           logOptions
 	user          string
 	quota         bytesize.Size
 	quotaTotal    bytesize.Size
@@ -85,6 +90,7 @@ type runOptions struct {
 func defaultRunOptions() *runOptions {
 	return &runOptions{
 		unmodified:    unmodifiedDefaults,
+		log:           logDefaults,
 		quota:         64 * bytesize.MiB,
 		onFull:        string(recovery.CloseWindow),
 		maxConns:      65536,
@@ -101,9 +107,10 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	f.SetInterspersed(false) // what follows COMMAND is its own
 	f.StringVar(&o.name, "name", o.name, "name of the service in messages and status (default: the command's)")
 	o.unmodified.flags(f)
+	o.log.flags(f)
 	f.StringVar(&o.user, "user", o.user, "run COMMAND as `USER[:GROUP]`, names or numbers; the engine keeps its privileges")
 	f.Var(&o.quota, "quota", "bytes logged for one connection")
-	f.Var(&o.quotaTotal, "quota-total", "bytes logged for all connections (default: a quarter of the memory)")
+	f.Var(&o.quotaTotal, "quota-total", "bytes that the log may take (default: a quarter of the memory; with --log file: half of its file system)")
 	f.StringVar(&o.onFull, "on-full", o.onFull, "when a quota is full: close-window, unprotect or reset")
 	f.StringArrayVar(&o.interfaces, "interface", nil, "protect the service on this `INTERFACE` only; may be repeated (default: all)")
 	f.IntVar(&o.maxConns, "max-connections", o.maxConns, "how many connections can be protected at a time")
@@ -153,6 +160,9 @@ func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Con
 			RestartLimit: restartLimit(o.restartLimit), RestartWindow: o.restartWindow,
 			Logger: logger.Named("supervisor"),
 		},
+	}
+	if err := o.log.apply(&cfg, o.quotaTotal); err != nil {
+		return cfg, err
 	}
 	return cfg, o.unmodified.apply(&cfg)
 }

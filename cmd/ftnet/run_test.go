@@ -14,6 +14,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"github.com/ftnet/ftnet/internal/certs"
+	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -44,12 +46,36 @@ func TestRunFlags(t *testing.T) {
 	command := []string{"srv", "--quota", "x"}
 	want := recovery.Config{
 		Name: "n", Mode: recovery.ModeListen, Command: command, User: "www:www", Quota: 1 << 30, QuotaTotal: 4 << 30, OnFull: recovery.Reset,
-		Interfaces: []string{"eth0", "lo"}, MaxConns: 10, RuntimeDir: "/r", Drain: recovery.NoDrain,
+		LogURL: "memory:", Interfaces: []string{"eth0", "lo"}, MaxConns: 10, RuntimeDir: "/r", Drain: recovery.NoDrain,
 		Supervisor: supervisor.Config{Command: command, User: "www:www", StopTimeout: 3 * time.Second,
 			RestartLimit: supervisor.NoRestarts, RestartWindow: time.Minute},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestRunLogFlags(t *testing.T) {
+	for line, want := range map[string]recovery.Config{
+		"x": {LogURL: "memory:"},
+		"--log file:///a//b/ --log-key /k --quota-total 1TiB -- x": {
+			LogURL: "file:///a/b", LogOptions: backend.Options{KeyFile: "/k"}, QuotaTotal: 1 << 40},
+		"--log ftlog://h:01 --log-ca a --log-cert c --log-tls-key k --log-server-name n -- x": {
+			LogURL:     "ftlog://h:1",
+			LogOptions: backend.Options{TLS: certs.Files{Authority: "a", Cert: "c", Key: "k"}, ServerName: "n"}},
+	} {
+		o, args, err := parse(t, line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := o.config(args, hclog.NewNullLogger())
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+			continue
+		}
+		if diff := cmp.Diff(want, recovery.Config{LogURL: got.LogURL, LogOptions: got.LogOptions, QuotaTotal: got.QuotaTotal}); diff != "" {
+			t.Errorf("%s: %s", line, diff)
+		}
 	}
 }
 
@@ -95,6 +121,15 @@ func TestRunRefuses(t *testing.T) {
 		"run --compare length -- x":                           "needs --unmodified",
 		"run --log-policy off -- x":                           "need --unmodified",
 		"no-such-command":                                     "unknown command",
+
+		"run --log disk -- x":                          "--log: \"disk\" is not the URL",
+		"run --log /var/lib/x -- x":                    `did you mean "file:///var/lib/x"?`,
+		"run --log-key k -- x":                         "--log-key is for --log file:///DIR only",
+		"run --log file:///d --log-ca c -- x":          "--log-ca is for --log ftlog:",
+		"run --log file:///d --log-server-name n -- x": "--log-server-name is for --log ftlog:",
+		"run --log ftlog://h:1 --log-ca c -- x":        "--log-cert is required with --log ftlog://h:1",
+		"run --log ftlog://h -- x":                     "the port is missing",
+		"run --log ftlog://h:1 --log-ca c --log-cert c --log-tls-key k --quota-total 1GiB -- x": "--quota-total is for",
 	} {
 		if out, code := execute(strings.Fields(line)...); code != exitUsage || !strings.Contains(out, says) {
 			t.Errorf("ftnet %s: exit %d: %s", line, code, out)
