@@ -30,11 +30,12 @@ var layers = []layer{
 
 	// What tests, benchmarks and the demo are made of.
 	{[]string{"internal/testenv", "internal/archtest"}, nil},
-	{[]string{"internal/workload/cmd/...", "internal/bench/cmd/..."}, []string{"ftnet", "internal/workload", "internal/bench", "internal/netlab"}},
+	{[]string{"internal/workload/cmd/...", "internal/bench/cmd/..."}, []string{"ftnet", "internal/workload", "internal/bench", "internal/bench/logbench", "internal/netlab", "logserver/..."}},
 	{[]string{"internal/e2e/cmd/..."}, []string{"ftnet", "recovery", "rawio"}},
 	{[]string{"internal/workload"}, nil},
 	{[]string{"internal/netlab/..."}, []string{"rawio/segment", "internal/testenv"}},
 	{[]string{"internal/bench"}, []string{"internal/netlab/...", "internal/workload", "internal/status"}},
+	{[]string{"internal/bench/logbench"}, []string{"logserver"}},
 	{[]string{"internal/demo"}, []string{"internal/netlab/...", "internal/workload", "internal/bytesize", "internal/status"}},
 	{[]string{"internal/e2e"}, []string{"internal/..."}},
 }

@@ -1,0 +1,190 @@
+package logbench
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/ftnet/ftnet/logserver"
+)
+
+// Target is a log to be measured.
+type Target struct {
+	// Name heads its column.
+	Name string
+	// Open opens the log, which must have room for 2 GiB on one connection and
+	// for 3 GiB in all. It is called once for each round, and again after Close.
+	Open func() (logserver.Log, error)
+	// Dir holds its files. Empty means that it has none here: then space and
+	// start-up are not measured.
+	Dir string
+}
+
+// Config says what is measured and how much.
+type Config struct {
+	Targets []Target
+	// DiskDir is where the disk's own rate is measured; empty: it is not.
+	DiskDir string
+	Rounds  int
+	Loads   []Load
+	// Each load is written for this time, or until so many bytes are written.
+	For   time.Duration
+	Bytes int64
+	// Stored is how many bytes the measurements of space and start-up store.
+	Stored int64
+	// Only, if not empty, is the one of Parts that is measured.
+	Only     string
+	Progress io.Writer
+}
+
+// Parts are what Config.Only may name.
+var Parts = []string{"load", "space", "start"}
+
+// Loads are the usual loads: what bulk transfers write (GRO makes segments of up
+// to 64 KiB), single segments, and requests that wait for their reply.
+var Loads = []Load{
+	{1, 64 << 10, 4 << 20},
+	{128, 64 << 10, 256 << 10},
+	{1, 1448, 4 << 20},
+	{128, 1448, 64 << 10},
+	{1, 1448, 64 << 10},
+	{1, 100, 100},
+	{128, 100, 100},
+}
+
+// Full returns the usual configuration, Quick one that shows whether everything
+// works.
+func Full(targets []Target) Config {
+	return Config{Targets: targets, Rounds: 5, Loads: Loads, For: 3 * time.Second, Bytes: 1 << 30, Stored: 1 << 30, Progress: io.Discard}
+}
+
+// Quick is documented at Full.
+func Quick(targets []Target) Config {
+	return Config{Targets: targets, Rounds: 1, Loads: Loads, For: 200 * time.Millisecond, Bytes: 64 << 20, Stored: 64 << 20, Progress: io.Discard}
+}
+
+// diskColumn heads the column of the disk's own rates.
+const diskColumn = "disk alone"
+
+// Run measures. An error leaves what was measured until then in the table.
+func Run(c Config) (*Table, error) {
+	t := &Table{}
+	var err error
+	for round := range c.Rounds {
+		if c.DiskDir != "" {
+			fmt.Fprintf(c.Progress, "round %d: disk\n", round+1)
+			grow, over, e := diskRates(c.DiskDir, min(c.Bytes, 512<<20))
+			if e != nil {
+				return t, e
+			}
+			t.add(diskColumn, "sequential MiB/s, fdatasync per MiB, growing file", grow)
+			t.add(diskColumn, "sequential MiB/s, fdatasync per MiB, overwriting", over)
+		}
+		for i := range c.Targets {
+			target := c.Targets[(round+i)%len(c.Targets)] // who is first alternates
+			fmt.Fprintf(c.Progress, "round %d: %s\n", round+1, target.Name)
+			if e := c.measure(target, t); e != nil {
+				err = errors.Join(err, fmt.Errorf("%s: %w", target.Name, e))
+			}
+		}
+	}
+	slices.SortStableFunc(t.columns, func(a, b string) int { return c.place(a) - c.place(b) })
+	return t, err
+}
+
+// place is where a column stands.
+func (c Config) place(column string) int {
+	return slices.IndexFunc(c.Targets, func(t Target) bool { return t.Name == column })
+}
+
+func (c Config) measure(target Target, t *Table) error {
+	measured := func(part string) bool { return c.Only == "" || c.Only == part }
+	if measured("load") {
+		if err := c.loads(target, t); err != nil {
+			return err
+		}
+	}
+	if target.Dir == "" {
+		return nil
+	}
+	if measured("space") {
+		if err := c.space(target, t); err != nil {
+			return fmt.Errorf("space: %w", err)
+		}
+	}
+	if measured("start") {
+		if err := c.start(target, t); err != nil {
+			return fmt.Errorf("start: %w", err)
+		}
+	}
+	return nil
+}
+
+// loads measures all loads in one life of the log.
+func (c Config) loads(target Target, t *Table) (err error) {
+	log, err := target.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	if len(c.Loads) == 0 {
+		return nil
+	}
+	// Once without counting: a virtual machine may have to ask its host for each
+	// page and each block that was never used before, and a log keeps both.
+	if err := c.load("", log, c.Loads[0], new(Table)); err != nil {
+		return err
+	}
+	for _, l := range c.Loads {
+		fmt.Fprintf(c.Progress, "  %v\n", l)
+		if err := c.load(target.Name, log, l, t); err != nil {
+			return fmt.Errorf("%v: %w", l, err)
+		}
+	}
+	return nil
+}
+
+func (c Config) load(column string, log logserver.Log, l Load, t *Table) error {
+	f, err := newFeed(log, l.Conns)
+	if err != nil {
+		return err
+	}
+	// What the loads before have left to be cleared away is theirs.
+	runtime.GC()
+	time.Sleep(200 * time.Millisecond)
+	before := cpu()
+	n, took, err := f.run(l, c.Bytes, c.For)
+	if err != nil {
+		return err
+	}
+	used := cpu() - before
+	delay, err := f.end()
+	if err != nil {
+		return err
+	}
+	mib := float64(n) / (1 << 20)
+	t.add(column, l.String()+": MiB/s", mib/took.Seconds())
+	if mib > 10 {
+		t.add(column, l.String()+": CPU s/GiB", used.Seconds()/mib*1024)
+	}
+	if len(delay) > 0 {
+		t.add(column, l.String()+": upcall p50 µs", micros(delay[len(delay)/2]))
+		t.add(column, l.String()+": upcall p99 µs", micros(delay[len(delay)*99/100]))
+	}
+	return nil
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// cpu returns the CPU time that this process has used.
+func cpu() time.Duration {
+	var use syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &use) != nil {
+		return 0
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
+}
