@@ -64,6 +64,7 @@ type Engine struct {
 	carried bool // the tap's packets since the last look were not ACKs alone
 
 	upcalls upcalls
+	fetches fetches
 	busy    atomic.Bool // the machine is running: it will drain the upcalls
 	ticks   *ticker
 
@@ -110,6 +111,7 @@ func (e *Engine) open() (err error) {
 		return fmt.Errorf("rawio: open the tap: %w", err)
 	}
 	e.env = newEnvironment(e)
+	e.fetches.e = e
 	core := south.Config{
 		Log: e.cfg.Log, Env: e.env, MaxConns: uint32(e.cfg.MaxConns), Captures: e.cfg.OutputBuffer / 2,
 	}
@@ -117,6 +119,7 @@ func (e *Engine) open() (err error) {
 		core.Trace = func(c *south.Conn, stable uint32) { trace(c.Flow, stable, e.env.Now()) }
 	}
 	e.machine = south.New(core)
+	e.upcalls.wake = make(chan struct{}, 1)
 	e.cfg.Log.SetUpcall(e.upcall)
 	e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log)
 	return err
@@ -124,7 +127,6 @@ func (e *Engine) open() (err error) {
 
 func (e *Engine) start() {
 	e.ticks = newTicker()
-	e.upcalls.wake = make(chan struct{}, 1)
 	e.wg.Go(e.lookLoop)
 	if e.cfg.OutputBuffer > 0 {
 		e.wg.Go(e.outputLoop)
@@ -147,6 +149,7 @@ func (e *Engine) Close() error {
 	if e.tap != nil {
 		errs = append(errs, e.tap.Close())
 	}
+	e.fetches.close()
 	e.wg.Wait() // they use the gate's memory; it takes a millisecond
 	if e.gate != nil {
 		errs = append(errs, e.gate.Close()) // from here on no packet is held

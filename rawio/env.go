@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/inject"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -115,6 +116,10 @@ func (v *environment) failed(err error) {
 	if v.e.sendErrors.Add(1) == 1 || !errors.Is(err, inject.ErrNoBuffers) {
 		v.e.log.Warn("packet not sent", "error", err)
 	}
+}
+
+func (v *environment) Fetch(slot, gen uint32, id logserver.ConnID, off int64, n int) {
+	v.e.fetches.add(fetch{slot, gen, id, off, n})
 }
 
 func (v *environment) Destroy(f Flow) {

@@ -1,21 +1,56 @@
 package rawio
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ftnet/ftnet/logserver"
 )
 
 // ReadLog reads a connection's logged bytes from off on, for the north side
 // (spec figure 19, stable data). slot and gen name the connection; owner says
-// whether its port is the asking service's.
+// whether its port is the asking service's. It waits for the log without the
+// engine's lock, and for some time for a log server that cannot be reached; then
+// it returns logserver.ErrUnreachable.
 func (e *Engine) ReadLog(slot, gen uint32, owner func(port uint16) bool, p []byte, off int64) (int, error) {
-	_, id, ok := e.owned(slot, gen, owner)
-	if !ok {
-		return 0, fmt.Errorf("rawio: no connection in slot %d with generation %d", slot, gen)
+	n, err := e.readLog(func() (logserver.ConnID, bool) {
+		_, id, ok := e.owned(slot, gen, owner)
+		return id, ok
+	}, p, off)
+	if errors.Is(err, errNotOwned) {
+		err = fmt.Errorf("%w in slot %d with generation %d", err, slot, gen)
 	}
-	return e.cfg.Log.Read(id, p, off)
+	return n, err
 }
+
+var errNotOwned = errors.New("rawio: no connection")
+
+// readLog reads from the log of the connection that conn names each time.
+func (e *Engine) readLog(conn func() (logserver.ConnID, bool), p []byte, off int64) (int, error) {
+	for began := time.Now(); ; {
+		id, ok := conn()
+		if !ok {
+			return 0, errNotOwned
+		}
+		n, err := e.cfg.Log.Read(id, p, off)
+		if !errors.Is(err, logserver.ErrUnreachable) || time.Since(began) >= reachable {
+			return n, err
+		}
+		select {
+		case <-e.closing:
+			return n, err
+		case <-time.After(reachPoll):
+		}
+	}
+}
+
+const (
+	// reachable is how long a read waits until the log server can be reached: less
+	// than the server process waits for an answer.
+	reachable = 3 * time.Second
+	reachPoll = 50 * time.Millisecond
+)
 
 // FlowOf returns the connection in a slot, if its port is the asking service's.
 func (e *Engine) FlowOf(slot, gen uint32, owner func(port uint16) bool) (Flow, bool) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/logserver"
 )
 
 // goneGrace is how long after the end of a control connection the supervisor
@@ -138,6 +139,9 @@ func (n north) Mismatch(_ *control.Peer, m control.Mismatch) error {
 // of other services do not exist here.
 func (n north) ReadLog(r control.ReadLog, buf []byte) (int, error) {
 	got, err := n.s.host.engine.ReadLog(r.Slot, r.Gen, n.s.owns, buf, r.Off)
+	if errors.Is(err, logserver.ErrUnreachable) {
+		return 0, &control.Error{Code: control.CodeLater, Message: err.Error()}
+	}
 	if err != nil {
 		return 0, &control.Error{Code: control.CodeStale, Message: err.Error()}
 	}

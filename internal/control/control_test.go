@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +30,11 @@ type engine struct {
 
 	mu    sync.Mutex
 	heard []string
+	later atomic.Int32 // reads of laterSlot
 }
+
+// Slots whose log cannot be reached at first, or at all.
+const laterSlot, neverSlot = 3, 4
 
 func (e *engine) note(format string, args ...any) {
 	e.mu.Lock()
@@ -59,7 +64,10 @@ func (e *engine) Closed(_ *Peer, m Closed) error     { e.note("closed %d", m.ID)
 func (e *engine) Mismatch(_ *Peer, m Mismatch) error { e.note("mismatch %d", m.Offset); return nil }
 func (e *engine) Gone(_ *Peer, err error)            { e.gone <- err }
 func (e *engine) ReadLog(r ReadLog, buf []byte) (int, error) {
-	if r.Slot != 1 {
+	if r.Slot == neverSlot || r.Slot == laterSlot && e.later.Add(1) < 3 {
+		return 0, &Error{Code: CodeLater, Message: "the log server cannot be reached"}
+	}
+	if r.Slot != 1 && r.Slot != laterSlot {
 		return 0, &Error{Code: CodeStale, Message: "no such connection"}
 	}
 	if r.Off > int64(len(e.log)) {
@@ -296,4 +304,25 @@ func FuzzFrames(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestReadLogLater: the client asks again while the engine's log cannot be
+// reached.
+func TestReadLogLater(t *testing.T) {
+	_, path := start(t, &Server{})
+	c, w, err := Dial(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	CloseFD(w.FD)
+	defer c.Close()
+	p := make([]byte, 4)
+	if n, err := c.ReadLog(t.Context(), laterSlot, 0, 0, p); err != nil || n != len(p) {
+		t.Errorf("ReadLog: %d, %v", n, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.ReadLog(ctx, neverSlot, 0, 0, p); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a log that is never reached: %v", err)
+	}
 }

@@ -8,8 +8,17 @@ import (
 
 // ReadLog reads from the log into p, len(p) bytes at most, and returns how
 // many there were. It uses one of a few data connections and waits until one is
-// free.
+// free, and while the engine's log cannot be reached.
 func (c *Client) ReadLog(ctx context.Context, slot, gen uint32, off int64, p []byte) (int, error) {
+	for {
+		n, err := c.readLog(ctx, slot, gen, off, p)
+		if e, ok := errors.AsType[*Error](err); !ok || e.Code != CodeLater {
+			return n, err
+		}
+	}
+}
+
+func (c *Client) readLog(ctx context.Context, slot, gen uint32, off int64, p []byte) (int, error) {
 	select {
 	case c.data <- struct{}{}:
 		defer func() { <-c.data }()

@@ -79,11 +79,13 @@ type Error struct {
 func (e *Error) Error() string { return "engine: " + e.Message }
 
 // Codes of Error. CodeStale answers a ReadLog for a connection that the engine
-// has no log of any more.
+// has no log of any more, CodeLater one for a log that cannot be reached now:
+// Client asks again.
 const (
 	CodeRefused = "refused"
 	CodeVersion = "version"
 	CodeStale   = "stale"
+	CodeLater   = "later"
 )
 
 const readLogSize = 4 + 4 + 8 + 4

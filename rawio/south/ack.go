@@ -13,8 +13,8 @@ func (m *Machine) Stable(upcalls []logserver.Upcall) {
 	m.now = m.env.Now()
 	for _, u := range upcalls {
 		c := m.BySlot(uint32(u.Tag))
-		if c == nil || tag(c.slot, c.gen) != u.Tag {
-			continue
+		if c == nil || tag(c.slot, c.gen) != u.Tag || c.ID != 0 && c.ID != u.ID {
+			continue // an earlier engine's connections may have the same tags
 		}
 		c.stable = max(c.stable, u.Stable)
 		if u.Fin {

@@ -85,14 +85,17 @@ func (b *bench) settle() {
 
 type benchEnv bench
 
-func (e *benchEnv) Now() int64                                { return e.now }
-func (e *benchEnv) Slot(i uint32) *gate.Slot                  { return e.gate.Slot(i) }
-func (e *benchEnv) Bind(segment.Flow, uint32) error           { return nil }
-func (e *benchEnv) Unbind(segment.Flow)                       {}
-func (e *benchEnv) SetService(uint16, bool, bool)             {}
-func (e *benchEnv) ToClient(*segment.Segment)                 { e.acks++ }
-func (e *benchEnv) ToServer(*segment.Segment)                 {}
-func (e *benchEnv) Forward([]byte)                            {}
+func (e *benchEnv) Now() int64                      { return e.now }
+func (e *benchEnv) Slot(i uint32) *gate.Slot        { return e.gate.Slot(i) }
+func (e *benchEnv) Bind(segment.Flow, uint32) error { return nil }
+func (e *benchEnv) Unbind(segment.Flow)             {}
+func (e *benchEnv) SetService(uint16, bool, bool)   {}
+func (e *benchEnv) ToClient(*segment.Segment)       { e.acks++ }
+func (e *benchEnv) ToServer(*segment.Segment)       {}
+func (e *benchEnv) Forward([]byte)                  {}
+func (e *benchEnv) Fetch(_, _ uint32, _ logserver.ConnID, _ int64, _ int) {
+	panic("not with this log")
+}
 func (e *benchEnv) Destroy(segment.Flow)                      {}
 func (e *benchEnv) Publish(_, _ uint32, _ segment.Flow) error { return nil }
 func (e *benchEnv) Withdraw(uint32)                           {}

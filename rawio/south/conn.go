@@ -186,6 +186,12 @@ func (c *Conn) stableSeq() uint32 {
 	return n
 }
 
+// behindLog reports whether the log has something of the client's that is not
+// stable yet.
+func (c *Conn) behindLog() bool {
+	return c.stable < c.received || c.fin >= 0 && !c.is(finLogged)
+}
+
 // sentEnd is the end of the server's data that may have reached the client,
 // without a FIN.
 func (c *Conn) sentEnd() uint32 {

@@ -20,6 +20,7 @@ type fakeEnv struct {
 	toServer func(*segment.Segment)
 	destroy  func(segment.Flow)
 	report   func(south.Report)
+	fetch    func(slot, gen uint32, id logserver.ConnID, off int64, n int)
 	note     func(format string, args ...any) // of other calls
 }
 
@@ -40,9 +41,12 @@ type head struct {
 	finAt int
 }
 
-func (e *fakeEnv) Now() int64                { return e.now() }
-func (e *fakeEnv) Slot(i uint32) *gate.Slot  { return e.gate.Slot(i) }
-func (e *fakeEnv) Report(r south.Report)     { e.report(r) }
+func (e *fakeEnv) Now() int64               { return e.now() }
+func (e *fakeEnv) Slot(i uint32) *gate.Slot { return e.gate.Slot(i) }
+func (e *fakeEnv) Report(r south.Report)    { e.report(r) }
+func (e *fakeEnv) Fetch(slot, gen uint32, id logserver.ConnID, off int64, n int) {
+	e.fetch(slot, gen, id, off, n)
+}
 func (e *fakeEnv) Destroy(flow segment.Flow) { e.destroy(flow) }
 
 func (e *fakeEnv) Bind(flow segment.Flow, slot uint32) error {
@@ -148,8 +152,12 @@ func deliver(m *south.Machine, ev *gate.Event) {
 // noteLog tells what the core writes.
 type noteLog struct {
 	logserver.Log
-	note func(format string, args ...any)
+	note    func(format string, args ...any)
+	fetched bool
 }
+
+// Immediate is false where the script says what is fetched when.
+func (l *noteLog) Immediate() bool { return !l.fetched }
 
 func (l *noteLog) Open(m logserver.Meta) (logserver.ConnID, error) {
 	id, err := l.Log.Open(m)

@@ -27,6 +27,10 @@ type Env interface {
 	ToServer(*segment.Segment)
 	// Forward sends a held packet as it is, to its destination address.
 	Forward(packet []byte)
+	// Fetch reads n stable bytes of a connection from the log and gives them to
+	// Machine.Fetched, later. It is called for logs that are not
+	// logserver.Immediate.
+	Fetch(slot, gen uint32, id logserver.ConnID, off int64, n int)
 	// Destroy removes the kernel's socket of a flow, if there is one.
 	Destroy(flow segment.Flow)
 	// Publish, Withdraw, Prepare and Head are the journal's, for services whose
@@ -131,22 +135,24 @@ type service struct {
 
 // Machine is the core for all connections of one engine.
 type Machine struct {
-	cfg      Config
-	log      logserver.Log
-	env      Env
-	now      int64
-	services map[uint16]*service
-	conns    index
-	slots    []slotEntry
-	syns     synTable
-	free     slotQueue
-	order    uint64
-	touched  []*Conn
-	lagging  bool    // some connection is behind, or waits to be opened again
-	rolling  int     // connections in state Rolling
-	page     []byte  // for what is read from the log
-	active   []*Conn // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
-	Stats    Stats
+	cfg       Config
+	log       logserver.Log
+	immediate bool // reads of the log do not wait
+	env       Env
+	now       int64
+	services  map[uint16]*service
+	conns     index
+	slots     []slotEntry
+	syns      synTable
+	free      slotQueue
+	order     uint64
+	touched   []*Conn
+	lagging   bool     // some connection is behind, or waits to be opened again
+	rolling   int      // connections in state Rolling
+	page      []byte   // for what is read from the log, if it is immediate
+	pages     [][]byte // to be used again
+	active    []*Conn  // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
+	Stats     Stats
 }
 
 // Stats counts what the core has done.
@@ -159,6 +165,7 @@ type Stats struct {
 	QuotaFull                                     uint64 // connections that met a full quota
 	Fed                                           uint64 // logged bytes sent to restarted servers
 	Rolled                                        uint64 // bytes of output taken from them
+	Fetched                                       uint64 // bytes read from the log for them, unless it is immediate
 }
 
 // New returns a Machine.
@@ -179,7 +186,7 @@ func New(cfg Config) *Machine {
 		cfg.Embryonic = 16384
 	}
 	m := &Machine{
-		cfg: cfg, log: cfg.Log, env: cfg.Env,
+		cfg: cfg, log: cfg.Log, env: cfg.Env, immediate: logserver.IsImmediate(cfg.Log),
 		services: map[uint16]*service{},
 		page:     make([]byte, feedMax),
 		syns:     newSynTable(cfg.Embryonic),

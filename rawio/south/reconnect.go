@@ -43,7 +43,7 @@ func (m *Machine) spoofWhenStable(c *Conn) {
 		m.spoof(c)
 		return
 	}
-	if x.tries > 0 || c.stable < c.received || (c.fin >= 0 && !c.is(finLogged)) {
+	if x.tries > 0 || c.behindLog() {
 		return
 	}
 	c.resume, x.began = c.stable, m.now

@@ -25,6 +25,7 @@ type roll struct {
 
 	// Input: from the log to the server.
 	sent, acked, edge int64 // sent to the new socket, acknowledged by it, and its window's end
+	pages             pages // of the log, unless it is immediate
 
 	// Output: from the server.
 	out     int64 // received in order
@@ -36,9 +37,10 @@ type roll struct {
 	tsval   uint32  // newest of the kernel
 	ackDue  bool
 
-	movedAt int64 // last progress
-	askedAt int64 // last repetition for want of progress
-	asks    int   // since
+	movedAt   int64 // last progress
+	starvedAt int64 // last time that the log was waited for
+	askedAt   int64 // last repetition for want of progress
+	asks      int   // since
 }
 
 // piece is output that waits to be compared before the client gets it.
@@ -61,6 +63,7 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 	o := optionsOf(s)
 	first := c.outputSeq(w.out)
 	x.roll = &roll{
+		pages: pages{end: w.start},
 		delta: first - (s.Seq + 1), tsDelta: c.tsDelta(s), wscale: o.wscale,
 		sent: w.start, acked: w.start, edge: w.start + int64(s.Window), // not scaled in a SYN-ACK
 		out: w.out, told: w.out, edgeOut: w.out, fin: -1, check: check{verified: w.out},
@@ -76,6 +79,7 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 // endRoll forgets a roll-forward that is over or interrupted.
 func (m *Machine) endRoll(c *Conn) {
 	if c.extra != nil && c.extra.roll != nil {
+		m.dropPages(c.extra.roll)
 		c.extra.roll = nil
 		m.rolling--
 	}
@@ -107,7 +111,7 @@ func (m *Machine) caughtUp(c *Conn) bool {
 	if c.fin >= 0 {
 		end++
 	}
-	if r.acked < end || c.stable < c.received || c.fin >= 0 && !c.is(finLogged) {
+	if r.acked < end || c.behindLog() {
 		return false
 	}
 	return m.outputDone(c)
@@ -179,9 +183,13 @@ func (m *Machine) forwardFIN(c *Conn, off int64) {
 // tickRoll repeats what may be lost, and ends what does not come to an end.
 func (m *Machine) tickRoll(c *Conn) {
 	r := c.extra.roll
-	r.movedAt = min(r.movedAt, m.now) // the clock may have been set back
+	r.movedAt, r.starvedAt = min(r.movedAt, m.now), min(r.starvedAt, m.now) // the clock may have been set back
 	r.askedAt = min(r.askedAt, m.now)
-	if m.now-r.movedAt >= stallEnd {
+	m.tickPages(c)
+	if m.starved(c) {
+		r.starvedAt = m.now // it is not the server that stands still
+	}
+	if m.now-max(r.movedAt, r.starvedAt) >= stallEnd {
 		what := fmt.Sprintf("has taken %d of %d bytes", r.acked-c.wire.start, c.received-c.wire.start)
 		if r.acked >= c.received {
 			what = fmt.Sprintf("has sent %d bytes where its predecessor had sent %d", r.out-c.wire.out, c.outputOff(c.sentEnd())-c.wire.out)

@@ -13,6 +13,7 @@ const feedMax = 32000
 // feed sends the server what the log holds and its window has room for.
 func (m *Machine) feed(c *Conn) {
 	r := c.extra.roll
+	m.readAhead(c)
 	for end := min(c.stable, c.received); r.sent < end; {
 		n := min(end-r.sent, r.edge-r.sent, feedMax)
 		// No silly little segments while there is more (RFC 9293 section 3.8.6.2.1):
@@ -20,20 +21,16 @@ func (m *Machine) feed(c *Conn) {
 		if n <= 0 || n < min(end-r.sent, feedMin) && r.sent > r.acked {
 			return
 		}
-		got, err := m.log.Read(c.ID, m.page[:n], r.sent)
-		if err != nil || got == 0 {
-			why := "it ends too early"
-			if err != nil {
-				why = err.Error()
-			}
-			m.reset(c, "the log cannot be read: "+why)
+		p := m.logged(c, r.sent, n)
+		if len(p) == 0 {
+			m.readAhead(c) // what is new may be needed now
 			return
 		}
 		s := m.rollAck(c, r.told, r.edgeOut)
 		s.Flags |= segment.PSH
-		s.Payload = m.page[:got]
-		r.sent += int64(got)
-		m.Stats.Fed += uint64(got)
+		s.Payload = p
+		r.sent += int64(len(p))
+		m.Stats.Fed += uint64(len(p))
 		m.env.ToServer(s)
 	}
 	// The client closed when it had the replies until then. A server that hears of

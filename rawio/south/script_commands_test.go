@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
@@ -32,6 +33,8 @@ func (s *script) line(line string) {
 		s.kernel = s.number(w[1])
 	case "stable":
 		s.stable()
+	case "fetched":
+		s.fetched(w[1:])
 	case "crash":
 		s.machine.Crash(scriptPort)
 	case "listening":
@@ -70,6 +73,43 @@ func (s *script) line(line string) {
 		s.t.Fatalf("unknown line %q", line)
 	}
 	s.settle()
+}
+
+// fetchCall is a call of Env.Fetch that is not answered.
+type fetchCall struct {
+	slot, gen uint32
+	id        logserver.ConnID
+	off       int64
+	n         int
+}
+
+func (s *script) fetch(slot, gen uint32, id logserver.ConnID, off int64, n int) {
+	s.print("log: fetch %d:%d", off, off+int64(n))
+	s.fetches = append(s.fetches, fetchCall{slot, gen, id, off, n})
+}
+
+func (s *script) fetched(w []string) {
+	n := len(s.fetches)
+	if len(w) > 0 {
+		if k, err := strconv.Atoi(w[0]); err == nil {
+			n, w = k, w[1:]
+		}
+	}
+	list := s.fetches[:n]
+	s.fetches = s.fetches[n:]
+	for _, f := range list {
+		p := make([]byte, f.n)
+		var err error
+		switch {
+		case len(w) == 0:
+			_, err = s.log.Read(f.id, p, f.off)
+		case w[0] == "unreachable":
+			err = logserver.ErrUnreachable
+		default:
+			err = logserver.ErrFailed
+		}
+		s.machine.Fetched(f.slot, f.gen, f.off, p, err)
+	}
 }
 
 func (s *script) client(w []string) {

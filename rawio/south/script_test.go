@@ -39,6 +39,8 @@ import (
 //	synack ISN       the kernel's next socket answers the core's SYN
 //	released crash|close   the server's process lets go of the connection
 //	kernel ISN       the kernel has another socket
+//	fetched [N] [unreachable|failed]   the log's answer to the oldest N fetches, or all
+//	                 (after `new fetched`)
 //	conn, slot, log  show state
 //
 // The answer's lines: "-> kernel" and "-> client" are packets that pass the
@@ -80,6 +82,7 @@ type script struct {
 	service south.Service
 	log     *noteLog
 	manual  bool
+	fetches []fetchCall
 	upcalls []logserver.Upcall
 
 	flow     segment.Flow
@@ -103,7 +106,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 		},
 	}
 	cfg := south.Config{MaxConns: 16}
-	mem := logserver.MemoryConfig{}
+	mem, fetched := logserver.MemoryConfig{}, false
 	for _, a := range d.CmdArgs {
 		v := ""
 		if len(a.Vals) > 0 {
@@ -112,6 +115,8 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 		switch a.Key {
 		case "manual":
 			s.manual = true
+		case "fetched":
+			fetched = true
 		case "irs":
 			s.irs = s.number(v)
 		case "iss":
@@ -156,7 +161,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 		t.Fatal(err)
 	}
 	backend.SetUpcall(func(u []logserver.Upcall) { s.upcalls = append(s.upcalls, u...) })
-	s.log = &noteLog{backend, s.print}
+	s.log = &noteLog{Log: backend, note: s.print, fetched: fetched}
 	model := gate.NewModel(16)
 	model.Now = func() uint64 { return uint64(s.time) }
 	s.env = &fakeEnv{
@@ -170,6 +175,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 			s.print("core -> kernel %s", s.show(g, s.irs, base))
 		},
 		destroy: func(segment.Flow) { s.print("kernel: destroy") },
+		fetch:   s.fetch,
 		report: func(r south.Report) {
 			line := "report: " + kindNames[r.Kind]
 			if r.Reason != "" {

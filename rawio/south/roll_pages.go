@@ -1,0 +1,188 @@
+package south
+
+import (
+	"errors"
+
+	"github.com/ftnet/ftnet/logserver"
+)
+
+// A roll-forward reads ahead what it feeds, unless the log is immediate: it asks
+// for pages by Env.Fetch, some before they are needed, and keeps them until the
+// server has acknowledged them.
+
+const (
+	// pageSize is what is asked for at once, bytes.
+	pageSize = 8 * feedMax
+	// aheadMin and aheadMax bound what one roll-forward keeps, and aheadAll
+	// what all keep together where that leaves each aheadMin, bytes.
+	aheadMin = 2 * feedMax
+	aheadMax = 8 * pageSize
+	aheadAll = 64 << 20
+	// spareMax is how many pages wait to be used again.
+	spareMax = 32
+	// fetchRetry is the pause after the log was unreachable, ns.
+	fetchRetry = 50e6
+)
+
+// pages is a range of the log that is in memory, or on its way to it.
+type pages struct {
+	list    []page
+	end     int64 // of the last one
+	retryAt int64 // some are to be asked for again at this time; 0: none
+}
+
+type page struct {
+	off  int64
+	n    int    // bytes
+	data []byte // n bytes, nil while it is fetched
+	lost bool   // could not be read yet
+}
+
+// logged returns bytes from the log at off, n at most. There are none while they
+// are being fetched, or if that has failed: then c has been reset.
+func (m *Machine) logged(c *Conn, off, n int64) []byte {
+	if m.immediate {
+		got, err := m.log.Read(c.ID, m.page[:n], off)
+		if err != nil || got == 0 {
+			m.unreadable(c, err)
+			return nil
+		}
+		return m.page[:got]
+	}
+	for i := range c.extra.roll.pages.list {
+		g := &c.extra.roll.pages.list[i]
+		if skip := off - g.off; skip < int64(g.n) {
+			if g.data == nil {
+				return nil
+			}
+			return g.data[skip:min(skip+n, int64(g.n))]
+		}
+	}
+	return nil
+}
+
+func (m *Machine) unreadable(c *Conn, err error) {
+	why := "it ends too early"
+	if err != nil {
+		why = err.Error()
+	}
+	m.reset(c, "the log cannot be read: "+why)
+}
+
+// readAhead lets go of what the server has acknowledged, and asks for what
+// follows.
+func (m *Machine) readAhead(c *Conn) {
+	if m.immediate {
+		return
+	}
+	r := c.extra.roll
+	g := &r.pages
+	for len(g.list) > 0 && g.list[0].off+int64(g.list[0].n) <= r.acked {
+		m.spare(g.list[0].data)
+		g.list = g.list[1:]
+	}
+	if len(g.list) == 0 {
+		g.end = max(g.end, r.acked)
+	}
+	share := min(max(aheadAll/max(m.rolling, 1), aheadMin), aheadMax)
+	stable := min(c.stable, c.received)
+	for {
+		n := min(stable-g.end, r.acked+int64(share)-g.end, pageSize)
+		// No little pages while there is something to feed, unless they are the last.
+		least := int64(feedMin)
+		if g.end+n < stable {
+			least = min(pageSize, int64(share)/2)
+		}
+		if n <= 0 || n < least && g.end > r.sent {
+			return
+		}
+		off := g.end
+		g.list, g.end = append(g.list, page{off: off, n: int(n)}), off+n
+		m.env.Fetch(c.slot, c.gen, c.ID, off, int(n))
+	}
+}
+
+// Fetched takes what Env.Fetch was asked for: all of it, or an error. p may be
+// reused when Fetched returns. Answers that nobody waits for any more are ignored.
+func (m *Machine) Fetched(slot, gen uint32, off int64, p []byte, err error) {
+	m.now = m.env.Now()
+	c := m.BySlot(slot)
+	if c == nil || c.gen != gen || c.state != Rolling {
+		return
+	}
+	r := c.extra.roll
+	for i := range r.pages.list {
+		g := &r.pages.list[i]
+		// What was fetched for a roll-forward before this one is the same.
+		if g.off != off || g.data != nil || g.lost || err == nil && len(p) != g.n {
+			continue
+		}
+		switch {
+		case errors.Is(err, logserver.ErrUnreachable):
+			g.lost = true
+			r.pages.retryAt = m.now + fetchRetry
+			return
+		case err != nil:
+			m.unreadable(c, err)
+			return
+		}
+		g.data = append(m.fresh(), p...)
+		m.Stats.Fetched += uint64(len(p))
+		m.touch(c)
+		return
+	}
+}
+
+// tickPages asks again for what could not be read.
+func (m *Machine) tickPages(c *Conn) {
+	g := &c.extra.roll.pages
+	if g.retryAt == 0 || m.now < g.retryAt {
+		return
+	}
+	g.retryAt = 0
+	for i := range g.list {
+		if p := &g.list[i]; p.lost {
+			p.lost = false
+			m.env.Fetch(c.slot, c.gen, c.ID, p.off, p.n)
+		}
+	}
+}
+
+// starved reports whether a roll-forward waits for the log: to be read, or to
+// make stable what the client has sent.
+func (m *Machine) starved(c *Conn) bool {
+	r := c.extra.roll
+	end := min(c.stable, c.received)
+	if r.sent < end && r.sent < r.edge {
+		for i := range r.pages.list {
+			if g := &r.pages.list[i]; r.sent-g.off < int64(g.n) {
+				return g.data == nil
+			}
+		}
+	}
+	return r.acked >= end && c.behindLog()
+}
+
+// dropPages gives the memory of a roll-forward back.
+func (m *Machine) dropPages(r *roll) {
+	for i := range r.pages.list {
+		m.spare(r.pages.list[i].data)
+	}
+	r.pages = pages{}
+}
+
+func (m *Machine) fresh() []byte {
+	n := len(m.pages)
+	if n == 0 {
+		return make([]byte, 0, pageSize)
+	}
+	p := m.pages[n-1]
+	m.pages = m.pages[:n-1]
+	return p[:0]
+}
+
+func (m *Machine) spare(p []byte) {
+	if p != nil && len(m.pages) < spareMax {
+		m.pages = append(m.pages, p)
+	}
+}
