@@ -125,6 +125,9 @@ func unknown[T any](keys []key[T], path, name string) string {
 	} else if k != "" {
 		return fmt.Sprintf("did you mean %q?", k)
 	}
+	if _, logd := any(keys).([]key[Logd]); logd { // another file: what it has is of no use here
+		return "known here: " + strings.Join(here, ", ")
+	}
 	if k := called(serviceKeys, "", name); k != "" {
 		return fmt.Sprintf("%q belongs below a [[service]]", k)
 	}

@@ -14,6 +14,14 @@ const MaxSize = 1 << 20
 // Load reads and checks a file. An error is [Diagnostics], unless the file
 // could not be read.
 func Load(path string) (*File, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data, Host())
+}
+
+func read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
@@ -23,21 +31,17 @@ func Load(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	return Parse(path, data, Host())
+	return data, nil
 }
 
 // Parse checks a file's text against a system. The name is the file's path:
 // for messages, and because relative paths begin at its directory. An error is
 // [Diagnostics].
 func Parse(name string, data []byte, sys System) (*File, error) {
-	if len(data) > MaxSize {
-		return nil, Diagnostics{{Position: Position{File: name}, Message: fmt.Sprintf("the file is larger than %d bytes", MaxSize), Suggestion: "is it a configuration?"}}
-	}
-	abs, err := filepath.Abs(name)
+	c, err := newChecker(name, data, sys)
 	if err != nil {
-		return nil, fmt.Errorf("directory of the configuration: %w", err)
+		return nil, err
 	}
-	c := &checker{document: parse(name, data), sys: sys, base: filepath.Dir(abs), seen: map[string]*node{}}
 	f := c.file(name)
 	if len(c.diags) == 0 {
 		c.lastWord()
@@ -46,6 +50,18 @@ func Parse(name string, data []byte, sys System) (*File, error) {
 		return nil, c.diags.sort()
 	}
 	return f, nil
+}
+
+// newChecker reads a file's text.
+func newChecker(name string, data []byte, sys System) (*checker, error) {
+	if len(data) > MaxSize {
+		return nil, Diagnostics{{Position: Position{File: name}, Message: fmt.Sprintf("the file is larger than %d bytes", MaxSize), Suggestion: "is it a configuration?"}}
+	}
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return nil, fmt.Errorf("directory of the configuration: %w", err)
+	}
+	return &checker{document: parse(name, data), sys: sys, base: filepath.Dir(abs), seen: map[string]*node{}}, nil
 }
 
 // file decodes the whole document.

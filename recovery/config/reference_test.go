@@ -9,7 +9,7 @@ import (
 	"github.com/ftnet/ftnet/internal/bytesize"
 )
 
-// Reference writes the schema as the tables of docs/configuration.md, one for
+// Reference writes the schemas as the tables of docs/configuration.md, one for
 // each heading.
 func Reference() string {
 	var b strings.Builder
@@ -17,6 +17,8 @@ func Reference() string {
 	writeTable(&b, fileKeys)
 	b.WriteString("\n### `[[service]]`\n\n")
 	writeTable(&b, serviceKeys)
+	b.WriteString("\n### The file of `ftnet logd`\n\n")
+	writeTable(&b, logdKeys)
 	return b.String()
 }
 
