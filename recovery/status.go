@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"fmt"
 	"os"
 	"runtime"
 	"slices"
@@ -146,7 +145,7 @@ func gateStatus(snap rawio.Snapshot) status.Gate {
 func memory(services []*Service) status.Memory {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	out := status.Memory{Resident: resident(), Heap: m.HeapInuse, Goroutines: runtime.NumGoroutine()}
+	out := status.Memory{Resident: status.Resident(), Heap: m.HeapInuse, Goroutines: runtime.NumGoroutine()}
 	for _, s := range services {
 		out.Journal += s.journalUsage()
 	}
@@ -162,17 +161,4 @@ func (s *Service) journalUsage() uint64 {
 		return 0
 	}
 	return uint64(s.journal.Usage().Memory)
-}
-
-// resident returns the process's resident memory in bytes, 0 if unknown.
-func resident() uint64 {
-	b, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	var size, pages uint64
-	if _, err := fmt.Sscan(string(b), &size, &pages); err != nil {
-		return 0
-	}
-	return pages * uint64(os.Getpagesize())
 }

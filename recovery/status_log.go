@@ -2,7 +2,6 @@ package recovery
 
 import (
 	"github.com/ftnet/ftnet/internal/status"
-	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
 )
@@ -10,16 +9,15 @@ import (
 // logStatus is how the log does.
 func (h *Host) logStatus(snap rawio.Snapshot) status.Log {
 	used, limit := h.store.Usage()
-	s := h.store.Status()
 	out := status.Log{
-		Backend: string(backend.Memory), URL: h.cfg.LogURL, Status: s.String(), Memory: uint64(used),
+		Backend: string(backend.Memory), URL: h.cfg.LogURL, Status: h.store.Status().String(), Memory: uint64(used),
 		QuotaTotal: uint64(limit), FullEvents: snap.Core.QuotaFull,
 	}
 	if u, err := backend.Parse(h.cfg.LogURL); err == nil {
 		out.Backend, out.URL = string(u.Kind), u.String()
 	}
-	if s != logserver.OK {
-		out.Reason = reason(h.store)
+	if err := backend.Reason(h.store); err != nil {
+		out.Reason = err.Error()
 	}
 	for i := range snap.Connections {
 		c := &snap.Connections[i]
@@ -27,17 +25,4 @@ func (h *Host) logStatus(snap rawio.Snapshot) status.Log {
 		out.Pending += uint64(max(c.Received-c.Stable, 0))
 	}
 	return out
-}
-
-// reason says why a log is not well, if it tells.
-func reason(l logserver.Log) string {
-	teller, ok := l.(interface{ Err() error })
-	if !ok {
-		return ""
-	}
-	err := teller.Err()
-	if err == nil {
-		return ""
-	}
-	return err.Error()
 }

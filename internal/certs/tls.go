@@ -35,7 +35,7 @@ func (f Files) Check(kind Kind) error {
 		return fmt.Errorf("%s has expired on %s", f.Cert, day(c.NotAfter))
 	case now.Before(c.NotBefore):
 		return fmt.Errorf("%s is not valid before %s: is the clock right?", f.Cert, day(c.NotBefore))
-	case !allows(c, usage):
+	case c.IsCA || !allows(c, usage):
 		return fmt.Errorf("%s is not the certificate of a %s", f.Cert, kind)
 	}
 	return nil

@@ -21,8 +21,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Base is where engines live unless told otherwise.
-const Base = "/run/ftnet"
+// Base is where engines live unless told otherwise, and LogBase where log
+// servers do, which need not be root.
+const (
+	Base    = "/run/ftnet"
+	LogBase = "/run/ftnet-logd"
+)
 
 // Names inside an engine's directory.
 const (

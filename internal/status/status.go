@@ -24,6 +24,9 @@ type Document struct {
 	Tap         Tap          `json:"tap"`
 	Gate        Gate         `json:"gate"`
 	Memory      Memory       `json:"memory"`
+	// LogServer is there if this is no engine but a log server; then Engine
+	// identifies it and Memory is its own, and all else is empty.
+	LogServer *LogServer `json:"log_server,omitempty"`
 }
 
 // Engine identifies it.
