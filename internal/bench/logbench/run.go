@@ -73,82 +73,104 @@ const diskColumn = "disk alone"
 // Run measures. An error leaves what was measured until then in the table.
 func Run(c Config) (*Table, error) {
 	t := &Table{}
-	var err error
-	for round := range c.Rounds {
-		if c.DiskDir != "" {
-			fmt.Fprintf(c.Progress, "round %d: disk\n", round+1)
-			grow, over, e := diskRates(c.DiskDir, min(c.Bytes, 512<<20))
-			if e != nil {
-				return t, e
-			}
-			t.add(diskColumn, "sequential MiB/s, fdatasync per MiB, growing file", grow)
-			t.add(diskColumn, "sequential MiB/s, fdatasync per MiB, overwriting", over)
-		}
-		for i := range c.Targets {
-			target := c.Targets[(round+i)%len(c.Targets)] // who is first alternates
-			fmt.Fprintf(c.Progress, "round %d: %s\n", round+1, target.Name)
-			if e := c.measure(target, t); e != nil {
-				err = errors.Join(err, fmt.Errorf("%s: %w", target.Name, e))
-			}
-		}
+	for _, column := range c.columns() {
+		t.column(column)
 	}
-	slices.SortStableFunc(t.columns, func(a, b string) int { return c.place(a) - c.place(b) })
-	return t, err
-}
-
-// place is where a column stands.
-func (c Config) place(column string) int {
-	return slices.IndexFunc(c.Targets, func(t Target) bool { return t.Name == column })
-}
-
-func (c Config) measure(target Target, t *Table) error {
 	measured := func(part string) bool { return c.Only == "" || c.Only == part }
-	if measured("load") {
-		if err := c.loads(target, t); err != nil {
-			return err
+	for round := range c.Rounds {
+		fmt.Fprintf(c.Progress, "round %d of %d\n", round+1, c.Rounds)
+		n := round % max(1, len(c.Targets)) // who is first alternates
+		targets := append(slices.Clone(c.Targets[n:]), c.Targets[:n]...)
+		if measured("load") {
+			if err := c.loads(targets, t); err != nil {
+				return t, err
+			}
+		}
+		for _, target := range targets {
+			if target.Dir == "" {
+				continue
+			}
+			if measured("space") {
+				if err := c.space(target, t); err != nil {
+					return t, fmt.Errorf("%s: space: %w", target.Name, err)
+				}
+			}
+			if measured("start") {
+				if err := c.start(target, t); err != nil {
+					return t, fmt.Errorf("%s: start: %w", target.Name, err)
+				}
+			}
 		}
 	}
-	if target.Dir == "" {
-		return nil
-	}
-	if measured("space") {
-		if err := c.space(target, t); err != nil {
-			return fmt.Errorf("space: %w", err)
-		}
-	}
-	if measured("start") {
-		if err := c.start(target, t); err != nil {
-			return fmt.Errorf("start: %w", err)
-		}
-	}
-	return nil
+	return t, nil
 }
 
-// loads measures all loads in one life of the log.
-func (c Config) loads(target Target, t *Table) (err error) {
-	log, err := target.Open()
-	if err != nil {
-		return err
+func (c Config) columns() (names []string) {
+	if c.DiskDir != "" {
+		names = append(names, diskColumn)
 	}
-	defer func() { err = errors.Join(err, log.Close()) }()
-	if len(c.Loads) == 0 {
-		return nil
+	for _, target := range c.Targets {
+		names = append(names, target.Name)
 	}
-	// Once without counting: a virtual machine may have to ask its host for each
-	// page and each block that was never used before, and a log keeps both.
-	if err := c.load("", log, c.Loads[0], new(Table)); err != nil {
-		return err
+	return names
+}
+
+// loads measures all loads, each with one log after the other, so that what
+// else the machine does meets all of them.
+func (c Config) loads(targets []Target, t *Table) (err error) {
+	logs := make([]logserver.Log, len(targets))
+	defer func() {
+		for _, log := range logs {
+			if log != nil {
+				err = errors.Join(err, log.Close())
+			}
+		}
+	}()
+	for i, target := range targets {
+		if logs[i], err = target.Open(); err != nil {
+			return fmt.Errorf("%s: %w", target.Name, err)
+		}
+		if len(c.Loads) == 0 {
+			continue
+		}
+		// Once without counting: a virtual machine may have to ask its host for
+		// each page and each block that was never used before, and a log keeps both.
+		if err := c.load("", logs[i], c.Loads[0], 0, new(Table)); err != nil {
+			return fmt.Errorf("%s: %w", target.Name, err)
+		}
 	}
 	for _, l := range c.Loads {
 		fmt.Fprintf(c.Progress, "  %v\n", l)
-		if err := c.load(target.Name, log, l, t); err != nil {
-			return fmt.Errorf("%v: %w", l, err)
+		disk, err := c.disk(l, t)
+		if err != nil {
+			return fmt.Errorf("disk: %w", err)
+		}
+		for i, target := range targets {
+			if err := c.load(target.Name, logs[i], l, disk, t); err != nil {
+				return fmt.Errorf("%s: %v: %w", target.Name, l, err)
+			}
 		}
 	}
 	return nil
 }
 
-func (c Config) load(column string, log logserver.Log, l Load, t *Table) error {
+// disk measures the disk alone, if the load can be compared with it, and
+// returns its rate on a growing file.
+func (c Config) disk(l Load, t *Table) (float64, error) {
+	if c.DiskDir == "" || l.Window < 64<<10 {
+		return 0, nil
+	}
+	grow, over, err := diskRates(c.DiskDir, min(c.Bytes, 128<<20))
+	if err != nil {
+		return 0, err
+	}
+	t.add(diskColumn, "sequential MiB/s, fdatasync per MiB, growing file", grow)
+	t.add(diskColumn, "sequential MiB/s, fdatasync per MiB, overwriting", over)
+	t.add(diskColumn, l.String()+": MiB/s", grow)
+	return grow, nil
+}
+
+func (c Config) load(column string, log logserver.Log, l Load, disk float64, t *Table) error {
 	f, err := newFeed(log, l.Conns)
 	if err != nil {
 		return err
@@ -167,7 +189,11 @@ func (c Config) load(column string, log logserver.Log, l Load, t *Table) error {
 		return err
 	}
 	mib := float64(n) / (1 << 20)
-	t.add(column, l.String()+": MiB/s", mib/took.Seconds())
+	rate := mib / took.Seconds()
+	t.add(column, l.String()+": MiB/s", rate)
+	if disk > 0 {
+		t.add(column, l.String()+": of the disk's", rate/disk)
+	}
 	if mib > 10 {
 		t.add(column, l.String()+": CPU s/GiB", used.Seconds()/mib*1024)
 	}

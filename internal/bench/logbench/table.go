@@ -20,10 +20,15 @@ type row struct {
 	values map[string][]float64
 }
 
-func (t *Table) add(column, name string, v float64) {
-	if !slices.Contains(t.columns, column) {
-		t.columns = append(t.columns, column)
+// column adds a column if there is none of that name.
+func (t *Table) column(name string) {
+	if !slices.Contains(t.columns, name) {
+		t.columns = append(t.columns, name)
 	}
+}
+
+func (t *Table) add(column, name string, v float64) {
+	t.column(column)
 	i := slices.IndexFunc(t.rows, func(r row) bool { return r.name == name })
 	if i < 0 {
 		i = len(t.rows)

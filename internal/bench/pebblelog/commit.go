@@ -1,6 +1,11 @@
 package pebblelog
 
 import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -12,10 +17,13 @@ const batchSize = 4 << 20
 
 // flight is a batch on its way to the disk, and what is told when it is there.
 type flight struct {
-	batch *pebble.Batch
-	news  []news
-	arena *arena
-	bytes int64
+	batch  *pebble.Batch
+	chunks []chunk
+	news   []news
+	bytes  int64
+	path   string     // of a table with the data
+	table  chan error // told when it is written
+	arena  *arena     // of this batch and those before it, if it is the last to use it
 }
 
 type news struct {
@@ -24,35 +32,70 @@ type news struct {
 	meta, fin bool
 }
 
-// commit makes batches until the log is closed.
+// commit makes batches until the log is closed. One after the other they are
+// filled, applied and waited for, each by a goroutine of its own.
 func (l *Log) commit() {
-	flights := make(chan *flight, 3)
-	landed := make(chan struct{})
-	go func() {
-		defer close(landed)
-		for f := range flights {
-			if err := f.batch.SyncWait(); err != nil {
-				panic(err) // pebble itself has ended the process before
-			}
-			f.batch.Close()
+	filled, applied := make(chan *flight, 2), make(chan *flight, 2)
+	var stages sync.WaitGroup
+	stages.Go(func() {
+		defer close(applied)
+		for f := range filled {
+			must(<-f.table)
+			must(l.apply(f))
+			applied <- f
+		}
+	})
+	stages.Go(func() {
+		for f := range applied {
+			must(f.batch.SyncWait())
 			l.tell(f)
 		}
-	}()
+	})
 	for range l.work {
-		for {
-			f, ok := l.collect()
-			if !ok {
-				break
+		for all := l.collect(); len(all) > 0; all = l.collect() {
+			for _, f := range all {
+				l.fill(f)
+				filled <- f
 			}
-			if err := l.db.ApplyNoSyncWait(f.batch, pebble.Sync); err != nil {
-				panic(err)
-			}
-			flights <- f
 		}
 	}
-	close(flights)
-	<-landed
+	close(filled)
+	stages.Wait()
+	for _, b := range l.batches {
+		b.Close()
+	}
 	close(l.ended)
+}
+
+// must ends the process, as pebble itself does when it cannot write.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// fill copies the data to the batch, or begins to write a table of it.
+func (l *Log) fill(f *flight) {
+	f.table = make(chan error, 1)
+	if l.cfg.Ingest && f.bytes >= ingestSize {
+		l.tables++
+		f.path = filepath.Join(l.dir, fmt.Sprintf("ingest-%d", l.tables))
+		go func() { f.table <- writeTable(f.path, f.chunks, l.options.MakeWriterOptions(0, l.db.TableFormat())) }()
+		return
+	}
+	for _, ch := range f.chunks {
+		ch.put(f.batch)
+	}
+	f.table <- nil
+}
+
+func (l *Log) apply(f *flight) error {
+	if f.path != "" {
+		if err := l.db.Ingest(context.Background(), []string{f.path}); err != nil {
+			return err
+		}
+	}
+	return l.db.ApplyNoSyncWait(f.batch, pebble.Sync)
 }
 
 // chunk is client bytes of a batch.
@@ -62,43 +105,49 @@ type chunk struct {
 	pieces [][]byte
 }
 
-// collect makes a batch of what is there to be written.
-func (l *Log) collect() (*flight, bool) {
-	b := l.db.NewBatch()
-	f := &flight{batch: b}
-	var chunks []chunk
-
+// collect makes batches of what is there to be written.
+func (l *Log) collect() []*flight {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(l.dirty) == 0 && len(l.deleted) == 0 {
-		l.mu.Unlock()
-		b.Close()
-		return nil, false
+		return nil
 	}
+	f := &flight{batch: l.newBatch()}
+	all := []*flight{f}
 	for _, upper := range l.lastNews {
 		lower := l.last[upper]
-		b.Set(lastKey(upper), []byte{byte(lower >> 24), byte(lower >> 16), byte(lower >> 8), byte(lower)}, nil)
+		f.batch.Set(lastKey(upper), []byte{byte(lower >> 24), byte(lower >> 16), byte(lower >> 8), byte(lower)}, nil)
 	}
 	l.lastNews = l.lastNews[:0]
+	for _, id := range l.deleted {
+		f.batch.DeleteRange(connKey(id), connKey(id+1), nil)
+	}
+	l.deleted = l.deleted[:0]
 	for _, c := range l.dirty {
-		c.dirty = false
-		if !c.gone {
-			f.bytes += l.put(f, c, &chunks)
+		if c.dirty = false; c.gone {
+			continue
 		}
+		if f.bytes >= batchSize {
+			f = &flight{batch: l.newBatch()}
+			all = append(all, f)
+		}
+		l.put(f, c)
 	}
 	clear(l.dirty)
 	l.dirty = l.dirty[:0]
-	for _, id := range l.deleted {
-		b.DeleteRange(connKey(id), connKey(id+1), nil)
-	}
-	l.deleted = l.deleted[:0]
 	f.arena = l.arena
 	l.arena = l.newArena()
-	l.mu.Unlock()
+	return all
+}
 
-	for _, ch := range chunks {
-		ch.put(b)
+// newBatch returns an empty batch: one that was used before has its memory.
+func (l *Log) newBatch() *pebble.Batch {
+	if n := len(l.batches); n > 0 {
+		b := l.batches[n-1]
+		l.batches = l.batches[:n-1]
+		return b
 	}
-	return f, true
+	return l.db.NewBatch(pebble.WithMaxRetainedSizeBytes(4 * batchSize))
 }
 
 func (l *Log) newArena() *arena {
@@ -111,7 +160,7 @@ func (l *Log) newArena() *arena {
 }
 
 // put adds a connection to the batch. l.mu is held.
-func (l *Log) put(f *flight, c *conn, chunks *[]chunk) (bytes int64) {
+func (l *Log) put(f *flight, c *conn) {
 	id, b := c.meta.ID, f.batch
 	if c.metaDirty {
 		b.Set(metaKey(id), record{c.meta, c.start}.encode(), nil)
@@ -136,17 +185,18 @@ func (l *Log) put(f *flight, c *conn, chunks *[]chunk) (bytes int64) {
 		r.seq++
 	}
 	r.fresh, r.rewrite = nil, false
+	off := c.taken
 	for _, p := range c.pieces {
-		bytes += int64(len(p))
+		off -= int64(len(p))
 	}
-	off := c.taken - bytes
+	f.bytes += c.taken - off
 	for left := c.pieces; len(left) > 0; {
 		n, size := 0, 0
 		for n < len(left) && size+len(left[n]) <= chunkSize {
 			size += len(left[n])
 			n++
 		}
-		*chunks = append(*chunks, chunk{id, off, left[:n]})
+		f.chunks = append(f.chunks, chunk{id, off, left[:n]})
 		c.lastChunk, c.lastEnd = off, off+int64(size)
 		off += int64(size)
 		left = left[n:]
@@ -154,8 +204,9 @@ func (l *Log) put(f *flight, c *conn, chunks *[]chunk) (bytes int64) {
 	c.pieces = nil
 	f.news = append(f.news, news{c, c.taken, c.metaNews, c.finNews})
 	c.metaDirty, c.metaNews, c.finNews = false, false, false
-	return bytes
 }
+
+func (ch chunk) key() []byte { return key(ch.id, kindData, ch.off) }
 
 func (ch chunk) put(b *pebble.Batch) {
 	size := 0
@@ -163,7 +214,7 @@ func (ch chunk) put(b *pebble.Batch) {
 		size += len(p)
 	}
 	op := b.SetDeferred(keyLen, size)
-	copy(op.Key, key(ch.id, kindData, ch.off))
+	copy(op.Key, ch.key())
 	n := 0
 	for _, p := range ch.pieces {
 		n += copy(op.Value[n:], p)
@@ -183,8 +234,12 @@ func (l *Log) tell(f *flight) {
 		list = append(list, logserver.Upcall{ID: n.c.meta.ID, Tag: n.c.meta.Tag, Stable: n.c.stable, Meta: n.meta, Fin: n.fin})
 	}
 	l.waiting -= f.bytes
-	f.arena.blocks = f.arena.blocks[:0]
-	l.spare = append(l.spare, f.arena)
+	if f.arena != nil {
+		f.arena.blocks = f.arena.blocks[:0]
+		l.spare = append(l.spare, f.arena)
+	}
+	f.batch.Reset()
+	l.batches = append(l.batches, f.batch)
 	l.mu.Unlock()
 	if up := l.up.Load(); up != nil && *up != nil && len(list) > 0 {
 		(*up)(list)

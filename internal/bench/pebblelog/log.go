@@ -19,6 +19,8 @@ type Config struct {
 	Quota, QuotaTotal, LowSpace int64
 	// Inline keeps the data in tables instead of blob files.
 	Inline bool
+	// Ingest makes a table at once of the data of a large batch.
+	Ingest bool
 }
 
 const (
@@ -29,13 +31,16 @@ const (
 
 // Log is a log in a directory.
 type Log struct {
-	cfg    Config
-	db     *pebble.DB
-	up     atomic.Pointer[func([]logserver.Upcall)]
-	status atomic.Pointer[func(logserver.Status)]
-	work   chan struct{} // capacity 1: there is something to commit
-	ended  chan struct{} // closed when the committer has ended
-	users  sync.WaitGroup
+	cfg     Config
+	db      *pebble.DB
+	dir     string
+	options *pebble.Options
+	tables  int
+	up      atomic.Pointer[func([]logserver.Upcall)]
+	status  atomic.Pointer[func(logserver.Status)]
+	work    chan struct{} // capacity 1: there is something to commit
+	ended   chan struct{} // closed when the committer has ended
+	users   sync.WaitGroup
 
 	mu       sync.Mutex // guards the fields below, and all of a conn
 	services map[uint16]bool
@@ -47,6 +52,7 @@ type Log struct {
 	deleted  []logserver.ConnID
 	arena    *arena
 	spare    []*arena
+	batches  []*pebble.Batch
 	waiting  int64 // bytes that are not stable
 	used     int64
 	flags    logserver.Status

@@ -23,12 +23,13 @@ func Open(dir string, config *Config) (*Log, error) {
 	cfg.Quota = cmp.Or(cfg.Quota, 64<<20)
 	cfg.QuotaTotal = cmp.Or(cfg.QuotaTotal, 1<<30)
 	cfg.LowSpace = cmp.Or(cfg.LowSpace, cfg.QuotaTotal-cfg.QuotaTotal/8)
-	db, err := pebble.Open(dir, options(cfg))
+	o := options(cfg)
+	db, err := pebble.Open(dir, o)
 	if err != nil {
 		return nil, err
 	}
 	l := &Log{
-		cfg: cfg, db: db, work: make(chan struct{}, 1), ended: make(chan struct{}),
+		cfg: cfg, db: db, dir: dir, options: o, work: make(chan struct{}, 1), ended: make(chan struct{}),
 		services: map[uint16]bool{}, conns: map[logserver.ConnID]*conn{}, last: map[uint32]uint32{}, arena: new(arena),
 	}
 	if err := l.recover(); err != nil {
