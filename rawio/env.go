@@ -25,6 +25,9 @@ type environment struct {
 	out [][]byte
 	n   int
 	buf []byte
+
+	reads     []uint32 // for NewReads
+	addresses addresses
 }
 
 var _ south.Env = (*environment)(nil)

@@ -46,7 +46,8 @@ type privateHead struct {
 	slot, gen uint32
 	hash, at  uint32 // of the index entry, if indexed
 	indexed   bool
-	live      bool // published and not withdrawn
+	live      bool     // published and not withdrawn
+	told      toldRead // what NewReads has returned
 }
 
 // maxSlot bounds the engine's own numbering, for the table from slots to heads.
@@ -105,19 +106,34 @@ func (j *Journal) Close() error {
 func (j *Journal) Publish(slot, gen uint32, f Flow) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	i, err := j.claim(slot)
+	if err != nil {
+		return err
+	}
+	j.publish(i, slot, gen, f)
+	return nil
+}
+
+// claim takes a head for a slot and empties it. j.mu is held.
+func (j *Journal) claim(slot uint32) (uint32, error) {
 	if slot >= maxSlot || j.headOf(slot) != nil {
-		return ErrSlot
+		return 0, ErrSlot
 	}
 	j.reap(4)
 	i, ok := j.takeHead()
 	if !ok {
 		if j.reap(len(j.zombies)); len(j.free) == 0 {
-			return ErrFull
+			return 0, ErrFull
 		}
 		i, _ = j.takeHead()
 	}
+	resetHead(j.r.head(i))
+	return i, nil
+}
+
+// publish makes what a claimed head says count. j.mu is held.
+func (j *Journal) publish(i, slot, gen uint32, f Flow) {
 	h, w := j.r.head(i), flowWords(f)
-	resetHead(h)
 	storeFlow(h, w)
 	atomic.StoreUint32(&h.slot, slot)
 	atomic.StoreUint64(&h.word, makeWord(gen, Bound))
@@ -130,7 +146,6 @@ func (j *Journal) Publish(slot, gen uint32, f Flow) error {
 		j.slots = append(j.slots, 0)
 	}
 	j.slots[slot] = i + 1
-	return nil
 }
 
 func (j *Journal) takeHead() (uint32, bool) {
@@ -150,7 +165,7 @@ func (j *Journal) takeHead() (uint32, bool) {
 // count while end is 0. The word is FREE already, or about to be set.
 func resetHead(h *head) {
 	atomic.StoreUint64(&h.word, 0)
-	for _, w := range []*uint64{&h.acceptSeq, &h.una, &h.left, &h.stable, &h.end, &h.replayed} {
+	for _, w := range []*uint64{&h.acceptSeq, &h.una, &h.left, &h.stable, &h.end, &h.base, &h.replayed} {
 		atomic.StoreUint64(w, 0)
 	}
 	for _, w := range []*uint32{&h.slot, &h.flags, &h.recovered, &h.readWords, &h.readPage, &h.crcPage, &h.blockPage} {

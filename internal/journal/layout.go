@@ -11,7 +11,7 @@ import (
 // touch are accessed through sync/atomic only.
 const (
 	magic   = 0x66746a6e6c303031 // "ftjnl001"
-	version = 1
+	version = 2
 
 	superSize = 4096
 	headSize  = 512
@@ -24,7 +24,7 @@ const (
 	// MaxRead is the longest read that one record can describe, in bytes.
 	MaxRead = 1<<20 - 1
 
-	inlineReads = 24  // read words kept in the head itself
+	inlineReads = 22  // read words kept in the head itself
 	inlineCRCs  = 8   // digest words kept in the head itself
 	inlineBytes = 256 // bytes of the incomplete block kept in the head itself
 	pageWords   = pageSize/4 - 1
@@ -55,13 +55,14 @@ type head struct {
 	word  uint64    // gen<<32 | flags | state, see State
 	flow  [5]uint64 // engine: client address, server address, ports
 	slot  uint32    // engine: the engine's number of the connection
-	flags uint32    // north: flagOverflow, flagLength
+	flags uint32    // north: flagOverflow, flagLength; engine: flagRestored
 
 	acceptSeq uint64 // north: order of acceptance, kept across recoveries
 	una       uint64 // engine: the client acknowledged output below this
 	left      uint64 // engine: no output at or above this has left the host
 	stable    uint64 // engine: the kernel's socket delivers input from here on
 	end       uint64 // north: output recorded below this (the intention)
+	base      uint64 // engine: the digest covers output from here on, see Restore
 	replayed  uint64 // north: output of the replaying execution below this
 	recovered uint32 // engine: how often PrepareRecovery was called
 	_         uint32
@@ -86,6 +87,7 @@ type page struct {
 const (
 	flagOverflow = 1 << 0
 	flagLength   = 1 << 1
+	flagRestored = 1 << 2 // engine: made by Restore
 )
 
 // The compiler refuses to build if a size is not what the layout says.

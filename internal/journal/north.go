@@ -76,11 +76,11 @@ func (m *Map) Lookup(f Flow) (*Record, bool) {
 // and the way of comparison that it was recorded with.
 func (rec *Record) Accept(c Compare) bool {
 	h := rec.h
-	recovered := atomic.LoadUint32(&h.recovered) > 0
-	if atomic.LoadUint64(&h.acceptSeq) == 0 {
+	first := atomic.LoadUint64(&h.acceptSeq) == 0
+	if first {
 		atomic.StoreUint64(&h.acceptSeq, atomic.AddUint64(&rec.r.super().accepts, 1))
 	}
-	if !recovered && c == CompareLength {
+	if first && c == CompareLength {
 		atomic.OrUint32(&h.flags, flagLength)
 	}
 	if !atomic.CompareAndSwapUint64(&h.word, makeWord(rec.gen, Bound), makeWord(rec.gen, Accepted)) {

@@ -10,13 +10,15 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // outputState appends to the output digest: a CRC32C word for each complete
 // block of the stream, and the bytes of the incomplete one verbatim. head.end
-// is what makes them count.
+// is what makes them count. Offsets count from base: there begins what is
+// recorded.
 type outputState struct {
 	h      *head
 	crcs   chain
 	length bool
 	full   bool
-	end    uint64 // = head.end
+	base   uint64 // = head.base
+	end    uint64 // = head.end - base
 	rest   []byte // the incomplete block's bytes above inlineBytes, nil = no page yet
 
 	// For Rollback, while a write is under way: where it began, and the bytes
@@ -33,7 +35,7 @@ func crcChain(r *region, h *head) chain {
 
 func (s *outputState) init(r *region, h *head, length, overflow bool) {
 	*s = outputState{h: h, crcs: crcChain(r, h), length: length, full: overflow}
-	s.end = uint64(offset(atomic.LoadUint64(&h.end)))
+	s.base, s.end = h.span()
 	if p := r.page(atomic.LoadUint32(&h.blockPage)); p != nil {
 		s.rest = p.bytes()
 	}
@@ -71,7 +73,14 @@ func (rec *Record) IntendLength(n int64) {
 
 func (s *outputState) commit(end uint64) {
 	s.end = end
-	atomic.StoreUint64(&s.h.end, end)
+	atomic.StoreUint64(&s.h.end, s.base+end)
+}
+
+// span returns where the digest begins and how long it is.
+func (h *head) span() (base, length uint64) {
+	end := uint64(offset(atomic.LoadUint64(&h.end)))
+	base = min(uint64(offset(atomic.LoadUint64(&h.base))), end)
+	return base, end - base
 }
 
 // append records p at s.end. The words and bytes come first, then the end that
@@ -208,4 +217,4 @@ func (rec *Record) rollback(p []byte, n int64) {
 }
 
 // Recorded returns the offset below which output is recorded.
-func (rec *Record) Recorded() int64 { return int64(rec.out.end) }
+func (rec *Record) Recorded() int64 { return int64(rec.out.base + rec.out.end) }

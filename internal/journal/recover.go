@@ -31,13 +31,19 @@ func (j *Journal) PrepareRecovery(slot uint32, una, left, stable int64) error {
 		return ErrOverflow
 	}
 	end := offset(atomic.LoadUint64(&h.end))
-	if una < 0 || una > left || left > end || stable < 0 {
+	base := min(offset(atomic.LoadUint64(&h.base)), end)
+	if flags&flagRestored != 0 && left > end {
+		// The process before the restored one had sent more than was known.
+		base, end = left, left
+		atomic.StoreUint64(&h.base, uint64(base))
+	}
+	if una < 0 || una > left || left > end || left < base || stable < 0 {
 		return ErrInconsistent
 	}
-	if flags&flagLength != 0 || left/BlockSize == end/BlockSize {
+	if flags&flagLength != 0 || (left-base)/BlockSize == (end-base)/BlockSize {
 		end = left
 	} else {
-		end = (left + BlockSize - 1) / BlockSize * BlockSize
+		end = base + (left-base+BlockSize-1)/BlockSize*BlockSize
 	}
 	p := &j.heads[*i]
 	atomic.StoreUint64(&h.end, uint64(end))

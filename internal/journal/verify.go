@@ -26,11 +26,14 @@ func (m *Mismatch) Error() string {
 
 // Verifier checks the output of a restarted handler against the record of the
 // execution before it, from offset 0 to the record's end. Complete blocks are
-// known by their checksum, the last one byte for byte.
+// known by their checksum, the last one byte for byte. Of a record that begins
+// elsewhere, see [Journal.Restore], what lies before is not known: it is only
+// counted.
 type Verifier struct {
 	h      *head
 	crcs   chain
 	length bool
+	base   int64 // the blocks count from here
 	end    int64
 	pos    int64
 	crc    uint32
@@ -41,7 +44,7 @@ type Verifier struct {
 // and run to its end, before anything is intended.
 func (rec *Record) Verifier() *Verifier {
 	s := &rec.out
-	v := &Verifier{h: rec.h, crcs: crcChain(rec.r, rec.h), length: s.length, end: int64(s.end)}
+	v := &Verifier{h: rec.h, crcs: crcChain(rec.r, rec.h), length: s.length, base: int64(s.base), end: int64(s.base + s.end)}
 	if !v.length {
 		v.last = make([]byte, s.end%BlockSize)
 		s.copyBlock(v.last)
@@ -59,11 +62,14 @@ func (v *Verifier) Pos() int64 { return v.pos }
 // lags behind Pos by less than BlockSize, and not at all in the last block or
 // when lengths only are compared.
 func (v *Verifier) Verified() int64 {
-	if v.length || v.pos >= v.end-v.end%BlockSize {
+	if v.length || v.pos < v.base || v.pos >= v.exact() {
 		return v.pos
 	}
-	return v.pos - v.pos%BlockSize
+	return v.pos - (v.pos-v.base)%BlockSize
 }
+
+// exact is where the incomplete block begins.
+func (v *Verifier) exact() int64 { return v.end - (v.end-v.base)%BlockSize }
 
 // Write takes the next bytes of the output, at most End-Pos of them.
 func (v *Verifier) Write(p []byte) *Mismatch {
@@ -71,19 +77,22 @@ func (v *Verifier) Write(p []byte) *Mismatch {
 		v.advance(len(p))
 		return nil
 	}
-	exact := v.end - v.end%BlockSize
+	if n := min(int64(len(p)), v.base-v.pos); n > 0 {
+		p = p[n:]
+		v.advance(int(n))
+	}
+	exact := v.exact()
 	for len(p) > 0 && v.pos < exact {
-		n := min(len(p), BlockSize-int(v.pos%BlockSize))
+		n := min(len(p), BlockSize-int((v.pos-v.base)%BlockSize))
 		v.crc = crc32.Update(v.crc, castagnoli, p[:n])
 		p = p[n:]
 		v.advance(n)
-		if v.pos%BlockSize != 0 {
+		if (v.pos-v.base)%BlockSize != 0 {
 			break
 		}
-		no := uint32(v.pos/BlockSize - 1)
-		w := v.crcs.word(no, false)
+		w := v.crcs.word(uint32((v.pos-v.base)/BlockSize-1), false)
 		if w == nil || atomic.LoadUint32(w) != v.crc {
-			return &Mismatch{Offset: int64(no) * BlockSize, End: v.pos}
+			return &Mismatch{Offset: v.pos - BlockSize, End: v.pos}
 		}
 		v.crc = 0
 	}

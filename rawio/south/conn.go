@@ -92,23 +92,27 @@ type Conn struct {
 	state      State
 }
 
-type flags uint16
+type flags uint32
 
 const (
-	touched   flags = 1 << iota // in Machine.touched
-	owed                        // the kernel wants an ACK above what left
-	dupAck                      // tell the client of a gap that only the tap has
-	ackDue                      // outage: answer with an ACK
-	finSent                     // the server's meant FIN has left
-	finAcked                    // and the client has it
-	clientRST                   // the client reset the connection
-	recovered                   // translation in force
-	limited                     // the window is closed: the quota is used up
-	finLogged                   // the client's FIN is in the log
-	confirmed                   // the client has acknowledged the SYN-ACK
-	ecn                         // the SYN-ACK agreed to ECN (RFC 3168)
-	abandoned                   // the descriptor was closed behind ftnet's back
-	toldFull                    // the end of the quota was reported
+	touched    flags = 1 << iota // in Machine.touched
+	owed                         // the kernel wants an ACK above what left
+	dupAck                       // tell the client of a gap that only the tap has
+	ackDue                       // outage: answer with an ACK
+	finSent                      // the server's meant FIN has left
+	finAcked                     // and the client has it
+	clientRST                    // the client reset the connection
+	recovered                    // translation in force
+	limited                      // the window is closed: the quota is used up
+	finLogged                    // the client's FIN is in the log
+	confirmed                    // the client has acknowledged the SYN-ACK
+	ecn                          // the SYN-ACK agreed to ECN (RFC 3168)
+	abandoned                    // the descriptor was closed behind ftnet's back
+	toldFull                     // the end of the quota was reported
+	restored                     // from the log: what was sent to the client is not known for certain
+	unmet                        // restored, and the client has not been heard yet
+	toldClosed                   // the log knows that the server's FIN has left
+	readsDue                     // in Machine.reading
 )
 
 // extra is the state of a handshake, an outage, a reconnection or a cut-over.
@@ -145,6 +149,8 @@ type extra struct {
 	heldFor  int // ticks
 	expireAt int64
 	reason   string
+
+	restore *restore // of a connection that was restored, until it is live
 }
 
 // State returns the connection's state.

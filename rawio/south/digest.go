@@ -128,6 +128,11 @@ type check struct {
 // whether it is the same as far as the digest can tell; if not, bad is the
 // offset by which it differs.
 func (k *check) add(d *digest, off int64, p []byte) (bad int64, ok bool) {
+	if skip := d.base - off; skip > 0 { // of that nothing is known
+		n := min(skip, int64(len(p)))
+		off, p = off+n, p[n:]
+		k.verified = max(k.verified, off)
+	}
 	for {
 		m, more := d.next(off)
 		n := int64(len(p))

@@ -35,6 +35,7 @@ type head struct {
 
 	// The simulation's record of reads and writes.
 	reads []int
+	told  int // of them, to the log
 	out   []byte
 	most  int  // output that ever was given to the kernel
 	shut  bool // the handler has closed its side, at finAt

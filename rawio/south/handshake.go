@@ -136,7 +136,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 
 func metaOf(c *Conn, syn, synack *segment.Segment) logserver.Meta {
 	meta := logserver.Meta{
-		Tag: tag(c.slot, c.gen), Flow: logserver.Flow(c.Flow),
+		Tag: tag(c.slot, c.gen), Service: c.svc.Name, Flow: logserver.Flow(c.Flow),
 		IRS: c.irs, ISS: c.iss, SYNFlags: uint16(syn.Flags),
 	}
 	// Both were decoded from at most 40 bytes and encode to no more.

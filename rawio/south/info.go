@@ -30,6 +30,9 @@ func (c *Conn) Info() Info {
 	if c.extra != nil {
 		i.Reason = c.extra.reason
 	}
+	if c.is(unmet) {
+		i.Reason = "it was found in the log; its client has not been heard yet"
+	}
 	if c.state == Lingering {
 		i.Reason = "it is over; late segments are answered"
 	}

@@ -92,6 +92,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		edge: slot.Edge(),
 		sent: seqnum.Max(c.nxt, slot.SndNxt()),
 	}
+	b = m.hear(c, s, b)
 	switch m.judge(c, s, b) {
 	case resets:
 		c.set(clientRST)
@@ -130,6 +131,7 @@ func (m *Machine) unheard(c *Conn, slot *gate.Slot) bool {
 // accepted takes acknowledgment, data and FIN of an acceptable segment.
 func (m *Machine) accepted(c *Conn, s *segment.Segment, b bounds) {
 	m.learn(c, s, b.ack)
+	m.heard(c, s)
 	m.touch(c)
 	if s.Len() > 0 {
 		c.high = seqnum.Max(c.high, seqnum.Min(s.End(), b.edge))
@@ -208,6 +210,7 @@ func (m *Machine) append(c *Conn, p []byte) bool {
 		return false
 	}
 	m.limit(c)
+	m.noteReads(c)
 	return true
 }
 

@@ -74,6 +74,9 @@ func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	d := seqnum.Diff(s.Ack, c.una)
 	if d > 0 {
 		c.una, c.unaOff = s.Ack, c.unaOff+int64(d)
+		if c.unaOff>>noteEvery != (c.unaOff-int64(d))>>noteEvery {
+			m.note(c)
+		}
 		if c.wire != nil && c.wire.digest != nil {
 			c.wire.digest.acknowledged(c.unaOff)
 		}
@@ -90,5 +93,6 @@ func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	}
 	if c.is(finSent) && seqnum.LEQ(c.finEnd, c.una) {
 		c.set(finAcked)
+		m.watch(c) // see noteFIN
 	}
 }

@@ -1,6 +1,7 @@
 package south
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -41,6 +42,15 @@ type Env interface {
 	Withdraw(slot uint32)
 	Prepare(slot uint32, una, sent, stable int64) error
 	Head(slot uint32) Head
+	// Restore is Publish for a connection of which nothing is known but the
+	// reads that the log holds.
+	Restore(slot, gen uint32, flow segment.Flow, reads []logserver.ReadRun) error
+	// NewReads returns the lengths of some reads, in bytes, that the server
+	// process has recorded since the last call, in order, and how many bytes
+	// those and all before were.
+	NewReads(slot uint32) (lengths []uint32, total int64)
+	// Local reports whether an address is one of this host's.
+	Local(netip.Addr) bool
 	// Report tells of something that an operator may want to know.
 	Report(Report)
 }
@@ -115,6 +125,13 @@ type Config struct {
 	// Trace, if not nil, is told each stable number before an ACK can leave
 	// that names it. It must not call the Machine.
 	Trace func(c *Conn, stable uint32)
+	// Lasting says that the log outlives the engine: it is told what a recovery
+	// needs that has nothing but the log, see Machine.Restore.
+	Lasting bool
+	// Unanswered is how long the core asks the client of a restored connection
+	// for a sign of life, in ns, before it gives the connection up. Default 15
+	// minutes, after which a Linux client gives up that waits for an answer.
+	Unanswered int64
 	// Embryonic bounds remembered SYNs. Default 16384.
 	Embryonic int
 }
@@ -152,6 +169,8 @@ type Machine struct {
 	page      []byte   // for what is read from the log, if it is immediate
 	pages     [][]byte // to be used again
 	active    []*Conn  // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
+	probed    int      // clients of restored connections, in this tick
+	reading   []reading
 	Stats     Stats
 }
 
@@ -166,6 +185,8 @@ type Stats struct {
 	Fed                                           uint64 // logged bytes sent to restarted servers
 	Rolled                                        uint64 // bytes of output taken from them
 	Fetched                                       uint64 // bytes read from the log for them, unless it is immediate
+	Restored                                      uint64 // connections taken from the log
+	Met                                           uint64 // of these, those whose client has been heard
 }
 
 // New returns a Machine.
@@ -181,6 +202,9 @@ func New(cfg Config) *Machine {
 	}
 	if cfg.Captures == 0 {
 		cfg.Captures = 8 << 20
+	}
+	if cfg.Unanswered == 0 {
+		cfg.Unanswered = 15 * 60e9
 	}
 	if cfg.Embryonic == 0 {
 		cfg.Embryonic = 16384

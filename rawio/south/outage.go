@@ -148,11 +148,18 @@ func (m *Machine) thaw(c *Conn) {
 // and what a living TCP would answer is answered (RFC 9293 section 3.10.7.4).
 // New data is answered by the upcall that calls it stable.
 func (m *Machine) absorb(c *Conn, s *segment.Segment) {
+	if c.is(unmet) {
+		if !m.meet(c, s) {
+			return
+		}
+		defer m.rejoin(c)
+	}
 	stable, before := c.stableSeq(), c.rcvNxt()
 	b := bounds{
 		ack: stable, next: stable, edge: c.extra.edge,
 		sent: seqnum.Max(c.nxt, m.env.Slot(c.slot).SndNxt()),
 	}
+	b = m.hear(c, s, b)
 	switch m.judge(c, s, b) {
 	case resets:
 		c.set(clientRST)
@@ -175,6 +182,10 @@ func (m *Machine) absorb(c *Conn, s *segment.Segment) {
 // answer sends the ACK of an outage: what is stable, and a window that never
 // takes back what was promised.
 func (m *Machine) answer(c *Conn) {
+	if c.is(unmet) {
+		m.answerUnmet(c)
+		return
+	}
 	ack := c.stableSeq()
 	if !c.is(ackDue) && !seqnum.Less(c.acked, ack) {
 		return

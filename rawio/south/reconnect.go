@@ -178,7 +178,7 @@ func (m *Machine) repeatFIN(c *Conn) {
 // goLive replays what the client sent meanwhile and tells of the recovery.
 func (m *Machine) goLive(c *Conn) {
 	x := c.extra
-	c.state = Established
+	c.state, x.restore = Established, nil
 	// A packet that the gate stole before it saw the new mode is still on its
 	// way from the tap: whatever was tapped until now, and a little longer for
 	// programs that are running, is relayed.
@@ -198,6 +198,7 @@ func (m *Machine) goLive(c *Conn) {
 		}
 		m.established(c, s, x.cutover)
 	}
+	m.noteReads(c)
 	m.touch(c)
 	m.settled(c)
 }

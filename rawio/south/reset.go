@@ -54,7 +54,9 @@ func (m *Machine) dismiss(c *Conn, why string) {
 	c.extra.frozen, c.extra.held = nil, nil
 	c.unset(limited)
 	m.watch(c)
-	m.sendReset(c, c.nxt)
+	if !c.is(unmet) { // else it is told when it says something
+		m.sendReset(c, c.nxt)
+	}
 	if was == Reconnecting || was == Rolling {
 		m.settled(c)
 	}

@@ -60,6 +60,9 @@ const (
 // beginRoll takes the SYN-ACK of the restarted server.
 func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 	x, w := c.extra, c.wire
+	if c.is(restored) { // see hear
+		m.forgetOutput(c, c.outputOff(c.ackedEnd()))
+	}
 	o := optionsOf(s)
 	first := c.outputSeq(w.out)
 	x.roll = &roll{

@@ -67,6 +67,10 @@ func (s *script) line(line string) {
 		s.conn()
 	case "slot":
 		s.slot()
+	case "restart":
+		s.restart()
+	case "reads":
+		s.reads(w[1:])
 	case "log":
 		s.showLog()
 	default:

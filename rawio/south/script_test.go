@@ -41,6 +41,7 @@ import (
 //	kernel ISN       the kernel has another socket
 //	fetched [N] [unreachable|failed]   the log's answer to the oldest N fetches, or all
 //	                 (after `new fetched`)
+//	restart          another engine takes over what the log holds (`new lasting`)
 //	conn, slot, log  show state
 //
 // The answer's lines: "-> kernel" and "-> client" are packets that pass the
@@ -79,6 +80,7 @@ type script struct {
 	time    int64
 	env     *fakeEnv
 	machine *south.Machine
+	cfg     south.Config
 	service south.Service
 	log     *noteLog
 	manual  bool
@@ -142,6 +144,8 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 			}
 		case "idle":
 			s.service.Log, s.service.Idle = south.LogSinceIdle, int64(s.duration(v))
+		case "lasting":
+			cfg.Lasting = true
 		case "off":
 			s.service.Log = south.LogOff
 		case "full":
@@ -186,7 +190,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 		note: s.print,
 	}
 	cfg.Log, cfg.Env = s.log, s.env
-	s.machine = south.New(cfg)
+	s.cfg, s.machine = cfg, south.New(cfg)
 	s.machine.Protect(scriptPort, s.service)
 	return s
 }

@@ -8,6 +8,7 @@ import (
 
 // Service is how the connections of a port are protected.
 type Service struct {
+	Name string // in the log
 	// Unmodified says that the server has no north side: there is no journal,
 	// and it is rolled forward on the wire.
 	Unmodified bool

@@ -9,7 +9,7 @@ import (
 // that keep idle clients alive in an outage, held FINs, expiry. Call it every
 // 10 ms while Busy, and a few times a second otherwise.
 func (m *Machine) Tick() {
-	m.now, m.lagging = m.env.Now(), false
+	m.now, m.lagging, m.probed = m.env.Now(), false, 0
 	for i := len(m.active) - 1; i >= 0; i-- { // c may leave, and the last take its place
 		if i < len(m.active) {
 			m.tick(m.active[i])
@@ -40,6 +40,13 @@ func (m *Machine) tick(c *Conn) {
 	switch c.state {
 	case Outage, Reconnecting, Rolling:
 		keep = true
+		if c.is(unmet) {
+			m.tickUnmet(c)
+			return
+		}
+		if c.state == Reconnecting && !c.svc.busy {
+			m.lagging = true // alone: see rejoin
+		}
 		if m.now-x.ackedAt >= m.cfg.KeepAlive && !m.over(c) { // figure 19: periodic ACKs
 			c.set(ackDue)
 			m.touch(c)
@@ -60,6 +67,7 @@ func (m *Machine) tick(c *Conn) {
 			return
 		}
 	case Established:
+		m.noteFIN(c)
 		if !m.over(c) {
 			keep = x != nil && m.tickLive(c)
 		}

@@ -107,6 +107,7 @@ func (m *Machine) truncate(c *Conn, out int64) bool {
 	if d := c.wire.digest; d != nil && (d.end != out || d.ahead != nil) {
 		return false // the record of the output is not there yet
 	}
+	m.noteStart(c, c.received, out)
 	if err := m.log.Discard(c.ID, c.received); err != nil {
 		return false // it is kept, which does no harm
 	}

@@ -1,0 +1,88 @@
+package journal
+
+import "sync/atomic"
+
+// ReadRun is Count reads of Length bytes each, one after the other.
+type ReadRun struct{ Length, Count uint32 }
+
+// Restore is Publish for a connection whose record is gone, with the engine that
+// kept it. reads are the reads that are known of it; of its output nothing is.
+// PrepareRecovery then begins the digest where the bytes begin that have not left
+// yet: what a restarted handler writes before that is counted and not compared.
+// Besides Publish's errors it returns ErrOverflow if the reads cannot be recorded.
+func (j *Journal) Restore(slot, gen uint32, f Flow, reads []ReadRun) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	i, err := j.claim(slot)
+	if err != nil {
+		return err
+	}
+	h := j.r.head(i)
+	var told toldRead
+	words := readChain(&j.r, h)
+	n := uint32(0)
+	for _, r := range reads {
+		for left := r.Count; left > 0; {
+			count := min(left, maxRunLength)
+			w := words.word(n, true)
+			if w == nil || r.Length == 0 || r.Length > MaxRead {
+				j.freeHead(i)
+				return ErrOverflow
+			}
+			atomic.StoreUint32(w, r.Length<<12|(count-1))
+			told = toldRead{word: n, count: count, bytes: told.bytes + int64(r.Length)*int64(count)}
+			left -= count
+			n++
+		}
+	}
+	atomic.StoreUint32(&h.readWords, n)
+	atomic.StoreUint32(&h.flags, flagRestored)
+	j.publish(i, slot, gen, f)
+	j.heads[i].told = told
+	return nil
+}
+
+// toldRead is how far NewReads has come with a connection.
+type toldRead struct {
+	word, count uint32 // number of a word, and how many of its reads were told
+	bytes       int64  // all reads that were told, together
+	no, cur     uint32 // of the chain, which need not be walked again
+}
+
+// NewReads appends to buf, as far as its capacity goes, the lengths of the reads
+// that were recorded since the last call, in order. total is how many bytes all
+// reads were that it has told so far, those given to Restore included. An unknown
+// slot has none.
+func (j *Journal) NewReads(slot uint32, buf []uint32) (lengths []uint32, total int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	i := j.headOf(slot)
+	if i == nil {
+		return buf, 0
+	}
+	h, t := j.r.head(*i), &j.heads[*i].told
+	words := readChain(&j.r, h)
+	words.no, words.cur = t.no, t.cur
+	for n := j.boundWords(atomic.LoadUint32(&h.readWords)); t.word < n; {
+		w := words.word(t.word, false)
+		if w == nil {
+			break
+		}
+		length, count := readWord(atomic.LoadUint32(w))
+		if length == 0 {
+			break
+		}
+		for t.count < uint32(count) && len(buf) < cap(buf) {
+			buf = append(buf, uint32(length))
+			t.count++
+			t.bytes += int64(length)
+		}
+		// The process adds to its last word only.
+		if t.count < uint32(count) || t.word+1 == n {
+			break
+		}
+		t.word, t.count = t.word+1, 0
+	}
+	t.no, t.cur = words.no, words.cur
+	return buf, t.bytes
+}

@@ -1,0 +1,70 @@
+package south
+
+import (
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// What a log that outlives the engine is told beside the client's stream: the
+// little of the server's that a recovery cannot learn from the client alone.
+
+// noteEvery is how much output, in powers of two of bytes, goes by before the
+// log is told how much the client has acknowledged: the client names the number
+// without what lies above 32 bits.
+const noteEvery = 30
+
+// note renews what the log knows of the connection.
+func (m *Machine) note(c *Conn) { m.noteStart(c, c.logStart(), c.outStart()) }
+
+// noteStart is note for a log that is about to begin at other offsets.
+func (m *Machine) noteStart(c *Conn, in, out int64) {
+	if !m.cfg.Lasting || c.ID == 0 {
+		return
+	}
+	o := logserver.Output{Acked: c.unaOff, In: in, Out: out}
+	if c.is(finSent) {
+		o.Closed, o.End = true, c.outputOff(c.finEnd)-1
+		o.Acked = min(o.Acked, o.End)
+	}
+	m.update(c, o)
+}
+
+// outStart is the offset in the server's stream that belongs to the beginning of
+// the log.
+func (c *Conn) outStart() int64 {
+	if c.wire == nil {
+		return 0
+	}
+	return c.wire.out
+}
+
+// update tells the log the connection's metadata anew. The timestamps become
+// newer by it: nothing needs the first ones.
+func (m *Machine) update(c *Conn, o logserver.Output) {
+	tsval := m.env.Slot(c.slot).TSVal()
+	if c.is(unmet) {
+		o, tsval = c.extra.restore.out, c.extra.tsval
+	}
+	syn, synack := c.client.segment(), c.server.segment()
+	syn.TSVal, synack.TSVal, synack.TSEcr = c.peerTS, tsval, c.peerTS
+	meta := logserver.Meta{
+		ID: c.ID, Tag: tag(c.slot, c.gen), Service: c.svc.Name, Flow: logserver.Flow(c.Flow),
+		IRS: c.irs, ISS: c.iss, SYNFlags: uint16(c.synFlags), Output: o,
+	}
+	meta.SYNOptions, _ = syn.Append(nil) // both fit
+	meta.SYNACKOptions, _ = synack.Append(nil)
+	_ = m.log.Update(meta) // the next one says the same and more
+}
+
+func (o *synOptions) segment() segment.Options {
+	return segment.Options{MSS: o.mss, WScale: o.wscale, HasWScale: o.hasWS, SACKPermitted: o.sack, HasTS: o.ts}
+}
+
+// noteFIN tells the log of the server's FIN once the client has acknowledged it
+// without closing as well: its acknowledgments count the FIN from then on.
+func (m *Machine) noteFIN(c *Conn) {
+	if c.is(finAcked) && !c.is(toldClosed) && c.fin < 0 {
+		c.set(toldClosed)
+		m.note(c)
+	}
+}

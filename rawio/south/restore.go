@@ -1,0 +1,352 @@
+package south
+
+import (
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// Restoring is recovery after the engine itself has gone, with its host perhaps:
+// of a connection nothing is left but what the log holds.
+//
+//	  Restore            a segment of the client
+//	─────────► Outage, ───────────────────────────► Outage ──► as after any crash
+//	           unmet  │
+//	                  │ RST of the client, or no answer for Config.Unanswered
+//	                  ▼
+//	               Closed
+//
+// The log does not know what the server has sent, nor how much of it the client
+// has: una, nxt, the timestamps and the windows are learned from the client's
+// first segment, which it is asked for by a probe. Until then the connection is
+// not opened again, and the gate holds all of it. What is sure from the start is
+// the number that may be acknowledged: the log's stable data, and nothing else,
+// was acknowledged before.
+//
+// An una that is too low does no harm: the client gets bytes a second time. That is
+// why the client's word is taken as it comes, and why what an earlier server may
+// have sent beyond it need not be known. That the new server sends the same there
+// cannot be checked: see docs/limits.md.
+
+// Stored is a connection as the log knows it.
+type Stored struct {
+	Meta       logserver.Meta
+	Start, End int64               // of its stable data
+	Reads      []logserver.ReadRun // not for unmodified servers
+}
+
+// restore is the state of a connection that was taken from the log, until it is
+// live.
+type restore struct {
+	out     logserver.Output
+	accept  uint32 // no right window edge was promised beyond
+	probes  int
+	probeAt int64
+	since   int64  // time from which the client could have been heard
+	lost    string // why the connection cannot be recovered
+}
+
+// Restore takes over connections of a port that an earlier engine has left in
+// the log, in the order in which they were opened. The port must be protected,
+// and its SYNs held until Restore has returned; an outage begins, unless the
+// list is empty. It returns how many connections were taken over.
+func (m *Machine) Restore(port uint16, list []Stored) int {
+	m.now = m.env.Now()
+	svc := m.services[port]
+	if svc == nil || len(list) == 0 {
+		return 0
+	}
+	if !svc.outage {
+		svc.since, svc.crashed = m.now, m.now
+		svc.outage, svc.busy, svc.queue, svc.inflight = true, false, nil, 0
+		m.env.SetService(port, true, svc.Unmodified)
+	}
+	n := 0
+	for i := range list {
+		if m.restore(svc, &list[i]) {
+			n++
+		}
+	}
+	m.Stats.Restored += uint64(n)
+	m.Flush()
+	return n
+}
+
+// restore takes one connection over and reports whether that was possible.
+func (m *Machine) restore(svc *service, s *Stored) bool {
+	meta := &s.Meta
+	flow := segment.Flow(meta.Flow)
+	if old := m.conns.get(flow); old != nil {
+		if !old.is(unmet) {
+			_ = m.log.Delete(meta.ID) // the client has begun a new connection since
+			return false
+		}
+		m.end(old, "replaced by a new connection")
+	}
+	syn, synack := segment.ParseOptions(meta.SYNOptions), segment.ParseOptions(meta.SYNACKOptions)
+	m.order++
+	c := &Conn{
+		Flow: flow, ID: meta.ID, Order: m.order, svc: svc, state: Outage,
+		irs: meta.IRS, iss: meta.ISS,
+		client: optionsOf(&segment.Segment{Options: syn}), server: optionsOf(&segment.Segment{Options: synack}),
+		synFlags: segment.Flags(meta.SYNFlags) & (segment.SYN | segment.ECE | segment.CWR | segment.AE), synWindow: 65535,
+		received: s.End, stable: s.End, fin: -1, early: -1,
+		una: meta.ISS + 1, nxt: meta.ISS + 1, peerWindow: 65535,
+		peerTS: syn.TSVal, tsAt: uint32(meta.Created.Unix()),
+		since: meta.Created.UnixNano(), last: m.now,
+	}
+	c.set(restored | unmet)
+	if !c.server.hasWS {
+		c.client.wscale = 0
+	}
+	c.maxWindow = 65535 << c.client.wscale
+	if s.End > 0 {
+		c.set(confirmed)
+	}
+	if meta.Finished {
+		c.fin = s.End
+		c.set(finLogged)
+	}
+	c.high, c.acked = c.rcvNxt(), c.stableSeq()
+	if !m.takeSlot(c) {
+		m.report(ConnUnprotected, c, "it cannot be recovered: all connection slots are in use")
+		_ = m.log.Delete(c.ID)
+		return false
+	}
+	m.conns.put(c)
+	stable := c.stableSeq()
+	c.extra = &extra{
+		edge: stable + minPromise, window: minPromise, tsval: synack.TSVal, ackedAt: m.now,
+		restore: &restore{out: meta.Output, accept: stable + 65535<<c.server.wscale, since: m.now},
+	}
+	m.restoreRecord(c, s)
+	m.holdRestored(c)
+	m.watch(c)
+	m.update(c, logserver.Output{}) // with its new tag
+	return true
+}
+
+// restoreRecord prepares what the restarted server is compared with and fed from.
+func (m *Machine) restoreRecord(c *Conn, s *Stored) {
+	x, o := c.extra.restore, &s.Meta.Output
+	if !c.svc.Unmodified {
+		if s.Start > 0 {
+			x.lost = "the beginning of its log was discarded"
+		}
+		if err := m.env.Restore(c.slot, c.gen, c.Flow, s.Reads); err != nil {
+			x.lost = "journal: " + err.Error()
+		}
+		return
+	}
+	c.wire = newWire(c.svc.Compare, c.client.mss)
+	switch {
+	case o.In >= s.Start && o.In <= s.End && o.In > 0:
+		c.wire.start, c.wire.out = o.In, o.Out
+	case s.Start > 0:
+		x.lost = "the beginning of its log was discarded"
+	}
+}
+
+// holdRestored makes the gate hold both directions of a connection.
+func (m *Machine) holdRestored(c *Conn) {
+	slot := m.env.Slot(c.slot)
+	slot.Reset()
+	slot.SetGen(c.gen)
+	slot.SetIRS(c.irs)
+	m.trace(c, c.stableSeq())
+	slot.SetStable(c.stableSeq())
+	slot.SetHigh(c.high)
+	slot.SetScales(c.server.wscale, c.server.wscale)
+	slot.SetFlags(slotFlags(c))
+	slot.SetSndNxt(c.nxt)
+	slot.SetAck(c.stableSeq(), c.extra.edge)
+	slot.SetTS(c.extra.tsval, c.peerTS)
+	m.limit(c)
+	slot.SetMode(gate.ModeOutage)
+	if err := m.env.Bind(c.Flow, c.slot); err != nil && c.extra.restore.lost == "" {
+		c.extra.restore.lost = "gate: " + err.Error()
+	}
+	m.env.Destroy(c.Flow) // what an earlier server's process has left
+}
+
+// Probes. A segment that lies outside of its window makes a living TCP answer with
+// an ACK (RFC 9293, section 3.10.7.4), at most every 500 ms with Linux. It tells
+// nothing: what it acknowledges was acknowledged before, or may be, and the client
+// does not look at it.
+const (
+	probeFirst = 500e6 // between two probes at first, ns; it doubles
+	probeLast  = 30e9
+	probeLocal = 200e6 // how often it is looked whether the address is this host's
+	probeGap   = 100e6 // between the probes that answer what the client says
+	// probesPerTick bounds the probes that leave at once.
+	probesPerTick = 500
+)
+
+// probe asks a client that has not been heard for a sign of life. Numbers repeat
+// after 4 GiB of output: if one of two half of that apart lies in the window, the
+// other does not.
+func (m *Machine) probe(c *Conn) {
+	x, r := c.extra, c.extra.restore
+	s := c.ackSegment(c.stableSeq(), x.edge)
+	s.Seq = c.iss + uint32(r.probes&1)<<31
+	s.Options.TSVal, s.Options.TSEcr = x.tsval, c.peerTS // older than what the client has
+	r.probeAt = m.now + min(int64(probeFirst)<<min(r.probes, 8), probeLast)
+	r.probes++
+	x.ackedAt = m.now
+	m.trace(c, s.Ack)
+	m.Stats.ACKs++
+	m.env.ToClient(s)
+}
+
+// tickUnmet asks the client of a restored connection from time to time.
+func (m *Machine) tickUnmet(c *Conn) {
+	r := c.extra.restore
+	r.since, r.probeAt = min(r.since, m.now), min(r.probeAt, m.now+probeLast) // the clock may have been set back
+	if m.now < r.probeAt {
+		return
+	}
+	switch {
+	case m.probed >= probesPerTick:
+		m.lagging = true
+	case !m.env.Local(c.Flow.Server.Addr()):
+		// Its answer would go to another host, if there is one that has the address.
+		r.since, r.probeAt = m.now, m.now+probeLocal
+	case m.now-r.since >= m.cfg.Unanswered:
+		m.end(c, "its client does not answer")
+	default:
+		m.probed++
+		m.probe(c)
+	}
+}
+
+// answerUnmet replaces the answer to a segment that did not tell enough.
+func (m *Machine) answerUnmet(c *Conn) {
+	if c.is(ackDue) && m.now-c.extra.ackedAt >= probeGap {
+		m.probe(c)
+	}
+	c.unset(ackDue)
+}
+
+// meet takes the first segment of a restored connection's client, and learns
+// from it. It reports whether the segment is acceptable: of others nothing is
+// believed.
+func (m *Machine) meet(c *Conn, s *segment.Segment) bool {
+	r, stable := c.extra.restore, c.stableSeq()
+	una, nxt := c.una, c.nxt
+	c.una, c.nxt = s.Ack, s.Ack // whatever it acknowledges is news
+	switch m.judge(c, s, bounds{ack: stable, next: stable, edge: r.accept, sent: s.Ack}) {
+	case accept:
+	case resets:
+		c.set(clientRST)
+		m.end(c, "reset by the client")
+		return false
+	case ignore:
+		c.una, c.nxt = una, nxt
+		return false
+	default:
+		c.una, c.nxt = una, nxt
+		c.set(ackDue)
+		m.touch(c)
+		return false
+	}
+	m.know(c, s)
+	if r.lost != "" {
+		m.reset(c, r.lost)
+		return false
+	}
+	return true
+}
+
+// know fixes what the client's first segment tells: how much of the server's
+// stream it has. una and nxt are set.
+func (m *Machine) know(c *Conn, s *segment.Segment) {
+	x, o := c.extra, &c.extra.restore.out
+	// The log's word is less than 4 GiB old.
+	c.unaOff = seqnum.Unwrap(s.Ack, c.iss+1, o.Acked+1<<31)
+	c.unset(unmet)
+	c.set(confirmed)
+	if o.Closed {
+		c.set(toldClosed)
+		c.meantFIN(c.iss + 1 + uint32(o.End) + 1)
+		c.nxt = seqnum.Max(c.nxt, c.finEnd)
+	}
+	if c.server.ts && s.Options.HasTS {
+		x.tsval = s.Options.TSEcr
+	}
+	slot := m.env.Slot(c.slot)
+	slot.SetSndNxt(c.nxt)
+	slot.SetTS(x.tsval, c.peerTS)
+	if c.wire != nil {
+		c.wire.closed = c.unaOff
+		m.forgetOutput(c, c.unaOff)
+	}
+	m.Stats.Met++
+}
+
+// forgetOutput begins the record of an unmodified server's output anew: what lies
+// below off was not recorded, or not by this engine.
+func (m *Machine) forgetOutput(c *Conn, off int64) {
+	if d := c.wire.digest; d != nil && d.end < off {
+		c.wire.digest = newDigest(off, d.grain)
+		if c.extra != nil && c.extra.roll != nil {
+			c.extra.roll.check = check{verified: c.extra.roll.out}
+		}
+	}
+}
+
+// rejoin opens a connection again whose client was heard after its server had
+// begun to listen.
+func (m *Machine) rejoin(c *Conn) {
+	if c.state != Outage || c.is(unmet) {
+		return
+	}
+	switch svc := c.svc; {
+	case svc.busy:
+		svc.queue = append(svc.queue, c)
+		m.pump(svc)
+	case !svc.outage && svc.alive:
+		svc.inflight++
+		m.reconnect(c)
+	}
+}
+
+// hear takes what a segment says of the time before the connection was restored:
+// that the client has more of an earlier server's output, or was promised more
+// room, than was known. It returns the bounds by which to judge the segment.
+func (m *Machine) hear(c *Conn, s *segment.Segment, b bounds) bounds {
+	if !c.is(restored) {
+		return b
+	}
+	if d := seqnum.Diff(s.Ack, b.sent); s.Flags.Has(segment.ACK) && d > 0 && uint32(d) <= c.maxWindow {
+		b.sent = s.Ack
+	}
+	if x := c.extra; x != nil && x.restore != nil {
+		b.edge = seqnum.Max(b.edge, x.restore.accept)
+	}
+	return b
+}
+
+// heard follows hear when the segment was accepted.
+func (m *Machine) heard(c *Conn, s *segment.Segment) {
+	if !c.is(restored) {
+		return
+	}
+	if slot := m.env.Slot(c.slot); seqnum.Less(seqnum.Max(c.nxt, slot.SndNxt()), c.una) {
+		c.nxt = c.una
+		if c.state != Established { // else it is what the new socket has sent
+			slot.SetSndNxt(c.nxt)
+		}
+	}
+	x := c.extra
+	if x == nil || x.restore == nil {
+		return
+	}
+	x.edge = seqnum.Max(x.edge, seqnum.Min(s.End(), x.restore.accept))
+	if c.server.ts && s.Options.HasTS {
+		x.tsval = seqnum.Max(x.tsval, s.Options.TSEcr)
+	}
+	if c.wire != nil {
+		m.forgetOutput(c, c.unaOff)
+	}
+}

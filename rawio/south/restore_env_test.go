@@ -1,0 +1,43 @@
+package south_test
+
+import (
+	"net/netip"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// The journal's part of a recovery from the log alone.
+
+func (e *fakeEnv) Restore(slot, gen uint32, flow segment.Flow, reads []logserver.ReadRun) error {
+	h := &head{gen: gen, flow: flow}
+	for _, r := range reads {
+		for range r.Count {
+			h.reads = append(h.reads, int(r.Length))
+		}
+	}
+	h.told = len(h.reads)
+	e.heads[slot] = h
+	return nil
+}
+
+func (e *fakeEnv) NewReads(slot uint32) (lengths []uint32, total int64) {
+	h := e.heads[slot]
+	if h == nil {
+		return nil, 0
+	}
+	for _, n := range h.reads[h.told:] {
+		lengths = append(lengths, uint32(n))
+	}
+	h.told = len(h.reads)
+	for _, n := range h.reads {
+		total += int64(n)
+	}
+	return lengths, total
+}
+
+func (e *fakeEnv) Local(netip.Addr) bool { return true }
+
+func (e *benchEnv) Restore(uint32, uint32, segment.Flow, []logserver.ReadRun) error { return nil }
+func (e *benchEnv) NewReads(uint32) ([]uint32, int64)                               { return nil, 0 }
+func (e *benchEnv) Local(netip.Addr) bool                                           { return true }

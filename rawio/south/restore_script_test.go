@@ -1,0 +1,51 @@
+package south_test
+
+import (
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// storedOf reads what Machine.Restore needs from a log.
+func storedOf(log logserver.Log) (list []south.Stored) {
+	metas, err := log.Active(0, 1<<20)
+	if err != nil {
+		panic(err)
+	}
+	for _, m := range metas {
+		s := south.Stored{Meta: m}
+		if s.Start, s.End, err = log.Length(m.ID); err != nil {
+			panic(err)
+		}
+		if s.Reads, err = log.Reads(m.ID); err != nil {
+			panic(err)
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// restart is the death of the engine and its server: nothing is left but the
+// log.
+func (s *script) restart() {
+	model := gate.NewModel(16)
+	model.Now = func() uint64 { return uint64(s.time) }
+	s.env.gate, s.env.heads, s.upcalls = model, map[uint32]*head{}, nil
+	s.machine = south.New(s.cfg)
+	s.machine.Protect(scriptPort, s.service)
+	s.print("%d restored", s.machine.Restore(scriptPort, storedOf(s.log.Log)))
+}
+
+// reads are those that the server makes.
+func (s *script) reads(lengths []string) {
+	h := s.env.heads[s.machine.Conn(s.flow).Slot()]
+	for _, w := range lengths {
+		h.reads = append(h.reads, int(s.number(w)))
+	}
+	copied, left := s.machine.CopyReads()
+	runs, err := s.log.Reads(s.machine.Conn(s.flow).ID)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.print("%d copied, %d left: %v", copied, left, runs)
+}
