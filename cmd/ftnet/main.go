@@ -44,7 +44,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newRun(), newServe(), newReload(), newRestart(), newStop(), newStart(), newLogs(),
+	root.AddCommand(newRun(), newServe(), newLogd(), newReload(), newRestart(), newStop(), newStart(), newLogs(),
 		newStatus(), newDoctor(), newCerts(), newDemo(), newVersion())
 	root.AddCommand(demoRoles()...)
 	return root
