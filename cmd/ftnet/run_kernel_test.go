@@ -97,9 +97,9 @@ func TestRunStopped(t *testing.T) {
 	testenv.RequireRoot(t)
 	base := t.TempDir()
 	cmd, _, shell := startShell(t, base)
-	docs, err := fetchAll(context.Background(), base, "shell")
+	docs, err := fetchAll(context.Background(), []string{base}, "shell")
 	for end := time.Now().Add(10 * time.Second); err == nil && len(docs) == 1 && docs[0].Process.PID == 0 && time.Now().Before(end); {
-		docs, err = fetchAll(context.Background(), base, "shell") // the shell is quicker than the news of its start
+		docs, err = fetchAll(context.Background(), []string{base}, "shell") // the shell is quicker than the news of its start
 	}
 	if err != nil || len(docs) != 1 {
 		t.Fatal(docs, err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -28,19 +29,26 @@ func newStatus() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "status [ID|NAME]",
-		Short: "Show running engines, their services and connections",
+		Short: "Show running engines, their services and connections, and log servers",
 		Long: `Show every running engine, or the one with that id or name, or one service: its
 process, ports and connections, the log, and what tap and gate have counted. The
 table of connections says how each one is protected, or why it is not. Lag is what
 was received and is not yet on stable storage; "held" marks a connection with an
-acknowledgment that waits for it.`,
+acknowledgment that waits for it.
+
+Of a log server it shows the engines that are connected, what they have logged, how
+full the store is and how it does, and how long bytes take to become stable.`,
 		Args: usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			want := ""
 			if len(args) == 1 {
 				want = args[0]
 			}
-			docs, err := fetchAll(cmd.Context(), base, want)
+			bases := []string{base}
+			if !cmd.Flags().Changed("runtime-dir") && os.Getenv("FTNET_RUNTIME_DIR") == "" {
+				bases = append(bases, runtimedir.LogBase) // where log servers are
+			}
+			docs, err := fetchAll(cmd.Context(), bases, want)
 			out := cmd.OutOrStdout()
 			switch {
 			case asJSON:
@@ -57,7 +65,7 @@ acknowledgment that waits for it.`,
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array with one document for each engine")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array with one document for each engine or log server")
 	cmd.Flags().IntVarP(&limit, "connections", "n", 20, "how many connections of each engine to list; -1 for all")
 	runtimeDirFlag(cmd, &base)
 	return cmd
@@ -66,10 +74,14 @@ acknowledgment that waits for it.`,
 // fetchAll asks every living engine, and keeps what concerns the engine or the
 // service that is wanted. One that does not answer does not keep the others from
 // being shown.
-func fetchAll(ctx context.Context, base, want string) ([]*status.Document, error) {
-	entries, err := runtimedir.List(base)
-	if err != nil {
-		return nil, err
+func fetchAll(ctx context.Context, bases []string, want string) ([]*status.Document, error) {
+	var entries []runtimedir.Entry
+	for _, base := range bases {
+		list, err := runtimedir.List(base)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, list...)
 	}
 	docs := []*status.Document{} // not null in JSON
 	var errs []error

@@ -14,6 +14,9 @@ import (
 )
 
 func writeDocument(w io.Writer, d *status.Document, limit int) error {
+	if d.LogServer != nil {
+		return writeLogServer(w, d)
+	}
 	writeSummary(w, d)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, write := range []func(){
