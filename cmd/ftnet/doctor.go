@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -10,12 +11,15 @@ import (
 
 	"github.com/ftnet/ftnet/internal/demo"
 	"github.com/ftnet/ftnet/internal/doctor"
+	"github.com/ftnet/ftnet/logserver/backend"
+	"github.com/ftnet/ftnet/recovery/daemon"
 )
 
 func newDoctor() *cobra.Command {
 	var (
 		asJSON, clean bool
-		base          string
+		base, file    string
+		log           = logDefaults
 	)
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -24,11 +28,19 @@ func newDoctor() *cobra.Command {
 about each failure. The exit status is 1 if a check failed ("FAIL"): ftnet run would
 not work. A warning has a drawback that is named.
 
+The log that the engine would use is checked too: that of --log, or of the file
+--config. Of a directory: can it be written and synced, what is free. Of a log server:
+does it answer, are both certificates right, and until when.
+
 With --clean, first remove what killed engines have left behind in this network
 namespace. The next engine would do that too.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
+			logResults, err := checkLog(cmd, &log, file)
+			if err != nil {
+				return err
+			}
 			removed := []string{} // not null in JSON
 			if clean {
 				lines, err := doctor.Clean(base)
@@ -37,7 +49,7 @@ namespace. The next engine would do that too.`,
 				}
 				removed = append(removed, lines...)
 			}
-			results := doctor.Run(doctor.Local(base))
+			results := append(doctor.Run(doctor.Local(base)), logResults...)
 			failed := doctor.Failed(results)
 			if asJSON {
 				enc := json.NewEncoder(out)
@@ -59,8 +71,43 @@ namespace. The next engine would do that too.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.Flags().BoolVar(&clean, "clean", false, "remove filters and directories of engines that no longer run")
+	cmd.Flags().StringVarP(&file, "config", "c", "", "check the log of this configuration `FILE` of ftnet serve")
+	log.flags(cmd.Flags())
 	runtimeDirFlag(cmd, &base)
 	return cmd
+}
+
+// checkLog checks the log of the flags or of a file.
+func checkLog(cmd *cobra.Command, o *logOptions, file string) ([]doctor.Result, error) {
+	if file == "" {
+		u, err := o.check()
+		if err != nil {
+			return nil, &usageError{err}
+		}
+		return doctor.Log(u, o.options(), nil), nil
+	}
+	if cmd.Flags().Changed("log") {
+		return nil, &usageError{errors.New("--log or --config, not both")}
+	}
+	f, err := daemon.Load(file)
+	var invalid *daemon.ConfigError
+	if errors.As(err, &invalid) {
+		for _, d := range invalid.Diagnostics {
+			cmd.PrintErrln(d)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	u, err := backend.Parse(f.Log.URL)
+	if err != nil {
+		return nil, err
+	}
+	var services []string
+	for i := range f.Services {
+		services = append(services, f.Services[i].Name)
+	}
+	return doctor.Log(u, backend.Options{KeyFile: f.Log.KeyFile, TLS: f.Log.TLS, ServerName: f.Log.ServerName}, services), nil
 }
 
 // diagnosis is the JSON form.

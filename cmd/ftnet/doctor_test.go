@@ -37,6 +37,31 @@ func TestDoctorCommand(t *testing.T) {
 	}
 }
 
+func TestDoctorLog(t *testing.T) {
+	testenv.RequireRoot(t)
+	base, dir := t.TempDir(), t.TempDir()
+	file := configFile(t, "log.url = \"file://"+dir+"/log\"\n"+validConfig)
+	for args, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"":                                    {0, "in memory: it survives the servers"},
+		"--log file://" + dir + "/log":        {0, dir + " can be written"},
+		"--log file://" + dir + "/a/log":      {exitFailed, "make " + dir + "/a"},
+		"--config " + file:                    {0, dir + " can be written"},
+		"--config " + file + ".none":          {exitEngine, "no such file"},
+		"--config " + file + " --log memory:": {exitUsage, "not both"},
+		"--log disk":                          {exitUsage, "not the URL of a log"},
+		"--log ftlog://127.0.0.1:1":           {exitUsage, "--log-ca is required"},
+		"--log ftlog://127.0.0.1:1 --log-ca /nowhere --log-cert /nowhere --log-tls-key /nowhere": {exitFailed, "no such file"},
+	} {
+		out, code := execute(append([]string{"doctor", "--runtime-dir", base}, strings.Fields(args)...)...)
+		if code != want.code || !strings.Contains(out, want.says) {
+			t.Errorf("%s: exit %d\n%s", args, code, out)
+		}
+	}
+}
+
 func TestDoctorJSON(t *testing.T) {
 	testenv.RequireRoot(t)
 	out, code := execute("doctor", "--json", "--runtime-dir", t.TempDir())

@@ -26,7 +26,7 @@ var layers = []layer{
 
 	{[]string{"recovery/..."}, []string{"rawio/...", "logserver/...", "internal/certs", "internal/seqnum", "internal/journal", "internal/control", "internal/status", "internal/procfs", "internal/runtimedir", "internal/bytesize", "internal/version"}},
 	{[]string{"internal/logdaemon"}, []string{"logserver/...", "recovery/config", "recovery/daemon/notify", "internal/certs", "internal/runtimedir", "internal/status", "internal/version"}},
-	{[]string{"internal/doctor"}, []string{"rawio/...", "internal/runtimedir", "internal/bytesize"}},
+	{[]string{"internal/doctor"}, []string{"rawio/...", "logserver/backend", "internal/certs", "internal/runtimedir", "internal/bytesize"}},
 	{[]string{"cmd/..."}, []string{"recovery/...", "rawio/...", "logserver/...", "ftnet/...", "internal/..."}},
 
 	// What tests, benchmarks and the demo are made of.
@@ -35,7 +35,7 @@ var layers = []layer{
 	{[]string{"internal/e2e/cmd/..."}, []string{"ftnet", "recovery", "rawio"}},
 	{[]string{"internal/workload"}, nil},
 	{[]string{"internal/netlab/..."}, []string{"rawio/segment", "internal/testenv"}},
-	{[]string{"internal/bench"}, []string{"internal/netlab/...", "internal/workload", "internal/status"}},
+	{[]string{"internal/bench"}, []string{"internal/netlab/...", "internal/workload", "internal/status", "internal/bench/logbench", "logserver/..."}},
 	{[]string{"internal/bench/logbench"}, []string{"logserver"}},
 	{[]string{"internal/demo"}, []string{"internal/netlab/...", "internal/workload", "internal/bytesize", "internal/status"}},
 	{[]string{"internal/e2e"}, []string{"internal/..."}},
