@@ -27,6 +27,7 @@ func TestJobs(t *testing.T) {
 		{Kind: "pause", Count: 20},
 		{Kind: "pause", Count: 20, Bytes: 10<<10 + 1},
 		{Kind: "logged", Count: 3, Bytes: 1<<20 + 1},
+		{Kind: "upcall", For: 20 * time.Millisecond, Log: LogAt{URL: "memory:"}},
 	} {
 		t.Run(fmt.Sprint(job.Kind, " ", job.Bytes), func(t *testing.T) {
 			ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -49,7 +50,7 @@ func TestJobs(t *testing.T) {
 				if r.Seconds <= 0 {
 					t.Errorf("%+v", r)
 				}
-			case "echo":
+			case "echo", "upcall":
 				if r.P50 <= 0 || r.P99 < r.P50 {
 					t.Errorf("%+v", r)
 				}

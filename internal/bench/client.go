@@ -18,18 +18,19 @@ import (
 
 // Job is what the driver asks a client process to do, in JSON.
 type Job struct {
-	Kind    string        // upload, download, echo, connect, idle, pause, logged
+	Kind    string        // upload, download, echo, connect, idle, pause, logged, upcall
 	Address string        // of the server
 	Bytes   int64         // upload, download: how many; pause, logged: on each connection before the kill
 	Count   int           // echo: round trips; idle, pause, logged: connections
-	For     time.Duration // connect: how long
+	For     time.Duration // connect, upcall: how long
+	Log     LogAt         // upcall: which
 }
 
 // Result is what a client process reports, in JSON, on its last line.
 type Result struct {
 	Seconds  float64 // how long the transfer took, connecting included
 	PerSec   float64 // connect: connections per second
-	P50, P99 float64 // echo: of a round trip, in microseconds
+	P50, P99 float64 // echo: of a round trip, upcall: from a write to the upcall, in microseconds
 	Longest  float64 // pause: longest wait for a reply around the kill, in milliseconds
 	Before   float64 // pause: longest wait before the kill, in milliseconds
 	Errors   int     // connections that saw an error
@@ -56,6 +57,8 @@ func RunClient(job Job, in io.Reader, out io.Writer) error {
 		err = pause(job, in, out, &r)
 	case "logged":
 		err = logged(job, in, out)
+	case "upcall":
+		err = upcall(job, &r)
 	default:
 		err = fmt.Errorf("unknown job %q", job.Kind)
 	}

@@ -21,6 +21,7 @@ type Config struct {
 	Logged   []Load        // roll-forward on the wire, each
 	Loaded   Load          // kill of an unmodified server
 	Closing  time.Duration // of one measurement of a server that closes after each reply
+	LogDir   string        // where logs keep their files; default the directory for temporary files
 	// Only, if not empty, is the one of Parts that is measured.
 	Only string
 	// Progress is told what is being measured, and what the programs say.
@@ -34,7 +35,7 @@ type Load struct {
 }
 
 // Parts are what Config.Only may name.
-var Parts = []string{"upload", "download", "roll-forward", "loaded-pause", "closing"}
+var Parts = []string{"upload", "download", "logs", "roll-forward", "loaded-pause", "closing"}
 
 // Full returns the configuration that "make bench" uses, Quick one that shows
 // in half a minute whether everything works.
@@ -71,6 +72,11 @@ func Run(c Config) (t *Table, err error) {
 	}
 	if !slices.Contains(Parts[2:], c.Only) {
 		if err := first(c, worlds, t); err != nil {
+			return t, err
+		}
+	}
+	if c.Only == "" || c.Only == "logs" {
+		if err := logs(c, worlds, t); err != nil {
 			return t, err
 		}
 	}

@@ -36,6 +36,39 @@ func engineOf(row string) string {
 	return strings.TrimSuffix(row, ", nginx replies/s") + ", engine CPU µs each"
 }
 
+// Names of the rows of a log, each followed by the log's name.
+const (
+	uploadOf     = "upload MiB/s"
+	echoOf       = "echo p50 µs"
+	echo99Of     = "echo p99 µs"
+	upcall50Of   = "upcall p50 µs"
+	upcall99Of   = "upcall p99 µs"
+	cpuLogServer = "log server CPU s/GiB"
+
+	diskRate = "disk alone MiB/s, fdatasync per MiB"
+	// diskShare compares the disk log with the smaller of plain TCP and the disk.
+	diskShare = "upload, disk log, of the smaller of plain and disk"
+)
+
+// row is the name of the log's row.
+func (k kind) row(what string) string { return what + ", " + k.name }
+
+// rows gives the log's rows their place in the table.
+func (k kind) rows(t *Table) {
+	if k.url == "memory:" {
+		t.row(diskRate)
+	}
+	for _, what := range []string{uploadOf, echoOf, echo99Of, upcall50Of, upcall99Of} {
+		t.row(k.row(what))
+	}
+	if k.store != "" {
+		t.row(k.row(cpuLogServer))
+	}
+	if k.url != "memory:" && k.store == "" {
+		t.row(diskShare)
+	}
+}
+
 func rollMetric(l Load) string {
 	return fmt.Sprintf("roll-forward MiB/s, unmodified, %d × %d MiB", l.Connections, l.Bytes>>20)
 }
@@ -71,6 +104,14 @@ var bounds = map[string]bound{
 	overMetric(Load{1000, 100 << 10}): {"≤ 1000 ms", false, false, 1000},
 	closingLoopback:                   {"≥ 0.50", true, true, 0.50},
 	closing:                           {"≥ 0.50", true, true, 0.50},
+
+	diskShare:                            {"≥ 0.90", false, true, 0.90},
+	"upload MiB/s, remote log in memory": {"≥ 0.70", true, true, 0.70},
+	"upload MiB/s, remote log on disk":   {"≥ 0.70", true, true, 0.70},
+	"echo p50 µs, memory log":            {"≤ 1.30", true, false, 1.30},
+	"echo p50 µs, disk log":              {"≤ 1.30", true, false, 1.30},
+	"echo p50 µs, remote log in memory":  {"≤ 1.30", true, false, 1.30},
+	"echo p50 µs, remote log on disk":    {"≤ 1.30", true, false, 1.30},
 }
 
 // Table holds all figures of a run.

@@ -175,13 +175,16 @@ type client struct {
 	errors bytes.Buffer
 }
 
-func (w *world) client(job Job) (*client, error) {
+func (w *world) client(job Job) (*client, error) { return w.clientIn(w.lab.Client, job) }
+
+// clientIn starts a client process in a namespace of the lab.
+func (w *world) clientIn(ns *netlab.Namespace, job Job) (*client, error) {
 	job.Address = w.address()
 	argument, err := json.Marshal(job)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{cmd: w.lab.Client.Command(w.programs.Client, "-client", string(argument))}
+	c := &client{cmd: ns.Command(w.programs.Client, "-client", string(argument))}
 	c.cmd.Stderr = &c.errors
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -221,8 +224,11 @@ func (c *client) result() (Result, error) {
 }
 
 // do runs a whole job.
-func (w *world) do(job Job) (Result, error) {
-	c, err := w.client(job)
+func (w *world) do(job Job) (Result, error) { return w.run(w.lab.Client, job) }
+
+// run runs a whole job in a namespace of the lab.
+func (w *world) run(ns *netlab.Namespace, job Job) (Result, error) {
+	c, err := w.clientIn(ns, job)
 	if err != nil {
 		return Result{}, err
 	}

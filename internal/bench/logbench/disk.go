@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// diskRates writes n bytes to a file in dir, a MiB at a time with fdatasync
+// DiskRates writes n bytes to a file in dir, a MiB at a time with fdatasync
 // after each, and returns MiB/s: first to a new file, which grows, and then over
 // what was written.
-func diskRates(dir string, n int64) (grow, over float64, err error) {
+func DiskRates(dir string, n int64) (grow, over float64, err error) {
 	f, err := os.CreateTemp(dir, "rate-")
 	if err != nil {
 		return 0, 0, err

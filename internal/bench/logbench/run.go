@@ -160,7 +160,7 @@ func (c Config) disk(l Load, t *Table) (float64, error) {
 	if c.DiskDir == "" || l.Window < 64<<10 {
 		return 0, nil
 	}
-	grow, over, err := diskRates(c.DiskDir, min(c.Bytes, 128<<20))
+	grow, over, err := DiskRates(c.DiskDir, min(c.Bytes, 128<<20))
 	if err != nil {
 		return 0, err
 	}
@@ -171,37 +171,58 @@ func (c Config) disk(l Load, t *Table) (float64, error) {
 }
 
 func (c Config) load(column string, log logserver.Log, l Load, disk float64, t *Table) error {
-	f, err := newFeed(log, l.Conns)
+	f, err := Measure(log, l, c.Bytes, c.For)
 	if err != nil {
 		return err
 	}
-	// What the loads before have left to be cleared away is theirs.
+	t.add(column, l.String()+": MiB/s", f.Rate)
+	if disk > 0 {
+		t.add(column, l.String()+": of the disk's", f.Rate/disk)
+	}
+	if f.CPU > 0 {
+		t.add(column, l.String()+": CPU s/GiB", f.CPU)
+	}
+	t.add(column, l.String()+": upcall p50 µs", micros(f.P50))
+	t.add(column, l.String()+": upcall p99 µs", micros(f.P99))
+	return nil
+}
+
+// Figures are what Measure has found.
+type Figures struct {
+	Rate     float64       // MiB/s until all was stable
+	CPU      float64       // seconds of this process for each GiB; 0 if too little was written
+	P50, P99 time.Duration // from a write until the upcall for it
+}
+
+// Measure writes to the log as the load says, for so long or until so many bytes
+// are written, and deletes the connections that it has opened for that.
+func Measure(log logserver.Log, l Load, limit int64, d time.Duration) (r Figures, err error) {
+	f, err := newFeed(log, l.Conns)
+	if err != nil {
+		return r, err
+	}
+	// What was before has left something to be cleared away; that is not to count.
 	runtime.GC()
 	time.Sleep(200 * time.Millisecond)
 	before := cpu()
-	n, took, err := f.run(l, c.Bytes, c.For)
+	n, took, err := f.run(l, limit, d)
 	if err != nil {
-		return err
+		return r, err
 	}
 	used := cpu() - before
 	delay, err := f.end()
 	if err != nil {
-		return err
+		return r, err
 	}
 	mib := float64(n) / (1 << 20)
-	rate := mib / took.Seconds()
-	t.add(column, l.String()+": MiB/s", rate)
-	if disk > 0 {
-		t.add(column, l.String()+": of the disk's", rate/disk)
-	}
+	r.Rate = mib / took.Seconds()
 	if mib > 10 {
-		t.add(column, l.String()+": CPU s/GiB", used.Seconds()/mib*1024)
+		r.CPU = used.Seconds() / mib * 1024
 	}
 	if len(delay) > 0 {
-		t.add(column, l.String()+": upcall p50 µs", micros(delay[len(delay)/2]))
-		t.add(column, l.String()+": upcall p99 µs", micros(delay[len(delay)*99/100]))
+		r.P50, r.P99 = delay[len(delay)/2], delay[len(delay)*99/100]
 	}
-	return nil
+	return r, nil
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

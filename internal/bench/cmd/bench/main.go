@@ -24,6 +24,7 @@ func main() {
 	only := flag.String("only", "", "measure one `part` and nothing else: "+strings.Join(bench.Parts, ", "))
 	check := flag.Bool("check", false, "exit with status 2 if a figure misses its bound")
 	verbose := flag.Bool("v", false, "show what the programs print")
+	logDir := flag.String("logdir", "", "`directory` where logs keep their files, on the disk to be measured (default that for temporary files)")
 	client := flag.String("client", "", "used by the driver itself: run one `job` as a client")
 	flag.Parse()
 	if *client != "" {
@@ -35,7 +36,7 @@ func main() {
 	if *only != "" && !slices.Contains(bench.Parts, *only) {
 		fail(fmt.Errorf("-only %s: not one of %s", *only, strings.Join(bench.Parts, ", ")))
 	}
-	table, err := run(*quick, *plain, *verbose, *rounds, *only)
+	table, err := run(*quick, *plain, *verbose, *rounds, *only, *logDir)
 	if table != nil {
 		table.Write(os.Stdout)
 	}
@@ -53,7 +54,7 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-func run(quick, plain, verbose bool, rounds int, only string) (*bench.Table, error) {
+func run(quick, plain, verbose bool, rounds int, only, logDir string) (*bench.Table, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("needs root for network namespaces and BPF")
 	}
@@ -70,7 +71,7 @@ func run(quick, plain, verbose bool, rounds int, only string) (*bench.Table, err
 	if quick {
 		config = bench.Quick(programs)
 	}
-	config.Only = only
+	config.Only, config.LogDir = only, logDir
 	if rounds > 0 {
 		config.Rounds = rounds
 	}
