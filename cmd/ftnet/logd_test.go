@@ -34,7 +34,7 @@ func TestLogdFlags(t *testing.T) {
 	file := configFile(t, "listen = [\":1\"]\nstore = \"memory:\"\nmax-sessions = 2\nexpire-after = \"1h\"\nlog-level = \"warn\"\ntls = { ca = \""+
 		tls.Authority+"\", cert = \""+tls.Cert+"\", key = \""+tls.Key+"\" }\n")
 	for line, want := range map[string]config.Logd{
-		"--listen :7070 --store memory: " + flags: {Listen: []string{":7070"}, Store: "memory:", TLS: tls, MaxSessions: 64, LogLevel: "info", RuntimeDir: "/env"},
+		"--listen :7070 --store memory: " + flags: {Listen: []string{":7070"}, Store: "memory:", TLS: tls, MaxSessions: 256, LogLevel: "info", RuntimeDir: "/env"},
 		"--listen :1 --listen 127.0.0.1:2 --quota-total 1GiB --store file://" + dir + " --store-key " + tls.Key + " --max-sessions 5 --expire-after 90m --runtime-dir /r --log-level debug " + flags: {
 			Listen: []string{":1", "127.0.0.1:2"}, Store: "file://" + dir, KeyFile: tls.Key, QuotaTotal: 1 << 30, TLS: tls, MaxSessions: 5,
 			ExpireAfter: 90 * time.Minute, RuntimeDir: "/r", LogLevel: "debug"},

@@ -110,7 +110,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	o.log.flags(f)
 	f.StringVar(&o.user, "user", o.user, "run COMMAND as `USER[:GROUP]`, names or numbers; the engine keeps its privileges")
 	f.Var(&o.quota, "quota", "bytes logged for one connection")
-	f.Var(&o.quotaTotal, "quota-total", "bytes that the log may take (default: a quarter of the memory; with --log file: half of its file system)")
+	f.Var(&o.quotaTotal, "quota-total", "bytes that the log may take (default: a quarter of the memory; with --log file: 8GiB, at most half of the disk)")
 	f.StringVar(&o.onFull, "on-full", o.onFull, "when a quota is full: close-window, unprotect or reset")
 	f.StringArrayVar(&o.interfaces, "interface", nil, "protect the service on this `INTERFACE` only; may be repeated (default: all)")
 	f.IntVar(&o.maxConns, "max-connections", o.maxConns, "how many connections can be protected at a time")

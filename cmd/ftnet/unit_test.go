@@ -12,12 +12,18 @@ import (
 	"github.com/ftnet/ftnet/internal/testenv"
 )
 
-const unitFile = "../../packaging/ftnet.service"
+const unitDir = "../../packaging/"
+
+// unitCommands are the commands that each unit runs.
+var unitCommands = map[string]map[string]string{
+	"ftnet.service":      {"Service ExecStart": "serve", "Service ExecReload": "reload"},
+	"ftnet-logd.service": {"Service ExecStart": "logd"},
+}
 
 // unitSettings reads the unit: section and name of a setting, to all its values.
-func unitSettings(t *testing.T) map[string][]string {
+func unitSettings(t *testing.T, unit string) map[string][]string {
 	t.Helper()
-	text, err := os.ReadFile(unitFile)
+	text, err := os.ReadFile(unitDir + unit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,24 +44,26 @@ func unitSettings(t *testing.T) map[string][]string {
 	return settings
 }
 
-// TestUnitCommands: the commands that the unit runs exist, with their flags.
+// TestUnitCommands: the commands that the units run exist, with their flags.
 func TestUnitCommands(t *testing.T) {
-	settings := unitSettings(t)
-	for name, want := range map[string]string{"Service ExecStart": "serve", "Service ExecReload": "reload"} {
-		if len(settings[name]) != 1 {
-			t.Fatalf("%s: %q", name, settings[name])
-		}
-		words := strings.Fields(settings[name][0])
-		cmd, args, err := newRoot().Find(words[1:])
-		if err != nil || words[0] != "/usr/local/bin/ftnet" || cmd.Name() != want {
-			t.Errorf("%s: %q: %v", name, words, err)
-			continue
-		}
-		if err := cmd.ParseFlags(args); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if rest := cmd.Flags().Args(); len(rest) > 0 {
-			t.Errorf("%s: %q", name, rest)
+	for unit, commands := range unitCommands {
+		settings := unitSettings(t, unit)
+		for name, want := range commands {
+			if len(settings[name]) != 1 {
+				t.Fatalf("%s: %s: %q", unit, name, settings[name])
+			}
+			words := strings.Fields(settings[name][0])
+			cmd, args, err := newRoot().Find(words[1:])
+			if err != nil || words[0] != "/usr/local/bin/ftnet" || cmd.Name() != want {
+				t.Errorf("%s: %s: %q: %v", unit, name, words, err)
+				continue
+			}
+			if err := cmd.ParseFlags(args); err != nil {
+				t.Errorf("%s: %s: %v", unit, name, err)
+			}
+			if rest := cmd.Flags().Args(); len(rest) > 0 {
+				t.Errorf("%s: %s: %q", unit, name, rest)
+			}
 		}
 	}
 }
@@ -63,19 +71,21 @@ func TestUnitCommands(t *testing.T) {
 // TestUnitVerifies: systemd understands every line.
 func TestUnitVerifies(t *testing.T) {
 	testenv.RequireTool(t, "systemd-analyze")
-	text, err := os.ReadFile(unitFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The program must exist for this.
-	text = bytes.ReplaceAll(text, []byte("/usr/local/bin/ftnet"), []byte("/bin/true"))
-	path := filepath.Join(t.TempDir(), "ftnet.service")
-	if err := os.WriteFile(path, text, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("systemd-analyze", "verify", "--man=no", path)
-	cmd.Env = append(os.Environ(), "SYSTEMD_LOG_LEVEL=warning")
-	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("%v\n%s", err, out)
+	for unit := range unitCommands {
+		text, err := os.ReadFile(unitDir + unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The program must exist for this.
+		text = bytes.ReplaceAll(text, []byte("/usr/local/bin/ftnet"), []byte("/bin/true"))
+		path := filepath.Join(t.TempDir(), unit)
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("systemd-analyze", "verify", "--man=no", path)
+		cmd.Env = append(os.Environ(), "SYSTEMD_LOG_LEVEL=warning")
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s: %v\n%s", unit, err, out)
+		}
 	}
 }

@@ -16,7 +16,7 @@ type Options struct {
 	// 0 for no limit of its own. A log server has its own.
 	Quota int64
 	// QuotaTotal is how many bytes a log of this host may occupy. Default: in
-	// memory a quarter of it, on a disk half of what its file system holds.
+	// memory a quarter of it, on a disk 8 GiB, at most half of its file system.
 	QuotaTotal int64
 	// KeyFile holds the key with which a log on a disk is encrypted, see
 	// [ReadKey]; empty: it is not encrypted.

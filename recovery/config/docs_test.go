@@ -47,6 +47,8 @@ func TestExamples(t *testing.T) {
 	m := newMachine()
 	m.add("etc/bin/counter", "usr/local/bin/counter")
 	m.files["var/lib/redis"] = &fstest.MapFile{Mode: 0o755 | fs.ModeDir}
+	m.add("etc/ftnet/server.pem", "etc/ftnet/server.key")
+	logd(t, m)
 	for _, path := range []string{"../../packaging/ftnet.toml", "../../examples/services.toml"} {
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -62,6 +64,20 @@ func TestExamples(t *testing.T) {
 			if _, err := config.Parse("/etc/ftnet/services.toml", []byte(uncomment(string(data))), m); err != nil {
 				t.Errorf("%s, with everything turned on:\n%v", path, err)
 			}
+		}
+	}
+}
+
+// logd reads the file of a log server.
+func logd(t *testing.T, m machine) {
+	t.Helper()
+	data, err := os.ReadFile("../../packaging/ftnet-logd.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{string(data), uncomment(string(data))} {
+		if _, err := config.ParseLogd("/etc/ftnet/logd.toml", []byte(text), m); err != nil {
+			t.Errorf("%v\n%s", err, text)
 		}
 	}
 }

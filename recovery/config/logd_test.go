@@ -18,7 +18,7 @@ func TestLogd(t *testing.T) {
 	tls := certs.Files{Authority: "/etc/ftnet/ca.pem", Cert: "/etc/ftnet/client.pem", Key: "/etc/ftnet/client.key"}
 	for text, want := range map[string]config.Logd{
 		"listen = [\":7070\"]\nstore = \"memory:\"\ntls = { ca = \"ca.pem\", cert = \"client.pem\", key = \"client.key\" }": {
-			Listen: []string{":7070"}, Store: "memory:", TLS: tls, MaxSessions: 64, LogLevel: "info",
+			Listen: []string{":7070"}, Store: "memory:", TLS: tls, MaxSessions: 256, LogLevel: "info",
 		},
 		`listen = ["192.0.2.1:7070", "[::1]:7070"]
 store = "file:///var/lib/ftnet-logd"

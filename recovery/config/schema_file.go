@@ -12,7 +12,7 @@ var fileKeys = []key[File]{
 	{
 		path: "log.quota-total", field: func(f *File) any { return &f.Log.QuotaTotal },
 		spec: spec{
-			kind: aSize, defText: "a quarter of the memory; on a disk, half of what its file system holds", example: `"4GiB"`, min: 1 << 20, max: largest, effect: engine, also: []string{"quota", "size", "max-size", "total", "limit"},
+			kind: aSize, defText: "a quarter of the memory; on a disk 8 GiB, at most half of it", example: `"4GiB"`, min: 1 << 20, max: largest, effect: engine, also: []string{"quota", "size", "max-size", "total", "limit"},
 			doc: "How much the whole log may take, for the connections of all services. For `memory:` and `file:`; a log server has its own",
 		},
 	},

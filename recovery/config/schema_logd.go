@@ -21,7 +21,7 @@ var logdKeys = []key[Logd]{
 	{
 		path: "quota-total", field: func(l *Logd) any { return &l.QuotaTotal },
 		spec: spec{
-			kind: aSize, defText: "a quarter of the memory; on a disk, half of what its file system holds", example: `"100GiB"`, min: 1 << 20, max: largest, effect: engine, also: []string{"quota", "size", "max-size", "total", "limit"},
+			kind: aSize, defText: "a quarter of the memory; on a disk 8 GiB, at most half of it", example: `"100GiB"`, min: 1 << 20, max: largest, effect: engine, also: []string{"quota", "size", "max-size", "total", "limit"},
 			doc: "How much the log may take, for the connections of all engines",
 		},
 	},
@@ -56,7 +56,7 @@ var logdKeys = []key[Logd]{
 	{
 		path: "max-sessions", field: func(l *Logd) any { return &l.MaxSessions },
 		spec: spec{
-			kind: anInteger, def: "64", min: 1, max: 1 << 16, effect: engine, also: []string{"sessions", "connections", "max-connections", "clients"},
+			kind: anInteger, def: "256", min: 1, max: 1 << 16, effect: engine, also: []string{"sessions", "connections", "max-connections", "clients"},
 			doc: "How many engines can be connected at a time",
 		},
 	},
