@@ -121,6 +121,8 @@ func (e *Engine) open() (err error) {
 	e.machine = south.New(core)
 	e.upcalls.wake = make(chan struct{}, 1)
 	e.cfg.Log.SetUpcall(e.upcall)
+	e.cfg.Log.SetStatusUpcall(e.logStatus)
+	e.logStatus(e.cfg.Log.Status())
 	e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log)
 	return err
 }
@@ -177,6 +179,9 @@ func (e *Engine) do(f func(m *south.Machine)) {
 // settle drains upcalls and flushes until nothing is left to do. e.mu is held.
 func (e *Engine) settle() {
 	for {
+		if s, ok := e.upcalls.takeStatus(); ok {
+			e.machine.LogStatus(s)
+		}
 		if list := e.upcalls.take(); len(list) > 0 {
 			e.machine.Stable(list)
 		}

@@ -168,6 +168,8 @@ func (v *environment) Report(r south.Report) {
 		log.Warn("connection is not protected", "connection", r.Flow, "reason", r.Reason)
 	case south.QuotaFull:
 		log.Warn("log quota", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)
+	case south.ConnWaits:
+		log.Warn("the log does not take what a client says", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)
 	case south.SYNRefused:
 		log.Warn("connection refused", "connection", r.Flow, "reason", r.Reason)
 	case south.ServiceRecovered:

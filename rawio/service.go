@@ -9,10 +9,12 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// Compare and LogPolicy say how an unmodified server is rolled forward.
+// Compare and LogPolicy say how an unmodified server is rolled forward, LogDown
+// what happens while the log stands still.
 type (
 	Compare   = south.Compare
 	LogPolicy = south.LogPolicy
+	LogDown   = south.LogDown
 )
 
 // The choices; see package south.
@@ -22,6 +24,8 @@ const (
 	LogFull       = south.LogFull
 	LogSinceIdle  = south.LogSinceIdle
 	LogOff        = south.LogOff
+	DownHold      = south.DownHold
+	DownUnprotect = south.DownUnprotect
 )
 
 // DefaultOutputBuffer is a good Config.OutputBuffer for engines that protect
@@ -40,12 +44,15 @@ type Service struct {
 	OnFull     south.OnFull  // what happens to a connection that has used it up
 	LogPolicy  LogPolicy     // unmodified servers only
 	Idle       time.Duration // of LogSinceIdle
+	LogDown    LogDown       // what happens while the log makes nothing stable
+	DownAfter  time.Duration // of DownUnprotect; default 10 s
 }
 
 func (s *Service) core() south.Service {
 	return south.Service{
 		Unmodified: s.Unmodified, Compare: s.Compare, Quota: s.Quota, OnFull: s.OnFull,
 		Log: s.LogPolicy, Idle: int64(s.Idle),
+		LogDown: s.LogDown, DownAfter: int64(s.DownAfter),
 	}
 }
 
@@ -59,6 +66,8 @@ func (s *Service) validate(cfg *Config) error {
 		return errors.New("the engine was opened without an OutputBuffer, which unmodified servers need")
 	case s.LogPolicy == LogSinceIdle && s.Idle <= 0:
 		return errors.New("the time after which a connection is idle is not positive")
+	case s.DownAfter < 0:
+		return errors.New("the time that a connection waits for the log is below 0")
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 type upcalls struct {
 	mu         sync.Mutex
 	list, back []logserver.Upcall
+	status     logserver.Status
+	changed    bool // the status, since it was taken
 	wake       chan struct{}
 }
 
@@ -33,12 +35,50 @@ func (u *upcalls) take() []logserver.Upcall {
 func (u *upcalls) pending() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return len(u.list) > 0
+	return len(u.list) > 0 || u.changed
+}
+
+// setStatus keeps the log's newest status and returns the one before.
+func (u *upcalls) setStatus(s logserver.Status) (before logserver.Status) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	before, u.status, u.changed = u.status, s, true
+	return before
+}
+
+// takeStatus returns the log's status if it has changed since the last call.
+func (u *upcalls) takeStatus() (s logserver.Status, changed bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s, changed, u.changed = u.status, u.changed, false
+	return s, changed
 }
 
 // upcall is what the log server calls.
 func (e *Engine) upcall(list []logserver.Upcall) {
 	e.upcalls.add(list)
+	e.wake()
+}
+
+// logStatus is what the log server calls when its status changes. It tells it
+// itself: upcalls may overtake each other.
+func (e *Engine) logStatus(told logserver.Status) {
+	now := e.cfg.Log.Status()
+	before := e.upcalls.setStatus(now)
+	switch expired := told&logserver.Expired != 0; {
+	case expired:
+		e.log.Info("the log has forgotten connections that were idle for too long")
+	case now == before:
+	case now == logserver.OK:
+		e.log.Info("the log is well again", "was", before)
+	default:
+		e.log.Warn("the log is not well", "status", now, "was", before)
+	}
+	e.wake()
+}
+
+// wake has the core take what the log has told.
+func (e *Engine) wake() {
 	if e.busy.Load() {
 		return // who made the core busy looks once more when it is done
 	}

@@ -23,6 +23,7 @@ const (
 	DefaultQuota         = 64 << 20
 	DefaultDrain         = 5 * time.Second
 	DefaultIdle          = time.Second
+	DefaultDownAfter     = 10 * time.Second
 	DefaultReadyInterval = 100 * time.Millisecond
 	DefaultReadyTimeout  = time.Second
 )
@@ -81,7 +82,11 @@ type ServiceConfig struct {
 	Log    LogPolicy // default LogFull
 	// Idle is how long all input of a connection must have been answered, and
 	// the answers acknowledged, before LogSinceIdle drops it. Default 1 s.
-	Idle time.Duration
+	Idle    time.Duration
+	LogDown LogDown // default DownHold
+	// DownAfter is how long nothing of a connection may have become stable before
+	// DownUnprotect lets it go on without protection. Default 10 s.
+	DownAfter time.Duration
 	// Compare is for ModeUnmodified; in ModeListen the server says it. Default
 	// CompareStrict.
 	Compare Compare
@@ -154,6 +159,8 @@ func (c ServiceConfig) withDefaults() (ServiceConfig, error) {
 	orElse(&c.OnFull, CloseWindow)
 	orElse(&c.Log, LogFull)
 	orElse(&c.Idle, DefaultIdle)
+	orElse(&c.LogDown, DownHold)
+	orElse(&c.DownAfter, DefaultDownAfter)
 	orElse(&c.Drain, DefaultDrain)
 	orElse(&c.Restart.Policy, supervisor.OnCrash)
 	orElse(&c.Ready.Probe, ProbeListening)
@@ -170,8 +177,9 @@ func (c *ServiceConfig) validate() error {
 	_, merr := ParseMode(string(c.Mode))
 	_, ferr := ParseOnFull(string(c.OnFull))
 	_, lerr := ParseLogPolicy(string(c.Log))
+	_, derr := ParseLogDown(string(c.LogDown))
 	_, perr := parse("probe", string(c.Ready.Probe), ProbeListening, ProbeTCP, ProbeCommand)
-	if err := errors.Join(merr, ferr, lerr, perr); err != nil {
+	if err := errors.Join(merr, ferr, lerr, derr, perr); err != nil {
 		return err
 	}
 	switch {
@@ -183,6 +191,8 @@ func (c *ServiceConfig) validate() error {
 		return fmt.Errorf("log policy %q is for unmodified servers: one that calls ftnet.Listen is replayed from its first read", c.Log)
 	case c.Idle < 0:
 		return errors.New("idle time below 0")
+	case c.DownAfter < 0:
+		return errors.New("time that a connection waits for the log below 0")
 	case c.Quota < 0:
 		return errors.New("quota below 0")
 	case c.Ready.Probe == ProbeCommand && len(c.Ready.Command) == 0:

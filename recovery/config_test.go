@@ -21,7 +21,7 @@ func TestServiceDefaults(t *testing.T) {
 	}
 	want := ServiceConfig{
 		Name: "redis-server", Mode: ModeUnmodified, Listen: []string{":6379"}, Command: []string{"/usr/bin/redis-server"},
-		Quota: 64 << 20, OnFull: CloseWindow, Log: LogFull, Idle: time.Second, Compare: CompareStrict, Drain: 5 * time.Second,
+		Quota: 64 << 20, OnFull: CloseWindow, Log: LogFull, LogDown: DownHold, DownAfter: 10 * time.Second, Idle: time.Second, Compare: CompareStrict, Drain: 5 * time.Second,
 		Restart: RestartPolicy{Policy: supervisor.OnCrash},
 		Ready:   Readiness{Probe: ProbeListening, Interval: 100 * time.Millisecond, Timeout: time.Second},
 	}
@@ -56,6 +56,8 @@ func TestServiceRefused(t *testing.T) {
 		}},
 		{"chooses the comparison itself", func(c *ServiceConfig) { c.Mode, c.Compare = ModeListen, CompareLength }},
 		{"is for unmodified servers", func(c *ServiceConfig) { c.Mode, c.Log = ModeListen, LogOff }},
+		{"unknown policy \"x\": want hold or unprotect", func(c *ServiceConfig) { c.LogDown = "x" }},
+		{"waits for the log", func(c *ServiceConfig) { c.DownAfter = -1 }},
 		{"idle time", func(c *ServiceConfig) { c.Log, c.Idle = LogSinceIdle, -1 }},
 		{"quota", func(c *ServiceConfig) { c.Quota = -1 }},
 	} {

@@ -37,6 +37,15 @@ const (
 	CompareLength Compare = "length" // the number of bytes only, for replies that differ in details of equal length
 )
 
+// LogDown says what happens to connections while the log makes nothing stable:
+// its server cannot be reached, its disk has failed.
+type LogDown string
+
+const (
+	DownHold      LogDown = "hold"      // they wait: clients are slowed down, nothing is lost
+	DownUnprotect LogDown = "unprotect" // they go on without protection; see ServiceConfig.DownAfter
+)
+
 // LogPolicy says how much of a connection's input is kept.
 type LogPolicy string
 
@@ -84,6 +93,18 @@ func ParseCompare(s string) (Compare, error) {
 // ParseLogPolicy reads the name of a policy.
 func ParseLogPolicy(s string) (LogPolicy, error) {
 	return parse("log policy", s, LogFull, LogSinceIdle, LogOff)
+}
+
+// ParseLogDown reads the name of a policy.
+func ParseLogDown(s string) (LogDown, error) {
+	return parse("policy", s, DownHold, DownUnprotect)
+}
+
+func (d LogDown) core() rawio.LogDown {
+	if d == DownUnprotect {
+		return rawio.DownUnprotect
+	}
+	return rawio.DownHold
 }
 
 // core is the policy as the packet engine knows it.

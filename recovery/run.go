@@ -28,6 +28,8 @@ type Config struct {
 	QuotaTotal int64         // see HostConfig.QuotaTotal
 	OnFull     OnFull        // default CloseWindow
 	Log        LogPolicy     // default LogFull
+	LogDown    LogDown       // default DownHold
+	DownAfter  time.Duration // see ServiceConfig.DownAfter
 	Idle       time.Duration // see ServiceConfig.Idle
 	Compare    Compare       // see ServiceConfig.Compare
 	Ready      Readiness
@@ -89,7 +91,7 @@ func (c *Config) service() ServiceConfig {
 		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr, Signals: s.Signals,
 		StopSignal: s.StopSignal, StopTimeout: s.StopTimeout,
 		Restart: RestartPolicy{Policy: s.Restart, Limit: s.RestartLimit, Window: s.RestartWindow, Backoff: s.Backoff},
-		Quota:   c.Quota, OnFull: c.OnFull, Log: c.Log, Idle: c.Idle, Compare: c.Compare, Ready: c.Ready, Drain: c.Drain,
+		Quota:   c.Quota, OnFull: c.OnFull, Log: c.Log, LogDown: c.LogDown, DownAfter: c.DownAfter, Idle: c.Idle, Compare: c.Compare, Ready: c.Ready, Drain: c.Drain,
 	}
 	orElse(&out.Stdin, os.Stdin)
 	return out

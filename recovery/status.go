@@ -74,8 +74,11 @@ func (s *Service) status(count map[uint16]int) (status.Program, map[uint16]statu
 			State: s.process.state, PID: s.process.pid, Since: s.process.since,
 			Restarts: s.process.restarts, LastExit: s.process.lastExit,
 		},
-		Log:           status.ProgramLog{Policy: string(s.cfg.Log), Quota: uint64(s.cfg.Quota), OnFull: string(s.cfg.OnFull)},
+		Log:           status.ProgramLog{Policy: string(s.cfg.Log), Quota: uint64(s.cfg.Quota), OnFull: string(s.cfg.OnFull), WhenDown: string(s.cfg.LogDown)},
 		WorkerCrashes: s.workers.crashes,
+	}
+	if s.cfg.LogDown == DownUnprotect {
+		out.Log.DownAfter = s.cfg.DownAfter.Seconds()
 	}
 	if s.cfg.Log == LogSinceIdle {
 		out.Log.Idle = s.cfg.Idle.Seconds()

@@ -11,7 +11,7 @@ func (h *Host) logStatus(snap rawio.Snapshot) status.Log {
 	used, limit := h.store.Usage()
 	out := status.Log{
 		Backend: string(backend.Memory), URL: h.cfg.LogURL, Status: h.store.Status().String(), Memory: uint64(used),
-		QuotaTotal: uint64(limit), FullEvents: snap.Core.QuotaFull,
+		QuotaTotal: uint64(limit), FullEvents: snap.Core.QuotaFull, DownEvents: snap.Core.LogDown,
 	}
 	if u, err := backend.Parse(h.cfg.LogURL); err == nil {
 		out.Backend, out.URL = string(u.Kind), u.String()

@@ -16,6 +16,9 @@ func (m *Machine) Stable(upcalls []logserver.Upcall) {
 		if c == nil || tag(c.slot, c.gen) != u.Tag || c.ID != 0 && c.ID != u.ID {
 			continue // an earlier engine's connections may have the same tags
 		}
+		if u.Stable > c.stable || u.Fin || u.Meta {
+			m.progress(c)
+		}
 		c.stable = max(c.stable, u.Stable)
 		if u.Fin {
 			c.set(finLogged)
@@ -82,6 +85,7 @@ func (m *Machine) settle(c *Conn) {
 			c.unset(owed)
 		}
 	}
+	m.lag(c)
 	if c.closed() {
 		m.finished(c)
 	}

@@ -68,6 +68,7 @@ type Conn struct {
 
 	unaOff int64 // offset of una from the server's first data byte
 
+	lagAt  uint32 // time since when the log stands still, see down.go; 0: it does not
 	slot   uint32
 	gen    uint32
 	timed  int32  // index in Machine.active plus 1, 0: not there
@@ -109,6 +110,7 @@ const (
 	ecn                          // the SYN-ACK agreed to ECN (RFC 3168)
 	abandoned                    // the descriptor was closed behind ftnet's back
 	toldFull                     // the end of the quota was reported
+	stuck                        // limited, because the log is down
 	restored                     // from the log: what was sent to the client is not known for certain
 	unmet                        // restored, and the client has not been heard yet
 	toldClosed                   // the log knows that the server's FIN has left

@@ -155,24 +155,44 @@ type noteLog struct {
 	logserver.Log
 	note    func(format string, args ...any)
 	fetched bool
+	down    bool // nothing is taken
 }
 
 // Immediate is false where the script says what is fetched when.
 func (l *noteLog) Immediate() bool { return !l.fetched }
 
 func (l *noteLog) Open(m logserver.Meta) (logserver.ConnID, error) {
+	if l.down {
+		l.note("log: not opened")
+		return 0, logserver.ErrUnreachable
+	}
 	id, err := l.Log.Open(m)
 	l.note("log: open%s", failed(err))
 	return id, err
 }
 
 func (l *noteLog) Write(id logserver.ConnID, off int64, p []byte) (int, error) {
+	if l.down {
+		l.note("log: data not taken")
+		return 0, logserver.ErrUnreachable
+	}
 	n, err := l.Log.Write(id, off, p)
 	l.note("log: data %d:%d%s", off, off+int64(len(p)), failed(err))
 	return n, err
 }
 
+func (l *noteLog) Room(id logserver.ConnID) (int64, error) {
+	if l.down {
+		return 0, logserver.ErrUnreachable
+	}
+	return l.Log.Room(id)
+}
+
 func (l *noteLog) Finish(id logserver.ConnID, off int64) error {
+	if l.down {
+		l.note("log: end not taken")
+		return logserver.ErrUnreachable
+	}
 	err := l.Log.Finish(id, off)
 	l.note("log: end at %d%s", off, failed(err))
 	return err

@@ -94,6 +94,10 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		m.Stats.Unprotected++
 		return
 	}
+	if m.isDown(svc) {
+		m.passUnprotected(svc, flow, e)
+		return
+	}
 	m.order++
 	c := &Conn{
 		Flow: flow, Order: m.order, svc: svc, state: SynReceived,
@@ -132,6 +136,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		return
 	}
 	c.ID = id // the upcall that lets the SYN-ACK go finds c by its tag
+	m.lag(c)
 }
 
 func metaOf(c *Conn, syn, synack *segment.Segment) logserver.Meta {
@@ -149,6 +154,10 @@ func metaOf(c *Conn, syn, synack *segment.Segment) logserver.Meta {
 func (m *Machine) openFailed(c *Conn, err error) {
 	packet := c.extra.synack
 	m.forget(c)
+	if unavailable(err) {
+		m.report(ConnWaits, c, "new connection is not answered: "+err.Error())
+		return
+	}
 	if c.svc.OnFull == Unprotect && errors.Is(err, logserver.ErrQuota) {
 		m.env.Forward(packet)
 		m.Stats.Unprotected++

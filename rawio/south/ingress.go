@@ -179,7 +179,8 @@ func (m *Machine) data(c *Conn, s *segment.Segment, edge uint32) {
 			c.wire.closed = c.unaOff
 		}
 		if err := m.log.Finish(c.ID, c.fin); err != nil {
-			m.full(c, err.Error())
+			c.fin = -1 // the client says it again: nobody acknowledges it
+			m.notTaken(c, err)
 		}
 	}
 }
@@ -201,7 +202,7 @@ func (m *Machine) append(c *Conn, p []byte) bool {
 		c.received += int64(taken)
 		m.Stats.Logged += uint64(taken)
 		if err != nil {
-			m.full(c, err.Error())
+			m.notTaken(c, err)
 			return false
 		}
 	}

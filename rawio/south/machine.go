@@ -79,6 +79,7 @@ const (
 	SYNRefused
 	ConnCrashed  // the process that held it crashed, others of its server may live: PID, Code
 	ConnMismatch // the restarted server sent something else; ConnReset follows
+	ConnWaits    // the log does not take what the client says: Reason
 )
 
 // Report is one noteworthy event.
@@ -164,6 +165,7 @@ type Machine struct {
 	free      slotQueue
 	order     uint64
 	touched   []*Conn
+	down      down
 	lagging   bool     // some connection is behind, or waits to be opened again
 	rolling   int      // connections in state Rolling
 	page      []byte   // for what is read from the log, if it is immediate
@@ -182,6 +184,7 @@ type Stats struct {
 	ACKs                                          uint64 // sent for the kernel
 	Holes                                         uint64 // segments that only the tap lacked
 	QuotaFull                                     uint64 // connections that met a full quota
+	LogDown                                       uint64 // connections that went on unprotected because the log was down
 	Fed                                           uint64 // logged bytes sent to restarted servers
 	Rolled                                        uint64 // bytes of output taken from them
 	Fetched                                       uint64 // bytes read from the log for them, unless it is immediate

@@ -47,12 +47,17 @@ func (m *Machine) full(c *Conn, why string) {
 	case ResetConn:
 		m.reset(c, why)
 	default:
-		c.set(limited)
-		slot := m.env.Slot(c.slot)
-		slot.SetLimit(c.rcvNxt())
-		slot.SetFlags(slot.Flags() | gate.FlagLimit)
-		m.watch(c)
+		m.closeWindow(c)
 	}
+}
+
+// closeWindow has the client send nothing more until the log has room.
+func (m *Machine) closeWindow(c *Conn) {
+	c.set(limited)
+	slot := m.env.Slot(c.slot)
+	slot.SetLimit(c.rcvNxt())
+	slot.SetFlags(slot.Flags() | gate.FlagLimit)
+	m.watch(c)
 }
 
 // reopen lifts the limit of a connection once the log has room again.
@@ -66,7 +71,7 @@ func (m *Machine) reopen(c *Conn) {
 	if err != nil || room < enough {
 		return
 	}
-	c.unset(limited)
+	c.unset(limited | stuck)
 	slot := m.env.Slot(c.slot)
 	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
 	m.limit(c)
@@ -97,8 +102,11 @@ func (m *Machine) open(c *Conn, why string) {
 	if held && seqnum.Less(c.acked, slot.Ack()) {
 		m.sendAck(c, slot, slot.Ack())
 	}
-	_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
-	c.ID, c.ahead = 0, nil
+	if replays := c.wire == nil && c.is(recovered) && c.svc.alive; !replays {
+		_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
+		c.ID = 0
+	} // else the handler may still be reading from the log
+	c.ahead = nil
 	c.flags &= recovered | finSent
 	c.state = Open
 	c.more().reason = why

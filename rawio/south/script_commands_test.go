@@ -35,6 +35,12 @@ func (s *script) line(line string) {
 		s.stable()
 	case "fetched":
 		s.fetched(w[1:])
+	case "down":
+		s.log.down = true
+		s.machine.LogStatus(logserver.Unreachable)
+	case "up":
+		s.log.down = false
+		s.machine.LogStatus(logserver.OK)
 	case "crash":
 		s.machine.Crash(scriptPort)
 	case "listening":

@@ -39,6 +39,7 @@ import (
 //	synack ISN       the kernel's next socket answers the core's SYN
 //	released crash|close   the server's process lets go of the connection
 //	kernel ISN       the kernel has another socket
+//	down, up         the log takes nothing and makes nothing stable; status tells it
 //	fetched [N] [unreachable|failed]   the log's answer to the oldest N fetches, or all
 //	                 (after `new fetched`)
 //	restart          another engine takes over what the log holds (`new lasting`)
@@ -119,6 +120,8 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 			s.manual = true
 		case "fetched":
 			fetched = true
+		case "down":
+			s.service.LogDown, s.service.DownAfter = south.DownUnprotect, int64(s.duration(v))
 		case "irs":
 			s.irs = s.number(v)
 		case "iss":
@@ -198,7 +201,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 var kindNames = map[south.Kind]string{
 	south.ConnOpened: "opened", south.ConnClosed: "closed", south.ConnReset: "reset",
 	south.ConnUnprotected: "unprotected", south.ConnRecovered: "recovered",
-	south.ServiceRecovered: "service recovered", south.ConnCrashed: "process crashed", south.ConnMismatch: "mismatch", south.QuotaFull: "quota full", south.SYNRefused: "SYN refused",
+	south.ServiceRecovered: "service recovered", south.ConnCrashed: "process crashed", south.ConnMismatch: "mismatch", south.ConnWaits: "waits", south.QuotaFull: "quota full", south.SYNRefused: "SYN refused",
 }
 
 // print adds a line to the answer; repeated ones are counted.

@@ -17,7 +17,24 @@ type Service struct {
 	OnFull     OnFull    // what happens when there are more
 	Log        LogPolicy // unmodified servers only
 	Idle       int64     // for LogSinceIdle, ns
+	LogDown    LogDown   // what happens while the log makes nothing stable
+	DownAfter  int64     // for DownUnprotect, ns; default 10 s
 }
+
+// LogDown says what becomes of a connection while the log makes nothing stable of
+// what it was given, or takes nothing, for another reason than a full quota: its
+// disk has failed, its server cannot be reached.
+type LogDown uint8
+
+// The choices.
+const (
+	// DownHold has the client wait: nothing that is not stable is acknowledged.
+	DownHold LogDown = iota
+	// DownUnprotect lets a live connection, and one that begins, go on without
+	// protection when the log has stood still for DownAfter. One that is
+	// interrupted waits: nobody else has what its client has sent.
+	DownUnprotect
+)
 
 // Compare says how the output of a restarted server is compared with what its
 // predecessor has sent.

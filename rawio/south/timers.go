@@ -36,7 +36,10 @@ func (m *Machine) tick(c *Conn) {
 	if c.is(limited) {
 		m.reopen(c)
 	}
-	x, keep := c.extra, false
+	if c.lagAt != 0 && m.tickDown(c) {
+		return
+	}
+	x, keep := c.extra, c.lagAt != 0
 	switch c.state {
 	case Outage, Reconnecting, Rolling:
 		keep = true
@@ -69,7 +72,7 @@ func (m *Machine) tick(c *Conn) {
 	case Established:
 		m.noteFIN(c)
 		if !m.over(c) {
-			keep = x != nil && m.tickLive(c)
+			keep = x != nil && m.tickLive(c) || keep
 		}
 		if c.state == Established && c.wire != nil && m.tickIdle(c) {
 			keep = true

@@ -1,0 +1,156 @@
+package south
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// The log may stand still: a log server that cannot be reached, a disk that takes
+// nothing more. Nothing of what waits for it is acknowledged, so that the clients
+// slow down by themselves and nothing is lost; that is all there is to DownHold.
+// For services with DownUnprotect the core measures for how long each connection
+// has waited without that anything of it became stable.
+
+// downAfter is the default of Service.DownAfter, ns.
+const downAfter = 10e9
+
+// down is what is known of a log that stands still.
+type down struct {
+	since int64 // the log says so since this time; 0: it does not
+	until int64 // connections that begin before this time do not try
+}
+
+func (s *service) downAfter() int64 {
+	if s.DownAfter > 0 {
+		return s.DownAfter
+	}
+	return downAfter
+}
+
+// unavailable reports whether an error of the log says that it is down, or busy,
+// and not that there is no room.
+func unavailable(err error) bool {
+	for _, e := range []error{logserver.ErrUnreachable, logserver.ErrFailed, logserver.ErrFenced, logserver.ErrClosed} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	q, ok := errors.AsType[*logserver.QuotaError](err)
+	return ok && q.Scope == logserver.ScopeBuffer
+}
+
+// notTaken deals with a log that has not taken all that it was given.
+func (m *Machine) notTaken(c *Conn, err error) {
+	switch {
+	case unavailable(err):
+		if c.is(limited) || c.state == Closed {
+			return
+		}
+		c.set(stuck)
+		if !errors.Is(err, logserver.ErrQuota) {
+			m.report(ConnWaits, c, err.Error())
+		}
+		m.closeWindow(c)
+		m.touch(c)
+	case errors.Is(err, logserver.ErrNoConn): // not even what was logged is there
+		if c.state != Established {
+			m.reset(c, err.Error())
+			return
+		}
+		m.report(ConnUnprotected, c, err.Error())
+		m.unprotect(c, err.Error())
+	default:
+		m.full(c, err.Error())
+	}
+}
+
+// LogStatus takes the log's word about its state.
+func (m *Machine) LogStatus(s logserver.Status) {
+	m.now = m.env.Now()
+	switch {
+	case s&(logserver.Unreachable|logserver.Failed) == 0:
+		m.down = down{}
+	case m.down.since == 0:
+		m.down.since = m.now
+	}
+}
+
+// isDown reports whether a connection that begins need not ask the log: it would
+// wait in vain, like those before it.
+func (m *Machine) isDown(svc *service) bool {
+	if svc.LogDown != DownUnprotect {
+		return false
+	}
+	return m.now < m.down.until || m.down.since != 0 && m.now-m.down.since >= svc.downAfter()
+}
+
+// passUnprotected lets a connection begin without protection.
+func (m *Machine) passUnprotected(svc *service, flow segment.Flow, e *embryo) {
+	m.syns.drop(flow)
+	m.countDown()
+	m.env.Report(Report{Kind: ConnUnprotected, Port: svc.port, Flow: flow, Reason: svc.whyDown()})
+	m.env.Forward(e.packet)
+}
+
+func (s *service) whyDown() string {
+	return fmt.Sprintf("the log has made nothing stable for %v", time.Duration(s.downAfter()))
+}
+
+// countDown counts a connection that goes on without protection.
+func (m *Machine) countDown() {
+	m.Stats.Unprotected++
+	m.Stats.LogDown++
+}
+
+// lag has tick watch a connection that waits for the log.
+func (m *Machine) lag(c *Conn) {
+	if c.svc.LogDown == DownUnprotect && c.lagAt == 0 && c.waits() {
+		c.lagAt = m.millis()
+		m.watch(c)
+	}
+}
+
+// waits reports whether a connection that could go on without the log waits for it.
+func (c *Conn) waits() bool {
+	return c.state == SynReceived || c.state == Established && (c.behindLog() || c.is(stuck))
+}
+
+// progress notes that the log works.
+func (m *Machine) progress(c *Conn) {
+	m.down.until, c.lagAt = 0, 0
+	if c.is(stuck) {
+		m.reopen(c)
+	}
+}
+
+// tickDown ends the protection of a connection that has waited for too long, and
+// reports whether it has.
+func (m *Machine) tickDown(c *Conn) bool {
+	if !c.waits() || c.svc.LogDown != DownUnprotect {
+		c.lagAt = 0
+		return false
+	}
+	if int64(m.millis()-c.lagAt) < c.svc.downAfter()/1e6 {
+		return false
+	}
+	c.lagAt = 0
+	m.down.until = m.now + c.svc.downAfter()
+	m.report(ConnUnprotected, c, c.svc.whyDown())
+	if c.state == SynReceived {
+		packet := c.extra.synack
+		m.forget(c)
+		m.countDown()
+		m.env.Forward(packet)
+		return true
+	}
+	m.Stats.LogDown++
+	m.unprotect(c, c.svc.whyDown())
+	return true
+}
+
+// millis is the time as Conn.lagAt keeps it: never 0.
+func (m *Machine) millis() uint32 { return uint32(m.now/1e6) | 1 }
