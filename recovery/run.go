@@ -68,6 +68,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if _, err := supervisor.New(service.supervisor(hclog.NewNullLogger()), nil); err != nil {
 		return err
 	}
+	cfg.LogOptions.Services = []string{cfg.Name}
 	h, err := OpenHost(HostConfig{
 		Name: cfg.Name, RuntimeDir: cfg.RuntimeDir, Interfaces: cfg.Interfaces, MaxConns: cfg.MaxConns,
 		LogURL: cfg.LogURL, LogOptions: cfg.LogOptions, QuotaTotal: cfg.QuotaTotal, Unmodified: cfg.Mode == ModeUnmodified, Logger: cfg.Logger, Trace: cfg.Trace,

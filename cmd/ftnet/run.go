@@ -73,6 +73,7 @@ type runOptions struct {
 	name          string
 	unmodified    unmodifiedOptions
 	log           logOptions
+	down          downOptions
 	user          string
 	quota         bytesize.Size
 	quotaTotal    bytesize.Size
@@ -91,6 +92,7 @@ func defaultRunOptions() *runOptions {
 	return &runOptions{
 		unmodified:    unmodifiedDefaults,
 		log:           logDefaults,
+		down:          downDefaults,
 		quota:         64 * bytesize.MiB,
 		onFull:        string(recovery.CloseWindow),
 		maxConns:      65536,
@@ -108,6 +110,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.name, "name", o.name, "name of the service in messages and status (default: the command's)")
 	o.unmodified.flags(f)
 	o.log.flags(f)
+	o.down.flags(f)
 	f.StringVar(&o.user, "user", o.user, "run COMMAND as `USER[:GROUP]`, names or numbers; the engine keeps its privileges")
 	f.Var(&o.quota, "quota", "bytes logged for one connection")
 	f.Var(&o.quotaTotal, "quota-total", "bytes that the log may take (default: a quarter of the memory; with --log file: 8GiB, at most half of the disk)")
@@ -161,7 +164,7 @@ func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Con
 			Logger: logger.Named("supervisor"),
 		},
 	}
-	if err := o.log.apply(&cfg, o.quotaTotal); err != nil {
+	if err := errors.Join(o.log.apply(&cfg, o.quotaTotal), o.down.apply(&cfg)); err != nil {
 		return cfg, err
 	}
 	return cfg, o.unmodified.apply(&cfg)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -20,6 +21,34 @@ type logOptions struct {
 }
 
 var logDefaults = logOptions{url: "memory:"}
+
+// downOptions are the flags of `ftnet run` for a log that takes nothing.
+type downOptions struct {
+	when  string
+	after time.Duration
+}
+
+var downDefaults = downOptions{when: string(recovery.DownHold), after: recovery.DefaultDownAfter}
+
+func (o *downOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.when, "when-log-down", o.when, "while the log takes nothing: hold, or unprotect connections after --log-down-after")
+	f.DurationVar(&o.after, "log-down-after", o.after, "see --when-log-down")
+}
+
+// apply checks the flags and puts them into the configuration.
+func (o *downOptions) apply(cfg *recovery.Config) (err error) {
+	if cfg.LogDown, err = recovery.ParseLogDown(o.when); err != nil {
+		return fmt.Errorf("--when-log-down: %w", err)
+	}
+	switch {
+	case o.after <= 0:
+		return errors.New("--log-down-after: must be above 0")
+	case o.after != downDefaults.after && cfg.LogDown != recovery.DownUnprotect:
+		return errors.New("--log-down-after: needs --when-log-down unprotect")
+	}
+	cfg.DownAfter = o.after
+	return nil
+}
 
 func (o *logOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.url, "log", o.url, "where clients' bytes are kept: memory:, file:///DIR or ftlog://HOST:PORT")

@@ -46,7 +46,7 @@ func TestRunFlags(t *testing.T) {
 	command := []string{"srv", "--quota", "x"}
 	want := recovery.Config{
 		Name: "n", Mode: recovery.ModeListen, Command: command, User: "www:www", Quota: 1 << 30, QuotaTotal: 4 << 30, OnFull: recovery.Reset,
-		LogURL: "memory:", Interfaces: []string{"eth0", "lo"}, MaxConns: 10, RuntimeDir: "/r", Drain: recovery.NoDrain,
+		LogURL: "memory:", LogDown: recovery.DownHold, DownAfter: 10 * time.Second, Interfaces: []string{"eth0", "lo"}, MaxConns: 10, RuntimeDir: "/r", Drain: recovery.NoDrain,
 		Supervisor: supervisor.Config{Command: command, User: "www:www", StopTimeout: 3 * time.Second,
 			RestartLimit: supervisor.NoRestarts, RestartWindow: time.Minute},
 	}
@@ -76,6 +76,17 @@ func TestRunLogFlags(t *testing.T) {
 		if diff := cmp.Diff(want, recovery.Config{LogURL: got.LogURL, LogOptions: got.LogOptions, QuotaTotal: got.QuotaTotal}); diff != "" {
 			t.Errorf("%s: %s", line, diff)
 		}
+	}
+}
+
+func TestRunDownFlags(t *testing.T) {
+	o, args, err := parse(t, "--when-log-down unprotect --log-down-after 3s -- srv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := o.config(args, hclog.NewNullLogger())
+	if err != nil || got.LogDown != recovery.DownUnprotect || got.DownAfter != 3*time.Second {
+		t.Errorf("%v, %v, %v", got.LogDown, got.DownAfter, err)
 	}
 }
 
@@ -122,13 +133,16 @@ func TestRunRefuses(t *testing.T) {
 		"run --log-policy off -- x":                           "need --unmodified",
 		"no-such-command":                                     "unknown command",
 
-		"run --log disk -- x":                          "--log: \"disk\" is not the URL",
-		"run --log /var/lib/x -- x":                    `did you mean "file:///var/lib/x"?`,
-		"run --log-key k -- x":                         "--log-key is for --log file:///DIR only",
-		"run --log file:///d --log-ca c -- x":          "--log-ca is for --log ftlog:",
-		"run --log file:///d --log-server-name n -- x": "--log-server-name is for --log ftlog:",
-		"run --log ftlog://h:1 --log-ca c -- x":        "--log-cert is required with --log ftlog://h:1",
-		"run --log ftlog://h -- x":                     "the port is missing",
+		"run --log disk -- x":                                    "--log: \"disk\" is not the URL",
+		"run --log /var/lib/x -- x":                              `did you mean "file:///var/lib/x"?`,
+		"run --when-log-down wait -- x":                          "hold or unprotect",
+		"run --log-down-after 5s -- x":                           "needs --when-log-down unprotect",
+		"run --when-log-down unprotect --log-down-after 0s -- x": "must be above 0",
+		"run --log-key k -- x":                                   "--log-key is for --log file:///DIR only",
+		"run --log file:///d --log-ca c -- x":                    "--log-ca is for --log ftlog:",
+		"run --log file:///d --log-server-name n -- x":           "--log-server-name is for --log ftlog:",
+		"run --log ftlog://h:1 --log-ca c -- x":                  "--log-cert is required with --log ftlog://h:1",
+		"run --log ftlog://h -- x":                               "the port is missing",
 		"run --log ftlog://h:1 --log-ca c --log-cert c --log-tls-key k --quota-total 1GiB -- x": "--quota-total is for",
 	} {
 		if out, code := execute(strings.Fields(line)...); code != exitUsage || !strings.Contains(out, says) {

@@ -25,6 +25,9 @@ type Options struct {
 	// certificate. Default: the URL's host.
 	TLS        certs.Files
 	ServerName string
+	// Services are those that are claimed on a log server at once, so that
+	// nobody else goes on to write them. Others are with their first connection.
+	Services []string
 	// Warn is told, in a few words and pairs of a name and a value, what an
 	// operator should know. Default: nobody is.
 	Warn func(message string, pairs ...any)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/config"
 	"github.com/ftnet/ftnet/recovery/daemon/notify"
@@ -28,6 +29,7 @@ func serviceConfig(c *config.Service, stdout, stderr *os.File) recovery.ServiceC
 		},
 		StopSignal: c.StopSignal, StopTimeout: c.StopTimeout, Drain: c.Drain,
 		Quota: c.Quota, OnFull: recovery.OnFull(c.OnFull), Log: recovery.LogPolicy(c.Log.Keep), Idle: c.Log.Idle,
+		LogDown: recovery.LogDown(c.Log.WhenDown), DownAfter: c.Log.DownAfter,
 		Compare: recovery.Compare(c.Compare),
 	}
 	// Where the zero value means the default there, it has another name.
@@ -38,6 +40,15 @@ func serviceConfig(c *config.Service, stdout, stderr *os.File) recovery.ServiceC
 		out.Drain = recovery.NoDrain
 	}
 	return out
+}
+
+// logOptions is what the file says about the log.
+func logOptions(f *config.File) backend.Options {
+	o := backend.Options{KeyFile: f.Log.KeyFile, TLS: f.Log.TLS, ServerName: f.Log.ServerName}
+	for i := range f.Services {
+		o.Services = append(o.Services, f.Services[i].Name)
+	}
+	return o
 }
 
 func limits(l config.Limits) (list []supervisor.Limit) {

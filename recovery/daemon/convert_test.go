@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ftnet/ftnet/internal/certs"
+	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/config"
 	"github.com/ftnet/ftnet/recovery/supervisor"
@@ -22,7 +24,18 @@ func full() config.Service {
 		Ready:      config.Ready{Probe: "command", Address: ":2", Command: []string{"p"}, Interval: 1, Timeout: 2},
 		Restart:    config.Restart{Policy: "always", Limit: 3, Window: 4, Backoff: 5, BackoffMax: 6},
 		StopSignal: syscall.SIGQUIT, StopTimeout: 7, Drain: 8,
-		Quota: 9, OnFull: "reset", Log: config.LogPolicy{Keep: config.KeepIdle, Idle: 10}, Compare: "length",
+		Quota: 9, OnFull: "reset", Log: config.LogPolicy{Keep: config.KeepIdle, Idle: 10, WhenDown: config.DownUnprotect, DownAfter: 11}, Compare: "length",
+	}
+}
+
+// TestLogOptions: nothing that the file says of the log is forgotten.
+func TestLogOptions(t *testing.T) {
+	tls := certs.Files{Authority: "ca", Cert: "cert", Key: "key"}
+	got := logOptions(&config.File{Services: []config.Service{{Name: "a"}, {Name: "b"}},
+		Log: config.Log{URL: "ftlog://h:1", KeyFile: "k", TLS: tls, ServerName: "n"}})
+	want := backend.Options{KeyFile: "k", TLS: tls, ServerName: "n", Services: []string{"a", "b"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
@@ -52,7 +65,7 @@ func TestServiceConfig(t *testing.T) {
 		Restart: recovery.RestartPolicy{Policy: supervisor.Always, Limit: 3, Window: 4,
 			Backoff: supervisor.Backoff{First: 5, Max: 6}},
 		StopSignal: syscall.SIGQUIT, StopTimeout: 7, Drain: 8,
-		Quota: 9, OnFull: recovery.Reset, Log: recovery.LogSinceIdle, Idle: 10, Compare: recovery.CompareLength,
+		Quota: 9, OnFull: recovery.Reset, Log: recovery.LogSinceIdle, Idle: 10, LogDown: recovery.DownUnprotect, DownAfter: 11, Compare: recovery.CompareLength,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/config"
 )
@@ -24,7 +23,7 @@ var _ host = engine{}
 func openHost(f *config.File, log hclog.Logger) (host, error) {
 	h, err := recovery.OpenHost(recovery.HostConfig{
 		RuntimeDir: f.Engine.RuntimeDir, Interfaces: f.Engine.Interfaces, MaxConns: f.Engine.MaxConnections,
-		LogURL: f.Log.URL, LogOptions: backend.Options{KeyFile: f.Log.KeyFile, TLS: f.Log.TLS, ServerName: f.Log.ServerName},
+		LogURL: f.Log.URL, LogOptions: logOptions(f),
 		QuotaTotal: f.Log.QuotaTotal, Unmodified: true, Logger: log, // a reload may bring some
 	})
 	if err != nil {
