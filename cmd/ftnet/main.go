@@ -30,7 +30,13 @@ no repeated byte.
   ftnet demo                   watch it
   ftnet doctor                 see whether this machine can do it
   ftnet run -- ./myserver      do it
-  ftnet serve --config FILE    do it for several services` + exitHelp
+  ftnet serve --config FILE    do it for several services
+
+What clients have sent is kept in memory, on a disk (--log file:///DIR), or on another
+host, so that the crash of this one is survived, too:
+
+  ftnet certs init DIR         certificates for that
+  ftnet logd --config FILE     the log server there` + exitHelp
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/ftnet/ftnet/recovery/daemon/admin"
 )
@@ -23,6 +25,9 @@ func TestCommands(t *testing.T) {
 	}
 	r.check(admin.Restart, "a", []string{"a: started, T"}, []string{"start a"})
 	r.refused(admin.Restart, "c", admin.CodeUnknown, `no service "c"; there are: a, b`)
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(r.out.String(), "b says hello") && time.Now().Before(end); {
+		time.Sleep(time.Millisecond) // it has to pass a pipe
+	}
 	r.check(admin.Logs, "b", []string{"b says hello"}, nil)
 	h.refuse["b"] = errors.New("no")
 	r.refused(admin.Restart, "b", admin.CodeFailed, "b: no")
