@@ -38,7 +38,7 @@ type HostConfig struct {
 	Interfaces []string // to protect; default all that carry a service
 	MaxConns   int      // default 65536
 	// LogURL names the log, see backend.Parse; default "memory:". LogOptions are
-	// for it, but for QuotaTotal and Warn, which Host sets. Log, if not nil, is a
+	// for it, but for QuotaTotal, Warn and Info, which Host sets. Log, if not nil, is a
 	// log that is open already, and stays open.
 	LogURL     string
 	LogOptions backend.Options

@@ -27,14 +27,15 @@ import (
 // Locks are taken in this order: the engine's own, Host.mu, Service.mu. So the
 // engine is never called with one of the latter two held.
 type Host struct {
-	cfg     HostConfig
-	log     hclog.Logger
-	dir     *runtimedir.Dir
-	store   logserver.Log
-	engine  *rawio.Engine
-	started time.Time
-	closers []func() error
-	wg      sync.WaitGroup
+	cfg        HostConfig
+	log        hclog.Logger
+	dir        *runtimedir.Dir
+	store      logserver.Log
+	complaints backend.Complaints // of store
+	engine     *rawio.Engine
+	started    time.Time
+	closers    []func() error
+	wg         sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
 	services []*Service // in the order of Add
@@ -105,7 +106,8 @@ func (h *Host) openLog() (err error) {
 	}
 	options := h.cfg.LogOptions
 	options.QuotaTotal = h.cfg.QuotaTotal
-	options.Warn = h.log.Named("log").Warn
+	log := h.log.Named("log")
+	options.Warn, options.Info = h.complaints.Warn(log.Warn), log.Info
 	if h.store, err = backend.Open(h.cfg.LogURL, options); err != nil {
 		return err
 	}

@@ -16,9 +16,7 @@ func (h *Host) logStatus(snap rawio.Snapshot) status.Log {
 	if u, err := backend.Parse(h.cfg.LogURL); err == nil {
 		out.Backend, out.URL = string(u.Kind), u.String()
 	}
-	if err := backend.Reason(h.store); err != nil {
-		out.Reason = err.Error()
-	}
+	out.Reason = h.complaints.Reason(h.store)
 	for i := range snap.Connections {
 		c := &snap.Connections[i]
 		out.Bytes += uint64(max(c.Stable-c.Start, 0))

@@ -46,18 +46,19 @@ type counters struct{ accepted, refused, fenced uint64 }
 
 // daemon is a log server that runs.
 type daemon struct {
-	cfg       *config.Logd
-	log       hclog.Logger
-	notify    *notify.Notifier
-	dir       *runtimedir.Dir
-	store     *meter
-	server    server
-	listeners []net.Listener
-	started   time.Time
-	wg        sync.WaitGroup
-	closers   []func() error
-	changed   chan struct{} // has room for one; filled when the store's status has changed
-	failed    chan error    // a listener's end that nobody asked for
+	cfg        *config.Logd
+	log        hclog.Logger
+	notify     *notify.Notifier
+	dir        *runtimedir.Dir
+	store      *meter
+	complaints backend.Complaints // of store
+	server     server
+	listeners  []net.Listener
+	started    time.Time
+	wg         sync.WaitGroup
+	closers    []func() error
+	changed    chan struct{} // has room for one; filled when the store's status has changed
+	failed     chan error    // a listener's end that nobody asked for
 }
 
 // Run runs a log server until ctx ends or a signal asks for the end. However it
@@ -105,8 +106,9 @@ func (d *daemon) open(open opener) (err error) {
 		return err
 	}
 	d.onClose(d.dir.Close)
+	log := d.log.Named("store")
 	store, err := backend.Open(d.cfg.Store, backend.Options{
-		QuotaTotal: d.cfg.QuotaTotal, KeyFile: d.cfg.KeyFile, Warn: d.log.Named("store").Warn,
+		QuotaTotal: d.cfg.QuotaTotal, KeyFile: d.cfg.KeyFile, Warn: d.complaints.Warn(log.Warn), Info: log.Info,
 	})
 	if err != nil {
 		return err
@@ -229,8 +231,8 @@ func (d *daemon) attend(ctx context.Context, signals <-chan os.Signal) error {
 func (d *daemon) tellStatus(now logserver.Status) {
 	used, limit := d.store.Usage()
 	args := []any{"status", now, "used", used, "quota-total", limit}
-	if err := backend.Reason(d.store.Log); err != nil {
-		args = append(args, "error", err)
+	if reason := d.complaints.Reason(d.store); reason != "" {
+		args = append(args, "reason", reason)
 	}
 	switch {
 	case now == logserver.OK:

@@ -40,9 +40,7 @@ func (d *daemon) storePage() status.Log {
 	if u, err := backend.Parse(d.cfg.Store); err == nil {
 		page.Backend, page.URL = string(u.Kind), u.String()
 	}
-	if err := backend.Reason(d.store.Log); err != nil {
-		page.Reason = err.Error()
-	}
+	page.Reason = d.complaints.Reason(d.store)
 	return page
 }
 

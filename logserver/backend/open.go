@@ -29,8 +29,8 @@ type Options struct {
 	// nobody else goes on to write them. Others are with their first connection.
 	Services []string
 	// Warn is told, in a few words and pairs of a name and a value, what an
-	// operator should know. Default: nobody is.
-	Warn func(message string, pairs ...any)
+	// operator should know, Info what may be of interest. Default: nobody is.
+	Warn, Info func(message string, pairs ...any)
 }
 
 // check says which options do not belong to the URL, and which are missing. The
@@ -56,8 +56,12 @@ func Open(text string, o Options) (logserver.Log, error) {
 	if err := o.check(u); err != nil {
 		return nil, err
 	}
+	nobody := func(string, ...any) {}
 	if o.Warn == nil {
-		o.Warn = func(string, ...any) {}
+		o.Warn = nobody
+	}
+	if o.Info == nil {
+		o.Info = nobody
 	}
 	var l logserver.Log
 	switch u.Kind {
