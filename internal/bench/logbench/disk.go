@@ -21,6 +21,7 @@ func DiskRates(dir string, n int64) (grow, over float64, err error) {
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	settle(dir)
 	if grow, err = diskRate(f, n); err == nil {
 		over, err = diskRate(f, n)
 	}
@@ -41,6 +42,16 @@ func diskRate(f *os.File, n int64) (float64, error) {
 		}
 	}
 	return float64(n) / (1 << 20) / time.Since(start).Seconds(), nil
+}
+
+// settle has what waits to be written to dir's file system written, so that it
+// is not charged to what is measured next.
+func settle(dir string) {
+	if f, err := os.Open(dir); err == nil {
+		unix.Syncfs(int(f.Fd()))
+		f.Close()
+	}
+	time.Sleep(500 * time.Millisecond)
 }
 
 // files calls f for each regular file below dir.

@@ -149,6 +149,7 @@ func (c Config) loads(targets []Target, t *Table) (err error) {
 			if err := c.load(target.Name, logs[i], l, disk, t); err != nil {
 				return fmt.Errorf("%s: %v: %w", target.Name, l, err)
 			}
+			settle(c.DiskDir)
 		}
 	}
 	return nil
@@ -201,9 +202,7 @@ func Measure(log logserver.Log, l Load, limit int64, d time.Duration) (r Figures
 	if err != nil {
 		return r, err
 	}
-	// What was before has left something to be cleared away; that is not to count.
-	runtime.GC()
-	time.Sleep(200 * time.Millisecond)
+	runtime.GC() // what was before has left something to be cleared away
 	before := cpu()
 	n, took, err := f.run(l, limit, d)
 	if err != nil {
