@@ -1,0 +1,113 @@
+package disk
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/disk/format"
+	"github.com/ftnet/ftnet/logserver/disk/vfs"
+)
+
+// Config sets a log's limits. The zero value is usable.
+type Config struct {
+	// Quota is the number of bytes of client data that one connection may
+	// have in the log. Default QuotaTotal.
+	Quota int64
+	// QuotaTotal is the number of bytes that the log's files may occupy. A
+	// quarter of it is room that the log needs for itself; Usage counts that.
+	// Default 8 GiB, at least 1 MiB.
+	QuotaTotal int64
+	// LowSpace is the number of occupied bytes from which on the status has
+	// the flag LowSpace. Default seven eighths of QuotaTotal.
+	LowSpace int64
+	// MinFree is the number of bytes in the directory's file system below
+	// which the status has the flag LowSpace while QuotaTotal would let the
+	// log grow. Default 256 MiB, or as much as it may still grow, if less.
+	MinFree int64
+	// Buffer is how many bytes may wait in memory until the device has taken
+	// them. Default 256 MiB, or QuotaTotal if that is less.
+	Buffer int64
+	// Segment is the length of a file, in bytes. Default 64 MiB, at most a
+	// 32nd of QuotaTotal, at least 64 KiB.
+	Segment int64
+	// Key, if not nil, is the master key of 32 bytes with which all that is
+	// written is encrypted. A log must be opened with the key that it was
+	// begun with.
+	Key []byte
+	// Warn is told what an operator should know, Info what may be of interest,
+	// in a few words and pairs of a name and a value, as hclog.Logger.Warn
+	// takes them. Default: nobody is.
+	Warn, Info func(message string, pairs ...any)
+
+	fs     vfs.FS
+	manual bool // nothing happens but in step and tend: for tests
+	// batch is how many bytes of client data are made stable at once.
+	batch int64
+	// delay is how long what nobody waits for may wait for company.
+	delay time.Duration
+}
+
+const (
+	defaultTotal   = 8 << 30
+	defaultBuffer  = 256 << 20
+	defaultSegment = 64 << 20
+	defaultMinFree = 256 << 20
+	minSegment     = 64 << 10
+	minTotal       = 1 << 20
+	// defaultBatch: larger batches bring no more throughput, only latency.
+	defaultBatch = 4 << 20
+	defaultDelay = 5 * time.Millisecond
+)
+
+func (c Config) withDefaults() Config {
+	set := func(v *int64, to int64) {
+		if *v == 0 {
+			*v = to
+		}
+	}
+	set(&c.QuotaTotal, defaultTotal)
+	set(&c.Quota, c.QuotaTotal)
+	set(&c.LowSpace, c.QuotaTotal-c.QuotaTotal/8)
+	set(&c.MinFree, defaultMinFree)
+	set(&c.Buffer, min(defaultBuffer, c.QuotaTotal))
+	set(&c.Segment, max(minSegment, min(defaultSegment, c.QuotaTotal/32)))
+	c.Segment &^= 4095
+	set(&c.batch, defaultBatch)
+	if c.delay == 0 {
+		c.delay = defaultDelay
+	}
+	if c.Warn == nil {
+		c.Warn = func(string, ...any) {}
+	}
+	if c.Info == nil {
+		c.Info = func(string, ...any) {}
+	}
+	if c.fs == nil {
+		c.fs = vfs.OS{}
+	}
+	return c
+}
+
+// validate checks a Config with defaults.
+func (c *Config) validate() error {
+	for _, f := range []struct {
+		name               string
+		value, least, most int64
+	}{
+		{"Quota", c.Quota, 0, 1 << 62},
+		{"QuotaTotal", c.QuotaTotal, minTotal, 1 << 50},
+		{"LowSpace", c.LowSpace, 0, 1 << 62},
+		{"MinFree", c.MinFree, 0, 1 << 62},
+		{"Buffer", c.Buffer, 64 << 10, 1 << 50},
+		{"Segment", c.Segment, minSegment, 1 << 31},
+	} {
+		if f.value < f.least || f.value > f.most {
+			return fmt.Errorf("%w: Config.%s is %d, want %d to %d", logserver.ErrInvalid, f.name, f.value, f.least, f.most)
+		}
+	}
+	if c.Key != nil && len(c.Key) != format.KeySize {
+		return fmt.Errorf("%w: Config.Key has %d bytes, want %d", logserver.ErrInvalid, len(c.Key), format.KeySize)
+	}
+	return nil
+}

@@ -1,0 +1,163 @@
+package disk
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+	"unique"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/disk/format"
+)
+
+const (
+	// connCost is what a connection is charged for, in bytes: its State record
+	// and the Tomb that will follow.
+	connCost = 320
+	// recordCost is what a record of data or reads costs besides its payload.
+	recordCost = 64
+	runCost    = 8 // bytes of a ReadRun
+	// maxService keeps a State well below the length of a record.
+	maxService = 4096
+)
+
+// extent is a stable record of a connection's data. Those of a connection
+// follow each other without gaps.
+type extent struct {
+	off int64
+	seg uint32
+	pos uint32
+	n   uint32
+}
+
+func (e extent) end() int64 { return e.off + int64(e.n) }
+
+// readExtent is a stable record of reads, which go from one offset to another.
+type readExtent struct {
+	from, to int64
+	seg      uint32
+	pos      uint32
+	n        uint32 // length of the payload
+}
+
+// conn is a connection. Log.mu guards it. There may be very many idle ones.
+type conn struct {
+	id, tag, number uint64
+	client          netip.AddrPort
+	// shared holds what a service's connections have in common.
+	shared     unique.Handle[sharedMeta]
+	irs, iss   uint32
+	options    string // SYN's, then SYN-ACK's
+	synOptions uint8
+	synFlags   uint16
+	rtt        time.Duration
+	output     *logserver.Output // nil if it says nothing
+
+	created, modified int64 // Unix time in ns
+	recorded          int64 // what modified is in the latest State that was taken
+
+	start  int64 // below it data was discarded
+	taken  int64 // the end of what was taken
+	stable int64 // the end of what is stable
+	fin    int64 // where the client's FIN stands; -1 if there was none
+
+	// extents hold the stable data. The first skip of them lie below the start,
+	// but the record that says so is not stable yet.
+	extents []extent
+	skip    int
+	reads   *readLog
+	readExt []readExtent
+	raw     int64 // what the connection is charged for
+
+	// state is the latest stable State record, begun the segment of the first
+	// record of the connection; 0 if there is none.
+	stateSeg, statePos, stateSize uint32
+	begun                         uint32
+	stateStart                    int64 // start as the stable State has it
+	finStable                     bool  // the stable State has the FIN
+
+	pend *pend // what waits to be written; nil if nothing does
+
+	gone     bool  // deleted
+	inFlight int32 // items of it that the writer has
+	news     news  // for the next upcall
+}
+
+// news says what the next upcall about a connection is to tell.
+type news uint8
+
+const (
+	newsData news = 1 << iota
+	newsMeta
+	newsFin
+	newsListed // the connection is in the list of those that have news
+	toldFin
+)
+
+type sharedMeta struct {
+	service string
+	server  netip.AddrPort
+}
+
+func validate(m *logserver.Meta) error {
+	if len(m.SYNOptions) > logserver.MaxOptions || len(m.SYNACKOptions) > logserver.MaxOptions {
+		return fmt.Errorf("%w: %d and %d bytes of TCP options", logserver.ErrInvalid, len(m.SYNOptions), len(m.SYNACKOptions))
+	}
+	if len(m.Service) > maxService {
+		return fmt.Errorf("%w: the service's name has %d bytes", logserver.ErrInvalid, len(m.Service))
+	}
+	return nil
+}
+
+func (c *conn) setMeta(m *logserver.Meta) {
+	c.tag = m.Tag
+	c.client = m.Client
+	c.shared = unique.Make(sharedMeta{m.Service, m.Server})
+	c.irs, c.iss = m.IRS, m.ISS
+	if len(c.options) != len(m.SYNOptions)+len(m.SYNACKOptions) || c.options != string(m.SYNOptions)+string(m.SYNACKOptions) {
+		c.options = string(m.SYNOptions) + string(m.SYNACKOptions)
+	}
+	c.synOptions = uint8(len(m.SYNOptions))
+	c.synFlags = m.SYNFlags
+	c.rtt = m.RTT
+	switch {
+	case m.Output == logserver.Output{}:
+		c.output = nil
+	case c.output == nil:
+		c.output = new(m.Output)
+	default:
+		*c.output = m.Output
+	}
+}
+
+func (c *conn) meta() logserver.Meta {
+	s := c.shared.Value()
+	m := logserver.Meta{
+		ID: logserver.ConnID(c.id), Tag: c.tag, Service: s.service,
+		Flow: logserver.Flow{Client: c.client, Server: s.server},
+		IRS:  c.irs, ISS: c.iss,
+		SYNOptions:    []byte(c.options[:c.synOptions]),
+		SYNACKOptions: []byte(c.options[c.synOptions:]),
+		SYNFlags:      c.synFlags,
+		RTT:           c.rtt,
+		Finished:      c.fin >= 0,
+		Created:       time.Unix(0, c.created),
+		Modified:      time.Unix(0, c.modified),
+	}
+	if c.output != nil {
+		m.Output = *c.output
+	}
+	return m
+}
+
+// appendState adds the payload of a State record.
+func (c *conn) appendState(b []byte) []byte {
+	s := format.ConnState{Meta: c.meta(), Number: c.number, Start: c.start, Fin: c.fin}
+	if c.reads != nil {
+		s.ReadsFrom = c.reads.from
+	}
+	c.recorded = c.modified
+	return s.Append(b)
+}
+
+func (c *conn) touch() { c.modified = time.Now().UnixNano() }

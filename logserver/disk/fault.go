@@ -1,0 +1,81 @@
+package disk
+
+import (
+	"errors"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/ftnet/ftnet/logserver"
+)
+
+// counters count what an operator may want to know.
+type counters struct {
+	batches, faults, abandoned, cleaned, copied atomic.Int64
+	lostRecords, lostConns, lostBytes, torn     atomic.Int64
+	readErrors                                  atomic.Int64
+}
+
+// Counters is what a log has counted since it was opened.
+type Counters struct {
+	// Batches is how many times something was made stable, Faults how many
+	// times that failed, Abandoned how many files were given up for it.
+	Batches, Faults, Abandoned int64
+	// Cleaned is how many files the cleaner has emptied, Copied how many bytes
+	// it has copied for that.
+	Cleaned, Copied int64
+	// LostRecords is how many damaged places were found when the log was
+	// opened, LostConns how many connections have lost something, LostBytes
+	// how many bytes of their data were stable and are not there, or not usable,
+	// as far as that is known. Torn is how many bytes were dropped that had
+	// not become stable when the log ended.
+	LostRecords, LostConns, LostBytes, Torn int64
+	// ReadErrors is how many reads failed for a damaged record or the device.
+	ReadErrors int64
+}
+
+// Counters returns what the log has counted.
+func (l *Log) Counters() Counters {
+	c := &l.counters
+	return Counters{
+		c.batches.Load(), c.faults.Load(), c.abandoned.Load(), c.cleaned.Load(), c.copied.Load(),
+		c.lostRecords.Load(), c.lostConns.Load(), c.lostBytes.Load(), c.torn.Load(), c.readErrors.Load(),
+	}
+}
+
+// lacksSpace tells errors that end when there is space.
+func lacksSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, errNoSpace)
+}
+
+// fail takes note that something could not be written. It will be tried again.
+func (l *Log) fail(err error) {
+	if errors.Is(err, errWait) {
+		return // for the cleaner
+	}
+	l.counters.faults.Add(1)
+	first := l.space.now()&logserver.Failed == 0 && !l.space.noDisk.Load()
+	if lacksSpace(err) {
+		l.space.noDisk.Store(true)
+	} else {
+		l.space.set(logserver.Failed)
+	}
+	if first {
+		l.cfg.Warn("the log cannot be written; what is taken waits in memory", "directory", l.dir, "error", err)
+	}
+	l.space.check()
+}
+
+// worked takes note that something was written.
+func (l *Log) worked() {
+	l.writer.retry = 0
+	if l.space.now()&logserver.Failed == 0 && !l.space.noDisk.Load() {
+		return
+	}
+	if l.writer.reserve {
+		return
+	}
+	l.space.unset(logserver.Failed)
+	l.space.noDisk.Store(false)
+	l.cfg.Info("the log can be written again", "directory", l.dir)
+	l.space.check()
+}

@@ -1,0 +1,182 @@
+package format
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+)
+
+// Type tells what a record is.
+type Type uint8
+
+const (
+	// Batch begins what was written and made stable at once. Offset is the
+	// time, in ns since 1970. There is no payload.
+	Batch Type = 1 + iota
+	// Data is client data that lies at Offset.
+	Data
+	// Reads are lengths of the server's reads, see AppendReads, the first of
+	// which began at Offset.
+	Reads
+	// State is all about a connection but its data and reads, see State. It
+	// takes the place of those before it.
+	State
+	// Tomb deletes a connection: all records of it are void. Offset is the
+	// segment in which its first record was.
+	Tomb
+	// Index lists a segment's records, see AppendEntry.
+	Index
+	// Trailer lies at the end of a segment. Offset is the Index's position,
+	// Conn the segment's number. There is no payload.
+	Trailer
+	// Void was a record of another type that must not be used: it lay beyond a
+	// hole that damage has made.
+	Void
+)
+
+func (t Type) String() string {
+	names := [...]string{Batch: "batch", Data: "data", Reads: "reads", State: "state", Tomb: "deletion", Index: "index", Trailer: "trailer", Void: "void"}
+	if t > 0 && int(t) < len(names) {
+		return names[t]
+	}
+	return fmt.Sprintf("type(%d)", uint8(t))
+}
+
+// Copy is the flag of a record that was copied to get its segment free.
+const Copy = 1
+
+const (
+	// HeaderSize is the length of a record's header.
+	HeaderSize = 40
+	// TagSize is what encryption adds to a record.
+	TagSize = 16
+	// Align is what a record's position is a multiple of.
+	Align = 8
+)
+
+// Header is a record's header.
+type Header struct {
+	Type   Type
+	Flags  uint8
+	N      uint32 // length of the payload
+	Batch  uint32
+	Pos    uint32
+	Conn   uint64
+	Offset int64
+	crc    uint32 // of the payload
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// ErrDamaged is returned for a record whose checksum or tag is wrong.
+var ErrDamaged = errors.New("record is damaged")
+
+// Size returns how many bytes a record with n bytes of payload occupies.
+func (c *Codec) Size(n int) int { return (HeaderSize + n + c.overhead() + Align - 1) &^ (Align - 1) }
+
+func (c *Codec) overhead() int {
+	if c.aead != nil {
+		return TagSize
+	}
+	return 0
+}
+
+// put writes the header to b, but for its own checksum.
+func (h *Header) put(b []byte) {
+	le := binary.LittleEndian
+	le.PutUint32(b[4:], h.crc)
+	b[8], b[9], b[10], b[11] = byte(h.Type), h.Flags, 0, 0
+	le.PutUint32(b[12:], h.N)
+	le.PutUint32(b[16:], h.Batch)
+	le.PutUint32(b[20:], h.Pos)
+	le.PutUint64(b[24:], h.Conn)
+	le.PutUint64(b[32:], uint64(h.Offset))
+}
+
+func (c *Codec) finish(b []byte) {
+	binary.LittleEndian.PutUint32(b, crc32.Update(c.seed, castagnoli, b[4:HeaderSize]))
+}
+
+// Header reads the header that b begins with, of a record that lies at pos. It
+// returns false if there is none.
+func (c *Codec) Header(b []byte, pos int64) (Header, bool) {
+	le := binary.LittleEndian
+	// The position is looked at first: a search in garbage is quick so.
+	if len(b) < HeaderSize || le.Uint32(b[20:]) != uint32(pos) ||
+		le.Uint32(b) != crc32.Update(c.seed, castagnoli, b[4:HeaderSize]) {
+		return Header{}, false
+	}
+	h := Header{
+		Type: Type(b[8]), Flags: b[9], N: le.Uint32(b[12:]), Batch: le.Uint32(b[16:]), Pos: le.Uint32(b[20:]),
+		Conn: le.Uint64(b[24:]), Offset: int64(le.Uint64(b[32:])), crc: le.Uint32(b[4:]),
+	}
+	return h, true
+}
+
+// PutPlain writes the header of a record, whose payload is in the pieces, to
+// b. It is for segments that are not encrypted.
+func (c *Codec) PutPlain(b []byte, h Header, pieces ...[]byte) {
+	h.crc = 0
+	for _, p := range pieces {
+		h.crc = crc32.Update(h.crc, castagnoli, p)
+	}
+	h.put(b)
+	c.finish(b)
+}
+
+// PutSealed writes a whole record to b, whose payload is in the pieces. b is as
+// long as Size says.
+func (c *Codec) PutSealed(b []byte, h Header, pieces ...[]byte) {
+	h.crc = 0
+	h.put(b)
+	payload := b[HeaderSize:HeaderSize]
+	for _, p := range pieces {
+		payload = append(payload, p...)
+	}
+	sealed := c.aead.Seal(payload[:0], c.nonce(h.Pos), payload, b[8:HeaderSize])
+	clear(b[HeaderSize+len(sealed):])
+	c.finish(b)
+}
+
+// Put writes a whole record, whose payload is in the pieces, to b. b is as long
+// as Size says.
+func (c *Codec) Put(b []byte, h Header, pieces ...[]byte) {
+	if c.aead != nil {
+		c.PutSealed(b, h, pieces...)
+		return
+	}
+	n := HeaderSize
+	for _, p := range pieces {
+		n += copy(b[n:], p)
+	}
+	clear(b[n:])
+	c.PutPlain(b, h, b[HeaderSize:HeaderSize+int(h.N)])
+}
+
+// Payload returns the payload of the record that b holds, whose header is h,
+// and decrypts it in place. It is ErrDamaged if it is not what was written.
+func (c *Codec) Payload(b []byte, h Header) ([]byte, error) {
+	end := HeaderSize + int64(h.N) + int64(c.overhead())
+	if end > int64(len(b)) {
+		return nil, ErrDamaged
+	}
+	payload := b[HeaderSize:end:end]
+	if c.aead != nil {
+		plain, err := c.aead.Open(payload[:0], c.nonce(h.Pos), payload, b[8:HeaderSize])
+		if err != nil {
+			return nil, ErrDamaged
+		}
+		return plain, nil
+	}
+	if crc32.Checksum(payload, castagnoli) != h.crc {
+		return nil, ErrDamaged
+	}
+	return payload, nil
+}
+
+// MakeVoid turns the header that b begins with into a Void's.
+func (c *Codec) MakeVoid(b []byte) {
+	b[8] = byte(Void)
+	c.finish(b)
+}

@@ -1,0 +1,152 @@
+package disk
+
+import (
+	"errors"
+	"io"
+
+	"github.com/ftnet/ftnet/logserver/disk/format"
+	"github.com/ftnet/ftnet/logserver/disk/vfs"
+)
+
+// rec is a record as it was found.
+type rec struct {
+	h       format.Header
+	payload []byte // if it was read and is whole
+	ok      bool   // it is whole, as far as was looked at
+}
+
+// gap is a place that holds no valid record.
+type gap struct{ from, to int64 }
+
+// load reads a segment from front to back: all records up to end, and the
+// gaps between them. end may lie beyond the last record.
+func (l *Log) load(f vfs.File, codec *format.Codec, size, end int64) ([]rec, []gap, error) {
+	end = min(end, size)
+	b := make([]byte, end)
+	if n, err := f.ReadAt(b, 0); err != nil && !(errors.Is(err, io.EOF) && int64(n) == end) {
+		return nil, nil, err
+	}
+	recs, gaps := scan(b, codec)
+	return recs, gaps, nil
+}
+
+// scan finds the records in what a segment holds.
+func scan(b []byte, codec *format.Codec) ([]rec, []gap) {
+	var recs []rec
+	var gaps []gap
+	pos, lost := int64(format.Begin), int64(-1)
+	for end := int64(len(b)); pos+format.HeaderSize <= end; {
+		h, ok := codec.Header(b[pos:], pos)
+		if !ok || pos+int64(h.N) > end {
+			if lost < 0 {
+				lost = pos
+			}
+			pos += format.Align
+			continue
+		}
+		if lost >= 0 {
+			gaps = append(gaps, gap{lost, pos})
+			lost = -1
+		}
+		r := rec{h: h}
+		size := int64(codec.Size(int(h.N)))
+		if h.Type != format.Trailer && h.Type != format.Void && pos+size <= end {
+			payload, err := codec.Payload(b[pos:pos+size], h)
+			r.payload, r.ok = payload, err == nil
+		}
+		if h.Type == format.Void {
+			r.ok = true
+		}
+		recs = append(recs, r)
+		// What a damaged header claims may be wrong only if its checksum was
+		// forged; then the next record is looked for inside.
+		pos += size
+	}
+	if lost >= 0 {
+		gaps = append(gaps, gap{lost, int64(len(b))})
+	}
+	return recs, gaps
+}
+
+// loadIndexed reads a segment by its index: what data records there are, and
+// all other records. It returns false if there is no valid index.
+func (l *Log) loadIndexed(f vfs.File, codec *format.Codec, id uint32, size int64) ([]rec, int64, bool) {
+	b := make([]byte, format.HeaderSize)
+	at := size - format.HeaderSize
+	if at < format.Begin || at%format.Align != 0 {
+		return nil, 0, false
+	}
+	if _, err := f.ReadAt(b, at); err != nil {
+		return nil, 0, false
+	}
+	t, ok := codec.Header(b, at)
+	if !ok || t.Type != format.Trailer || t.Conn != uint64(id) || t.Offset < format.Begin || t.Offset > at-format.HeaderSize || t.Offset%format.Align != 0 {
+		return nil, 0, false
+	}
+	end := t.Offset
+	if _, err := f.ReadAt(b, end); err != nil {
+		return nil, 0, false
+	}
+	h, ok := codec.Header(b, end)
+	if !ok || h.Type != format.Index || end+int64(codec.Size(int(h.N))) > at {
+		return nil, 0, false
+	}
+	b = make([]byte, codec.Size(int(h.N)))
+	if _, err := f.ReadAt(b, end); err != nil {
+		return nil, 0, false
+	}
+	payload, err := codec.Payload(b, h)
+	if err != nil {
+		return nil, 0, false
+	}
+	headers, err := format.ParseIndex(payload, end)
+	if err != nil {
+		return nil, 0, false
+	}
+	recs := make([]rec, len(headers))
+	for i, h := range headers {
+		recs[i] = rec{h: h, ok: true}
+	}
+	return recs, end, l.loadOthers(f, codec, recs) == nil
+}
+
+// loadOthers reads the payloads of all records but data. Those that lie close
+// together are read at once.
+func (l *Log) loadOthers(f vfs.File, codec *format.Codec, recs []rec) error {
+	const near, most = 32 << 10, 1 << 20
+	wanted := func(r *rec) bool { return r.h.Type == format.State || r.h.Type == format.Reads }
+	for i := 0; i < len(recs); i++ {
+		if !wanted(&recs[i]) {
+			continue
+		}
+		from := int64(recs[i].h.Pos)
+		to := from
+		last := i
+		for k := i; k < len(recs) && int64(recs[k].h.Pos)-to < near && int64(recs[k].h.Pos)-from < most; k++ {
+			if wanted(&recs[k]) {
+				to, last = int64(recs[k].h.Pos)+int64(codec.Size(int(recs[k].h.N))), k
+			}
+		}
+		b := make([]byte, to-from)
+		if _, err := f.ReadAt(b, from); err != nil {
+			return err
+		}
+		for k := i; k <= last; k++ {
+			r := &recs[k]
+			if !wanted(r) {
+				continue
+			}
+			at := int64(r.h.Pos) - from
+			one := b[at : at+int64(codec.Size(int(r.h.N)))]
+			h, ok := codec.Header(one, int64(r.h.Pos))
+			r.ok = false
+			if ok && h.Type == r.h.Type && h.N == r.h.N && h.Conn == r.h.Conn {
+				r.h = h
+				payload, err := codec.Payload(one, h)
+				r.payload, r.ok = payload, err == nil
+			}
+		}
+		i = last
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/ftnet/ftnet/logserver/disk/format"
+	"github.com/ftnet/ftnet/logserver/disk/vfs"
+)
+
+// openDir makes the directory, and sees to it that no other process uses it.
+func (l *Log) openDir() error {
+	if err := l.fs.MkdirAll(l.dir); err != nil {
+		return explain(l.dir, err)
+	}
+	lock, err := l.fs.Lock(filepath.Join(l.dir, lockName))
+	if err != nil {
+		return explain(l.dir, err)
+	}
+	l.lock = lock
+	if _, ok := l.fs.(vfs.OS); ok {
+		info, err := os.Stat(l.dir)
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			l.cfg.Warn("others may look into the log's directory (its files they cannot read)", "directory", l.dir, "mode", info.Mode().Perm(), "remedy", "chmod 700")
+		}
+	}
+	return nil
+}
+
+// explain says what can be done about an error.
+func explain(path string, err error) error {
+	var hint string
+	locked, isLocked := errors.AsType[*vfs.LockedError](err)
+	version, isVersion := errors.AsType[format.VersionError](err)
+	switch {
+	case isLocked:
+		return fmt.Errorf("log directory %s is in use: %w; stop it or choose another directory", path, locked)
+	case isVersion:
+		return fmt.Errorf("log file %s has %w; use the program that wrote it, or another directory", path, version)
+	case errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EEXIST):
+		hint = "a file is in the way: choose another directory"
+	case errors.Is(err, syscall.EROFS):
+		hint = "the file system is read-only: remount it or choose another directory"
+	case errors.Is(err, fs.ErrPermission):
+		hint = "give the directory to the user that runs this program (chown), or choose another"
+	case lacksSpace(err):
+		hint = "make some room on the file system"
+	default:
+		return fmt.Errorf("log directory %s: %w", path, err)
+	}
+	return fmt.Errorf("log directory %s: %w (%s)", path, err, hint)
+}
+
+// explainKey says what is wrong with the key.
+func (l *Log) explainKey(path string, h *format.SegmentHeader) error {
+	switch {
+	case h.Encrypted && l.cfg.Key == nil:
+		return fmt.Errorf("log file %s is encrypted, and no key was given: %w", path, format.ErrKey)
+	case !h.Encrypted:
+		return fmt.Errorf("log file %s is not encrypted, but a key was given: leave the key out, or begin in another directory: %w", path, format.ErrKey)
+	}
+	return fmt.Errorf("log file %s was encrypted with another key: %w", path, format.ErrKey)
+}
+
+// found is a segment that was found, before its records are read.
+type found struct {
+	*segment
+	header format.SegmentHeader
+	// limit is how much of it was stable, if that is known; else -1.
+	limit int64
+}
+
+// findSegments opens all segments, the oldest first, and removes what never
+// became one.
+func (l *Log) findSegments() ([]*found, error) {
+	names, err := l.fs.ReadDir(l.dir)
+	if err != nil {
+		return nil, explain(l.dir, err)
+	}
+	slices.Sort(names)
+	var list []*found
+	unknown := map[uint32]vfs.File{}
+	for _, name := range names {
+		if strings.HasSuffix(name, spareSuffix) {
+			_ = l.fs.Remove(filepath.Join(l.dir, name)) // it is empty
+			continue
+		}
+		id, ok := segmentName(name)
+		if !ok {
+			continue
+		}
+		l.nextSeg = max(l.nextSeg, id+1)
+		f, file, err := l.openSegment(id)
+		switch {
+		case err != nil:
+			for _, file := range unknown {
+				_ = file.Close()
+			}
+			return nil, err
+		case f == nil:
+			unknown[id] = file
+		default:
+			list = append(list, f)
+			l.segments[id] = f.segment
+		}
+	}
+	stable := map[uint32]int64{} // how much the next segment's header vouches for
+	for _, f := range list {
+		stable[uint32(f.header.Prev)] = f.header.PrevEnd
+	}
+	for _, f := range list {
+		if end, ok := stable[f.id]; ok {
+			f.limit = end
+		}
+	}
+	for id, file := range unknown {
+		l.unknownFile(id, file, list, stable[id])
+	}
+	return list, nil
+}
+
+// openSegment opens a file with a segment's name. If it has no valid header
+// the segment is nil.
+func (l *Log) openSegment(id uint32) (*found, vfs.File, error) {
+	path := l.segmentPath(id)
+	file, err := l.fs.Open(path)
+	if err != nil {
+		return nil, nil, explain(path, err)
+	}
+	size, err := file.Size()
+	b := make([]byte, min(max(size, 0), format.Begin))
+	if err == nil {
+		_, err = file.ReadAt(b, 0)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(explain(path, err), file.Close())
+	}
+	h, err := format.ParseSegmentHeader(b)
+	if _, ok := errors.AsType[format.VersionError](err); ok {
+		return nil, nil, errors.Join(explain(path, err), file.Close())
+	}
+	if err != nil || h.ID != uint64(id) {
+		return nil, file, nil
+	}
+	codec, err := format.OpenCodec(h, l.cfg.Key)
+	if err != nil {
+		return nil, nil, errors.Join(l.explainKey(path, &h), file.Close())
+	}
+	s := &segment{id: id, path: path, file: file, codec: codec, size: size, sealed: true}
+	return &found{s, h, -1}, file, nil
+}
+
+// unknownFile removes a file that has a segment's name and no valid header. Most
+// likely nothing of it was ever stable; else it is put aside.
+func (l *Log) unknownFile(id uint32, file vfs.File, list []*found, stable int64) {
+	path := l.segmentPath(id)
+	b := make([]byte, format.Begin)
+	n, _ := file.ReadAt(b, 0)
+	_ = file.Close()
+	last := len(list) == 0 || id > list[len(list)-1].id
+	if stable > format.Begin || format.Resembles(b[:n], uint64(id)) && (!last || len(list) == 0) {
+		l.counters.lostRecords.Add(1)
+		aside := strings.TrimSuffix(path, segmentSuffix) + ".damaged"
+		err := l.fs.Rename(path, aside)
+		l.cfg.Warn("a file's header is damaged, what it held is lost; it is put aside and can be removed", "file", path, "now", aside, "error", err)
+		return
+	}
+	if err := l.fs.Remove(path); err != nil {
+		l.cfg.Warn("a file that is not needed cannot be removed", "file", path, "error", err)
+	}
+}

@@ -1,0 +1,164 @@
+package disk
+
+import (
+	"slices"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/disk/format"
+)
+
+// recover reads what the log holds, and begins a new segment.
+func (l *Log) recover() error {
+	list, err := l.findSegments()
+	if err != nil {
+		return err
+	}
+	r := newReplay(l)
+	for i, f := range list {
+		l.numbers.learn(&f.header)
+		if err := l.readSegment(r, f, i == len(list)-1); err != nil {
+			return explain(f.path, err)
+		}
+	}
+	if err := r.finish(); err != nil {
+		return explain(l.dir, err)
+	}
+	l.numbers.begin(len(list) == 0)
+	l.report(r, list)
+	if len(list) > 0 {
+		last := list[len(list)-1]
+		l.writer.prev = last.segment
+	}
+	err = l.roll()
+	if err == nil {
+		// From now on the numbers that this start chooses are its own.
+		_, err = l.writePart(nil)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case lacksSpace(err):
+		if l.writer.head != nil && l.writer.fresh {
+			l.abandon()
+		}
+		l.fail(err)
+		return nil
+	}
+	return explain(l.dir, err)
+}
+
+// readSegment reads a segment's records into r.
+func (l *Log) readSegment(r *replay, f *found, last bool) error {
+	recs, end, ok := l.loadIndexed(f.file, f.codec, f.id, f.size)
+	if ok && (f.limit < 0 || end <= f.limit) {
+		f.end = end
+		return r.segment(f.segment, recs, nil)
+	}
+	recs, gaps, err := l.load(f.file, f.codec, f.size, f.size)
+	if err != nil {
+		return err
+	}
+	tail := last && f.limit < 0 && f.size == f.header.Size
+	recs, gaps, f.end = examine(recs, gaps, f, tail, &l.counters)
+	if err := r.segment(f.segment, recs, gaps); err != nil {
+		return err
+	}
+	if !tail {
+		return nil
+	}
+	// What the log ended with may be in the kernel's memory only, if it was a
+	// process that died and not the power. And what was not stable must not
+	// be mistaken for something later.
+	if err := f.file.Truncate(f.end); err != nil {
+		return err
+	}
+	f.size = f.end
+	return f.file.Sync()
+}
+
+// examine finds out where the stable part of a segment ends, and returns the
+// records and the gaps of that part. tail tells that it was being written when
+// the log ended: then its last batch may be torn, and nothing of that is lost,
+// for nobody was told that it is stable. A batch is begun only when the one
+// before is stable: damage before the last batch is a loss.
+func examine(recs []rec, gaps []gap, f *found, tail bool, count *counters) ([]rec, []gap, int64) {
+	end, complete := f.size, !tail
+	if f.limit >= 0 {
+		end, complete = f.limit, true
+	}
+	if i := slices.IndexFunc(recs, func(r rec) bool { return r.h.Type == format.Index }); i >= 0 {
+		end, complete = min(end, int64(recs[i].h.Pos)), true
+	}
+	upTo := func(end int64) {
+		if i := slices.IndexFunc(recs, func(r rec) bool { return int64(r.h.Pos) >= end }); i >= 0 {
+			recs = recs[:i]
+		}
+		if i := slices.IndexFunc(gaps, func(g gap) bool { return g.from >= end }); i >= 0 {
+			gaps = gaps[:i]
+		}
+	}
+	upTo(end)
+	recs = slices.DeleteFunc(recs, func(r rec) bool { return r.h.Type == format.Trailer })
+	if complete {
+		return recs, gaps, end
+	}
+	if len(recs) == 0 {
+		return nil, nil, format.Begin
+	}
+	// The last batch, and where it begins: at its Batch record, or, if that is
+	// damaged, at the gap where that was.
+	last := recs[len(recs)-1].h
+	begin := int64(last.Pos)
+	for i := len(recs) - 1; i >= 0 && recs[i].h.Batch == last.Batch; i-- {
+		begin = int64(recs[i].h.Pos)
+		if recs[i].h.Type == format.Batch {
+			break
+		}
+		for _, g := range gaps {
+			if g.to == begin {
+				begin = g.from
+			}
+		}
+	}
+	end = int64(last.Pos) + int64(f.codec.Size(int(last.N)))
+	whole := end
+	for _, g := range gaps {
+		if g.from >= begin {
+			end = min(end, g.from)
+		}
+	}
+	for _, r := range recs {
+		if !r.ok && int64(r.h.Pos) >= begin {
+			end = min(end, int64(r.h.Pos))
+		}
+	}
+	upTo(end)
+	count.torn.Add(whole - end)
+	return recs, gaps, end
+}
+
+// report says what was found, and what was lost.
+func (l *Log) report(r *replay, list []*found) {
+	c := l.Counters()
+	if c.LostRecords > 0 || c.LostBytes > 0 {
+		l.cfg.Warn("the log is damaged: something that was stable is lost", "directory", l.dir,
+			"damaged places", c.LostRecords, "connections", c.LostConns, "bytes of data", c.LostBytes)
+	}
+	if len(list) > 0 {
+		l.cfg.Info("the log was read", "directory", l.dir, "files", len(list), "connections", len(l.conns), "dropped bytes that were not stable", c.Torn)
+	}
+}
+
+// install takes over what was read.
+func (l *Log) install(conns []*conn) {
+	for _, c := range conns {
+		l.conns[logserver.ConnID(c.id)] = c
+		l.order = append(l.order, logserver.ConnID(c.id))
+		raw := int64(connCost) + c.stable - c.start + int64(len(c.extents)+len(c.readExt))*recordCost
+		if c.reads != nil {
+			raw += int64(len(c.reads.runs)) * runCost
+		}
+		l.charge(c, raw)
+		l.skip(c)
+	}
+}

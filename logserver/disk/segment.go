@@ -1,0 +1,82 @@
+package disk
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ftnet/ftnet/logserver/disk/format"
+	"github.com/ftnet/ftnet/logserver/disk/vfs"
+)
+
+// segment is a file of the log.
+type segment struct {
+	id    uint32
+	path  string
+	file  vfs.File
+	codec *format.Codec
+	size  int64 // length of the file
+	// end is where the records that are stable end. The writer's, while it
+	// writes the segment.
+	end int64
+
+	// Guarded by Log.mu.
+	live   int64 // bytes of records that are not dead
+	pins   int   // who reads the file
+	sealed bool  // nothing will be written any more
+	cut    bool  // what lies beyond end is to be cut off
+	bad    bool  // holds something live that cannot be read
+	tombs  []tomb
+	moving bool // its Tombs are being written elsewhere
+	// sealedAt is when it was sealed; zero if before the log was opened.
+	sealedAt time.Time
+}
+
+// tomb is a Tomb record. It is needed as long as there is an older segment with
+// records of the connection, which are in begun at the earliest.
+type tomb struct {
+	conn  uint64
+	begun uint32
+}
+
+// spare is a file that will be a segment.
+type spare struct {
+	id   uint32
+	path string
+	file vfs.File
+	size int64
+}
+
+const (
+	segmentSuffix = ".ftlog"
+	spareSuffix   = ".new"
+	lockName      = "lock"
+)
+
+func (l *Log) segmentPath(id uint32) string {
+	return filepath.Join(l.dir, fmt.Sprintf("%016x%s", id, segmentSuffix))
+}
+
+// segmentName returns the number in a segment's file name.
+func segmentName(name string) (uint32, bool) {
+	hex, ok := strings.CutSuffix(name, segmentSuffix)
+	if !ok || len(hex) != 16 {
+		return 0, false
+	}
+	id, err := strconv.ParseUint(hex, 16, 32)
+	return uint32(id), err == nil && id > 0
+}
+
+// limit is how many files the log may have.
+func (l *Log) limit() int { return max(4, int(l.cfg.QuotaTotal/l.cfg.Segment)) }
+
+// pin keeps a segment's file. l.mu is held.
+func (s *segment) pin() { s.pins++ }
+
+func (l *Log) unpin(s *segment) {
+	l.mu.Lock()
+	s.pins--
+	l.mu.Unlock()
+}

@@ -1,0 +1,245 @@
+package disk
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ftnet/ftnet/logserver/disk/format"
+)
+
+// tender is the goroutine that looks after the files: it removes those that
+// hold nothing live any more, prepares new ones, and has what lives in mostly
+// dead ones copied.
+type tender struct {
+	done    sync.WaitGroup
+	wake    chan struct{}
+	ended   chan struct{}
+	once    sync.Once
+	checked time.Time // when the free space was looked at
+}
+
+const (
+	tendEvery = time.Second
+	// settled is how long a segment is left alone before it is cleaned because
+	// little of it lives: it may soon be dead by itself.
+	settled = 5 * time.Second
+)
+
+func (t *tender) init() {
+	t.wake, t.ended = make(chan struct{}, 1), make(chan struct{})
+}
+
+func (t *tender) rouse() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (t *tender) stop() { t.once.Do(func() { close(t.ended) }) }
+
+func (t *tender) stopped() bool {
+	select {
+	case <-t.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// tend is the tender's goroutine.
+func (l *Log) tend() {
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.tender.ended:
+			return
+		case <-l.tender.wake:
+		case <-tick.C:
+		}
+		l.tendOnce()
+	}
+}
+
+func (l *Log) tendOnce() {
+	l.cutAbandoned()
+	for l.freeDead() && !l.tender.stopped() {
+	}
+	l.prepare()
+	l.checkFree()
+	for !l.tender.stopped() && l.cleanOne() {
+		for l.freeDead() && !l.tender.stopped() {
+		}
+		l.prepare()
+	}
+}
+
+// prepare sees to it that the writer finds spares.
+func (l *Log) prepare() {
+	l.rolling.Lock()
+	before := len(l.spares)
+	err := l.growTo(2)
+	after := len(l.spares)
+	l.rolling.Unlock()
+	switch {
+	case err == nil && after > before:
+		l.space.noDisk.Store(false)
+		l.space.check()
+	case err != nil && !errors.Is(err, errWait):
+		l.space.noDisk.Store(l.space.noDisk.Load() || lacksSpace(err))
+		l.space.check()
+	}
+	if after > before {
+		l.mu.Lock()
+		l.chance = true
+		l.wake.Signal()
+		l.mu.Unlock()
+	}
+}
+
+// checkFree sets LowSpace if the file system is nearly full, while the log
+// would still grow.
+func (l *Log) checkFree() {
+	if time.Since(l.tender.checked) < tendEvery {
+		return
+	}
+	l.tender.checked = time.Now()
+	free, err := l.fs.Free(l.dir)
+	if err != nil {
+		return // the log itself may still work
+	}
+	l.mu.Lock()
+	grow := int64(l.limit()-len(l.segments)) * l.cfg.Segment
+	l.mu.Unlock()
+	l.space.fewFree.Store(free < min(l.cfg.MinFree, max(0, grow)))
+	l.space.check()
+}
+
+// cutAbandoned cuts off what a failed write may have left.
+func (l *Log) cutAbandoned() {
+	l.mu.Lock()
+	var cut []*segment
+	for _, s := range l.segments {
+		if s.cut {
+			cut = append(cut, s)
+		}
+	}
+	l.mu.Unlock()
+	for _, s := range cut {
+		if err := s.file.Truncate(s.end); err != nil {
+			continue // the next segment's header says where this one ends
+		}
+		l.mu.Lock()
+		s.cut, s.size = false, s.end
+		l.mu.Unlock()
+	}
+}
+
+// freeDead removes the oldest segment that holds nothing live, and tells
+// whether there may be more.
+func (l *Log) freeDead() bool {
+	l.mu.Lock()
+	s := l.dead()
+	if s == nil {
+		l.mu.Unlock()
+		return false
+	}
+	if l.moveTombs(s) {
+		l.mu.Unlock()
+		return false // once they are stable elsewhere
+	}
+	s.pin() // nobody else begins to free it
+	l.mu.Unlock()
+
+	l.rolling.Lock()
+	defer l.rolling.Unlock()
+	err := l.freeFile(s)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.pins--
+	if err != nil {
+		return false
+	}
+	delete(l.segments, s.id)
+	l.chance = true
+	l.wake.Signal()
+	return true
+}
+
+// freeFile makes a spare of a segment's file, or removes it. It is gone for good
+// when freeFile returns: later Tombs may depend on that.
+func (l *Log) freeFile(s *segment) error {
+	if s.size == l.cfg.Segment && !s.cut && len(l.spares) < l.maxSpares() {
+		var err error
+		s.path, err = l.addSpare(s.file, s.path, s.size)
+		return err
+	}
+	if err := l.fs.Remove(s.path); err != nil {
+		return err
+	}
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return err
+	}
+	_ = s.file.Close()
+	return nil
+}
+
+// maxSpares is how many files are kept for their space: written anew, they
+// cost no metadata.
+func (l *Log) maxSpares() int { return max(2, min(8, l.limit()/8)) }
+
+// dead returns the oldest segment that can go. l.mu is held.
+func (l *Log) dead() *segment {
+	var oldest *segment
+	for _, s := range l.segments {
+		if s.sealed && s.live == 0 && s.pins == 0 && !s.moving && (oldest == nil || s.id < oldest.id) {
+			oldest = s
+		}
+	}
+	return oldest
+}
+
+// canShrink tells whether files will become free. l.mu is held.
+func (l *Log) canShrink() bool { return l.dead() != nil || l.victim() != nil }
+
+// moveTombs has those of a dead segment's Tombs written again that are still
+// needed, and tells whether there are any. l.mu is held.
+func (l *Log) moveTombs(s *segment) bool {
+	var older []uint32
+	for id := range l.segments {
+		if id < s.id {
+			older = append(older, id)
+		}
+	}
+	// The records of a connection lie in segments from begun on, and before
+	// this one, for a Tomb comes last.
+	newest := uint32(0)
+	if len(older) > 0 {
+		newest = slices.Max(older)
+	}
+	var needed []item
+	for _, t := range s.tombs {
+		if newest >= max(t.begun, 1) {
+			needed = append(needed, item{typ: format.Tomb, flags: format.Copy, conn: t.conn, off: int64(t.begun)})
+		}
+	}
+	s.tombs = nil
+	if len(needed) == 0 {
+		return false
+	}
+	s.moving = true
+	needed[len(needed)-1].moved = s
+	l.copies(needed)
+	return true
+}
+
+// copies gives items to the writer. l.mu is held.
+func (l *Log) copies(items []item) {
+	l.cleaning = append(l.cleaning, items...)
+	l.copying += len(items)
+	l.chance = true
+	l.hurry()
+}
