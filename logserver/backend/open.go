@@ -92,6 +92,4 @@ func openMemory(o Options) (logserver.Log, error) {
 	return logserver.NewMemory(&logserver.MemoryConfig{Quota: o.Quota, QuotaTotal: o.QuotaTotal})
 }
 
-func openDisk(URL, Options) (logserver.Log, error) { return nil, errors.ErrUnsupported }
-
 func openRemote(URL, Options) (logserver.Log, error) { return nil, errors.ErrUnsupported }
