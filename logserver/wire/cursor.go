@@ -64,6 +64,12 @@ func (c *cursor) zero(n int) {
 	}
 }
 
+func (c *cursor) flag() bool {
+	v := c.u8()
+	c.bad = c.bad || v > 1
+	return v == 1
+}
+
 func (c *cursor) id() logserver.ConnID { return logserver.ConnID(c.u64()) }
 
 // offset is a number of bytes, which is not negative.

@@ -137,14 +137,13 @@ func ParseWelcome(f Frame) (w Welcome, err error) {
 	if w.Version = c.u16(); f.Type == TypeWelcome && !c.bad && w.Version != Version {
 		return w, &VersionError{w.Version, w.Version}
 	}
-	resumed := c.u8()
+	w.Resumed = c.flag()
 	c.zero(1)
-	w.Resumed = resumed == 1
 	w.Silence = time.Duration(c.u32()) * time.Millisecond
 	w.Block = c.block()
 	w.Quota = c.offset()
 	w.Run = c.u64()
-	if f.Type != TypeWelcome || resumed > 1 || !c.ok() {
+	if f.Type != TypeWelcome || !c.ok() {
 		return w, f.Malformed()
 	}
 	return w, nil

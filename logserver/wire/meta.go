@@ -46,7 +46,12 @@ func appendMeta(b []byte, m *logserver.Meta) []byte {
 	b = be.AppendUint16(b, m.SYNFlags)
 	b = be.AppendUint64(b, uint64(m.RTT))
 	b = append(append(b, byte(len(m.SYNOptions))), m.SYNOptions...)
-	return append(append(b, byte(len(m.SYNACKOptions))), m.SYNACKOptions...)
+	b = append(append(b, byte(len(m.SYNACKOptions))), m.SYNACKOptions...)
+	o := &m.Output
+	for _, off := range []int64{o.Acked, o.In, o.Out, o.End} {
+		b = be.AppendUint64(b, uint64(off))
+	}
+	return append(b, flag(o.Closed))
 }
 
 func (c *cursor) meta() (m logserver.Meta) {
@@ -60,6 +65,11 @@ func (c *cursor) meta() (m logserver.Meta) {
 	m.RTT = time.Duration(c.u64())
 	m.SYNOptions = c.options()
 	m.SYNACKOptions = c.options()
+	o := &m.Output
+	for _, off := range []*int64{&o.Acked, &o.In, &o.Out, &o.End} {
+		*off = int64(c.u64())
+	}
+	o.Closed = c.flag()
 	return m
 }
 
@@ -85,9 +95,7 @@ func ParseMetas(f Frame) (req uint32, list []Listed, err error) {
 	for !c.bad && len(c.p) > 0 {
 		var l Listed
 		l.Meta = c.meta()
-		finished := c.u8()
-		c.bad = c.bad || finished > 1
-		l.Meta.Finished = finished == 1
+		l.Meta.Finished = c.flag()
 		l.Meta.Created = time.Unix(0, int64(c.u64()))
 		l.Meta.Modified = time.Unix(0, int64(c.u64()))
 		l.State = c.state()

@@ -25,6 +25,9 @@ func ParseData(f Frame) (id logserver.ConnID, off int64, p []byte, err error) {
 // MaxRuns is how many runs a Reads or Runs frame holds at most.
 const MaxRuns = 4096
 
+// MaxReads is how many reads the runs of a Reads frame are at most.
+const MaxReads = 1 << 16
+
 // Reads is what a Reads frame tells: runs of reads of which the first begins
 // at At.
 type Reads struct {

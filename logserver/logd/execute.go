@@ -1,0 +1,259 @@
+package logd
+
+import (
+	"errors"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/wire"
+)
+
+// execute does what a frame says.
+func (x *session) execute(f wire.Frame) error {
+	switch f.Type {
+	case wire.TypeData:
+		return x.data(f)
+	case wire.TypeOpen:
+		return x.open(f)
+	case wire.TypeUpdate:
+		return x.update(f)
+	case wire.TypeReads:
+		return x.reads(f)
+	case wire.TypeFinish, wire.TypeDiscard:
+		return x.at(f)
+	case wire.TypeTouch, wire.TypeDelete:
+		return x.byID(f)
+	case wire.TypeRegister:
+		port, err := wire.ParseRegister(f)
+		if err == nil {
+			x.ports[port] = true
+		}
+		return err
+	case wire.TypeAlive:
+		return nil
+	}
+	return x.request(f)
+}
+
+// data appends to a connection. What the store has no room for is refused, and
+// then all that comes up to a retry.
+func (x *session) data(f wire.Frame) error {
+	id, off, p, err := wire.ParseData(f)
+	if err != nil {
+		return err
+	}
+	c := x.mine(id)
+	if c == nil {
+		return nil
+	}
+	defer c.svc.mu.RUnlock()
+	c.mu.Lock()
+	if c.refused {
+		if f.Flags&wire.FlagRetry == 0 {
+			c.mu.Unlock()
+			return nil
+		}
+		c.refused = false
+	}
+	c.mu.Unlock()
+
+	n, err := x.srv.store.Write(id, off, p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n > 0 {
+		c.advance(off+int64(n), 0)
+	}
+	switch {
+	case err == nil:
+		if off+int64(len(p)) <= c.stable {
+			c.news() // it has it: no upcall may come
+		}
+	case errors.Is(err, logserver.ErrGap):
+		return protocol(f, "a gap in the data")
+	case errors.Is(err, logserver.ErrNoConn), errors.Is(err, logserver.ErrFinished):
+		c.tell |= wire.StateGone
+		c.news()
+	default: // no room, or the store has failed: the client keeps it
+		c.refused = true
+		c.tell |= wire.StateRefused
+		c.news()
+	}
+	return nil
+}
+
+// open makes a connection known, or goes on with one that the client did not
+// know to be.
+func (x *session) open(f wire.Frame) error {
+	o, err := wire.ParseOpen(f)
+	if err != nil {
+		return err
+	}
+	id := o.Meta.ID
+	if x.openRefused && f.Flags&wire.FlagRetry == 0 {
+		return nil
+	}
+	x.openRefused = false
+	if !x.blocks[uint32(id>>32)] || !x.peer.may(o.Meta.Service) {
+		x.gone(id)
+		return nil
+	}
+	if c := x.find(id); c != nil {
+		return x.openAgain(c, o)
+	}
+	switch err := x.create(o); {
+	case err == nil:
+	case errors.Is(err, logserver.ErrExists), errors.Is(err, logserver.ErrNotRegistered), errors.Is(err, logserver.ErrInvalid), errors.Is(err, logserver.ErrNoConn):
+		x.gone(id)
+	case errors.Is(err, logserver.ErrFenced):
+	default:
+		x.openRefused = true
+		x.tell(wire.State{ID: id, Flags: wire.StateOpenRefused})
+	}
+	return nil
+}
+
+// openAgain: the client's earlier Open has arrived, the answer has not.
+func (x *session) openAgain(c *conn, o wire.Open) error {
+	if c.svc.name != o.Meta.Service {
+		x.gone(c.id)
+		return nil
+	}
+	if x.writes(c.svc) {
+		defer c.svc.mu.RUnlock()
+		x.srv.setMeta(c, o)
+	}
+	return nil
+}
+
+// create opens a connection in the store, under the number that o gives.
+func (x *session) create(o wire.Open) error {
+	if !x.ports[0] && !x.ports[o.Meta.Server.Port()] {
+		return logserver.ErrNotRegistered
+	}
+	svc := x.srv.table.service(o.Meta.Service)
+	if !x.writes(svc) {
+		return logserver.ErrFenced
+	}
+	defer svc.mu.RUnlock()
+	c := &conn{id: o.Meta.ID, svc: svc, owner: x, gen: o.Gen, metaBusy: true}
+	if !x.srv.table.add(c) {
+		return logserver.ErrExists
+	}
+	// The upcall may come before Open returns.
+	if _, err := x.srv.store.Open(o.Meta); err != nil {
+		x.srv.table.remove(c)
+		return err
+	}
+	x.srv.blocks.used(c.id)
+	return nil
+}
+
+func (x *session) update(f wire.Frame) error {
+	o, err := wire.ParseOpen(f)
+	if err != nil {
+		return err
+	}
+	c := x.mine(o.Meta.ID)
+	if c == nil {
+		return nil
+	}
+	defer c.svc.mu.RUnlock()
+	if o.Meta.Service != c.svc.name {
+		return protocol(f, "a connection changes its service")
+	}
+	x.srv.setMeta(c, o)
+	return nil
+}
+
+// setMeta gives the store another version of the metadata, as soon as the one
+// before it is stable. The service is read-locked.
+func (s *Server) setMeta(c *conn, o wire.Open) {
+	c.mu.Lock()
+	if c.metaBusy {
+		meta := o.Meta
+		c.next, c.nextGen = &meta, o.Gen
+		c.mu.Unlock()
+		return
+	}
+	c.gen, c.metaBusy, c.next = o.Gen, true, nil
+	c.mu.Unlock()
+	if err := s.store.Update(o.Meta); err != nil {
+		s.cfg.Warn("metadata was not stored", "connection", c.id, "error", err)
+		c.mu.Lock()
+		c.metaBusy, c.next, c.nextGen = false, &o.Meta, o.Gen // the writer tries again
+		c.news()
+		c.mu.Unlock()
+	}
+}
+
+// nextMeta does what setMeta has put off.
+func (x *session) nextMeta(c *conn) {
+	c.svc.mu.RLock()
+	defer c.svc.mu.RUnlock()
+	c.mu.Lock()
+	next, gen := c.next, c.nextGen
+	busy := c.metaBusy || c.gone || c.svc.owner != x
+	c.mu.Unlock()
+	if next != nil && !busy {
+		x.srv.setMeta(c, wire.Open{Gen: gen, Meta: *next})
+	}
+}
+
+func (x *session) at(f wire.Frame) error {
+	id, off, err := wire.ParseAt(f)
+	if err != nil {
+		return err
+	}
+	c := x.mine(id)
+	if c == nil {
+		return nil
+	}
+	defer c.svc.mu.RUnlock()
+	if f.Type == wire.TypeFinish {
+		err = x.srv.store.Finish(id, off)
+	} else {
+		err = x.srv.discard(c, off)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case errors.Is(err, logserver.ErrGap) && c.refused:
+		return nil // it comes after data that was refused, and will again
+	case errors.Is(err, logserver.ErrGap):
+		return protocol(f, "beyond the end of the data")
+	case errors.Is(err, logserver.ErrFinished), errors.Is(err, logserver.ErrNoConn):
+		c.tell |= wire.StateGone
+		c.news()
+	case err != nil:
+		x.srv.cfg.Warn("not stored", "connection", id, "error", err)
+	case f.Type == wire.TypeDiscard, c.fin:
+		c.news()
+	}
+	return nil
+}
+
+func (x *session) byID(f wire.Frame) error {
+	id, err := wire.ParseID(f)
+	if err != nil {
+		return err
+	}
+	c := x.find(id)
+	if c == nil || !x.writes(c.svc) {
+		return nil // what is gone needs no deletion
+	}
+	defer c.svc.mu.RUnlock()
+	if f.Type == wire.TypeTouch {
+		_ = x.srv.store.Touch(id) // a connection that is gone is told at its next write
+		return nil
+	}
+	x.srv.remove(c)
+	x.out.tellStatus()
+	return nil
+}
+
+// remove deletes a connection. Its service is read-locked.
+func (s *Server) remove(c *conn) {
+	s.table.remove(c)
+	if err := s.store.Delete(c.id); err != nil && !errors.Is(err, logserver.ErrNoConn) {
+		s.cfg.Warn("a connection was not deleted", "connection", c.id, "error", err)
+	}
+}

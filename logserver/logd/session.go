@@ -1,0 +1,272 @@
+package logd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/wire"
+)
+
+var (
+	errSuperseded = errors.New("the session goes on over another connection")
+	errSilent     = errors.New("the peer is silent")
+)
+
+// maxRequests is how many requests of a session may be worked on.
+const maxRequests = 32
+
+// readBuffer is how much is read at a time, in bytes.
+const readBuffer = 512 << 10
+
+// session is one connection of a peer. Its reader executes in order what
+// changes the log; requests that may wait are answered by goroutines of their
+// own; its writer tells the news.
+type session struct {
+	srv     *Server
+	peer    identity
+	rank    uint32
+	conn    net.Conn
+	cork    *wire.Cork // nil without TLS
+	in      *wire.Reader
+	welcome wire.Welcome
+	claims  []string
+	silence time.Duration // how long the peer may be silent
+
+	// The reader's alone.
+	blocks      map[uint32]bool
+	ports       map[uint16]bool
+	fenced      map[*service]bool // and told so
+	openRefused bool
+
+	out     output
+	sending sync.Mutex    // held while something is written to conn
+	slots   chan struct{} // one for each request that is worked on
+	workers sync.WaitGroup
+
+	unstable atomic.Int64  // bytes that the store has taken and not called stable
+	drained  chan struct{} // tells that unstable has fallen
+
+	once    sync.Once
+	done    chan struct{} // closed by end
+	stopped chan struct{} // closed when the reader changes nothing any more
+	why     error
+}
+
+// end ends the session, once.
+func (x *session) end(why error) {
+	x.once.Do(func() {
+		x.why = why
+		close(x.done)
+		x.out.close()
+		x.conn.Close()
+	})
+}
+
+func (x *session) ended() bool {
+	select {
+	case <-x.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// serve runs the session until it ends.
+func (x *session) serve() error {
+	defer x.leave()
+	err := x.begin()
+	if err == nil {
+		x.workers.Go(x.write)
+		err = x.read()
+	}
+	close(x.stopped)
+	if code, text := fatal(err); code != 0 {
+		x.out.last(wire.AppendError(nil, code, text))
+	}
+	x.end(err)
+	x.workers.Wait()
+	if err = x.why; errors.Is(err, io.EOF) || errors.Is(err, errSuperseded) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// fatal returns what to tell a peer that breaks the protocol.
+func fatal(err error) (wire.Code, string) {
+	if errors.Is(err, wire.ErrMalformed) || errors.Is(err, wire.ErrTooLarge) {
+		return wire.CodeProtocol, err.Error()
+	}
+	return 0, ""
+}
+
+func (x *session) leave() {
+	s := x.srv
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sessions[x.rank] == x {
+		delete(s.sessions, x.rank)
+	}
+	if s.peers[x.peer.name]--; s.peers[x.peer.name] == 0 {
+		delete(s.peers, x.peer.name)
+	}
+}
+
+// begin claims what the peer asks for and tells it what the log holds.
+func (x *session) begin() error {
+	x.in.Grow(readBuffer)
+	b := wire.AppendWelcome(nil, x.welcome)
+	b = x.srv.appendStatus(b)
+	for _, name := range x.claims {
+		if svc := x.srv.table.service(name); !x.claim(svc) {
+			x.fenced[svc] = true
+			b = wire.AppendFenced(b, name)
+		}
+	}
+	states := x.srv.table.visible(&x.peer)
+	for len(states) > 0 {
+		n := min(len(states), statesPerFrame)
+		b = wire.AppendHeader(b, wire.TypeStates, 0, n*wire.StateSize)
+		for _, c := range states[:n] {
+			x.srv.learnReadEnd(c)
+			state, _ := x.srv.state(c)
+			b = wire.AppendState(b, state)
+		}
+		if err := x.send(b); err != nil {
+			return err
+		}
+		states, b = states[n:], b[:0]
+	}
+	return x.send(wire.AppendHeader(b, wire.TypeReady, 0, 0))
+}
+
+// read executes what the peer sends.
+func (x *session) read() error {
+	for {
+		if !x.in.Buffered() {
+			// A peer that is silent is dead.
+			if err := x.conn.SetReadDeadline(time.Now().Add(x.silence)); err != nil {
+				return err
+			}
+		}
+		f, err := x.in.Next()
+		if err, ok := errors.AsType[net.Error](err); ok && err.Timeout() {
+			return errSilent
+		}
+		if err != nil {
+			return err
+		}
+		if err := x.execute(f); err != nil {
+			return err
+		}
+		if err := x.pause(); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits while too much is not stable.
+func (x *session) pause() error {
+	for x.unstable.Load() > x.srv.cfg.MaxUnstable {
+		select {
+		case <-x.drained:
+		case <-x.done:
+			return net.ErrClosed
+		}
+	}
+	return nil
+}
+
+// waits counts bytes that wait to be stable, or do no longer.
+func (x *session) waits(n int64) {
+	if x.unstable.Add(n) <= x.srv.cfg.MaxUnstable && n < 0 {
+		select {
+		case x.drained <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// claim makes the session the one that writes the service, unless a younger one
+// does.
+func (x *session) claim(svc *service) bool {
+	svc.mu.Lock()
+	defer svc.mu.Unlock()
+	if svc.rank > x.rank || x.ended() {
+		return false
+	}
+	old := svc.owner
+	if old == x {
+		return true
+	}
+	svc.owner, svc.rank = x, x.rank
+	for _, c := range x.srv.table.of(svc) {
+		c.mu.Lock()
+		if c.owner != nil {
+			c.owner.waits(c.stable - c.taken)
+		}
+		c.owner, c.dirty, c.refused, c.readsRefused = x, false, false, false
+		x.waits(c.taken - c.stable)
+		c.news()
+		c.mu.Unlock()
+	}
+	if old != nil && old.rank != x.rank {
+		old.out.notice(wire.AppendFenced(nil, svc.name))
+	}
+	return true
+}
+
+// writes read-locks the service if the session is its writer, which it becomes
+// if need be.
+func (x *session) writes(svc *service) bool {
+	for {
+		svc.mu.RLock()
+		if svc.owner == x {
+			return true
+		}
+		svc.mu.RUnlock()
+		if !x.claim(svc) {
+			if !x.fenced[svc] {
+				x.fenced[svc] = true
+				x.out.control(wire.AppendFenced(nil, svc.name))
+			}
+			return false
+		}
+	}
+}
+
+// mine returns the connection with its service read-locked, or tells the peer
+// that it has no such connection and returns nil.
+func (x *session) mine(id logserver.ConnID) *conn {
+	c := x.find(id)
+	if c == nil {
+		x.gone(id)
+		return nil
+	}
+	if !x.writes(c.svc) {
+		return nil
+	}
+	return c
+}
+
+// find returns a connection that the peer may see, or nil.
+func (x *session) find(id logserver.ConnID) *conn {
+	if c := x.srv.table.get(id); c != nil && x.peer.may(c.svc.name) {
+		return c
+	}
+	return nil
+}
+
+// gone tells the peer that it has no such connection.
+func (x *session) gone(id logserver.ConnID) { x.tell(wire.State{ID: id, Flags: wire.StateGone}) }
+
+func (x *session) tell(s wire.State) {
+	x.out.control(wire.AppendState(wire.AppendHeader(nil, wire.TypeStates, 0, wire.StateSize), s))
+}
+
+func protocol(f wire.Frame, what string) error { return fmt.Errorf("%w (%s)", f.Malformed(), what) }

@@ -1,0 +1,31 @@
+package logd
+
+import "github.com/ftnet/ftnet/logserver"
+
+// upcall is the store's stability upcall. It may come from inside a call that
+// a session makes, on whose goroutine.
+func (s *Server) upcall(list []logserver.Upcall) {
+	for _, u := range list {
+		c := s.table.get(u.ID)
+		if c == nil {
+			continue
+		}
+		c.mu.Lock()
+		c.advance(0, u.Stable)
+		if u.Meta {
+			c.metaBusy, c.stableGen = false, c.gen
+		}
+		c.fin = c.fin || u.Fin
+		c.news()
+		c.mu.Unlock()
+	}
+}
+
+// statusUpcall is the store's status upcall.
+func (s *Server) statusUpcall(logserver.Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, session := range s.sessions {
+		session.out.tellStatus()
+	}
+}

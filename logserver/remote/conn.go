@@ -1,0 +1,129 @@
+package remote
+
+import (
+	"math"
+	"slices"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/wire"
+)
+
+// conn is a connection as this end knows it: what the caller wants of it, what
+// of that was sent, and what the server has said. Nothing is queued but the
+// connection itself: what is to be sent follows from the difference, also after
+// a reconnect. Log.mu guards it.
+type conn struct {
+	id       logserver.ConnID
+	own      bool // opened by this log, which can open it again
+	creating bool // the server has not agreed to the number yet
+	deleted  bool
+	queued   bool
+	since    uint64 // when it was queued with what is not sent yet
+
+	// What the caller wants.
+	meta     logserver.Meta
+	gen      uint32 // of meta; 0 if the caller has told none
+	start    int64
+	taken    int64
+	finished bool
+	touched  bool
+	readEnd  int64
+	reads    []run  // those that may have to be sent again
+	data     buffer // from stable to taken, and a little below
+
+	// What was sent over this link.
+	opened    bool // or the server had it
+	sentGen   uint32
+	sent      int64
+	sentReads int64
+	sentFin   bool
+	sentStart int64
+
+	// What the server has said.
+	known      bool // it has the connection
+	stable     int64
+	stableGen  uint32
+	finStable  bool
+	readsEnd   int64 // of those that it has recorded
+	limit      int64 // -1 if not told
+	limitStart int64
+	total      bool // limit comes from the room of all
+	// After a refusal.
+	blocked, retryData   bool
+	holdReads, retryRead bool
+}
+
+// run is some reads of equal length that follow each other.
+type run struct {
+	logserver.ReadRun
+	at   int64
+	mark int64 // the data below was sent before the run was
+}
+
+func (r *run) end() int64 { return r.at + int64(r.Length)*int64(r.Count) }
+
+// addRead records one read.
+func (c *conn) addRead(length uint32) (added bool) {
+	n := len(c.reads)
+	if n > 0 && c.reads[n-1].Length == length && c.reads[n-1].end() == c.readEnd && c.reads[n-1].Count < wire.MaxReads {
+		c.reads[n-1].Count++
+		c.reads[n-1].mark = math.MaxInt64
+	} else {
+		c.reads = append(c.reads, run{logserver.ReadRun{Length: length, Count: 1}, c.readEnd, math.MaxInt64})
+		added = true
+	}
+	c.readEnd += int64(length)
+	return added
+}
+
+// dropReads forgets the reads that are stable: those that the server recorded
+// before data which is stable by now.
+func (c *conn) dropReads() {
+	n := 0
+	for n < len(c.reads) && c.reads[n].end() <= c.readsEnd && c.stable > c.reads[n].mark {
+		n++
+	}
+	c.reads = slices.Delete(c.reads, 0, n)
+}
+
+// sendLimit is how far the server would take data now, as far as is known.
+func (l *Log) sendLimit(c *conn) (limit int64, scope logserver.Scope) {
+	switch {
+	case c.limit < 0:
+		limit, scope = math.MaxInt64, logserver.ScopeConn
+		if l.quota > 0 && c.start <= math.MaxInt64-l.quota {
+			limit = c.start + l.quota
+		}
+		if l.server.Limit > 0 {
+			if room := max(0, l.server.Limit-l.server.Used); room < limit-c.taken {
+				limit, scope = c.taken+room, logserver.ScopeTotal
+			}
+		}
+	case c.total:
+		limit, scope = c.limit, logserver.ScopeTotal
+	default:
+		// What was discarded since the server has said it makes room.
+		limit, scope = c.limit+c.start-c.limitStart, logserver.ScopeConn
+	}
+	return limit, scope
+}
+
+// room is how many bytes Write takes, and what the error says when it takes no
+// more.
+func (l *Log) room(c *conn) (int64, *logserver.QuotaError) {
+	limit, scope := l.sendLimit(c)
+	room, full := limit-c.taken, &logserver.QuotaError{Scope: scope, Limit: l.server.Limit}
+	if scope == logserver.ScopeConn {
+		full.Limit = limit - c.start
+	}
+	if left := l.cfg.Buffer - l.buffered; left < room {
+		room, full = left, &logserver.QuotaError{Scope: logserver.ScopeBuffer, Limit: l.cfg.Buffer}
+	}
+	return max(room, 0), full
+}
+
+// unsettled reports whether something of the connection is not known to be in
+// the log.
+func (c *conn) unsettled() bool {
+	return c.stable < c.taken || c.gen != c.stableGen || c.finished && !c.finStable || c.readsEnd < c.readEnd || !c.known
+}

@@ -1,0 +1,158 @@
+package remote
+
+import (
+	"slices"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/wire"
+)
+
+// resume brings together what the server holds and what this end knows, and
+// queues the difference. It returns the connections that are lost.
+func (l *Log) resume(k *link, w wire.Welcome, states []wire.State) []logserver.ConnID {
+	l.mu.Lock()
+	pending := make([]*request, 0, len(l.pending))
+	for _, r := range l.pending {
+		pending = append(pending, r)
+	}
+	l.mu.Unlock()
+	for _, r := range pending {
+		r.reset()
+	}
+
+	l.mu.Lock()
+	l.link = k
+	lost, agreed := l.reconcile(w, states)
+	l.reached = true
+	l.mu.Unlock()
+	for _, r := range agreed {
+		r.finish(nil)
+	}
+	return lost
+}
+
+// reconcile is resume with l.mu held. agreed are requests that turn out to have
+// been granted.
+func (l *Log) reconcile(w wire.Welcome, states []wire.State) (lost []logserver.ConnID, agreed []*request) {
+	if !w.Resumed {
+		l.blocks, l.next = []wire.Block{w.Block}, 0
+		l.own[w.Block.Number] = true
+	}
+	first := !l.reached
+	l.quota, l.getBlock = w.Quota, false
+	l.queue = nil
+	l.holding, l.probe, l.retryOpen, l.heldReads = false, nil, false, nil
+	for port := range l.ports {
+		l.enqueue(item{port: port, register: true})
+	}
+	has := make(map[logserver.ConnID]bool, len(states))
+	var list []*conn
+	for i := range states {
+		s := &states[i]
+		has[s.ID] = true
+		c := l.conns[s.ID]
+		switch {
+		case c != nil && s.Taken < c.stable:
+			// The store has lost what it called stable.
+			l.lose(c)
+			lost = append(lost, c.id)
+			c.opened = true
+			l.bury(c)
+		case c != nil:
+			c.found(s)
+		case first || !l.own[uint32(s.ID>>32)] && !l.buried[s.ID]:
+			l.adopt(*s)
+		default: // deleted since, or the deletion has not become stable
+			l.bury(&conn{id: s.ID, opened: true, deleted: true})
+		}
+	}
+	for _, c := range l.conns {
+		c.queued, c.since = false, 0
+		if !has[c.id] && !c.missing() {
+			l.lose(c)
+			lost = append(lost, c.id)
+			continue
+		}
+		list = append(list, c)
+	}
+	for id := range l.buried {
+		if !has[id] {
+			delete(l.buried, id)
+		}
+	}
+	slices.SortFunc(list, func(a, b *conn) int { return compareIDs(a.id, b.id) })
+	for _, c := range list {
+		if c.creating {
+			continue // its request is asked again
+		}
+		l.queueConn(c)
+	}
+	requests := make([]*request, 0, len(l.pending))
+	for _, r := range l.pending {
+		requests = append(requests, r)
+	}
+	slices.SortFunc(requests, func(a, b *request) int { return int(int64(a.seq) - int64(b.seq)) })
+	for _, r := range requests {
+		if id := r.creates; id != 0 && has[id] && l.conns[id] != nil {
+			delete(l.pending, r.req) // the answer was lost
+			agreed = append(agreed, r)
+			continue
+		}
+		l.submit(r)
+	}
+	return lost, agreed
+}
+
+// bury queues the deletion of a connection that is not known here any more.
+func (l *Log) bury(c *conn) {
+	c.queued = false
+	l.queueConn(c)
+}
+
+// adopt makes a connection known that somebody else has opened. l.mu is held.
+func (l *Log) adopt(s wire.State) *conn {
+	c := &conn{
+		id: s.ID, known: true, opened: true,
+		start: s.Start, sentStart: s.Start, stable: s.Stable, taken: s.Stable, sent: s.Stable,
+		readEnd: s.ReadEnd, readsEnd: s.ReadEnd, sentReads: s.ReadEnd,
+		limit: s.Limit, limitStart: s.Start, total: s.Flags&wire.StateTotal != 0,
+	}
+	if s.Flags&wire.StateFin != 0 {
+		c.finished, c.finStable, c.sentFin = true, true, true
+	}
+	l.conns[c.id] = c
+	return c
+}
+
+// found takes in what the server has of a connection.
+func (c *conn) found(s *wire.State) {
+	c.unsend()
+	c.opened = true
+	if c.stableGen == c.gen {
+		c.sentGen = c.gen
+	}
+	c.sent = min(s.Taken, c.taken)
+	c.sentReads = s.ReadEnd
+	c.readsEnd = min(c.readsEnd, s.ReadEnd)
+	c.sentStart = s.Start
+	c.start = min(max(c.start, s.Start), c.stable)
+	c.limit, c.limitStart, c.total = s.Limit, s.Start, s.Flags&wire.StateTotal != 0
+	for i := range c.reads {
+		// How they lie relative to what was sent is not known any more.
+		c.reads[i].mark = max(c.sent, c.stable)
+	}
+}
+
+// missing prepares a connection for being opened again at a server that does
+// not have it. It returns false if too much of it is gone from here.
+func (c *conn) missing() bool {
+	if c.creating {
+		return true
+	}
+	if !c.own || c.stable > 0 || c.start > 0 {
+		return false
+	}
+	c.unsend()
+	c.known, c.stableGen, c.finStable, c.readsEnd, c.limit = false, 0, false, 0, -1
+	return true
+}
