@@ -111,7 +111,10 @@ func (h *Host) openLog() (err error) {
 	if h.store, err = backend.Open(h.cfg.LogURL, options); err != nil {
 		return err
 	}
-	h.onClose(h.store.Close)
+	h.onClose(func() error {
+		h.store.SetStatusUpcall(func(logserver.Status) {}) // its end is no news
+		return h.store.Close()
+	})
 	return nil
 }
 
