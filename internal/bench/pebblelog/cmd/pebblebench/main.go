@@ -1,5 +1,5 @@
-// Command pebblebench measures logs on pebble; see package logbench. It writes
-// some gibibytes below the directory.
+// Command pebblebench measures the log in logserver/disk and logs on pebble side
+// by side; see package logbench. It writes some gibibytes below the directory.
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"github.com/ftnet/ftnet/internal/bench/logbench"
 	"github.com/ftnet/ftnet/internal/bench/pebblelog"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/disk"
 )
 
 func main() {
@@ -30,7 +31,7 @@ func run(dir string, variants bool, options *logbench.Options) error {
 	if dir == "" {
 		return errors.New("no -dir")
 	}
-	targets := []logbench.Target{target(dir, "pebble", pebblelog.Config{})}
+	targets := []logbench.Target{own(filepath.Join(dir, "disk")), target(dir, "pebble", pebblelog.Config{})}
 	if variants {
 		targets = append(targets,
 			target(dir, "pebble, no blobs", pebblelog.Config{Inline: true}),
@@ -44,8 +45,20 @@ func run(dir string, variants bool, options *logbench.Options) error {
 	return options.Main(targets, os.Stdout, os.Stderr)
 }
 
+// Room for all that is measured.
+const (
+	quota      = 2 << 30
+	quotaTotal = 6 << 30
+)
+
+func own(dir string) logbench.Target {
+	return logbench.Target{Name: "logserver/disk", Dir: dir, Open: func() (logserver.Log, error) {
+		return disk.Open(dir, &disk.Config{Quota: quota, QuotaTotal: quotaTotal})
+	}}
+}
+
 func target(dir, name string, config pebblelog.Config) logbench.Target {
-	config.Quota, config.QuotaTotal = 2<<30, 4<<30
+	config.Quota, config.QuotaTotal = quota, quotaTotal
 	dir = filepath.Join(dir, name)
 	return logbench.Target{Name: name, Dir: dir, Open: func() (logserver.Log, error) {
 		return pebblelog.Open(dir, &config)
