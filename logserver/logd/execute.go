@@ -56,6 +56,7 @@ func (x *session) data(f wire.Frame) error {
 	}
 	c.mu.Unlock()
 
+	x.bytes.Add(uint64(len(p)))
 	n, err := x.srv.store.Write(id, off, p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -168,33 +169,28 @@ func (x *session) update(f wire.Frame) error {
 // before it is stable. The service is read-locked.
 func (s *Server) setMeta(c *conn, o wire.Open) {
 	c.mu.Lock()
-	if c.metaBusy {
-		meta := o.Meta
-		c.next, c.nextGen = &meta, o.Gen
+	c.next, c.nextGen = &o.Meta, o.Gen
+	s.nextMeta(c)
+}
+
+// nextMeta gives the store the version that waits, if it is its turn. It is
+// called with c.mu held and gives it up. The service is read-locked.
+func (s *Server) nextMeta(c *conn) {
+	next := c.next
+	if next == nil || c.metaBusy || c.gone {
 		c.mu.Unlock()
 		return
 	}
-	c.gen, c.metaBusy, c.next = o.Gen, true, nil
+	c.gen, c.metaBusy, c.next = c.nextGen, true, nil
 	c.mu.Unlock()
-	if err := s.store.Update(o.Meta); err != nil {
+	if err := s.store.Update(*next); err != nil {
 		s.cfg.Warn("metadata was not stored", "connection", c.id, "error", err)
 		c.mu.Lock()
-		c.metaBusy, c.next, c.nextGen = false, &o.Meta, o.Gen // the writer tries again
+		if c.metaBusy = false; c.next == nil {
+			c.next, c.nextGen = next, c.gen // the writer tries again
+		}
 		c.news()
 		c.mu.Unlock()
-	}
-}
-
-// nextMeta does what setMeta has put off.
-func (x *session) nextMeta(c *conn) {
-	c.svc.mu.RLock()
-	defer c.svc.mu.RUnlock()
-	c.mu.Lock()
-	next, gen := c.next, c.nextGen
-	busy := c.metaBusy || c.gone || c.svc.owner != x
-	c.mu.Unlock()
-	if next != nil && !busy {
-		x.srv.setMeta(c, wire.Open{Gen: gen, Meta: *next})
 	}
 }
 

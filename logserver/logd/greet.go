@@ -73,7 +73,7 @@ func (s *Server) newSession(conn net.Conn, cork *wire.Cork, r *wire.Reader, peer
 	x := &session{
 		srv: s, peer: peer, conn: conn, cork: cork, in: r, done: make(chan struct{}), stopped: make(chan struct{}),
 		blocks: map[uint32]bool{}, ports: map[uint16]bool{}, fenced: map[*service]bool{},
-		drained: make(chan struct{}, 1), slots: make(chan struct{}, maxRequests), claims: hello.Services,
+		drained: make(chan struct{}, 1), slots: make(chan struct{}, maxRequests), claims: hello.Services, since: time.Now(),
 		silence: min(max(hello.Silence, minSilence), maxSilence),
 	}
 	x.out.init(x)

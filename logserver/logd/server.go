@@ -16,16 +16,17 @@ import (
 
 // Server is a log server.
 type Server struct {
-	cfg    Config
-	tls    *tls.Config
-	store  logserver.Log
-	table  table
-	blocks blocks
-	run    uint64       // tells this process from others
-	quota  atomic.Int64 // of a connection, as far as is known
-	door   door
-	done   chan struct{}
-	wg     sync.WaitGroup
+	cfg     Config
+	tls     *tls.Config
+	store   logserver.Log
+	table   table
+	blocks  blocks
+	run     uint64       // tells this process from others
+	quota   atomic.Int64 // of a connection, as far as is known
+	door    door
+	counted counters
+	done    chan struct{}
+	wg      sync.WaitGroup
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]bool
@@ -117,6 +118,7 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) enter(conn net.Conn) bool {
 	leave, ok := s.door.enter(conn.RemoteAddr())
 	if !ok {
+		s.counted.refused.Add(1)
 		return false
 	}
 	s.mu.Lock()
@@ -134,9 +136,11 @@ func (s *Server) enter(conn net.Conn) bool {
 		delete(s.strangers, conn)
 		s.mu.Unlock()
 		if err != nil {
+			s.counted.refused.Add(1)
 			s.cfg.Warn("a peer was turned away", "peer", conn.RemoteAddr(), "error", err)
 			return
 		}
+		s.counted.accepted.Add(1)
 		if err := session.serve(); err != nil {
 			s.cfg.Warn("a session has ended", "peer", conn.RemoteAddr(), "error", err)
 		}

@@ -36,6 +36,8 @@ type session struct {
 	in      *wire.Reader
 	welcome wire.Welcome
 	claims  []string
+	since   time.Time
+	bytes   atomic.Uint64 // of data that it has sent
 	silence time.Duration // how long the peer may be silent
 
 	// The reader's alone.
@@ -216,6 +218,9 @@ func (x *session) claim(svc *service) bool {
 		c.mu.Unlock()
 	}
 	if old != nil && old.rank != x.rank {
+		if old.alive() {
+			x.srv.counted.fenced.Add(1)
+		}
 		old.out.notice(wire.AppendFenced(nil, svc.name))
 	}
 	return true

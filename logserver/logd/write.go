@@ -110,7 +110,7 @@ func (x *session) appendStates(b []byte, list []*conn, starved map[*conn]int64) 
 		}
 		state, room := x.srv.state(c)
 		if c.waiting() {
-			x.nextMeta(c)
+			x.turn(c)
 		}
 		if state.Flags&wire.StateTotal != 0 && room < starving || state.Flags&(wire.StateRefused) != 0 || c.waiting() {
 			starved[c] = state.Limit
@@ -125,6 +125,16 @@ func (x *session) appendStates(b []byte, list []*conn, starved map[*conn]int64) 
 	}
 	wire.AppendHeader(b[:at], wire.TypeStates, 0, n*wire.StateSize)
 	return b
+}
+
+// turn gives the store the metadata that waits.
+func (x *session) turn(c *conn) {
+	c.svc.mu.RLock()
+	defer c.svc.mu.RUnlock()
+	if c.svc.owner == x {
+		c.mu.Lock()
+		x.srv.nextMeta(c)
+	}
 }
 
 // waiting reports whether metadata waits for its turn.
