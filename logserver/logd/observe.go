@@ -1,0 +1,112 @@
+package logd
+
+import (
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/ftnet/ftnet/logserver"
+)
+
+// Peer is who has a session.
+type Peer struct {
+	Addr        net.Addr
+	Name        string    // in its certificate
+	Services    []string  // that it may use; "*" is all
+	Since       time.Time // over this connection
+	Connections int       // of the services that it writes
+	Bytes       uint64    // of clients' data that it has sent over this connection
+	Unstable    int64     // bytes that are not stable yet
+}
+
+// Counters is what a server has counted.
+type Counters struct {
+	Accepted uint64 // sessions, those that went on included
+	Refused  uint64 // strangers that did not become peers
+	Fenced   uint64 // services that sessions have lost to younger ones
+}
+
+// counters are the same while they grow.
+type counters struct{ accepted, refused, fenced atomic.Uint64 }
+
+// Counters returns what was counted since the server was made.
+func (s *Server) Counters() Counters {
+	return Counters{s.counted.accepted.Load(), s.counted.refused.Load(), s.counted.fenced.Load()}
+}
+
+// Peers returns those that are being served, the oldest first.
+func (s *Server) Peers() []Peer {
+	s.mu.Lock()
+	sessions := make([]*session, 0, len(s.sessions))
+	for _, x := range s.sessions {
+		sessions = append(sessions, x)
+	}
+	s.mu.Unlock()
+	slices.SortFunc(sessions, func(a, b *session) int { return a.since.Compare(b.since) })
+	connections := s.table.perOwner()
+	list := make([]Peer, len(sessions))
+	for i, x := range sessions {
+		name, _, _ := strings.Cut(x.peer.name, "\x00")
+		list[i] = Peer{
+			Addr: x.conn.RemoteAddr(), Name: name, Services: x.peer.services, Since: x.since,
+			Connections: connections[x], Bytes: x.bytes.Load(), Unstable: max(x.unstable.Load(), 0),
+		}
+	}
+	return list
+}
+
+// perOwner counts the connections that each session writes.
+func (t *table) perOwner() map[*session]int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	n := map[*session]int{}
+	for _, c := range t.conns {
+		c.mu.Lock()
+		n[c.owner]++
+		c.mu.Unlock()
+	}
+	return n
+}
+
+// Expire deletes the connections that were last modified before t and that
+// nobody writes now: those of engines that have not come back. It returns how
+// many that were.
+func (s *Server) Expire(t time.Time) (n int) {
+	s.table.mu.RLock()
+	ids := slices.Clone(s.table.order)
+	s.table.mu.RUnlock()
+	for _, id := range ids {
+		m, err := s.store.Meta(id)
+		if err == nil && m.Modified.Before(t) && s.expire(id) {
+			n++
+		}
+	}
+	return n
+}
+
+// expire deletes a connection unless a session writes it.
+func (s *Server) expire(id logserver.ConnID) bool {
+	c := s.table.get(id)
+	if c == nil {
+		return false
+	}
+	c.svc.mu.Lock()
+	defer c.svc.mu.Unlock()
+	if x := c.svc.owner; x != nil && x.alive() {
+		return false
+	}
+	s.remove(c)
+	return true
+}
+
+// alive reports whether the session has not ended.
+func (x *session) alive() bool {
+	select {
+	case <-x.done:
+		return false
+	default:
+		return true
+	}
+}
