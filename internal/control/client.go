@@ -15,6 +15,10 @@ import (
 // ErrLost is returned when the connection to the engine has ended.
 var ErrLost = errors.New("the engine is gone")
 
+// errSuccessor is what a data connection meets where another engine than that
+// of the control connection has taken the socket's place.
+var errSuccessor = fmt.Errorf("%w: another one is in its place", ErrLost)
+
 const (
 	callTimeout = 30 * time.Second // arming the gate on many interfaces takes a while
 	dataTimeout = 10 * time.Second
@@ -23,8 +27,10 @@ const (
 
 // Client is a server process's side. Its methods may be called concurrently.
 type Client struct {
-	path string
-	lost chan struct{}
+	path     string
+	instance string // of the engine
+	lost     chan struct{}
+	bye      atomic.Bool // the engine has ended on purpose
 
 	mu  sync.Mutex // serializes requests on the control connection
 	ctl link
@@ -47,17 +53,23 @@ type answer struct {
 // Dial connects to the engine's socket at path and says hello. The descriptor
 // in the answer belongs to the caller.
 func Dial(ctx context.Context, path string) (*Client, Welcome, error) {
+	return dialControl(ctx, path, Hello{}, -1)
+}
+
+// dialControl is Dial with a word to say, and a descriptor to send along if it
+// is not -1.
+func dialControl(ctx context.Context, path string, h Hello, fd int) (*Client, Welcome, error) {
 	l, err := dial(ctx, path)
 	if err != nil {
 		return nil, Welcome{}, err
 	}
-	w, err := hello(l, false)
+	w, err := hello(l, h, fd)
 	if err != nil {
 		l.c.Close()
 		return nil, Welcome{}, err
 	}
-	c := &Client{path: path, lost: make(chan struct{}), ctl: link{c: l.c}, answers: make(chan answer, 1),
-		data: make(chan struct{}, maxData)}
+	c := &Client{path: path, instance: w.Instance, lost: make(chan struct{}), ctl: link{c: l.c},
+		answers: make(chan answer, 1), data: make(chan struct{}, maxData)}
 	go c.receive(l)
 	return c, w, nil
 }
@@ -71,17 +83,25 @@ func dial(ctx context.Context, path string) (*link, error) {
 	return &link{c: c.(*net.UnixConn)}, nil
 }
 
-func hello(l *link, data bool) (w Welcome, err error) {
+func hello(l *link, h Hello, send int) (w Welcome, err error) {
 	w.FD = -1
+	h.Version, h.PID = Version, os.Getpid()
+	text, err := json.Marshal(h)
+	if err != nil {
+		return w, err
+	}
 	// An engine that refuses this user may have said so and closed already.
-	werr := l.writeJSON(typeHello, Hello{Version: Version, PID: os.Getpid(), Data: data})
+	werr := l.writeFD(typeHello, text, send)
 	t, body, fd, err := l.readFD(helloTimeout)
 	if err != nil {
 		return w, errors.Join(werr, err)
 	}
+	if t == typeBye {
+		return w, &Error{CodeRefused, "the engine is ending"}
+	}
 	if err = result(t, body, typeWelcome, &w); err == nil {
 		w.FD = fd
-		if data == (fd < 0) {
+		if h.Data == (fd < 0) || h.Resume {
 			return w, nil
 		}
 		err = fmt.Errorf("%w: welcome without a journal", errFrame)
@@ -101,6 +121,10 @@ func (c *Client) receive(l *link) {
 		if err != nil {
 			return
 		}
+		if t == typeBye {
+			c.bye.Store(true)
+			return
+		}
 		if !c.asked.CompareAndSwap(true, false) {
 			return // an answer that nobody asked for
 		}
@@ -110,6 +134,11 @@ func (c *Client) receive(l *link) {
 
 // Lost is closed when the control connection has ended: the engine is gone.
 func (c *Client) Lost() <-chan struct{} { return c.lost }
+
+// Ended reports, once Lost is closed, whether the engine has ended on purpose,
+// or has ended the service: it has said so. Else it was killed, or one of the two
+// has given the connection up.
+func (c *Client) Ended() bool { return c.bye.Load() }
 
 // Close ends all connections: to the engine the process is gone.
 func (c *Client) Close() error {
@@ -139,6 +168,12 @@ func (c *Client) Listening(ctx context.Context, m Listening) (r ListeningReply, 
 // Closed reports that a listener is closed.
 func (c *Client) Closed(ctx context.Context, m Closed) error {
 	return c.call(ctx, typeClosed, m, &struct{}{})
+}
+
+// Resumed says that the engine has heard of all listeners, and waits until it
+// has taken the connections over.
+func (c *Client) Resumed(ctx context.Context) error {
+	return c.call(ctx, typeResumed, struct{}{}, &struct{}{})
 }
 
 // Mismatch reports a connection whose replay went wrong.

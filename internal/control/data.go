@@ -89,7 +89,14 @@ func (c *Client) dataLink(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrLost, err)
 	}
-	if _, err := hello(l, true); err != nil {
+	w, err := hello(l, Hello{Data: true}, -1)
+	switch _, refused := errors.AsType[*Error](err); {
+	case err == nil && w.Instance != c.instance:
+		err = errSuccessor
+	case err != nil && !refused:
+		err = fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	if err != nil {
 		l.c.Close()
 		return nil, err
 	}

@@ -9,6 +9,12 @@
 // process has one control connection, whose end tells the engine that the
 // process is gone, and further data connections for reading the log, so that
 // bulk reads do not delay control.
+//
+// An engine that ends on purpose says so; one that is killed cannot. If it had
+// said that it returns, the process waits for the next engine at the same path
+// and introduces itself there, with the journal's descriptor and its listeners:
+// see [Session] for the states, [Successor] for the engine's part, and
+// docs/architecture.md for all that can happen.
 package control
 
 // EnvPath is the environment variable that holds the path of the engine's socket.

@@ -18,11 +18,13 @@ const (
 	typeClosed    frameType = 4
 	typeReadLog   frameType = 5
 	typeMismatch  frameType = 6
+	typeResumed   frameType = 7
 
 	typeWelcome frameType = 128
 	typeOK      frameType = 129
 	typeError   frameType = 130
 	typeData    frameType = 131
+	typeBye     frameType = 132 // the only one that answers nothing
 )
 
 const (

@@ -1,11 +1,11 @@
 package control
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -14,10 +14,12 @@ const (
 	frameTimeout = 10 * time.Second // for the rest of a frame that has begun, and to send one
 )
 
-// link frames one connection. It is used by one goroutine at a time.
+// link frames one connection. It is read by one goroutine at a time.
 type link struct {
-	c   *net.UnixConn
-	in  []byte
+	c  *net.UnixConn
+	in []byte
+
+	mu  sync.Mutex // held while a frame is written; guards out
 	out []byte
 }
 
@@ -73,6 +75,8 @@ func (l *link) writeFD(t frameType, body []byte, fd int) error {
 	if len(body) > limit(t) {
 		return errFrame
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if err := l.deadline(l.c.SetWriteDeadline, frameTimeout); err != nil {
 		return err
 	}
@@ -92,44 +96,32 @@ func (l *link) writeFD(t frameType, body []byte, fd int) error {
 	return err
 }
 
-// readFD reads the next frame and the descriptor that came with it, -1 if none.
-func (l *link) readFD(wait time.Duration) (frameType, []byte, int, error) {
+// readFD reads the next frame and the descriptor that came with its first
+// byte, -1 if none. The body is valid until the next read.
+func (l *link) readFD(wait time.Duration) (t frameType, body []byte, fd int, err error) {
 	if err := l.deadline(l.c.SetReadDeadline, wait); err != nil {
 		return 0, nil, -1, err
 	}
-	buf, oob := make([]byte, 4096), make([]byte, 128)
-	n, oobn, _, _, err := l.c.ReadMsgUnix(buf, oob)
+	var h [headerSize]byte
+	oob := make([]byte, 128)
+	n, oobn, _, _, err := l.c.ReadMsgUnix(h[:], oob)
 	if err == nil && n == 0 {
 		err = io.EOF
 	}
 	if err != nil {
 		return 0, nil, -1, err
 	}
-	fd, err := parseRights(oob[:oobn])
-	if err != nil {
+	if fd, err = parseRights(oob[:oobn]); err != nil {
 		return 0, nil, -1, err
 	}
-	fail := func(err error) (frameType, []byte, int, error) {
+	if _, err = io.ReadFull(l.c, h[n:]); err == nil {
+		t, body, err = l.rest(h)
+	}
+	if err != nil {
 		if fd >= 0 {
 			closeFD(fd)
 		}
 		return 0, nil, -1, err
-	}
-	r := io.MultiReader(bytes.NewReader(buf[:n]), l.c)
-	var h [headerSize]byte
-	if _, err := io.ReadFull(r, h[:]); err != nil {
-		return fail(err)
-	}
-	t, size, err := parseHeader(h)
-	if err != nil {
-		return fail(err)
-	}
-	if n > headerSize+size { // nothing may follow an answer
-		return fail(errFrame)
-	}
-	body, err := readBody(r, nil, size)
-	if err != nil {
-		return fail(err)
 	}
 	return t, body, fd, nil
 }

@@ -14,15 +14,25 @@ type Hello struct {
 	Version int  `json:"version"`
 	PID     int  `json:"pid"`            // as the process sees itself
 	Data    bool `json:"data,omitempty"` // the connection reads the log only
+	// Resume says that the process had an engine that is gone: of this service,
+	// and of this instance. The journal's descriptor comes with the message.
+	Resume   bool   `json:"resume,omitempty"`
+	Service  string `json:"service,omitempty"`
+	Instance string `json:"instance,omitempty"`
 }
 
 // Welcome answers Hello. On a control connection the journal's descriptor
-// comes with it.
+// comes with it; not on one that resumes, if the engine has taken the journal
+// that came with Hello.
 type Welcome struct {
 	Version  int    `json:"version"`
 	Service  string `json:"service"`
 	MaxConns int    `json:"max_conns"`
-	FD       int    `json:"-"` // owned by the receiver; by the handler when sending
+	Instance string `json:"instance,omitempty"` // of the engine: another one has another
+	// Returns says that an engine that is killed comes back at the same path,
+	// where it is to be awaited.
+	Returns bool `json:"returns,omitempty"`
+	FD      int  `json:"-"` // -1: none. Owned by the receiver; by the handler when sending
 }
 
 // Protect announces a listener before it is bound, so that no client can
@@ -33,6 +43,9 @@ type Protect struct {
 	Address string `json:"address"` // host:port
 	Port    uint16 `json:"port"`
 	Compare string `json:"compare"` // strict or length
+	// Left says, to an engine that takes over, that the listener is closed and
+	// only its connections are there.
+	Left bool `json:"left,omitempty"`
 }
 
 // Listening says that the listener accepts connections.

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,40 +11,6 @@ import (
 	"sync"
 	"time"
 )
-
-// Credentials are a peer's as the kernel knows them. PID is 0 if the peer
-// lives in another process namespace.
-type Credentials struct {
-	PID      int
-	UID, GID uint32
-}
-
-// Peer is a server process, that is, one control connection.
-type Peer struct {
-	ID    uint64 // counts from 1, never reused
-	Cred  Credentials
-	Hello Hello
-}
-
-// Handler is the engine's side. Calls for one peer's control connection come
-// one after another, Hello first and Gone last; ReadLog comes from other
-// goroutines as well, also before Hello and after Gone. An error is sent to the
-// peer as it is if it is an *Error, else as refused.
-type Handler interface {
-	// Hello admits a process. Welcome.FD is sent along and stays the handler's.
-	Hello(p *Peer) (Welcome, error)
-	Protect(p *Peer, m Protect) error
-	// Listening returns when the gate is armed.
-	Listening(p *Peer, m Listening) (ListeningReply, error)
-	Closed(p *Peer, m Closed) error
-	// Mismatch returns when the connection counts as lost.
-	Mismatch(p *Peer, m Mismatch) error
-	// ReadLog fills buf, len(buf) == r.N, and returns how much the log had.
-	ReadLog(r ReadLog, buf []byte) (int, error)
-	// Gone says that the control connection has ended: nil if the process
-	// closed it or died, else why the server gave it up. Hello had succeeded.
-	Gone(p *Peer, err error)
-}
 
 // Server accepts server processes.
 type Server struct {
@@ -56,16 +23,20 @@ type Server struct {
 	// about 2 MiB of memory. Default 256; others are closed at once.
 	MaxConns int
 
+	instance string
+
 	mu     sync.Mutex // guards what follows
 	nextID uint64
-	conns  map[*net.UnixConn]struct{}
+	conns  map[*link]bool // true: a server process's, that is told of the end
+	end    func()         // of Serve
+	leave  bool
 	closed bool
 	wg     sync.WaitGroup
 }
 
 // Serve answers with h on ln until ctx ends, and returns nil then, or the error
 // that ended it. It closes ln and all connections, and returns after the last
-// call of h.
+// call of h. Server processes are told that the engine has ended on purpose.
 func Serve(ctx context.Context, ln *net.UnixListener, h Handler) error {
 	s := &Server{Handler: h}
 	return s.Serve(ctx, ln)
@@ -79,7 +50,14 @@ func (s *Server) Serve(ctx context.Context, ln *net.UnixListener) error {
 	if s.Allow == nil {
 		s.Allow = allowSelf
 	}
-	s.conns = map[*net.UnixConn]struct{}{}
+	s.conns, s.instance = map[*link]bool{}, rand.Text()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	if s.end = cancel; s.leave {
+		cancel()
+	}
+	s.mu.Unlock()
 	stop := context.AfterFunc(ctx, func() {
 		ln.Close()
 		s.closeAll()
@@ -103,42 +81,16 @@ func (s *Server) Serve(ctx context.Context, ln *net.UnixListener) error {
 			}
 			return err
 		}
-		if !s.add(c) {
+		l := &link{c: c}
+		if !s.add(l) {
 			c.Close()
 			continue
 		}
 		go func() {
 			defer s.wg.Done()
-			defer s.remove(c)
-			s.serveConn(&link{c: c})
+			defer s.remove(l)
+			s.serveConn(l)
 		}()
-	}
-}
-
-func (s *Server) add(c *net.UnixConn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || len(s.conns) >= s.MaxConns {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	s.wg.Add(1)
-	return true
-}
-
-func (s *Server) remove(c *net.UnixConn) {
-	c.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-}
-
-func (s *Server) closeAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	for c := range s.conns {
-		c.Close()
 	}
 }
 
@@ -149,11 +101,18 @@ func (s *Server) serveConn(l *link) {
 		l.writeJSON(typeError, Error{CodeRefused, "the engine serves another user"})
 		return
 	}
-	t, body, err := l.read(helloTimeout)
+	t, body, memory, err := l.readFD(helloTimeout)
 	if err != nil {
 		return
 	}
-	p := &Peer{Cred: cred}
+	p := &Peer{Cred: cred, Memory: memory}
+	closeMemory := sync.OnceFunc(func() {
+		if p.Memory >= 0 {
+			closeFD(p.Memory)
+			p.Memory = -1
+		}
+	})
+	defer closeMemory()
 	if t != typeHello || parseJSON(body, &p.Hello) != nil {
 		l.writeJSON(typeError, Error{CodeRefused, "the first message is not hello"})
 		return
@@ -164,7 +123,7 @@ func (s *Server) serveConn(l *link) {
 		return
 	}
 	if p.Hello.Data {
-		if l.writeJSON(typeWelcome, Welcome{Version: Version}) == nil {
+		if l.writeJSON(typeWelcome, Welcome{Version: Version, Instance: s.instance}) == nil {
 			s.serveData(l)
 		}
 		return
@@ -173,17 +132,32 @@ func (s *Server) serveConn(l *link) {
 	s.nextID++
 	p.ID = s.nextID
 	s.mu.Unlock()
-	w, err := s.Handler.Hello(p)
+	if !s.admitted(l) {
+		return
+	}
+	w, err := s.hello(p)
+	closeMemory()
 	if err != nil {
 		l.writeJSON(typeError, asError(err))
 		return
 	}
-	w.Version = Version
+	w.Version, w.Instance = Version, s.instance
 	err = s.welcome(l, w)
 	if err == nil {
 		err = s.serveControl(l, p)
 	}
 	s.Handler.Gone(p, err)
+}
+
+// hello admits a process, or one that resumes.
+func (s *Server) hello(p *Peer) (Welcome, error) {
+	if _, ok := s.Handler.(Successor); p.Hello.Resume && !ok {
+		return Welcome{}, &Error{CodeRefused, "the engine does not take over processes"}
+	}
+	if p.Hello.Resume && p.Hello.Instance == s.instance {
+		return Welcome{}, &Error{CodeRefused, "the engine has taken the end of the connection for the process's"}
+	}
+	return s.Handler.Hello(p)
 }
 
 func (s *Server) welcome(l *link, w Welcome) error {
@@ -214,6 +188,8 @@ func (s *Server) serveControl(l *link, p *Peer) error {
 			err = call(body, func(m Closed) error { return s.Handler.Closed(p, m) })
 		case typeMismatch:
 			err = call(body, func(m Mismatch) error { return s.Handler.Mismatch(p, m) })
+		case typeResumed:
+			err = call(body, func(struct{}) error { return s.resumed(p) })
 		default:
 			err = fmt.Errorf("%w: type %d", errFrame, t)
 		}
@@ -230,6 +206,14 @@ func (s *Server) serveControl(l *link, p *Peer) error {
 			return s.ended(err)
 		}
 	}
+}
+
+func (s *Server) resumed(p *Peer) error {
+	h, ok := s.Handler.(Successor)
+	if !ok || !p.Hello.Resume {
+		return fmt.Errorf("%w: nothing was to be resumed", errFrame)
+	}
+	return h.Resumed(p)
 }
 
 // ended turns the errors of a peer that is no more into nil.
