@@ -45,6 +45,8 @@ func (f *fake) Close() error {
 	return nil
 }
 
+func (f *fake) expire(t time.Time) int { return len(f.d.store.Expire(t)) }
+
 func (f *fake) sessions() ([]status.LogSession, counters) {
 	return []status.LogSession{{Peer: "192.0.2.9:1", Services: []string{"web"}}}, counters{accepted: 3, refused: 2}
 }
@@ -90,7 +92,7 @@ func newRig(t *testing.T) *rig {
 	return &rig{
 		t: t, signals: make(chan os.Signal, 1), result: make(chan error, 1), fake: &fake{done: make(chan struct{})},
 		cfg: &config.Logd{
-			Listen: []string{"127.0.0.1:0"}, Store: "memory:", QuotaTotal: 1 << 20, MaxSessions: 1, RuntimeDir: filepath.Join(dir, "run"),
+			Listen: []string{"127.0.0.1:0"}, Store: "memory:", QuotaTotal: 1 << 20, MaxSessions: 8, RuntimeDir: filepath.Join(dir, "run"),
 			TLS: certs.Files{Authority: a.Dir + "/ca.pem", Cert: a.Dir + "/server.pem", Key: a.Dir + "/server.key"},
 		},
 	}
@@ -220,12 +222,18 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-// TestFailures: what cannot be opened is told, and nothing stays behind.
-func TestFailures(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+func listenAnywhere(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l
+}
+
+// TestFailures: what cannot be opened is told, and nothing stays behind.
+func TestFailures(t *testing.T) {
+	taken := listenAnywhere(t)
 	defer taken.Close()
 	for says, change := range map[string]func(*rig){
 		"address already in use": func(r *rig) { r.cfg.Listen = []string{taken.Addr().String()} },

@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/ftnet/ftnet/internal/bytesize"
@@ -91,5 +90,3 @@ func openMemory(o Options) (logserver.Log, error) {
 	}
 	return logserver.NewMemory(&logserver.MemoryConfig{Quota: o.Quota, QuotaTotal: o.QuotaTotal})
 }
-
-func openRemote(URL, Options) (logserver.Log, error) { return nil, errors.ErrUnsupported }

@@ -70,15 +70,6 @@ func (x *session) end(why error) {
 	})
 }
 
-func (x *session) ended() bool {
-	select {
-	case <-x.done:
-		return true
-	default:
-		return false
-	}
-}
-
 // serve runs the session until it ends.
 func (x *session) serve() error {
 	defer x.leave()
@@ -199,7 +190,7 @@ func (x *session) waits(n int64) {
 func (x *session) claim(svc *service) bool {
 	svc.mu.Lock()
 	defer svc.mu.Unlock()
-	if svc.rank > x.rank || x.ended() {
+	if svc.rank > x.rank || !x.alive() {
 		return false
 	}
 	old := svc.owner
