@@ -17,6 +17,7 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	bpfMapConns        = "conns"
+	bpfMapEngine       = "engine"
 	bpfMapEvents       = "events"
 	bpfMapOutputs      = "outputs"
 	bpfMapServices     = "services"
@@ -86,6 +87,7 @@ type bpfProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
 	Conns    *ebpf.MapSpec `ebpf:"conns"`
+	Engine   *ebpf.MapSpec `ebpf:"engine"`
 	Events   *ebpf.MapSpec `ebpf:"events"`
 	Outputs  *ebpf.MapSpec `ebpf:"outputs"`
 	Services *ebpf.MapSpec `ebpf:"services"`
@@ -121,6 +123,7 @@ func (o *bpfObjects) Close() error {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
 	Conns    *ebpf.Map `ebpf:"conns"`
+	Engine   *ebpf.Map `ebpf:"engine"`
 	Events   *ebpf.Map `ebpf:"events"`
 	Outputs  *ebpf.Map `ebpf:"outputs"`
 	Services *ebpf.Map `ebpf:"services"`
@@ -132,6 +135,7 @@ type bpfMaps struct {
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.Conns,
+		m.Engine,
 		m.Events,
 		m.Outputs,
 		m.Services,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 )
 
 // Mark is the SO_MARK of every packet that the engine injects. Gate and tap
@@ -44,6 +45,7 @@ func (s ServiceState) String() string {
 const (
 	DefaultMaxConns = 65536
 	MaxServices     = 4096
+	MinDeadAfter    = 500 * time.Millisecond
 )
 
 // Config configures a gate.
@@ -60,6 +62,11 @@ type Config struct {
 	// held, so less than 256 KiB serves small packets only. 0 means one page,
 	// for an engine that uses neither FlagRecord nor ModeRoll.
 	OutputBuffer int
+	// DeadAfter is for how long the gate holds what it has to hold while the
+	// engine gives no sign of life (see Gate.Beat): after that it lets everything
+	// pass, and notes in the slots which connections can no longer be protected
+	// (see Slot.Opened). At least MinDeadAfter; 0 means for ever.
+	DeadAfter time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -78,6 +85,9 @@ func (c Config) validate() error {
 	}
 	if n := c.OutputBuffer; n < os.Getpagesize() || n > 1<<30 || n&(n-1) != 0 {
 		return fmt.Errorf("gate: OutputBuffer %d is no power of two in %d..%d", n, os.Getpagesize(), 1<<30)
+	}
+	if c.DeadAfter != 0 && c.DeadAfter < MinDeadAfter {
+		return fmt.Errorf("gate: DeadAfter %v is below %v", c.DeadAfter, MinDeadAfter)
 	}
 	if len(c.ID) != 8 {
 		return fmt.Errorf("gate: ID %q is not eight hex digits", c.ID)

@@ -22,6 +22,8 @@ type Gate struct {
 	outputs *OutputReader
 	memory  []byte // the mapping of the slots
 	slots   []Slot
+	engine  *engineRecord
+	record  []byte // the mapping of engine
 	filters
 	releases
 }
@@ -81,6 +83,12 @@ func (g *Gate) load() error {
 		return unsupported("memory-mapped BPF arrays", err)
 	}
 	g.slots = unsafe.Slice((*Slot)(unsafe.Pointer(&g.memory[0])), g.config.MaxConns)
+	if g.engine, g.record, err = mapEngine(g.objs.Engine); err != nil {
+		return unsupported("memory-mapped BPF arrays", err)
+	}
+	if err := g.engine.take(g.config); err != nil {
+		return err
+	}
 	if g.events, err = newEventReader(g.objs.Events); err != nil {
 		return unsupported("BPF ring buffer", err)
 	}
@@ -138,6 +146,10 @@ func (g *Gate) Close() error {
 	if g.memory != nil {
 		errs = append(errs, unix.Munmap(g.memory))
 		g.memory, g.slots = nil, nil
+	}
+	if g.record != nil {
+		errs = append(errs, unix.Munmap(g.record))
+		g.record, g.engine = nil, nil
 	}
 	if g.objs.Slots != nil {
 		errs = append(errs, g.objs.Close())

@@ -50,6 +50,7 @@ func (*Gate) MaxConns() int                               { return 0 }
 func (*Gate) Events() *EventReader                        { return nil }
 func (*Gate) Outputs() *OutputReader                      { return nil }
 func (*Gate) WatchReleases() error                        { return ErrNotSupported }
+func (*Gate) Beat() bool                                  { return false }
 func (*Gate) Stats() (Stats, error)                       { return Stats{}, ErrNotSupported }
 func (*EventReader) Read(context.Context) (Event, error)  { return Event{}, ErrNotSupported }
 func (*EventReader) ReadBatch(context.Context, []Event) (int, error) {

@@ -20,6 +20,10 @@ type judge interface {
 	Stats() (Stats, error)
 	// run judges one IP packet and returns it as it leaves, and the events.
 	run(t testing.TB, ingress bool, pkt []byte, priority, mark uint32) (Verdict, []byte, []Event)
+	// setEngine says how the engine does.
+	setEngine(life)
+	// bound reports whether the flow is.
+	bound(t testing.TB, flow segment.Flow) bool
 	// fill leaves no room for outputs and says how many it made for that.
 	fill(t testing.TB) int
 	// outputs takes the outputs that are there, and those of fill.
@@ -39,6 +43,23 @@ func (m modelJudge) run(_ testing.TB, ingress bool, pkt []byte, priority, mark u
 	return v, pkt, m.TakeEvents()
 }
 
+func (m modelJudge) setEngine(l life) {
+	m.Now = func() uint64 { return 100 }
+	m.Beat()
+	m.Patience = 10
+	if l != alive {
+		m.Now = func() uint64 { return 111 }
+	}
+	if l == deadHold {
+		m.Patience = 0
+	}
+}
+
+func (m modelJudge) bound(_ testing.TB, flow segment.Flow) bool {
+	_, ok := m.conns[flow]
+	return ok
+}
+
 func (m modelJudge) fill(testing.TB) int {
 	m.OutputsFull = true
 	return 0
@@ -49,12 +70,15 @@ func (m modelJudge) outputs(testing.TB) []Output {
 	return m.TakeOutputs()
 }
 
+// waits is the base under which the engine is dead and the gate waits for it.
+const waits = 0x7fff_ffce
+
 // environments are all combinations of family, option layout and wrap.
 func environments() []env {
 	var all []env
 	for _, v6 := range []bool{false, true} {
 		for _, l := range []layout{noTimestamps, aligned, odd} {
-			for _, base := range []uint32{5000, 0xffff_ff9c, 0x7fff_ffce} {
+			for _, base := range []uint32{5000, 0xffff_ff9c, waits} {
 				all = append(all, env{v6, l, base, base + 50})
 			}
 		}
@@ -71,6 +95,10 @@ func TestModelRules(t *testing.T) { testRules(t, modelJudge{NewModel(16)}) }
 func testRules(t *testing.T, j judge) {
 	for _, e := range environments() {
 		for _, r := range rules(e) {
+			// A gate that waits for its engine does what it always does.
+			if r.engine == alive && e.client == waits {
+				r.engine = deadHold
+			}
 			t.Run(r.name+"/"+e.String(), func(t *testing.T) { check(t, j, e, r) })
 		}
 	}
@@ -103,6 +131,7 @@ func check(t *testing.T, j judge, e env, r rule) {
 	state.store(j.Slot(slot))
 	before, err := j.Stats()
 	must(t, err)
+	j.setEngine(r.engine)
 
 	verdict, got, events := j.run(t, r.ingress, pkt, r.priority, r.mark)
 
@@ -151,6 +180,9 @@ func check(t *testing.T, j judge, e env, r rule) {
 	}
 	if diff := cmp.Diff(r.outputs, outputs); diff != "" {
 		t.Errorf("outputs (-want +got):\n%s", diff)
+	}
+	if got, want := j.bound(t, flow), !r.unknown && !r.forgets; got != want {
+		t.Errorf("the flow is bound: %v, want %v", got, want)
 	}
 	after, err := j.Stats()
 	must(t, err)

@@ -2,17 +2,21 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // framing is how packets come to the programs.
@@ -90,6 +94,28 @@ func (k kernelJudge) drain(t testing.TB) []Event {
 	return events[:n]
 }
 
+func (k kernelJudge) setEngine(l life) {
+	const patience = uint64(time.Second)
+	k.Beat()
+	k.engine.patience.Store(patience)
+	if l != alive {
+		k.engine.beat.Add(^patience) // one more than patience ago
+	}
+	if l == deadHold {
+		k.engine.patience.Store(0)
+	}
+}
+
+func (k kernelJudge) bound(t testing.TB, flow segment.Flow) bool {
+	t.Helper()
+	var slot uint32
+	err := k.objs.Conns.Lookup(keyOf(flow), &slot)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
 // fill uses up the smallest records: then none fits.
 func (k kernelJudge) fill(t testing.TB) int {
 	t.Helper()
@@ -147,6 +173,7 @@ func TestKernelAgainstModel(t *testing.T) {
 		e := env{rnd.IntN(2) == 0, layout(rnd.IntN(3)), rnd.Uint32(), rnd.Uint32()}
 		flow, state := testFlow(e.v6), randomState(rnd, e)
 		service, unmodified := ServiceState(1+rnd.IntN(2)), rnd.IntN(2) == 0
+		engine := []life{alive, alive, deadHold, deadOpen}[rnd.IntN(4)]
 		pkt, ingress := randomPacket(rnd, e)
 		priority := []uint32{0, PrioClose, PrioShut}[rnd.IntN(3)]
 		type outcome struct {
@@ -156,6 +183,7 @@ func TestKernelAgainstModel(t *testing.T) {
 			Outputs []Output
 			State   slotState
 			Stats   Stats
+			Bound   bool
 		}
 		judge := func(j judge) (o outcome) {
 			before, err := j.Stats()
@@ -163,6 +191,7 @@ func TestKernelAgainstModel(t *testing.T) {
 			must(t, j.SetService(servicePort, service, unmodified))
 			must(t, j.Bind(flow, 3))
 			state.store(j.Slot(3))
+			j.setEngine(engine)
 			var events []Event
 			o.Verdict, o.Packet, events = j.run(t, ingress, pkt, priority, 0)
 			for _, ev := range events {
@@ -176,14 +205,15 @@ func TestKernelAgainstModel(t *testing.T) {
 				o.Outputs = append(o.Outputs, out)
 			}
 			o.State = loadState(j.Slot(3))
+			o.Bound = j.bound(t, flow)
 			after, err := j.Stats()
 			must(t, err)
 			o.Stats = after.minus(before)
 			return o
 		}
 		if diff := cmp.Diff(judge(m), judge(k), cmpopts.IgnoreUnexported(Output{})); diff != "" {
-			t.Fatalf("packet %d of seed %#x: ingress %v, priority %d, %x\nstate %+v\n(-model +kernel):\n%s",
-				i, seed, ingress, priority, pkt, state, diff)
+			t.Fatalf("packet %d of seed %#x: ingress %v, priority %d, engine %d, %x\nstate %+v\n(-model +kernel):\n%s",
+				i, seed, ingress, priority, engine, pkt, state, diff)
 		}
 	}
 }
@@ -200,6 +230,7 @@ func randomState(rnd *rand.Rand, e env) slotState {
 	if rnd.IntN(2) == 0 {
 		s.Mode = ModeLive
 	}
+	s.Opened = rnd.IntN(10) == 0
 	if s.Flags&FlagXlate != 0 {
 		s.Delta, s.TSDelta = rnd.Uint32(), rnd.Uint32()
 	}
@@ -355,6 +386,8 @@ func BenchmarkProgram(b *testing.B) {
 		data := tcp{seq: 50, ack: 100, flags: flagACK, layout: aligned, payload: 1000}
 		in := data
 		in.toServer = true
+		held := live
+		held.Stable--
 		for _, c := range []struct {
 			name    string
 			ingress bool
@@ -362,6 +395,8 @@ func BenchmarkProgram(b *testing.B) {
 			slot    slotState
 		}{
 			{"egress-live", false, servicePort, live},
+			{"egress-held", false, servicePort, held},
+			{"egress-held-patience", false, servicePort, held},
 			{"egress-translated", false, servicePort, xlate},
 			{"egress-other-port", false, 9, live},
 			{"no-ip", false, 0, live}, // what the measurement itself costs
@@ -370,7 +405,16 @@ func BenchmarkProgram(b *testing.B) {
 		} {
 			b.Run(fmt.Sprintf("%s/conns=%d", c.name, n), func(b *testing.B) {
 				c.slot.store(g.Slot(uint32(n - 1)))
+				g.engine.patience.Store(0)
+				if strings.HasSuffix(c.name, "patience") {
+					g.engine.patience.Store(1 << 60)
+				}
 				pkt := data.bytes()
+				if c.slot == held {
+					ack := data
+					ack.payload = 0
+					pkt = ack.bytes()
+				}
 				if c.ingress {
 					pkt = in.bytes()
 				}

@@ -12,9 +12,13 @@ type Model struct {
 	events   []Event
 	outputs  []Output
 	count    counters
+	beat     uint64
 
-	// Now supplies the Ktime of events and outputs; nil means 0.
+	// Now supplies the Ktime of events and outputs, and the time of Beat; nil
+	// means 0.
 	Now func() uint64
+	// Patience is Config.DeadAfter, in units of Now.
+	Patience uint64
 	// OutputsFull says that the ring of outputs has no room.
 	OutputsFull bool
 	// Task is in whose name the kernel works, for Release and for the RSTs of
@@ -77,6 +81,13 @@ func (m *Model) Slot(i uint32) *Slot { return &m.slots[i] }
 
 // MaxConns is Gate.MaxConns.
 func (m *Model) MaxConns() int { return len(m.slots) }
+
+// Beat is Gate.Beat.
+func (m *Model) Beat() (late bool) {
+	late = m.engineDead()
+	m.beat = m.now()
+	return late
+}
 
 // Stats is Gate.Stats.
 func (m *Model) Stats() (Stats, error) { return m.count.stats(), nil }
@@ -151,6 +162,31 @@ func (m *Model) now() uint64 {
 		return 0
 	}
 	return m.Now()
+}
+
+// engineDead says whether the engine has died and is not to be waited for.
+func (m *Model) engineDead() bool {
+	return m.Patience > 0 && int64(m.now()-m.beat) > int64(m.Patience)
+}
+
+// opens says whether a connection's packets pass that would be held. Once one
+// has passed all do: no engine can protect the connection any more.
+func (m *Model) opens(s *Slot) bool { return s.Opened() || m.engineDead() }
+
+// letGo is opens for a packet after which the connection cannot be protected.
+func (m *Model) letGo(s *Slot) bool {
+	if !m.opens(s) {
+		return false
+	}
+	s.opened.Store(1)
+	m.count[statOpened]++
+	return true
+}
+
+// passes is the verdict on what leaves because the engine is dead.
+func (m *Model) passes() Verdict {
+	m.count[statOpened]++
+	return Pass
 }
 
 // lookup returns the flow's slot, or nil.

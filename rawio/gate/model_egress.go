@@ -32,25 +32,36 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	synack := p.flags()&(flagSYN|flagACK) == flagSYN|flagACK
 	s, index := m.lookup(p.flow)
 	if p.refusesSYN() && (s == nil || s.Mode() == ModeLive && s.fin.Load()&1 != 0 && be.Uint32(p.tcp()[8:]) != s.Ack()) {
+		if m.engineDead() {
+			return m.passes()
+		}
 		m.report(EventRSTHeld, NoSlot, p)
 		m.count[statRSTHeld]++
 		return Held
 	}
 	if s == nil {
-		if synack {
-			return m.holdSYNACK(p, NoSlot)
+		switch {
+		case !synack:
+			return Pass
+		case m.engineDead():
+			return m.passes()
 		}
-		return Pass
+		return m.holdSYNACK(p, NoSlot)
 	}
 	if s.Mode() == ModeFree {
 		return Pass
 	}
 	s.egress.Add(1)
 	switch mode := s.Mode(); {
+	case synack && p.begins(s) && m.engineDead():
+		delete(m.conns, p.flow)
+		return m.passes()
 	case mode == ModeLive:
 		return m.egressLive(p, s, index, priority)
-	case mode == ModeOpen:
+	case mode == ModeOpen || mode == ModeOutage && m.letGo(s):
 		return m.egressOpen(p, s)
+	case mode != ModeOutage && p.answers() && m.letGo(s):
+		return Pass
 	case mode == ModeRoll:
 		if m.capture(OutputRoll, index, p, be.Uint32(p.tcp()[4:])) {
 			m.count[statRolled]++
@@ -68,6 +79,22 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 func (p *packet) refusesSYN() bool {
 	return p.flags()&(flagSYN|flagACK|flagRST) == flagACK|flagRST && be.Uint32(p.tcp()[4:]) == 0
 }
+
+// begins says whether a SYN-ACK is that of a connection which the client has begun
+// in place of the slot's, rather than one that the slot's own socket repeats.
+func (p *packet) begins(s *Slot) bool {
+	switch mode := s.Mode(); {
+	case mode == ModeSpoof || mode == ModeRoll:
+		return true
+	case s.Flags()&FlagXlate != 0:
+		return be.Uint32(p.tcp()[4:])+s.Delta()+1 != s.Base()
+	}
+	return be.Uint32(p.tcp()[8:]) != s.IRS()+1
+}
+
+// answers says whether an RST answers a segment that no socket takes: it has that
+// segment's own numbers, not those of a socket.
+func (p *packet) answers() bool { return p.flags()&(flagSYN|flagACK|flagRST) == flagRST }
 
 func (m *Model) holdSYNACK(p *packet, index uint32) Verdict {
 	m.report(EventSYNACK, index, p)
@@ -111,27 +138,28 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		}
 		return Pass
 	case flags&flagRST != 0:
-		switch m.judgeRST(p, s, index, priority) {
-		case rstStray:
-			m.report(EventRSTHeld, index, p)
-			fallthrough
-		case rstCrash:
+		if kind := m.judgeRST(p, s, index, priority); kind != rstMeant && !m.letGo(s) {
+			if kind == rstStray {
+				m.report(EventRSTHeld, index, p)
+			}
 			m.count[statRSTHeld]++
 			return Held
 		}
 		m.report(EventRSTSent, index, p)
 	case flags&flagFIN != 0:
-		if !meantFIN(s, &j, priority) {
+		if !meantFIN(s, &j, priority) && !m.letGo(s) {
 			m.report(EventFINHeld, index, p)
 			m.count[statFINHeld]++
 			return Held
 		}
 	}
 	if s.Flags()&FlagRecord != 0 && j.payload > 0 && !s.ended() {
-		if !m.capture(OutputSent, index, p, j.seq) {
+		switch {
+		case m.capture(OutputSent, index, p, j.seq):
+			m.count[statRecorded]++
+		case !m.letGo(s):
 			return Held
 		}
-		m.count[statRecorded]++
 	}
 	if _, passed := s.FIN(); !passed && flags&(flagFIN|flagRST) == flagFIN {
 		s.SetFIN(j.end)
@@ -144,11 +172,11 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		s.TakeHeld()
 		m.fitWindow(s, &j, false)
 	} else if flags&flagACK != 0 {
-		if !p.judgeAck(s, &j, previous) {
+		if !m.judgeAck(p, s, &j, previous) {
 			m.count[statAckHeld]++
 			return Held
 		}
-		if j.opt.sack != 0 && !p.judgeSACK(s, &j) {
+		if j.opt.sack != 0 && !m.judgeSACK(p, s, &j) {
 			m.count[statSACKHeld]++
 			return Held
 		}
@@ -240,12 +268,16 @@ func (p *packet) record(s *Slot, j *judged) {
 
 // judgeAck decides about the ACK number; false: hold the segment. The exchange
 // of held and stable is described at Slot.
-func (p *packet) judgeAck(s *Slot, j *judged, previous uint32) bool {
+func (m *Model) judgeAck(p *packet, s *Slot, j *judged, previous uint32) bool {
 	stable := s.Stable()
 	if !after(j.ack, stable) {
 		if s.Held() && !after(previous, j.ack) {
 			s.TakeHeld()
 		}
+		return true
+	}
+	if m.letGo(s) {
+		s.TakeHeld()
 		return true
 	}
 	s.hflags.Store(uint32(p.flags() & flagECN))
@@ -261,7 +293,7 @@ func (p *packet) judgeAck(s *Slot, j *judged, previous uint32) bool {
 	return j.carries
 }
 
-func (p *packet) judgeSACK(s *Slot, j *judged) bool {
+func (m *Model) judgeSACK(p *packet, s *Slot, j *judged) bool {
 	high := s.High()
 	top := high
 	for i := range j.opt.blocks {
@@ -269,7 +301,7 @@ func (p *packet) judgeSACK(s *Slot, j *judged) bool {
 			top = right
 		}
 	}
-	if top == high {
+	if top == high || m.opens(s) {
 		return true
 	}
 	if j.carries {
@@ -286,7 +318,7 @@ func (p *packet) judgeSACK(s *Slot, j *judged) bool {
 func (m *Model) fitWindow(s *Slot, j *judged, limited bool) {
 	kernel, client := s.Scales()
 	edge := j.edge
-	if limited && s.Flags()&FlagLimit != 0 && after(edge, s.Limit()) {
+	if limited && s.Flags()&FlagLimit != 0 && after(edge, s.Limit()) && !m.opens(s) {
 		edge = s.Limit()
 		m.count[statLimited]++
 	} else if j.outAck == j.ack && kernel == client {
@@ -332,7 +364,7 @@ func (m *Model) icmpOut(p *packet) Verdict {
 	if len(icmp) < 1 || icmp[0] != unreachable {
 		return Pass
 	}
-	if s, _ := m.quoted(icmp, toServer); s == nil || s.Mode() == ModeFree {
+	if s, _ := m.quoted(icmp, toServer); s == nil || s.Mode() == ModeFree || m.opens(s) {
 		return Pass
 	}
 	m.count[statICMPHeld]++

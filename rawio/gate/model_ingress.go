@@ -38,9 +38,14 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 	}
 	switch mode := s.Mode(); {
 	case mode == ModeOutage || mode == ModeSpoof || mode == ModeRoll:
-		s.stolenIn.Add(1)
-		m.count[statOutageIn]++
-		return Held
+		if !m.opens(s) {
+			s.stolenIn.Add(1)
+			m.count[statOutageIn]++
+			return Held
+		}
+		if mode == ModeOutage && s.Flags()&FlagXlate != 0 && p.flags()&flagACK != 0 {
+			m.translateIn(p, s)
+		}
 	case mode != ModeFree && s.Flags()&FlagXlate != 0 && p.flags()&flagACK != 0:
 		m.translateIn(p, s)
 	}
@@ -60,7 +65,7 @@ func (m *Model) ingressSYN(p *packet, state ServiceState) Verdict {
 	if len(strip) > 0 {
 		m.count[statSYNStripped]++
 	}
-	if state == ServiceOutage {
+	if state == ServiceOutage && !m.engineDead() {
 		m.count[statSYNHeld]++
 		return Held
 	}

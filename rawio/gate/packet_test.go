@@ -193,6 +193,7 @@ type slotState struct {
 	FIN                                               bool
 	Egress                                            uint32
 	Released                                          Released
+	Opened                                            bool
 }
 
 func (w slotState) store(s *Slot) {
@@ -219,6 +220,9 @@ func (w slotState) store(s *Slot) {
 	s.stolenIn.Store(w.StolenIn)
 	s.egress.Store(w.Egress)
 	s.SetReleased(w.Released)
+	if w.Opened {
+		s.opened.Store(1)
+	}
 	s.SetMode(w.Mode)
 }
 
@@ -230,7 +234,7 @@ func loadState(s *Slot) slotState {
 		Limit: s.Limit(), High: s.High(), IRS: s.IRS(), Gen: s.Gen(), Base: s.Base(), KScale: kernel, CScale: client,
 		Held: s.Held(), Ack: s.Ack(), Edge: s.Edge(), SndNxt: s.SndNxt(), TSVal: s.TSVal(), TSEcr: s.TSEcr(),
 		HFlags: s.HeldFlags(), FIN: fin, FINEnd: end, Egress: s.Egress(), StolenIn: s.StolenIn(),
-		Released: s.Released(),
+		Released: s.Released(), Opened: s.Opened(),
 	}
 }
 

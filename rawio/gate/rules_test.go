@@ -33,6 +33,7 @@ type rule struct {
 	unknown  bool // the flow is not bound
 	other    bool // the port is not a service
 	full     bool // the ring of outputs has no room
+	engine   life
 
 	unmodified bool // the service's flag
 	slot       slotState
@@ -44,7 +45,17 @@ type rule struct {
 	events  []EventKind
 	outputs []output
 	stats   Stats
+	forgets bool // the flow is no longer bound
 }
+
+// life is how the engine does, and what happens if it is dead.
+type life int
+
+const (
+	alive    life = iota // it has just said so, and is to
+	deadHold             // it has not for long: everything is held
+	deadOpen             // it has not for long: everything passes
+)
 
 // output is what is particular about an Output.
 type output struct {
@@ -367,6 +378,7 @@ func rules(e env) []rule {
 
 	all = append(all, unmodifiedRules(e, live, xlate)...)
 	all = append(all, outputRules(e, live, xlate)...)
+	all = append(all, deadRules(e, live, xlate)...)
 	return append(all, icmpRules(e, live, xlate, data, in)...)
 }
 
@@ -384,6 +396,7 @@ func icmpRules(e env, live, xlate slotState, data, in tcp) []rule {
 	translated.seq -= delta
 	out := data
 	return []rule{
+		deadICMP(in, unreachable, live),
 		{
 			name: "ICMP error about the client's packet is held", bytes: in.icmp(unreachable, 3, 0),
 			slot: live, verdict: Held, stats: Stats{ICMPHeld: 1},

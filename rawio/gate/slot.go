@@ -106,7 +106,8 @@ type Slot struct {
 	egress   atomic.Uint32
 	stolenIn atomic.Uint32
 	released atomic.Uint32
-	_        [4]uint32
+	opened   atomic.Uint32
+	_        [3]uint32
 }
 
 var _ [SlotSize]byte = [unsafe.Sizeof(Slot{})]byte{}
@@ -122,11 +123,12 @@ func (s *Slot) Reset() {
 	} {
 		w.Store(0)
 	}
+	s.opened.Store(0)
 	s.ResetGate()
 }
 
 // ResetGate zeroes the words that the gate writes, for a connection that gets
-// a new kernel socket. Call it only while the mode keeps the gate from writing:
+// a new kernel socket: all but Opened. Call it only while the mode keeps the gate from writing:
 // free, outage or spoof.
 func (s *Slot) ResetGate() {
 	for _, w := range []*atomic.Uint32{
@@ -290,6 +292,12 @@ func (s *Slot) Released() Released { return Released(s.released.Load()) }
 // release the engine has taken note of. The gate sets it whenever a socket is
 // released.
 func (s *Slot) SetReleased(r Released) { s.released.Store(uint32(r)) }
+
+// Opened reports whether the gate took the engine for dead (Config.DeadAfter) and
+// let something go that must not leave a protected connection: an ACK of what is
+// not stable, output that was not captured, a FIN or RST that nobody meant. It goes
+// on doing so: the connection cannot be protected any more. Only Reset clears it.
+func (s *Slot) Opened() bool { return s.opened.Load() != 0 }
 
 // StolenIn returns the number of ingress packets held in an outage, a spoofed
 // handshake or a roll-forward; it wraps.

@@ -27,6 +27,7 @@ const (
 	statRolled
 	statUnrecorded
 	statCrashed
+	statOpened
 	statCount
 )
 
@@ -55,8 +56,9 @@ type Stats struct {
 	RewriteFails uint64 // packets held because a change to them failed
 	Recorded     uint64 // segments captured before they left (FlagRecord)
 	Rolled       uint64 // packets captured and held (ModeRoll)
-	Unrecorded   uint64 // packets held uncaptured because the ring of outputs was full
+	Unrecorded   uint64 // packets not captured because the ring of outputs was full; held, unless Opened
 	Crashed      uint64 // sockets released by the end of a process that crashed
+	Opened       uint64 // packets let go because the engine was dead (Config.DeadAfter)
 }
 
 func (c *counters) stats() Stats {
@@ -84,5 +86,6 @@ func (c *counters) stats() Stats {
 		Rolled:       c[statRolled],
 		Unrecorded:   c[statUnrecorded],
 		Crashed:      c[statCrashed],
+		Opened:       c[statOpened],
 	}
 }

@@ -64,6 +64,10 @@ static __always_inline bool judge_ack(const struct packet *p, struct slot *slot,
 			take_held(slot);
 		return true;
 	}
+	if (let_go(slot)) {
+		take_held(slot);
+		return true;
+	}
 	slot->hflags = p->tcp.flags & (ECE | CWR);
 	hold(slot);
 	stable = READ_ONCE(slot->stable);
@@ -90,7 +94,7 @@ static __always_inline bool judge_sack(struct __sk_buff *skb, const struct packe
 		if (after(bpf_ntohl(right), top))
 			top = bpf_ntohl(right);
 	}
-	if (top == high)
+	if (top == high || opens(slot))
 		return true;
 	if (s->carries) {
 		s->strip = true;
@@ -108,7 +112,7 @@ static __always_inline void fit_window(const struct slot *slot, struct segment *
 {
 	__u32 edge = s->edge, room;
 
-	if (limited && slot->flags & LIMIT && after(edge, slot->limit)) {
+	if (limited && slot->flags & LIMIT && after(edge, slot->limit) && !opens(slot)) {
 		edge = slot->limit;
 		count(STAT_LIMITED);
 	} else if (s->out_ack == s->ack && slot->kscale == slot->cscale) {
@@ -292,7 +296,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 	if (flags & RST) {
 		enum rst rst = judge_rst(skb, p, slot, index);
 
-		if (rst != RST_MEANT) {
+		if (rst != RST_MEANT && !let_go(slot)) {
 			if (rst == RST_STRAY)
 				report(skb, EVENT_RST_HELD, index, p->l3, p->end);
 			count(STAT_RST_HELD);
@@ -300,7 +304,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 		}
 		report(skb, EVENT_RST_SENT, index, p->l3, p->end);
 	} else if (flags & FIN) {
-		if (!meant_fin(skb, slot, &s)) {
+		if (!meant_fin(skb, slot, &s) && !let_go(slot)) {
 			report(skb, EVENT_FIN_HELD, index, p->l3, p->end);
 			count(STAT_FIN_HELD);
 			return HELD;
@@ -308,7 +312,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 	}
 	/* From here on a segment with payload leaves. */
 	if (slot->flags & RECORD && s.payload && !ended(slot) &&
-	    !record_output(skb, p, slot, index, s.seq))
+	    !record_output(skb, p, slot, index, s.seq) && !let_go(slot))
 		return HELD;
 	if ((flags & (FIN | RST)) == FIN && !(slot->fin & 1)) {
 		slot->fin_end = s.end;
@@ -379,6 +383,31 @@ static __always_inline bool refuses_syn(const struct packet *p)
 	return (p->tcp.flags & (SYN | ACK | RST)) == (ACK | RST) && p->tcp.seq == 0;
 }
 
+/* passes is the verdict on what leaves because the engine is dead. */
+static __always_inline int passes(void)
+{
+	count(STAT_OPENED);
+	return PASS;
+}
+
+/* begins says whether a SYN-ACK is that of a connection which the client has begun
+ * in place of the slot's, rather than one that the slot's own socket repeats. */
+static __always_inline bool begins(const struct packet *p, const struct slot *slot, __u32 mode)
+{
+	if (mode == MODE_SPOOF || mode == MODE_ROLL)
+		return true; /* or it is in the engine's name, and no engine takes it */
+	if (slot->flags & XLATE)
+		return bpf_ntohl(p->tcp.seq) + slot->delta + 1 != slot->base;
+	return bpf_ntohl(p->tcp.ack) != slot->irs + 1;
+}
+
+/* answers says whether an RST answers a segment that no socket takes: it has that
+ * segment's own numbers, not those of a socket. */
+static __always_inline bool answers(const struct packet *p)
+{
+	return (p->tcp.flags & (SYN | ACK | RST)) == RST;
+}
+
 static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 {
 	struct slot *slot;
@@ -398,6 +427,8 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	/* A connection may still be known whose client has begun another one: then
 	 * the answer acknowledges what the connection's own socket never would. */
 	if (refuses_syn(p) && (!slot || (mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack))) {
+		if (engine_dead())
+			return passes();
 		report(skb, EVENT_RST_HELD, NO_SLOT, p->l3, p->end);
 		count(STAT_RST_HELD);
 		return HELD;
@@ -406,6 +437,8 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 		/* What this host forwards for others has no socket here. */
 		if (!synack || !skb->sk)
 			return PASS;
+		if (engine_dead())
+			return passes();
 		report(skb, EVENT_SYNACK, NO_SLOT, p->l3, p->end);
 		count(STAT_SYNACK_HELD);
 		return HELD;
@@ -413,10 +446,18 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	if (mode == MODE_FREE)
 		return PASS;
 	slot->egress++;
+	if (synack && begins(p, slot, mode) && engine_dead()) {
+		/* It would be judged by the numbers of one that is over. */
+		bpf_map_delete_elem(&conns, &p->key);
+		return passes();
+	}
 	if (mode == MODE_LIVE)
 		return egress_live(skb, p, slot, *index);
-	if (mode == MODE_OPEN)
+	if (mode == MODE_OPEN || (mode == MODE_OUTAGE && let_go(slot)))
 		return egress_open(skb, p, slot);
+	/* Otherwise the socket's numbers are not yet the client's. */
+	if (mode != MODE_OUTAGE && answers(p) && let_go(slot))
+		return PASS;
 	if (mode == MODE_ROLL)
 		return egress_roll(skb, p, slot, *index);
 	if (mode == MODE_SPOOF && synack) {

@@ -55,7 +55,7 @@ __noinline int icmp_out(struct __sk_buff *skb, __u32 at, __u32 protocol)
 	if (type != (protocol == IP_ICMP ? ICMP_UNREACHABLE : ICMPV6_UNREACHABLE))
 		return 0;
 	slot = quoted(skb, at, TO_SERVER, &tcp, &tcp_at);
-	if (!slot || slot->mode == MODE_FREE)
+	if (!slot || slot->mode == MODE_FREE || opens(slot))
 		return 0;
 	count(STAT_ICMP_HELD);
 	return 1;

@@ -89,7 +89,7 @@ static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packe
 	}
 	if (found == SYN_STRIPPED)
 		count(STAT_SYN_STRIPPED);
-	if ((state & SERVICE_STATE) == SERVICE_OUTAGE) {
+	if ((state & SERVICE_STATE) == SERVICE_OUTAGE && !engine_dead()) {
 		count(STAT_SYN_HELD);
 		return HELD;
 	}
@@ -118,9 +118,13 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 		return PASS;
 	mode = READ_ONCE(slot->mode);
 	if (mode == MODE_OUTAGE || mode == MODE_SPOOF || mode == MODE_ROLL) {
-		slot->stolen_in++;
-		count(STAT_OUTAGE_IN);
-		return HELD;
+		if (!opens(slot)) {
+			slot->stolen_in++;
+			count(STAT_OUTAGE_IN);
+			return HELD;
+		}
+		if (mode != MODE_OUTAGE)
+			return PASS; /* there is no translation yet */
 	}
 	if (mode != MODE_FREE && slot->flags & XLATE && p->tcp.flags & ACK)
 		return translate_in(skb, p, slot);

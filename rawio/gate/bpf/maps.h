@@ -79,7 +79,8 @@ struct slot {
 	__u32 egress;   /* packets seen */
 	__u32 stolen_in;
 	__u32 released; /* enum released */
-	__u32 reserved2[4];
+	__u32 opened;   /* let go while the engine was dead: see alive.h */
+	__u32 reserved2[3];
 };
 
 _Static_assert(sizeof(struct slot) == 128, "slot is two cache lines");
@@ -163,6 +164,7 @@ enum stat {
 	STAT_ROLLED,
 	STAT_UNRECORDED,
 	STAT_CRASHED,
+	STAT_OPENED,
 	STAT_COUNT,
 };
 

@@ -3,7 +3,7 @@
 #ifndef FTNET_PARSE_H
 #define FTNET_PARSE_H
 
-#include "maps.h"
+#include "alive.h"
 
 #define ETH_LEN 14
 #define VLAN_LEN 4

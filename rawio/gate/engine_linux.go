@@ -1,0 +1,63 @@
+package gate
+
+import (
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// engineRecord is struct engine in bpf/alive.h: what the gate knows of its
+// engine, in memory that both map.
+type engineRecord struct {
+	layout   atomic.Uint32
+	_        uint32
+	id       [8]byte
+	beat     atomic.Uint64
+	patience atomic.Uint64
+}
+
+// mapEngine maps the record; unmap the memory in the end.
+func mapEngine(m *ebpf.Map) (*engineRecord, []byte, error) {
+	memory, err := unix.Mmap(m.FD(), 0, unix.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, nil, err
+	}
+	return (*engineRecord)(unsafe.Pointer(&memory[0])), memory, nil
+}
+
+// take makes the record that of a living engine.
+func (r *engineRecord) take(config Config) error {
+	now, err := monotonic()
+	if err != nil {
+		return err
+	}
+	r.beat.Store(now)
+	r.patience.Store(uint64(config.DeadAfter))
+	copy(r.id[:], config.ID)
+	r.layout.Store(mapLayout)
+	return nil
+}
+
+// Beat says that the engine lives. It returns true if the gate has taken it for
+// dead since the last time: then [Slot.Opened] tells which connections it has let
+// go meanwhile. Without Config.DeadAfter it never does.
+func (g *Gate) Beat() (late bool) {
+	now, err := monotonic()
+	if err != nil {
+		return false // cannot be: the clock is there
+	}
+	last, patience := g.engine.beat.Swap(now), g.engine.patience.Load()
+	return patience > 0 && now-last > patience
+}
+
+// monotonic is the clock of bpf_ktime_get_ns.
+func monotonic() (uint64, error) {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0, fmt.Errorf("gate: clock: %w", err)
+	}
+	return uint64(ts.Nano()), nil
+}
