@@ -35,6 +35,7 @@ const DefaultOutputBuffer = 16 << 20
 // Service is a port and how it is protected.
 type Service struct {
 	Port uint16
+	Name string // of the service, in the log
 	// Journal is the record of the server process. It is the caller's to close,
 	// after Unprotect. Nil: the server is unmodified.
 	Journal    *journal.Journal
@@ -50,7 +51,7 @@ type Service struct {
 
 func (s *Service) core() south.Service {
 	return south.Service{
-		Unmodified: s.Unmodified, Compare: s.Compare, Quota: s.Quota, OnFull: s.OnFull,
+		Name: s.Name, Unmodified: s.Unmodified, Compare: s.Compare, Quota: s.Quota, OnFull: s.OnFull,
 		Log: s.LogPolicy, Idle: int64(s.Idle),
 		LogDown: s.LogDown, DownAfter: int64(s.DownAfter),
 	}

@@ -156,7 +156,7 @@ func (s *Service) policies(ok func(*port) bool) (list []rawio.Service) {
 // policy is what the engine is told of a port. s.mu is held.
 func (s *Service) policy(number uint16) rawio.Service {
 	return rawio.Service{
-		Port: number, Journal: s.journal, Unmodified: s.cfg.Mode == ModeUnmodified, Compare: s.cfg.Compare.core(),
+		Port: number, Name: s.name, Journal: s.journal, Unmodified: s.cfg.Mode == ModeUnmodified, Compare: s.cfg.Compare.core(),
 		Quota: s.cfg.Quota, OnFull: s.cfg.OnFull.core(), LogPolicy: s.cfg.Log.core(), Idle: s.cfg.Idle,
 		LogDown: s.cfg.LogDown.core(), DownAfter: s.cfg.DownAfter,
 	}
