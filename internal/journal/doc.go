@@ -5,7 +5,8 @@
 // it costs no system call on the hot path and survives the server's death at
 // any instruction.
 //
-// Two parties use it. The engine owns the memory: [Create], [Journal.Publish],
+// Two parties use it. The engine owns the memory: [Create], or [Adopt] for that
+// of an engine that was killed while the server lived on; [Journal.Publish],
 // [Journal.Withdraw], [Journal.PrepareRecovery], [Journal.Sweep]. The server
 // process (the north side) maps it with [Open], finds the record of a
 // connection it accepted with [Map.Lookup] and appends to it through [Record];

@@ -141,6 +141,11 @@ func (j *Journal) remove(at uint32) {
 // rebuild writes the index afresh without removed entries.
 func (j *Journal) rebuild() {
 	atomic.AddUint32(&j.r.super().epoch, 1)
+	j.fill()
+	atomic.AddUint32(&j.r.super().epoch, 1)
+}
+
+func (j *Journal) fill() {
 	for at := range j.r.indexLen {
 		if atomic.LoadUint64(j.r.entry(at)) != entryEmpty {
 			atomic.StoreUint64(j.r.entry(at), entryEmpty)
@@ -152,5 +157,4 @@ func (j *Journal) rebuild() {
 			h.at = j.place(h.hash, uint32(i))
 		}
 	}
-	atomic.AddUint32(&j.r.super().epoch, 1)
 }

@@ -142,10 +142,7 @@ func (j *Journal) publish(i, slot, gen uint32, f Flow) {
 	*p = privateHead{slot: slot, gen: gen, hash: j.r.hash(w), live: true}
 	p.at = j.insert(p.hash, i)
 	p.indexed = true
-	for int(slot) >= len(j.slots) {
-		j.slots = append(j.slots, 0)
-	}
-	j.slots[slot] = i + 1
+	j.own(slot, i)
 }
 
 func (j *Journal) takeHead() (uint32, bool) {

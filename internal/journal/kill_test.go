@@ -47,6 +47,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(killEnv) != "" {
 		killChild()
 	}
+	if os.Getenv(adoptEnv) != "" {
+		engineChild()
+	}
 	os.Exit(m.Run())
 }
 

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -50,3 +51,45 @@ func memorySize(fd int) (int64, error) {
 func unmapMemory(mem []byte) error { return unix.Munmap(mem) }
 
 func closeFd(fd int) error { return unix.Close(fd) }
+
+// adoptMemory maps a memfd that somebody hands over, and duplicates its
+// descriptor. It must be sealed as createMemory does it.
+func adoptMemory(fd int) (own int, mem []byte, err error) {
+	const need = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW
+	if seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err != nil || seals&need != need {
+		return -1, nil, fmt.Errorf("%w: not sealed memory", errLayout)
+	}
+	size, err := memorySize(fd)
+	if err != nil {
+		return -1, nil, err
+	}
+	if size < superSize {
+		return -1, nil, errLayout
+	}
+	if own, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+		return -1, nil, fmt.Errorf("journal: dup: %w", err)
+	}
+	if mem, err = mapMemory(own, size); err != nil {
+		unix.Close(own)
+		return -1, nil, err
+	}
+	return own, mem, nil
+}
+
+// dataEnd returns where the last data between two offsets of a sparse file ends.
+func dataEnd(fd int, from, to int64) (end int64, err error) {
+	for end = from; from < to; {
+		data, err := unix.Seek(fd, from, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) || err == nil && data >= to {
+			break
+		}
+		if err != nil {
+			return 0, fmt.Errorf("journal: lseek: %w", err)
+		}
+		if end, err = unix.Seek(fd, data, unix.SEEK_HOLE); err != nil {
+			return 0, fmt.Errorf("journal: lseek: %w", err)
+		}
+		from = end
+	}
+	return min(end, to), nil
+}
