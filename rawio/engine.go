@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -32,6 +33,11 @@ type Config struct {
 	// engines without such servers; DefaultOutputBuffer is a good value for all
 	// others.
 	OutputBuffer int
+	// DeadAfter is for how long the gate holds what the engine has to judge after
+	// the engine has died, or has got stuck: then everything passes, unprotected.
+	// See gate.Config. 0 means that the gate holds it until there is an engine
+	// again.
+	DeadAfter time.Duration
 	// ReceiveBuffer of the tap, bytes. Default 64 MiB.
 	ReceiveBuffer int
 	// Logger gets what an operator may want to know. Default: nothing.
@@ -101,7 +107,7 @@ func Open(cfg Config) (*Engine, error) {
 
 func (e *Engine) open() (err error) {
 	if e.gate, err = gate.Load(gate.Config{MaxConns: e.cfg.MaxConns + 1, // one stays free: see Probe
-		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer}); err != nil {
+		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer, DeadAfter: e.cfg.DeadAfter}); err != nil {
 		return fmt.Errorf("rawio: load the gate: %w", err)
 	}
 	if e.inject, err = inject.Open(gate.Mark); err != nil {

@@ -44,6 +44,7 @@ func (e *Engine) tickLoop() {
 			return
 		case now := <-e.ticks.t.C:
 			e.do(func(m *south.Machine) { m.Tick() })
+			e.beat()
 			if now.Sub(last) >= sweep {
 				last = now
 				e.sweep(2 * sweep)

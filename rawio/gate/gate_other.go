@@ -45,6 +45,7 @@ func (*Gate) SetService(uint16, ServiceState, bool) error { return ErrNotSupport
 func (*Gate) DeleteService(uint16) error                  { return ErrNotSupported }
 func (*Gate) Bind(segment.Flow, uint32) error             { return ErrNotSupported }
 func (*Gate) Unbind(segment.Flow) error                   { return ErrNotSupported }
+func (*Gate) Flows() (map[segment.Flow]uint32, error)     { return nil, ErrNotSupported }
 func (*Gate) Slot(uint32) *Slot                           { return nil }
 func (*Gate) MaxConns() int                               { return 0 }
 func (*Gate) Events() *EventReader                        { return nil }

@@ -1,6 +1,10 @@
 package gate
 
-import "github.com/ftnet/ftnet/rawio/segment"
+import (
+	"maps"
+
+	"github.com/ftnet/ftnet/rawio/segment"
+)
 
 // Model judges packets as the BPF programs do, in Go, on IP packets in memory.
 // The simulation runs on it, and a test compares it with the kernel packet by
@@ -75,6 +79,9 @@ func (m *Model) Unbind(flow segment.Flow) error {
 	delete(m.conns, flow)
 	return nil
 }
+
+// Flows is Gate.Flows.
+func (m *Model) Flows() (map[segment.Flow]uint32, error) { return maps.Clone(m.conns), nil }
 
 // Slot is Gate.Slot.
 func (m *Model) Slot(i uint32) *Slot { return &m.slots[i] }

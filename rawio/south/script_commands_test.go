@@ -29,6 +29,15 @@ func (s *script) line(line string) {
 		s.env.gate.Task = gate.Task{Exiting: w[1] == "crash", PID: 42, Code: 9}
 		s.env.gate.Release(s.flow)
 		s.events()
+	case "stall": // of the engine; the gate waits for a second
+		s.env.gate.Patience = 1e9
+		s.env.gate.Beat()
+		s.time += int64(s.duration(w[1]))
+	case "beat":
+		if s.env.gate.Beat() {
+			flows, _ := s.env.gate.Flows() // cannot fail
+			s.machine.Late(flows)
+		}
 	case "kernel":
 		s.kernel = s.number(w[1])
 	case "stable":

@@ -1,0 +1,42 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+func (k flowKey) flow() segment.Flow {
+	end := func(addr [16]byte, port [2]byte) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom16(addr).Unmap(), uint16(port[0])<<8|uint16(port[1]))
+	}
+	return segment.Flow{Client: end(k.Client, k.ClientPort), Server: end(k.Server, k.ServerPort)}
+}
+
+// Flows returns all bound flows and their slots. A flow that is bound or unbound
+// meanwhile may or may not be among them.
+func (g *Gate) Flows() (map[segment.Flow]uint32, error) {
+	const attempts = 10
+	var err error
+	for range attempts {
+		flows := make(map[segment.Flow]uint32)
+		var key flowKey
+		var slot uint32
+		all := g.objs.Conns.Iterate()
+		for all.Next(&key, &slot) {
+			flows[key.flow()] = slot
+		}
+		// If the key that was read last is deleted, the kernel begins anew.
+		if err = all.Err(); !errors.Is(err, ebpf.ErrIterationAborted) {
+			if err != nil {
+				err = fmt.Errorf("gate: list flows: %w", err)
+			}
+			return flows, err
+		}
+	}
+	return nil, fmt.Errorf("gate: list flows: %w", err)
+}

@@ -1,0 +1,37 @@
+package gate
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+func TestFlows(t *testing.T) {
+	g, m := loadGate(t, 300), NewModel(300)
+	for _, j := range []interface {
+		Bind(segment.Flow, uint32) error
+		Unbind(segment.Flow) error
+		Flows() (map[segment.Flow]uint32, error)
+	}{g, m} {
+		want := make(map[segment.Flow]uint32)
+		for i := range uint16(200) {
+			flow := testFlow(i%2 == 0)
+			flow.Client = netip.AddrPortFrom(flow.Client.Addr(), 256*i+7)
+			must(t, j.Bind(flow, uint32(i)))
+			if i%3 == 0 {
+				must(t, j.Unbind(flow))
+			} else {
+				want[flow] = uint32(i)
+			}
+		}
+		got, err := j.Flows()
+		must(t, err)
+		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(segment.Flow{})); diff != "" {
+			t.Errorf("flows (-want +got):\n%s", diff)
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package south
+
+import "github.com/ftnet/ftnet/rawio/segment"
+
+const (
+	whyLate  = "the engine stood still, and the gate did not wait for it"
+	whyBegun = "its client began another connection while the engine stood still"
+)
+
+// Late takes note of what the gate has done while it took the engine for dead
+// (gate.Config.DeadAfter): of connections that went on there can be no protection
+// any more, and those that are not bound any more are over. flows is what is bound.
+func (m *Machine) Late(flows map[segment.Flow]uint32) {
+	m.now = m.env.Now()
+	m.Conns(func(c *Conn) bool {
+		switch _, bound := flows[c.Flow]; {
+		case !bound && c.bound():
+			m.end(c, whyBegun)
+		case m.env.Slot(c.slot).Opened():
+			m.wasOpened(c)
+		}
+		return true
+	})
+}
+
+// bound reports whether the gate knows the connection's flow.
+func (c *Conn) bound() bool {
+	return c.state != SynReceived && (c.state != Open || c.is(recovered))
+}
+
+func (m *Machine) wasOpened(c *Conn) {
+	switch c.state {
+	case Established:
+		m.report(ConnUnprotected, c, whyLate)
+		m.unprotect(c, whyLate)
+	case Outage, Reconnecting, Rolling:
+		m.reset(c, whyLate)
+	}
+}
