@@ -108,19 +108,25 @@ func (m *Machine) trace(c *Conn, stable uint32) {
 
 // sendAck sends the ACK that the kernel has wanted to send, up to ack.
 func (m *Machine) sendAck(c *Conn, slot *gate.Slot, ack uint32) {
+	s := c.liveAck(slot, ack)
+	s.Seq = seqnum.Max(c.nxt, slot.SndNxt())
+	if c.is(owed) { // else nothing of the kernel's is left out
+		s.Flags |= segment.Flags(slot.HeldFlags()) & segment.ECE
+	}
+	c.acked = ack
+	m.Stats.ACKs++
+	m.env.ToClient(s)
+}
+
+// liveAck builds an ACK with the window and timestamps of a live connection.
+func (c *Conn) liveAck(slot *gate.Slot, ack uint32) *segment.Segment {
 	edge := slot.Edge()
 	if slot.Flags()&gate.FlagLimit != 0 {
 		edge = seqnum.Min(edge, slot.Limit())
 	}
 	s := c.ackSegment(ack, edge)
-	s.Seq = seqnum.Max(c.nxt, slot.SndNxt())
-	if c.is(owed) { // else nothing of the kernel's is left out
-		s.Flags |= segment.Flags(slot.HeldFlags()) & segment.ECE
-	}
 	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), slot.TSEcr()
-	c.acked = ack
-	m.Stats.ACKs++
-	m.env.ToClient(s)
+	return s
 }
 
 // ackSegment builds a pure ACK to the client with the window up to edge and

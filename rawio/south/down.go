@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // The log may stand still: a log server that cannot be reached, a disk that takes
 // nothing more. Nothing of what waits for it is acknowledged, so that the clients
-// slow down by themselves and nothing is lost; that is all there is to DownHold.
+// slow down by themselves and nothing is lost. That is all there is to
+// DownHold. But the gate also holds the probes by which the kernel finds out whether a
+// silent client lives, so the core asks in its stead, and the kernel hears the answer.
 // For services with DownUnprotect the core measures for how long each connection
 // has waited without that anything of it became stable.
 
@@ -106,10 +109,12 @@ func (m *Machine) countDown() {
 	m.Stats.LogDown++
 }
 
-// lag has tick watch a connection that waits for the log.
+// lag has tick watch a connection that waits for the log, or for its client to say
+// again what only the kernel has.
 func (m *Machine) lag(c *Conn) {
-	if c.svc.LogDown == DownUnprotect && c.lagAt == 0 && c.waits() {
+	if c.lagAt == 0 && (c.waits() || c.is(owed)) {
 		c.lagAt = m.millis()
+		c.askAt = c.lagAt
 		m.watch(c)
 	}
 }
@@ -130,11 +135,17 @@ func (m *Machine) progress(c *Conn) {
 // tickDown ends the protection of a connection that has waited for too long, and
 // reports whether it has.
 func (m *Machine) tickDown(c *Conn) bool {
-	if !c.waits() || c.svc.LogDown != DownUnprotect {
+	now := m.millis()
+	switch {
+	case !c.waits() && !c.is(owed):
 		c.lagAt = 0
 		return false
-	}
-	if int64(m.millis()-c.lagAt) < c.svc.downAfter()/1e6 {
+	case c.waits() && c.svc.LogDown == DownUnprotect && int64(now-c.lagAt) >= c.svc.downAfter()/1e6:
+	case c.state == Established && int64(now-c.askAt) >= m.cfg.KeepAlive/1e6:
+		c.askAt = now
+		m.askLive(c)
+		return false
+	default:
 		return false
 	}
 	c.lagAt = 0
@@ -150,6 +161,20 @@ func (m *Machine) tickDown(c *Conn) bool {
 	m.Stats.LogDown++
 	m.unprotect(c, c.svc.whyDown())
 	return true
+}
+
+// askLive has the client of a live connection say that it lives.
+func (m *Machine) askLive(c *Conn) {
+	if c.closed() {
+		return
+	}
+	slot := m.env.Slot(c.slot)
+	ack := seqnum.Min(c.stableSeq(), slot.Ack())
+	s := c.liveAck(slot, ack)
+	s.Seq, s.Options.NSACK = c.una-1, 0
+	m.trace(c, ack)
+	c.acked = seqnum.Max(c.acked, ack)
+	m.env.ToClient(s)
 }
 
 // millis is the time as Conn.lagAt keeps it: never 0.

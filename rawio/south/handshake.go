@@ -42,11 +42,17 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 		}
 	}
 	e := m.syns.make(flow)
+	if e.synack != nil && m.now-e.arrived > synSkew {
+		e.synack, e.packet = nil, nil // of a SYN before; the kernel answers this one too
+	}
 	e.syn, e.arrived = clone(s), m.now
 	if !svc.outage && e.synack != nil {
 		m.begin(svc, flow, e)
 	}
 }
+
+// synSkew is by how much a SYN may be heard of later than its SYN-ACK, ns.
+const synSkew = 250e6
 
 // synAck takes a SYN-ACK that the gate held at time at, whole.
 func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, packet []byte, at int64) {
@@ -154,18 +160,21 @@ func metaOf(c *Conn, syn, synack *segment.Segment) logserver.Meta {
 func (m *Machine) openFailed(c *Conn, err error) {
 	packet := c.extra.synack
 	m.forget(c)
-	if unavailable(err) {
-		m.report(ConnWaits, c, "new connection is not answered: "+err.Error())
-		return
-	}
 	if c.svc.OnFull == Unprotect && errors.Is(err, logserver.ErrQuota) {
 		m.env.Forward(packet)
 		m.Stats.Unprotected++
 		m.report(ConnUnprotected, c, err.Error())
 		return
 	}
-	// The client sends its SYN again; the kernel's half-open socket expires.
-	m.report(QuotaFull, c, "new connection is not answered: "+err.Error())
+	// The client sends its SYN again. The half-open socket might answer that in the
+	// name of a listener that is gone by then.
+	m.env.Destroy(c.Flow)
+	why := "new connection is not answered: " + err.Error()
+	if unavailable(err) {
+		m.report(ConnWaits, c, why)
+	} else {
+		m.report(QuotaFull, c, why)
+	}
 }
 
 // metaStable lets the SYN-ACK of a connection go.

@@ -153,16 +153,8 @@ func (m *Machine) data(c *Conn, s *segment.Segment, edge uint32) {
 	switch {
 	case end <= c.received:
 	case off <= c.received:
-		if !m.append(c, p[c.received-off:]) {
+		if !m.append(c, p[c.received-off:]) || !m.drain(c) {
 			return
-		}
-		for q := c.ahead.next(c.received); q != nil; q = c.ahead.next(c.received) {
-			if !m.append(c, q) {
-				return
-			}
-		}
-		if c.ahead.empty() {
-			c.ahead = nil
 		}
 	default:
 		if c.ahead == nil {
@@ -173,15 +165,39 @@ func (m *Machine) data(c *Conn, s *segment.Segment, edge uint32) {
 	if fin && end >= c.received {
 		c.early = end
 	}
-	if c.early == c.received {
-		c.fin, c.early, c.ahead = c.received, -1, nil
-		if c.wire != nil {
-			c.wire.closed = c.unaOff
+	m.takeFIN(c)
+}
+
+// drain logs what has become contiguous, and reports whether all of it was taken.
+// What was not is kept: the client was told that it has arrived.
+func (m *Machine) drain(c *Conn) bool {
+	for q := c.ahead.next(c.received); q != nil; q = c.ahead.next(c.received) {
+		off := c.received
+		if !m.append(c, q) {
+			if c.is(limited) {
+				c.ahead.insert(c.received, q[c.received-off:], maxAhead)
+			}
+			return false
 		}
-		if err := m.log.Finish(c.ID, c.fin); err != nil {
-			c.fin = -1 // the client says it again: nobody acknowledges it
-			m.notTaken(c, err)
-		}
+	}
+	if c.ahead.empty() {
+		c.ahead = nil
+	}
+	return true
+}
+
+// takeFIN logs the client's FIN if all that precedes it is.
+func (m *Machine) takeFIN(c *Conn) {
+	if c.early < 0 || c.early != c.received {
+		return
+	}
+	c.fin, c.early, c.ahead = c.received, -1, nil
+	if c.wire != nil {
+		c.wire.closed = c.unaOff
+	}
+	if err := m.log.Finish(c.ID, c.fin); err != nil {
+		c.fin = -1 // the client says it again: nobody acknowledges it
+		m.notTaken(c, err)
 	}
 }
 

@@ -75,6 +75,12 @@ func (m *Machine) reopen(c *Conn) {
 	slot := m.env.Slot(c.slot)
 	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
 	m.limit(c)
+	if m.drain(c) {
+		m.takeFIN(c)
+	}
+	if c.state == Closed {
+		return
+	}
 	// The client learns of the window by an ACK of its own probe, or by this.
 	c.set(dupAck | ackDue)
 	m.touch(c)

@@ -25,6 +25,7 @@ type roll struct {
 
 	// Input: from the log to the server.
 	sent, acked, edge int64 // sent to the new socket, acknowledged by it, and its window's end
+	most              int64 // highest that sent ever was
 	pages             pages // of the log, unless it is immediate
 
 	// Output: from the server.
@@ -68,7 +69,7 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 	x.roll = &roll{
 		pages: pages{end: w.start},
 		delta: first - (s.Seq + 1), tsDelta: c.tsDelta(s), wscale: o.wscale,
-		sent: w.start, acked: w.start, edge: w.start + int64(s.Window), // not scaled in a SYN-ACK
+		most: w.start, sent: w.start, acked: w.start, edge: w.start + int64(s.Window), // not scaled in a SYN-ACK
 		out: w.out, told: w.out, edgeOut: w.out, fin: -1, check: check{verified: w.out},
 		tsval: s.Options.TSVal, ackDue: true, movedAt: m.now, askedAt: m.now,
 	}

@@ -30,6 +30,7 @@ func (m *Machine) feed(c *Conn) {
 		s.Flags |= segment.PSH
 		s.Payload = p
 		r.sent += int64(len(p))
+		r.most = max(r.most, r.sent)
 		m.Stats.Fed += uint64(len(p))
 		m.env.ToServer(s)
 	}
@@ -39,6 +40,7 @@ func (m *Machine) feed(c *Conn) {
 		s := m.rollAck(c, r.told, r.edgeOut)
 		s.Flags |= segment.FIN
 		r.sent++
+		r.most = max(r.most, r.sent)
 		m.env.ToServer(s)
 	}
 }

@@ -12,6 +12,9 @@ import (
 // held.
 func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	r := c.extra.roll
+	if c.stray(s) {
+		return
+	}
 	m.touch(c)
 	if s.Options.HasTS && seqnum.Less(r.tsval, s.Options.TSVal) {
 		r.tsval = s.Options.TSVal
@@ -53,6 +56,18 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	if s.Flags.Has(segment.FIN) && r.out == end && m.env.Slot(c.slot).Released() != gate.ReleasedCrashed {
 		r.fin, r.movedAt = end, m.now
 	}
+}
+
+// stray reports whether a captured packet is not of the present roll-forward's
+// socket: it acknowledges what was not sent to that, or lies where that may not
+// send. The socket before it may have said something at its end.
+func (c *Conn) stray(s *segment.Segment) bool {
+	r := c.extra.roll
+	off := r.out + int64(seqnum.Diff(s.Seq+r.delta, c.outputSeq(r.out)))
+	if off < c.wire.out-1 || off > r.edgeOut+1 {
+		return true
+	}
+	return s.Flags.Has(segment.ACK) && seqnum.Unwrap(s.Ack, c.irs+1, r.acked) > r.most
 }
 
 // repeated takes output that the server has sent before. What of it the client

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"time"
 
+	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/rawiotest"
 )
@@ -32,6 +34,9 @@ type handler struct {
 	thinking    bool
 	awake       bool // has thought about the next read
 	eof         bool
+
+	logBytes []byte // of the log, from off on; nil: not read yet
+	asking   bool   // they are being read
 
 	out    []byte // written, not yet taken
 	pos    int64  // of out in the stream
@@ -115,6 +120,9 @@ func (x *handler) read() bool {
 	if x.w.plan.unmodified {
 		return x.readWire()
 	}
+	if x.off < x.logged && x.logBytes == nil && !x.readLog() {
+		return false
+	}
 	x.pull()
 	available := x.logged - x.off
 	if available <= 0 {
@@ -137,18 +145,8 @@ func (x *handler) read() bool {
 	p := make([]byte, n)
 	k := 0
 	if x.off < x.logged {
-		c := x.w.machine.BySlot(x.slot)
-		if c == nil || c.Generation() != x.id.Generation() {
-			if !x.a.mayReset() {
-				x.w.fail("handler %d: its log is gone", x.a.n)
-			}
-			x.end()
-			return false
-		}
-		var err error
-		if k, err = x.w.log.Read(c.ID, p[:min(n, x.logged-x.off)], x.off); err != nil {
-			x.w.fail("handler %d: log: %v", x.a.n, err)
-		}
+		k = copy(p, x.logBytes)
+		x.logBytes = x.logBytes[k:]
 	}
 	copied := copy(p[k:], x.buffer)
 	x.buffer = x.buffer[copied:]
@@ -161,6 +159,48 @@ func (x *handler) read() bool {
 	x.off += n
 	x.sum = crc32.Update(x.sum, crc32.IEEETable, p)
 	x.handle()
+	return true
+}
+
+// readLog gets what is to be read from the log, all at once, and reports whether
+// it is there.
+func (x *handler) readLog() bool {
+	if x.w.late == nil {
+		return x.logRead()
+	}
+	if !x.asking {
+		x.asking = true
+		x.w.clock.After(x.w.delay(x.w.plan.log.read), func() {
+			x.asking = false
+			if !x.dead() && !x.done && x.logRead() {
+				x.step()
+			}
+		})
+	}
+	return false
+}
+
+func (x *handler) logRead() bool {
+	c := x.w.machine.BySlot(x.slot)
+	if c == nil || c.Generation() != x.id.Generation() {
+		if !x.a.mayReset() {
+			x.w.fail("handler %d: its log is gone", x.a.n)
+		}
+		x.end()
+		return false
+	}
+	p := make([]byte, x.logged-x.off)
+	n, err := x.w.log.Read(c.ID, p, x.off)
+	switch {
+	case errors.Is(err, logserver.ErrUnreachable):
+		x.asking = true
+		x.w.clock.After(50*time.Millisecond, func() { x.asking = false; x.step() })
+		return false
+	case err != nil || n < len(p):
+		x.w.fail("handler %d: log: %d of %d bytes, %v", x.a.n, n, len(p), err)
+		return false
+	}
+	x.logBytes = p
 	return true
 }
 

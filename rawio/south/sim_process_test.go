@@ -43,7 +43,7 @@ func (w *world) start() {
 // started again after the pause.
 func (w *world) crash(pause time.Duration) {
 	p := w.process
-	if p == nil || p.dead {
+	if p == nil || p.dead || w.unprotected {
 		return
 	}
 	w.crashes++
@@ -71,6 +71,10 @@ func (p *process) accept() {
 		}
 		flow := segment.Flow{Client: s.RemoteAddr(), Server: s.LocalAddr()}
 		c := p.w.machine.Conn(flow)
+		if c == nil && p.w.flows[flow].open {
+			p.serve(&handler{w: p.w, p: p, worker: k, s: s, a: p.w.flows[flow].app, h: &head{flow: flow}})
+			continue
+		}
 		if c == nil {
 			continue // reset meanwhile
 		}
@@ -89,9 +93,13 @@ func (p *process) accept() {
 			h.out = h.out[:h.sent]
 		}
 		h.shut = false
-		a.handler, a.head = x, h
-		s.Notify = x.step
-		s.SetKeepAlive(2*time.Minute, 10*time.Second, 9)
-		p.w.clock.After(p.w.delay(time.Millisecond), x.step)
+		p.serve(x)
 	}
+}
+
+func (p *process) serve(x *handler) {
+	x.a.handler, x.a.head = x, x.h
+	x.s.Notify = x.step
+	x.s.SetKeepAlive(2*time.Minute, 10*time.Second, 9)
+	p.w.clock.After(p.w.delay(time.Millisecond), x.step)
 }

@@ -34,7 +34,8 @@ type plan struct {
 	atStep      []int // crash at these steps of the clock
 	traced      bool
 
-	unmodified bool // the server has no journal
+	log        *logPlan // nil: it is in memory
+	unmodified bool     // the server has no journal
 	wire       wirePlan
 }
 
@@ -102,6 +103,9 @@ func randomPlan(seed uint64) plan {
 	if p.unmodified = seed%2 == 0; p.unmodified {
 		p.wire = randomWirePlan(seed)
 	}
+	if seed/2%2 == 1 {
+		p.log = randomLogPlan(seed)
+	}
 	return p
 }
 
@@ -167,7 +171,7 @@ func (w *world) checkRest() {
 		}
 		return w.failure != "" || w.machine.Len() == 0
 	})
-	if w.plan.unmodified { // whose application may still have something to read
+	if w.plan.unmodified || w.unprotected { // whose application may still have something to read
 		w.clock.Run(20*time.Second, func() bool { w.steps++; return w.steps > maxSteps || w.failure != "" })
 	}
 	w.do(func() {

@@ -89,7 +89,7 @@ func (p *process) killWorkers(all bool) {
 // crashWorker kills one worker; the main process starts another.
 func (w *world) crashWorker() {
 	p := w.process
-	if p == nil || p.dead || len(p.workers) == 0 {
+	if p == nil || p.dead || len(p.workers) == 0 || w.unprotected {
 		return
 	}
 	w.crashes++

@@ -31,7 +31,8 @@ type world struct {
 	client, server *rawiotest.Stack
 	gate           *gate.Model
 	env            *fakeEnv
-	log            *logserver.Memory
+	log            logserver.Log
+	late           *lateLog // the same, if the plan says so
 	machine        *south.Machine
 
 	tapped  []tapped
@@ -52,6 +53,8 @@ type world struct {
 	trace   []string
 	steps   int
 	crashes int
+
+	unprotected bool // some connection is: the server must not crash any more
 }
 
 type tapped struct {
@@ -66,6 +69,7 @@ type flow struct {
 	synack   bool  // seen
 	stable   int64 // told by upcalls
 	fin      bool
+	open     bool // it goes on without protection
 }
 
 const (
@@ -96,10 +100,7 @@ func newWorld(p plan) *world {
 	w.server = rawiotest.NewStack(w.clock, server)
 	w.dialler = w.client.NewProcess()
 
-	var err error
-	if w.log, err = logserver.NewMemory(nil); err != nil {
-		panic(err)
-	}
+	w.log = w.openLog()
 	if err := w.log.RegisterService(serverPort); err != nil {
 		panic(err)
 	}
@@ -117,8 +118,8 @@ func newWorld(p plan) *world {
 			err := w.server.Destroy(f.Server, f.Client)
 			w.note("destroy    %v %v", f.Client, err)
 		},
-		report: w.report,
-		note:   func(format string, args ...any) { w.note(format, args...) },
+		report: w.report, fetch: w.fetch,
+		note: func(format string, args ...any) { w.note(format, args...) },
 	}
 	w.machine = south.New(south.Config{
 		Log: w.log, Env: w.env, MaxConns: 64, Window: p.window, Captures: p.wire.captures, Linger: int64(5 * time.Minute), // RTOs are long at 5 % loss
@@ -130,7 +131,31 @@ func newWorld(p plan) *world {
 }
 
 func (w *world) protect() {
-	w.machine.Protect(serverPort, south.Service{Unmodified: w.plan.unmodified, Compare: w.plan.wire.compare})
+	s := south.Service{Unmodified: w.plan.unmodified, Compare: w.plan.wire.compare}
+	if p := w.plan.log; p != nil {
+		s.LogDown, s.DownAfter = p.policy, int64(p.after)
+	}
+	w.machine.Protect(serverPort, s)
+}
+
+func (w *world) openLog() logserver.Log {
+	if p := w.plan.log; p != nil {
+		w.late = newLateLog(w, p)
+		return w.late
+	}
+	mem, err := logserver.NewMemory(nil)
+	if err != nil {
+		panic(err)
+	}
+	return mem
+}
+
+func (w *world) fetch(slot, gen uint32, id logserver.ConnID, off int64, n int) {
+	if w.late == nil {
+		w.fail("a log in memory is read with Fetch")
+		return
+	}
+	w.late.fetch(slot, gen, id, off, n)
 }
 
 func (w *world) now() int64 { return epoch + int64(w.clock.Now()) }
@@ -303,7 +328,18 @@ func (w *world) report(r south.Report) {
 		if !w.plan.unmodified || f == nil || !f.app.mayReset() {
 			w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)
 		}
-	case south.ConnUnprotected, south.QuotaFull, south.SYNRefused:
+	case south.ConnUnprotected:
+		if w.plan.log == nil || w.plan.log.policy != south.DownUnprotect || f == nil {
+			w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)
+			break
+		}
+		f.open = true
+		w.unprotected = true
+	case south.QuotaFull:
+		if w.plan.log == nil || len(w.plan.log.full) == 0 {
+			w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)
+		}
+	case south.SYNRefused:
 		w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)
 	case south.ConnClosed:
 		if f != nil && !f.app.mayReset() && !f.app.done && !strings.HasPrefix(r.Reason, "closed") {
@@ -315,7 +351,7 @@ func (w *world) report(r south.Report) {
 // checkStable: the core raises stable no further than the log's word.
 func (w *world) checkStable(c *south.Conn, stable uint32) {
 	f := w.flows[c.Flow]
-	if f == nil || f.irs != stable-uint32(seqnum.Diff(stable, f.irs)) {
+	if f == nil || f.open || f.irs != stable-uint32(seqnum.Diff(stable, f.irs)) {
 		return
 	}
 	if seqnum.Less(f.limit(), stable) {
@@ -323,10 +359,28 @@ func (w *world) checkStable(c *south.Conn, stable uint32) {
 	}
 }
 
+// checkSurvives: what a packet acknowledges would survive a crash of the log.
+func (w *world) checkSurvives(f *flow, flow segment.Flow, ack uint32) {
+	if w.late == nil {
+		return
+	}
+	stable, fin, ok := w.late.survives(flow)
+	if !ok {
+		return // it is over
+	}
+	if most := limit(f.irs, stable, fin); seqnum.Less(most, ack) {
+		w.fail("%v: ACK %d leaves, %d would survive a crash of the log", flow.Client, ack-f.irs, most-f.irs)
+	}
+}
+
 // limit is the highest ACK number that may leave.
 func (f *flow) limit() uint32 {
-	n := f.irs + 1 + uint32(f.stable)
-	if f.fin {
+	return limit(f.irs, f.stable, f.fin)
+}
+
+func limit(irs uint32, stable int64, fin bool) uint32 {
+	n := irs + 1 + uint32(stable)
+	if fin {
 		n++
 	}
 	return n
@@ -353,8 +407,11 @@ func (w *world) checkLeaving(g *rawiotest.Packet) {
 		f.iss, f.synack = g.Seq, true
 		return
 	}
-	if g.Flags.Has(segment.ACK) && seqnum.Less(f.limit(), g.Ack) && alive && !f.app.letGo() {
-		w.fail("%v: ACK %d leaves, %d is stable", g.Dst, g.Ack-f.irs, f.limit()-f.irs)
+	if g.Flags.Has(segment.ACK) && alive && !f.app.letGo() && !f.open {
+		if seqnum.Less(f.limit(), g.Ack) {
+			w.fail("%v: ACK %d leaves, %d is stable", g.Dst, g.Ack-f.irs, f.limit()-f.irs)
+		}
+		w.checkSurvives(f, segment.Flow{Client: g.Dst, Server: g.Src}, g.Ack)
 	}
 	switch {
 	case g.Flags.Has(segment.RST):
