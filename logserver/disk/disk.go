@@ -41,6 +41,7 @@ type Log struct {
 	files     int       // names of files to come
 	memory    blocks
 	segments  map[uint32]*segment // all but spares
+	newest    uint32              // the last segment whose header is stable
 	stopping  bool                // Close was called: the writer ends when nothing waits
 	writerErr error               // why the writer gave up, once it has
 	wake      sync.Cond           // of the writer
@@ -85,6 +86,7 @@ func Open(dir string, config *Config) (*Log, error) {
 	l.notes.init(l)
 	l.space.init(cfg)
 	l.tender.init()
+	l.writer.out.chunk = int(min(outputChunk, cfg.batch))
 	if err := l.openDir(); err != nil {
 		return nil, err
 	}

@@ -78,10 +78,7 @@
 //
 // What is assumed of the device: a sector of 512 bytes is written whole or not
 // at all, and what fdatasync has reported stays. What is assumed of the file
-// system: the same of its metadata. A process that is killed right after an I/O
-// error, before the batch could be written elsewhere, and a loss of power right
-// after the next start can together cost that batch's bytes, if the kernel had
-// kept them as if they were written.
+// system: the same of its metadata.
 //
 // # Errors
 //

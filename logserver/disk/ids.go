@@ -14,6 +14,7 @@ import (
 // never became stable is not given out again. Log.mu guards it.
 type numbers struct {
 	own     uint32 // this start's block
+	safe    bool   // which is on the disk
 	highest uint64
 	// used tells the highest number of each block that was given out, stable
 	// only those of records that are stable.

@@ -114,9 +114,11 @@ func (l *Log) findSegments() ([]*found, error) {
 	for _, f := range list {
 		stable[uint32(f.header.Prev)] = f.header.PrevEnd
 	}
-	for _, f := range list {
+	for i, f := range list {
 		if end, ok := stable[f.id]; ok {
 			f.limit = end
+		} else if i+1 < len(list) && list[i+1].header.Prev < uint64(f.id) {
+			f.limit = format.Begin // it was given up before anything was stable
 		}
 	}
 	for id, file := range unknown {
@@ -135,7 +137,7 @@ func (l *Log) openSegment(id uint32) (*found, vfs.File, error) {
 	}
 	size, err := file.Size()
 	b := make([]byte, min(max(size, 0), format.Begin))
-	if err == nil {
+	if err == nil && len(b) > 0 {
 		_, err = file.ReadAt(b, 0)
 	}
 	if err != nil {
@@ -163,15 +165,30 @@ func (l *Log) unknownFile(id uint32, file vfs.File, list []*found, stable int64)
 	b := make([]byte, format.Begin)
 	n, _ := file.ReadAt(b, 0)
 	_ = file.Close()
-	last := len(list) == 0 || id > list[len(list)-1].id
-	if stable > format.Begin || format.Resembles(b[:n], uint64(id)) && (!last || len(list) == 0) {
+	resembles := format.Resembles(b[:n], uint64(id))
+	next := slices.IndexFunc(list, func(f *found) bool { return f.id > id })
+	// The next segment's header would name it if it had held anything.
+	used := next >= 0 && list[next].header.Prev >= uint64(id)
+	switch known := stable > format.Begin || resembles && used; {
+	case known:
 		l.counters.lostRecords.Add(1)
-		aside := strings.TrimSuffix(path, segmentSuffix) + ".damaged"
-		err := l.fs.Rename(path, aside)
-		l.cfg.Warn("a file's header is damaged, what it held is lost; it is put aside and can be removed", "file", path, "now", aside, "error", err)
+		l.cfg.Warn("a file's header is damaged, and what it held is lost", "file", path)
+		l.putAside(path)
+		return
+	case resembles && len(list) == 0:
+		// The power may have gone when the log was made; or this was all.
+		l.cfg.Warn("the log's only file has a damaged header", "file", path)
+		l.putAside(path)
 		return
 	}
 	if err := l.fs.Remove(path); err != nil {
 		l.cfg.Warn("a file that is not needed cannot be removed", "file", path, "error", err)
 	}
+}
+
+// putAside renames a file so that it is not looked at again.
+func (l *Log) putAside(path string) {
+	aside := strings.TrimSuffix(path, segmentSuffix) + ".damaged"
+	err := l.fs.Rename(path, aside)
+	l.cfg.Warn("a damaged file is put aside; it can be removed", "file", aside, "error", err)
 }

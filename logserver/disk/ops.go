@@ -43,10 +43,10 @@ func (l *Log) open(m *logserver.Meta) (logserver.ConnID, error) {
 	if port := m.Server.Port(); !l.services[0] && !l.services[port] {
 		return 0, fmt.Errorf("%w: port %d", logserver.ErrNotRegistered, port)
 	}
-	if l.space.room() < connCost {
+	id := uint64(m.ID)
+	if l.space.room() < connCost || id == 0 && !l.numbers.safe {
 		return 0, l.space.full()
 	}
-	id := uint64(m.ID)
 	if id == 0 {
 		id = l.numbers.choose()
 	} else if err := l.numbers.claim(id); err != nil {

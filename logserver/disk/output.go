@@ -6,6 +6,7 @@ import "github.com/ftnet/ftnet/logserver/disk/format"
 // large ones are written from where they are.
 type output struct {
 	bufs   [][]byte
+	chunk  int      // least length of chunks
 	chunks [][]byte // memory for what is copied; used ones first
 	used   int      // chunks
 	free   []byte   // of the last chunk
@@ -14,7 +15,7 @@ type output struct {
 }
 
 const (
-	outputChunk = 1 << 20
+	outputChunk = 1 << 20 // at most
 	// copyBelow is the length from which on copying costs more than one more
 	// buffer in a vectored write.
 	copyBelow = 4096
@@ -32,7 +33,7 @@ func (o *output) grab(n int) []byte {
 	}
 	if len(o.free) < n {
 		if o.used == len(o.chunks) {
-			o.chunks = append(o.chunks, make([]byte, max(n, outputChunk)))
+			o.chunks = append(o.chunks, make([]byte, max(n, o.chunk)))
 		} else if len(o.chunks[o.used]) < n {
 			o.chunks[o.used] = make([]byte, n)
 		}

@@ -27,24 +27,32 @@ func (l *Log) recover() error {
 	l.report(r, list)
 	if len(list) > 0 {
 		last := list[len(list)-1]
-		l.writer.prev = last.segment
+		l.writer.prev, l.newest = last.segment, last.id
 	}
-	err = l.roll()
-	if err == nil {
-		// From now on the numbers that this start chooses are its own.
-		_, err = l.writePart(nil)
-	}
+	err = l.claimNumbers()
 	switch {
 	case err == nil:
 		return nil
 	case lacksSpace(err):
-		if l.writer.head != nil && l.writer.fresh {
-			l.abandon()
-		}
 		l.fail(err)
 		return nil
 	}
 	return explain(l.dir, err)
+}
+
+// claimNumbers writes a segment's header, so that from now on the numbers that
+// this start chooses are its own.
+func (l *Log) claimNumbers() error {
+	if l.writer.head == nil {
+		if err := l.roll(); err != nil {
+			return err
+		}
+	}
+	_, err := l.writePart(nil)
+	if err != nil {
+		l.abandon()
+	}
+	return err
 }
 
 // readSegment reads a segment's records into r.
@@ -59,16 +67,37 @@ func (l *Log) readSegment(r *replay, f *found, last bool) error {
 		return err
 	}
 	tail := last && f.limit < 0 && f.size == f.header.Size
-	recs, gaps, f.end = examine(recs, gaps, f, tail, &l.counters)
+	recs, gaps, begin := f.examine(recs, gaps, tail, &l.counters)
 	if err := r.segment(f.segment, recs, gaps); err != nil {
 		return err
 	}
 	if !tail {
+		// The header that says so may be gone the next time.
+		f.cut = f.limit >= 0 && f.end < f.size
 		return nil
 	}
-	// What the log ended with may be in the kernel's memory only, if it was a
-	// process that died and not the power. And what was not stable must not
-	// be mistaken for something later.
+	return f.confirm(begin)
+}
+
+// confirm makes stable what a log ended with. It may be in the kernel's memory
+// only, if it was a process that died and not the power. And the kernel may take
+// it for stable though it is not, after an error: hence it is written again, from
+// the last batch on. What was not stable must not be mistaken for something
+// later: it is cut off.
+func (f *found) confirm(begin int64) error {
+	for _, part := range [][2]int64{{0, format.Begin}, {begin, f.end}} {
+		b := make([]byte, part[1]-part[0])
+		if len(b) == 0 {
+			continue
+		}
+		_, err := f.file.ReadAt(b, part[0])
+		if err == nil {
+			_, err = f.file.WriteAt(b, part[0])
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if err := f.file.Truncate(f.end); err != nil {
 		return err
 	}
@@ -77,11 +106,11 @@ func (l *Log) readSegment(r *replay, f *found, last bool) error {
 }
 
 // examine finds out where the stable part of a segment ends, and returns the
-// records and the gaps of that part. tail tells that it was being written when
+// records and the gaps of that part, and where its last batch begins. tail tells that it was being written when
 // the log ended: then its last batch may be torn, and nothing of that is lost,
 // for nobody was told that it is stable. A batch is begun only when the one
 // before is stable: damage before the last batch is a loss.
-func examine(recs []rec, gaps []gap, f *found, tail bool, count *counters) ([]rec, []gap, int64) {
+func (f *found) examine(recs []rec, gaps []gap, tail bool, count *counters) ([]rec, []gap, int64) {
 	end, complete := f.size, !tail
 	if f.limit >= 0 {
 		end, complete = f.limit, true
@@ -98,12 +127,21 @@ func examine(recs []rec, gaps []gap, f *found, tail bool, count *counters) ([]re
 		}
 	}
 	upTo(end)
-	recs = slices.DeleteFunc(recs, func(r rec) bool { return r.h.Type == format.Trailer })
+	unused := f.header.Size // where what was never used ends
+	if n := len(recs); n > 0 && recs[n-1].h.Type == format.Trailer {
+		unused = int64(recs[n-1].h.Pos)
+		recs = recs[:n-1]
+	}
 	if complete {
+		if n := len(gaps); n > 0 && f.limit < 0 && gaps[n-1].to == unused {
+			gaps = gaps[:n-1] // or an index that did not become stable
+		}
+		f.end = end
 		return recs, gaps, end
 	}
 	if len(recs) == 0 {
-		return nil, nil, format.Begin
+		f.end = format.Begin
+		return nil, nil, f.end
 	}
 	// The last batch, and where it begins: at its Batch record, or, if that is
 	// damaged, at the gap where that was.
@@ -134,7 +172,8 @@ func examine(recs []rec, gaps []gap, f *found, tail bool, count *counters) ([]re
 	}
 	upTo(end)
 	count.torn.Add(whole - end)
-	return recs, gaps, end
+	f.end = end
+	return recs, gaps, min(begin, end)
 }
 
 // report says what was found, and what was lost.

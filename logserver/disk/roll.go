@@ -124,7 +124,11 @@ func (l *Log) makeFile() (vfs.File, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if err := file.Allocate(l.cfg.Segment); err != nil {
+	if err = file.Allocate(l.cfg.Segment); err == nil {
+		// A segment that is shorter than its header says was cut on purpose.
+		err = file.Sync()
+	}
+	if err != nil {
 		return nil, "", errors.Join(err, file.Close(), l.fs.Remove(path))
 	}
 	return file, path, nil

@@ -29,7 +29,9 @@ type segment struct {
 	cut    bool  // what lies beyond end is to be cut off
 	bad    bool  // holds something live that cannot be read
 	tombs  []tomb
-	moving bool // its Tombs are being written elsewhere
+	// settled tells that its end is stable, without the next one's header.
+	settled bool
+	moving  bool // its Tombs are being written elsewhere
 	// sealedAt is when it was sealed; zero if before the log was opened.
 	sealedAt time.Time
 }

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -65,7 +66,12 @@ func (l *Log) tend() {
 }
 
 func (l *Log) tendOnce() {
-	l.cutAbandoned()
+	l.mu.Lock()
+	if !l.numbers.safe {
+		l.hurry()
+	}
+	l.mu.Unlock()
+	l.settle()
 	for l.freeDead() && !l.tender.stopped() {
 	}
 	l.prepare()
@@ -118,22 +124,34 @@ func (l *Log) checkFree() {
 	l.space.check()
 }
 
-// cutAbandoned cuts off what a failed write may have left.
-func (l *Log) cutAbandoned() {
+// settle makes the end of each sealed segment stable: its index, or that what a
+// failed write may have left is cut off. Until then the header of the segment
+// after it is needed, which says where it ends.
+func (l *Log) settle() {
 	l.mu.Lock()
-	var cut []*segment
+	var list []*segment
 	for _, s := range l.segments {
-		if s.cut {
-			cut = append(cut, s)
+		if s.sealed && !s.settled {
+			s.pin()
+			list = append(list, s)
 		}
 	}
 	l.mu.Unlock()
-	for _, s := range cut {
-		if err := s.file.Truncate(s.end); err != nil {
-			continue // the next segment's header says where this one ends
+	for _, s := range list {
+		size, err := s.size, error(nil)
+		if s.cut {
+			if err = s.file.Truncate(s.end); err == nil {
+				size = s.end
+			}
+		}
+		if err == nil {
+			err = s.file.Sync()
 		}
 		l.mu.Lock()
-		s.cut, s.size = false, s.end
+		// After an error it is no better the next time, and only the next
+		// start may have a question.
+		s.settled, s.cut, s.size = true, s.cut && err != nil, size
+		s.pins--
 		l.mu.Unlock()
 	}
 }
@@ -191,11 +209,18 @@ func (l *Log) freeFile(s *segment) error {
 // cost no metadata.
 func (l *Log) maxSpares() int { return max(2, min(8, l.limit()/8)) }
 
-// dead returns the oldest segment that can go. l.mu is held.
+// dead returns the oldest segment that can go. The last whose header is stable
+// says which numbers were used. l.mu is held.
 func (l *Log) dead() *segment {
+	unsettled := uint32(math.MaxUint32)
+	for _, s := range l.segments {
+		if !s.settled {
+			unsettled = min(unsettled, s.id)
+		}
+	}
 	var oldest *segment
 	for _, s := range l.segments {
-		if s.sealed && s.live == 0 && s.pins == 0 && !s.moving && (oldest == nil || s.id < oldest.id) {
+		if s.id <= unsettled && s.id != l.newest && s.sealed && s.live == 0 && s.pins == 0 && !s.moving && (oldest == nil || s.id < oldest.id) {
 			oldest = s
 		}
 	}

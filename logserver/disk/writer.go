@@ -96,6 +96,13 @@ func (l *Log) step() error {
 	l.writing = len(w.held) > 0
 	l.mu.Unlock()
 	err := l.writeHeld()
+	if safe := l.numbers.safe; err == nil && !safe { // only the writer changes it
+		if err = l.claimNumbers(); err != nil {
+			l.fail(err)
+		} else {
+			l.worked()
+		}
+	}
 	l.mu.Lock()
 	l.writing = len(w.held) > 0
 	l.mu.Unlock()
@@ -212,6 +219,11 @@ func (l *Log) writePart(items []item) (int, error) {
 	}
 	if err != nil {
 		return 0, err
+	}
+	if w.fresh {
+		l.mu.Lock()
+		l.numbers.safe, l.newest = true, s.id
+		l.mu.Unlock()
 	}
 	s.end, w.fresh = at, false
 	w.batch++
