@@ -28,14 +28,24 @@ func checkName(c *checker, path string, n *node) {
 
 // The path of a socket in the runtime directory must fit sockaddr_un. To the
 // directory come "/", an engine's id, "/", a name and ".sock".
-const longestRuntimeDir = 108 - 1 - len("/00000000/") - 64 - len(".sock")
+const (
+	longestRuntimeDir = longestLogDir + len("status") - 64
+	longestLogDir     = 108 - 1 - len("/00000000/") - len("status.sock")
+)
 
 func checkRuntimeDir(c *checker, path string, n *node) {
+	checkDirectory(c, path, n, longestRuntimeDir)
+}
+
+// checkLogDir is for a directory whose sockets' names are all known.
+func checkLogDir(c *checker, path string, n *node) { checkDirectory(c, path, n, longestLogDir) }
+
+func checkDirectory(c *checker, path string, n *node, longest int) {
 	switch {
 	case !filepath.IsAbs(n.text):
 		c.complain(n.at, path, "write it from the root, such as \"/run/ftnet\"", "%s: %q is a relative path", path, n.text)
-	case len(n.text) > longestRuntimeDir:
-		c.complain(n.at, path, fmt.Sprintf("at most %d bytes", longestRuntimeDir), "%s is too long for the sockets in it", path)
+	case len(n.text) > longest:
+		c.complain(n.at, path, fmt.Sprintf("at most %d bytes", longest), "%s is too long for the sockets in it", path)
 	}
 }
 
