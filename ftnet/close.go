@@ -111,7 +111,7 @@ func (c *Conn) report(m *MismatchError) {
 		"client", c.tcp.RemoteAddr(), "offset", m.Offset, "end", m.End, "compare", compare, "reason", m)
 	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
 	defer cancel()
-	err := c.engine.client.Mismatch(ctx, control.Mismatch{
+	err := c.engine.session.Mismatch(ctx, c.memory, control.Mismatch{
 		Slot: c.rec.Slot(), Gen: c.rec.Gen(), Offset: m.Offset,
 		Exact: m.Early || m.End == m.Offset+1, Compare: compare.String(),
 	})

@@ -18,6 +18,7 @@ type Conn struct {
 	tcp       *net.TCPConn
 	rec       *journal.Record // nil: unprotected
 	engine    *engine         // nil: plain listener
+	memory    uint64          // number of the record's journal
 	log       *slog.Logger
 	recovered bool
 
@@ -85,7 +86,8 @@ func (c *Conn) Recovered() bool { return c.recovered }
 
 // Protected reports whether the connection would survive a crash now: the
 // engine knows it and its record is complete. It does not notice that the
-// engine itself is gone.
+// engine itself is gone, and does not know whether one that has come back has
+// taken the connection over.
 func (c *Conn) Protected() bool {
 	return c.rec != nil && !c.closing.Load() && !c.rec.Overflowed()
 }

@@ -14,6 +14,18 @@
 // The package is not for clients, not for UDP, and does not make state outside
 // the connections (files, databases, globals) recoverable.
 //
+// # When the engine is gone
+//
+// An engine that was killed may be started again and take its servers over, if
+// it is set up so. Until then Read, Write, Close and the rest work as ever, but
+// for three: Listen waits, for half a minute at most; a Read of a recovered
+// connection that is to be served from the engine's log waits, until its
+// deadline or Close; and Accept returns no connection whose client the engine
+// had not yet let in. An engine that ends on purpose is not awaited: connections
+// go on unprotected, and the next Listen looks for another one.
+//
+// # Order
+//
 // Several connections of one process are replayed side by side. The order of
 // reads on one connection relative to another's is not reproduced.
 package ftnet

@@ -13,14 +13,25 @@ import (
 	"github.com/ftnet/ftnet/internal/journal"
 )
 
-// engine is the process's link to one engine. All listeners share it; it lasts
-// until the process ends, for the engine takes its end for the process's.
+// engine is the process's link to the engine at one path, and to those that
+// come after it there. All listeners share it; it lasts until the process ends,
+// for the engine takes its end for the process's.
 type engine struct {
-	client  *control.Client
-	journal *journal.Map
+	session *control.Session
+	memory  atomic.Pointer[memory]
 	service string
+	log     *slog.Logger
 	nextID  atomic.Uint64 // of listeners
 }
+
+// memory is a journal. An engine that has not adopted its predecessor's brings
+// another one, with slots of its own.
+type memory struct {
+	*journal.Map
+	number uint64 // to the session
+}
+
+var _ control.Events = (*engine)(nil)
 
 var (
 	enginesMu sync.Mutex // guards engines
@@ -40,27 +51,48 @@ func findEngine(ctx context.Context, log *slog.Logger) (*engine, error) {
 	defer enginesMu.Unlock()
 	if e := engines[path]; e != nil {
 		select {
-		case <-e.client.Lost():
+		case <-e.session.Done():
 			delete(engines, path)
 		default:
 			return e, nil
 		}
 	}
-	client, welcome, err := control.Dial(ctx, path)
+	e := &engine{log: log}
+	session, err := control.DialSession(ctx, path, e)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s=%s: %w", ErrNoEngine, control.EnvPath, path, err)
 	}
-	m, err := journal.Open(welcome.FD)
-	control.CloseFD(welcome.FD)
-	if err != nil {
-		client.Close()
-		return nil, fmt.Errorf("%w: %w", ErrNoEngine, err)
-	}
-	e := &engine{client: client, journal: m, service: welcome.Service}
+	e.session = session
 	engines[path] = e
-	go func() {
-		<-client.Lost()
-		log.Warn("ftnet: the engine is gone; connections go on unprotected", "service", e.service)
-	}()
 	return e, nil
+}
+
+// Open maps a journal.
+func (e *engine) Open(w control.Welcome, number uint64) error {
+	m, err := journal.Open(w.FD)
+	if err != nil {
+		return err
+	}
+	e.service = w.Service // it stays the same
+	e.memory.Store(&memory{m, number})
+	return nil
+}
+
+func (e *engine) Lost(again bool, why error) {
+	switch {
+	case again:
+		e.log.Warn("ftnet: the engine was killed; connections go on while the next one is awaited", "service", e.service)
+	case why != nil:
+		e.log.Error("ftnet: no engine takes the process over; connections go on unprotected", "service", e.service, "reason", why)
+	default:
+		e.log.Warn("ftnet: the engine is gone; connections go on unprotected", "service", e.service)
+	}
+}
+
+func (e *engine) Refused(_ uint64, why error) {
+	e.log.Error("ftnet: the engine that has come back does not protect a listener any more", "service", e.service, "reason", why)
+}
+
+func (e *engine) Resumed() {
+	e.log.Info("ftnet: an engine is there again", "service", e.service)
 }

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		killedServer()
 	}
+	if os.Getenv(engineEnv) != "" {
+		runKilledEngine()
+	}
 	// A link to an engine lasts as long as the process, by design; each ends
 	// with the engine of its test.
 	goleak.VerifyTestMain(m)

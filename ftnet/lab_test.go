@@ -24,12 +24,14 @@ import (
 // before they reach the server; after a crash they dial again from the same
 // port, which is what the spoofed handshake amounts to.
 type lab struct {
-	t    testing.TB
-	j    *journal.Journal
-	path string
-	stop func()
+	t       testing.TB
+	path    string
+	server  *control.Server
+	stop    func()
+	returns bool // when it was killed
 
 	mu         sync.Mutex
+	j          *journal.Journal
 	logs       map[uint32][]byte // what clients have sent, by slot
 	mismatches []control.Mismatch
 	heard      []string
@@ -46,22 +48,66 @@ func newLab(t testing.TB) *lab {
 		t.Fatal(err)
 	}
 	l := &lab{t: t, j: j, path: filepath.Join(t.TempDir(), "engine"), logs: map[uint32][]byte{}}
+	l.start()
+	t.Setenv(control.EnvPath, l.path)
+	return l
+}
+
+func (l *lab) start() {
+	l.t.Helper()
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: l.path, Net: "unix"})
 	if err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
+	l.server = &control.Server{Handler: l}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- control.Serve(ctx, ln, l) }()
+	go func() { done <- l.server.Serve(ctx, ln) }()
 	l.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("control: %v", err)
+			l.t.Errorf("control: %v", err)
 		}
 	})
-	t.Cleanup(l.stop)
-	t.Setenv(control.EnvPath, l.path)
-	return l
+	l.t.Cleanup(l.stop)
+}
+
+// die ends the engine as SIGKILL would: nobody is told, and what it knew of the
+// journal is lost.
+func (l *lab) die() {
+	l.t.Helper()
+	l.server.Leave()
+	l.stop()
+	if err := l.journal().Close(); err != nil {
+		l.t.Error(err)
+	}
+}
+
+func (l *lab) journal() *journal.Journal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.j
+}
+
+// await waits until the engine has heard a word so many times.
+func (l *lab) await(word string, times int) {
+	l.t.Helper()
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		l.mu.Lock()
+		n := 0
+		for _, w := range l.heard {
+			if w == word {
+				n++
+			}
+		}
+		l.mu.Unlock()
+		if n >= times {
+			return
+		}
+		if time.Since(began) > 10*time.Second {
+			l.t.Fatalf("the engine heard %v, want %q %d times", l.heard, word, times)
+		}
+	}
 }
 
 func (l *lab) note(s string) {
@@ -70,9 +116,21 @@ func (l *lab) note(s string) {
 	l.heard = append(l.heard, s)
 }
 
-func (l *lab) Hello(*control.Peer) (control.Welcome, error) {
-	return control.Welcome{Service: "lab", MaxConns: 1024, FD: l.j.Fd()}, nil
+func (l *lab) Hello(p *control.Peer) (control.Welcome, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := control.Welcome{Service: "lab", MaxConns: 1024, FD: l.j.Fd(), Returns: l.returns}
+	if p.Hello.Resume {
+		j, err := journal.Adopt(p.Memory, 1024, 1<<16)
+		if err != nil {
+			return w, err
+		}
+		l.j, w.FD = j, -1
+	}
+	return w, nil
 }
+
+func (l *lab) Resumed(*control.Peer) error { l.note("resumed"); return nil }
 
 func (l *lab) Protect(_ *control.Peer, m control.Protect) error {
 	l.note("protect " + m.Network + " " + m.Compare)
@@ -124,7 +182,7 @@ func (l *lab) dial(addr net.Addr) *client {
 	server = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), server.Port())
 	c := &client{lab: l, slot: slot, server: server}
 	c.connect(netip.MustParseAddrPort("127.0.0.1:0"), func() {
-		if err := l.j.Publish(slot, 1, journal.Flow{Client: c.local, Server: server}); err != nil {
+		if err := l.journal().Publish(slot, 1, journal.Flow{Client: c.local, Server: server}); err != nil {
 			l.t.Error(err)
 		}
 	})
@@ -189,7 +247,7 @@ func (c *client) recover(una, left, stable int64) *client {
 	c.lab.t.Helper()
 	c.SetLinger(0) // takes the server's half-closed socket along
 	c.Close()
-	if err := c.lab.j.PrepareRecovery(c.slot, una, left, stable); err != nil {
+	if err := c.lab.journal().PrepareRecovery(c.slot, una, left, stable); err != nil {
 		c.lab.t.Fatal(err)
 	}
 	again := &client{lab: c.lab, slot: c.slot, server: c.server}

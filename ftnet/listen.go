@@ -17,7 +17,8 @@ import (
 // listener is a *Listener and its connections are *Conn.
 //
 // Without an engine it returns an error for which errors.Is(err, ErrNoEngine)
-// holds. It blocks until the engine protects the port.
+// holds. It blocks until the engine protects the port; for an engine that was
+// killed and is to come back it waits half a minute.
 func Listen(network, address string) (net.Listener, error) {
 	var lc ListenConfig
 	return lc.Listen(context.Background(), network, address)
@@ -72,7 +73,7 @@ func (lc *ListenConfig) listenProtected(ctx context.Context, network, address st
 			return err
 		}
 		protected = true
-		return e.client.Protect(ctx, control.Protect{
+		return e.session.Protect(ctx, control.Protect{
 			ID: id, Network: network, Address: address, Port: uint16(n), Compare: lc.Compare.String(),
 		})
 	}
@@ -93,7 +94,7 @@ func (lc *ListenConfig) listenProtected(ctx context.Context, network, address st
 	}
 	if protected {
 		// The engine must not hold back the port of a listener that is not.
-		if cerr := e.client.Closed(ctx, control.Closed{ID: id}); cerr != nil {
+		if cerr := e.session.Closed(ctx, control.Closed{ID: id}); cerr != nil {
 			err = errors.Join(err, cerr)
 		}
 	}

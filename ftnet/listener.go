@@ -29,7 +29,7 @@ var _ net.Listener = (*Listener)(nil)
 
 // announce tells the engine that connections can be handed out.
 func (l *Listener) announce(ctx context.Context) error {
-	r, err := l.engine.client.Listening(ctx, control.Listening{
+	r, err := l.engine.session.Listening(ctx, control.Listening{
 		ID: l.id, Network: l.tcp.Addr().Network(), Address: l.tcp.Addr().String(),
 	})
 	if err != nil {
@@ -66,7 +66,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 // adopt finds the connection's record. A connection that the engine does not
 // know works unprotected.
 func (l *Listener) adopt(c *Conn) {
-	rec, ok := l.engine.journal.Lookup(journal.Flow{
+	memory := l.engine.memory.Load()
+	rec, ok := memory.Lookup(journal.Flow{
 		Client: c.tcp.RemoteAddr().(*net.TCPAddr).AddrPort(),
 		Server: c.tcp.LocalAddr().(*net.TCPAddr).AddrPort(),
 	})
@@ -77,6 +78,7 @@ func (l *Listener) adopt(c *Conn) {
 		})
 		return
 	}
+	c.memory = memory.number
 	c.adopt(rec)
 }
 
@@ -87,7 +89,7 @@ func (l *Listener) Close() error {
 		if l.engine == nil {
 			return
 		}
-		cerr := l.engine.client.Closed(context.Background(), control.Closed{ID: l.id})
+		cerr := l.engine.session.Closed(context.Background(), control.Closed{ID: l.id})
 		if cerr != nil {
 			l.log.Debug("ftnet: closing the listener", "error", cerr)
 		}

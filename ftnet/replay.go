@@ -125,7 +125,7 @@ func (c *Conn) fetch(at int64) error {
 		defer cancel()
 	}
 	buf := make([]byte, min(logChunk, r.stable-at))
-	n, err := c.engine.client.ReadLog(ctx, c.rec.Slot(), c.rec.Gen(), at, buf)
+	n, err := c.engine.session.ReadLog(ctx, c.memory, c.rec.Slot(), c.rec.Gen(), at, buf)
 	switch {
 	case c.closing.Load():
 		err = net.ErrClosed

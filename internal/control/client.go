@@ -192,7 +192,10 @@ func (c *Client) call(ctx context.Context, t frameType, m, reply any) error {
 	defer c.mu.Unlock()
 	c.asked.Store(true)
 	if err := c.ctl.write(t, body); err != nil {
-		c.ctl.c.Close()
+		// The engine's last word may still be on its way to receive.
+		late := time.AfterFunc(byeTimeout, func() { c.ctl.c.Close() })
+		defer late.Stop()
+		<-c.lost
 		return fmt.Errorf("%w: %v", ErrLost, err)
 	}
 	timer := time.NewTimer(callTimeout)

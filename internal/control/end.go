@@ -2,7 +2,8 @@ package control
 
 import "time"
 
-// byeTimeout bounds how long a peer that takes nothing delays the end.
+// byeTimeout bounds how long a peer that takes nothing delays the end, and how
+// long the last word is waited for.
 const byeTimeout = 200 * time.Millisecond
 
 // Leave makes Serve end as the engine's death would end it: without a word to

@@ -37,10 +37,13 @@ func final(err error) bool {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code != CodeLater
 	}
-	return errors.Is(err, errUnusable)
+	return errors.Is(err, errUnusable) || errors.Is(err, errBye)
 }
 
-var errUnusable = errors.New("the engine's journal is of no use")
+var (
+	errUnusable = errors.New("the engine's journal is of no use")
+	errBye      = errors.New("the engine has ended")
+)
 
 // successor connects once, and tells an engine all that it has to know.
 func (s *Session) successor() (*Client, Welcome, error) {
@@ -61,6 +64,9 @@ func (s *Session) successor() (*Client, Welcome, error) {
 	if err != nil {
 		s.set(waiting, c)
 		c.Close()
+		if c.Ended() {
+			err = errBye
+		}
 	}
 	return c, w, err
 }

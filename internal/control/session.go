@@ -113,6 +113,10 @@ func (s *Session) run() {
 		s.set(waiting, c)
 		s.events.Lost(true, nil)
 		next, welcome, err := s.resume()
+		if errors.Is(err, errBye) {
+			s.finish(nil)
+			break
+		}
 		if err != nil {
 			s.finish(err)
 			break

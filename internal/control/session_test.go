@@ -372,6 +372,26 @@ func TestDeathWhileResuming(t *testing.T) {
 	}
 }
 
+// TestByeWhileResuming: an engine that ends on purpose before it has taken over.
+func TestByeWhileResuming(t *testing.T) {
+	l, s, o := session(t, nil)
+	l.die()
+	met := make(chan struct{})
+	next := begin(t, s.path, "second", func(l *life) {
+		l.refuse = func(what string) error {
+			if what == "resumed" {
+				close(met)
+				time.Sleep(10 * time.Millisecond)
+			}
+			return nil
+		}
+	})
+	<-met
+	next.stop()
+	<-s.Done()
+	o.await(t, "open 1 journal, lost true <nil>, lost false <nil>")
+}
+
 // TestOwnJournal: an engine that brings a journal of its own has nothing of the
 // connections of the one before, whatever their slots are.
 func TestOwnJournal(t *testing.T) {
