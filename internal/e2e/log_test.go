@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/internal/workload"
+)
+
+func newLogKey(t testing.TB) string {
+	t.Helper()
+	key := make([]byte, 32)
+	rand.Read(key)
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(hex.EncodeToString(key)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestCounterSurvivesKillsOverLogs: what TestCounterSurvivesKills does, with
+// the log on disk, encrypted there, and on another host.
+func TestCounterSurvivesKillsOverLogs(t *testing.T) {
+	for _, b := range backends[1:] {
+		t.Run(b.name, func(t *testing.T) {
+			survive(overLog(t, b, options{}, "counter", "-listen", ":7000"), families[0])
+		})
+	}
+}
+
+// TestUnmodifiedCounterSurvivesKillsOverLogs: the same for a server that is
+// rolled forward on the wire, whose engine reads the log itself.
+func TestUnmodifiedCounterSurvivesKillsOverLogs(t *testing.T) {
+	for _, b := range backends[1:] {
+		t.Run(b.name, func(t *testing.T) {
+			survive(overLog(t, b, unmodifiedOptions(7000), plainCounter(t), "-listen", ":7000"), families[0])
+		})
+	}
+}
+
+// TestLogServerKilled: a log server that is killed ten times under load holds
+// the clients up, and nothing else.
+func TestLogServerKilled(t *testing.T) {
+	r := prepare(t, options{})
+	l := startLogServer(r, "counter")
+	r.spawn(options{flags: l.flags()}, "counter", "-listen", ":7000")
+	f := families[0]
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var (
+		wg     sync.WaitGroup
+		load   = workload.Counter{Address: f.address(7000), Conns: 100, Seed: 1, Dial: f.dial(r)}
+		report *workload.Report
+	)
+	wg.Go(func() { report = load.Run(ctx) })
+	for range 10 {
+		before := logged(r.recovered())
+		r.waitStatus("clients are served", func(d *status.Document) bool { return logged(d) > before+1000 })
+		l.end(syscall.SIGKILL)
+		l.start()
+	}
+	// A server that crashes while the log is away finds everything afterwards.
+	l.end(syscall.SIGKILL)
+	r.kill()
+	pause(100 * time.Millisecond)
+	l.start()
+	r.recovered()
+	r.logStatus("ok")
+	cancel()
+	wg.Wait()
+	if err := report.Err(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d replies, longest pause %v", report.Lines, report.LongestPause)
+}
+
+// logged is how many bytes the living connections have in the log.
+func logged(d *status.Document) (n uint64) {
+	for _, c := range d.Connections {
+		n += c.BytesLogged
+	}
+	return n
+}
+
+// TestLogServerGone: with --when-log-down unprotect, a log server that does not
+// come back costs the connections their protection, and nothing else.
+func TestLogServerGone(t *testing.T) {
+	r := prepare(t, options{})
+	l := startLogServer(r, "probe")
+	r.spawn(options{flags: append(l.flags(), "--when-log-down", "unprotect", "--log-down-after", "500ms")}, "probe", "-listen", ":7002")
+	c, idle := r.dial(), r.dial()
+	c.echo("hello")
+	idle.echo("hello")
+	r.waitStatus("all is stable", func(d *status.Document) bool { return d.Log.Pending == 0 })
+	l.end(syscall.SIGKILL)
+	r.logStatus("unreachable")
+	c.echo("goes on")
+	r.waitOutput("connection is not protected")
+	c.echo("and on")
+	l.start()
+	r.logStatus("ok")
+	r.dial().echo("protected again")
+	r.crash()
+	idle.echo("was never unprotected")
+}
