@@ -14,6 +14,7 @@ type Capture struct {
 	// a time. They stay the Capture's.
 	Stdout, Stderr *os.File
 
+	dir     string // of the FIFOs; empty: pipes without a name
 	readers []*reader
 	wg      sync.WaitGroup
 }
@@ -21,20 +22,28 @@ type Capture struct {
 // NewCapture makes the pipes and begins to read them into log.
 func NewCapture(log *Log) (*Capture, error) {
 	c := &Capture{}
+	if err := c.open(log, pipe); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// open makes the pipes by means of f. After an error none is open.
+func (c *Capture) open(log *Log, f func(name string) (r, w *os.File, err error)) error {
 	for _, s := range []struct {
 		stream Stream
 		end    **os.File
 	}{{Stdout, &c.Stdout}, {Stderr, &c.Stderr}} {
-		in, out, err := pipe(s.stream.String())
+		in, out, err := f(s.stream.String())
 		if err != nil {
-			return nil, errors.Join(err, c.Close())
+			return errors.Join(err, c.Close())
 		}
 		*s.end = out
 		r := &reader{pipe: in}
 		c.readers = append(c.readers, r)
 		c.wg.Go(func() { r.run(s.stream, log) })
 	}
-	return c, nil
+	return nil
 }
 
 // Close gives the pipes up, after what is in them has been read. Processes that
@@ -52,6 +61,9 @@ func (c *Capture) Close() error {
 	c.wg.Wait()
 	for _, r := range c.readers {
 		errs = append(errs, r.pipe.Close())
+	}
+	if c.dir != "" {
+		errs = append(errs, os.RemoveAll(c.dir))
 	}
 	return errors.Join(errs...)
 }

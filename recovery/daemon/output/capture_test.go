@@ -35,6 +35,8 @@ func child() int {
 			return 1
 		}
 		fmt.Fprintln(f, "reopened")
+	case "chatter":
+		return chatter()
 	case "stay": // until standard input ends, then write
 		fmt.Println("here")
 		io.Copy(io.Discard, os.Stdin)

@@ -5,6 +5,6 @@
 // the service wait.
 //
 // It is not a log file: what is older than the log's size is gone, and nothing
-// survives the daemon. Whoever needs that keeps the daemon's own standard
-// error, where [Forward] sends a copy.
+// survives the daemon but what lies in a pipe of [NewLasting]. Whoever needs that
+// keeps the daemon's own standard error, where [Forward] sends a copy.
 package output
