@@ -245,10 +245,15 @@ func TestCrashAtEveryStep(t *testing.T) {
 		newsDelay: 300 * time.Microsecond, impairment: rawiotest.Impairment{Delay: time.Millisecond},
 		stack: rawiotest.Config{MSS: 500, TimeWait: 5 * time.Second, FinTimeout: 5 * time.Second},
 	}
-	for n := range 2 * endingsNumber {
+	for n := range 4 * endingsNumber {
 		p, end := base, ending(n%endingsNumber)
-		if p.unmodified = n >= endingsNumber; p.unmodified {
+		if p.unmodified = n/endingsNumber%2 == 1; p.unmodified {
 			p.wire = wirePlan{block: 150, captures: 1 << 20, workers: n % 2}
+		}
+		again := []int{0, 3, 17, 40}
+		if n >= 2*endingsNumber {
+			p.log = &logPlan{sync: 2 * time.Millisecond, upcall: time.Millisecond, read: time.Millisecond, down: []crash{{4 * time.Millisecond, 6 * time.Millisecond}}}
+			again = []int{0}
 		}
 		p.clients = []behaviour{
 			{bytes: 3000, chunk: 700, padding: 300, end: end, greet: end == bothClose},
@@ -256,11 +261,11 @@ func TestCrashAtEveryStep(t *testing.T) {
 		}
 		w := run(p)
 		if w.failure != "" {
-			t.Fatalf("ending %d, unmodified %v, without a crash: %s", end, p.unmodified, w.failure)
+			t.Fatalf("ending %d, unmodified %v, log %v, without a crash: %s", end, p.unmodified, p.log, w.failure)
 		}
 		// The steps after the last client is done change nothing.
 		steps := 0
-		for _, p2 := range []int{0, 3, 17, 40} {
+		for _, p2 := range again {
 			for n := 1; n < w.steps; n++ {
 				if testing.Short() && n%7 != 0 {
 					continue
@@ -273,7 +278,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 				if f := run(q); f.failure != "" {
 					q.traced = true
 					f = run(q)
-					t.Fatalf("ending %d, unmodified %v, crash at %v: %s\n%s", end, q.unmodified, q.atStep, f.failure, tail(f.trace, 150))
+					t.Fatalf("ending %d, unmodified %v, log %v, crash at %v: %s\n%s", end, q.unmodified, q.log, q.atStep, f.failure, tail(f.trace, 150))
 				}
 				steps++
 			}
