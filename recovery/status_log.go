@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"github.com/ftnet/ftnet/internal/certs"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
@@ -17,6 +18,11 @@ func (h *Host) logStatus(snap rawio.Snapshot) status.Log {
 		out.Backend, out.URL = string(u.Kind), u.String()
 	}
 	out.Reason = h.complaints.Reason(h.store)
+	if file := h.cfg.LogOptions.TLS.Cert; file != "" {
+		if c, err := certs.ReadCert(file); err == nil {
+			out.Certificate = &c.NotAfter
+		}
+	}
 	for i := range snap.Connections {
 		c := &snap.Connections[i]
 		out.Bytes += uint64(max(c.Stable-c.Start, 0))

@@ -2,12 +2,13 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/ftnet/ftnet/internal/status"
 )
 
 // logLine is where the log is and how it does.
-func logLine(l *status.Log) string {
+func logLine(l *status.Log, now time.Time) string {
 	text := l.Backend
 	if l.URL != "" && l.Backend != "memory" {
 		text = l.URL
@@ -27,7 +28,11 @@ func logLine(l *status.Log) string {
 	if l.Pending > 0 {
 		text += fmt.Sprintf("; %s not stable yet", size(l.Pending))
 	}
-	return text + unless0(l.FullEvents, "; full %d times")
+	text += unless0(l.FullEvents, "; full %d times") + unless0(l.DownEvents, "; %d connections went on without it")
+	if l.Certificate != nil && l.Certificate.Sub(now) < renewBefore {
+		text += "; " + certificateLine(*l.Certificate, now)
+	}
+	return text
 }
 
 // logOf is what is kept of each connection, and what happens when it is too much,

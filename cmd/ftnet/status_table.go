@@ -45,7 +45,7 @@ func writeSummary(w io.Writer, d *status.Document) {
 	if len(e.Interfaces) > 0 {
 		line("interfaces", "%s", strings.Join(e.Interfaces, ", "))
 	}
-	line("log", "%s", logLine(&d.Log))
+	line("log", "%s", logLine(&d.Log, d.Time))
 	line("tap", "%s, %s, %d lost%s%s", count(d.Tap.Packets, "packet"), size(d.Tap.Bytes), d.Tap.Losses,
 		unless0(d.Tap.Truncated, ", %d truncated"), unless0(d.Tap.Invalid, ", %d invalid"))
 	g := d.Gate

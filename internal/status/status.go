@@ -154,7 +154,9 @@ type Log struct {
 	QuotaTotal uint64 `json:"quota_total"`
 	OnFull     string `json:"on_full"`     // of the only program
 	FullEvents uint64 `json:"full_events"` // times a quota was hit
-	DownEvents uint64 `json:"down_events"` // connections that went on unprotected because the log made nothing stable
+	// Certificate is until when the engine's certificate for a log server is valid.
+	Certificate *time.Time `json:"certificate,omitempty"`
+	DownEvents  uint64     `json:"down_events"` // connections that went on unprotected because the log made nothing stable
 }
 
 // Tap counts what the raw-socket tap saw.
