@@ -83,6 +83,7 @@ func (r *logRound) plain(w *world, dir string) (err error) {
 	}
 	// A file that does not count: the disk may be one whose host has to find room.
 	for range 2 {
+		logbench.AwaitQuiet(r.Quiet)
 		if r.disk, _, err = logbench.DiskRates(dir, min(r.Bytes, 512<<20)); err != nil {
 			return err
 		}
@@ -108,6 +109,7 @@ func (r *logRound) plain(w *world, dir string) (err error) {
 // transfers uploads, the first time without counting, and measures round trips.
 func (r *logRound) transfers(w *world) (up float64, echo Result, err error) {
 	for range 2 {
+		logbench.AwaitQuiet(r.Quiet)
 		u, err := w.do(Job{Kind: "upload", Bytes: r.Bytes})
 		if err != nil {
 			return 0, echo, err

@@ -21,6 +21,7 @@ type Config struct {
 	Logged   []Load        // roll-forward on the wire, each
 	Loaded   Load          // kill of an unmodified server
 	Closing  time.Duration // of one measurement of a server that closes after each reply
+	Quiet    time.Duration // measurements with logs wait so long for the machine to have nothing else to do
 	LogDir   string        // where logs keep their files; default the directory for temporary files
 	// Only, if not empty, is the one of Parts that is measured.
 	Only string

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Options are the flags of the commands that measure logs.
@@ -15,6 +16,7 @@ type Options struct {
 	quick, verbose bool
 	rounds         int
 	only, disk     string
+	quiet          time.Duration
 }
 
 // Register defines the flags.
@@ -23,6 +25,7 @@ func (o *Options) Register(flags *flag.FlagSet) {
 	flags.BoolVar(&o.verbose, "v", false, "say what is being measured")
 	flags.IntVar(&o.rounds, "rounds", 0, "number of rounds (default 5, or 1 with -quick)")
 	flags.StringVar(&o.only, "only", "", "measure one `part` and nothing else: "+strings.Join(Parts, ", "))
+	flags.DurationVar(&o.quiet, "quiet", 0, "wait at most so long before each measurement until the machine has nothing else to do")
 	flags.StringVar(&o.disk, "disk", "", "`directory` where the disk's own rate is measured (default that of the first log with files)")
 }
 
@@ -35,7 +38,7 @@ func (o *Options) Main(targets []Target, out, progress io.Writer) error {
 	if o.quick {
 		c = Quick(targets)
 	}
-	c.Only, c.DiskDir = o.only, o.disk
+	c.Only, c.DiskDir, c.Quiet = o.only, o.disk, o.quiet
 	if o.rounds > 0 {
 		c.Rounds = o.rounds
 	}

@@ -39,6 +39,9 @@ type Config struct {
 	// Only, if not empty, is the one of Parts that is measured.
 	Only     string
 	Progress io.Writer
+	// Quiet is how long each measurement may wait for the machine to have nothing
+	// else to do.
+	Quiet time.Duration
 }
 
 // Parts are what Config.Only may name.
@@ -66,6 +69,9 @@ func Full(targets []Target) Config {
 func Quick(targets []Target) Config {
 	return Config{Targets: targets, Rounds: 1, Loads: Loads, For: 200 * time.Millisecond, Bytes: 64 << 20, Stored: 64 << 20, Progress: io.Discard}
 }
+
+// othersRow is what spoils the figures.
+const othersRow = "CPUs busy with something else"
 
 // diskColumn heads the column of the disk's own rates.
 const diskColumn = "disk alone"
@@ -161,6 +167,7 @@ func (c Config) disk(l Load, t *Table) (float64, error) {
 	if c.DiskDir == "" || l.Window < 64<<10 {
 		return 0, nil
 	}
+	AwaitQuiet(c.Quiet)
 	grow, over, err := DiskRates(c.DiskDir, min(c.Bytes, 128<<20))
 	if err != nil {
 		return 0, err
@@ -172,10 +179,12 @@ func (c Config) disk(l Load, t *Table) (float64, error) {
 }
 
 func (c Config) load(column string, log logserver.Log, l Load, disk float64, t *Table) error {
+	AwaitQuiet(c.Quiet)
 	f, err := Measure(log, l, c.Bytes, c.For)
 	if err != nil {
 		return err
 	}
+	t.add(column, othersRow, f.Others)
 	t.add(column, l.String()+": MiB/s", f.Rate)
 	if disk > 0 {
 		t.add(column, l.String()+": of the disk's", f.Rate/disk)
@@ -193,6 +202,7 @@ type Figures struct {
 	Rate     float64       // MiB/s until all was stable
 	CPU      float64       // seconds of this process for each GiB; 0 if too little was written
 	P50, P99 time.Duration // from a write until the upcall for it
+	Others   float64       // CPUs that were busy with something else, the kernel's threads included
 }
 
 // Measure writes to the log as the load says, for so long or until so many bytes
@@ -203,12 +213,13 @@ func Measure(log logserver.Log, l Load, limit int64, d time.Duration) (r Figures
 		return r, err
 	}
 	runtime.GC() // what was before has left something to be cleared away
-	before := cpu()
+	before, all := cpu(), busy()
 	n, took, err := f.run(l, limit, d)
 	if err != nil {
 		return r, err
 	}
 	used := cpu() - before
+	r.Others = max(0, (busy()-all-used).Seconds()) / took.Seconds()
 	delay, err := f.end()
 	if err != nil {
 		return r, err

@@ -23,6 +23,7 @@ func (c Config) space(target Target, t *Table) (err error) {
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	fmt.Fprintln(c.Progress, "  space")
+	AwaitQuiet(c.Quiet)
 	f, err := newFeed(log, bulk.Conns)
 	if err != nil {
 		return err

@@ -36,6 +36,7 @@ func (c Config) start(target Target, t *Table) (err error) {
 	if err := forget(target.Dir); err != nil {
 		return err
 	}
+	AwaitQuiet(c.Quiet)
 	begin := time.Now()
 	if log, err = target.Open(); err != nil {
 		return err

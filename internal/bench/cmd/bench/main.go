@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ftnet/ftnet/internal/bench"
 )
@@ -25,6 +26,7 @@ func main() {
 	check := flag.Bool("check", false, "exit with status 2 if a figure misses its bound")
 	verbose := flag.Bool("v", false, "show what the programs print")
 	logDir := flag.String("logdir", "", "`directory` where logs keep their files, on the disk to be measured (default that for temporary files)")
+	quiet := flag.Duration("quiet", 0, "wait at most so long before each measurement with logs until the machine has nothing else to do")
 	client := flag.String("client", "", "used by the driver itself: run one `job` as a client")
 	flag.Parse()
 	if *client != "" {
@@ -36,7 +38,7 @@ func main() {
 	if *only != "" && !slices.Contains(bench.Parts, *only) {
 		fail(fmt.Errorf("-only %s: not one of %s", *only, strings.Join(bench.Parts, ", ")))
 	}
-	table, err := run(*quick, *plain, *verbose, *rounds, *only, *logDir)
+	table, err := run(*quick, *plain, *verbose, *rounds, *only, *logDir, *quiet)
 	if table != nil {
 		table.Write(os.Stdout)
 	}
@@ -54,7 +56,7 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-func run(quick, plain, verbose bool, rounds int, only, logDir string) (*bench.Table, error) {
+func run(quick, plain, verbose bool, rounds int, only, logDir string, quiet time.Duration) (*bench.Table, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("needs root for network namespaces and BPF")
 	}
@@ -71,7 +73,7 @@ func run(quick, plain, verbose bool, rounds int, only, logDir string) (*bench.Ta
 	if quick {
 		config = bench.Quick(programs)
 	}
-	config.Only, config.LogDir = only, logDir
+	config.Only, config.LogDir, config.Quiet = only, logDir, quiet
 	if rounds > 0 {
 		config.Rounds = rounds
 	}
