@@ -40,3 +40,18 @@ func (g *Gate) Flows() (map[segment.Flow]uint32, error) {
 	}
 	return nil, fmt.Errorf("gate: list flows: %w", err)
 }
+
+// Services returns all protected ports, in no order.
+func (g *Gate) Services() ([]Service, error) {
+	var list []Service
+	var key serviceKey
+	var value uint32
+	all := g.objs.Services.Iterate()
+	for all.Next(&key, &value) {
+		list = append(list, Service{key.Port, ServiceState(value & serviceState), value&serviceUnmodified != 0})
+	}
+	if err := all.Err(); err != nil {
+		return nil, fmt.Errorf("gate: list services: %w", err)
+	}
+	return list, nil
+}

@@ -27,8 +27,18 @@ const (
 	ServiceOutage ServiceState = 2 // SYNs are held until the server listens again
 )
 
-// serviceUnmodified is SERVICE_UNMODIFIED in bpf/maps.h.
-const serviceUnmodified = 1 << 8
+// SERVICE_STATE and SERVICE_UNMODIFIED in bpf/maps.h.
+const (
+	serviceState      = 1<<8 - 1
+	serviceUnmodified = 1 << 8
+)
+
+// Service is a protected port.
+type Service struct {
+	Port       uint16
+	State      ServiceState
+	Unmodified bool
+}
 
 // String returns the state's name.
 func (s ServiceState) String() string {
@@ -108,6 +118,11 @@ var (
 	// ErrDevice is returned by Attach for an interface whose packets carry
 	// neither an Ethernet header nor a bare IP packet.
 	ErrDevice = errors.New("gate: unsupported link type")
+	// ErrNoGate is returned by Adopt if the engine has left no gate here.
+	ErrNoGate = errors.New("gate: the engine has left no gate")
+	// ErrLayout is returned by Adopt if the gate's maps are not those that this
+	// version knows.
+	ErrLayout = errors.New("gate: the maps have another layout")
 	// ErrSlot is returned by Bind for a slot number outside 0..MaxConns-1.
 	ErrSlot = errors.New("gate: no such slot")
 )

@@ -14,7 +14,7 @@ import (
 
 // Gate is the programs and maps in the kernel. Its methods are safe for
 // concurrent use. If the engine dies without Close, the programs stay attached
-// and go on judging with what the slots last said; see [CleanStale].
+// and go on judging with what the slots last said; see [Adopt] and [CleanStale].
 type Gate struct {
 	config  Config
 	objs    objects
@@ -60,14 +60,15 @@ func Load(config Config) (*Gate, error) {
 		return nil, err
 	}
 	g := &Gate{config: config}
-	if err := g.load(); err != nil {
+	if err := g.load(nil); err != nil {
 		g.Close()
 		return nil, err
 	}
 	return g, nil
 }
 
-func (g *Gate) load() error {
+// load loads the programs, with the maps that there are already.
+func (g *Gate) load(there map[string]*ebpf.Map) error {
 	// Kernels before 5.11 account BPF memory against the locked-memory limit.
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return unsupported("BPF memory", err)
@@ -76,7 +77,10 @@ func (g *Gate) load() error {
 	if err != nil {
 		return err
 	}
-	if err := spec.LoadAndAssign(&g.objs, nil); err != nil {
+	for name, m := range there {
+		spec.Maps[name].MaxEntries = m.MaxEntries()
+	}
+	if err := spec.LoadAndAssign(&g.objs, &ebpf.CollectionOptions{MapReplacements: there}); err != nil {
 		return unsupported("BPF programs", err)
 	}
 	if g.memory, err = mapSlots(g.objs.Slots, g.config.MaxConns); err != nil {

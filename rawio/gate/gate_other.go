@@ -35,6 +35,12 @@ func Features() []Feature { return []Feature{{"Linux", ErrNotSupported}} }
 // ReleaseFeatures returns one missing feature: Linux.
 func ReleaseFeatures() []Feature { return Features() }
 
+// Adopt returns ErrNotSupported.
+func Adopt(Config, string) (*Gate, error) { return nil, ErrNotSupported }
+
+// Abandoned returns ErrNotSupported.
+func Abandoned(func(id string) bool) ([]string, error) { return nil, ErrNotSupported }
+
 // CleanStale returns ErrNotSupported.
 func CleanStale(func(id string) bool) ([]string, error) { return nil, ErrNotSupported }
 
@@ -46,6 +52,7 @@ func (*Gate) DeleteService(uint16) error                  { return ErrNotSupport
 func (*Gate) Bind(segment.Flow, uint32) error             { return ErrNotSupported }
 func (*Gate) Unbind(segment.Flow) error                   { return ErrNotSupported }
 func (*Gate) Flows() (map[segment.Flow]uint32, error)     { return nil, ErrNotSupported }
+func (*Gate) Services() ([]Service, error)                { return nil, ErrNotSupported }
 func (*Gate) Slot(uint32) *Slot                           { return nil }
 func (*Gate) MaxConns() int                               { return 0 }
 func (*Gate) Events() *EventReader                        { return nil }

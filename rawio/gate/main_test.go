@@ -6,10 +6,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-// helper is run first: in a process that is one, it does not return.
-var helper = func() {}
+// helpers are run first: in a process that is one of them, that does not return.
+var helpers []func()
 
 func TestMain(m *testing.M) {
-	helper()
+	for _, helper := range helpers {
+		helper()
+	}
 	goleak.VerifyTestMain(m)
 }

@@ -25,11 +25,11 @@ const serverVariable = "FTNET_GATE_TEST_SERVER"
 const serverProtocol = "FTNET_GATE_TEST_PROTOCOL"
 
 func init() {
-	helper = func() {
+	helpers = append(helpers, func() {
 		if addr := os.Getenv(serverVariable); addr != "" {
 			runServer(addr)
 		}
-	}
+	})
 }
 
 // server is such a process.

@@ -19,7 +19,7 @@ type featureError struct {
 }
 
 func (e *featureError) Error() string {
-	if errors.Is(e.err, unix.EPERM) || errors.Is(e.err, unix.EACCES) {
+	if e.needs != mayOpenAll && (errors.Is(e.err, unix.EPERM) || errors.Is(e.err, unix.EACCES)) {
 		return fmt.Sprintf("gate: %s: %v (run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN)", e.feature, e.err)
 	}
 	need := e.needs

@@ -1,0 +1,54 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+)
+
+// Adopt takes over the gate of the engine with the ID, which has been killed: its
+// maps, with all that is bound, held and not yet read, and its place on the
+// interfaces of the calling thread's network namespace. At no time does a packet
+// pass unjudged: each filter's program is exchanged in one step, for one that works
+// on the same maps. Until then the old one judges. MaxConns and OutputBuffer are
+// those of the old gate, whatever config says; ID and DeadAfter are config's.
+//
+// The caller must know that the engine is dead, and goes on as it did: readers of
+// events and outputs begin with what it has not read (what it was reading may come
+// twice), Flows and Services say what there is. WatchReleases, if it is needed, must
+// be called again.
+//
+// The error satisfies errors.Is with ErrNoGate if the engine has left none, and
+// with ErrLayout if that is of another version; nothing has changed then. Others are
+// those of Load. The privilege to open what belongs to nobody is CAP_SYS_ADMIN.
+func Adopt(config Config, id string) (*Gate, error) {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	left, err := findGate(id)
+	if err != nil {
+		return nil, err
+	}
+	defer left.close()
+	g := &Gate{config: config}
+	g.config.MaxConns = int(left.maps[bpfMapSlots].MaxEntries())
+	g.config.OutputBuffer = int(left.maps[bpfMapOutputs].MaxEntries())
+	if err := g.load(left.maps); err != nil {
+		if errors.Is(err, ebpf.ErrMapIncompatible) {
+			err = fmt.Errorf("%w: %w", ErrLayout, err)
+		}
+		return nil, errors.Join(err, g.abandon())
+	}
+	if err := g.filters.adopt(left.filters); err != nil {
+		return nil, errors.Join(err, g.abandon())
+	}
+	return g, nil
+}
+
+// abandon closes g and leaves the filters where they are.
+func (g *Gate) abandon() error {
+	clear(g.attached)
+	return g.Close()
+}
