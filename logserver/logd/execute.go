@@ -141,7 +141,7 @@ func (x *session) create(o wire.Open) error {
 	}
 	// The upcall may come before Open returns.
 	if _, err := x.srv.store.Open(o.Meta); err != nil {
-		x.srv.table.remove(c)
+		x.srv.table.takeBack(c)
 		return err
 	}
 	x.srv.blocks.used(c.id)

@@ -2,7 +2,9 @@ package logd
 
 import (
 	"encoding/binary"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -226,15 +228,15 @@ func (x *session) expire(r wire.Request) {
 
 // getBlock gives the session another block of numbers.
 func (x *session) getBlock(r wire.Request) error {
-	if len(x.blocks) >= wire.MaxBlocks {
-		clear(x.blocks) // those before the last have no new connections any more
-	}
 	k, err := x.srv.blocks.next(&x.peer)
 	if err != nil {
 		x.out.control(wire.AppendFailure(nil, r.Req, err))
 		return nil
 	}
-	x.blocks[k.Number] = true
+	if x.blocks[k.Number] = true; len(x.blocks) > wire.MaxBlocks {
+		// The oldest has no new connections any more.
+		delete(x.blocks, slices.Min(slices.Collect(maps.Keys(x.blocks))))
+	}
 	x.out.control(wire.AppendBlock(nil, r.Req, k))
 	return nil
 }

@@ -190,7 +190,10 @@ func (x *session) waits(n int64) {
 func (x *session) claim(svc *service) bool {
 	svc.mu.Lock()
 	defer svc.mu.Unlock()
-	if svc.rank > x.rank || !x.alive() {
+	if !x.alive() {
+		return false
+	}
+	if svc.rank > x.rank && (svc.owner != nil || !x.blocks[svc.rank]) {
 		return false
 	}
 	old := svc.owner
@@ -241,7 +244,10 @@ func (x *session) writes(svc *service) bool {
 func (x *session) mine(id logserver.ConnID) *conn {
 	c := x.find(id)
 	if c == nil {
-		x.gone(id)
+		// What follows a refused Open is ignored as well.
+		if !x.openRefused || !x.blocks[uint32(id>>32)] {
+			x.gone(id)
+		}
 		return nil
 	}
 	if !x.writes(c.svc) {

@@ -26,7 +26,8 @@ type service struct {
 	// nothing of an older writer comes after a newer one's claim.
 	mu sync.RWMutex
 	// owner is the session that writes. rank is the block that the youngest
-	// session which claimed the service began with.
+	// session which claimed the service began with; before anybody has claimed
+	// it, the highest block among its connections.
 	owner *session
 	rank  uint32
 }
@@ -92,6 +93,20 @@ func (t *table) add(c *conn) bool {
 	t.conns[c.id] = c
 	t.order = append(t.order, c.id)
 	return true
+}
+
+// takeBack removes a connection that the store did not take: it may be added
+// again.
+func (t *table) takeBack(c *conn) {
+	t.remove(c)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := len(t.order) - 1; i >= 0; i-- {
+		if t.order[i] == c.id {
+			t.order = slices.Delete(t.order, i, i+1)
+			return
+		}
+	}
 }
 
 func (t *table) remove(c *conn) {

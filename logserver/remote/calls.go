@@ -202,7 +202,7 @@ func (l *Log) Room(id logserver.ConnID) (int64, error) {
 	return room, nil
 }
 
-// WriteReads implements logserver.Log.
+// WriteReads implements logserver.Log: all or nothing.
 func (l *Log) WriteReads(id logserver.ConnID, lengths ...uint32) error {
 	if slices.Contains(lengths, 0) {
 		return fmt.Errorf("%w: a read of length 0", logserver.ErrInvalid)
@@ -213,15 +213,15 @@ func (l *Log) WriteReads(id logserver.ConnID, lengths ...uint32) error {
 	if err != nil || len(lengths) == 0 {
 		return err
 	}
+	if c.holdReads || l.server.Limit > 0 && l.runs*runCost > l.server.Limit-l.server.Used {
+		return &logserver.QuotaError{Scope: logserver.ScopeTotal, Limit: l.server.Limit}
+	}
 	for _, n := range lengths {
-		if c.holdReads || l.server.Limit > 0 && l.runs*runCost > l.server.Limit-l.server.Used {
-			return &logserver.QuotaError{Scope: logserver.ScopeTotal, Limit: l.server.Limit}
-		}
 		if c.addRead(n) {
 			l.runs++
 		}
-		l.queueConn(c)
 	}
+	l.queueConn(c)
 	return nil
 }
 

@@ -25,7 +25,6 @@ type known struct {
 	data     int64
 	start    int64
 	finished bool
-	readEnd  int64
 	reads    []uint32
 	stable   int64 // as told
 	meta     bool  // told to be stable
@@ -48,6 +47,7 @@ type chaos struct {
 	live  []*known
 	byTag map[uint64]*known
 	lost  int
+	full  int // calls that a quota has refused
 	tags  uint64
 }
 
@@ -64,7 +64,7 @@ func newChaos(t *testing.T, seed uint64, limits logtest.Limits) *chaos {
 		rng: rand.New(rand.NewPCG(seed, 1)), store: newLazy(t, limits),
 		conns: map[logserver.ConnID]*known{}, byTag: map[uint64]*known{},
 	}
-	c.lab = startLab(t, &lab{TB: t, store: c.store, server: logd.Config{Insecure: true, MaxUnstable: 200_000}, client: remote.Config{
+	c.lab = startLab(t, &lab{TB: t, store: c.store, server: logd.Config{Insecure: true, MaxUnstable: 200_000, Quota: limits.Quota}, client: remote.Config{
 		Insecure: true, Buffer: 1 << 20, CloseTimeout: 20 * time.Second, Timeout: 20 * time.Second,
 		Lost: func(ids []logserver.ConnID) {
 			c.mu.Lock()
@@ -122,7 +122,9 @@ func (c *chaos) step() {
 	}
 	k := c.live[r.IntN(len(c.live))]
 	fail := func(what string, err error) {
-		if err != nil && !errors.Is(err, logserver.ErrQuota) {
+		if errors.Is(err, logserver.ErrQuota) {
+			c.full++
+		} else if err != nil {
 			c.Errorf("%s of connection %x: %v; %+v", what, k.id, err, *k)
 		}
 	}
@@ -138,8 +140,11 @@ func (c *chaos) step() {
 		for i := range lengths {
 			lengths[i] = 1 + r.Uint32N(500)
 		}
-		fail("WriteReads", c.log.WriteReads(k.id, lengths...))
-		k.reads = append(k.reads, lengths...)
+		err := c.log.WriteReads(k.id, lengths...)
+		fail("WriteReads", err)
+		if err == nil {
+			k.reads = append(k.reads, lengths...)
+		}
 	case n < 85:
 		_, end, err := c.log.Length(k.id)
 		fail("Length", err)
@@ -158,10 +163,16 @@ func (c *chaos) step() {
 	case n < 94:
 		fail("Touch", c.log.Touch(k.id))
 	case n < 97:
-		fail("Delete", c.log.Delete(k.id))
-		k.gone = true
-		c.live = slices.DeleteFunc(c.live, func(other *known) bool { return other == k })
+		c.delete(k)
 	}
+}
+
+func (c *chaos) delete(k *known) {
+	if err := c.log.Delete(k.id); err != nil {
+		c.Errorf("Delete of connection %x: %v", k.id, err)
+	}
+	k.gone = true
+	c.live = slices.DeleteFunc(c.live, func(other *known) bool { return other == k })
 }
 
 func (c *chaos) openOne() {
@@ -171,6 +182,10 @@ func (c *chaos) openOne() {
 	k := &known{tag: m.Tag, rtt: m.RTT}
 	c.byTag[k.tag] = k
 	id, err := c.log.Open(m)
+	if errors.Is(err, logserver.ErrQuota) {
+		delete(c.byTag, k.tag)
+		return
+	}
 	if err != nil {
 		c.Errorf("Open: %v", err)
 		return
@@ -187,8 +202,8 @@ func (c *chaos) openOne() {
 func (c *chaos) settle() {
 	c.Helper()
 	deadline := time.Now().Add(30 * time.Second)
-	for _, k := range c.live {
-		for {
+	for _, k := range slices.Clone(c.live) {
+		for began := time.Now(); ; {
 			c.mu.Lock()
 			done := k.stable == k.data && k.meta && k.fin == k.finished
 			c.mu.Unlock()
@@ -197,6 +212,11 @@ func (c *chaos) settle() {
 				done = err == nil && m.RTT == k.rtt
 			}
 			if done {
+				break
+			}
+			if c.store.limits.Quota > 0 && time.Since(began) > 2*time.Second {
+				// More was taken than there is room for: others must end.
+				c.delete(k)
 				break
 			}
 			if time.Now().After(deadline) {
@@ -282,11 +302,19 @@ func (c *chaos) flushing(seed uint64) (stop func()) {
 	return func() { close(quit); wg.Wait() }
 }
 
+// limits leave little room in every third run.
+func limits(seed uint64) logtest.Limits {
+	if seed%3 != 2 {
+		return logtest.Limits{}
+	}
+	return logtest.Limits{Quota: 40_000, QuotaTotal: 120_000}
+}
+
 // TestCuts cuts the connection at random bytes thousands of times.
 func TestCuts(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			c := newChaos(t, seed, logtest.Limits{})
+			c := newChaos(t, seed, limits(seed))
 			stop := c.flushing(seed)
 			defer stop()
 			for end := time.Now().Add(seconds() / 2); time.Now().Before(end) && !t.Failed(); {
@@ -297,7 +325,7 @@ func TestCuts(t *testing.T) {
 			}
 			c.net.calm.Store(true)
 			c.settle()
-			t.Logf("%d cuts, %d connections", c.net.cuts.Load(), c.tags)
+			t.Logf("%d cuts, %d connections, %d times full", c.net.cuts.Load(), c.tags, c.full)
 			if err := c.log.Close(); err != nil {
 				t.Error(err)
 			}
@@ -313,7 +341,7 @@ func TestCuts(t *testing.T) {
 func TestCrashes(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			c := newChaos(t, seed, logtest.Limits{})
+			c := newChaos(t, seed, limits(seed))
 			c.net.most = 400_000
 			crashes := 0
 			for end := time.Now().Add(seconds()); time.Now().Before(end) && !t.Failed(); crashes++ {
@@ -342,7 +370,7 @@ func TestCrashes(t *testing.T) {
 				t.Error(err)
 			}
 			stop()
-			t.Logf("%d cuts, %d crashes, %d connections", c.net.cuts.Load(), crashes, c.tags)
+			t.Logf("%d cuts, %d crashes, %d connections, %d times full", c.net.cuts.Load(), crashes, c.tags, c.full)
 			if c.lost > 0 {
 				t.Errorf("%d connections were lost", c.lost)
 			}

@@ -76,6 +76,28 @@ func (c *conn) addRead(length uint32) (added bool) {
 	return added
 }
 
+// readsFrom returns the recorded reads beyond an offset.
+func (c *conn) readsFrom(off int64) (runs []logserver.ReadRun) {
+	for i := range c.reads {
+		r := &c.reads[i]
+		if r.end() <= off {
+			continue
+		}
+		whole := r.Count
+		if below := off - r.at; below > 0 {
+			whole -= uint32(below / int64(r.Length))
+			if cut := below % int64(r.Length); cut > 0 {
+				runs = append(runs, logserver.ReadRun{Length: r.Length - uint32(cut), Count: 1})
+				whole--
+			}
+		}
+		if whole > 0 {
+			runs = append(runs, logserver.ReadRun{Length: r.Length, Count: whole})
+		}
+	}
+	return runs
+}
+
 // dropReads forgets the reads that are stable: those that the server recorded
 // before data which is stable by now.
 func (c *conn) dropReads() {
@@ -86,13 +108,17 @@ func (c *conn) dropReads() {
 	c.reads = slices.Delete(c.reads, 0, n)
 }
 
+// unknownQuota is how many bytes a connection may have before the server has
+// said how many it may: a log's default.
+const unknownQuota = 64 << 20
+
 // sendLimit is how far the server would take data now, as far as is known.
 func (l *Log) sendLimit(c *conn) (limit int64, scope logserver.Scope) {
 	switch {
 	case c.limit < 0:
-		limit, scope = math.MaxInt64, logserver.ScopeConn
-		if l.quota > 0 && c.start <= math.MaxInt64-l.quota {
-			limit = c.start + l.quota
+		limit, scope = c.start+unknownQuota, logserver.ScopeConn
+		if l.quota > 0 {
+			limit, scope = c.start+l.quota, logserver.ScopeConn
 		}
 		if l.server.Limit > 0 {
 			if room := max(0, l.server.Limit-l.server.Used); room < limit-c.taken {
@@ -113,7 +139,7 @@ func (l *Log) sendLimit(c *conn) (limit int64, scope logserver.Scope) {
 func (l *Log) room(c *conn) (int64, *logserver.QuotaError) {
 	limit, scope := l.sendLimit(c)
 	room, full := limit-c.taken, &logserver.QuotaError{Scope: scope, Limit: l.server.Limit}
-	if scope == logserver.ScopeConn {
+	if scope != logserver.ScopeTotal {
 		full.Limit = limit - c.start
 	}
 	if left := l.cfg.Buffer - l.buffered; left < room {

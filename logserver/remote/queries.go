@@ -63,24 +63,32 @@ func (l *Log) Read(id logserver.ConnID, p []byte, off int64) (int, error) {
 	return got, nil
 }
 
-// Reads implements logserver.Log.
+// Reads implements logserver.Log: what the server has recorded, and what it has
+// no room for yet.
 func (l *Log) Reads(id logserver.ConnID) (runs []logserver.ReadRun, err error) {
 	l.mu.Lock()
 	c, err := l.find(id)
 	unknown := err == nil && !c.known && l.holding
 	l.mu.Unlock()
-	if err != nil || unknown {
+	if err != nil {
 		return nil, err
 	}
-	err = l.query(wire.Request{Type: wire.TypeGetReads, ID: id}, func() { runs = nil }, func(f wire.Frame) error {
-		if f.Type != wire.TypeRuns {
-			return f.Malformed()
-		}
-		_, more, err := wire.ParseRuns(f)
-		runs = append(runs, more...)
-		return err
-	})
-	return runs, err
+	if !unknown {
+		err = l.query(wire.Request{Type: wire.TypeGetReads, ID: id}, func() { runs = nil }, func(f wire.Frame) error {
+			if f.Type != wire.TypeRuns {
+				return f.Malformed()
+			}
+			_, more, err := wire.ParseRuns(f)
+			runs = append(runs, more...)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append(runs, c.readsFrom(max(c.readsEnd, c.start))...), nil
 }
 
 // Meta implements logserver.Log.

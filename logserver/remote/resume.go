@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -39,7 +40,7 @@ func (l *Log) reconcile(w wire.Welcome, states []wire.State) (lost []logserver.C
 		l.own[w.Block.Number] = true
 	}
 	first := !l.reached
-	l.quota, l.getBlock = w.Quota, false
+	l.quota, l.getBlock = cmp.Or(w.Quota, l.quota), false
 	l.queue = nil
 	l.holding, l.probe, l.retryOpen, l.heldReads = false, nil, false, nil
 	for port := range l.ports {
