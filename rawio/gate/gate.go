@@ -25,6 +25,9 @@ type ServiceState uint32
 const (
 	ServiceListen ServiceState = 1 // new connections are let in
 	ServiceOutage ServiceState = 2 // SYNs are held until the server listens again
+	// ServiceHold holds everything, in both directions, but what belongs to a
+	// bound flow: it is not known yet which connections there are.
+	ServiceHold ServiceState = 3
 )
 
 // SERVICE_STATE and SERVICE_UNMODIFIED in bpf/maps.h.
@@ -47,6 +50,8 @@ func (s ServiceState) String() string {
 		return "listen"
 	case ServiceOutage:
 		return "outage"
+	case ServiceHold:
+		return "hold"
 	}
 	return fmt.Sprintf("ServiceState(%d)", uint32(s))
 }

@@ -112,6 +112,9 @@ func check(t *testing.T, j judge, e env, r rule) {
 	if r.outage {
 		must(t, j.SetService(servicePort, ServiceOutage, r.unmodified))
 	}
+	if r.hold {
+		must(t, j.SetService(servicePort, ServiceHold, r.unmodified))
+	}
 	if r.other {
 		must(t, j.DeleteService(servicePort))
 	}

@@ -22,7 +22,8 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 		return Pass
 	}
 	p.ports(p.tcp(), toClient)
-	if _, ok := m.services[p.flow.Server.Port()]; !ok {
+	service, ok := m.services[p.flow.Server.Port()]
+	if !ok {
 		return Pass
 	}
 	if !p.valid() {
@@ -31,6 +32,10 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	synack := p.flags()&(flagSYN|flagACK) == flagSYN|flagACK
 	s, index := m.lookup(p.flow)
+	if s == nil && service.state == ServiceHold {
+		m.count[statOutageOut]++
+		return Held
+	}
 	if p.refusesSYN() && (s == nil || s.Mode() == ModeLive && s.fin.Load()&1 != 0 && be.Uint32(p.tcp()[8:]) != s.Ack()) {
 		if m.engineDead() {
 			return m.passes()
@@ -168,7 +173,7 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		j.opt = p.find()
 	}
 	p.record(s, &j)
-	if flags&flagACK != 0 && s.ended() {
+	if flags&flagACK != 0 && s.ended() && s.Flags()&FlagLasting == 0 {
 		s.TakeHeld()
 		m.fitWindow(s, &j, false)
 	} else if flags&flagACK != 0 {

@@ -33,6 +33,10 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 		return Held
 	}
 	s, _ := m.lookup(p.flow)
+	if s == nil && service.state == ServiceHold {
+		m.count[statOutageIn]++
+		return Held
+	}
 	if s == nil {
 		return Pass
 	}
@@ -65,7 +69,7 @@ func (m *Model) ingressSYN(p *packet, state ServiceState) Verdict {
 	if len(strip) > 0 {
 		m.count[statSYNStripped]++
 	}
-	if state == ServiceOutage && !m.engineDead() {
+	if state == ServiceHold || state == ServiceOutage && !m.engineDead() {
 		m.count[statSYNHeld]++
 		return Held
 	}

@@ -29,7 +29,8 @@ type rule struct {
 	bytes    []byte // instead of packet
 	priority uint32
 	mark     uint32
-	outage   bool // the service's state
+	outage   bool // the service's state, as is
+	hold     bool
 	unknown  bool // the flow is not bound
 	other    bool // the port is not a service
 	full     bool // the ring of outputs has no room
@@ -377,6 +378,7 @@ func rules(e env) []rule {
 	add(r)
 
 	all = append(all, unmodifiedRules(e, live, xlate)...)
+	all = append(all, restoreRules(e, live)...)
 	all = append(all, outputRules(e, live, xlate)...)
 	all = append(all, deadRules(e, live, xlate)...)
 	return append(all, icmpRules(e, live, xlate, data, in)...)

@@ -43,6 +43,10 @@ const (
 	// FlagUnmodified: the server announces nothing. A FIN or RST is meant
 	// unless the process that let go of the socket crashed; see Released.
 	FlagUnmodified
+	// FlagLasting: the log is to outlive the host. Else an ACK may leave before
+	// the log has what it acknowledges when the server has closed the connection
+	// and FlagUnmodified is set: nobody will read that.
+	FlagLasting
 )
 
 // Released says what became of the kernel's socket of an unmodified server's

@@ -90,12 +90,19 @@ func (m *Machine) mayLeave(c *Conn, s *segment.Segment, slot *gate.Slot) bool {
 		// If the server has closed first, its socket stays until the client has
 		// closed too, then in TIME_WAIT, and repeats what the client asks for.
 		end, closed := slot.FIN()
-		if !s.Flags.Has(segment.FIN) || closed && s.Ack == end {
+		if has := closed && s.Ack == end; has || !s.Flags.Has(segment.FIN) && !m.remains(c, s) {
 			return true
 		}
 	}
 	m.noteRelease(c, slot)
-	return c.is(abandoned) && len(s.Payload) > 0 && seqnum.Less(slot.Ack(), s.Seq+uint32(len(s.Payload)))
+	return !m.remains(c, s) && c.is(abandoned) && len(s.Payload) > 0 && seqnum.Less(slot.Ack(), s.Seq+uint32(len(s.Payload)))
+}
+
+// remains reports whether a connection that its process has closed is kept in a
+// log that outlives the host: the client may lack what the kernel still has. Data
+// that the client repeats and the kernel does not take is what nobody will read.
+func (m *Machine) remains(c *Conn, s *segment.Segment) bool {
+	return m.cfg.Lasting && (len(s.Payload) == 0 || !seqnum.Less(s.Seq, c.rcvNxt()))
 }
 
 // leave lets go of an unmodified server's connection whose process has closed it,

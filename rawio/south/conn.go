@@ -113,6 +113,7 @@ const (
 	toldFull                     // the end of the quota was reported
 	stuck                        // limited, because the log is down
 	restored                     // from the log: what was sent to the client is not known for certain
+	doubtful                     // restored, and the client's last acknowledgment may count the server's FIN
 	unmet                        // restored, and the client has not been heard yet
 	toldClosed                   // the log knows that the server's FIN has left
 	readsDue                     // in Machine.reading

@@ -35,7 +35,8 @@ type head struct {
 
 	// The simulation's record of reads and writes.
 	reads []int
-	told  int // of them, to the log
+	told  int   // of them, to the log
+	base  int64 // output below is not known
 	out   []byte
 	most  int  // output that ever was given to the kernel
 	shut  bool // the handler has closed its side, at finAt

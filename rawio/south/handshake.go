@@ -222,7 +222,7 @@ func (m *Machine) initSlot(c *Conn, x *extra) {
 	s.SetStable(c.irs + 1)
 	s.SetHigh(c.irs + 1)
 	s.SetScales(c.server.wscale, c.server.wscale)
-	s.SetFlags(slotFlags(c))
+	s.SetFlags(m.slotFlags(c))
 	s.SetSndNxt(c.iss + 1)
 	s.SetAck(c.irs+1, x.edge)
 	s.SetTS(x.tsval, x.tsecr)
@@ -230,8 +230,11 @@ func (m *Machine) initSlot(c *Conn, x *extra) {
 	s.SetMode(gate.ModeLive)
 }
 
-func slotFlags(c *Conn) gate.SlotFlags {
+func (m *Machine) slotFlags(c *Conn) gate.SlotFlags {
 	var f gate.SlotFlags
+	if m.cfg.Lasting {
+		f |= gate.FlagLasting
+	}
 	if c.server.ts {
 		f |= gate.FlagTS
 	}

@@ -71,9 +71,10 @@ func (m *Machine) seconds() uint32 { return uint32(m.now / 1e9) }
 // acknowledged to the client.
 func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	c.set(confirmed)
-	d := seqnum.Diff(s.Ack, c.una)
+	una := m.ackedBy(c, s)
+	d := seqnum.Diff(una, c.una)
 	if d > 0 {
-		c.una, c.unaOff = s.Ack, c.unaOff+int64(d)
+		c.una, c.unaOff = una, c.unaOff+int64(d)
 		if c.unaOff>>noteEvery != (c.unaOff-int64(d))>>noteEvery {
 			m.note(c)
 		}

@@ -62,7 +62,7 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 	}
 	var items []item
 	m.each(svc, func(c *Conn) {
-		if c.state != Outage || c.is(unmet) {
+		if c.state != Outage || m.waits(c) {
 			return
 		}
 		it := item{c: c, seq: c.Order}

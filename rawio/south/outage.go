@@ -148,12 +148,10 @@ func (m *Machine) thaw(c *Conn) {
 // and what a living TCP would answer is answered (RFC 9293 section 3.10.7.4).
 // New data is answered by the upcall that calls it stable.
 func (m *Machine) absorb(c *Conn, s *segment.Segment) {
-	if c.is(unmet) {
-		if !m.meet(c, s) {
-			return
-		}
-		defer m.rejoin(c)
+	if c.is(unmet) && !m.meet(c, s) {
+		return
 	}
+	defer m.rejoin(c)
 	stable, before := c.stableSeq(), c.rcvNxt()
 	b := bounds{
 		ack: stable, next: stable, edge: c.extra.edge,

@@ -120,6 +120,9 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, at int64) {
 		return
 	}
 	una, sent := c.ackedEnd(), c.sentEnd()
+	if x.restore != nil || c.is(doubtful) {
+		sent = una // of the rest there is no record
+	}
 	unaOff := c.unaOff + int64(seqnum.Diff(una, c.una))
 	if err := m.env.Prepare(c.slot, unaOff, unaOff+int64(seqnum.Diff(sent, una)), c.resume); err != nil {
 		m.reset(c, err.Error())

@@ -26,7 +26,9 @@ import (
 //
 // An una that is too low does no harm: the client gets bytes a second time. That is
 // why the client's word is taken as it comes, and why what an earlier server may
-// have sent beyond it need not be known. That the new server sends the same there
+// have sent beyond it need not be known. Nor need it be known whether the
+// last number that the client acknowledges is a byte or the server's FIN: it is
+// taken for not acknowledged, and the new server repeats it as what it is. That the new server sends the same there
 // cannot be checked: see docs/limits.md.
 
 // Stored is a connection as the log knows it.
@@ -43,7 +45,8 @@ type restore struct {
 	accept  uint32 // no right window edge was promised beyond
 	probes  int
 	probeAt int64
-	since   int64  // time from which the client could have been heard
+	since   int64  // time from which the client could have been heard, then when it was
+	next    uint32 // the number that the client sends next
 	lost    string // why the connection cannot be recovered
 }
 
@@ -158,7 +161,7 @@ func (m *Machine) holdRestored(c *Conn) {
 	slot.SetStable(c.stableSeq())
 	slot.SetHigh(c.high)
 	slot.SetScales(c.server.wscale, c.server.wscale)
-	slot.SetFlags(slotFlags(c))
+	slot.SetFlags(m.slotFlags(c))
 	slot.SetSndNxt(c.nxt)
 	slot.SetAck(c.stableSeq(), c.extra.edge)
 	slot.SetTS(c.extra.tsval, c.peerTS)
@@ -229,13 +232,14 @@ func (m *Machine) answerUnmet(c *Conn) {
 }
 
 // meet takes the first segment of a restored connection's client, and learns
-// from it. It reports whether the segment is acceptable: of others nothing is
-// believed.
+// from it. It reports whether that was possible: segments that lie elsewhere than
+// the client can be are not believed. It can be before what is stable, if it has
+// not heard of that, or, in an answer, where it is told that its window ends.
 func (m *Machine) meet(c *Conn, s *segment.Segment) bool {
 	r, stable := c.extra.restore, c.stableSeq()
 	una, nxt := c.una, c.nxt
 	c.una, c.nxt = s.Ack, s.Ack // whatever it acknowledges is news
-	switch m.judge(c, s, bounds{ack: stable, next: stable, edge: r.accept, sent: s.Ack}) {
+	switch m.judge(c, s, bounds{ack: stable - 65535<<c.server.wscale, next: stable, edge: r.accept, sent: s.Ack}) {
 	case accept:
 	case resets:
 		c.set(clientRST)
@@ -266,10 +270,16 @@ func (m *Machine) know(c *Conn, s *segment.Segment) {
 	c.unaOff = seqnum.Unwrap(s.Ack, c.iss+1, o.Acked+1<<31)
 	c.unset(unmet)
 	c.set(confirmed)
+	x.restore.next, x.restore.since = s.End(), m.now
 	if o.Closed {
 		c.set(toldClosed)
 		c.meantFIN(c.iss + 1 + uint32(o.End) + 1)
 		c.nxt = seqnum.Max(c.nxt, c.finEnd)
+	} else {
+		c.set(doubtful)
+		if c.unaOff > 0 {
+			c.una, c.unaOff = c.una-1, c.unaOff-1
+		}
 	}
 	if c.server.ts && s.Options.HasTS {
 		x.tsval = s.Options.TSEcr
@@ -278,15 +288,16 @@ func (m *Machine) know(c *Conn, s *segment.Segment) {
 	slot.SetSndNxt(c.nxt)
 	slot.SetTS(x.tsval, c.peerTS)
 	if c.wire != nil {
-		c.wire.closed = c.unaOff
-		m.forgetOutput(c, c.unaOff)
+		c.wire.closed = c.outputOff(c.ackedEnd())
+		m.forgetOutput(c)
 	}
 	m.Stats.Met++
 }
 
-// forgetOutput begins the record of an unmodified server's output anew: what lies
-// below off was not recorded, or not by this engine.
-func (m *Machine) forgetOutput(c *Conn, off int64) {
+// forgetOutput begins the record of an unmodified server's output anew where the
+// client has more of it than this engine has recorded.
+func (m *Machine) forgetOutput(c *Conn) {
+	off := c.outputOff(c.ackedEnd())
 	if d := c.wire.digest; d != nil && d.end < off {
 		c.wire.digest = newDigest(off, d.grain)
 		if c.extra != nil && c.extra.roll != nil {
@@ -295,21 +306,46 @@ func (m *Machine) forgetOutput(c *Conn, off int64) {
 	}
 }
 
-// rejoin opens a connection again whose client was heard after its server had
-// begun to listen.
+// waits reports whether it is too early to open an interrupted connection again:
+// it is restored, and its client has not been heard, or has not said again what
+// only an earlier server has got. Others are not kept waiting for it.
+func (m *Machine) waits(c *Conn) bool { return c.is(unmet) || m.owes(c) }
+
+// rejoin opens a restored connection again for which it was too early when its
+// server began to listen.
 func (m *Machine) rejoin(c *Conn) {
-	if c.state != Outage || c.is(unmet) {
+	if c.state != Outage || c.extra.restore == nil || m.waits(c) {
 		return
 	}
-	switch svc := c.svc; {
-	case svc.busy:
-		svc.queue = append(svc.queue, c)
-		m.pump(svc)
-	case !svc.outage && svc.alive:
+	if svc := c.svc; svc.alive && svc.busy {
+		m.lagging = true // when the others are done
+	} else if svc.alive && !svc.outage {
 		svc.inflight++
 		m.reconnect(c)
 	}
 }
+
+// ackedBy is what a segment acknowledges for certain: all, once the new server has
+// sent what the last number counts.
+func (m *Machine) ackedBy(c *Conn, s *segment.Segment) uint32 {
+	if !c.is(doubtful) || s.Ack == c.una {
+		return s.Ack
+	}
+	if c.state == Established && seqnum.LEQ(s.Ack, m.env.Slot(c.slot).SndNxt()) {
+		c.unset(doubtful)
+		return s.Ack
+	}
+	return s.Ack - 1
+}
+
+// unfed reports whether the client's FIN may go to a restored connection's
+// server, which has not sent what its predecessor had: how much of that the
+// client had when it closed is not known, and the rest may come after the FIN.
+func (m *Machine) unfed(c *Conn) bool {
+	return c.is(restored) && m.now-c.extra.roll.movedAt >= unfedAfter
+}
+
+const unfedAfter = 1e9 // ns
 
 // hear takes what a segment says of the time before the connection was restored:
 // that the client has more of an earlier server's output, or was promised more
@@ -332,8 +368,8 @@ func (m *Machine) heard(c *Conn, s *segment.Segment) {
 	if !c.is(restored) {
 		return
 	}
-	if slot := m.env.Slot(c.slot); seqnum.Less(seqnum.Max(c.nxt, slot.SndNxt()), c.una) {
-		c.nxt = c.una
+	if slot := m.env.Slot(c.slot); seqnum.Less(seqnum.Max(c.nxt, slot.SndNxt()), s.Ack) {
+		c.nxt = s.Ack
 		if c.state != Established { // else it is what the new socket has sent
 			slot.SetSndNxt(c.nxt)
 		}
@@ -346,7 +382,20 @@ func (m *Machine) heard(c *Conn, s *segment.Segment) {
 	if c.server.ts && s.Options.HasTS {
 		x.tsval = seqnum.Max(x.tsval, s.Options.TSEcr)
 	}
+	x.restore.next = seqnum.Max(x.restore.next, s.End())
 	if c.wire != nil {
-		m.forgetOutput(c, c.unaOff)
+		m.forgetOutput(c)
 	}
 }
+
+// owes reports whether the client of an unmodified server has sent something that
+// the log of its restored connection has not got, and has to send it again: in its
+// own time, which is up to two minutes if it has tried in vain for long (RFC 6298).
+// The earlier server may have answered it, so that the new one comes no further
+// without. One with a north side can wait itself.
+func (m *Machine) owes(c *Conn) bool {
+	r := c.extra.restore
+	return r != nil && c.wire != nil && seqnum.Less(c.rcvNxt(), r.next) && m.now-r.since < owesMost
+}
+
+const owesMost = 150e9 // ns

@@ -62,7 +62,7 @@ const (
 func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 	x, w := c.extra, c.wire
 	if c.is(restored) { // see hear
-		m.forgetOutput(c, c.outputOff(c.ackedEnd()))
+		m.forgetOutput(c)
 	}
 	o := optionsOf(s)
 	first := c.outputSeq(w.out)

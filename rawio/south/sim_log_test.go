@@ -367,7 +367,9 @@ func (l *lateLog) NumActive() int { return len(l.conns) }
 func (l *lateLog) Active(first, n int) (list []logserver.Meta, err error) {
 	for _, c := range l.order {
 		if !c.gone {
-			list = append(list, c.meta)
+			m := c.meta
+			m.Finished = c.fin
+			list = append(list, m)
 		}
 	}
 	list = list[min(first, len(list)):]

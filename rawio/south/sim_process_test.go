@@ -51,11 +51,19 @@ func (w *world) crash(pause time.Duration) {
 	p.dead = true
 	w.kill(p.p)
 	p.killWorkers(w.rand.IntN(2) == 0)
+	engine := w.engines
 	w.clock.After(w.delay(w.plan.newsDelay), func() {
+		if w.engines != engine {
+			return
+		}
 		p.killWorkers(true)
 		w.note("crash is known")
 		w.do(func() { w.machine.Crash(serverPort) })
-		w.clock.After(pause, w.start)
+		w.clock.After(pause, func() {
+			if w.engines == engine {
+				w.start()
+			}
+		})
 	})
 }
 
@@ -90,6 +98,7 @@ func (p *process) accept() {
 		x := &handler{w: p.w, p: p, worker: k, s: s, a: a, h: h, slot: c.Slot(), id: c}
 		if h.prepared {
 			x.una, x.logged = h.una, h.stable
+			h.rebase()
 			h.out = h.out[:h.sent]
 		}
 		h.shut = false

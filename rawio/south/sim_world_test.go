@@ -55,6 +55,12 @@ type world struct {
 	crashes int
 
 	unprotected bool // some connection is: the server must not crash any more
+
+	cfg      south.Config
+	down     bool // there is no engine
+	hostDown bool
+	engines  int // that are gone
+	hosts    int
 }
 
 type tapped struct {
@@ -94,10 +100,7 @@ func newWorld(p plan) *world {
 	client := p.stack
 	client.Seed, client.Output = p.seed+1, func(g *rawiotest.Packet) { w.net.Send(g, w.arrive) }
 	w.client = rawiotest.NewStack(w.clock, client)
-	server := p.stack
-	server.Seed, server.Output = p.seed+2, w.leave
-	server.Release = w.released
-	w.server = rawiotest.NewStack(w.clock, server)
+	w.bootServer()
 	w.dialler = w.client.NewProcess()
 
 	w.log = w.openLog()
@@ -121,10 +124,12 @@ func newWorld(p plan) *world {
 		report: w.report, fetch: w.fetch,
 		note: func(format string, args ...any) { w.note(format, args...) },
 	}
-	w.machine = south.New(south.Config{
-		Log: w.log, Env: w.env, MaxConns: 64, Window: p.window, Captures: p.wire.captures, Linger: int64(5 * time.Minute), // RTOs are long at 5 % loss
+	w.cfg = south.Config{
+		Lasting: len(p.engine) > 0,
+		Log:     w.log, Env: w.env, MaxConns: 64, Window: p.window, Captures: p.wire.captures, Linger: int64(5 * time.Minute), // RTOs are long at 5 % loss
 		Trace: func(c *south.Conn, stable uint32) { w.checkStable(c, stable) },
-	})
+	}
+	w.machine = south.New(w.cfg)
 	w.protect()
 	w.tick()
 	return w
@@ -185,6 +190,10 @@ func (w *world) arrive(g *rawiotest.Packet) {
 	if err != nil {
 		panic(err)
 	}
+	if w.hostDown {
+		w.note("lost       %v", &g.Segment)
+		return
+	}
 	if w.rand.Float64() >= w.plan.tapLoss {
 		w.tapped = append(w.tapped, tapped{decoded(p, segment.ChecksumVerify), w.now()})
 		w.wake()
@@ -226,6 +235,11 @@ func (w *world) toClient(g *rawiotest.Packet, from string) {
 
 // report2 queues what the gate reports.
 func (w *world) report2() {
+	if w.down { // nobody looks
+		w.gate.TakeEvents()
+		w.gate.TakeOutputs()
+		return
+	}
 	if ev := w.gate.TakeEvents(); len(ev) > 0 {
 		w.events = append(w.events, ev...)
 		w.wake()
@@ -238,6 +252,10 @@ func (w *world) report2() {
 
 // wake lets the engine look at its queues, a little later.
 func (w *world) wake() {
+	if w.down {
+		w.tapped, w.events = nil, nil
+		return
+	}
 	if w.waking {
 		return
 	}
@@ -274,6 +292,9 @@ func (w *world) takeEvents() {
 
 // do is Engine.do.
 func (w *world) do(f func()) {
+	if w.down {
+		return
+	}
 	f()
 	for {
 		if w.plan.logDelay == 0 && len(w.upcalls) > 0 {
@@ -325,7 +346,7 @@ func (w *world) report(r south.Report) {
 	f := w.flows[r.Flow]
 	switch r.Kind {
 	case south.ConnReset, south.ConnMismatch:
-		if !w.plan.unmodified || f == nil || !f.app.mayReset() {
+		if (!w.plan.unmodified || f == nil || !f.app.mayReset()) && (f == nil || !w.ghost(f.app)) {
 			w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)
 		}
 	case south.ConnUnprotected:
@@ -418,7 +439,7 @@ func (w *world) checkLeaving(g *rawiotest.Packet) {
 		// As with plain TCP, an old ACK that comes late may find nobody; the client
 		// ignores what it gets for it.
 		old := f.app.letGo() && seqnum.Less(g.Seq, f.app.sock.Info().RcvNxt)
-		if alive && !f.app.mayReset() && !old {
+		if alive && !f.app.mayReset() && !old && !w.ghost(f.app) {
 			w.fail("%v: RST leaves", g.Dst)
 		}
 	case g.Flags.Has(segment.FIN):

@@ -47,6 +47,7 @@ func (m *Machine) tick(c *Conn) {
 			m.tickUnmet(c)
 			return
 		}
+		m.rejoin(c)
 		if c.state == Reconnecting && !c.svc.busy {
 			m.lagging = true // alone: see rejoin
 		}

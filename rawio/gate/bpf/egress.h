@@ -323,7 +323,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 	else
 		__builtin_memset(&s.opt, 0, sizeof(s.opt));
 	record(p, slot, &s);
-	if (flags & ACK && ended(slot)) {
+	if (flags & ACK && ended(slot) && !(slot->flags & LASTING)) {
 		take_held(slot);
 		fit_window(slot, &s, false);
 	} else if (flags & ACK) {
@@ -411,10 +411,13 @@ static __always_inline bool answers(const struct packet *p)
 static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 {
 	struct slot *slot;
-	__u32 *index, mode;
+	__u32 *state, *index, mode;
 	bool synack;
 
-	if (!load_tcp(skb, TO_CLIENT, p) || !service_of(p->tcp.sport))
+	if (!load_tcp(skb, TO_CLIENT, p))
+		return PASS;
+	state = service_of(p->tcp.sport);
+	if (!state)
 		return PASS;
 	if (!tcp_valid(skb, p)) {
 		count(STAT_MALFORMED);
@@ -424,6 +427,10 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	index = bpf_map_lookup_elem(&conns, &p->key);
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
 	mode = slot ? READ_ONCE(slot->mode) : MODE_FREE;
+	if (!slot && (*state & SERVICE_STATE) == SERVICE_HOLD) {
+		count(STAT_OUTAGE_OUT);
+		return HELD;
+	}
 	/* A connection may still be known whose client has begun another one: then
 	 * the answer acknowledges what the connection's own socket never would. */
 	if (refuses_syn(p) && (!slot || (mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack))) {

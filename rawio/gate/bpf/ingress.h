@@ -89,7 +89,8 @@ static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packe
 	}
 	if (found == SYN_STRIPPED)
 		count(STAT_SYN_STRIPPED);
-	if ((state & SERVICE_STATE) == SERVICE_OUTAGE && !engine_dead()) {
+	if ((state & SERVICE_STATE) == SERVICE_HOLD ||
+	    ((state & SERVICE_STATE) == SERVICE_OUTAGE && !engine_dead())) {
 		count(STAT_SYN_HELD);
 		return HELD;
 	}
@@ -114,8 +115,12 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 		return HELD;
 	index = bpf_map_lookup_elem(&conns, &p->key);
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
-	if (!slot)
-		return PASS;
+	if (!slot) {
+		if ((*state & SERVICE_STATE) != SERVICE_HOLD)
+			return PASS;
+		count(STAT_OUTAGE_IN);
+		return HELD;
+	}
 	mode = READ_ONCE(slot->mode);
 	if (mode == MODE_OUTAGE || mode == MODE_SPOOF || mode == MODE_ROLL) {
 		if (!opens(slot)) {

@@ -18,7 +18,7 @@
 #define PRIO_SHUT 5
 
 /* A service's value: its state, and flags above. */
-enum service_state { SERVICE_LISTEN = 1, SERVICE_OUTAGE = 2 };
+enum service_state { SERVICE_LISTEN = 1, SERVICE_OUTAGE = 2, SERVICE_HOLD = 3 };
 
 #define SERVICE_STATE 0xff
 #define SERVICE_UNMODIFIED 0x100 /* the server does not announce its FINs and RSTs */
@@ -45,6 +45,7 @@ enum mode { MODE_FREE, MODE_LIVE, MODE_OUTAGE, MODE_SPOOF, MODE_OPEN, MODE_ROLL 
 #define SACK 8        /* SACK was negotiated */
 #define RECORD 16     /* data is captured before it leaves */
 #define UNMODIFIED 32 /* of a service with that flag */
+#define LASTING 64    /* every ACK waits for the log, also when nobody will read any more */
 
 /* What became of the kernel's socket, of an unmodified server. */
 enum released { RELEASED_NO, RELEASED_CLOSED, RELEASED_CRASHED };
