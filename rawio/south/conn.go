@@ -69,7 +69,7 @@ type Conn struct {
 	unaOff int64 // offset of una from the server's first data byte
 
 	lagAt  uint32 // time since when it waits for a log that stands still, see down.go; 0: it does not
-	askAt  uint32 // time when the client was last asked meanwhile
+	askAt  uint32 // time when the client was last asked whether it lives; 0: it need not be
 	slot   uint32
 	gen    uint32
 	timed  int32  // index in Machine.active plus 1, 0: not there

@@ -112,10 +112,12 @@ func (m *Machine) countDown() {
 // lag has tick watch a connection that waits for the log, or for its client to say
 // again what only the kernel has.
 func (m *Machine) lag(c *Conn) {
-	if c.lagAt == 0 && (c.waits() || c.is(owed)) {
-		c.lagAt = m.millis()
-		c.askAt = c.lagAt
+	if c.askAt == 0 && (c.waits() || c.is(owed)) {
+		c.askAt = m.millis()
 		m.watch(c)
+	}
+	if c.lagAt == 0 && c.waits() {
+		c.lagAt = m.millis()
 	}
 }
 
@@ -126,29 +128,44 @@ func (c *Conn) waits() bool {
 
 // progress notes that the log works.
 func (m *Machine) progress(c *Conn) {
-	m.down.until, c.lagAt = 0, 0
+	m.down.until, c.lagAt, c.askAt = 0, 0, 0
 	if c.is(stuck) {
 		m.reopen(c)
 	}
 }
 
-// tickDown ends the protection of a connection that has waited for too long, and
-// reports whether it has.
+// tickDown looks after a connection that waits, and ends its protection if that
+// has lasted for too long. It reports whether it has.
 func (m *Machine) tickDown(c *Conn) bool {
 	now := m.millis()
-	switch {
-	case !c.waits() && !c.is(owed):
+	if !c.waits() {
 		c.lagAt = 0
-		return false
-	case c.waits() && c.svc.LogDown == DownUnprotect && int64(now-c.lagAt) >= c.svc.downAfter()/1e6:
-	case c.state == Established && int64(now-c.askAt) >= m.cfg.KeepAlive/1e6:
+		if !c.is(owed) {
+			c.askAt = 0
+			return false
+		}
+	}
+	if c.lagAt != 0 && c.svc.LogDown == DownUnprotect && int64(now-c.lagAt) >= c.svc.downAfter()/1e6 && m.mayGoOn(c) {
+		m.goOn(c)
+		return true
+	}
+	if c.state == Established && int64(now-c.askAt) >= m.cfg.KeepAlive/1e6 {
 		c.askAt = now
 		m.askLive(c)
-		return false
-	default:
-		return false
 	}
-	c.lagAt = 0
+	return false
+}
+
+// mayGoOn reports whether the kernel can serve the client without the core: not
+// while a restarted handler has not come as far as its predecessor, nor when all
+// that is left to be said is the last ACK, which the kernel believes to have sent.
+func (m *Machine) mayGoOn(c *Conn) bool {
+	return c.state == SynReceived || !c.behind(m.env.Slot(c.slot)) && !(c.is(finAcked) && c.fin >= 0)
+}
+
+// goOn ends the protection of a connection that has waited for too long.
+func (m *Machine) goOn(c *Conn) {
+	c.lagAt, c.askAt = 0, 0
 	m.down.until = m.now + c.svc.downAfter()
 	m.report(ConnUnprotected, c, c.svc.whyDown())
 	if c.state == SynReceived {
@@ -156,11 +173,10 @@ func (m *Machine) tickDown(c *Conn) bool {
 		m.forget(c)
 		m.countDown()
 		m.env.Forward(packet)
-		return true
+		return
 	}
 	m.Stats.LogDown++
 	m.unprotect(c, c.svc.whyDown())
-	return true
 }
 
 // askLive has the client of a live connection say that it lives.

@@ -73,9 +73,12 @@ type clientApp struct {
 	head     *head
 	headSlot uint32
 	resting  bool
+	exposed  bool // it went on without protection when its server had crashed already
 }
 
-func (a *clientApp) mayReset() bool { return a.b.end == serverAborts || a.b.end == clientAborts }
+func (a *clientApp) mayReset() bool {
+	return a.b.end == serverAborts || a.b.end == clientAborts || a.exposed
+}
 
 // served returns where the newest execution of the handler stands, and whether
 // it has closed its side.

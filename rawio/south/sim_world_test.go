@@ -356,6 +356,8 @@ func (w *world) report(r south.Report) {
 		}
 		f.open = true
 		w.unprotected = true
+		// What the core does not know yet, nothing can prevent.
+		f.app.exposed = f.app.exposed || w.process == nil || w.process.dead
 	case south.QuotaFull:
 		if w.plan.log == nil || len(w.plan.log.full) == 0 {
 			w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)

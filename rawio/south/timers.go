@@ -36,10 +36,10 @@ func (m *Machine) tick(c *Conn) {
 	if c.is(limited) {
 		m.reopen(c)
 	}
-	if c.lagAt != 0 && m.tickDown(c) {
+	if c.askAt != 0 && m.tickDown(c) {
 		return
 	}
-	x, keep := c.extra, c.lagAt != 0
+	x, keep := c.extra, c.askAt != 0
 	switch c.state {
 	case Outage, Reconnecting, Rolling:
 		keep = true
