@@ -49,7 +49,13 @@ func (l *logServer) address() string { return net.JoinHostPort(netlab.Client4.St
 // has these services. It ends with the test.
 func startLogServer(r *rig, services ...string) *logServer {
 	r.t.Helper()
-	l := &logServer{r: r, certs: filepath.Join(r.t.TempDir(), "tls"), store: r.t.TempDir()}
+	return logServerIn(r, r.t.TempDir(), services...)
+}
+
+// logServerIn is startLogServer for a log in this directory.
+func logServerIn(r *rig, store string, services ...string) *logServer {
+	r.t.Helper()
+	l := &logServer{r: r, certs: filepath.Join(r.t.TempDir(), "tls"), store: store}
 	a, err := certs.Init(l.certs, certs.Options{})
 	if err == nil {
 		_, err = a.Server([]string{netlab.Client4.String()}, certs.Options{})
