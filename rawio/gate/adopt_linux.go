@@ -17,7 +17,7 @@ import (
 // The caller must know that the engine is dead, and goes on as it did: readers of
 // events and outputs begin with what it has not read (what it was reading may come
 // twice), Flows and Services say what there is. WatchReleases, if it is needed, must
-// be called again.
+// be called again; until then the old gate's program watches.
 //
 // The error satisfies errors.Is with ErrNoGate if the engine has left none, and
 // with ErrLayout if that is of another version; nothing has changed then. Others are
@@ -41,7 +41,11 @@ func Adopt(config Config, id string) (*Gate, error) {
 		}
 		return nil, errors.Join(err, g.abandon())
 	}
-	if err := g.filters.adopt(left.filters); err != nil {
+	err = g.filters.adopt(left.filters)
+	if err == nil {
+		err = g.releases.adopt(left.maps[bpfMapSlots])
+	}
+	if err != nil {
 		return nil, errors.Join(err, g.abandon())
 	}
 	return g, nil
@@ -50,5 +54,6 @@ func Adopt(config Config, id string) (*Gate, error) {
 // abandon closes g and leaves the filters where they are.
 func (g *Gate) abandon() error {
 	clear(g.attached)
+	g.releases.abandon()
 	return g.Close()
 }

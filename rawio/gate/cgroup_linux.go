@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -13,25 +14,83 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attachToCgroups attaches the program to the root of the cgroup2 hierarchy, as
-// this process's cgroup namespace shows it: the program then sees the sockets of
-// all processes below. Programs of others at the same place run too.
-func attachToCgroups(prog *ebpf.Program) (link.Link, error) {
-	const hierarchy = "unified cgroup hierarchy"
+const unifiedHierarchy = "unified cgroup hierarchy"
+
+// cgroupRoot opens the root of the cgroup2 hierarchy, as this process's cgroup
+// namespace shows it: a program there sees the sockets of all processes below.
+// Programs of others at the same place run too.
+func cgroupRoot() (*os.File, error) {
 	root, err := openCgroupRoot()
 	if err != nil {
-		return nil, needs(hierarchy, "cgroup2 mounted: mount -t cgroup2 none /sys/fs/cgroup", err)
+		return nil, needs(unifiedHierarchy, "cgroup2 mounted: mount -t cgroup2 none /sys/fs/cgroup", err)
+	}
+	return root, nil
+}
+
+// attachToCgroups attaches the program, in the place of old if that is not nil,
+// until the result is closed. What outlives this process can be found and removed
+// only by those who may open all programs; without that privilege the program goes
+// with the process.
+func attachToCgroups(prog, old *ebpf.Program) (io.Closer, error) {
+	root, err := cgroupRoot()
+	if err != nil {
+		return nil, err
 	}
 	defer root.Close()
-	l, err := link.AttachCgroup(link.CgroupOptions{
-		Path:    fmt.Sprintf("/proc/thread-self/fd/%d", root.Fd()),
-		Attach:  ebpf.AttachCgroupInetSockRelease,
-		Program: prog,
+	var at io.Closer
+	if mayOpen(prog) {
+		at, err = attachLasting(root, prog, old)
+	} else {
+		at, err = link.AttachCgroup(link.CgroupOptions{
+			Path:    fmt.Sprintf("/proc/thread-self/fd/%d", root.Fd()),
+			Attach:  ebpf.AttachCgroupInetSockRelease,
+			Program: prog,
+		})
+	}
+	if err != nil {
+		return nil, needs(unifiedHierarchy, "Linux 5.9 or newer with CONFIG_CGROUP_BPF", err)
+	}
+	return at, nil
+}
+
+// lasting is a program at the root of the hierarchy that stays there until it is
+// taken away.
+type lasting struct{ prog *ebpf.Program }
+
+func attachLasting(root *os.File, prog, old *ebpf.Program) (*lasting, error) {
+	const multi = 2 // BPF_F_ALLOW_MULTI
+	prog, err := prog.Clone()
+	if err != nil {
+		return nil, err
+	}
+	options := link.RawAttachProgramOptions{
+		Target: int(root.Fd()), Program: prog, Attach: ebpf.AttachCgroupInetSockRelease, Flags: multi,
+	}
+	if old != nil {
+		options.Anchor = link.ReplaceProgram(old)
+	}
+	if err := link.RawAttachProgram(options); err != nil {
+		prog.Close()
+		return nil, err
+	}
+	return &lasting{prog}, nil
+}
+
+// Close takes the program away.
+func (l *lasting) Close() error {
+	defer l.prog.Close()
+	root, err := cgroupRoot()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	err = link.RawDetachProgram(link.RawDetachProgramOptions{
+		Target: int(root.Fd()), Program: l.prog, Attach: ebpf.AttachCgroupInetSockRelease,
 	})
 	if err != nil {
-		return nil, needs(hierarchy, "Linux 5.9 or newer with CONFIG_CGROUP_BPF", err)
+		return fmt.Errorf("gate: detach from the %s: %w", unifiedHierarchy, gone(err))
 	}
-	return l, nil
+	return nil
 }
 
 // openCgroupRoot opens the root of the cgroup2 hierarchy: where it is mounted, or

@@ -35,11 +35,12 @@ func init() {
 
 // order is what such an engine does with a slot.
 type order struct {
-	Slot  uint32
-	Store *slotState    // it gets this state,
-	Bind  *segment.Flow // and this flow;
-	Event bool          // or an event is read,
-	Watch bool          // or releases are watched
+	Slot   uint32
+	Store  *slotState    // it gets this state,
+	Bind   *segment.Flow // and this flow;
+	Event  bool          // or an event is read,
+	Ignore bool          // or the service is let alone for a while,
+	Watch  bool          // or it is an unmodified one, and releases are watched
 }
 
 // childEngine is such a process.
@@ -125,6 +126,9 @@ func (g *Gate) obey(o order, events []Event) error {
 				return err
 			}
 		}
+	}
+	if o.Ignore {
+		return g.DeleteService(servicePort)
 	}
 	if o.Watch {
 		if err := g.SetService(servicePort, ServiceListen, true); err != nil {

@@ -226,7 +226,7 @@ func addFilter(nl *netlink.Handle, ifindex int, name string, parent uint32, prog
 
 // CleanStale removes, from all interfaces of the calling thread's network
 // namespace, the filters of engines that are gone, and their clsact qdiscs if
-// nothing else is on them. alive says whether the engine with the ID lives. It
+// nothing else is on them; and what they had watch releases. alive says whether the engine with the ID lives. It
 // returns the IDs that it removed.
 func CleanStale(alive func(id string) bool) ([]string, error) {
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
@@ -256,7 +256,13 @@ func CleanStale(alive func(id string) bool) ([]string, error) {
 			}
 		}
 	}
-	return ids, errors.Join(errs...)
+	released, err := cleanReleases(alive)
+	for _, id := range released {
+		if !seen[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids, errors.Join(append(errs, err)...)
 }
 
 // removeFilters removes the gate's filters whose engine ID matches and returns

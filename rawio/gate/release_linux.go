@@ -3,12 +3,12 @@ package gate
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,7 +18,8 @@ type releases struct {
 	netns uint64 // cookie of the network namespace; 0: the kernel gives none
 
 	mu     sync.Mutex
-	link   link.Link // nil: not watching. Guarded by mu, as is
+	at     io.Closer // the program's place; nil: not watching. Guarded by mu, as are
+	old    *lasting  // an adopted gate's program, until there is one
 	closed bool
 }
 
@@ -28,12 +29,30 @@ func (r *releases) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
-	if r.link == nil {
-		return nil
+	var errs []error
+	if r.at != nil {
+		errs = append(errs, r.at.Close())
+		r.at = nil
 	}
-	err := r.link.Close()
-	r.link = nil
-	return err
+	if r.old != nil {
+		errs = append(errs, r.old.Close())
+		r.old = nil
+	}
+	return errors.Join(errs...)
+}
+
+// abandon has the program stay where it is, if it can.
+func (r *releases) abandon() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l, ok := r.at.(*lasting); ok {
+		l.prog.Close()
+		r.at = nil
+	}
+	if r.old != nil {
+		r.old.prog.Close()
+		r.old = nil
+	}
 }
 
 // WatchReleases makes the gate see how each connection of an unmodified service
@@ -45,7 +64,9 @@ func (r *releases) close() error {
 // process on this host releases a socket and ends at once unless the socket is a
 // service's in the gate's network namespace. A socket that several processes hold
 // is released by the last. One that is released by the kernel on behalf of a
-// process that is gone (io_uring) counts as released by a crash.
+// process that is gone (io_uring) counts as released by a crash. If this process may
+// open all programs (CAP_SYS_ADMIN), the program goes on when it is killed, as the
+// filters do: see [CleanStale]. Otherwise every FIN then counts as meant.
 //
 // It returns an error that satisfies errors.Is(err, ErrNotSupported), and says
 // what to do, if the kernel lacks type information (BTF), network namespace
@@ -58,7 +79,7 @@ func (g *Gate) WatchReleases() error {
 	switch {
 	case r.closed:
 		return net.ErrClosed
-	case r.link != nil:
+	case r.at != nil:
 		return nil
 	case r.netns == 0:
 		_, err := netnsCookie()
@@ -68,19 +89,23 @@ func (g *Gate) WatchReleases() error {
 	if err != nil {
 		return err
 	}
-	defer prog.Close() // the link holds it
-	l, err := attachToCgroups(prog)
-	if err != nil {
+	defer prog.Close() // its place holds it
+	if r.old == nil {
+		r.at, err = attachToCgroups(prog, nil)
 		return err
 	}
-	r.link = l
-	return nil
+	if r.at, err = attachToCgroups(prog, r.old.prog); err == nil {
+		r.old.prog.Close()
+		r.old = nil
+	}
+	return err
 }
 
 // watch is struct watch in bpf/maps.h.
 type watch struct {
 	NetNS                 uint64
 	Flags, ExitCode, TGID uint32
+	ID                    [8]byte
 	_                     uint32
 }
 
@@ -90,6 +115,7 @@ func (g *Gate) loadRelease() (*ebpf.Program, error) {
 		return nil, needs("kernel type information", "a kernel with CONFIG_DEBUG_INFO_BTF", err)
 	}
 	layout.NetNS = g.releases.netns
+	copy(layout.ID[:], g.config.ID)
 	if err := g.objs.Watches.Put(uint32(0), layout); err != nil {
 		return nil, fmt.Errorf("gate: watch releases: %w", err)
 	}
