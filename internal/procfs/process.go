@@ -12,8 +12,10 @@ import (
 // Stat is some of what /proc/PID/stat says of a process.
 type Stat struct {
 	Zombie bool   // it has ended and is not reaped
+	Parent int    // 0: none
 	Group  int    // process group
 	Start  string // when it began, in ticks since boot: with the number it names a process for good
+	Exit   int    // of a zombie, as wait(2) has it; 0 if this process may not know
 }
 
 // ReadStat reads /proc/PID/stat.
@@ -32,8 +34,14 @@ func parseStat(b []byte) (Stat, error) {
 	if i < 0 || len(f) < 20 {
 		return Stat{}, fmt.Errorf("malformed /proc/PID/stat: %q", b)
 	}
-	group, err := strconv.Atoi(f[2])
-	return Stat{Zombie: f[0] == "Z" || f[0] == "X", Group: group, Start: f[19]}, err
+	s := Stat{Zombie: f[0] == "Z" || f[0] == "X", Start: f[19]}
+	var err error
+	for at, to := range map[int]*int{1: &s.Parent, 2: &s.Group, 49: &s.Exit} {
+		if at < len(f) && err == nil {
+			*to, err = strconv.Atoi(f[at])
+		}
+	}
+	return s, err
 }
 
 // Children lists the children of all threads of a process. One that begins or

@@ -91,8 +91,9 @@ func TestParseStat(t *testing.T) {
 		want Stat
 		bad  bool
 	}{
-		{"7 (cat) S" + rest, Stat{Group: 42, Start: "4711"}, false},
-		{"7 (a) Z (b c) Z" + rest, Stat{Zombie: true, Group: 42, Start: "4711"}, false},
+		{"7 (cat) S" + rest, Stat{Parent: 1, Group: 42, Start: "4711"}, false},
+		{"7 (a) Z (b c) Z" + rest, Stat{Zombie: true, Parent: 1, Group: 42, Start: "4711"}, false},
+		{"7 (cat) Z" + rest + strings.Repeat(" 0", 28) + " 9", Stat{Zombie: true, Parent: 1, Group: 42, Start: "4711", Exit: 9}, false},
 		{"7 (cat) S 1 2", Stat{}, true},
 		{"", Stat{}, true},
 	} {

@@ -20,7 +20,7 @@ type attendance struct {
 // attend watches one process until it was reaped; meanwhile it passes signals
 // on and does what is asked. The error is that of Hooks.Ended.
 func (r *run) attend(p *process) (Exit, error) {
-	pid := p.cmd.Process.Pid
+	pid := p.pid
 	r.s.hooks.Started(pid)
 	r.plan.cfg.Logger.Debug("the process runs", "pid", pid, "attempt", r.attempt)
 	a := &attendance{p: p}
@@ -43,7 +43,7 @@ func (r *run) attend(p *process) (Exit, error) {
 			a.killed = true
 			r.plan.cfg.Logger.Warn("the process did not stop in time and is killed", "pid", pid,
 				"timeout", r.plan.cfg.StopTimeout)
-			p.kill()
+			p.body.kill()
 		}
 	}
 }
@@ -51,6 +51,9 @@ func (r *run) attend(p *process) (Exit, error) {
 // exited classifies the end of a process and buries it.
 func (r *run) exited(a *attendance, exit Exit) (Exit, error) {
 	exit.Attempt, exit.Killed = r.attempt, a.killed
+	if exit.Unknown && a.stopping && !a.killed {
+		exit.Code = 0 // as it was asked
+	}
 	switch {
 	case a.planned && !a.ending:
 		exit.Kind, exit.Again = Planned, true
@@ -63,8 +66,13 @@ func (r *run) exited(a *attendance, exit Exit) (Exit, error) {
 	if err != nil {
 		exit.Again = false
 	}
-	if err := a.p.bury(); err != nil {
+	if err := a.p.body.bury(); err != nil {
 		r.plan.cfg.Logger.Error("what the process had started still runs", "error", err)
+	}
+	if a.p.recorder != nil {
+		if err := a.p.recorder.Forget(); err != nil {
+			r.plan.cfg.Logger.Warn("the record of a process that has ended is left", "error", err)
+		}
 	}
 	r.s.hooks.Exited(exit)
 	return exit, err
@@ -119,8 +127,8 @@ func (r *run) asked(a *attendance, q request) {
 		}
 		r.started.add(q)
 		a.planned = true
-		a.p.killGroup()
-		a.p.kill()
+		a.p.body.killGroup()
+		a.p.body.kill()
 	case stop:
 		r.halted.add(q)
 		a.planned = false
@@ -138,7 +146,7 @@ func (r *run) forward(p *process, sig syscall.Signal) {
 	if r.fromForeground(p, sig) {
 		return
 	}
-	if err := p.signal(sig); err != nil {
+	if err := p.body.signal(sig); err != nil {
 		r.plan.cfg.Logger.Debug("signal not delivered", "signal", sig, "error", err) // it has just ended
 	}
 }

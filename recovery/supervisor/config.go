@@ -87,6 +87,13 @@ type Config struct {
 	// Backoff spaces the restarts.
 	Backoff Backoff
 
+	// Survive, if not nil, lets the child outlive this process, should that be
+	// killed, and keeps what the next one needs for [Find]. The caller's part is
+	// that Stdin, Stdout and Stderr do not end with this process. It has no effect
+	// with a controlling terminal. If the state cannot be kept before a start, the
+	// child is started to die with this process.
+	Survive Recorder
+
 	// Belongs, if not nil, reports whether an orphan that carries no mark of
 	// its origin belongs to this child, for instance by what it holds open. It
 	// is asked after the child's end, in a goroutine of its own; see [Adopt].

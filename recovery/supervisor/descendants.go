@@ -1,9 +1,8 @@
 package supervisor
 
 import (
+	"crypto/rand"
 	"fmt"
-	"os"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,19 +13,15 @@ import (
 // origin tells the orphans of one child from those of others.
 type origin struct {
 	group   int    // process group; 0: none of its own
-	mark    string // markEnv=…
+	mark    string // as it is in the environment
 	belongs func(pid int) bool
 	// known are orphans that were killed, and their descendants, by number and
 	// start. When their parent ends those are orphans, too.
 	known map[int]string
 }
 
-var supervisors atomic.Uint64 // how many were made
-
-// newMark returns a mark that no other supervisor has.
-func newMark() string {
-	return fmt.Sprintf("%s=%d.%d", markEnv, os.Getpid(), supervisors.Add(1))
-}
+// newMark returns a mark that no other supervisor has, or has had.
+func newMark() string { return rand.Text() }
 
 func (o *origin) claims(pid int, st procfs.Stat) bool {
 	return o.known[pid] == st.Start || o.group != 0 && st.Group == o.group ||

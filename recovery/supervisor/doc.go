@@ -9,5 +9,17 @@
 // concerns connections to its [Hooks].
 //
 // The child never outlives the supervisor: it is started with SIGKILL as its
-// parent-death signal.
+// parent-death signal. With [Config.Survive] it does, should this process be killed:
+//
+//	           Record           fork, exec          Record
+//	(none) ─────────► intended ───────────► running ──────► recorded ◄─┐
+//	  ▲                   │                    │               │       │ Find,
+//	  │                   │ killed             │ killed        │killed │ TakeOver
+//	  │                   ▼                    ▼               ▼       │
+//	  │               Find: ErrGone     Find: by its mark, or by ──────┘
+//	  └──── Forget ◄──── Clear          number and start time
+//
+// The next supervisor finds it by its [State] and takes it over ([Find],
+// [Supervisor.TakeOver]): it is watched, signalled and killed by its pidfd, never
+// by a number that could be another's. docs/architecture.md lists what can happen.
 package supervisor

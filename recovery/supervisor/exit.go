@@ -44,6 +44,7 @@ type Exit struct {
 	Signal  syscall.Signal // 0 if it exited
 	Core    bool           // a core was dumped
 	Killed  bool           // it did not stop within StopTimeout and was killed
+	Unknown bool           // it was taken over, and nobody could tell how it ended
 	Again   bool           // a start is to follow
 	At      time.Time      // when it was reaped
 	Ran     time.Duration  // from its start to At
@@ -63,7 +64,9 @@ func (e Exit) String() string {
 		return "restarted on request"
 	}
 	s := fmt.Sprintf("exit status %d", e.Code)
-	if e.Signal != 0 {
+	if e.Unknown {
+		s = "ended, how is unknown"
+	} else if e.Signal != 0 {
 		s = fmt.Sprintf("killed by signal %d (%v)", int(e.Signal), e.Signal)
 		if e.Core {
 			s += ", core dumped"

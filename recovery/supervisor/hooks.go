@@ -6,7 +6,8 @@ package supervisor
 // (declaring the outage) is done before the next start. A hook must not call
 // the supervisor.
 type Hooks interface {
-	// Starting is called before each start; attempt counts from 1. env is
+	// Starting is called before each start; attempt counts from 1, and a process
+	// that was taken over counts, for which it is not called. env is
 	// added to the child's environment. An error ends the supervision.
 	Starting(attempt int) (env []string, err error)
 	// Started is called when the process runs. It may have done something

@@ -64,6 +64,8 @@ func launch(cmd *exec.Cmd, limits []Limit) error {
 	if !stopped(pid) {
 		return nil // killed already; who waits for it learns how
 	}
+	// Without its limits it must not run, should this process be killed now.
+	_ = unix.PtraceSetOptions(pid, unix.PTRACE_O_EXITKILL) // fails only if it has ended
 	err := setLimits(pid, limits, cmd.SysProcAttr.Credential)
 	if err != nil {
 		_ = unix.Kill(pid, unix.SIGKILL)

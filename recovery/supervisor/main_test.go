@@ -16,7 +16,11 @@ import (
 )
 
 // The test binary is also the child: this variable says what it does then.
-const roleEnv = "SUPERVISOR_TEST_ROLE"
+const (
+	roleEnv  = "SUPERVISOR_TEST_ROLE"
+	stateEnv = "SUPERVISOR_TEST_STATE" // path of a state file
+	limitEnv = "SUPERVISOR_TEST_LIMIT"
+)
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
@@ -117,9 +121,31 @@ func child(role string) int {
 		bufio.NewReader(os.Stdin).ReadString('\n')
 	case "foreground":
 		return foreground()
-	case "engine": // a supervisor that the test kills
-		os.Setenv(roleEnv, "wait")
-		s, err := New(Config{Command: os.Args[:1]}, nil)
+	case "tree": // a worker in the group, one that has left it with the mark, one without; until killed
+		for _, env := range [][]string{os.Environ(), os.Environ(), nil} {
+			p := exec.Command(os.Args[0])
+			p.Env = append(env, roleEnv+"=wait")
+			p.Stdout = os.Stdout
+			p.SysProcAttr = &syscall.SysProcAttr{Setsid: n > 0}
+			if p.Start() != nil {
+				return 3
+			}
+			n++
+		}
+		fmt.Println(os.Getpid())
+		select {}
+	case "survive", "engine": // a supervisor that the test kills
+		cfg := Config{Command: os.Args[:1]}
+		if role == "engine" {
+			arg = "wait"
+		} else {
+			cfg.Survive = &StateFile{Path: os.Getenv(stateEnv), Note: "the note"}
+		}
+		if os.Getenv(limitEnv) != "" {
+			cfg.Limits = []Limit{{Resource: "nofile", Soft: 100, Hard: 100}}
+		}
+		os.Setenv(roleEnv, arg)
+		s, err := New(cfg, nil)
 		if err != nil {
 			return 3
 		}

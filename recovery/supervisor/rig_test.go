@@ -27,6 +27,7 @@ type rig struct {
 	s   *Supervisor
 	cfg Config
 
+	before   func(*Supervisor) // Run
 	starting func(attempt int) ([]string, error)
 	onEnded  func(Exit) error
 	onExited func(Exit)
@@ -74,6 +75,9 @@ func (r *rig) run(ctx context.Context, role string, edit func(*Config)) *rig {
 		r.t.Fatal(err)
 	}
 	r.s, r.cfg = s, cfg
+	if r.before != nil {
+		r.before(s)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		err := s.Run(ctx)

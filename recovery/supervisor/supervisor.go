@@ -12,6 +12,7 @@ type Supervisor struct {
 	plan     *plan
 	hooks    Hooks
 	mark     string // of its children
+	taken    *Survivor
 	requests chan request
 	running  chan struct{} // closed when Run begins
 	ended    chan struct{} // closed when it returns
@@ -88,14 +89,20 @@ func (r *run) once() (over bool, err error) {
 	r.adopt(r.next)
 	r.next = nil
 	command := r.plan.cfg.Command[0]
-	env, err := r.s.hooks.Starting(r.attempt)
-	if err != nil {
-		err = fmt.Errorf("preparing start %d of %q: %w", r.attempt, command, err)
-		r.started.answer(err)
-		return true, err
+	var p *process
+	if r.attempt == 1 && r.s.taken != nil {
+		p = r.s.taken.process(r.plan.cfg.Survive)
+	} else {
+		env, err := r.s.hooks.Starting(r.attempt)
+		if err != nil {
+			err = fmt.Errorf("preparing start %d of %q: %w", r.attempt, command, err)
+			r.started.answer(err)
+			return true, err
+		}
+		p, err = r.spawn(env)
+		r.failed = err
 	}
-	p, err := r.spawn(env)
-	r.failed = err
+	err = r.failed
 	switch {
 	case err == nil:
 		r.started.answer(nil)

@@ -1,0 +1,87 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/internal/procfs"
+)
+
+// Clear kills what the process of a state has left behind: all that have its
+// mark in their environment, whoever their parent is. The process itself must
+// have ended, see [Find]. The error names those that did not end in time.
+func Clear(s State) (killed int, err error) {
+	boot, space, err := here()
+	if err != nil || s.Boot != boot || s.Space != space {
+		return 0, err
+	}
+	return sweep(s, map[int]string{})
+}
+
+// sweep is Clear, and kills those of known, too. What descends from those that
+// it kills is known from then on.
+func sweep(s State, known map[int]string) (killed int, err error) {
+	o := &origin{mark: s.env(), known: known}
+	spared := ancestors()
+	deadline := time.Now().Add(orphanTimeout)
+	for quiet := 0; quiet < 2; quiet++ { // a look may miss one that is being born
+		fds, pids := o.strike(spared)
+		killed += len(fds)
+		if len(fds) > 0 {
+			quiet = -1
+		}
+		for _, fd := range fds {
+			awaitEnd(fd, deadline)
+			unix.Close(fd)
+		}
+		if time.Now().After(deadline) {
+			return killed, fmt.Errorf("processes %v were killed and have not ended", pids)
+		}
+	}
+	return killed, nil
+}
+
+// strike kills all processes of an origin but the spared ones. A process is
+// looked at when its pidfd is open: who is claimed is who is killed.
+func (o *origin) strike(spared map[int]bool) (fds, pids []int) {
+	for _, pid := range procfs.Processes() {
+		if spared[pid] || !o.lives(pid) {
+			continue
+		}
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue
+		}
+		if !o.lives(pid) || !alive(fd) {
+			unix.Close(fd)
+			continue
+		}
+		o.note(pid)
+		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		fds, pids = append(fds, fd), append(pids, pid)
+	}
+	return fds, pids
+}
+
+// lives reports whether a process is the origin's and has not ended.
+func (o *origin) lives(pid int) bool {
+	st, err := procfs.ReadStat(pid)
+	return err == nil && !st.Zombie && o.claims(pid, st)
+}
+
+// ancestors are this process and those that it descends from.
+func ancestors() map[int]bool {
+	list := map[int]bool{}
+	for pid := os.Getpid(); pid > 0 && !list[pid]; {
+		list[pid] = true
+		st, err := procfs.ReadStat(pid)
+		if err != nil {
+			break
+		}
+		pid = st.Parent
+	}
+	return list
+}
