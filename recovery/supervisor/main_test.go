@@ -119,6 +119,10 @@ func child(role string) int {
 		}
 		fmt.Println(os.Getpid())
 		bufio.NewReader(os.Stdin).ReadString('\n')
+	case "miniature":
+		return runMiniature()
+	case "server":
+		return echoServer()
 	case "foreground":
 		return foreground()
 	case "tree": // a worker in the group, one that has left it with the mark, one without; until killed
