@@ -83,6 +83,8 @@ func (m *Machine) settle(c *Conn) {
 		c.unset(dupAck)
 		if seqnum.LEQ(want, ack) {
 			c.unset(owed)
+		} else {
+			c.set(owed) // the kernel may have said it, in vain, and be gone
 		}
 	}
 	m.lag(c)

@@ -43,7 +43,14 @@ func (m *Machine) letGo(c *Conn) bool { return c.is(abandoned) || c.wire != nil 
 // finished removes a connection that is over once the application has closed
 // it, and so has read what it wanted.
 func (m *Machine) finished(c *Conn) {
-	if !m.over(c) || !m.letGo(c) {
+	over := m.over(c)
+	if !over || !m.letGo(c) {
+		if over && c.is(recovered) {
+			// The new socket does not know yet that its stream is over, and its
+			// client may be gone: neither is to hear of the other. The application
+			// may still have something to read.
+			m.env.Slot(c.slot).SetMode(gate.ModeOutage)
+		}
 		m.watch(c) // neither need make a packet that the core hears of
 		return
 	}

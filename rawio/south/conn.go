@@ -131,6 +131,7 @@ type extra struct {
 	tsval   uint32
 	tsecr   uint32
 	ackedAt int64
+	said    uint32 // highest number that the client's segments have named as theirs; 0: none
 
 	// A reconnection.
 	frozen  []*segment.Segment // arrived while reconnecting

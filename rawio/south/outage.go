@@ -92,7 +92,7 @@ func (m *Machine) interrupt(c *Conn) {
 	x := c.more()
 	if c.state == Established {
 		m.left(c)
-		x.edge, x.tsval = slot.Edge(), slot.TSVal()
+		x.edge, x.tsval, x.said = slot.Edge(), slot.TSVal(), c.high
 		if slot.Flags()&gate.FlagLimit != 0 {
 			x.edge = seqnum.Min(x.edge, slot.Limit())
 		}
@@ -152,6 +152,9 @@ func (m *Machine) absorb(c *Conn, s *segment.Segment) {
 		return
 	}
 	defer m.rejoin(c)
+	if x := c.extra; seqnum.LEQ(s.Seq, x.edge) && (x.said == 0 || seqnum.Less(x.said, s.Seq)) {
+		x.said = s.Seq
+	}
 	stable, before := c.stableSeq(), c.rcvNxt()
 	b := bounds{
 		ack: stable, next: stable, edge: c.extra.edge,

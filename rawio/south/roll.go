@@ -190,7 +190,7 @@ func (m *Machine) tickRoll(c *Conn) {
 	r.movedAt, r.starvedAt = min(r.movedAt, m.now), min(r.starvedAt, m.now) // the clock may have been set back
 	r.askedAt = min(r.askedAt, m.now)
 	m.tickPages(c)
-	if m.starved(c) {
+	if m.starved(c) || r.acked >= c.received && m.lacks(c) {
 		r.starvedAt = m.now // it is not the server that stands still
 	}
 	if m.now-max(r.movedAt, r.starvedAt) >= stallEnd {
@@ -220,6 +220,16 @@ func (m *Machine) tickRoll(c *Conn) {
 	r.ackDue = true
 	m.touch(c)
 }
+
+// lacks reports whether the log lacks something that the client has said, has to
+// say again, and lives to do so: the earlier server may have answered it, and the
+// client's time-out may have grown long.
+func (m *Machine) lacks(c *Conn) bool {
+	return c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said) && m.now-c.last < lacksMost
+}
+
+// lacksMost is how long a silent client is waited for, ns. It is asked more often.
+const lacksMost = 60e9
 
 // askClient has the client say what it has received: it answers an old sequence
 // number with the newest it knows (RFC 9293 section 3.8.4).
