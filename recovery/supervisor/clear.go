@@ -12,7 +12,9 @@ import (
 
 // Clear kills what the process of a state has left behind: all that have its
 // mark in their environment, whoever their parent is. The process itself must
-// have ended, see [Find]. The error names those that did not end in time.
+// have ended, see [Find]. The error names those that did not end in time. What
+// has written over its environment is not found; of a process that was taken
+// over the descendants are known, and its process group.
 func Clear(s State) (killed int, err error) {
 	boot, space, err := here()
 	if err != nil || s.Boot != boot || s.Space != space {

@@ -27,7 +27,9 @@ type Survivor struct {
 
 // Find returns the process of a state, if it lives; else the error is [ErrGone],
 // and [Clear] may find what it has left behind. A state that was recorded before the
-// start leads to the process by its mark.
+// start leads to the process by its mark. (A process has none before its exec: one
+// whose supervisor is killed in the microseconds since the fork, and that has
+// still not run when it is looked for, is missed.)
 func Find(s State) (*Survivor, error) {
 	boot, space, err := here()
 	if err != nil {
