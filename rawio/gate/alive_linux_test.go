@@ -51,10 +51,11 @@ func TestDeadEngine(t *testing.T) {
 			must(t, g.Bind(flowFrom(client), 2))
 			must(t, g.SetService(servicePort, ServiceListen, false))
 
-			if g.Beat() {
-				t.Error("the engine is late from the start")
-			}
+			g.Beat() // the test may have been slow
 			beat := time.Now()
+			if g.Beat() {
+				t.Error("the engine is late at once")
+			}
 			_, err = client.Write([]byte("hello"))
 			must(t, err)
 			_, err = io.ReadFull(server, make([]byte, 5)) // delivered need not be stable
@@ -73,6 +74,9 @@ func TestDeadEngine(t *testing.T) {
 				}
 				if g.Beat() {
 					t.Error("a gate that waits says that it has not")
+				}
+				if stats, err := g.Stats(); err != nil || stats.AckHeld == 0 {
+					t.Errorf("%+v, %v", stats, err)
 				}
 				must(t, server.Close())
 				if got := whatComes(t, client, errNothing); got != errNothing {
@@ -94,7 +98,7 @@ func TestDeadEngine(t *testing.T) {
 			}
 			stats, err := g.Stats()
 			must(t, err)
-			if stats.Opened < 3 || stats.AckHeld == 0 || stats.FINHeld != 0 {
+			if stats.Opened < 3 || stats.FINHeld != 0 {
 				t.Errorf("%+v", stats)
 			}
 		})
