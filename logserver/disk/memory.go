@@ -5,8 +5,9 @@ const blockSize = 256 << 10
 
 // block is memory for data of several connections.
 type block struct {
-	buf  []byte // its length is what is used
-	refs int    // bytes of it that still wait
+	mem  []byte
+	used int
+	refs int // bytes of it that still wait
 }
 
 // piece is data that waits in a block.
@@ -15,7 +16,7 @@ type piece struct {
 	from, to uint32
 }
 
-func (p piece) bytes() []byte { return p.b.buf[p.from:p.to] }
+func (p piece) bytes() []byte { return p.b.mem[p.from:p.to] }
 
 // blocks hands out memory for what waits. Log.mu guards it.
 type blocks struct {
@@ -28,17 +29,17 @@ const keepBlocks = 64
 
 // add copies some of p, and returns where, and how much that was.
 func (m *blocks) add(p []byte) (piece, int) {
-	if m.now == nil || len(m.now.buf) == cap(m.now.buf) {
+	if m.now == nil || m.now.used == blockSize {
 		if n := len(m.free); n > 0 {
 			m.now, m.free = m.free[n-1], m.free[:n-1]
 		} else {
-			m.now = &block{buf: make([]byte, 0, blockSize)}
+			m.now = &block{mem: make([]byte, blockSize)}
 		}
 	}
 	b := m.now
-	from := len(b.buf)
-	n := min(len(p), cap(b.buf)-from)
-	b.buf = append(b.buf, p[:n]...)
+	from := b.used
+	n := copy(b.mem[from:], p)
+	b.used += n
 	b.refs += n
 	return piece{b, uint32(from), uint32(from + n)}, n
 }
@@ -48,11 +49,11 @@ func (m *blocks) release(pieces []piece) {
 	for i, p := range pieces {
 		pieces[i] = piece{}
 		p.b.refs -= int(p.to - p.from)
-		if p.b.refs > 0 || p.b == m.now && len(p.b.buf) < cap(p.b.buf) {
+		if p.b.refs > 0 || p.b == m.now && p.b.used < blockSize {
 			continue
 		}
-		clear(p.b.buf) // no client data stays behind where nobody looks after it
-		p.b.buf = p.b.buf[:0]
+		clear(p.b.mem[:p.b.used]) // no client data stays behind where nobody looks after it
+		p.b.used = 0
 		if p.b == m.now {
 			m.now = nil
 		}
