@@ -160,7 +160,11 @@ func (m *Machine) tickDown(c *Conn) bool {
 // while a restarted handler has not come as far as its predecessor, nor when all
 // that is left to be said is the last ACK, which the kernel believes to have sent.
 func (m *Machine) mayGoOn(c *Conn) bool {
-	return c.state == SynReceived || !c.behind(m.env.Slot(c.slot)) && !(c.is(finAcked) && c.fin >= 0)
+	if c.state == SynReceived {
+		return true
+	}
+	slot := m.env.Slot(c.slot)
+	return !c.behind(slot) && !(c.is(finAcked) && (c.fin >= 0 || seqnum.Less(c.rcvNxt(), slot.Ack())))
 }
 
 // goOn ends the protection of a connection that has waited for too long.

@@ -78,9 +78,17 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 	}
 	if svc.outage || at < svc.crashed {
 		m.env.Destroy(flow) // half-open, of the dead process
+		if e := m.syns.get(flow); !svc.outage && e != nil && e.syn != nil {
+			// Or of its successor already: that gets the SYN again.
+			e.synack, e.packet, e.after = nil, nil, m.now
+			m.env.ToServer(e.syn)
+		}
 		return
 	}
 	e := m.syns.make(flow)
+	if at < e.after {
+		return
+	}
 	e.synack, e.packet, e.arrived = clone(s), append([]byte(nil), packet...), m.now
 	if e.syn != nil {
 		m.begin(svc, flow, e)

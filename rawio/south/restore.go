@@ -338,11 +338,12 @@ func (m *Machine) ackedBy(c *Conn, s *segment.Segment) uint32 {
 	return s.Ack - 1
 }
 
-// unfed reports whether the client's FIN may go to a restored connection's
-// server, which has not sent what its predecessor had: how much of that the
-// client had when it closed is not known, and the rest may come after the FIN.
+// unfed reports whether the client's FIN may go to a server that has not sent what
+// its predecessor had, and stands still: how much of that the client had when it
+// closed is not known of a restored connection, and less than is believed if the tap
+// had missed the FIN at first; the rest may come after the FIN.
 func (m *Machine) unfed(c *Conn) bool {
-	return c.is(restored) && m.now-c.extra.roll.movedAt >= unfedAfter
+	return m.now-c.extra.roll.movedAt >= unfedAfter
 }
 
 const unfedAfter = 1e9 // ns

@@ -169,7 +169,7 @@ func (w *world) checkRest() {
 	if w.failure != "" {
 		return
 	}
-	w.clock.Run(7*time.Minute, func() bool {
+	w.clock.Run(15*time.Minute, func() bool {
 		if w.steps++; w.steps > maxSteps {
 			w.fail("%d steps: the two ends answer each other without end", w.steps)
 		}

@@ -14,6 +14,7 @@ type embryo struct {
 	synack  *segment.Segment
 	packet  []byte // of the SYN-ACK, as the kernel made it
 	arrived int64
+	after   int64 // SYN-ACKs from before this time are of a socket that is gone
 	refused int64 // time when the kernel refused it, 0: not
 	order   uint64
 }
