@@ -93,31 +93,31 @@ func (r *logRound) plain(w *world, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
-	up, echo, err := r.transfers(w)
+	for range 2 { // the first does not count
+		if r.plainRate, err = r.upload(w); err != nil {
+			return err
+		}
+	}
+	echo, err := w.do(Job{Kind: "echo", Count: r.Echoes})
 	if err != nil {
 		return err
 	}
-	r.plainRate = up
 	for _, k := range r.kinds {
-		r.table.add(false, k.row(uploadOf), up)
+		r.table.add(false, k.row(uploadOf), r.plainRate)
 		r.table.add(false, k.row(echoOf), echo.P50)
 		r.table.add(false, k.row(echo99Of), echo.P99)
 	}
 	return nil
 }
 
-// transfers uploads, the first time without counting, and measures round trips.
-func (r *logRound) transfers(w *world) (up float64, echo Result, err error) {
-	for range 2 {
-		logbench.AwaitQuiet(r.Quiet)
-		u, err := w.do(Job{Kind: "upload", Bytes: r.Bytes})
-		if err != nil {
-			return 0, echo, err
-		}
-		up = float64(r.Bytes) / (1 << 20) / u.Seconds
+// upload uploads once and returns MiB/s.
+func (r *logRound) upload(w *world) (float64, error) {
+	logbench.AwaitQuiet(r.Quiet)
+	u, err := w.do(Job{Kind: "upload", Bytes: r.Bytes})
+	if err != nil {
+		return 0, err
 	}
-	echo, err = w.do(Job{Kind: "echo", Count: r.Echoes})
-	return up, echo, err
+	return float64(r.Bytes) / (1 << 20) / u.Seconds, nil
 }
 
 // measure measures one log.
@@ -150,22 +150,31 @@ func (r *logRound) protected(w *world, k kind, log LogAt, server *logServer) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
-	var before, after float64
-	if server != nil {
-		if before, err = server.cpu(); err != nil {
-			return err
-		}
+	// What comes first does not count: memory and files that were never used
+	// before cost a virtual machine more than what is to be measured.
+	if _, err := r.upload(w); err != nil {
+		return err
 	}
-	up, echo, err := r.transfers(w)
+	before, err := cpuOf(w, server)
 	if err != nil {
 		return err
 	}
+	up, err := r.upload(w)
+	if err != nil {
+		return err
+	}
+	after, err := cpuOf(w, server)
+	if err != nil {
+		return err
+	}
+	echo, err := w.do(Job{Kind: "echo", Count: r.Echoes})
+	if err != nil {
+		return err
+	}
+	gib := float64(r.Bytes) / (1 << 30)
+	r.table.add(true, k.row(cpuEngine), (after.engine-before.engine)/gib)
 	if server != nil {
-		if after, err = server.cpu(); err != nil {
-			return err
-		}
-		gib := 2 * float64(r.Bytes) / (1 << 30) // two uploads; the echoes are little beside them
-		r.table.add(true, k.row(cpuLogServer), (after-before)/gib)
+		r.table.add(true, k.row(cpuLogServer), (after.logServer-before.logServer)/gib)
 	}
 	r.table.add(true, k.row(uploadOf), up)
 	r.table.add(true, k.row(echoOf), echo.P50)
@@ -174,6 +183,17 @@ func (r *logRound) protected(w *world, k kind, log LogAt, server *logServer) (er
 		r.table.add(true, diskShare, up/min(r.plainRate, r.disk))
 	}
 	return nil
+}
+
+// logUsage is CPU time in seconds.
+type logUsage struct{ engine, logServer float64 }
+
+func cpuOf(w *world, server *logServer) (u logUsage, err error) {
+	if u.engine, err = processCPU(w.cmd.Process.Pid); err != nil || server == nil {
+		return u, err
+	}
+	u.logServer, err = server.cpu()
+	return u, err
 }
 
 // makeCerts makes an authority in dir with the certificates of a log server and

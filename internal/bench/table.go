@@ -43,7 +43,7 @@ const (
 	echo99Of     = "echo p99 µs"
 	upcall50Of   = "upcall p50 µs"
 	upcall99Of   = "upcall p99 µs"
-	cpuLogServer = "log server CPU s/GiB"
+	cpuLogServer = "CPU s/GiB, log server"
 
 	diskRate = "disk alone MiB/s, fdatasync per MiB"
 	// diskShare compares the disk log with the smaller of plain TCP and the disk.
@@ -58,7 +58,7 @@ func (k kind) rows(t *Table) {
 	if k.url == "memory:" {
 		t.row(diskRate)
 	}
-	for _, what := range []string{uploadOf, echoOf, echo99Of, upcall50Of, upcall99Of} {
+	for _, what := range []string{uploadOf, cpuEngine, echoOf, echo99Of, upcall50Of, upcall99Of} {
 		t.row(k.row(what))
 	}
 	if k.store != "" {
