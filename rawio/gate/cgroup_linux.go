@@ -87,8 +87,8 @@ func (l *lasting) Close() error {
 	err = link.RawDetachProgram(link.RawDetachProgramOptions{
 		Target: int(root.Fd()), Program: l.prog, Attach: ebpf.AttachCgroupInetSockRelease,
 	})
-	if err != nil {
-		return fmt.Errorf("gate: detach from the %s: %w", unifiedHierarchy, gone(err))
+	if gone(err) != nil {
+		return fmt.Errorf("gate: detach from the %s: %w", unifiedHierarchy, err)
 	}
 	return nil
 }

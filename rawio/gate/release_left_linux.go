@@ -1,10 +1,10 @@
 package gate
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -17,9 +17,15 @@ const releaseName = "sock_release"
 // watcher is a program that watches releases, of some engine.
 type watcher struct {
 	lasting
-	watch watch
-	slots ebpf.MapID
+	engine string
+	netns  uint64
+	beat   uint64
+	slots  ebpf.MapID
 }
+
+// forsaken is after what time without a sign of life an engine is dead whose
+// network namespace this is not: it may be in one that is no more.
+const forsaken = int64(time.Hour)
 
 // mayOpen reports whether this process may open a program by its number.
 func mayOpen(prog *ebpf.Program) bool {
@@ -83,15 +89,24 @@ func leftProgram(id ebpf.ProgramID, prog *ebpf.Program) (*watcher, error) {
 	if err := openMaps(id, open); err != nil {
 		return nil, err
 	}
-	l := &watcher{lasting: lasting{prog}}
-	slots, watches := open[bpfMapSlots], open[bpfMapWatches]
-	if slots == nil || watches == nil || watches.Lookup(uint32(0), &l.watch) != nil {
-		return nil, nil // another version's, or nobody's
+	slots, watches, engine := open[bpfMapSlots], open[bpfMapWatches], open[bpfMapEngine]
+	if slots == nil || watches == nil || engine == nil {
+		return nil, nil // another version's
 	}
+	var w watch
+	if err := watches.Lookup(uint32(0), &w); err != nil {
+		return nil, nil
+	}
+	record, memory, err := mapEngine(engine)
+	if err != nil {
+		return nil, fmt.Errorf("gate: map: %w", err)
+	}
+	defer func() { _ = unix.Munmap(memory) }() // it is mapped
 	of, err := slots.Info()
 	if err != nil {
 		return nil, fmt.Errorf("gate: map: %w", err)
 	}
+	l := &watcher{lasting: lasting{prog}, engine: string(record.id[:]), netns: w.NetNS, beat: record.beat.Load()}
 	l.slots, _ = of.ID()
 	return l, nil
 }
@@ -112,20 +127,23 @@ func (r *releases) adopt(slots *ebpf.Map) error {
 	})
 }
 
-// cleanReleases takes away the programs of engines that were in the calling
-// thread's network namespace and do not live, and returns their IDs.
+// cleanReleases takes away the programs of engines that do not live, and returns
+// their IDs. alive knows those of the calling thread's network namespace.
 func cleanReleases(alive func(id string) bool) (ids []string, err error) {
 	netns, err := netnsCookie()
 	if err != nil {
 		return nil, nil // nor could those have watched
 	}
+	now, err := monotonic()
+	if err != nil {
+		return nil, err
+	}
 	err = watchingPrograms(func(l watcher) error {
-		id := string(bytes.TrimRight(l.watch.ID[:], "\x00"))
-		if l.watch.NetNS != netns || alive(id) {
+		if l.netns == netns && alive(l.engine) || l.netns != netns && int64(now-l.beat) < forsaken {
 			return l.prog.Close()
 		}
-		if !slices.Contains(ids, id) {
-			ids = append(ids, id)
+		if !slices.Contains(ids, l.engine) {
+			ids = append(ids, l.engine)
 		}
 		return l.Close()
 	})

@@ -105,7 +105,6 @@ func (g *Gate) WatchReleases() error {
 type watch struct {
 	NetNS                 uint64
 	Flags, ExitCode, TGID uint32
-	ID                    [8]byte
 	_                     uint32
 }
 
@@ -115,7 +114,6 @@ func (g *Gate) loadRelease() (*ebpf.Program, error) {
 		return nil, needs("kernel type information", "a kernel with CONFIG_DEBUG_INFO_BTF", err)
 	}
 	layout.NetNS = g.releases.netns
-	copy(layout.ID[:], g.config.ID)
 	if err := g.objs.Watches.Put(uint32(0), layout); err != nil {
 		return nil, fmt.Errorf("gate: watch releases: %w", err)
 	}
@@ -133,6 +131,11 @@ func (g *Gate) loadRelease() (*ebpf.Program, error) {
 	}
 	if err := spec.LoadAndAssign(&release, &opts); err != nil {
 		return nil, unsupported("BPF program for released sockets", err)
+	}
+	// Who finds the program can so tell whose it is.
+	if err := release.Prog.BindMap(m.Engine); err != nil {
+		release.Prog.Close()
+		return nil, unsupported("maps bound to BPF programs", err)
 	}
 	return release.Prog, nil
 }

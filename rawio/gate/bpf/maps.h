@@ -115,7 +115,6 @@ struct {
 struct watch {
 	__u64 netns;                   /* cookie of the engine's network namespace */
 	__u32 flags, exit_code, tgid; /* offsets in struct task_struct */
-	__u8 id[8];                   /* the engine's */
 	__u32 pad;
 };
 
