@@ -51,6 +51,14 @@ func (b *blocks) next(peer *identity) (wire.Block, error) {
 	return wire.Block{Number: b.last, Token: b.token(b.last, peer)}, nil
 }
 
+// plausible reports whether a number that a peer brings along leaves blocks to
+// hand out.
+func (b *blocks) plausible(id logserver.ConnID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return uint64(id>>32) < max(uint64(b.last), uint64(time.Now().Unix()))+1<<24
+}
+
 func (b *blocks) token(number uint32, peer *identity) (token [16]byte) {
 	h := hmac.New(sha256.New, b.key)
 	h.Write([]byte("ftnet block\x00"))

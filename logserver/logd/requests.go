@@ -250,9 +250,12 @@ func (x *session) createGiven(f wire.Frame) error {
 		return err
 	}
 	req := o.Gen
-	if !x.peer.all {
+	switch {
+	case !x.peer.all:
 		err = wire.ErrDenied
-	} else {
+	case !x.srv.blocks.plausible(o.Meta.ID):
+		err = logserver.ErrInvalid
+	default:
 		err = x.create(o)
 	}
 	if err != nil {

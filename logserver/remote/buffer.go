@@ -14,17 +14,48 @@ const (
 
 var pools [maxShift - minShift + 1]sync.Pool
 
+// spare are large chunks of one log that were not wiped: they are overwritten
+// soon, or wiped when the log has little to do.
+type spare []*chunk
+
+// maxSpare is how many there may be.
+const maxSpare = 32
+
+// put keeps a chunk, or returns false.
+func (s *spare) put(k *chunk) bool {
+	if cap(k.data) < 1<<maxShift || len(*s) == maxSpare {
+		return false
+	}
+	*s = append(*s, k)
+	return true
+}
+
+// wipe gives them all up.
+func (s *spare) wipe() {
+	for _, k := range *s {
+		k.free()
+	}
+	*s = nil
+}
+
 // chunk holds client data from off on.
 type chunk struct {
-	off  int64
-	data []byte // cap is the chunk's size
+	off    int64
+	data   []byte // cap is the chunk's size
+	soiled int    // so much of it is not zero, if more than data
 }
 
 func (k *chunk) end() int64 { return k.off + int64(len(k.data)) }
 
 // newChunk returns one that has room for n bytes, or as many as fit into the
 // largest.
-func newChunk(off int64, n int) *chunk {
+func (s *spare) newChunk(off int64, n int) *chunk {
+	if last := len(*s) - 1; last >= 0 && n > 1<<(maxShift-1) {
+		k := (*s)[last]
+		*s = (*s)[:last]
+		k.off, k.soiled, k.data = off, max(k.soiled, len(k.data)), k.data[:0]
+		return k
+	}
 	shift := min(max(bits.Len(uint(max(n, 1)-1)), minShift), maxShift)
 	if k, ok := pools[shift-minShift].Get().(*chunk); ok {
 		k.off = off
@@ -35,8 +66,8 @@ func newChunk(off int64, n int) *chunk {
 
 // free wipes the chunk and keeps it for the next.
 func (k *chunk) free() {
-	clear(k.data)
-	k.data = k.data[:0]
+	clear(k.data[:max(len(k.data), k.soiled)])
+	k.data, k.soiled = k.data[:0], 0
 	pools[bits.Len(uint(cap(k.data)))-1-minShift].Put(k)
 }
 
@@ -44,7 +75,7 @@ func (k *chunk) free() {
 type buffer struct{ chunks []*chunk }
 
 // add appends p, which begins at off, where the buffer ends.
-func (b *buffer) add(off int64, p []byte) {
+func (b *buffer) add(s *spare, off int64, p []byte) {
 	for len(p) > 0 {
 		last := len(b.chunks) - 1
 		if last < 0 || len(b.chunks[last].data) == cap(b.chunks[last].data) {
@@ -54,7 +85,7 @@ func (b *buffer) add(off int64, p []byte) {
 			if last >= 0 {
 				n = max(n, int(off-b.chunks[0].off))
 			}
-			b.chunks = append(b.chunks, newChunk(off, n))
+			b.chunks = append(b.chunks, s.newChunk(off, n))
 			last++
 		}
 		k := b.chunks[last]

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/wire"
 )
 
 // Config says where the log server is. Address and TLS are required, but for
@@ -87,6 +88,8 @@ func (c *Config) validate() error {
 		err = errors.New("no address")
 	case c.TLS == nil && !c.Insecure:
 		err = errors.New("no TLS")
+	case len(c.Services) > wire.MaxServices:
+		err = fmt.Errorf("more than %d services", wire.MaxServices)
 	case c.Buffer < 0 || c.Timeout < 0 || c.CloseTimeout < 0 || c.DialTimeout < 0 || c.Silence < 0 || c.MinBackoff < 0 || c.MaxBackoff < 0:
 		err = errors.New("a negative limit")
 	}

@@ -289,8 +289,8 @@ func TestUnreachable(t *testing.T) {
 	must(t, never.Close())
 }
 
-// TestBuffer: what waits for the server is bounded.
-func TestBuffer(t *testing.T) {
+// TestBounded: what waits for the server is bounded.
+func TestBounded(t *testing.T) {
 	b := newLab(t, logtest.Limits{})
 	cfg := b.client
 	cfg.Buffer = 100_000

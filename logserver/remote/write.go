@@ -90,6 +90,9 @@ func (l *Log) write(k *link) error {
 			case <-again.C:
 				continue
 			case <-alive.C:
+				l.mu.Lock()
+				l.spare.wipe()
+				l.mu.Unlock()
 				b.small = wire.AppendHeader(b.small, wire.TypeAlive, 0, 0)
 			}
 		}
@@ -121,10 +124,12 @@ func (k *link) send(list net.Buffers) error {
 // sent frees the chunks that were given up while they were being written.
 func (l *Log) sent() {
 	l.mu.Lock()
-	retired := l.retired
-	l.retired, l.sending = nil, false
-	l.mu.Unlock()
-	for _, r := range retired {
-		r.free()
+	defer l.mu.Unlock()
+	for i, k := range l.retired {
+		if !l.spare.put(k) {
+			k.free()
+		}
+		l.retired[i] = nil
 	}
+	l.retired, l.sending = l.retired[:0], false
 }
