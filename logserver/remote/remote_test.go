@@ -449,3 +449,22 @@ func TestBlocks(t *testing.T) {
 	}
 	write(t, l, first, 100, 100)
 }
+
+// TestRestartTLS: a session outlives the server's process: its numbers go on.
+func TestRestartTLS(t *testing.T) {
+	b := newSecureLab(t, logtest.Limits{})
+	l := b.open()
+	defer l.Close()
+	first := begin(t, l, 1, 1000)
+	b.stop()
+	soon(t, "it is noticed", func() bool { return l.Status()&logserver.Unreachable != 0 })
+	second, err := l.Open(logtest.Example(2))
+	must(t, err)
+	b.start()
+	write(t, l, second, 0, 1000)
+	write(t, l, first, 1000, 1000)
+	third := begin(t, l, 3, 10)
+	if second != first+1 || third != second+1 {
+		t.Errorf("numbers %x, %x, %x", first, second, third)
+	}
+}
