@@ -36,7 +36,7 @@ func (l *Log) victim() *segment {
 func (l *Log) cleanOne() bool {
 	l.mu.Lock()
 	s := l.victim()
-	if s == nil {
+	if s == nil || l.copying > 0 {
 		l.mu.Unlock()
 		return false
 	}

@@ -148,7 +148,7 @@ func (l *Log) take(list []item, budget int64) []item {
 
 func (l *Log) takePend(list []item, p *pend, budget int64) ([]item, int64) {
 	c := p.c
-	if p.tomb {
+	if p.tomb { // the writer completes it
 		return append(list, item{typ: format.Tomb, c: c, conn: c.id, off: int64(c.begun)}), budget
 	}
 	if p.state {

@@ -33,7 +33,7 @@ func (l *Log) publish(s *segment, items []item) {
 			if i.c != nil {
 				l.bury(i.c)
 			}
-			s.tombs = append(s.tombs, tomb{i.conn, uint32(i.off)})
+			s.tombs = append(s.tombs, newTomb(i.conn, i.off))
 			if i.moved != nil {
 				i.moved.moving = false
 				l.tender.rouse()

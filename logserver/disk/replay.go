@@ -77,7 +77,7 @@ func (r *replay) record(s *segment, rec *rec) bool {
 	if h.Type == format.Tomb {
 		r.deleted[h.Conn] = true
 		delete(r.conns, h.Conn)
-		s.tombs = append(s.tombs, tomb{h.Conn, uint32(h.Offset)})
+		s.tombs = append(s.tombs, newTomb(h.Conn, h.Offset))
 		return true
 	}
 	if r.deleted[h.Conn] {

@@ -65,8 +65,14 @@ func (l *Log) nextFile() (*spare, bool, error) {
 	l.rolling.Lock()
 	defer l.rolling.Unlock()
 	err := l.growTo(2)
-	reserve := len(l.spares) == 1
-	if len(l.spares) == 0 || reserve && l.helpersFirst() == 0 {
+	reserve := len(l.spares) < 2
+	if reserve && l.helpersFirst() == 0 {
+		return nil, false, err
+	}
+	if len(l.spares) == 0 && errors.Is(err, errWait) {
+		err = l.addFile() // the cleaner cannot go on without
+	}
+	if len(l.spares) == 0 {
 		return nil, false, err
 	}
 	sp := l.spares[0]
@@ -92,13 +98,21 @@ func (l *Log) growTo(n int) error {
 		if err := l.mayGrow(); err != nil {
 			return err
 		}
-		file, path, err := l.makeFile()
-		if err != nil {
+		if err := l.addFile(); err != nil {
 			return err
 		}
-		if path, err = l.addSpare(file, path, l.cfg.Segment); err != nil {
-			return errors.Join(err, file.Close(), l.fs.Remove(path))
-		}
+	}
+	return nil
+}
+
+// addFile makes one more spare. l.rolling is held.
+func (l *Log) addFile() error {
+	file, path, err := l.makeFile()
+	if err != nil {
+		return err
+	}
+	if path, err = l.addSpare(file, path, l.cfg.Segment); err != nil {
+		return errors.Join(err, file.Close(), l.fs.Remove(path))
 	}
 	return nil
 }

@@ -36,11 +36,18 @@ type segment struct {
 	sealedAt time.Time
 }
 
-// tomb is a Tomb record. It is needed as long as there is an older segment with
-// records of the connection, which are in begun at the earliest.
+// tomb is a Tomb record. It is needed as long as there is another segment of
+// those that may hold records of the connection: from begun to last.
 type tomb struct {
-	conn  uint64
-	begun uint32
+	conn        uint64
+	begun, last uint32
+}
+
+// span is what a Tomb record has in place of an offset.
+func (t tomb) span() int64 { return int64(uint64(t.last)<<32 | uint64(t.begun)) }
+
+func newTomb(conn uint64, span int64) tomb {
+	return tomb{conn, uint32(uint64(span)), uint32(uint64(span) >> 32)}
 }
 
 // spare is a file that will be a segment.

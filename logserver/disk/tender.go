@@ -233,22 +233,18 @@ func (l *Log) canShrink() bool { return l.dead() != nil || l.victim() != nil }
 // moveTombs has those of a dead segment's Tombs written again that are still
 // needed, and tells whether there are any. l.mu is held.
 func (l *Log) moveTombs(s *segment) bool {
-	var older []uint32
+	var others []uint32
 	for id := range l.segments {
-		if id < s.id {
-			older = append(older, id)
+		if id != s.id {
+			others = append(others, id)
 		}
 	}
-	// The records of a connection lie in segments from begun on, and before
-	// this one, for a Tomb comes last.
-	newest := uint32(0)
-	if len(older) > 0 {
-		newest = slices.Max(older)
-	}
+	slices.Sort(others)
 	var needed []item
 	for _, t := range s.tombs {
-		if newest >= max(t.begun, 1) {
-			needed = append(needed, item{typ: format.Tomb, flags: format.Copy, conn: t.conn, off: int64(t.begun)})
+		k, _ := slices.BinarySearch(others, t.begun)
+		if k < len(others) && others[k] <= t.last {
+			needed = append(needed, item{typ: format.Tomb, flags: format.Copy, conn: t.conn, off: t.span()})
 		}
 	}
 	s.tombs = nil

@@ -211,6 +211,9 @@ func (l *Log) writePart(items []item) (int, error) {
 	for ; n < len(items) && fits(items[n].n); n++ {
 		i := &items[n]
 		i.at = uint32(at)
+		if i.typ == format.Tomb && i.flags&format.Copy == 0 {
+			i.off = tomb{i.conn, uint32(i.off), s.id}.span()
+		}
 		put(format.Header{Type: i.typ, Flags: i.flags, Conn: i.conn, Offset: i.off}, i.payload, i.pieces)
 	}
 	_, err := s.file.WriteVec(w.out.bufs, pos)

@@ -23,7 +23,8 @@ const (
 	// takes the place of those before it.
 	State
 	// Tomb deletes a connection: all records of it are void. Offset is the
-	// segment in which its first record was.
+	// segment in which its first record was, and, times 2^32, the one in which
+	// it was deleted.
 	Tomb
 	// Index lists a segment's records, see AppendEntry.
 	Index
