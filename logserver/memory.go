@@ -77,7 +77,7 @@ type Memory struct {
 	mu       sync.RWMutex // guards the fields below; taken before a memConn's mu, never after
 	services map[uint16]bool
 	conns    map[ConnID]*memConn
-	order    []ConnID // as opened, deleted ones included until compact
+	order    []ConnID          // as opened, deleted ones included until compact
 	lastID   ConnID            // the highest that was ever used
 	blocks   map[uint32]ConnID // the same of each block of numbers with these upper bits
 	closed   bool
