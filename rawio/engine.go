@@ -69,6 +69,7 @@ type Engine struct {
 	decoded segment.Segment
 	carried bool // the tap's packets since the last look were not ACKs alone
 
+	left    leftovers
 	upcalls upcalls
 	fetches fetches
 	busy    atomic.Bool // the machine is running: it will drain the upcalls
@@ -120,6 +121,7 @@ func (e *Engine) open() (err error) {
 	e.fetches.e = e
 	core := south.Config{
 		Log: e.cfg.Log, Env: e.env, MaxConns: uint32(e.cfg.MaxConns), Captures: e.cfg.OutputBuffer / 2,
+		Lasting: e.Lasting(),
 	}
 	if trace := e.cfg.Trace; trace != nil {
 		core.Trace = func(c *south.Conn, stable uint32) { trace(c.Flow, stable, e.env.Now()) }
@@ -141,6 +143,9 @@ func (e *Engine) start() {
 	}
 	e.wg.Go(e.tickLoop)
 	e.wg.Go(e.upcallLoop)
+	if e.Lasting() {
+		e.wg.Go(e.readsLoop)
+	}
 	e.wg.Go(func() { e.links.watch(e.closing) })
 }
 

@@ -73,7 +73,9 @@ func (s *Service) validate(cfg *Config) error {
 	return nil
 }
 
-// Protect begins to protect a port, or changes how: see south.Machine.Protect.
+// Protect begins to protect a port, or changes how: see south.Machine.Protect. If
+// Leftovers has found connections of the service at the port, an outage begins, and
+// they are recovered when the server listens.
 // Connections that exist already stay unprotected. Whether a server is unmodified
 // cannot change before Unprotect. For the first such server the gate begins to
 // watch releases, which may be refused: gate.ErrNotSupported.
@@ -97,7 +99,15 @@ func (e *Engine) Protect(s Service) error {
 			return
 		}
 		e.ports[s.Port] = &s
-		m.Protect(s.Port, s.core())
+		list := e.takeLeftovers(s.Name, s.Port)
+		if len(list) == 0 {
+			m.Protect(s.Port, s.core())
+			return
+		}
+		if err = e.Hold(s.Unmodified, s.Port); err == nil {
+			n := m.Restore(s.Port, s.core(), list)
+			e.log.Info("connections from before are in the log", "port", s.Port, "connections", n)
+		}
 	})
 	if err != nil {
 		return fail(err)

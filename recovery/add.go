@@ -89,9 +89,12 @@ func (s *Service) open() (err error) {
 		return err
 	}
 	if s.cfg.Mode == ModeUnmodified {
-		return nil
+		return s.takeOver()
 	}
 	if s.journal, err = journal.Create(s.host.cfg.MaxConns, s.host.cfg.MaxConns*pagesPerConn); err != nil {
+		return err
+	}
+	if err := s.takeOver(); err != nil {
 		return err
 	}
 	return s.serveNorth()

@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -15,7 +16,6 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
-	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/south"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -34,6 +34,8 @@ type Host struct {
 	complaints backend.Complaints // of store
 	engine     *rawio.Engine
 	started    time.Time
+	ctx        context.Context // ends what waits for the log
+	cancel     context.CancelFunc
 	closers    []func() error
 	wg         sync.WaitGroup
 
@@ -43,32 +45,21 @@ type Host struct {
 	north    int // sockets made
 }
 
-// OpenHost opens an engine and its log, without services. It removes
-// what engines that were killed have left behind. While a host is open, this
+// OpenHost opens an engine and its log, without services. Call Settled when those
+// are added that an engine that was killed may have served. While a host is open, this
 // process adopts what its services' processes leave behind, so that every other
 // child has to be started with supervisor.Exec (see supervisor.Adopt).
 func OpenHost(cfg HostConfig) (*Host, error) {
 	cfg = cfg.withDefaults()
-	cleanStale(cfg)
+	if _, err := runtimedir.CleanStale(cfg.RuntimeDir); err != nil {
+		cfg.Logger.Warn("directories of dead engines not removed", "error", err)
+	}
 	h := &Host{cfg: cfg, log: cfg.Logger, started: time.Now(), byPort: map[uint16]*Service{}}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
 	if err := h.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the engine: %w", err), h.Close())
 	}
 	return h, nil
-}
-
-// cleanStale removes what engines that were killed have left.
-func cleanStale(cfg HostConfig) {
-	if _, err := runtimedir.CleanStale(cfg.RuntimeDir); err != nil {
-		cfg.Logger.Warn("directories of dead engines not removed", "error", err)
-	}
-	removed, err := gate.CleanStale(runtimedir.Living)
-	if err != nil {
-		cfg.Logger.Warn("filters of dead engines not removed", "error", err)
-	}
-	if len(removed) > 0 {
-		cfg.Logger.Info("removed what dead engines had left", "filters", removed)
-	}
 }
 
 func (h *Host) open() error {
@@ -137,6 +128,7 @@ func (h *Host) onClose(f func() error) { h.closers = append(h.closers, f) }
 // Close ends the engine and removes all that it has made. The services must
 // have ended; they need not have been removed.
 func (h *Host) Close() error {
+	h.cancel()
 	var errs []error
 	for _, s := range h.list() {
 		errs = append(errs, h.Remove(s))

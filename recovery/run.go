@@ -76,8 +76,11 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	stop := context.AfterFunc(ctx, h.GiveUp) // Add may wait for the log
 	s, err := h.Add(service)
+	stop()
 	if err == nil {
+		h.Settled()
 		err = s.Run(ctx)
 	}
 	return errors.Join(err, h.Close())

@@ -12,13 +12,19 @@ import (
 // for all connections from then on, the rest of it for new ones.
 func (m *Machine) Protect(port uint16, s Service) {
 	m.now = m.env.Now()
+	svc := m.service(port, s)
+	m.env.SetService(port, svc.outage, s.Unmodified)
+}
+
+// service returns what is kept of a port whose server lives, or will.
+func (m *Machine) service(port uint16, s Service) *service {
 	svc := m.services[port]
 	if svc == nil {
 		svc = &service{port: port}
 		m.services[port] = svc
 	}
 	svc.Service, svc.alive, svc.ending = s, true, false
-	m.env.SetService(port, svc.outage, s.Unmodified)
+	return svc
 }
 
 // Unprotect forgets a port. What connections it still has are ended as Release

@@ -50,20 +50,16 @@ type restore struct {
 	lost    string // why the connection cannot be recovered
 }
 
-// Restore takes over connections of a port that an earlier engine has left in
-// the log, in the order in which they were opened. The port must be protected,
-// and its SYNs held until Restore has returned; an outage begins, unless the
-// list is empty. It returns how many connections were taken over.
-func (m *Machine) Restore(port uint16, list []Stored) int {
+// Restore is Protect for a port of which an earlier engine has left connections in
+// the log. It takes them over, in the order in which they were opened, and begins
+// an outage. The gate must hold all packets of the port until Restore has
+// returned. It returns how many connections were taken over.
+func (m *Machine) Restore(port uint16, s Service, list []Stored) int {
 	m.now = m.env.Now()
-	svc := m.services[port]
-	if svc == nil || len(list) == 0 {
-		return 0
-	}
+	svc := m.service(port, s)
 	if !svc.outage {
 		svc.since, svc.crashed = m.now, m.now
 		svc.outage, svc.busy, svc.queue, svc.inflight = true, false, nil, 0
-		m.env.SetService(port, true, svc.Unmodified)
 	}
 	n := 0
 	for i := range list {
@@ -71,6 +67,8 @@ func (m *Machine) Restore(port uint16, list []Stored) int {
 			n++
 		}
 	}
+	// Not before: what belongs to no connection passes from here on.
+	m.env.SetService(port, true, s.Unmodified)
 	m.Stats.Restored += uint64(n)
 	m.Flush()
 	return n
@@ -126,6 +124,7 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 	m.restoreRecord(c, s)
 	m.holdRestored(c)
 	m.watch(c)
+	m.lagging = true                // it is asked at once
 	m.update(c, logserver.Output{}) // with its new tag
 	return true
 }
@@ -283,6 +282,9 @@ func (m *Machine) know(c *Conn, s *segment.Segment) {
 	}
 	if c.server.ts && s.Options.HasTS {
 		x.tsval = s.Options.TSEcr
+		// Wherever the segment lies: the client takes what is echoed for the time
+		// that an answer has needed.
+		c.peerTS, c.tsAt = s.Options.TSVal, m.seconds()
 	}
 	slot := m.env.Slot(c.slot)
 	slot.SetSndNxt(c.nxt)

@@ -32,8 +32,7 @@ func (s *script) restart() {
 	model.Now = func() uint64 { return uint64(s.time) }
 	s.env.gate, s.env.heads, s.upcalls = model, map[uint32]*head{}, nil
 	s.machine = south.New(s.cfg)
-	s.machine.Protect(scriptPort, s.service)
-	s.print("%d restored", s.machine.Restore(scriptPort, storedOf(s.log.Log)))
+	s.print("%d restored", s.machine.Restore(scriptPort, s.service, storedOf(s.log.Log)))
 }
 
 // reads are those that the server makes.

@@ -106,8 +106,12 @@ func (w *world) takeOver(c engineCrash) {
 		f.stable, f.fin = s.End, s.Meta.Finished
 	}
 	w.do(func() {
-		w.protect()
-		w.note("restored: %d of %d", w.machine.Restore(serverPort, list), len(list))
+		if len(list) == 0 {
+			w.protect()
+			return
+		}
+		_ = w.gate.SetService(serverPort, gate.ServiceHold, w.plan.unmodified) // cannot fail
+		w.note("restored: %d of %d", w.machine.Restore(serverPort, w.service(), list), len(list))
 	})
 	engine := w.engines
 	w.clock.After(c.start, func() {

@@ -135,12 +135,14 @@ func newWorld(p plan) *world {
 	return w
 }
 
-func (w *world) protect() {
+func (w *world) protect() { w.machine.Protect(serverPort, w.service()) }
+
+func (w *world) service() south.Service {
 	s := south.Service{Unmodified: w.plan.unmodified, Compare: w.plan.wire.compare}
 	if p := w.plan.log; p != nil {
 		s.LogDown, s.DownAfter = p.policy, int64(p.after)
 	}
-	w.machine.Protect(serverPort, s)
+	return s
 }
 
 func (w *world) openLog() logserver.Log {

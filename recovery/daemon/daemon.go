@@ -54,11 +54,14 @@ func (d *daemon) begin() error {
 		}
 		units = append(units, u)
 	}
+	stop := context.AfterFunc(d.ctx, d.host.giveUp)
+	defer stop()
 	for _, u := range units {
 		u.op.Lock()
 		_ = u.begin() // its state says so, and watch tells
 		u.op.Unlock()
 	}
+	d.host.settled()
 	d.wg.Go(d.watch)
 	return nil
 }

@@ -41,6 +41,8 @@ func (e engine) add(c config.Service, stdout, stderr *os.File) (service, error) 
 }
 
 func (e engine) listen(name string) (*net.UnixListener, error) { return e.Listen(name) }
+func (e engine) settled()                                      { e.Settled() }
+func (e engine) giveUp()                                       { e.GiveUp() }
 func (e engine) works() error                                  { return e.Works() }
 func (e engine) close() error                                  { return e.Close() }
 

@@ -14,6 +14,10 @@ type host interface {
 	add(c config.Service, stdout, stderr *os.File) (service, error)
 	// listen makes a socket in the engine's directory.
 	listen(name string) (*net.UnixListener, error)
+	// giveUp has add return that waits for the log.
+	giveUp()
+	// settled tells that the first services have been added.
+	settled()
 	// works returns nil if the engine does its work, else why not. It may block
 	// if the engine does.
 	works() error

@@ -1,0 +1,191 @@
+package rawio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// leftovers are the connections that an earlier engine has left in the log: read
+// once, before this engine opens any, and given out service by service. What
+// belongs to no service of this engine stays where it is.
+type leftovers struct {
+	mu   sync.Mutex // guards what follows
+	read bool
+	list map[leftover][]south.Stored
+}
+
+// leftover names the connections of one port.
+type leftover struct {
+	service string
+	port    uint16
+}
+
+// Lasting reports whether the engine's log outlives it.
+func (e *Engine) Lasting() bool { return !logserver.IsImmediate(e.cfg.Log) }
+
+// Hold has the gate hold all packets of ports until Protect, Unprotect or the end of
+// the engine: it is not known yet which connections they have.
+func (e *Engine) Hold(unmodified bool, ports ...uint16) error {
+	for _, p := range ports {
+		if err := e.gate.SetService(p, gate.ServiceHold, unmodified); err != nil {
+			return fmt.Errorf("rawio: hold: %w", err)
+		}
+	}
+	return nil
+}
+
+// Unhold ends Hold for a port that is not protected.
+func (e *Engine) Unhold(port uint16) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ports[port] != nil {
+		return nil
+	}
+	return e.gate.DeleteService(port)
+}
+
+// Leftovers returns the ports at which the log knows connections of a service that
+// an earlier engine has left, and how many. Protect takes them over. It waits for a
+// log that cannot be reached, until ctx ends or the engine is closed.
+func (e *Engine) Leftovers(ctx context.Context, service string) (map[uint16]int, error) {
+	if !e.Lasting() {
+		return nil, nil
+	}
+	if err := e.readLeftovers(ctx); err != nil {
+		return nil, fmt.Errorf("rawio: connections in the log: %w", err)
+	}
+	e.left.mu.Lock()
+	defer e.left.mu.Unlock()
+	ports := map[uint16]int{}
+	for k, list := range e.left.list {
+		if k.service == service {
+			ports[k.port] = len(list)
+		}
+	}
+	return ports, nil
+}
+
+// takeLeftovers returns the connections that Protect is to take over.
+func (e *Engine) takeLeftovers(service string, port uint16) []south.Stored {
+	e.left.mu.Lock()
+	defer e.left.mu.Unlock()
+	k := leftover{service, port}
+	list := e.left.list[k]
+	delete(e.left.list, k)
+	return list
+}
+
+const (
+	// leftoversAtOnce is how many connections are asked for at once.
+	leftoversAtOnce = 512
+	// leftoversAsked is how many of them are asked for their reads side by side: a
+	// log server may be far.
+	leftoversAsked = 32
+	leftoversWait  = 50 * time.Millisecond
+	// leftoversTell is how long the log is waited for in silence.
+	leftoversTell = 2 * time.Second
+)
+
+func (e *Engine) readLeftovers(ctx context.Context) error {
+	e.left.mu.Lock()
+	defer e.left.mu.Unlock()
+	for began, told := time.Now(), false; !e.left.read; {
+		list, err := e.storedConns(ctx)
+		if err == nil {
+			e.left.list, e.left.read = list, true
+			return nil
+		}
+		if !errors.Is(err, logserver.ErrUnreachable) {
+			return err
+		}
+		if !told && time.Since(began) >= leftoversTell {
+			told = true
+			e.log.Warn("the log cannot be reached; connections from before wait for it")
+		}
+		select {
+		case <-time.After(leftoversWait):
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-e.closing:
+			return err
+		}
+	}
+	return nil
+}
+
+// storedConns reads what the log knows of all connections.
+func (e *Engine) storedConns(ctx context.Context) (map[leftover][]south.Stored, error) {
+	var all []south.Stored
+	for {
+		metas, err := e.cfg.Log.Active(len(all), leftoversAtOnce)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range metas {
+			all = append(all, south.Stored{Meta: m})
+		}
+		if len(metas) < leftoversAtOnce {
+			break
+		}
+	}
+	var g sync.WaitGroup
+	room := make(chan struct{}, leftoversAsked)
+	errs := make([]error, len(all))
+	for i := range all {
+		s := &all[i]
+		room <- struct{}{}
+		g.Go(func() {
+			defer func() { <-room }()
+			if errs[i] = ctx.Err(); errs[i] != nil {
+				return
+			}
+			if s.Start, s.End, errs[i] = e.cfg.Log.Length(s.Meta.ID); errs[i] == nil {
+				s.Reads, errs[i] = e.cfg.Log.Reads(s.Meta.ID)
+			}
+		})
+	}
+	g.Wait()
+	list := map[leftover][]south.Stored{}
+	for i, s := range all {
+		if errors.Is(errs[i], logserver.ErrNoConn) {
+			continue // it has expired meanwhile
+		}
+		if errs[i] != nil {
+			return nil, errs[i]
+		}
+		k := leftover{s.Meta.Service, s.Meta.Server.Port()}
+		list[k] = append(list[k], s)
+	}
+	return list, nil
+}
+
+// readsPeriod is how often the log is told how servers have read, while some have.
+const readsPeriod = 5 * time.Millisecond
+
+// readsLoop tells a log that outlives the engine how servers have read.
+func (e *Engine) readsLoop() {
+	const rare = 20 * readsPeriod // while nobody reads
+	period := rare
+	for {
+		select {
+		case <-e.closing:
+			return
+		case <-time.After(period):
+		}
+		e.do(func(m *south.Machine) {
+			copied, left := m.CopyReads()
+			if period = rare; copied > 0 && left > 0 {
+				period = readsPeriod
+			} else if copied > 0 {
+				period = 4 * readsPeriod
+			}
+		})
+	}
+}
