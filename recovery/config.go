@@ -24,6 +24,7 @@ const (
 	DefaultDrain         = 5 * time.Second
 	DefaultIdle          = time.Second
 	DefaultDownAfter     = 10 * time.Second
+	DefaultDeadAfter     = 2 * time.Second // where HostConfig.DeadAfter is not to be 0
 	DefaultReadyInterval = 100 * time.Millisecond
 	DefaultReadyTimeout  = time.Second
 )
@@ -37,6 +38,9 @@ type HostConfig struct {
 	RuntimeDir string   // default /run/ftnet
 	Interfaces []string // to protect; default all that carry a service
 	MaxConns   int      // default 65536
+	// DeadAfter is for how long the gate waits for an engine that has died or got
+	// stuck before it lets everything pass (rawio.Config.DeadAfter). 0: for ever.
+	DeadAfter time.Duration
 	// LogURL names the log, see backend.Parse; default "memory:". LogOptions are
 	// for it, but for QuotaTotal, Warn and Info, which Host sets. Log, if not nil, is a
 	// log that is open already, and stays open.

@@ -76,7 +76,7 @@ func (h *Host) open() error {
 		return err
 	}
 	rcfg := rawio.Config{
-		ID: h.dir.ID, Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConns,
+		ID: h.dir.ID, Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConns, DeadAfter: h.cfg.DeadAfter,
 		Logger: h.log, Reports: h.report, Trace: h.cfg.Trace,
 	}
 	if h.cfg.Unmodified {

@@ -33,8 +33,9 @@ type Config struct {
 	Idle       time.Duration // see ServiceConfig.Idle
 	Compare    Compare       // see ServiceConfig.Compare
 	Ready      Readiness
-	Interfaces []string // to protect; default all that carry the service
-	MaxConns   int      // default 65536
+	Interfaces []string      // to protect; default all that carry the service
+	MaxConns   int           // default 65536
+	DeadAfter  time.Duration // see HostConfig.DeadAfter
 	Supervisor supervisor.Config
 	Drain      time.Duration // how long the engine serves open connections after the process ended on request; default 5 s; see NoDrain
 	RuntimeDir string        // default /run/ftnet
@@ -70,7 +71,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	cfg.LogOptions.Services = []string{cfg.Name}
 	h, err := OpenHost(HostConfig{
-		Name: cfg.Name, RuntimeDir: cfg.RuntimeDir, Interfaces: cfg.Interfaces, MaxConns: cfg.MaxConns,
+		Name: cfg.Name, RuntimeDir: cfg.RuntimeDir, Interfaces: cfg.Interfaces, MaxConns: cfg.MaxConns, DeadAfter: cfg.DeadAfter,
 		LogURL: cfg.LogURL, LogOptions: cfg.LogOptions, QuotaTotal: cfg.QuotaTotal, Unmodified: cfg.Mode == ModeUnmodified, Logger: cfg.Logger, Trace: cfg.Trace,
 	})
 	if err != nil {

@@ -74,6 +74,7 @@ type runOptions struct {
 	unmodified    unmodifiedOptions
 	log           logOptions
 	down          downOptions
+	dead          deadOptions
 	user          string
 	quota         bytesize.Size
 	quotaTotal    bytesize.Size
@@ -93,6 +94,7 @@ func defaultRunOptions() *runOptions {
 		unmodified:    unmodifiedDefaults,
 		log:           logDefaults,
 		down:          downDefaults,
+		dead:          deadDefaults,
 		quota:         64 * bytesize.MiB,
 		onFull:        string(recovery.CloseWindow),
 		maxConns:      65536,
@@ -111,6 +113,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	o.unmodified.flags(f)
 	o.log.flags(f)
 	o.down.flags(f)
+	o.dead.flags(f)
 	f.StringVar(&o.user, "user", o.user, "run COMMAND as `USER[:GROUP]`, names or numbers; the engine keeps its privileges")
 	f.Var(&o.quota, "quota", "bytes logged for one connection")
 	f.Var(&o.quotaTotal, "quota-total", "bytes that the log may take (default: a quarter of the memory; with --log file: 8GiB, at most half of the disk)")
@@ -164,7 +167,7 @@ func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Con
 			Logger: logger.Named("supervisor"),
 		},
 	}
-	if err := errors.Join(o.log.apply(&cfg, o.quotaTotal), o.down.apply(&cfg)); err != nil {
+	if err := errors.Join(o.log.apply(&cfg, o.quotaTotal), o.down.apply(&cfg), o.dead.apply(&cfg)); err != nil {
 		return cfg, err
 	}
 	return cfg, o.unmodified.apply(&cfg)

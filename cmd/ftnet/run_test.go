@@ -90,6 +90,23 @@ func TestRunDownFlags(t *testing.T) {
 	}
 }
 
+func TestRunDeadFlags(t *testing.T) {
+	for line, want := range map[string]time.Duration{
+		"srv":                            0,
+		"--when-engine-dead hold -- srv": 0,
+		"--when-engine-dead open -- srv": 2 * time.Second,
+		"--when-engine-dead open --engine-dead-after 700ms -- srv": 700 * time.Millisecond,
+	} {
+		o, args, err := parse(t, line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := o.config(args, hclog.NewNullLogger()); err != nil || got.DeadAfter != want {
+			t.Errorf("%s: %v, %v", line, got.DeadAfter, err)
+		}
+	}
+}
+
 func TestRunUnmodifiedFlags(t *testing.T) {
 	o, args, err := parse(t, "--unmodified --listen :7000 --listen [::1]:7001 --compare length --log-policy idle --log-idle 5s -- srv")
 	if err != nil {
@@ -133,16 +150,19 @@ func TestRunRefuses(t *testing.T) {
 		"run --log-policy off -- x":                           "need --unmodified",
 		"no-such-command":                                     "unknown command",
 
-		"run --log disk -- x":                                    "--log: \"disk\" is not the URL",
-		"run --log /var/lib/x -- x":                              `did you mean "file:///var/lib/x"?`,
-		"run --when-log-down wait -- x":                          "hold or unprotect",
-		"run --log-down-after 5s -- x":                           "needs --when-log-down unprotect",
-		"run --when-log-down unprotect --log-down-after 0s -- x": "must be above 0",
-		"run --log-key k -- x":                                   "--log-key is for --log file:///DIR only",
-		"run --log file:///d --log-ca c -- x":                    "--log-ca is for --log ftlog:",
-		"run --log file:///d --log-server-name n -- x":           "--log-server-name is for --log ftlog:",
-		"run --log ftlog://h:1 --log-ca c -- x":                  "--log-cert is required with --log ftlog://h:1",
-		"run --log ftlog://h -- x":                               "the port is missing",
+		"run --log disk -- x":                                      "--log: \"disk\" is not the URL",
+		"run --log /var/lib/x -- x":                                `did you mean "file:///var/lib/x"?`,
+		"run --when-log-down wait -- x":                            "hold or unprotect",
+		"run --log-down-after 5s -- x":                             "needs --when-log-down unprotect",
+		"run --when-log-down unprotect --log-down-after 0s -- x":   "must be above 0",
+		"run --when-engine-dead wait -- x":                         "neither hold nor open",
+		"run --engine-dead-after 5s -- x":                          "needs --when-engine-dead open",
+		"run --when-engine-dead open --engine-dead-after 1ms -- x": "at least 500ms",
+		"run --log-key k -- x":                                     "--log-key is for --log file:///DIR only",
+		"run --log file:///d --log-ca c -- x":                      "--log-ca is for --log ftlog:",
+		"run --log file:///d --log-server-name n -- x":             "--log-server-name is for --log ftlog:",
+		"run --log ftlog://h:1 --log-ca c -- x":                    "--log-cert is required with --log ftlog://h:1",
+		"run --log ftlog://h -- x":                                 "the port is missing",
 		"run --log ftlog://h:1 --log-ca c --log-cert c --log-tls-key k --quota-total 1GiB -- x": "--quota-total is for",
 	} {
 		if out, code := execute(strings.Fields(line)...); code != exitUsage || !strings.Contains(out, says) {

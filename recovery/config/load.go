@@ -72,6 +72,10 @@ func (c *checker) file(name string) *File {
 	services := c.services(top)
 	decode(c, fileKeys, top, "", f)
 	c.log(&f.Log)
+	when := c.seen["engine.when-dead"]
+	if n := c.seen["engine.dead-after"]; n != nil && (when == nil || when.text == DeadHold) {
+		c.complain(n.name, "engine.dead-after", `add engine.when-dead = "open", or remove it`, `engine.dead-after has no meaning without engine.when-dead = "open"`)
+	}
 	if f.Engine.RuntimeDir != "" {
 		f.Engine.RuntimeDir = filepath.Clean(f.Engine.RuntimeDir)
 	}

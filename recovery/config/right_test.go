@@ -43,7 +43,7 @@ func TestSmallest(t *testing.T) {
 	want := &config.File{
 		Name:   "/etc/ftnet/services.toml",
 		Log:    config.Log{URL: "memory:"},
-		Engine: config.Engine{MaxConnections: 65536, LogLevel: "info"},
+		Engine: config.Engine{MaxConnections: 65536, LogLevel: "info", WhenDead: config.DeadHold, DeadAfter: 2 * time.Second},
 		Services: []config.Service{{
 			Position: config.Position{File: "/etc/ftnet/services.toml", Line: 3, Column: 3},
 			Name:     "counter", Mode: config.ModeListen, Listen: []string{":7000"},
@@ -67,6 +67,8 @@ interfaces = ["eth0", "lo"]
 max-connections = 1_000
 runtime-dir = "/run/other/"
 log-level = "debug"
+when-dead = "open"
+dead-after = "700ms"
 [[service]]
 name = "a.b_c-1"
 mode = "unmodified"
@@ -127,7 +129,7 @@ func TestEverything(t *testing.T) {
 	if diff := cmp.Diff(want, f.Services[0], ignoreBinary, cmpopts.IgnoreTypes(config.Position{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff(config.Engine{Interfaces: []string{"lo", "eth0"}, MaxConnections: 1000, RuntimeDir: "/run/other", LogLevel: "debug"}, f.Engine); diff != "" {
+	if diff := cmp.Diff(config.Engine{Interfaces: []string{"lo", "eth0"}, MaxConnections: 1000, RuntimeDir: "/run/other", LogLevel: "debug", WhenDead: config.DeadOpen, DeadAfter: 700 * time.Millisecond}, f.Engine); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	s := f.Service("a.b_c-1")

@@ -1,5 +1,7 @@
 package config
 
+import "time"
+
 // fileKeys is the schema of what stands outside [[service]].
 var fileKeys = []key[File]{
 	{
@@ -70,6 +72,20 @@ var fileKeys = []key[File]{
 		spec: spec{
 			kind: aString, defText: "`$FTNET_RUNTIME_DIR` or `/run/ftnet`", example: `"/run/ftnet"`, effect: engine, check: checkRuntimeDir, also: []string{"run-dir", "directory"},
 			doc: "Where the engine keeps its sockets; made if it is missing. `ftnet status` and the like need the same. The flag `--runtime-dir` goes before it",
+		},
+	},
+	{
+		path: "engine.when-dead", field: func(f *File) any { return &f.Engine.WhenDead },
+		spec: spec{
+			kind: aChoice, choices: []string{DeadHold, DeadOpen}, def: `"hold"`, effect: engine, also: []string{"dead", "on-death", "when-killed", "on-crash", "fail"},
+			doc: "What happens to connections after ftnet has been killed, or has got stuck. `hold`: nothing leaves the host that ftnet would have to judge, until there is an engine again: nothing is lost, and clients wait. `open`: after `engine.dead-after` everything passes, as if there were no ftnet: clients of a server that has ended are told, connections that go on have no protection any more",
+		},
+	},
+	{
+		path: "engine.dead-after", field: func(f *File) any { return &f.Engine.DeadAfter },
+		spec: spec{
+			kind: aDuration, def: `"2s"`, min: int64(500 * time.Millisecond), max: longest, effect: engine, also: []string{"dead-timeout", "grace", "after", "heartbeat"},
+			doc: "For how long `open` waits for a sign of life, which the engine gives five times a second",
 		},
 	},
 	{

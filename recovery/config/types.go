@@ -41,9 +41,17 @@ type Log struct {
 type Engine struct {
 	Interfaces     []string // empty: all that are up, and come up
 	MaxConnections int
-	RuntimeDir     string // "" if the file does not say; otherwise absolute
-	LogLevel       string // trace, debug, info, warn, error or off
+	RuntimeDir     string        // "" if the file does not say; otherwise absolute
+	LogLevel       string        // trace, debug, info, warn, error or off
+	WhenDead       string        // "hold" or "open": what the gate does without an engine
+	DeadAfter      time.Duration // how long "open" waits
 }
+
+// Values of [Engine.WhenDead].
+const (
+	DeadHold = "hold" // what an engine would have to judge does not leave
+	DeadOpen = "open" // everything passes, unprotected
+)
 
 // Mode is how a server is protected.
 type Mode string

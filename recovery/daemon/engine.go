@@ -21,8 +21,12 @@ var _ host = engine{}
 
 // openHost opens the engine that a file asks for.
 func openHost(f *config.File, log hclog.Logger) (host, error) {
+	var deadAfter time.Duration
+	if f.Engine.WhenDead == config.DeadOpen {
+		deadAfter = f.Engine.DeadAfter
+	}
 	h, err := recovery.OpenHost(recovery.HostConfig{
-		RuntimeDir: f.Engine.RuntimeDir, Interfaces: f.Engine.Interfaces, MaxConns: f.Engine.MaxConnections,
+		RuntimeDir: f.Engine.RuntimeDir, Interfaces: f.Engine.Interfaces, MaxConns: f.Engine.MaxConnections, DeadAfter: deadAfter,
 		LogURL: f.Log.URL, LogOptions: logOptions(f),
 		QuotaTotal: f.Log.QuotaTotal, Unmodified: true, Logger: log, // a reload may bring some
 	})
