@@ -189,7 +189,13 @@ func TestKernelAgainstModel(t *testing.T) {
 }
 
 func randomState(rnd *rand.Rand, e env) slotState {
-	near := func(base uint32) uint32 { return base + uint32(rnd.IntN(40)) - 20 }
+	near := func(base uint32) uint32 {
+		n := base + uint32(rnd.IntN(40)) - 20
+		if rnd.IntN(100) == 0 {
+			n ^= 1 << 31 // as far away as can be
+		}
+		return n
+	}
 	s := slotState{
 		Mode: Mode(rnd.IntN(6)), Flags: SlotFlags(rnd.IntN(64)), Gen: rnd.Uint32(), Released: Released(rnd.IntN(3)),
 		Stable: near(e.c(0)), High: near(e.c(10)), IRS: near(e.c(-1)), Limit: near(e.c(5000)),

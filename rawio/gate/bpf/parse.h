@@ -77,7 +77,9 @@ struct packet {
 
 enum direction { TO_CLIENT, TO_SERVER };
 
-static __always_inline bool after(__u32 a, __u32 b) { return (__s32)(a - b) > 0; }
+/* after tells whether a lies behind b. Of numbers that are 2^31 apart each lies
+ * behind the other, here and in the model: what is that far ahead is held. */
+static __always_inline bool after(__u32 a, __u32 b) { return (__s32)(b - a) < 0; }
 
 static __always_inline void copy_v6(__be32 *to, const __be32 *from)
 {
