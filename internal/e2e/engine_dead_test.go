@@ -3,10 +3,14 @@ package e2e
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ftnet/ftnet/internal/status"
 )
 
 // TestEngineDead: what a client hears when engine and server are killed, with a
@@ -46,5 +50,46 @@ func TestEngineDead(t *testing.T) {
 			}
 			r.doctor(r.runtime)
 		})
+	}
+}
+
+// TestEngineStuck: an engine that has stood still goes on with those connections on
+// which nothing happened. The others are served, and end with their process.
+func TestEngineStuck(t *testing.T) {
+	r := probe(t, options{flags: []string{"--when-engine-dead", "open", "--engine-dead-after", "500ms"}})
+	spoke, silent := r.dial(), r.dial()
+	spoke.echo("hello")
+	silent.echo("hello")
+	r.waitStatus("nothing is owed", func(d *status.Document) bool {
+		return len(d.Connections) == 2 && !slices.ContainsFunc(d.Connections, func(c status.Connection) bool {
+			return c.BytesLogged == 0 || c.StableLag > 0 || c.HeldACK
+		})
+	})
+	r.signal(syscall.SIGSTOP)
+	// The first bytes are acknowledged when the gate has lost its patience.
+	for start := time.Now(); time.Since(start) < 2*time.Second; time.Sleep(50 * time.Millisecond) {
+		spoke.echo("still here")
+	}
+	r.dial().echo("new")
+	r.signal(syscall.SIGCONT)
+	r.waitOutput("the engine stood still")
+	r.waitOutput("connection is not protected")
+	spoke.echo("on")
+	d := r.waitStatus("packets were let go", func(d *status.Document) bool { return d.Gate.Reasons["opened"] > 0 })
+	if len(d.Connections) < 1 {
+		t.Errorf("%+v", d.Connections)
+	}
+	r.crash()
+	silent.echo("recovered")
+	if _, err := spoke.in.ReadByte(); !errors.Is(err, syscall.ECONNRESET) && err != io.EOF {
+		t.Errorf("after the crash: %v", err)
+	}
+	r.dial().echo("hello")
+}
+
+func (r *rig) signal(s syscall.Signal) {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(s); err != nil {
+		r.t.Fatal(err)
 	}
 }
