@@ -2,6 +2,7 @@ package disk_test
 
 import (
 	"bytes"
+	"flag"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -11,7 +12,13 @@ import (
 	"github.com/ftnet/ftnet/logserver/logtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Each step of the model tests waits for the disk.
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var testKey = bytes.Repeat([]byte{7, 1}, 16)
 

@@ -60,9 +60,11 @@
 // A segment that was ended has an index of its records, from which it is read
 // without its data. The last segment of a process that died has none, and is
 // read from front to back, checksums included. A batch is begun only when the
-// one before is stable. Hence damage in the last batch is a torn write, of which
-// no upcall told: what stands before it is used and the rest is cut off. Damage
-// before the last batch is a loss. It is reported (Config.Warn, Counters);
+// one before is stable. Hence damage in the last batch is taken for a torn write,
+// of which no upcall told: what stands before it is used and the rest is cut off
+// (Counters.Torn). Should a device damage the very last batch of a process that
+// died after it was stable, that cannot be told from it. Damage before the last
+// batch is a loss. It is reported (Config.Warn, Counters);
 // everything else is used: other connections, and of the damaged one the data
 // up to the damage. Records beyond it are made void for good, so that they can
 // never appear behind other bytes. Data that an index vouches for is checked

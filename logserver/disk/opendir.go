@@ -175,9 +175,8 @@ func (l *Log) unknownFile(id uint32, file vfs.File, list []*found, stable int64)
 		l.cfg.Warn("a file's header is damaged, and what it held is lost", "file", path)
 		l.putAside(path)
 		return
-	case resembles && len(list) == 0:
-		// The power may have gone when the log was made; or this was all.
-		l.cfg.Warn("the log's only file has a damaged header", "file", path)
+	case resembles && next < 0:
+		l.cfg.Warn("the log's last file has a damaged header: either nothing in it was stable, or it is lost", "file", path)
 		l.putAside(path)
 		return
 	}
