@@ -1,0 +1,56 @@
+package e2e
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/internal/workload"
+)
+
+// TestReboot: the server's host loses its power, three times under load, and comes
+// back with nothing but its disk: the gate first, then the addresses. The clients'
+// connections go on.
+func TestReboot(t *testing.T) {
+	disk := backends[1]
+	t.Run("listen", func(t *testing.T) { reboot(t, disk, options{}, binary(t, "counter"), 3) })
+	t.Run("unmodified", func(t *testing.T) { reboot(t, disk, unmodifiedOptions(7000), plainCounter(t), 3) })
+}
+
+// TestOtherHost: the server's host goes for good. Another one, which has nothing
+// of it but the server's binary and the log on a third host, takes over: all of its
+// 100 connections, every reply right.
+func TestOtherHost(t *testing.T) {
+	remote := backends[3]
+	t.Run("listen", func(t *testing.T) { reboot(t, remote, options{}, binary(t, "counter"), 1) })
+	t.Run("unmodified", func(t *testing.T) { reboot(t, remote, unmodifiedOptions(7000), plainCounter(t), 1) })
+}
+
+func reboot(t *testing.T, b backend, o options, server string, times int) {
+	r := prepare(t, o)
+	o.flags = append(o.flags, b.flags(r, filepath.Base(server))...)
+	r.spawn(o, server, "-listen", ":7000")
+	f := families[0]
+	clients := workload.Counter{Address: f.address(7000), Conns: 100, Seed: 1, Dial: f.dial(r)}
+	report := r.under(clients, func() {
+		for range times {
+			before := logged(r.recovered())
+			r.waitStatus("clients are served", func(d *status.Document) bool { return logged(d) > before+20000 })
+			if err := r.lab.Reboot(); err != nil {
+				t.Fatal(err)
+			}
+			_ = r.wait() // killed
+			r.runtime = publicDir(t)
+			r.start(o, server, "-listen", ":7000")
+			pause(200 * time.Millisecond)
+			if err := r.lab.MoveAddresses(); err != nil {
+				t.Fatal(err)
+			}
+			r.waitFor(time.Minute, "all connections live", func(d *status.Document) bool {
+				return len(d.Services) > 0 && d.Services[0].Recovered >= 100
+			})
+		}
+	})
+	t.Logf("%d connections, %d replies, longest pause %v", report.Conns, report.Lines, report.LongestPause)
+}
