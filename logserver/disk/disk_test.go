@@ -43,10 +43,10 @@ func TestLog(t *testing.T) {
 		name    string
 		key     []byte
 		segment int64
-	}{{"plain", nil, 0}, {"encrypted", testKey, 0}, {"small files", nil, 128 << 10}} {
+	}{{"plain", nil, 0}, {"encrypted", testKey, 0}, {"small files", nil, 512 << 10}} {
 		change := func(c *disk.Config) *disk.Config {
 			if v.segment != 0 && c.QuotaTotal == 0 {
-				c.Segment = v.segment
+				c.Segment, c.Buffer = v.segment, 8<<20
 			}
 			return c
 		}

@@ -42,8 +42,7 @@ type world struct {
 	log   *Log
 	conns map[logserver.ConnID]*modelConn
 	ids   map[logserver.ConnID]bool // all that were ever given out
-	tags  int
-	given bool // numbers are not the log's to choose
+	given bool                      // numbers are not the log's to choose
 	next  logserver.ConnID
 	warn  []string
 }
