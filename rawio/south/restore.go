@@ -80,7 +80,9 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 	flow := segment.Flow(meta.Flow)
 	if old := m.conns.get(flow); old != nil {
 		if !old.is(unmet) {
-			_ = m.log.Delete(meta.ID) // the client has begun a new connection since
+			if old.ID != meta.ID { // else it is known already
+				_ = m.log.Delete(meta.ID) // the client has begun a new connection since
+			}
 			return false
 		}
 		m.end(old, "replaced by a new connection")
