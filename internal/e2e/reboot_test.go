@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,4 +54,52 @@ func reboot(t *testing.T, b backend, o options, server string, times int) {
 		}
 	})
 	t.Logf("%d connections, %d replies, longest pause %v", report.Conns, report.Lines, report.LongestPause)
+}
+
+// TestRebootWithoutLog: the host comes back while its log server is away. Nobody
+// knows which connections there are: all of the service's packets are held, until
+// the log server is there.
+func TestRebootWithoutLog(t *testing.T) {
+	r := prepare(t, options{})
+	l := startLogServer(r, "counter-plain")
+	o := unmodifiedOptions(7000)
+	o.flags = append(o.flags, l.flags()...)
+	server := plainCounter(t)
+	r.spawn(o, server, "-listen", ":7000")
+	f := families[0]
+	clients := workload.Counter{Address: f.address(7000), Conns: 100, Seed: 1, Dial: f.dial(r)}
+	report := r.under(clients, func() {
+		before := logged(r.recovered())
+		r.waitStatus("clients are served", func(d *status.Document) bool { return logged(d) > before+20000 })
+		if err := r.lab.Reboot(); err != nil {
+			t.Fatal(err)
+		}
+		_ = r.wait() // killed
+		l.end(syscall.SIGKILL)
+		r.runtime = publicDir(t)
+		waiting := o
+		waiting.nowait = true
+		r.start(waiting, server, "-listen", ":7000")
+		r.waitFilters(4)
+		pause(100 * time.Millisecond) // until they hold
+		if err := r.lab.MoveAddresses(); err != nil {
+			t.Fatal(err)
+		}
+		pause(3 * time.Second)
+		l.start()
+		r.waitFor(time.Minute, "all connections live", func(d *status.Document) bool {
+			return len(d.Services) > 0 && d.Services[0].Recovered >= 100
+		})
+	})
+	t.Logf("%d connections, %d replies, longest pause %v", report.Conns, report.Lines, report.LongestPause)
+}
+
+// waitFilters waits until the gate is there.
+func (r *rig) waitFilters(n int) {
+	r.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); len(r.filters()) < n; time.Sleep(statusPoll) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("filters: %v", r.filters())
+		}
+	}
 }
