@@ -39,7 +39,7 @@
 //
 // In memory there is, for each connection, a list of its data records (24 bytes
 // each; the data that one batch brings for a connection is one record, up to 64
-// KiB) and what Meta tells, some 400 bytes in all for an idle connection.
+// KiB) and what Meta tells: some 500 bytes in all for an idle connection.
 //
 // # Space
 //
