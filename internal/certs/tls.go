@@ -157,11 +157,24 @@ type loader struct {
 	since time.Time
 }
 
-// stamp is how a file looked.
-type stamp struct {
-	size     int64
-	modified time.Time
-	missing  bool
+// stamp is how a file looked; nil: it was not there, or could not be looked at.
+type stamp struct{ fs.FileInfo }
+
+func stampOf(path string) stamp {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{}
+	}
+	return stamp{info}
+}
+
+// same reports whether it is the file that it was. A clock may tick too slowly
+// to tell one that was replaced from the one before.
+func (a stamp) same(b stamp) bool {
+	if a.FileInfo == nil || b.FileInfo == nil {
+		return a.FileInfo == b.FileInfo
+	}
+	return os.SameFile(a.FileInfo, b.FileInfo) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 // look is how often the files are looked at, at most: strangers can cause it.
@@ -176,15 +189,12 @@ func (l *loader) load() (*x509.CertPool, *tls.Certificate, error) {
 	}
 	l.since = time.Now()
 	var now [3]stamp
+	same := l.pool != nil
 	for i, path := range []string{l.files.Authority, l.files.Cert, l.files.Key} {
-		info, err := os.Stat(path)
-		if err != nil {
-			now[i].missing = errors.Is(err, fs.ErrNotExist)
-			continue
-		}
-		now[i] = stamp{size: info.Size(), modified: info.ModTime()}
+		now[i] = stampOf(path)
+		same = same && now[i].same(l.seen[i])
 	}
-	if l.pool != nil && now == l.seen {
+	if same {
 		return l.pool, l.pair, nil
 	}
 	pool, pair, err := l.files.read()

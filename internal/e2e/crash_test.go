@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -71,7 +72,9 @@ func TestCrashDuringRecovery(t *testing.T) {
 const doubleCrash = 5 * time.Millisecond
 
 // TestDoubleCrash kills each process as soon as the status page names it, until
-// two crashes have followed each other within the time that is to be survived.
+// two crashes have followed each other within the time that is to be survived. On
+// a machine that takes longer to start a process, it has to be one that had not
+// come to listen.
 func TestDoubleCrash(t *testing.T) {
 	r := probe(t, options{flags: []string{"--restart-limit", "-1"}})
 	var clients []*client
@@ -81,10 +84,12 @@ func TestDoubleCrash(t *testing.T) {
 		clients = append(clients, c)
 	}
 	r.poll = 200 * time.Microsecond
-	shortest := time.Hour
+	shortest, early := time.Hour, 0
 	for round := 0; round < 6 || shortest > doubleCrash; round++ {
-		if round == 30 {
-			t.Fatalf("of %d pairs of kills none came within %v: the shortest took %v", round, doubleCrash, shortest)
+		if round == 30 && early == 0 {
+			t.Fatalf("of %d pairs of kills none came within %v or before the server listened: the shortest took %v", round, doubleCrash, shortest)
+		} else if round == 30 {
+			break
 		}
 		// Only a server that ran for a while is restarted without delay.
 		pause(supervisor.DefaultStableAfter + 50*time.Millisecond)
@@ -92,7 +97,11 @@ func TestDoubleCrash(t *testing.T) {
 		first := time.Now()
 		r.kill()
 		shortest = min(shortest, time.Since(first))
+		second := r.last
 		r.recovered()
+		if !regexp.MustCompile(fmt.Sprintf(`listening: .*pid=%d `, second)).MatchString(r.out.String()) {
+			early++
+		}
 		for i, c := range clients {
 			c.echo(fmt.Sprint("after ", i))
 		}
