@@ -38,6 +38,10 @@ type Config struct {
 	// See gate.Config. 0 means that the gate holds it until there is an engine
 	// again.
 	DeadAfter time.Duration
+	// Adopt says that the gate is there already, of an engine with this ID that was
+	// killed; see Service.Adopt. MaxConns and OutputBuffer are that one's. Open
+	// fails with the errors of gate.Adopt.
+	Adopt bool
 	// ReceiveBuffer of the tap, bytes. Default 64 MiB.
 	ReceiveBuffer int
 	// Logger gets what an operator may want to know. Default: nothing.
@@ -70,6 +74,7 @@ type Engine struct {
 	carried bool // the tap's packets since the last look were not ACKs alone
 
 	left    leftovers
+	gateHad map[uint16]gate.ServiceState // ports of the gate that was adopted, until they are protected
 	upcalls upcalls
 	fetches fetches
 	busy    atomic.Bool // the machine is running: it will drain the upcalls
@@ -107,9 +112,8 @@ func Open(cfg Config) (*Engine, error) {
 }
 
 func (e *Engine) open() (err error) {
-	if e.gate, err = gate.Load(gate.Config{MaxConns: e.cfg.MaxConns + 1, // one stays free: see Probe
-		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer, DeadAfter: e.cfg.DeadAfter}); err != nil {
-		return fmt.Errorf("rawio: load the gate: %w", err)
+	if err := e.openGate(); err != nil {
+		return err
 	}
 	if e.inject, err = inject.Open(gate.Mark); err != nil {
 		return fmt.Errorf("rawio: open the injector: %w", err)
@@ -127,6 +131,9 @@ func (e *Engine) open() (err error) {
 		core.Trace = func(c *south.Conn, stable uint32) { trace(c.Flow, stable, e.env.Now()) }
 	}
 	e.machine = south.New(core)
+	if err := e.inherit(); err != nil {
+		return err
+	}
 	e.upcalls.wake = make(chan struct{}, 1)
 	e.cfg.Log.SetUpcall(e.upcall)
 	e.cfg.Log.SetStatusUpcall(e.logStatus)

@@ -47,6 +47,10 @@ type Service struct {
 	Idle       time.Duration // of LogSinceIdle
 	LogDown    LogDown       // what happens while the log makes nothing stable
 	DownAfter  time.Duration // of DownUnprotect; default 10 s
+	// Adopt says, of a port that the adopted gate knows, that the server process
+	// has outlived the engine before: its connections go on. Else they are
+	// recovered when a server listens.
+	Adopt bool
 }
 
 func (s *Service) core() south.Service {
@@ -99,15 +103,7 @@ func (e *Engine) Protect(s Service) error {
 			return
 		}
 		e.ports[s.Port] = &s
-		list := e.takeLeftovers(s.Name, s.Port)
-		if len(list) == 0 {
-			m.Protect(s.Port, s.core())
-			return
-		}
-		if err = e.Hold(s.Unmodified, s.Port); err == nil {
-			n := m.Restore(s.Port, s.core(), list)
-			e.log.Info("connections from before are in the log", "port", s.Port, "connections", n)
-		}
+		err = e.protect(m, &s)
 	})
 	if err != nil {
 		return fail(err)

@@ -117,6 +117,8 @@ const (
 	unmet                        // restored, and the client has not been heard yet
 	toldClosed                   // the log knows that the server's FIN has left
 	readsDue                     // in Machine.reading
+	adopted                      // its client has not been heard by this engine: una is guessed
+	outlived                     // it began under an earlier engine, which may have known that its server has let go of it
 )
 
 // extra is the state of a handshake, an outage, a reconnection or a cut-over.

@@ -23,6 +23,8 @@ type digest struct {
 	coarse    []mark // before those, in order, at least step apart
 	step      int64
 	grain     int // most between two marks, bytes
+	// loose says that the record may begin later: what comes first fixes that.
+	loose bool
 }
 
 // mark is the checksum of the output from base to an offset.
@@ -46,6 +48,11 @@ func newDigest(base int64, grain int) *digest {
 func (d *digest) add(off int64, p []byte) {
 	if off+int64(len(p)) <= d.end {
 		return
+	}
+	if d.loose {
+		if d.loose = false; off > d.end {
+			d.base, d.end = off, off
+		}
 	}
 	if skip := d.end - off; skip > 0 {
 		off, p = d.end, p[skip:]

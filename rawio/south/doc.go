@@ -32,7 +32,8 @@
 //
 // Open, reached from Established, is no longer protected; the gate passes all.
 // Connections that an earlier engine has left in the log begin in Outage: see
-// restore.go.
+// restore.go. Those whose server has outlived it go on where they were: see
+// adopt.go.
 //
 // An Established connection that the application had closed stays Established
 // over a crash: the kernel's orphan drains. One whose FINs are exchanged but

@@ -140,7 +140,7 @@ func (m *Machine) tickDown(c *Conn) bool {
 	now := m.millis()
 	if !c.waits() {
 		c.lagAt = 0
-		if !c.is(owed) {
+		if !c.is(owed | adopted) {
 			c.askAt = 0
 			return false
 		}
@@ -150,6 +150,11 @@ func (m *Machine) tickDown(c *Conn) bool {
 		return true
 	}
 	if c.state == Established && int64(now-c.askAt) >= m.cfg.KeepAlive/1e6 {
+		if c.is(adopted) && m.probed >= probesPerTick {
+			m.lagging = true
+			return false
+		}
+		m.probed++
 		c.askAt = now
 		m.askLive(c)
 	}

@@ -68,7 +68,7 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 		case c.state == Established && !c.is(recovered) && s.Seq == c.iss && s.Ack == c.irs+1:
 			m.env.Forward(packet) // the same again, from before the gate knew the connection
 			return
-		case c.state == Established && c.is(recovered) && s.Ack == c.irs+1+uint32(c.resume):
+		case c.state == Established && c.is(recovered) && m.resumes(c, s.Ack):
 			m.ackSpoofed(c, s) // the stack did not get our ACK
 			return
 		}

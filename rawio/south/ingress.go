@@ -93,7 +93,11 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		sent: seqnum.Max(c.nxt, slot.SndNxt()),
 	}
 	b = m.hear(c, s, b)
-	switch m.judge(c, s, b) {
+	v := m.judge(c, s, b)
+	if c.is(adopted) && s.Flags.Has(segment.RST) && s.Seq == kernel {
+		v = resets // the log may have more than the kernel has taken
+	}
+	switch v {
 	case resets:
 		c.set(clientRST)
 		m.end(c, "reset by the client")
@@ -104,6 +108,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		return
 	default: // the kernel answers
 		m.Stats.Refused++
+		m.overhear(c, s, slot)
 		if m.unheard(c, slot) {
 			c.set(dupAck)
 		}

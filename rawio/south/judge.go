@@ -73,6 +73,10 @@ func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	c.set(confirmed)
 	una := m.ackedBy(c, s)
 	d := seqnum.Diff(una, c.una)
+	if c.is(adopted) {
+		m.heardAdopted(c, una)
+		d = 0
+	}
 	if d > 0 {
 		c.una, c.unaOff = una, c.unaOff+int64(d)
 		if c.unaOff>>noteEvery != (c.unaOff-int64(d))>>noteEvery {

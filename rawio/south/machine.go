@@ -51,6 +51,9 @@ type Env interface {
 	NewReads(slot uint32) (lengths []uint32, total int64)
 	// Local reports whether an address is one of this host's.
 	Local(netip.Addr) bool
+	// Adopt takes over the record that the server process has of a connection
+	// whose engine is gone, and of whose reads the log has so many bytes.
+	Adopt(slot, gen uint32, flow segment.Flow, read int64) error
 	// Report tells of something that an operator may want to know.
 	Report(Report)
 }
@@ -173,6 +176,7 @@ type Machine struct {
 	active    []*Conn  // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
 	probed    int      // clients of restored connections, in this tick
 	reading   []reading
+	inherited map[segment.Flow]uint32 // bound by an earlier engine, and nobody's yet
 	Stats     Stats
 }
 
@@ -190,6 +194,7 @@ type Stats struct {
 	Fetched                                       uint64 // bytes read from the log for them, unless it is immediate
 	Restored                                      uint64 // connections taken from the log
 	Met                                           uint64 // of these, those whose client has been heard
+	Adopted                                       uint64 // connections that have outlived their engine
 }
 
 // New returns a Machine.
@@ -298,7 +303,7 @@ func (m *Machine) takeSlot(c *Conn) bool {
 		c.slot = m.free.take()
 	case fresh:
 		c.slot = uint32(len(m.slots))
-		m.slots = append(m.slots, slotEntry{})
+		m.slots = append(m.slots, slotEntry{gen: m.env.Slot(c.slot).Gen()})
 	case m.evict():
 		c.slot = m.free.take()
 	default:

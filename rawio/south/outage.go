@@ -91,6 +91,7 @@ func (m *Machine) interrupt(c *Conn) {
 	slot.SetMode(gate.ModeOutage)
 	x := c.more()
 	if c.state == Established {
+		m.guess(c)
 		m.left(c)
 		x.edge, x.tsval, x.said = slot.Edge(), slot.TSVal(), c.high
 		if slot.Flags()&gate.FlagLimit != 0 {

@@ -42,6 +42,7 @@ func (m *Machine) dismiss(c *Conn, why string) {
 	slot := m.env.Slot(c.slot)
 	slot.SetMode(gate.ModeOutage)
 	if was == Established {
+		m.guess(c)
 		m.left(c)
 	}
 	m.env.Destroy(c.Flow)

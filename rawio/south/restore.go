@@ -67,6 +67,7 @@ func (m *Machine) Restore(port uint16, s Service, list []Stored) int {
 			n++
 		}
 	}
+	m.discardInherited(port)
 	// Not before: what belongs to no connection passes from here on.
 	m.env.SetService(port, true, s.Unmodified)
 	m.Stats.Restored += uint64(n)
@@ -87,10 +88,41 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 		}
 		m.end(old, "replaced by a new connection")
 	}
+	c := m.stored(svc, s)
+	if !m.takeSlot(c) {
+		m.report(ConnUnprotected, c, "it cannot be recovered: all connection slots are in use")
+		_ = m.log.Delete(c.ID)
+		return false
+	}
+	m.conns.put(c)
+	m.beginRestore(c, s)
+	m.restoreRecord(c, s)
+	m.holdRestored(c)
+	m.yield(flow, c.slot)
+	m.watch(c)
+	m.lagging = true                // it is asked at once
+	m.update(c, logserver.Output{}) // with its new tag
+	return true
+}
+
+// beginRestore notes that the client has to be met.
+func (m *Machine) beginRestore(c *Conn, s *Stored) {
+	c.set(restored | unmet)
+	stable := c.stableSeq()
+	c.extra = &extra{
+		edge: stable + minPromise, window: minPromise, tsval: segment.ParseOptions(s.Meta.SYNACKOptions).TSVal, ackedAt: m.now,
+		restore: &restore{out: s.Meta.Output, accept: stable + 65535<<c.server.wscale, since: m.now},
+	}
+}
+
+// stored makes a connection of what the log knows of it. It is not in the index, and
+// what has been heard of the client is not known.
+func (m *Machine) stored(svc *service, s *Stored) *Conn {
+	meta := &s.Meta
 	syn, synack := segment.ParseOptions(meta.SYNOptions), segment.ParseOptions(meta.SYNACKOptions)
 	m.order++
 	c := &Conn{
-		Flow: flow, ID: meta.ID, Order: m.order, svc: svc, state: Outage,
+		Flow: segment.Flow(meta.Flow), ID: meta.ID, Order: m.order, svc: svc, state: Outage,
 		irs: meta.IRS, iss: meta.ISS,
 		client: optionsOf(&segment.Segment{Options: syn}), server: optionsOf(&segment.Segment{Options: synack}),
 		synFlags: segment.Flags(meta.SYNFlags) & (segment.SYN | segment.ECE | segment.CWR | segment.AE), synWindow: 65535,
@@ -99,7 +131,6 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 		peerTS: syn.TSVal, tsAt: uint32(meta.Created.Unix()),
 		since: meta.Created.UnixNano(), last: m.now,
 	}
-	c.set(restored | unmet)
 	if !c.server.hasWS {
 		c.client.wscale = 0
 	}
@@ -112,23 +143,7 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 		c.set(finLogged)
 	}
 	c.high, c.acked = c.rcvNxt(), c.stableSeq()
-	if !m.takeSlot(c) {
-		m.report(ConnUnprotected, c, "it cannot be recovered: all connection slots are in use")
-		_ = m.log.Delete(c.ID)
-		return false
-	}
-	m.conns.put(c)
-	stable := c.stableSeq()
-	c.extra = &extra{
-		edge: stable + minPromise, window: minPromise, tsval: synack.TSVal, ackedAt: m.now,
-		restore: &restore{out: meta.Output, accept: stable + 65535<<c.server.wscale, since: m.now},
-	}
-	m.restoreRecord(c, s)
-	m.holdRestored(c)
-	m.watch(c)
-	m.lagging = true                // it is asked at once
-	m.update(c, logserver.Output{}) // with its new tag
-	return true
+	return c
 }
 
 // restoreRecord prepares what the restarted server is compared with and fed from.
@@ -158,6 +173,17 @@ func (m *Machine) holdRestored(c *Conn) {
 	slot.Reset()
 	slot.SetGen(c.gen)
 	slot.SetIRS(c.irs)
+	m.fillRestored(c)
+	slot.SetMode(gate.ModeOutage)
+	if err := m.env.Bind(c.Flow, c.slot); err != nil && c.extra.restore.lost == "" {
+		c.extra.restore.lost = "gate: " + err.Error()
+	}
+	m.env.Destroy(c.Flow) // what an earlier server's process has left
+}
+
+// fillRestored gives the gate the connection's first numbers.
+func (m *Machine) fillRestored(c *Conn) {
+	slot := m.env.Slot(c.slot)
 	m.trace(c, c.stableSeq())
 	slot.SetStable(c.stableSeq())
 	slot.SetHigh(c.high)
@@ -167,11 +193,6 @@ func (m *Machine) holdRestored(c *Conn) {
 	slot.SetAck(c.stableSeq(), c.extra.edge)
 	slot.SetTS(c.extra.tsval, c.peerTS)
 	m.limit(c)
-	slot.SetMode(gate.ModeOutage)
-	if err := m.env.Bind(c.Flow, c.slot); err != nil && c.extra.restore.lost == "" {
-		c.extra.restore.lost = "gate: " + err.Error()
-	}
-	m.env.Destroy(c.Flow) // what an earlier server's process has left
 }
 
 // Probes. A segment that lies outside of its window makes a living TCP answer with

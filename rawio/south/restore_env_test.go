@@ -41,3 +41,24 @@ func (e *fakeEnv) Local(netip.Addr) bool { return true }
 func (e *benchEnv) Restore(uint32, uint32, segment.Flow, []logserver.ReadRun) error { return nil }
 func (e *benchEnv) NewReads(uint32) ([]uint32, int64)                               { return nil, 0 }
 func (e *benchEnv) Local(netip.Addr) bool                                           { return true }
+
+func (e *fakeEnv) Adopt(slot, gen uint32, flow segment.Flow, read int64) error {
+	h := e.heads[slot]
+	if h == nil || h.gen != gen || h.flow != flow {
+		return errNoHead
+	}
+	h.told = 0
+	for _, n := range h.reads {
+		if read <= 0 {
+			break
+		}
+		read -= int64(n)
+		h.told++
+	}
+	if read != 0 {
+		return errNoHead
+	}
+	return nil
+}
+
+func (e *benchEnv) Adopt(uint32, uint32, segment.Flow, int64) error { return nil }

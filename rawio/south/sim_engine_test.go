@@ -24,6 +24,7 @@ type engineCrash struct {
 	pause  time.Duration // until another engine takes over
 	start  time.Duration // from then until the server starts
 	reboot bool
+	alone  bool // the server lives on
 }
 
 func randomEnginePlan(seed uint64) plan {
@@ -47,6 +48,10 @@ func randomEnginePlan(seed uint64) plan {
 // crashEngine kills engine and server.
 func (w *world) crashEngine(c engineCrash) {
 	if w.down {
+		return
+	}
+	if c.alone && w.process != nil && !w.process.dead {
+		w.crashAlone(c)
 		return
 	}
 	w.crashes++
@@ -193,7 +198,7 @@ func (w *world) ghost(a *clientApp) bool { return w.engines > 0 && a.done }
 // that a little later, and so cannot promise what is checked here.
 func (x *handler) tellRead(n int64) {
 	w := x.w
-	if len(w.plan.engine) == 0 {
+	if len(w.plan.engine) == 0 || w.down { // then the next engine tells
 		return
 	}
 	if c := w.machine.BySlot(x.slot); c != nil && c.Generation() == x.id.Generation() {

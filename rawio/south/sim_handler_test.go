@@ -182,9 +182,14 @@ func (x *handler) readLog() bool {
 }
 
 func (x *handler) logRead() bool {
+	if x.w.down { // the next engine is waited for
+		x.asking = true
+		x.w.clock.After(50*time.Millisecond, func() { x.asking = false; x.step() })
+		return false
+	}
 	c := x.w.machine.BySlot(x.slot)
 	if c == nil || c.Generation() != x.id.Generation() {
-		if !x.a.mayReset() {
+		if !x.a.mayReset() && !x.w.ghost(x.a) {
 			x.w.fail("handler %d: its log is gone", x.a.n)
 		}
 		x.end()

@@ -50,7 +50,12 @@ func (w *world) crash(pause time.Duration) {
 	w.note("CRASH")
 	p.dead = true
 	w.kill(p.p)
+	w.dropHalfOpen()
 	p.killWorkers(w.rand.IntN(2) == 0)
+	if w.down { // the next engine will see
+		w.tellReads()
+		return
+	}
 	engine := w.engines
 	w.clock.After(w.delay(w.plan.newsDelay), func() {
 		if w.engines != engine {

@@ -118,6 +118,7 @@ func newWorld(p plan) *world {
 			w.server.Input(&rawiotest.Packet{Segment: *s, Mark: gate.Mark})
 		},
 		destroy: func(f segment.Flow) {
+			w.displaced(f)
 			err := w.server.Destroy(f.Server, f.Client)
 			w.note("destroy    %v %v", f.Client, err)
 		},
@@ -443,6 +444,12 @@ func (w *world) checkLeaving(g *rawiotest.Packet) {
 		// As with plain TCP, an old ACK that comes late may find nobody; the client
 		// ignores what it gets for it.
 		old := f.app.letGo() && seqnum.Less(g.Seq, f.app.sock.Info().RcvNxt)
+		// An unmodified server's crash is not told from its absence when a client that
+		// lacks its SYN-ACK asks again before an engine knows of it.
+		refused := w.engines > 0 && w.plan.unmodified && g.Seq == 0 && (w.down || w.process.dead)
+		if refused {
+			f.app.exposed = true
+		}
 		if alive && !f.app.mayReset() && !old && !w.ghost(f.app) {
 			w.fail("%v: RST leaves", g.Dst)
 		}

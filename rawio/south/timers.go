@@ -154,7 +154,7 @@ func (m *Machine) Sweep(idle int64, exists func(segment.Flow) bool) int {
 		switch c.state {
 		case SynReceived, Established, Open:
 			// What is over waits for the application only.
-			if !c.closed() && !exists(c.Flow) {
+			if (!c.closed() || c.is(outlived)) && !exists(c.Flow) {
 				m.end(c, "its socket is gone")
 				n++
 			}

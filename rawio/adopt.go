@@ -1,0 +1,135 @@
+package rawio
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+func (e *Engine) openGate() (err error) {
+	cfg := gate.Config{MaxConns: e.cfg.MaxConns + 1, // one stays free: see Probe
+		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer, DeadAfter: e.cfg.DeadAfter}
+	if !e.cfg.Adopt {
+		if e.gate, err = gate.Load(cfg); err != nil {
+			return fmt.Errorf("rawio: load the gate: %w", err)
+		}
+		return nil
+	}
+	if e.gate, err = gate.Adopt(cfg, e.cfg.ID); err != nil {
+		return fmt.Errorf("rawio: adopt the gate: %w", err)
+	}
+	e.cfg.MaxConns = e.gate.MaxConns() - 1
+	return nil
+}
+
+// inherit tells the core what an adopted gate knows.
+func (e *Engine) inherit() error {
+	if !e.cfg.Adopt {
+		return nil
+	}
+	flows, err := e.gate.Flows()
+	if err != nil {
+		return err
+	}
+	services, err := e.gate.Services()
+	if err != nil {
+		return err
+	}
+	e.gateHad = map[uint16]gate.ServiceState{}
+	for _, s := range services {
+		e.gateHad[s.Port] = s.State
+	}
+	for f, slot := range flows {
+		if slot == e.bypassSlot() { // of a probe that nobody waits for any more
+			delete(flows, f)
+			_ = e.gate.Unbind(f)
+		}
+	}
+	e.machine.Inherit(flows)
+	return nil
+}
+
+// Inherited returns the ports that the adopted gate knows and that have not been
+// protected since.
+func (e *Engine) Inherited() []uint16 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var list []uint16
+	for p := range e.gateHad {
+		list = append(list, p)
+	}
+	return list
+}
+
+// Disown ends what the adopted gate knows of a port that no service has. Its
+// sockets are removed.
+func (e *Engine) Disown(port uint16) error {
+	var err error
+	e.do(func(m *south.Machine) {
+		if e.ports[port] != nil {
+			return
+		}
+		delete(e.gateHad, port)
+		m.Disown(port)
+		err = e.gate.DeleteService(port)
+	})
+	return err
+}
+
+// protect is Protect with the engine's lock held: it takes over what the log and
+// the adopted gate have of the port.
+func (e *Engine) protect(m *south.Machine, s *Service) error {
+	if e.machine.Protects(s.Port) {
+		m.Protect(s.Port, s.core())
+		return nil
+	}
+	list := e.takeLeftovers(s.Name, s.Port)
+	state, had := e.gateHad[s.Port]
+	delete(e.gateHad, s.Port)
+	if s.Adopt && had {
+		n := m.Adopt(s.Port, s.core(), state != gate.ServiceListen, list)
+		e.log.Info("connections have outlived the engine before", "port", s.Port, "connections", n)
+		return nil
+	}
+	if len(list) == 0 && !had {
+		m.Protect(s.Port, s.core())
+		return nil
+	}
+	if err := e.Hold(s.Unmodified, s.Port); err != nil {
+		return err
+	}
+	n := m.Restore(s.Port, s.core(), list)
+	e.log.Info("connections from before are in the log", "port", s.Port, "connections", n)
+	return nil
+}
+
+// Tidy withdraws from an adopted journal what none of the connections has.
+func (e *Engine) Tidy(j *journal.Journal) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, slot := range j.Slots() {
+		c := e.machine.BySlot(slot)
+		if c == nil || c.State() == south.Lingering || e.ports[c.Flow.Server.Port()] == nil || e.ports[c.Flow.Server.Port()].Journal != j {
+			j.Withdraw(slot)
+		}
+	}
+}
+
+var errRecord = errors.New("the server process has no record of the connection")
+
+// Adopt takes over the journal's record of a connection.
+func (v *environment) Adopt(slot, gen uint32, f Flow, read int64) error {
+	j := v.journal(slot)
+	h, ok := j.Head(slot)
+	if !ok {
+		return errRecord
+	}
+	if h.Gen != gen || Flow(h.Flow) != f {
+		j.Withdraw(slot)
+		return errRecord
+	}
+	return j.SkipReads(slot, read)
+}

@@ -1,0 +1,362 @@
+package south
+
+import (
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// Adopting is recovery after the engine alone has gone: the server process, the
+// kernel's sockets and the gate live on.
+//
+//	             Adopt
+//	slot live   ─────────► Established, what the client has acknowledged is asked for
+//	in an outage ────────► Outage, as Restore does, in the slot that it has
+//	went open   ─────────► Open
+//
+// What the log holds is what was received: the client says the rest again, for
+// nobody has acknowledged it. The slot knows what the server has sent. How much of
+// that the client has, its next segment tells; until then it is taken to have all,
+// and in a crash to lack as much as its window ever let it.
+
+const (
+	whyOpened = "it went on without protection under the engine before"
+	whyReset  = "it was reset under the engine before"
+)
+
+// Inherit tells which flows the gate of an engine that is gone has bound, before
+// anything else is asked of m. Their slots are not used before Adopt, Restore or
+// Unprotect has seen to their port.
+func (m *Machine) Inherit(flows map[segment.Flow]uint32) {
+	m.inherited = flows
+	used := map[uint32]bool{}
+	n := uint32(0)
+	for _, slot := range flows {
+		used[slot] = true
+		n = max(n, min(slot+1, m.cfg.MaxConns))
+	}
+	for i := range n {
+		m.slots = append(m.slots, slotEntry{gen: m.env.Slot(i).Gen()})
+		if !used[i] {
+			m.free.give(i)
+		}
+	}
+}
+
+// Adopt is Protect for a port whose server lives on and whose engine is gone. list
+// are its connections in the log, outage says that the gate held its SYNs. It
+// returns how many connections were taken over.
+func (m *Machine) Adopt(port uint16, s Service, outage bool, list []Stored) int {
+	m.now = m.env.Now()
+	svc := m.service(port, s)
+	if outage && !svc.outage {
+		svc.since, svc.crashed = m.now, m.now
+		svc.outage, svc.busy, svc.queue, svc.inflight = true, false, nil, 0
+	}
+	n := 0
+	for i := range list {
+		if m.adoptStored(svc, &list[i]) {
+			n++
+		}
+	}
+	for flow, slot := range m.inherited {
+		if flow.Server.Port() == port {
+			delete(m.inherited, flow)
+			m.adoptSlot(svc, flow, slot)
+		}
+	}
+	m.env.SetService(port, svc.outage, s.Unmodified)
+	m.Stats.Adopted += uint64(n)
+	m.lagging = true
+	m.Flush()
+	return n
+}
+
+// Protects reports whether a port is protected.
+func (m *Machine) Protects(port uint16) bool { return m.services[port] != nil }
+
+// Disown gives up what was inherited of a port that is not protected.
+func (m *Machine) Disown(port uint16) { m.discardInherited(port) }
+
+// adoptStored takes over what the log and a slot know of, and reports whether there
+// is such a connection. One that no slot has was over, or nothing of it had left.
+func (m *Machine) adoptStored(svc *service, s *Stored) bool {
+	flow := segment.Flow(s.Meta.Flow)
+	i, bound := m.inherited[flow]
+	if !bound || i >= uint32(len(m.slots)) || m.env.Slot(i).IRS() != s.Meta.IRS || m.conns.get(flow) != nil {
+		_ = m.log.Delete(s.Meta.ID)
+		return false
+	}
+	slot := m.env.Slot(i)
+	mode := slot.Mode()
+	if mode == gate.ModeFree || mode == gate.ModeOpen { // adoptSlot sees to it
+		_ = m.log.Delete(s.Meta.ID)
+		return false
+	}
+	delete(m.inherited, flow)
+	c := m.stored(svc, s)
+	m.place(c, i)
+	var read int64
+	for _, r := range s.Reads {
+		read += int64(r.Length) * int64(r.Count)
+	}
+	var why string
+	if !svc.Unmodified {
+		if err := m.env.Adopt(c.slot, c.gen, flow, read); err != nil {
+			why = "journal: " + err.Error()
+		}
+	}
+	over := m.overInOutage(c, slot)
+	crashed := svc.Unmodified && slot.Released() == gate.ReleasedCrashed
+	if (mode != gate.ModeLive || crashed) && !over {
+		m.adoptOutage(c, s, why == "")
+	} else {
+		m.adoptLive(c, s)
+		m.judgeAdopted(c, s.Start, why, over)
+	}
+	if c.state != Closed && c.state != Open && s.Meta.Tag != tag(c.slot, c.gen) {
+		m.note(c)
+	}
+	return true
+}
+
+// place gives c the slot that it has.
+func (m *Machine) place(c *Conn, slot uint32) {
+	e := &m.slots[slot]
+	c.slot, c.gen = slot, e.gen
+	e.conn = c
+	m.conns.put(c)
+}
+
+// overInOutage reports whether the gate holds a translated connection's packets
+// because it is over, see finished, and not because of an outage.
+func (m *Machine) overInOutage(c *Conn, slot *gate.Slot) bool {
+	_, closed := slot.FIN()
+	return slot.Mode() == gate.ModeOutage && closed && c.is(finLogged) && !c.svc.outage &&
+		slot.Flags()&gate.FlagXlate != 0
+}
+
+// adoptLive makes c what its slot says.
+func (m *Machine) adoptLive(c *Conn, s *Stored) {
+	slot, o := m.env.Slot(c.slot), &s.Meta.Output
+	c.state = Established
+	c.set(adopted | outlived | owed)
+	sent := slot.SndNxt()
+	c.una, c.nxt = sent, sent
+	// The log's word is less than 4 GiB old.
+	c.unaOff = seqnum.Unwrap(sent, c.iss+1, o.Acked+1<<31)
+	if c.server.ts {
+		c.peerTS, c.tsAt = slot.TSEcr(), m.seconds()
+	}
+	c.acked = slot.Stable()
+	xlate := slot.Flags() & gate.FlagXlate
+	if xlate != 0 {
+		c.set(recovered | restored)
+		c.recoveries, c.resume = 1, -1
+		x := c.more()
+		x.liveAt, x.retryAt, x.tsval = m.now, m.now, slot.TSVal()
+	}
+	switch end, ok := slot.FIN(); {
+	case o.Closed: // its client has acknowledged that, and the slot may be another socket's
+		c.set(finSent | toldClosed | finAcked)
+		c.finEnd = c.iss + 1 + uint32(o.End) + 1
+		c.una, c.unaOff = c.finEnd, o.End+1
+		c.nxt = seqnum.Max(c.nxt, c.finEnd)
+	case ok:
+		c.set(finSent)
+		c.finEnd = end
+		if seqnum.LEQ(end, c.una) { // not known to be acknowledged
+			c.unaOff -= int64(seqnum.Diff(c.una, end-1))
+			c.una = end - 1
+		}
+	case xlate != 0: // the socket before may have sent one
+		c.set(doubtful)
+	}
+	if c.svc.Unmodified {
+		m.adoptWire(c, s)
+	}
+	slot.SetFlags(m.slotFlags(c) | xlate)
+	m.limit(c)
+	// Now, and then as often as an idle client is asked.
+	c.askAt = (m.millis() - uint32(m.cfg.KeepAlive/1e6)) | 1
+	m.watch(c)
+	m.noteReads(c)
+	m.touch(c)
+}
+
+// adoptWire begins the record of an unmodified server's output anew: what it has
+// sent under the engine before is not compared.
+func (m *Machine) adoptWire(c *Conn, s *Stored) {
+	o := &s.Meta.Output
+	c.set(restored)
+	c.wire = newWire(c.svc.Compare, c.client.mss)
+	if o.In >= s.Start && o.In <= s.End && o.In > 0 {
+		c.wire.start, c.wire.out = o.In, o.Out
+	}
+	off := c.outputOff(c.sentEnd())
+	c.wire.asked, c.wire.closed = off, off
+	if c.wire.digest != nil {
+		c.wire.digest = newDigest(off, c.wire.digest.grain)
+		c.wire.digest.loose = true
+	}
+}
+
+// judgeAdopted ends the protection of a connection that went open or whose record
+// is not there.
+func (m *Machine) judgeAdopted(c *Conn, start int64, why string, over bool) {
+	slot := m.env.Slot(c.slot)
+	switch {
+	case slot.Opened():
+		m.wasOpened(c)
+		return
+	case why == "" && c.logStart() < start:
+		why = "the beginning of its log was discarded"
+	}
+	switch {
+	case over:
+		c.set(finAcked)
+		m.finished(c)
+	case why != "":
+		m.report(ConnUnprotected, c, why)
+		m.unprotect(c, why)
+	}
+}
+
+// adoptOutage takes over a connection that was interrupted, or being opened again, or
+// whose process has crashed: of what that has sent the slot says too much then, for a
+// FIN that was held counts.
+func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
+	slot := m.env.Slot(c.slot)
+	slot.SetMode(gate.ModeOutage)
+	m.beginRestore(c, s)
+	if c.svc.Unmodified || !recorded {
+		m.restoreRecord(c, s)
+	} else if s.Start > 0 {
+		c.extra.restore.lost = "the beginning of its log was discarded"
+	}
+	slot.ResetGate()
+	m.fillRestored(c)
+	m.env.Destroy(c.Flow)
+	m.watch(c)
+	if slot.Opened() {
+		m.reset(c, whyLate)
+	}
+}
+
+// adoptSlot deals with a flow that only the gate knows: what the log has no longer
+// was over for it.
+func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
+	slot := m.env.Slot(i)
+	mode, xlate := slot.Mode(), slot.Flags()&gate.FlagXlate != 0
+	if mode == gate.ModeFree || !xlate && (mode == gate.ModeLive || mode == gate.ModeOpen) || int(i) >= len(m.slots) {
+		m.dropInherited(flow, i)
+		return
+	}
+	m.order++
+	c := &Conn{Flow: flow, Order: m.order, svc: svc, since: m.now, last: m.now,
+		irs: slot.IRS(), una: slot.SndNxt(), nxt: slot.SndNxt(), fin: -1, early: -1}
+	c.stable = int64(max(seqnum.Diff(slot.Stable(), c.irs+1), 0))
+	c.received = c.stable
+	if svc.Unmodified {
+		c.wire = newWire(svc.Compare, 0)
+	}
+	m.place(c, i)
+	x := c.more()
+	switch mode {
+	case gate.ModeLive, gate.ModeOpen:
+		c.set(recovered)
+		c.state, x.reason = Open, whyOpened
+		if mode == gate.ModeLive { // only the kernel may have something to say
+			c.state, x.expireAt = Lingering, m.now+timeWait
+		}
+		slot.SetMode(gate.ModeOpen)
+	default:
+		c.state, x.reason, x.expireAt = Resetting, whyReset, m.now+resetLife
+		m.env.Destroy(flow)
+	}
+	m.watch(c)
+}
+
+// discardInherited ends what is left of a port whose server is gone, too.
+func (m *Machine) discardInherited(port uint16) {
+	for flow, slot := range m.inherited {
+		if flow.Server.Port() == port {
+			m.env.Destroy(flow)
+			m.dropInherited(flow, slot)
+		}
+	}
+}
+
+// yield gives the slot up that a flow had before it got another one.
+func (m *Machine) yield(flow segment.Flow, slot uint32) {
+	i, ok := m.inherited[flow]
+	if !ok {
+		return
+	}
+	delete(m.inherited, flow)
+	if i != slot && int(i) < len(m.slots) {
+		m.env.Slot(i).SetMode(gate.ModeFree)
+		m.free.give(i)
+	}
+}
+
+func (m *Machine) dropInherited(flow segment.Flow, slot uint32) {
+	delete(m.inherited, flow)
+	m.env.Slot(slot).SetMode(gate.ModeFree)
+	m.env.Unbind(flow)
+	if int(slot) < len(m.slots) {
+		m.free.give(slot)
+	}
+}
+
+// heardAdopted takes the first acknowledgment of an adopted connection's client:
+// una, as the bounds have let it pass.
+func (m *Machine) heardAdopted(c *Conn, una uint32) {
+	c.unset(adopted)
+	d := seqnum.Diff(una, c.una)
+	c.una, c.unaOff = una, c.unaOff+int64(d)
+	if c.wire != nil && c.wire.digest != nil {
+		c.wire.digest.acknowledged(c.unaOff)
+	}
+}
+
+// overhear takes from a segment that is refused that the client of an adopted or
+// restored connection has more of the server's stream than the present socket has sent: it
+// refuses what that says, and may have nothing to say that is not refused here.
+func (m *Machine) overhear(c *Conn, s *segment.Segment, slot *gate.Slot) {
+	window := int64(65535) << c.server.wscale
+	if !c.is(outlived|restored) || !c.is(recovered) || !s.Flags.Has(segment.ACK) || s.Flags.Any(segment.SYN|segment.RST) {
+		return
+	}
+	if off := int64(seqnum.Diff(s.Seq, c.rcvNxt())); off > window || off < -window {
+		return
+	}
+	if d := seqnum.Diff(s.Ack, seqnum.Max(c.nxt, slot.SndNxt())); d > 0 && int64(d) <= int64(c.maxWindow) {
+		c.nxt = s.Ack
+	}
+}
+
+// guess takes the client of an adopted connection that was not heard for one that
+// lacks as much as it ever can. What it gets twice does no harm.
+func (m *Machine) guess(c *Conn) {
+	if !c.is(adopted) {
+		return
+	}
+	c.unset(adopted)
+	d := min(int64(c.maxWindow), c.unaOff-c.outStart())
+	if d > 0 {
+		c.una, c.unaOff = c.una-uint32(d), c.unaOff-d
+	}
+}
+
+// resumes reports whether a repeated SYN-ACK is that of the socket by which the
+// connection was opened again. Which that is an engine that has adopted it learns
+// from the SYN-ACK: the gate lets no other one come so far.
+func (m *Machine) resumes(c *Conn, ack uint32) bool {
+	if c.resume < 0 {
+		if off := seqnum.Unwrap(ack, c.irs+1, c.received); off >= 0 && off <= c.received {
+			c.resume = off
+		}
+	}
+	return ack == c.irs+1+uint32(c.resume)
+}
