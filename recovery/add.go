@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -88,13 +87,32 @@ func (s *Service) open() (err error) {
 	if _, err := s.claimListen(s.listen); err != nil {
 		return err
 	}
-	if s.cfg.Mode == ModeUnmodified {
-		return s.takeOver()
+	if s.host.survive {
+		s.recorder = &supervisor.StateFile{Path: statePath(s.host.dir.Path, s.name)}
 	}
-	if s.journal, err = journal.Create(s.host.cfg.MaxConns, s.host.cfg.MaxConns*pagesPerConn); err != nil {
+	lives, err := s.find()
+	if err != nil {
 		return err
 	}
-	if err := s.takeOver(); err != nil {
+	if s.cfg.Mode == ModeUnmodified {
+		s.note()
+		if !lives {
+			return s.takeOver()
+		}
+		if err := s.adoptPorts(); err != nil {
+			return err
+		}
+		s.settleAdoption()
+		return nil
+	}
+	if !lives {
+		if err := s.makeJournal(); err != nil {
+			return err
+		}
+		if err := s.takeOver(); err != nil {
+			return err
+		}
+	} else if _, err := s.host.engine.Leftovers(s.host.ctx, s.name); err != nil { // the process brings the journal
 		return err
 	}
 	return s.serveNorth()

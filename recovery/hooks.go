@@ -146,6 +146,7 @@ func (h hooks) Exited(e supervisor.Exit) {
 	}
 	s.setProcess(state, 0)
 	s.mu.Unlock()
+	s.abandon()
 	ports := s.portList(protected)
 	switch {
 	case !crashed:

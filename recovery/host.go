@@ -34,6 +34,8 @@ type Host struct {
 	complaints backend.Complaints // of store
 	engine     *rawio.Engine
 	started    time.Time
+	survive    bool            // processes outlive this engine, should it be killed
+	adopted    bool            // there was an engine before, and processes of it live
 	ctx        context.Context // ends what waits for the log
 	cancel     context.CancelFunc
 	closers    []func() error
@@ -51,9 +53,6 @@ type Host struct {
 // child has to be started with supervisor.Exec (see supervisor.Adopt).
 func OpenHost(cfg HostConfig) (*Host, error) {
 	cfg = cfg.withDefaults()
-	if _, err := runtimedir.CleanStale(cfg.RuntimeDir); err != nil {
-		cfg.Logger.Warn("directories of dead engines not removed", "error", err)
-	}
 	h := &Host{cfg: cfg, log: cfg.Logger, started: time.Now(), byPort: map[uint16]*Service{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	if err := h.open(); err != nil {
@@ -68,25 +67,104 @@ func (h *Host) open() error {
 		return err
 	}
 	h.onClose(func() error { release(); return nil })
-	if h.dir, err = runtimedir.Create(h.cfg.RuntimeDir); err != nil {
+	if h.survive = h.lasts(); h.survive && !mayAdopt() {
+		h.survive = false
+		h.log.Info("server processes end with this engine, should it be killed: the next one could not adopt them", "missing", "CAP_SYS_ADMIN")
+	}
+	if err := h.openDir(); err != nil {
 		return err
 	}
-	h.onClose(h.dir.Close)
+	h.onClose(func() error { return h.dir.Close() })
+	h.evictRivals()
 	if err := h.openLog(); err != nil {
+		if h.adopted { // the next attempt may have more luck
+			err = errors.Join(err, h.dir.Leave())
+		}
 		return err
 	}
+	if err := h.openEngine(); err != nil {
+		return err
+	}
+	h.onClose(h.engine.Close)
+	return h.servePage()
+}
+
+// lasts reports whether the log does, so that processes may outlive the engine.
+func (h *Host) lasts() bool {
+	u, err := backend.Parse(h.cfg.LogURL)
+	return h.cfg.Log == nil && err == nil && u.Kind != backend.Memory && len(h.cfg.LogOptions.Services) > 0
+}
+
+// openDir takes the directory over of the engine whose successor this one is, if its
+// processes live, or makes one.
+func (h *Host) openDir() (err error) {
+	if h.survive {
+		if h.dir, err = runtimedir.TakeOver(h.cfg.RuntimeDir, h.succeeds); err != nil {
+			return err
+		}
+		h.adopted = h.dir != nil
+	}
+	if h.dir == nil {
+		if h.dir, err = runtimedir.Create(h.cfg.RuntimeDir); err != nil {
+			return err
+		}
+	}
+	if h.survive {
+		return h.writeNote()
+	}
+	return nil
+}
+
+// evictRivals ends processes of this engine's services that another dead engine has
+// left, one with another log for instance: they hold the services' ports.
+func (h *Host) evictRivals() {
+	entries, err := runtimedir.List(h.cfg.RuntimeDir)
+	for _, e := range entries {
+		if e.Alive || e.ID == h.dir.ID {
+			continue
+		}
+		ended, eerr := evict(e.Path, func(service string) bool { return !slices.Contains(h.cfg.LogOptions.Services, service) })
+		err = errors.Join(err, eerr)
+		if len(ended) > 0 {
+			h.log.Warn("ended server processes of an engine that this one cannot go on for", "services", ended)
+		}
+	}
+	if _, cerr := runtimedir.CleanStale(h.cfg.RuntimeDir, inhabited); err != nil || cerr != nil {
+		h.log.Warn("what dead engines have left is not removed", "error", errors.Join(err, cerr))
+	}
+}
+
+// openEngine opens the engine with the gate of the one before, or, if that cannot be
+// had, anew: then its processes have to go, and the log has to do.
+func (h *Host) openEngine() (err error) {
 	rcfg := rawio.Config{
-		ID: h.dir.ID, Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConns, DeadAfter: h.cfg.DeadAfter,
+		ID: h.dir.ID, Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConns,
+		DeadAfter: h.cfg.DeadAfter, Adopt: h.adopted,
 		Logger: h.log, Reports: h.report, Trace: h.cfg.Trace,
 	}
 	if h.cfg.Unmodified {
 		rcfg.OutputBuffer = rawio.DefaultOutputBuffer
 	}
-	if h.engine, err = rawio.Open(rcfg); err != nil {
+	h.engine, err = rawio.Open(rcfg)
+	if err == nil || !h.adopted {
 		return err
 	}
-	h.onClose(h.engine.Close)
-	return h.servePage()
+	h.log.Warn("the gate of the engine before is not adopted; its server processes are started again", "error", err)
+	if _, err := evict(h.dir.Path, nil); err != nil {
+		return err
+	}
+	old := h.dir
+	if h.dir, err = runtimedir.Create(h.cfg.RuntimeDir); err != nil {
+		h.dir = old
+		return err
+	}
+	h.adopted = false
+	if err := errors.Join(old.Close(), h.writeNote()); err != nil {
+		return err
+	}
+	rcfg.ID, rcfg.Adopt = h.dir.ID, false
+	h.engine, err = rawio.Open(rcfg)
+	return err
 }
 
 // openLog opens what the configuration names. Each service has its own quota,

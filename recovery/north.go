@@ -23,16 +23,25 @@ const goneGrace = 100 * time.Millisecond
 // control protocol's handler.
 type north struct{ s *Service }
 
-var _ control.Handler = north{}
+var _ control.Successor = north{}
 
 // Hello admits a server process.
 func (n north) Hello(p *control.Peer) (control.Welcome, error) {
+	if p.Hello.Resume {
+		return n.resume(p)
+	}
 	s := n.s
+	if s.isAdopting() { // a new process of a survivor: the journal is still to come
+		return control.Welcome{}, &control.Error{Code: control.CodeLater, Message: "the engine is taking over"}
+	}
+	if err := s.makeJournal(); err != nil {
+		return control.Welcome{}, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.peers[p.ID] = int(p.Cred.PID)
 	s.log.Debug("server process connected", "pid", p.Cred.PID)
-	return control.Welcome{Service: s.name, MaxConns: s.host.cfg.MaxConns, FD: s.journal.Fd()}, nil
+	return control.Welcome{Service: s.name, MaxConns: s.host.cfg.MaxConns, FD: s.journal.Fd(), Returns: s.recorder != nil}, nil
 }
 
 // Protect is called before the port is bound.
@@ -40,7 +49,9 @@ func (n north) Protect(p *control.Peer, m control.Protect) error {
 	if m.Port == 0 {
 		return &control.Error{Code: control.CodeRefused, Message: "protect: no port"}
 	}
-	n.takeOver(p, m.Port)
+	if !p.Hello.Resume {
+		n.takeOver(p, m.Port)
+	}
 	if err := n.s.admit(p, m); err != nil {
 		n.s.log.Error("port is not protected", "port", m.Port, "error", err)
 		return &control.Error{Code: control.CodeRefused, Message: fmt.Sprintf("protect port %d: %v", m.Port, err)}

@@ -221,5 +221,9 @@ func (s *Service) close() error {
 	if s.null != nil {
 		errs = append(errs, s.null.Close())
 	}
+	if v := s.survivor; v != nil && !s.begun { // nobody attends to it
+		_, err := supervisor.End(v.State())
+		errs = append(errs, err, v.Release(), s.recorder.Forget())
+	}
 	return errors.Join(errs...)
 }

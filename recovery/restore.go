@@ -45,14 +45,8 @@ func (s *Service) takeOver() error {
 }
 
 func (s *Service) takeOverPort(n uint16) error {
-	if !s.owns(n) {
-		claim, err := s.host.claim(s, n)
-		if err != nil {
-			return err
-		}
-		s.mu.Lock()
-		s.ports[n] = &port{claim: claim, network: "tcp"}
-		s.mu.Unlock()
+	if err := s.own(n); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	s.ports[n].crashedAt = time.Now()
@@ -67,11 +61,53 @@ func (h *Host) GiveUp() { h.cancel() }
 // have left something of. Their connections are held by this engine now, and what
 // the other one has left in the kernel is removed.
 func (h *Host) Settled() {
-	removed, err := gate.CleanStale(runtimedir.Living)
+	if h.adopted {
+		h.disown()
+	}
+	kept, err := runtimedir.List(h.cfg.RuntimeDir)
+	if err != nil {
+		h.log.Warn("directories of dead engines not listed", "error", err)
+	}
+	removed, err := gate.CleanStale(func(id string) bool {
+		return runtimedir.Living(id) || slices.ContainsFunc(kept, func(e runtimedir.Entry) bool { return e.ID == id && inhabited(e.Path) })
+	})
 	if err != nil {
 		h.log.Warn("filters of dead engines not removed", "error", err)
 	}
 	if len(removed) > 0 {
 		h.log.Info("removed what dead engines had left", "filters", removed)
+	}
+}
+
+// disown gives up what the engine before had and this one has no service for.
+func (h *Host) disown() {
+	var names []string
+	for _, s := range h.list() {
+		names = append(names, s.name)
+	}
+	services, err := evict(h.dir.Path, func(service string) bool { return slices.Contains(names, service) })
+	if err != nil {
+		h.log.Warn("processes of the engine before not ended", "error", err)
+	}
+	if len(services) > 0 {
+		h.log.Info("ended server processes that no service has any more", "services", services)
+	}
+	h.disownPorts()
+}
+
+// disownPorts gives ports up that nobody has claimed, when all have had the chance.
+func (h *Host) disownPorts() {
+	if slices.ContainsFunc(h.list(), (*Service).isAdopting) {
+		return
+	}
+	for _, n := range h.engine.Inherited() {
+		h.mu.Lock()
+		owned := h.byPort[n] != nil
+		h.mu.Unlock()
+		if !owned {
+			if err := h.engine.Disown(n); err != nil {
+				h.log.Warn("port of the engine before not given up", "port", n, "error", err)
+			}
+		}
 	}
 }

@@ -26,6 +26,11 @@ type Service struct {
 	socket  string           // of ModeListen, for control.EnvPath
 	stop    func() error     // ends the socket
 	null    *os.File         // the process's standard input, if it has no other
+	// recorder keeps what the next engine has to know of the process; nil: that
+	// dies with this one.
+	recorder   *supervisor.StateFile
+	survivor   *supervisor.Survivor // the process of the engine before
+	socketName string               // that it knows
 
 	op        sync.Mutex // held by Restart, Stop, Start and Update, which exclude each other
 	admitting sync.Mutex // held while a server process's port becomes the service's
@@ -40,6 +45,8 @@ type Service struct {
 	peers    map[uint64]int // process of each control connection that is open
 	process  process
 	watching *watching // of the present process
+	begun    bool      // Run was called
+	adopting bool      // the survivor's connections are not this engine's yet
 	workers  workers
 	result   error         // of Run
 	changed  chan struct{} // closed and replaced at each change that Await may wait for
@@ -101,7 +108,14 @@ func (s *Service) begin() (*supervisor.Supervisor, error) {
 		return nil, err
 	}
 	s.sup, s.result = sup, nil
-	s.setProcess(status.ProcessStarting, 0)
+	if v := s.survivor; v != nil && !s.begun {
+		sup.TakeOver(v)
+		s.awaitResumption()
+	}
+	s.begun = true
+	if s.process.state != status.ProcessRunning { // a survivor may have said so already
+		s.setProcess(status.ProcessStarting, 0)
+	}
 	return sup, nil
 }
 
@@ -109,6 +123,9 @@ func (s *Service) begin() (*supervisor.Supervisor, error) {
 func (s *Service) supervisorConfig(c *ServiceConfig) (supervisor.Config, error) {
 	out := c.supervisor(s.log.Named("supervisor"))
 	out.Belongs = s.holdsPort
+	if s.recorder != nil {
+		out.Survive = s.recorder
+	}
 	if out.Stdin != nil {
 		return out, nil
 	}

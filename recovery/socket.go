@@ -9,12 +9,16 @@ import (
 
 // serveNorth opens the socket to which the service's processes connect.
 func (s *Service) serveNorth() error {
-	name := s.host.socketName(s.name)
+	name := s.socketName
+	if name == "" {
+		name = s.host.socketName(s.name)
+	}
 	ln, err := s.host.dir.Listen(name)
 	if err != nil {
 		return err
 	}
-	s.socket = filepath.Join(s.host.dir.Path, name)
+	s.socket, s.socketName = filepath.Join(s.host.dir.Path, name), name
+	s.note()
 	ctx, cancel := context.WithCancel(context.Background())
 	server := &control.Server{Handler: north{s}, Allow: s.allow}
 	done := make(chan error, 1)
@@ -31,6 +35,13 @@ func (s *Service) serveNorth() error {
 		return nil
 	}
 	return nil
+}
+
+// note completes what is kept of the process for the next engine.
+func (s *Service) note() {
+	if s.recorder != nil {
+		s.recorder.Note = processNote{Service: s.name, Socket: s.socketName}
+	}
 }
 
 // allow admits root and whom the service runs as.

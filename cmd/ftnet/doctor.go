@@ -12,6 +12,7 @@ import (
 	"github.com/ftnet/ftnet/internal/demo"
 	"github.com/ftnet/ftnet/internal/doctor"
 	"github.com/ftnet/ftnet/logserver/backend"
+	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/daemon"
 )
 
@@ -33,7 +34,8 @@ The log that the engine would use is checked too: that of --log, or of the file
 does it answer, are both certificates right, and until when.
 
 With --clean, first remove what killed engines have left behind in this network
-namespace. The next engine would do that too.`,
+namespace, and end the server processes that have outlived them: the next engine would
+go on with those.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
@@ -43,6 +45,11 @@ namespace. The next engine would do that too.`,
 			}
 			removed := []string{} // not null in JSON
 			if clean {
+				ended, err := recovery.EndLeft(base)
+				if err != nil {
+					return fmt.Errorf("clean: %w", err)
+				}
+				removed = append(removed, ended...)
 				lines, err := doctor.Clean(base)
 				if err != nil {
 					return fmt.Errorf("clean: %w", err)
@@ -70,7 +77,7 @@ namespace. The next engine would do that too.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
-	cmd.Flags().BoolVar(&clean, "clean", false, "remove filters and directories of engines that no longer run")
+	cmd.Flags().BoolVar(&clean, "clean", false, "remove filters, directories and server processes of engines that no longer run")
 	cmd.Flags().StringVarP(&file, "config", "c", "", "check the log of this configuration `FILE` of ftnet serve")
 	log.flags(cmd.Flags())
 	runtimeDirFlag(cmd, &base)

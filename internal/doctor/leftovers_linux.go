@@ -73,7 +73,7 @@ func Clean(runtimeDir string) ([]string, error) {
 	for _, id := range filters {
 		removed = append(removed, fmt.Sprintf("filters of engine %s", id))
 	}
-	dirs, dirErr := runtimedir.CleanStale(runtimeDir)
+	dirs, dirErr := runtimedir.CleanStale(runtimeDir, nil)
 	for _, id := range dirs {
 		removed = append(removed, fmt.Sprintf("directory of engine %s", id))
 	}

@@ -210,8 +210,8 @@ func Alive(base, id string) bool {
 }
 
 // CleanStale removes the directories of engines that no longer run and returns
-// their ids.
-func CleanStale(base string) ([]string, error) {
+// their ids. If keep is not nil, it names those that stay for the next engine.
+func CleanStale(base string, keep func(path string) bool) ([]string, error) {
 	base = orDefault(base)
 	if _, err := os.Stat(base); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -227,7 +227,7 @@ func CleanStale(base string) ([]string, error) {
 	}
 	var ids []string
 	for _, e := range entries {
-		if e.Alive {
+		if e.Alive || keep != nil && keep(e.Path) {
 			continue
 		}
 		if err := os.RemoveAll(e.Path); err != nil {

@@ -34,7 +34,7 @@ func TestLife(t *testing.T) {
 	if got, err := List(base); err != nil || got != nil {
 		t.Fatal(got, err)
 	}
-	if got, err := CleanStale(base); err != nil || got != nil {
+	if got, err := CleanStale(base, nil); err != nil || got != nil {
 		t.Fatal(got, err)
 	}
 	d, err := Create(base)
@@ -58,7 +58,7 @@ func TestLife(t *testing.T) {
 		checkMode(t, filepath.Join(d.Path, name), mode)
 	}
 	checkMode(t, d.Path, 0o711)
-	if ids, err := CleanStale(base); err != nil || ids != nil {
+	if ids, err := CleanStale(base, nil); err != nil || ids != nil {
 		t.Error("cleaned a living engine:", ids, err)
 	}
 	if err := d.Close(); err != nil {
@@ -113,7 +113,7 @@ func TestKilled(t *testing.T) {
 	if Alive(base, id) || Living(id) {
 		t.Error("alive after SIGKILL")
 	}
-	ids, err := CleanStale(base)
+	ids, err := CleanStale(base, nil)
 	if diff := cmp.Diff([]string{id}, ids); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
@@ -147,7 +147,7 @@ func TestCreateAgainstClean(t *testing.T) {
 		})
 		wg.Go(func() {
 			for range 20 {
-				if ids, err := CleanStale(base); err != nil || len(ids) > 0 {
+				if ids, err := CleanStale(base, nil); err != nil || len(ids) > 0 {
 					t.Error("cleaned", ids, err)
 				}
 			}

@@ -45,6 +45,7 @@ func (e engine) add(c config.Service, stdout, stderr *os.File) (service, error) 
 }
 
 func (e engine) listen(name string) (*net.UnixListener, error) { return e.Listen(name) }
+func (e engine) outputDir(service string) string               { return e.OutputDir(service) }
 func (e engine) settled()                                      { e.Settled() }
 func (e engine) giveUp()                                       { e.GiveUp() }
 func (e engine) works() error                                  { return e.Works() }

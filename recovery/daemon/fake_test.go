@@ -80,6 +80,8 @@ func (h *fakeHost) listen(name string) (*net.UnixListener, error) {
 	return net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(h.dir, name), Net: "unix"})
 }
 
+func (h *fakeHost) outputDir(string) string { return "" }
+
 func (h *fakeHost) settled()     {}
 func (h *fakeHost) giveUp()      {}
 func (h *fakeHost) works() error { return nil }

@@ -12,6 +12,9 @@ import (
 type host interface {
 	// add makes a service, which writes to the two files. It does not start it.
 	add(c config.Service, stdout, stderr *os.File) (service, error)
+	// outputDir is where the pipes of a service are to be that outlive this process;
+	// empty: nowhere.
+	outputDir(service string) string
 	// listen makes a socket in the engine's directory.
 	listen(name string) (*net.UnixListener, error)
 	// giveUp has add return that waits for the log.

@@ -58,7 +58,7 @@ type unit struct {
 // newUnit makes a unit whose output is kept and forwarded to out.
 func newUnit(h host, c config.Service, out io.Writer, changed func()) (*unit, error) {
 	log := output.NewLog(0)
-	capture, err := output.NewCapture(log)
+	capture, err := newCapture(log, h.outputDir(c.Name))
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +69,14 @@ func newUnit(h host, c config.Service, out io.Writer, changed func()) (*unit, er
 		_ = output.Forward(context.Background(), log, c.Name+" | ", out) // out has failed: nobody is left to be told
 	}()
 	return u, nil
+}
+
+// newCapture makes the pipes: lasting ones if there is a directory for them.
+func newCapture(log *output.Log, dir string) (*output.Capture, error) {
+	if dir == "" {
+		return output.NewCapture(log)
+	}
+	return output.NewLasting(log, dir)
 }
 
 // begin makes the service anew and runs it. u.op is held.

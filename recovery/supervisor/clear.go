@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -21,6 +22,22 @@ func Clear(s State) (killed int, err error) {
 		return 0, err
 	}
 	return sweep(s, map[int]string{})
+}
+
+// End kills the process of a state, if it lives, and what it has left behind. It
+// reports whether it lived.
+func End(s State) (lived bool, err error) {
+	v, err := Find(s)
+	if errors.Is(err, ErrGone) {
+		_, err = Clear(s)
+		return false, err
+	}
+	if err != nil {
+		return false, err
+	}
+	v.kill()
+	awaitEnd(v.fd, time.Now().Add(orphanTimeout))
+	return true, v.bury()
 }
 
 // sweep is Clear, and kills those of known, too. What descends from those that

@@ -95,6 +95,11 @@ func (s *State) env() string { return markEnv + "=" + s.Mark }
 // says more than what was recorded.
 func (v *Survivor) State() State { return v.state }
 
+// Has reports whether a process is the survivor, or descends from it.
+func (v *Survivor) Has(pid int) bool {
+	return pid == v.state.PID || pid > 0 && procfs.HasEnv(pid, v.state.env())
+}
+
 // Release gives the process up, if it is not to be taken over. It lives on.
 func (v *Survivor) Release() error { return unix.Close(v.fd) }
 
