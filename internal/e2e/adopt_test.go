@@ -39,19 +39,22 @@ func (r *rig) killAlone() (server int) {
 // TestEngineKilledAlone: the engine is killed ten times under load; each time the next
 // one goes on with the server process, which does not notice, and its connections.
 func TestEngineKilledAlone(t *testing.T) {
-	for _, b := range backends[1:] {
-		t.Run(b.name, func(t *testing.T) {
-			killedAlone(t, b, options{}, binary(t, "counter"))
+	for name, log := range map[string]func(r *rig, service string) []string{
+		"disk":   func(*rig, string) []string { return []string{"--log", "file://" + t.TempDir()} },
+		"remote": func(r *rig, service string) []string { return startLogServer(r, service).flags() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			killedAlone(t, log, options{}, binary(t, "counter"))
 		})
-		t.Run(b.name+"-unmodified", func(t *testing.T) {
-			killedAlone(t, b, unmodifiedOptions(7000), plainCounter(t))
+		t.Run(name+"-unmodified", func(t *testing.T) {
+			killedAlone(t, log, unmodifiedOptions(7000), plainCounter(t))
 		})
 	}
 }
 
-func killedAlone(t *testing.T, b backend, o options, server string) {
+func killedAlone(t *testing.T, log func(r *rig, service string) []string, o options, server string) {
 	r := prepare(t, o)
-	o.flags = append(o.flags, b.flags(r, filepath.Base(server))...)
+	o.flags = append(o.flags, log(r, filepath.Base(server))...)
 	r.spawn(o, server, "-listen", ":7000")
 	load := r.load()
 	first := r.recovered().Process.PID
@@ -83,7 +86,7 @@ func TestEngineAndServerKilledByTurns(t *testing.T) {
 				server = plainCounter(t)
 			}
 			r := prepare(t, o)
-			o.flags = append(o.flags, backends[1].flags(r, filepath.Base(server))...)
+			o.flags = append(o.flags, "--log", "file://"+t.TempDir())
 			r.spawn(o, server, "-listen", ":7000")
 			load := r.load()
 			random := rand.New(rand.NewPCG(7, 8))
