@@ -64,6 +64,7 @@ func (d *smallDisk) clear(t testing.TB) {
 func TestLogFull(t *testing.T) {
 	for _, where := range []string{"disk", "remote"} {
 		t.Run(where, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			disk := newSmallDisk(t)
 			r := prepare(t, options{})
 			flags := []string{"--quota", fmt.Sprint(logSize)}

@@ -21,14 +21,17 @@ type backend struct {
 	flags func(r *rig, service string) []string
 }
 
-var backends = []backend{
-	{"memory", func(*rig, string) []string { return nil }},
-	{"disk", func(r *rig, _ string) []string { return []string{"--log", "file://" + r.t.TempDir()} }},
-	{"encrypted", func(r *rig, _ string) []string {
+// Logs that outlive the engine.
+var (
+	onDisk = backend{"disk", func(r *rig, _ string) []string { return []string{"--log", "file://" + r.t.TempDir()} }}
+	remote = backend{"remote", func(r *rig, service string) []string { return startLogServer(r, service).flags() }}
+
+	lasting = []backend{onDisk, remote}
+
+	encrypted = backend{"encrypted", func(r *rig, _ string) []string {
 		return []string{"--log", "file://" + r.t.TempDir(), "--log-key", newLogKey(r.t)}
-	}},
-	{"remote", func(r *rig, service string) []string { return startLogServer(r, service).flags() }},
-}
+	}}
+)
 
 // logServer is a log server in the namespace of the clients: for the engine that
 // is another host, with mutual TLS in between.

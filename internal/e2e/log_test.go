@@ -29,8 +29,9 @@ func newLogKey(t testing.TB) string {
 // TestCounterSurvivesKillsOverLogs: what TestCounterSurvivesKills does, with
 // the log on disk, encrypted there, and on another host.
 func TestCounterSurvivesKillsOverLogs(t *testing.T) {
-	for _, b := range backends[1:] {
+	for _, b := range append(lasting, encrypted) {
 		t.Run(b.name, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			survive(overLog(t, b, options{}, "counter", "-listen", ":7000"), families[0])
 		})
 	}
@@ -39,8 +40,9 @@ func TestCounterSurvivesKillsOverLogs(t *testing.T) {
 // TestUnmodifiedCounterSurvivesKillsOverLogs: the same for a server that is
 // rolled forward on the wire, whose engine reads the log itself.
 func TestUnmodifiedCounterSurvivesKillsOverLogs(t *testing.T) {
-	for _, b := range backends[1:] {
+	for _, b := range append(lasting, encrypted) {
 		t.Run(b.name, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			survive(overLog(t, b, unmodifiedOptions(7000), plainCounter(t), "-listen", ":7000"), families[0])
 		})
 	}

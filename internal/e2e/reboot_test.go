@@ -14,16 +14,14 @@ import (
 // back with nothing but its disk: the gate first, then the addresses. The clients'
 // connections go on.
 func TestReboot(t *testing.T) {
-	disk := backends[1]
-	t.Run("listen", func(t *testing.T) { reboot(t, disk, options{}, binary(t, "counter"), 3) })
-	t.Run("unmodified", func(t *testing.T) { reboot(t, disk, unmodifiedOptions(7000), plainCounter(t), 3) })
+	t.Run("listen", func(t *testing.T) { reboot(t, onDisk, options{}, binary(t, "counter"), 3) })
+	t.Run("unmodified", func(t *testing.T) { reboot(t, onDisk, unmodifiedOptions(7000), plainCounter(t), 3) })
 }
 
 // TestOtherHost: the server's host goes for good. Another one, which has nothing
 // of it but the server's binary and the log on a third host, takes over: all of its
 // 100 connections, every reply right.
 func TestOtherHost(t *testing.T) {
-	remote := backends[3]
 	t.Run("listen", func(t *testing.T) { reboot(t, remote, options{}, binary(t, "counter"), 1) })
 	t.Run("unmodified", func(t *testing.T) { reboot(t, remote, unmodifiedOptions(7000), plainCounter(t), 1) })
 }

@@ -34,11 +34,13 @@ func (r *rig) killBoth() {
 // What the log has is enough for every connection to go on: every reply of each is
 // right.
 func TestEngineAndServerKilled(t *testing.T) {
-	for _, b := range backends[1:] {
+	for _, b := range lasting {
 		t.Run(b.name, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			restored(t, b, options{}, binary(t, "counter"))
 		})
 		t.Run(b.name+"-unmodified", func(t *testing.T) {
+			t.Parallel()
 			restored(t, b, unmodifiedOptions(7000), plainCounter(t))
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
@@ -17,8 +18,8 @@ type end struct {
 	addrs []netip.Prefix
 }
 
-// join connects two namespaces by a veth pair and waits for nothing: the addresses
-// are usable at once.
+// join connects two namespaces by a veth pair. When it returns the addresses are
+// usable.
 func join(a, b end, mtu int) error {
 	h, err := netlink.NewHandleAt(a.ns.handle, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -43,6 +44,11 @@ func join(a, b end, mtu int) error {
 	for _, e := range []end{a, b} {
 		if err := e.up(); err != nil {
 			return fmt.Errorf("configure %s: %w", e.link, err)
+		}
+	}
+	for _, e := range []end{a, b} {
+		if err := e.await(); err != nil {
+			return fmt.Errorf("wait for the addresses of %s: %w", e.link, err)
 		}
 	}
 	return nil
@@ -76,6 +82,34 @@ func (e end) up() error {
 		}
 	}
 	return h.LinkSetUp(link)
+}
+
+// addressLimit is how long an address may take to be usable.
+const addressLimit = 5 * time.Second
+
+// await waits until the IPv6 addresses are the host's own: the kernel makes them so
+// in the background when the link has a carrier, and tells nobody. Until then
+// packets for them leave by the link.
+func (e end) await() error {
+	h, err := netlink.NewHandleAt(e.ns.handle, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	deadline := time.Now().Add(addressLimit)
+	for _, p := range e.addrs {
+		for p.Addr().Is6() {
+			routes, err := h.RouteGet(p.Addr().AsSlice())
+			if err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL {
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("%v is not the host's own after %v: routes %v, %w", p.Addr(), addressLimit, routes, err)
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+	return nil
 }
 
 // segmentInSoftware turns the device's checksum and TCP segmentation offload

@@ -43,7 +43,11 @@ func (l *Lab) Reboot() error {
 // MoveAddresses gives the host that Reboot has put there the addresses of the
 // server.
 func (l *Lab) MoveAddresses() error {
-	return end{l.Server, ServerLink, []netip.Prefix{netip.PrefixFrom(Server4, 24), netip.PrefixFrom(Server6, 64)}}.up()
+	e := end{l.Server, ServerLink, []netip.Prefix{netip.PrefixFrom(Server4, 24), netip.PrefixFrom(Server6, 64)}}
+	if err := e.up(); err != nil {
+		return err
+	}
+	return e.await()
 }
 
 // unplug removes the link, with both its ends.
