@@ -21,6 +21,9 @@ func openMemory(t testing.TB, limits logtest.Limits) logserver.Log {
 	return m
 }
 
-func TestMemory(t *testing.T) { logtest.Run(t, openMemory) }
+func TestMemory(t *testing.T) {
+	logtest.Run(t, openMemory)
+	t.Run("Lend", func(t *testing.T) { logtest.RunLender(t, openMemory) })
+}
 
 func FuzzMemory(f *testing.F) { logtest.Fuzz(f, openMemory) }

@@ -39,22 +39,21 @@ func (r *rig) killAlone() (server int) {
 // TestEngineKilledAlone: the engine is killed ten times under load; each time the next
 // one goes on with the server process, which does not notice, and its connections.
 func TestEngineKilledAlone(t *testing.T) {
-	for name, log := range map[string]func(r *rig, service string) []string{
-		"disk":   func(*rig, string) []string { return []string{"--log", "file://" + t.TempDir()} },
-		"remote": func(r *rig, service string) []string { return startLogServer(r, service).flags() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			killedAlone(t, log, options{}, binary(t, "counter"))
+	for _, b := range lasting {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
+			killedAlone(t, b, options{}, binary(t, "counter"))
 		})
-		t.Run(name+"-unmodified", func(t *testing.T) {
-			killedAlone(t, log, unmodifiedOptions(7000), plainCounter(t))
+		t.Run(b.name+"-unmodified", func(t *testing.T) {
+			t.Parallel()
+			killedAlone(t, b, unmodifiedOptions(7000), plainCounter(t))
 		})
 	}
 }
 
-func killedAlone(t *testing.T, log func(r *rig, service string) []string, o options, server string) {
+func killedAlone(t *testing.T, b backend, o options, server string) {
 	r := prepare(t, o)
-	o.flags = append(o.flags, log(r, filepath.Base(server))...)
+	o.flags = append(o.flags, b.flags(r, filepath.Base(server))...)
 	r.spawn(o, server, "-listen", ":7000")
 	load := r.load()
 	first := r.recovered().Process.PID
@@ -81,6 +80,7 @@ func killedAlone(t *testing.T, log func(r *rig, service string) []string, o opti
 func TestEngineAndServerKilledByTurns(t *testing.T) {
 	for name, o := range map[string]options{"listen": {}, "unmodified": unmodifiedOptions(7000)} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they wait most of the time
 			server := binary(t, "counter")
 			if name != "listen" {
 				server = plainCounter(t)

@@ -21,21 +21,25 @@ const kills = 20
 func TestCounterSurvivesKills(t *testing.T) {
 	for _, f := range families {
 		t.Run(f.name, func(t *testing.T) {
+			t.Parallel() // they wait for restarts most of the time
 			r := start(t, options{}, "counter", "-listen", ":7000")
 			survive(r, f)
 		})
 	}
 	t.Run("mtu9000", func(t *testing.T) {
+		t.Parallel()
 		r := start(t, options{lab: netlab.Config{MTU: 9000}}, "counter", "-listen", ":7000")
 		survive(r, families[0])
 	})
 	t.Run("lossy", func(t *testing.T) {
+		t.Parallel()
 		r := start(t, options{lab: netlab.Config{Impair: &netlab.Impair{
 			Seed: 1, Loss: 0.01, Duplicate: 0.005, Reorder: 0.02, ReorderDelay: time.Millisecond,
 		}}}, "counter", "-listen", ":7000")
 		survive(r, families[0])
 	})
 	t.Run("lossy-ipv6", func(t *testing.T) {
+		t.Parallel()
 		r := start(t, options{lab: netlab.Config{Impair: &netlab.Impair{
 			Seed: 2, Loss: 0.01, Duplicate: 0.005, Reorder: 0.02, ReorderDelay: time.Millisecond,
 		}}}, "counter", "-listen", ":7000")

@@ -7,13 +7,14 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 )
 
-// testLend: bytes received in a loan are in the log once they are written, and
-// not before; wherever else in the loan they are, Write copies them.
-func testLend(t *testing.T, open Factory) {
+// RunLender tests a log that is a [logserver.Lender], besides Run: bytes received
+// in a loan are in the log once they are written, and not before; wherever else in
+// the loan they are, Write copies them.
+func RunLender(t *testing.T, open Factory) {
 	b := start(t, open, Limits{})
 	lender, ok := b.Log.(logserver.Lender)
 	if !ok {
-		t.Skip("not a logserver.Lender")
+		t.Fatal("not a logserver.Lender")
 	}
 	const n = 400
 	if loan := lender.Lend(12345, n); loan.Bytes != nil {

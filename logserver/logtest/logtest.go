@@ -40,7 +40,6 @@ func Run(t *testing.T, open Factory) {
 		{"GivenID", testGivenID},
 		{"Write", testWrite},
 		{"Taken", testTaken},
-		{"Lend", testLend},
 		{"Finish", testFinish},
 		{"ReadRanges", testReadRanges},
 		{"Reads", testReads},
