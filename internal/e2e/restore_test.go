@@ -1,16 +1,13 @@
 package e2e
 
 import (
-	"context"
 	"math/rand/v2"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/status"
-	"github.com/ftnet/ftnet/internal/workload"
 )
 
 // killBoth ends ftnet and the server by SIGKILL, and waits until both are gone.
@@ -50,31 +47,15 @@ func restored(t *testing.T, b backend, o options, server string) {
 	r := prepare(t, o)
 	o.flags = append(o.flags, b.flags(r, filepath.Base(server))...)
 	r.spawn(o, server, "-listen", ":7000")
-	f := families[0]
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	var (
-		wg      sync.WaitGroup
-		steady  = workload.Counter{Address: f.address(7000), Conns: 100, Seed: 1, Dial: f.dial(r)}
-		report  *workload.Report
-		random  = rand.New(rand.NewPCG(3, 4))
-		restart = 10
-	)
-	wg.Go(func() { report = steady.Run(ctx) })
-	for range restart {
-		before := logged(r.recovered())
-		r.waitStatus("clients are served", func(d *status.Document) bool { return logged(d) > before+20000 })
+	load := r.load()
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 10 {
+		load.served()
 		pause(time.Duration(random.Int64N(int64(100 * time.Millisecond))))
 		r.killBoth()
 		pause(time.Duration(random.Int64N(int64(300 * time.Millisecond))))
 		r.start(o, server, "-listen", ":7000")
 	}
-	d := r.recovered()
-	r.waitStatus("clients are served", func(now *status.Document) bool { return logged(now) > logged(d)+20000 })
-	cancel()
-	wg.Wait()
-	if err := report.Err(); err != nil {
-		t.Error(err)
-	}
-	t.Logf("%d connections, %d replies, longest pause %v", report.Conns, report.Lines, report.LongestPause)
+	load.served()
+	load.end()
 }
