@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/bench/logbench"
@@ -48,7 +50,7 @@ func logs(c Config, worlds []*world, t *Table) (err error) {
 	if err != nil {
 		return err
 	}
-	all := kinds(dir)
+	all := slices.DeleteFunc(kinds(dir), func(k kind) bool { return !strings.Contains(k.name, c.LogKind) })
 	for round := range c.Rounds {
 		fmt.Fprintf(c.Progress, "logs, round %d of %d\n", round+1, c.Rounds)
 		r := logRound{Config: c, kinds: all, tls: tls, table: t}

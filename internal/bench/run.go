@@ -11,18 +11,20 @@ import (
 
 // Config says how much is measured.
 type Config struct {
-	Programs Programs
-	Rounds   int           // of plain and ftnet in turn
-	Bytes    int64         // of one upload or download
-	Echoes   int           // round trips of one echo measurement
-	Connect  time.Duration // of one connection-rate measurement
-	Pauses   []int         // numbers of connections of the kill measurement
-	Idle     int           // connections of the idle measurement
-	Logged   []Load        // roll-forward on the wire, each
-	Loaded   Load          // kill of an unmodified server
-	Closing  time.Duration // of one measurement of a server that closes after each reply
-	Quiet    time.Duration // measurements with logs wait so long for the machine to have nothing else to do
-	LogDir   string        // where logs keep their files; default the directory for temporary files
+	Programs   Programs
+	Rounds     int           // of plain and ftnet in turn
+	Bytes      int64         // of one upload or download
+	Echoes     int           // round trips of one echo measurement
+	Connect    time.Duration // of one connection-rate measurement
+	Pauses     []int         // numbers of connections of the kill measurement
+	Idle       int           // connections of the idle measurement
+	Logged     []Load        // roll-forward on the wire, each
+	Loaded     Load          // kill of an unmodified server
+	Closing    time.Duration // of one measurement of a server that closes after each reply
+	Quiet      time.Duration // measurements with logs wait so long for the machine to have nothing else to do
+	LogKind    string        // what the names of the logs contain that are measured; empty: all
+	LogDir     string        // where logs keep their files; default the directory for temporary files
+	Congestion string        // the congestion control of clients (tcp(7)); empty: the system's
 	// Only, if not empty, is the one of Parts that is measured.
 	Only string
 	// Progress is told what is being measured, and what the programs say.
@@ -57,14 +59,14 @@ func Quick(p Programs) Config {
 // what was measured until then in the table.
 func Run(c Config) (t *Table, err error) {
 	t = &Table{}
-	plain, err := openWorld(c.Programs, false, c.Progress)
+	plain, err := openWorld(c, false)
 	if err != nil {
 		return t, err
 	}
 	defer func() { err = errors.Join(err, plain.close()) }()
 	worlds := []*world{plain}
 	if c.Programs.Ftnet != "" {
-		protected, e := openWorld(c.Programs, true, c.Progress)
+		protected, e := openWorld(c, true)
 		if e != nil {
 			return t, e
 		}

@@ -46,15 +46,20 @@ type world struct {
 	recovered chan time.Time // when the engine said that all connections were live
 }
 
-func openWorld(p Programs, protected bool, log io.Writer) (*world, error) {
+func openWorld(c Config, protected bool) (*world, error) {
 	lab, err := netlab.Open(nil)
 	if err != nil {
 		return nil, err
 	}
-	w := &world{programs: p, protected: protected, log: log, lab: lab}
+	w := &world{programs: c.Programs, protected: protected, log: c.Progress, lab: lab}
 	// Ten thousand connections to one address need as many ports.
 	if err := lab.Client.Sysctl("ipv4/ip_local_port_range", "1024 65535"); err != nil {
 		return nil, errors.Join(err, lab.Close())
+	}
+	if c.Congestion != "" {
+		if err := lab.Client.Sysctl("ipv4/tcp_congestion_control", c.Congestion); err != nil {
+			return nil, errors.Join(err, lab.Close())
+		}
 	}
 	return w, nil
 }

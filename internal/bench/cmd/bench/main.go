@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/ftnet/ftnet/internal/bench"
 )
@@ -26,6 +25,8 @@ func main() {
 	check := flag.Bool("check", false, "exit with status 2 if a figure misses its bound")
 	verbose := flag.Bool("v", false, "show what the programs print")
 	logDir := flag.String("logdir", "", "`directory` where logs keep their files, on the disk to be measured (default that for temporary files)")
+	kind := flag.String("log", "", "measure only the logs whose `name` contains this: memory log, disk log, remote log in memory, remote log on disk")
+	congestion := flag.String("congestion", "", "the congestion control of clients, such as reno or bbr (default the system's)")
 	quiet := flag.Duration("quiet", 0, "wait at most so long before each measurement with logs until the machine has nothing else to do")
 	client := flag.String("client", "", "used by the driver itself: run one `job` as a client")
 	flag.Parse()
@@ -38,7 +39,9 @@ func main() {
 	if *only != "" && !slices.Contains(bench.Parts, *only) {
 		fail(fmt.Errorf("-only %s: not one of %s", *only, strings.Join(bench.Parts, ", ")))
 	}
-	table, err := run(*quick, *plain, *verbose, *rounds, *only, *logDir, *quiet)
+	table, err := run(*quick, *plain, *verbose, bench.Config{
+		Rounds: *rounds, Only: *only, LogKind: *kind, LogDir: *logDir, Quiet: *quiet, Congestion: *congestion,
+	})
 	if table != nil {
 		table.Write(os.Stdout)
 	}
@@ -56,7 +59,8 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-func run(quick, plain, verbose bool, rounds int, only, logDir string, quiet time.Duration) (*bench.Table, error) {
+// run measures what chosen says; zero fields of it mean what is usual.
+func run(quick, plain, verbose bool, chosen bench.Config) (*bench.Table, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("needs root for network namespaces and BPF")
 	}
@@ -73,9 +77,10 @@ func run(quick, plain, verbose bool, rounds int, only, logDir string, quiet time
 	if quick {
 		config = bench.Quick(programs)
 	}
-	config.Only, config.LogDir, config.Quiet = only, logDir, quiet
-	if rounds > 0 {
-		config.Rounds = rounds
+	config.Only, config.LogKind, config.LogDir, config.Quiet, config.Congestion =
+		chosen.Only, chosen.LogKind, chosen.LogDir, chosen.Quiet, chosen.Congestion
+	if chosen.Rounds > 0 {
+		config.Rounds = chosen.Rounds
 	}
 	if err := bench.RaiseFileLimit(max(config.Idle, slices.Max(config.Pauses))); err != nil {
 		return nil, err
