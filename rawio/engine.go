@@ -171,6 +171,8 @@ func (e *Engine) Close() error {
 	}
 	e.fetches.close()
 	e.wg.Wait() // they use the gate's memory; it takes a millisecond
+	e.mu.Lock() // and so may an upcall that is under way
+	defer e.mu.Unlock()
 	if e.gate != nil {
 		errs = append(errs, e.gate.Close()) // from here on no packet is held
 	}
@@ -185,6 +187,11 @@ func (e *Engine) Close() error {
 func (e *Engine) do(f func(m *south.Machine)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.run(f)
+}
+
+// run is do with e.mu held.
+func (e *Engine) run(f func(m *south.Machine)) {
 	e.busy.Store(true)
 	f(e.machine)
 	e.settle()

@@ -54,10 +54,20 @@ func (u *upcalls) takeStatus() (s logserver.Status, changed bool) {
 	return s, changed
 }
 
-// upcall is what the log server calls.
+// upcall is what the log server calls. If the core is idle it acts at once, on
+// the log's goroutine: to wake another one would cost each ACK its time.
 func (e *Engine) upcall(list []logserver.Upcall) {
 	e.upcalls.add(list)
-	e.wake()
+	if e.busy.Load() || !e.mu.TryLock() {
+		e.wake()
+		return
+	}
+	defer e.mu.Unlock()
+	select {
+	case <-e.closing: // the gate may be gone
+	default:
+		e.run(func(*south.Machine) {})
+	}
 }
 
 // logStatus is what the log server calls when its status changes. It tells it

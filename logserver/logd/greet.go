@@ -25,7 +25,7 @@ func (s *Server) greet(conn net.Conn) (*session, error) {
 	peer := identity{all: true}
 	var cork *wire.Cork
 	if s.tls != nil {
-		cork = &wire.Cork{Conn: conn}
+		cork = wire.NewCork(conn)
 		secured := tls.Server(cork, s.tls)
 		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.HandshakeTimeout)
 		defer cancel()
@@ -76,7 +76,7 @@ func (s *Server) newSession(conn net.Conn, cork *wire.Cork, r *wire.Reader, peer
 		drained: make(chan struct{}, 1), slots: make(chan struct{}, maxRequests), claims: hello.Services, since: time.Now(),
 		silence: min(max(hello.Silence, minSilence), maxSilence),
 	}
-	x.out.init(x)
+	x.init()
 	resumed := len(hello.Blocks) > 0 && s.blocks.check(hello.Blocks[0], &peer)
 	first := wire.Block{}
 	if resumed {

@@ -26,6 +26,8 @@ type output struct {
 	bulk    [][]byte
 	bulkLen int
 	closed  bool
+	hushed  bool    // the reader will tell the news of connections itself
+	spare   []*conn // for dirty
 }
 
 func (o *output) init(x *session) {
@@ -49,8 +51,34 @@ func (o *output) add(c *conn) bool {
 		return false
 	}
 	o.dirty = append(o.dirty, c)
-	o.rouse()
+	if !o.hushed {
+		o.rouse()
+	}
 	return true
+}
+
+// hush has the writer left alone by news of connections, until speak.
+func (o *output) hush() {
+	o.mu.Lock()
+	o.hushed = true
+	o.mu.Unlock()
+}
+
+func (o *output) speak() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.hushed && len(o.dirty) > 0 {
+		o.rouse()
+	}
+	o.hushed = false
+}
+
+// reuse takes back a list that next has returned.
+func (o *output) reuse(list []*conn) {
+	clear(list)
+	o.mu.Lock()
+	o.spare = list[:0]
+	o.mu.Unlock()
 }
 
 func (o *output) tellStatus() {
@@ -114,7 +142,7 @@ func (o *output) next() (b batch, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	b = batch{dirty: o.dirty, status: o.status, small: o.small}
-	o.dirty, o.status, o.small = nil, false, nil
+	o.dirty, o.spare, o.status, o.small = o.spare, nil, false, nil
 	if len(o.bulk) > 0 {
 		b.bulk = o.bulk[0]
 		o.bulk = o.bulk[1:]

@@ -40,13 +40,17 @@ type session struct {
 	silence time.Duration // how long the peer may be silent
 
 	// The reader's alone.
-	blocks      map[uint32]bool
-	ports       map[uint16]bool
-	fenced      map[*service]bool // and told so
-	openRefused bool
+	blocks         map[uint32]bool
+	ports          map[uint16]bool
+	fenced         map[*service]bool // and told so
+	openRefused    bool
+	unacknowledged int // bytes of data that were executed since the peer was told something
 
 	out     output
-	sending sync.Mutex    // held while something is written to conn
+	telling sync.Mutex      // guards the two below
+	starved map[*conn]int64 // connections with little room, and the limit that was told
+	buf     []byte
+	sending sync.Mutex    // held while something is written to conn; taken after telling
 	slots   chan struct{} // one for each request that is worked on
 	workers sync.WaitGroup
 
@@ -57,6 +61,11 @@ type session struct {
 	done    chan struct{} // closed by end
 	stopped chan struct{} // closed when the reader changes nothing any more
 	why     error
+}
+
+func (x *session) init() {
+	x.starved = map[*conn]int64{}
+	x.out.init(x)
 }
 
 // end ends the session, once.
@@ -141,6 +150,9 @@ func (x *session) begin() error {
 func (x *session) read() error {
 	for {
 		if !x.in.Buffered() {
+			if err := x.acknowledge(); err != nil {
+				return err
+			}
 			// A peer that is silent is dead.
 			if err := x.conn.SetReadDeadline(time.Now().Add(x.silence)); err != nil {
 				return err
@@ -153,6 +165,12 @@ func (x *session) read() error {
 		if err != nil {
 			return err
 		}
+		if f.Type == wire.TypeData {
+			x.out.hush()
+			x.unacknowledged += len(f.Payload)
+		} else {
+			x.out.speak()
+		}
 		if err := x.execute(f); err != nil {
 			return err
 		}
@@ -162,9 +180,30 @@ func (x *session) read() error {
 	}
 }
 
+// acknowledgeAfter is after how much data the peer is told what has become stable,
+// in bytes, however much else it has sent.
+const acknowledgeAfter = 256 << 10
+
+// acknowledge tells the peer what has become of its data, if nothing more of it has
+// arrived: what a store makes stable at once is answered by the reader, for
+// which nobody needs to be woken.
+func (x *session) acknowledge() error {
+	if x.unacknowledged == 0 || x.unacknowledged < acknowledgeAfter && x.cork != nil && x.cork.Arrived() {
+		return nil
+	}
+	x.unacknowledged = 0
+	_, starved, err := x.news()
+	x.out.speak()
+	if starved {
+		x.out.rouse() // the writer sees to them
+	}
+	return err
+}
+
 // pause waits while too much is not stable.
 func (x *session) pause() error {
 	for x.unstable.Load() > x.srv.cfg.MaxUnstable {
+		x.out.speak()
 		select {
 		case <-x.drained:
 		case <-x.done:

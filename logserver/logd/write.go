@@ -14,58 +14,73 @@ const starving = 1 << 20
 // poll is how often it looks.
 const poll = 100 * time.Millisecond
 
-// write sends what there is as soon as the connection takes it: the more there
-// is, the larger the batch. An idle session hears from the server now and then.
+// write tells the peer what there is as soon as the connection takes it: the
+// more there is, the larger the batch. An idle session hears from the server now
+// and then.
 func (x *session) write() {
 	alive := time.NewTimer(x.srv.cfg.Silence / 4)
 	defer alive.Stop()
 	look := time.NewTimer(poll)
 	look.Stop()
 	defer look.Stop()
-	starved := map[*conn]int64{} // connections with little room, and the limit that was told
-	var buf []byte
+	looking := false
 	for {
-		batch, some := x.out.next()
-		buf = buf[:0]
-		if !some {
-			select {
-			case <-x.done:
-				return
-			case <-x.out.wake:
-				continue
-			case <-look.C:
-				if x.feed(starved); len(starved) > 0 {
-					look.Reset(poll)
-				}
-				continue
-			case <-alive.C:
-				buf = wire.AppendHeader(buf, wire.TypeAlive, 0, 0)
-			}
-		}
-		alive.Reset(x.srv.cfg.Silence / 4)
-		hungry := len(starved) > 0
-		if batch.status || len(batch.dirty) > 0 {
-			buf = x.srv.appendStatus(buf)
-		}
-		for len(batch.dirty) > 0 {
-			n := min(len(batch.dirty), statesPerFrame)
-			buf = x.appendStates(buf, batch.dirty[:n], starved)
-			if batch.dirty = batch.dirty[n:]; len(batch.dirty) > 0 {
-				if err := x.send(buf); err != nil {
-					x.end(err)
-					return
-				}
-				buf = buf[:0]
-			}
-		}
-		if !hungry && len(starved) > 0 {
-			look.Reset(poll)
-		}
-		if err := x.send(append(buf, batch.small...), batch.bulk); err != nil {
+		some, starved, err := x.news()
+		if err != nil {
 			x.end(err)
 			return
 		}
+		if starved && !looking {
+			look.Reset(poll)
+		}
+		looking = starved
+		if some {
+			alive.Reset(x.srv.cfg.Silence / 4)
+			continue
+		}
+		select {
+		case <-x.done:
+			return
+		case <-x.out.wake:
+		case <-look.C:
+			x.feed()
+			looking = false
+		case <-alive.C:
+			if err := x.send(wire.AppendHeader(nil, wire.TypeAlive, 0, 0)); err != nil {
+				x.end(err)
+				return
+			}
+			alive.Reset(x.srv.cfg.Silence / 4)
+		}
 	}
+}
+
+// news sends what there is to be told, if there is something. starved says that
+// feed is to be called in a while. The writer and the reader call it.
+func (x *session) news() (some, starved bool, err error) {
+	x.telling.Lock()
+	defer x.telling.Unlock()
+	batch, some := x.out.next()
+	if !some {
+		return false, len(x.starved) > 0, nil
+	}
+	buf := x.buf[:0]
+	if batch.status || len(batch.dirty) > 0 {
+		buf = x.srv.appendStatus(buf)
+	}
+	for list := batch.dirty; len(list) > 0; {
+		n := min(len(list), statesPerFrame)
+		buf = x.appendStates(buf, list[:n])
+		if list = list[n:]; len(list) > 0 {
+			if err := x.send(buf); err != nil {
+				return true, false, err
+			}
+			buf = buf[:0]
+		}
+	}
+	x.buf = append(buf, batch.small...)
+	x.out.reuse(batch.dirty)
+	return true, len(x.starved) > 0, x.send(x.buf, batch.bulk)
 }
 
 // send writes within the time that a peer has to read.
@@ -96,8 +111,8 @@ func (x *session) sendLocked(parts ...[]byte) error {
 	return nil
 }
 
-// appendStates appends a frame with the news of connections.
-func (x *session) appendStates(b []byte, list []*conn, starved map[*conn]int64) []byte {
+// appendStates appends a frame with the news of connections. x.telling is held.
+func (x *session) appendStates(b []byte, list []*conn) []byte {
 	at := len(b)
 	b = wire.AppendHeader(b, wire.TypeStates, 0, 0)
 	n := 0
@@ -113,9 +128,9 @@ func (x *session) appendStates(b []byte, list []*conn, starved map[*conn]int64) 
 			x.turn(c)
 		}
 		if state.Flags&wire.StateTotal != 0 && room < starving || state.Flags&(wire.StateRefused) != 0 || c.waiting() {
-			starved[c] = state.Limit
+			x.starved[c] = state.Limit
 		} else {
-			delete(starved, c)
+			delete(x.starved, c)
 		}
 		b = wire.AppendState(b, state)
 		n++
@@ -176,16 +191,18 @@ func (s *Server) state(c *conn) (wire.State, int64) {
 const roundings = 4096
 
 // feed looks whether connections that had little room have more.
-func (x *session) feed(starved map[*conn]int64) {
+func (x *session) feed() {
+	x.telling.Lock()
+	defer x.telling.Unlock()
 	used, limit := x.srv.store.Usage()
-	for c, told := range starved {
+	for c, told := range x.starved {
 		room, err := x.srv.store.Room(c.id)
 		c.mu.Lock()
 		switch {
 		case err != nil || c.gone || c.owner != x:
-			delete(starved, c)
+			delete(x.starved, c)
 		case c.taken+room > told || limit-used > starving || c.next != nil:
-			delete(starved, c) // comes back if it is not enough
+			delete(x.starved, c) // comes back if it is not enough
 			c.news()
 		}
 		c.mu.Unlock()

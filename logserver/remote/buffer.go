@@ -43,7 +43,12 @@ type chunk struct {
 	off    int64
 	data   []byte // cap is the chunk's size
 	soiled int    // so much of it is not zero, if more than data
+	lent   bool   // somebody may write behind data
+	loose  bool   // in no buffer (any more): it is given up when the loan ends
 }
+
+// room is what lies behind the data.
+func (k *chunk) room() []byte { return k.data[len(k.data):cap(k.data)] }
 
 func (k *chunk) end() int64 { return k.off + int64(len(k.data)) }
 
@@ -72,10 +77,37 @@ func (k *chunk) free() {
 }
 
 // buffer is the part of a client's stream that is not stable yet.
-type buffer struct{ chunks []*chunk }
+type buffer struct {
+	chunks []*chunk
+	loan   *chunk // the lent one
+}
 
-// add appends p, which begins at off, where the buffer ends.
+// lend returns a chunk with room for n bytes behind off, where the buffer ends.
+func (b *buffer) lend(s *spare, off int64, n int) *chunk {
+	var k *chunk
+	if last := len(b.chunks) - 1; last >= 0 && len(b.chunks[last].room()) >= n {
+		k = b.chunks[last]
+	} else {
+		k = s.newChunk(off, 1<<maxShift)
+		k.loose = true
+	}
+	k.lent, b.loan = true, k
+	k.soiled = max(k.soiled, len(k.data)+n)
+	return k
+}
+
+// landed makes the lent chunk the last one if p lies where its room begins.
+func (b *buffer) landed(p []byte) {
+	if k := b.loan; k != nil && k.loose && len(k.room()) >= len(p) && &k.room()[0] == &p[0] {
+		k.loose = false
+		b.chunks = append(b.chunks, k)
+	}
+}
+
+// add appends p, which begins at off, where the buffer ends. It is not copied
+// if it lies there already, in a loan.
 func (b *buffer) add(s *spare, off int64, p []byte) {
+	b.landed(p)
 	for len(p) > 0 {
 		last := len(b.chunks) - 1
 		if last < 0 || len(b.chunks[last].data) == cap(b.chunks[last].data) {
@@ -89,8 +121,12 @@ func (b *buffer) add(s *spare, off int64, p []byte) {
 			last++
 		}
 		k := b.chunks[last]
-		n := min(len(p), cap(k.data)-len(k.data))
-		k.data = append(k.data, p[:n]...)
+		room := k.room()
+		n := min(len(p), len(room))
+		if &room[0] != &p[0] {
+			copy(room, p[:n])
+		}
+		k.data = k.data[:len(k.data)+n]
 		off, p = off+int64(n), p[n:]
 	}
 }

@@ -69,7 +69,8 @@ func (c Config) withDefaults() Config {
 	if c.Dial == nil {
 		address := c.Address
 		c.Dial = func(ctx context.Context) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", address)
+			d := net.Dialer{Control: lossBased}
+			return d.DialContext(ctx, "tcp", address)
 		}
 	}
 	return c

@@ -46,11 +46,17 @@ func (l *Log) release(c *conn, stable int64) {
 	}
 	l.buffered -= stable - c.stable
 	c.stable = stable
-	c.data.drop(stable, func(k *chunk) {
-		if l.sending {
-			l.retired = append(l.retired, k)
-		} else if !l.spare.put(k) {
-			k.free()
-		}
-	})
+	c.data.drop(stable, l.give)
+}
+
+// give gives up a chunk that is in no buffer any more. l.mu is held.
+func (l *Log) give(k *chunk) {
+	switch {
+	case k.lent:
+		k.loose = true
+	case l.sending:
+		l.retired = append(l.retired, k)
+	case !l.spare.put(k):
+		k.free()
+	}
 }

@@ -109,7 +109,7 @@ func (l *Log) connect(ctx context.Context) (k *link, w wire.Welcome, states []wi
 	_ = conn.SetDeadline(time.Now().Add(l.cfg.DialTimeout))
 	k = &link{conn: conn, silence: l.cfg.DialTimeout, done: make(chan struct{})}
 	if l.tls != nil {
-		k.cork = &wire.Cork{Conn: conn}
+		k.cork = wire.NewCork(conn)
 		secured := tls.Client(k.cork, l.tls)
 		if err := secured.HandshakeContext(dialing); err != nil {
 			return nil, w, nil, fmt.Errorf("TLS: %w", err)

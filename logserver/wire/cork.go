@@ -3,6 +3,7 @@ package wire
 import (
 	"net"
 	"sync"
+	"syscall"
 )
 
 // corkSize is how much a Cork gathers at most.
@@ -13,9 +14,26 @@ const corkSize = 256 << 10
 // rather than one for every 16 KiB.
 type Cork struct {
 	net.Conn
-	mu   sync.Mutex // guards what follows: TLS may also write while it reads
+	raw  syscall.RawConn // nil if there is no socket
+	mu   sync.Mutex      // guards what follows: TLS may also write while it reads
 	held bool
 	buf  []byte
+}
+
+// NewCork returns one that gathers nothing.
+func NewCork(conn net.Conn) *Cork {
+	c := &Cork{Conn: conn}
+	if s, ok := conn.(syscall.Conn); ok {
+		c.raw, _ = s.SyscallConn() // without it nothing is seen to arrive
+	}
+	return c
+}
+
+// Arrived reports whether something can be read without waiting. False may
+// also mean that it is not known.
+func (c *Cork) Arrived() bool {
+	n := 0
+	return c.raw != nil && c.raw.Control(func(fd uintptr) { n = arrived(int(fd)) }) == nil && n > 0
 }
 
 // Hold begins to gather.
