@@ -18,12 +18,13 @@ import (
 
 // Job is what the driver asks a client process to do, in JSON.
 type Job struct {
-	Kind    string        // upload, download, echo, connect, idle, pause, logged, upcall
+	Kind    string        // upload, download, echo, connect, idle, pause, logged, upcall, tls-sink, tls-source
 	Address string        // of the server
-	Bytes   int64         // upload, download: how many; pause, logged: on each connection before the kill
+	Bytes   int64         // upload, download, tls-source: how many; pause, logged: on each connection before the kill
 	Count   int           // echo: round trips; idle, pause, logged: connections
 	For     time.Duration // connect, upcall: how long
-	Log     LogAt         // upcall: which
+	Log     LogAt         // upcall: which; tls-sink, tls-source: certificates
+	Stream  string        // tls-sink, tls-source: address of the sink
 }
 
 // Result is what a client process reports, in JSON, on its last line.
@@ -59,6 +60,10 @@ func RunClient(job Job, in io.Reader, out io.Writer) error {
 		err = logged(job, in, out)
 	case "upcall":
 		err = upcall(job, &r)
+	case "tls-sink":
+		err = tlsSink(job, out)
+	case "tls-source":
+		err = tlsSource(job, &r)
 	default:
 		err = fmt.Errorf("unknown job %q", job.Kind)
 	}

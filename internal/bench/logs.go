@@ -91,15 +91,26 @@ func (r *logRound) plain(w *world, dir string) (err error) {
 		}
 	}
 	r.table.add(false, diskRate, r.disk)
+	if err := r.stream(w); err != nil {
+		return err
+	}
 	if err := w.start(); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.stop()) }()
+	var before, after float64
 	for range 2 { // the first does not count
+		if before, err = systemCPU(); err != nil {
+			return err
+		}
 		if r.plainRate, err = r.upload(w); err != nil {
 			return err
 		}
+		if after, err = systemCPU(); err != nil {
+			return err
+		}
 	}
+	r.table.add(false, plainCPU, (after-before)*(1<<30)/float64(r.Bytes))
 	echo, err := w.do(Job{Kind: "echo", Count: r.Echoes})
 	if err != nil {
 		return err

@@ -45,6 +45,12 @@ const (
 	upcall99Of   = "upcall p99 µs"
 	cpuLogServer = "CPU s/GiB, log server"
 
+	// What the remote log is made of: TLS from the engine to the log server, and
+	// the upload itself.
+	streamRate = "TLS alone MiB/s"
+	streamCPU  = "CPU s/GiB, TLS alone, both ends"
+	plainCPU   = "CPU s/GiB, upload, everything"
+
 	diskRate = "disk alone MiB/s, fdatasync per MiB"
 	// diskShare compares the disk log with the smaller of plain TCP and the disk.
 	diskShare = "upload, disk log, of the smaller of plain and disk"
@@ -57,6 +63,9 @@ func (k kind) row(what string) string { return what + ", " + k.name }
 func (k kind) rows(t *Table) {
 	if k.url == "memory:" {
 		t.row(diskRate)
+		t.row(streamRate)
+		t.row(streamCPU)
+		t.row(plainCPU)
 	}
 	for _, what := range []string{uploadOf, cpuEngine, echoOf, echo99Of, upcall50Of, upcall99Of} {
 		t.row(k.row(what))
