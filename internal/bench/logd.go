@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -72,4 +73,20 @@ func (w *world) startWith(log LogAt) error {
 		args = append(args, "--log-ca", log.CA, "--log-cert", log.Cert, "--log-tls-key", log.Key)
 	}
 	return w.launch(w.ftnet(append(args, "--", w.programs.Server, "-listen", w.address())...))
+}
+
+// makeCerts makes an authority in dir with the certificates of a log server and
+// an engine, and returns the engine's.
+func makeCerts(ftnet, dir string) (LogAt, error) {
+	for _, args := range [][]string{
+		{"init", dir},
+		{"server", dir, netlab.Client4.String()},
+		{"client", dir, "--service", "*"},
+	} {
+		if out, err := exec.Command(ftnet, append([]string{"certs"}, args...)...).CombinedOutput(); err != nil {
+			return LogAt{}, fmt.Errorf("ftnet certs %s: %w: %s", args[0], err, out)
+		}
+	}
+	file := func(name string) string { return filepath.Join(dir, name) }
+	return LogAt{CA: file("ca.pem"), Cert: file("client.pem"), Key: file("client.key")}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -53,14 +52,11 @@ func logs(c Config, worlds []*world, t *Table) (err error) {
 	all := slices.DeleteFunc(kinds(dir), func(k kind) bool { return !strings.Contains(k.name, c.LogKind) })
 	for round := range c.Rounds {
 		fmt.Fprintf(c.Progress, "logs, round %d of %d\n", round+1, c.Rounds)
-		r := logRound{Config: c, kinds: all, tls: tls, table: t}
-		if err := r.plain(worlds[0], dir); err != nil {
-			return fmt.Errorf("plain: %w", err)
-		}
 		for i := range all {
 			k := all[(round+i)%len(all)]
 			fmt.Fprintf(c.Progress, "  %s\n", k.name)
-			if e := r.measure(worlds[1], k); e != nil {
+			m := logMeasurement{Config: c, kind: k, tls: tls, table: t, dir: dir}
+			if e := m.run(worlds[0], worlds[1]); e != nil {
 				err = errors.Join(err, fmt.Errorf("%s: %w", k.name, e))
 			}
 		}
@@ -68,32 +64,51 @@ func logs(c Config, worlds []*world, t *Table) (err error) {
 	return err
 }
 
-// logRound is one round of all logs.
-type logRound struct {
+// logMeasurement is one log in one round, beside plain TCP and what else the
+// log's figures are compared with: a machine's speed changes within minutes.
+type logMeasurement struct {
 	Config
-	kinds []kind
+	kind
 	tls   LogAt // the certificates of an engine
 	table *Table
+	dir   string // for files
 
 	plainRate, disk float64 // MiB/s
 }
 
-// plain measures what the logs are compared with.
-func (r *logRound) plain(w *world, dir string) (err error) {
-	for _, k := range r.kinds {
-		k.rows(r.table)
+func (r *logMeasurement) run(plain, protected *world) error {
+	r.rows(r.table)
+	if r.onDisk() {
+		if err := r.diskAlone(); err != nil {
+			return err
+		}
 	}
+	if r.store != "" {
+		if err := r.stream(protected); err != nil {
+			return fmt.Errorf("TLS alone: %w", err)
+		}
+	}
+	if err := r.plain(plain); err != nil {
+		return fmt.Errorf("plain: %w", err)
+	}
+	return r.measure(protected)
+}
+
+// diskAlone measures the disk.
+func (r *logMeasurement) diskAlone() (err error) {
 	// A file that does not count: the disk may be one whose host has to find room.
 	for range 2 {
 		logbench.AwaitQuiet(r.Quiet)
-		if r.disk, _, err = logbench.DiskRates(dir, min(r.Bytes, 512<<20)); err != nil {
+		if r.disk, _, err = logbench.DiskRates(r.dir, min(r.Bytes, 512<<20)); err != nil {
 			return err
 		}
 	}
 	r.table.add(false, diskRate, r.disk)
-	if err := r.stream(w); err != nil {
-		return err
-	}
+	return nil
+}
+
+// plain measures the same without an engine.
+func (r *logMeasurement) plain(w *world) (err error) {
 	if err := w.start(); err != nil {
 		return err
 	}
@@ -110,21 +125,21 @@ func (r *logRound) plain(w *world, dir string) (err error) {
 			return err
 		}
 	}
-	r.table.add(false, plainCPU, (after-before)*(1<<30)/float64(r.Bytes))
 	echo, err := w.do(Job{Kind: "echo", Count: r.Echoes})
 	if err != nil {
 		return err
 	}
-	for _, k := range r.kinds {
-		r.table.add(false, k.row(uploadOf), r.plainRate)
-		r.table.add(false, k.row(echoOf), echo.P50)
-		r.table.add(false, k.row(echo99Of), echo.P99)
+	if r.store != "" {
+		r.table.add(false, plainCPU, (after-before)*(1<<30)/float64(r.Bytes))
 	}
+	r.table.add(false, r.row(uploadOf), r.plainRate)
+	r.table.add(false, r.row(echoOf), echo.P50)
+	r.table.add(false, r.row(echo99Of), echo.P99)
 	return nil
 }
 
 // upload uploads once and returns MiB/s.
-func (r *logRound) upload(w *world) (float64, error) {
+func (r *logMeasurement) upload(w *world) (float64, error) {
 	logbench.AwaitQuiet(r.Quiet)
 	u, err := w.do(Job{Kind: "upload", Bytes: r.Bytes})
 	if err != nil {
@@ -133,18 +148,18 @@ func (r *logRound) upload(w *world) (float64, error) {
 	return float64(r.Bytes) / (1 << 20) / u.Seconds, nil
 }
 
-// measure measures one log.
-func (r *logRound) measure(w *world, k kind) (err error) {
-	log := LogAt{URL: k.url}
+// measure measures the log.
+func (r *logMeasurement) measure(w *world) (err error) {
+	log := LogAt{URL: r.url}
 	var server *logServer
-	if k.store != "" {
+	if r.store != "" {
 		log.CA, log.Cert, log.Key = r.tls.CA, r.tls.Cert, r.tls.Key
-		if server, err = w.startLogServer(k.store, filepath.Dir(r.tls.CA)); err != nil {
+		if server, err = w.startLogServer(r.store, filepath.Dir(r.tls.CA)); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, server.stop()) }()
 	}
-	if err := r.protected(w, k, log, server); err != nil {
+	if err := r.protected(w, log, server); err != nil {
 		return err
 	}
 	// The engine has given the log up; its namespace is where the log is used.
@@ -152,13 +167,13 @@ func (r *logRound) measure(w *world, k kind) (err error) {
 	if err != nil {
 		return err
 	}
-	r.table.add(true, k.row(upcall50Of), p.P50)
-	r.table.add(true, k.row(upcall99Of), p.P99)
+	r.table.add(true, r.row(upcall50Of), p.P50)
+	r.table.add(true, r.row(upcall99Of), p.P99)
 	return nil
 }
 
 // protected measures transfers through an engine with this log.
-func (r *logRound) protected(w *world, k kind, log LogAt, server *logServer) (err error) {
+func (r *logMeasurement) protected(w *world, log LogAt, server *logServer) (err error) {
 	if err := w.startWith(log); err != nil {
 		return err
 	}
@@ -185,14 +200,14 @@ func (r *logRound) protected(w *world, k kind, log LogAt, server *logServer) (er
 		return err
 	}
 	gib := float64(r.Bytes) / (1 << 30)
-	r.table.add(true, k.row(cpuEngine), (after.engine-before.engine)/gib)
+	r.table.add(true, r.row(cpuEngine), (after.engine-before.engine)/gib)
 	if server != nil {
-		r.table.add(true, k.row(cpuLogServer), (after.logServer-before.logServer)/gib)
+		r.table.add(true, r.row(cpuLogServer), (after.logServer-before.logServer)/gib)
 	}
-	r.table.add(true, k.row(uploadOf), up)
-	r.table.add(true, k.row(echoOf), echo.P50)
-	r.table.add(true, k.row(echo99Of), echo.P99)
-	if k.url != "memory:" && k.store == "" {
+	r.table.add(true, r.row(uploadOf), up)
+	r.table.add(true, r.row(echoOf), echo.P50)
+	r.table.add(true, r.row(echo99Of), echo.P99)
+	if r.onDisk() {
 		r.table.add(true, diskShare, up/min(r.plainRate, r.disk))
 	}
 	return nil
@@ -207,20 +222,4 @@ func cpuOf(w *world, server *logServer) (u logUsage, err error) {
 	}
 	u.logServer, err = server.cpu()
 	return u, err
-}
-
-// makeCerts makes an authority in dir with the certificates of a log server and
-// an engine, and returns the engine's.
-func makeCerts(ftnet, dir string) (LogAt, error) {
-	for _, args := range [][]string{
-		{"init", dir},
-		{"server", dir, netlab.Client4.String()},
-		{"client", dir, "--service", "*"},
-	} {
-		if out, err := exec.Command(ftnet, append([]string{"certs"}, args...)...).CombinedOutput(); err != nil {
-			return LogAt{}, fmt.Errorf("ftnet certs %s: %w: %s", args[0], err, out)
-		}
-	}
-	file := func(name string) string { return filepath.Join(dir, name) }
-	return LogAt{CA: file("ca.pem"), Cert: file("client.pem"), Key: file("client.key")}, nil
 }

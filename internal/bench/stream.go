@@ -86,7 +86,7 @@ func (l LogAt) config() (*tls.Config, error) {
 
 // stream measures TLS alone, from where the engine would be to where the log
 // server would be: no remote log can cost less.
-func (r *logRound) stream(w *world) error {
+func (r *logMeasurement) stream(w *world) error {
 	address := net.JoinHostPort(netlab.Client4.String(), logPort)
 	server := LogAt{CA: r.tls.CA, Cert: filepath.Join(filepath.Dir(r.tls.CA), "server.pem"), Key: filepath.Join(filepath.Dir(r.tls.CA), "server.key")}
 	sink, err := w.client(Job{Kind: "tls-sink", Stream: address, Log: server})

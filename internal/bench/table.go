@@ -59,10 +59,15 @@ const (
 // row is the name of the log's row.
 func (k kind) row(what string) string { return what + ", " + k.name }
 
+// onDisk reports whether the engine itself writes to a disk.
+func (k kind) onDisk() bool { return strings.HasPrefix(k.url, "file:") }
+
 // rows gives the log's rows their place in the table.
 func (k kind) rows(t *Table) {
-	if k.url == "memory:" {
+	if k.onDisk() {
 		t.row(diskRate)
+	}
+	if k.store != "" {
 		t.row(streamRate)
 		t.row(streamCPU)
 		t.row(plainCPU)
@@ -73,7 +78,7 @@ func (k kind) rows(t *Table) {
 	if k.store != "" {
 		t.row(k.row(cpuLogServer))
 	}
-	if k.url != "memory:" && k.store == "" {
+	if k.onDisk() {
 		t.row(diskShare)
 	}
 }
