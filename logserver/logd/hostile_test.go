@@ -223,10 +223,10 @@ func TestTooManySessions(t *testing.T) {
 		}
 	}
 	first := r.dial(a)
-	given := first.greet(wire.Hello{}).Block
-	r.dial(a).greet(wire.Hello{})
+	given := first.greet(wire.Hello{Silence: time.Minute}).Block
+	r.dial(a).greet(wire.Hello{Silence: time.Minute})
 	busy(r.dial(a))
-	r.dial(b).greet(wire.Hello{})
+	r.dial(b).greet(wire.Hello{Silence: time.Minute})
 	busy(r.dial(b))
 	// A session that goes on over another connection is not another session.
 	if w := r.dial(a).greet(wire.Hello{Blocks: []wire.Block{given}}); !w.Resumed {
