@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/internal/testenv"
 	"github.com/ftnet/ftnet/internal/workload"
 )
 
@@ -40,7 +41,7 @@ func reboot(t *testing.T, b backend, o options, server string, times int) {
 				t.Fatal(err)
 			}
 			_ = r.wait() // killed
-			r.runtime = publicDir(t)
+			r.runtime, r.bpffs = publicDir(t), testenv.BPFFS(t)
 			r.start(o, server, "-listen", ":7000")
 			pause(200 * time.Millisecond)
 			if err := r.lab.MoveAddresses(); err != nil {
@@ -74,7 +75,7 @@ func TestRebootWithoutLog(t *testing.T) {
 		}
 		_ = r.wait() // killed
 		l.end(syscall.SIGKILL)
-		r.runtime = publicDir(t)
+		r.runtime, r.bpffs = publicDir(t), testenv.BPFFS(t)
 		waiting := o
 		waiting.nowait = true
 		r.start(waiting, server, "-listen", ":7000")

@@ -64,7 +64,7 @@ func (s *served) begin() {
 	t := s.t
 	t.Helper()
 	argv := append(append([]string(nil), s.args...), binary(t, "ftnet"), "serve", "--config", s.config,
-		"--runtime-dir", s.runtime, "--log-level", "debug")
+		"--runtime-dir", s.runtime, "--bpffs", s.bpffs, "--log-level", "debug")
 	s.exited = make(chan error, 1)
 	s.cmd = s.lab.Server.Command(argv[0], argv[1:]...)
 	s.cmd.Env = append(os.Environ(), s.env...)
