@@ -34,16 +34,34 @@ func withoutSysAdmin(t *testing.T, pid int) {
 	t.Fatal("no capabilities")
 }
 
-// TestEngineKilledUnprivileged: with the privileges of the systemd unit the daemon
-// is killed, again and again; each next one finds the gate by its pins, and adopts
-// servers of both modes, of its own user and of another.
+// TestEngineKilledUnprivileged: the daemon is killed, again and again; each next one
+// finds the gate by its pins, and adopts servers of both modes. For those of its own
+// user it needs what it needs for all else, for those of others what the systemd unit
+// gives it.
 func TestEngineKilledUnprivileged(t *testing.T) {
 	testenv.RequireTool(t, "setpriv")
-	const nobody = "user = \"nobody\"\ndrain = \"500ms\""
-	names := []string{"own", "own-nobody", "plain", "plain-nobody"}
-	s := serve(t, with(capabilities(t)), "[log]\nurl = \"file://"+t.TempDir()+"\"\n",
-		listening(t, "own", 7002), listening(t, "own-nobody", 7003, nobody),
-		unmodified(t, "plain", 7004), unmodified(t, "plain-nobody", 7005, nobody))
+	own := []string{listening(t, "own", 7002), unmodified(t, "plain", 7003)}
+	t.Run("own user", func(t *testing.T) {
+		// Without CAP_SYS_PTRACE it cannot enter /proc/PID/fd of this process.
+		unprivileged(t, []string{"net_admin", "net_raw", "bpf", "perfmon"}, func(s *served) {
+			dir, err := os.Open(s.bpffs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { dir.Close() })
+			s.files, s.flags = []*os.File{dir}, []string{"--bpffs", "/proc/self/fd/3"}
+		}, []string{"own", "plain"}, own)
+	})
+	t.Run("other users", func(t *testing.T) {
+		const nobody = "user = \"nobody\"\ndrain = \"500ms\""
+		unprivileged(t, capabilities(t), func(*served) {}, []string{"own", "plain", "own-nobody", "plain-nobody"},
+			append(own, listening(t, "own-nobody", 7004, nobody), unmodified(t, "plain-nobody", 7005, nobody)))
+	})
+}
+
+func unprivileged(t *testing.T, capabilities []string, change func(*served), names, entries []string) {
+	s := serve(t, func(s *served) { with(capabilities)(s); change(s) },
+		append([]string{"[log]\nurl = \"file://" + t.TempDir() + "\"\n"}, entries...)...)
 	var clients []*client
 	for i := range names {
 		clients = append(clients, s.dialPort(7002+i))
