@@ -59,7 +59,7 @@ func (g *Gate) unpin() error {
 		return nil
 	}
 	p := g.pins
-	g.pins, g.pinned.Dir = nil, ""
+	g.pins = nil
 	r, err := openPinRoot(g.config.BPFFS, false)
 	if err != nil {
 		p.leave()

@@ -276,6 +276,31 @@ func TestPinsNotUsed(t *testing.T) {
 	}
 }
 
+// TestPinsOfDyingEngine: the lock on the pins is waited for a while.
+func TestPinsOfDyingEngine(t *testing.T) {
+	l := newLab(t)
+	bpffs := ownBPFFS(t)
+	g, err := Load(Config{MaxConns: 4, ID: "00000001", BPFFS: bpffs})
+	must(t, err)
+	must(t, g.Attach(l.a))
+	dir, err := os.Open(g.Pins().Dir)
+	must(t, err)
+	defer dir.Close()
+	g.die(t)
+	must(t, flock(dir, unix.LOCK_EX))
+
+	adopt := func() error {
+		g, err = Adopt(Config{ID: "00000001", BPFFS: bpffs}, "00000001")
+		return err
+	}
+	if err := l.withoutAdmin(t, adopt); !errors.Is(err, errPinned) {
+		t.Errorf("adopting what is locked: %v", err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { _ = flock(dir, unix.LOCK_UN) })
+	must(t, l.withoutAdmin(t, adopt))
+	must(t, g.Close())
+}
+
 // TestAdoptionCutShort: an engine that dies while it adopts a gate leaves one that
 // can be adopted, under the old name or the new.
 func TestAdoptionCutShort(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 )
@@ -37,11 +38,16 @@ func findPinned(bpffs, id string, all []placed) (*remains, error) {
 		if !strings.HasPrefix(name, netns+"-") {
 			continue
 		}
-		r, err := root.remains(name, id, all)
+		own := name == netns+"-"+id
+		open := root.open
+		if own {
+			open = root.openDying
+		}
+		r, err := root.remains(name, id, all, open)
 		if err == nil && r != nil {
 			return r, nil
 		}
-		if !errors.Is(err, errPinned) { // that one is not dead, so not the one
+		if own || !errors.Is(err, errPinned) { // others live, and are not the one
 			errs = append(errs, err)
 		}
 	}
@@ -51,9 +57,23 @@ func findPinned(bpffs, id string, all []placed) (*remains, error) {
 	return nil, errNoPins
 }
 
+// dying is for how long the process of an engine that was killed, or a child that it
+// was about to start, may hold the lock yet.
+const dying = time.Second
+
+// openDying is open for pins of an engine that is known to be dead, or about to be.
+func (r *pinRoot) openDying(name string) (*pins, error) {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) { // nothing tells of a lock that is given up
+		p, err := r.open(name)
+		if !errors.Is(err, errPinned) || time.Since(start) > dying {
+			return p, err
+		}
+	}
+}
+
 // remains returns nil if the pins are of another gate than the engine's.
-func (r *pinRoot) remains(name, id string, all []placed) (*remains, error) {
-	p, err := r.open(name)
+func (r *pinRoot) remains(name, id string, all []placed, open func(string) (*pins, error)) (*remains, error) {
+	p, err := open(name)
 	if err != nil {
 		return nil, err
 	}
