@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/south"
@@ -11,7 +13,12 @@ import (
 
 func (e *Engine) openGate() (err error) {
 	cfg := gate.Config{MaxConns: e.cfg.MaxConns + 1, // one stays free: see Probe
-		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer, DeadAfter: e.cfg.DeadAfter}
+		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer, DeadAfter: e.cfg.DeadAfter, BPFFS: e.cfg.BPFFS}
+	defer func() {
+		if err == nil {
+			e.tellPins()
+		}
+	}()
 	if !e.cfg.Adopt {
 		if e.gate, err = gate.Load(cfg); err != nil {
 			return fmt.Errorf("rawio: load the gate: %w", err)
@@ -23,6 +30,31 @@ func (e *Engine) openGate() (err error) {
 	}
 	e.cfg.MaxConns = e.gate.MaxConns() - 1
 	return nil
+}
+
+// tellPins says how the next engine can find the gate, and how this one has.
+func (e *Engine) tellPins() {
+	p := e.gate.Pins()
+	if e.cfg.Adopt {
+		way, level := "pins", hclog.Debug
+		if p.Passed != nil {
+			way, level = "numbers", remark(p.Passed)
+		}
+		e.log.Log(level, "the gate of the engine before was found", "by", way, "not by pins", p.Passed)
+	}
+	if p.Dir == "" {
+		e.log.Log(remark(p.Err), "the gate is not pinned", "reason", p.Err)
+		return
+	}
+	e.log.Debug("the gate is pinned", "directory", p.Dir)
+}
+
+// remark is how much a reason to do without pins matters.
+func remark(err error) hclog.Level {
+	if errors.Is(err, gate.ErrNoBPFFS) {
+		return hclog.Debug
+	}
+	return hclog.Warn
 }
 
 // inherit tells the core what an adopted gate knows.

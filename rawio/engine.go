@@ -38,6 +38,9 @@ type Config struct {
 	// See gate.Config. 0 means that the gate holds it until there is an engine
 	// again.
 	DeadAfter time.Duration
+	// BPFFS is the BPF file system that the gate is pinned in, see gate.Config. Empty
+	// means that it is not.
+	BPFFS string
 	// Adopt says that the gate is there already, of an engine with this ID that was
 	// killed; see Service.Adopt. MaxConns and OutputBuffer are that one's. Open
 	// fails with the errors of gate.Adopt.

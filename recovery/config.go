@@ -36,6 +36,7 @@ const NoDrain time.Duration = -1
 type HostConfig struct {
 	Name       string   // of the engine in the status; may be empty
 	RuntimeDir string   // default /run/ftnet
+	BPFFS      string   // that the engine's state in the kernel is pinned in; default /sys/fs/bpf
 	Interfaces []string // to protect; default all that carry a service
 	MaxConns   int      // default 65536
 	// DeadAfter is for how long the gate waits for an engine that has died or got
@@ -139,6 +140,7 @@ func (c HostConfig) withDefaults() HostConfig {
 	if c.RuntimeDir == "" {
 		c.RuntimeDir = runtimedir.Base
 	}
+	orElse(&c.BPFFS, gate.DefaultBPFFS)
 	if c.MaxConns == 0 {
 		c.MaxConns = gate.DefaultMaxConns
 	}

@@ -67,9 +67,11 @@ func (h *Host) open() error {
 		return err
 	}
 	h.onClose(func() error { release(); return nil })
-	if h.survive = h.lasts(); h.survive && !mayAdopt() {
-		h.survive = false
-		h.log.Info("server processes end with this engine, should it be killed: the next one could not adopt them", "missing", "CAP_SYS_ADMIN")
+	if h.survive = h.lasts(); h.survive {
+		if err := mayAdopt(h.cfg.BPFFS); err != nil {
+			h.survive = false
+			h.log.Info("server processes end with this engine, should it be killed: the next one could not adopt them", "reason", err)
+		}
 	}
 	if err := h.openDir(); err != nil {
 		return err
@@ -139,7 +141,7 @@ func (h *Host) evictRivals() {
 func (h *Host) openEngine() (err error) {
 	rcfg := rawio.Config{
 		ID: h.dir.ID, Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConns,
-		DeadAfter: h.cfg.DeadAfter, Adopt: h.adopted,
+		DeadAfter: h.cfg.DeadAfter, BPFFS: h.cfg.BPFFS, Adopt: h.adopted,
 		Logger: h.log, Reports: h.report, Trace: h.cfg.Trace,
 	}
 	if h.cfg.Unmodified {

@@ -74,8 +74,12 @@ func (h *Host) Settled() {
 	if err != nil {
 		h.log.Warn("filters of dead engines not removed", "error", err)
 	}
-	if len(removed) > 0 {
-		h.log.Info("removed what dead engines had left", "filters", removed)
+	pins, err := gate.CleanPins(h.cfg.BPFFS)
+	if err != nil {
+		h.log.Warn("pins of dead engines not removed", "error", err)
+	}
+	if len(removed) > 0 || len(pins) > 0 {
+		h.log.Info("removed what dead engines had left", "filters", removed, "pins", pins)
 	}
 }
 

@@ -35,7 +35,7 @@ func newLab(t *testing.T, edit func(*HostConfig)) *lab {
 	testenv.RequireRoot(t)
 	book := &logbook{more: make(chan struct{})}
 	cfg := HostConfig{
-		RuntimeDir: publicDir(t), MaxConns: 256, QuotaTotal: 64 << 20, Unmodified: true,
+		RuntimeDir: publicDir(t), BPFFS: testenv.BPFFS(t), MaxConns: 256, QuotaTotal: 64 << 20, Unmodified: true,
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: book}),
 	}
 	if edit != nil {
@@ -49,6 +49,7 @@ func newLab(t *testing.T, edit func(*HostConfig)) *lab {
 		if err := h.Close(); err != nil {
 			t.Errorf("close the host: %v", err)
 		}
+		testenv.NothingPinned(t, cfg.BPFFS)
 		if t.Failed() {
 			t.Logf("the engine's log:\n%s", book.String())
 		}

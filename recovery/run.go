@@ -39,6 +39,7 @@ type Config struct {
 	Supervisor supervisor.Config
 	Drain      time.Duration // how long the engine serves open connections after the process ended on request; default 5 s; see NoDrain
 	RuntimeDir string        // default /run/ftnet
+	BPFFS      string        // see HostConfig.BPFFS
 	Logger     hclog.Logger  // default: nothing is logged
 	// Trace, if not nil, is told each rise of a connection's stable number
 	// before the gate is (rawio.Config.Trace).
@@ -71,7 +72,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	cfg.LogOptions.Services = []string{cfg.Name}
 	h, err := OpenHost(HostConfig{
-		Name: cfg.Name, RuntimeDir: cfg.RuntimeDir, Interfaces: cfg.Interfaces, MaxConns: cfg.MaxConns, DeadAfter: cfg.DeadAfter,
+		Name: cfg.Name, RuntimeDir: cfg.RuntimeDir, BPFFS: cfg.BPFFS, Interfaces: cfg.Interfaces, MaxConns: cfg.MaxConns, DeadAfter: cfg.DeadAfter,
 		LogURL: cfg.LogURL, LogOptions: cfg.LogOptions, QuotaTotal: cfg.QuotaTotal, Unmodified: cfg.Mode == ModeUnmodified, Logger: cfg.Logger, Trace: cfg.Trace,
 	})
 	if err != nil {

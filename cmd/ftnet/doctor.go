@@ -20,6 +20,7 @@ func newDoctor() *cobra.Command {
 	var (
 		asJSON, clean bool
 		base, file    string
+		bpffs         string
 		log           = logDefaults
 	)
 	cmd := &cobra.Command{
@@ -50,13 +51,13 @@ go on with those.`,
 					return fmt.Errorf("clean: %w", err)
 				}
 				removed = append(removed, ended...)
-				lines, err := doctor.Clean(base)
+				lines, err := doctor.Clean(base, bpffs)
 				if err != nil {
 					return fmt.Errorf("clean: %w", err)
 				}
 				removed = append(removed, lines...)
 			}
-			results := append(doctor.Run(doctor.Local(base)), logResults...)
+			results := append(doctor.Run(doctor.Local(base, bpffs)), logResults...)
 			failed := doctor.Failed(results)
 			if asJSON {
 				enc := json.NewEncoder(out)
@@ -77,10 +78,11 @@ go on with those.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
-	cmd.Flags().BoolVar(&clean, "clean", false, "remove filters, directories and server processes of engines that no longer run")
+	cmd.Flags().BoolVar(&clean, "clean", false, "remove filters, pins, directories and server processes of engines that no longer run")
 	cmd.Flags().StringVarP(&file, "config", "c", "", "check the log of this configuration `FILE` of ftnet serve")
 	log.flags(cmd.Flags())
 	runtimeDirFlag(cmd, &base)
+	bpffsFlag(cmd, &bpffs)
 	return cmd
 }
 

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ftnet/ftnet/rawio/gate"
 )
 
 func main() {
@@ -54,6 +56,11 @@ func newRoot() *cobra.Command {
 		newStatus(), newDoctor(), newCerts(), newDemo(), newVersion())
 	root.AddCommand(demoRoles()...)
 	return root
+}
+
+// bpffsFlag is shared by the commands that look at what engines have in the kernel.
+func bpffsFlag(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVar(path, "bpffs", gate.DefaultBPFFS, "BPF file system in which engines pin their state in the kernel")
 }
 
 // runtimeDirFlag is shared by the commands that look at engines.

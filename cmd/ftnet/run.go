@@ -87,6 +87,7 @@ type runOptions struct {
 	drain         time.Duration
 	logLevel      string
 	runtimeDir    string
+	bpffs         string
 }
 
 func defaultRunOptions() *runOptions {
@@ -126,6 +127,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	f.DurationVar(&o.drain, "drain", o.drain, "how long to serve closing connections after COMMAND has stopped; then they are reset")
 	f.StringVar(&o.logLevel, "log-level", o.logLevel, "trace, debug, info, warn, error or off")
 	runtimeDirFlag(cmd, &o.runtimeDir)
+	bpffsFlag(cmd, &o.bpffs)
 	// A zero default means "a quarter of the memory" here, which the text says.
 	f.Lookup("quota-total").DefValue = ""
 }
@@ -160,7 +162,7 @@ func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Con
 		Name: o.name, Command: command, User: o.user,
 		Quota: int64(o.quota), QuotaTotal: int64(o.quotaTotal), OnFull: onFull,
 		Interfaces: o.interfaces, MaxConns: o.maxConns, Drain: drain(o.drain),
-		RuntimeDir: o.runtimeDir, Logger: logger,
+		RuntimeDir: o.runtimeDir, BPFFS: o.bpffs, Logger: logger,
 		Supervisor: supervisor.Config{
 			Command: command, User: o.user, StopTimeout: o.stopTimeout,
 			RestartLimit: restartLimit(o.restartLimit), RestartWindow: o.restartWindow,

@@ -34,7 +34,7 @@ func parse(t *testing.T, line string) (*runOptions, []string, error) {
 
 func TestRunFlags(t *testing.T) {
 	o, args, err := parse(t, "--quota 1GiB --quota-total=4GiB --on-full reset --user www:www --interface eth0 --interface lo "+
-		"--max-connections 10 --restart-limit 0 --restart-window 1m --stop-timeout 3s --drain 0s --name n --runtime-dir /r -- srv --quota x")
+		"--max-connections 10 --restart-limit 0 --restart-window 1m --stop-timeout 3s --drain 0s --name n --runtime-dir /r --bpffs /b -- srv --quota x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestRunFlags(t *testing.T) {
 	command := []string{"srv", "--quota", "x"}
 	want := recovery.Config{
 		Name: "n", Mode: recovery.ModeListen, Command: command, User: "www:www", Quota: 1 << 30, QuotaTotal: 4 << 30, OnFull: recovery.Reset,
-		LogURL: "memory:", LogDown: recovery.DownHold, DownAfter: 10 * time.Second, Interfaces: []string{"eth0", "lo"}, MaxConns: 10, RuntimeDir: "/r", Drain: recovery.NoDrain,
+		LogURL: "memory:", LogDown: recovery.DownHold, DownAfter: 10 * time.Second, Interfaces: []string{"eth0", "lo"}, MaxConns: 10, RuntimeDir: "/r", BPFFS: "/b", Drain: recovery.NoDrain,
 		Supervisor: supervisor.Config{Command: command, User: "www:www", StopTimeout: 3 * time.Second,
 			RestartLimit: supervisor.NoRestarts, RestartWindow: time.Minute},
 	}

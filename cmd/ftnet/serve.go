@@ -51,12 +51,13 @@ func newServe() *cobra.Command {
 	f.BoolVar(&o.check, "check", false, "only check the file")
 	f.StringVar(&o.logLevel, "log-level", "info", "trace, debug, info, warn, error or off; in place of the file's")
 	runtimeDirFlag(cmd, &o.runtimeDir)
+	bpffsFlag(cmd, &o.bpffs)
 	return cmd
 }
 
 type serveOptions struct {
-	config, logLevel, runtimeDir string
-	check                        bool
+	config, logLevel, runtimeDir, bpffs string
+	check                               bool
 }
 
 func (o *serveOptions) run(cmd *cobra.Command) error {
@@ -99,6 +100,9 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 func (o *serveOptions) override(cmd *cobra.Command, f *config.File) {
 	if cmd.Flags().Changed("runtime-dir") || f.Engine.RuntimeDir == "" {
 		f.Engine.RuntimeDir = o.runtimeDir
+	}
+	if cmd.Flags().Changed("bpffs") || f.Engine.BPFFS == "" {
+		f.Engine.BPFFS = o.bpffs
 	}
 	if cmd.Flags().Changed("log-level") {
 		f.Engine.LogLevel = o.logLevel

@@ -72,12 +72,12 @@ func TestServeUsage(t *testing.T) {
 func TestServeOverride(t *testing.T) {
 	t.Setenv("FTNET_RUNTIME_DIR", "/env")
 	for _, tt := range []struct {
-		args, file []string // directory and level
-		want       [2]string
+		args, file []string // directory, level and BPF file system
+		want       [3]string
 	}{
-		{[]string{}, []string{"", "warn"}, [2]string{"/env", "warn"}},
-		{[]string{}, []string{"/file", "warn"}, [2]string{"/file", "warn"}},
-		{[]string{"--runtime-dir", "/flag", "--log-level", "debug"}, []string{"/file", "warn"}, [2]string{"/flag", "debug"}},
+		{[]string{}, []string{"", "warn", ""}, [3]string{"/env", "warn", "/sys/fs/bpf"}},
+		{[]string{}, []string{"/file", "warn", "/bpf"}, [3]string{"/file", "warn", "/bpf"}},
+		{[]string{"--runtime-dir", "/flag", "--log-level", "debug", "--bpffs", "/own"}, []string{"/file", "warn", "/bpf"}, [3]string{"/flag", "debug", "/own"}},
 	} {
 		var o serveOptions
 		cmd := newServe()
@@ -86,9 +86,10 @@ func TestServeOverride(t *testing.T) {
 		}
 		o.runtimeDir, _ = cmd.Flags().GetString("runtime-dir")
 		o.logLevel, _ = cmd.Flags().GetString("log-level")
-		f := &config.File{Engine: config.Engine{RuntimeDir: tt.file[0], LogLevel: tt.file[1]}}
+		o.bpffs, _ = cmd.Flags().GetString("bpffs")
+		f := &config.File{Engine: config.Engine{RuntimeDir: tt.file[0], LogLevel: tt.file[1], BPFFS: tt.file[2]}}
 		o.override(cmd, f)
-		if got := [2]string{f.Engine.RuntimeDir, f.Engine.LogLevel}; got != tt.want {
+		if got := [3]string{f.Engine.RuntimeDir, f.Engine.LogLevel, f.Engine.BPFFS}; got != tt.want {
 			t.Errorf("%q %q: %q, want %q", tt.args, tt.file, got, tt.want)
 		}
 	}

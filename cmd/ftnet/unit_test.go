@@ -6,10 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/ftnet/ftnet/rawio/gate"
 )
 
 const unitDir = "../../packaging/"
@@ -87,5 +89,14 @@ func TestUnitVerifies(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("%s: %v\n%s", unit, err, out)
 		}
+	}
+}
+
+// TestUnitPins: the unit does not take away the BPF file system that pins are in.
+func TestUnitPins(t *testing.T) {
+	settings := unitSettings(t, "ftnet.service")
+	if protected := slices.Equal(settings["Service ProtectKernelTunables"], []string{"yes"}); protected &&
+		!slices.Contains(settings["Service BindPaths"], "-"+gate.DefaultBPFFS) {
+		t.Errorf("BindPaths=%q", settings["Service BindPaths"])
 	}
 }

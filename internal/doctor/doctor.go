@@ -32,10 +32,13 @@ type Result struct {
 type Machine struct {
 	Root       fs.FS  // with proc/…; normally os.DirFS("/")
 	RuntimeDir string // of engines; empty for the default
+	BPFFS      string // that engines pin their gates in
 }
 
 // Local is this machine.
-func Local(runtimeDir string) Machine { return Machine{Root: os.DirFS("/"), RuntimeDir: runtimeDir} }
+func Local(runtimeDir, bpffs string) Machine {
+	return Machine{Root: os.DirFS("/"), RuntimeDir: runtimeDir, BPFFS: bpffs}
+}
 
 // check is one of them; several findings that belong together are one check.
 type check func(Machine) []Result
@@ -44,7 +47,7 @@ type check func(Machine) []Result
 func Run(m Machine) []Result {
 	var results []Result
 	for _, c := range []check{
-		kernelVersion, capabilities, bpfFeatures, releaseFeatures, bpfJIT, sockets, sockDestroy,
+		kernelVersion, capabilities, bpfFeatures, releaseFeatures, pinning, bpfJIT, sockets, sockDestroy,
 		timestamps, fastOpen, queues, reversePath, connectionTracking,
 		openFiles, runtimeDirectory, leftovers,
 	} {

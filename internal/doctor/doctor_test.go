@@ -90,7 +90,7 @@ func TestTried(t *testing.T) {
 // TestHere: where the kernel tests run, nothing fails.
 func TestHere(t *testing.T) {
 	testenv.RequireRoot(t)
-	results := Run(Local(t.TempDir()))
+	results := Run(Local(t.TempDir(), testenv.BPFFS(t)))
 	if len(results) < 20 {
 		t.Errorf("only %d results", len(results))
 	}
@@ -123,8 +123,11 @@ func inNamespace(t *testing.T, f func()) {
 func TestClean(t *testing.T) {
 	testenv.RequireRoot(t)
 	testenv.RequireTool(t, "tc")
-	base := t.TempDir()
+	base, bpffs := t.TempDir(), testenv.BPFFS(t)
 	if err := os.MkdirAll(filepath.Join(base, "0badcafe"), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(bpffs, "ftnet", "1-0badcafe"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	inNamespace(t, func() {
@@ -137,18 +140,20 @@ func TestClean(t *testing.T) {
 		defer living.Close()
 		leaveFilters(t, "0badcafe")
 		leaveFilters(t, living.ID)
-		r := leftovers(Machine{RuntimeDir: base})[0]
+		r := leftovers(Machine{RuntimeDir: base, BPFFS: bpffs})[0]
 		if r.Level != Warn || !strings.Contains(r.Detail, "filters of engine 0badcafe") ||
-			!strings.Contains(r.Detail, "directory of engine 0badcafe") || strings.Contains(r.Detail, living.ID) {
+			!strings.Contains(r.Detail, "directory of engine 0badcafe") ||
+			!strings.Contains(r.Detail, "pins of engine 0badcafe") || strings.Contains(r.Detail, living.ID) {
 			t.Errorf("%+v", r)
 		}
-		removed, err := Clean(base)
-		if err != nil || len(removed) != 2 {
+		removed, err := Clean(base, bpffs)
+		if err != nil || len(removed) != 3 {
 			t.Errorf("removed %v, %v", removed, err)
 		}
-		if r := leftovers(Machine{RuntimeDir: base})[0]; r.Level != OK {
+		if r := leftovers(Machine{RuntimeDir: base, BPFFS: bpffs})[0]; r.Level != OK {
 			t.Errorf("after cleaning: %+v", r)
 		}
+		testenv.NothingPinned(t, bpffs)
 		out, err := exec.Command("tc", "filter", "show", "dev", "lo", "egress").CombinedOutput()
 		if err != nil || !strings.Contains(string(out), living.ID) || strings.Contains(string(out), "0badcafe") {
 			t.Errorf("%v: %s", err, out)

@@ -100,6 +100,22 @@ func releaseFeatures(Machine) []Result {
 			"and CONFIG_CGROUP_BPF, with cgroup2 mounted (mount -t cgroup2 none /sys/fs/cgroup)")
 }
 
+// pinning is what the next engine needs to go on for one that was killed.
+func pinning(m Machine) []Result {
+	const name = "BPF file system"
+	err := gate.MayPin(m.BPFFS)
+	switch {
+	case err == nil:
+		return ok(name, "%s takes pins", m.BPFFS)
+	case errors.Is(err, gate.ErrNoBPFFS):
+		return finding(Warn, name, err.Error(), "mount -t bpf -o mode=0700 bpf "+m.BPFFS+
+			": else servers outlive an engine that is killed only with CAP_SYS_ADMIN")
+	case errors.Is(err, gate.ErrPins):
+		return finding(Warn, name, err.Error(), "look who has made it, and remove it: else servers outlive an engine that is killed only with CAP_SYS_ADMIN")
+	}
+	return finding(Warn, name, err.Error(), "run as root, with the file system mounted for writing; without pins servers outlive an engine that is killed only with CAP_SYS_ADMIN")
+}
+
 // tried turns features into results; those that are missing are as bad as level.
 func tried(features []gate.Feature, level Level, advice string) []Result {
 	var results []Result

@@ -41,7 +41,11 @@ func leftovers(m Machine) []Result {
 	for _, id := range filters {
 		found = append(found, "filters of engine "+id)
 	}
-	switch err := errors.Join(err, filterErr); {
+	pins, pinErr := gate.LeftPins(m.BPFFS)
+	for _, id := range pins {
+		found = append(found, "pins of engine "+id)
+	}
+	switch err := errors.Join(err, filterErr, pinErr); {
 	case len(found) > 0:
 		return finding(Warn, name, strings.Join(found, ", "), "ftnet doctor --clean")
 	case errors.Is(err, fs.ErrPermission):
@@ -65,17 +69,21 @@ func staleFilters() ([]string, error) {
 }
 
 // Clean removes what engines that no longer run have left behind: their filters
-// on the interfaces of this network namespace and their directories below
-// runtimeDir. It returns a line for each thing removed.
-func Clean(runtimeDir string) ([]string, error) {
+// on the interfaces of this network namespace, their pins in the BPF file system and
+// their directories below runtimeDir. It returns a line for each thing removed.
+func Clean(runtimeDir, bpffs string) ([]string, error) {
 	var removed []string
 	filters, err := gate.CleanStale(runtimedir.Living)
 	for _, id := range filters {
 		removed = append(removed, fmt.Sprintf("filters of engine %s", id))
 	}
+	pins, pinErr := gate.CleanPins(bpffs)
+	for _, id := range pins {
+		removed = append(removed, fmt.Sprintf("pins of engine %s", id))
+	}
 	dirs, dirErr := runtimedir.CleanStale(runtimeDir, nil)
 	for _, id := range dirs {
 		removed = append(removed, fmt.Sprintf("directory of engine %s", id))
 	}
-	return removed, errors.Join(err, dirErr)
+	return removed, errors.Join(err, pinErr, dirErr)
 }

@@ -77,7 +77,7 @@ func TestDoctorCleans(t *testing.T) {
 // doctor runs `ftnet doctor --clean` and checks that it says the lines.
 func (r *rig) doctor(runtimeDir string, lines ...string) string {
 	r.t.Helper()
-	out, err := r.lab.Server.Command(binary(r.t, "ftnet"), "doctor", "--clean", "--runtime-dir", runtimeDir).CombinedOutput()
+	out, err := r.lab.Server.Command(binary(r.t, "ftnet"), "doctor", "--clean", "--runtime-dir", runtimeDir, "--bpffs", r.bpffs).CombinedOutput()
 	if err != nil {
 		r.t.Errorf("doctor: %v\n%s", err, out)
 	}
@@ -94,7 +94,7 @@ func TestTwoEngines(t *testing.T) {
 	r := probe(t, options{})
 	c := r.dial()
 	c.echo("hello")
-	second := &rig{t: t, poll: statusPoll, lab: r.lab, runtime: publicDir(t)}
+	second := &rig{t: t, poll: statusPoll, lab: r.lab, runtime: publicDir(t), bpffs: r.bpffs}
 	second.start(options{}, "counter", "-listen", ":7000")
 	if list := r.filters(); len(list) != 8 {
 		t.Errorf("filters %v", list)
@@ -118,7 +118,7 @@ func TestSamePortTwice(t *testing.T) {
 	r := probe(t, options{})
 	c := r.dial()
 	c.echo("hello")
-	second := &rig{t: t, poll: statusPoll, lab: r.lab, runtime: publicDir(t)}
+	second := &rig{t: t, poll: statusPoll, lab: r.lab, runtime: publicDir(t), bpffs: r.bpffs}
 	second.start(options{nowait: true, flags: []string{"--restart-limit", "2"}}, "probe", "-listen", "127.0.0.1:7002")
 	for range 20 {
 		x := r.dial()

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/internal/testenv"
 )
 
 // object is a BPF program or map as the kernel numbers them.
@@ -115,6 +116,7 @@ func (r *rig) nothingLeft() {
 	if err != nil || len(dirs) > 0 {
 		r.t.Errorf("left behind: directories %v, %v", dirs, err)
 	}
+	testenv.NothingPinned(r.t, r.bpffs)
 }
 
 // end ends ftnet, if it has not ended yet, and checks that nothing of it is left.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -40,7 +41,7 @@ func reboot(t *testing.T, b backend, o options, server string, times int) {
 				t.Fatal(err)
 			}
 			_ = r.wait() // killed
-			r.runtime = publicDir(t)
+			r.forget()
 			r.start(o, server, "-listen", ":7000")
 			pause(200 * time.Millisecond)
 			if err := r.lab.MoveAddresses(); err != nil {
@@ -52,6 +53,15 @@ func reboot(t *testing.T, b backend, o options, server string, times int) {
 		}
 	})
 	t.Logf("%d connections, %d replies, longest pause %v", report.Conns, report.Lines, report.LongestPause)
+}
+
+// forget empties what a reboot empties: file systems in memory.
+func (r *rig) forget() {
+	r.t.Helper()
+	r.runtime = publicDir(r.t)
+	if err := os.RemoveAll(filepath.Join(r.bpffs, "ftnet")); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // TestRebootWithoutLog: the host comes back while its log server is away. Nobody
@@ -74,7 +84,7 @@ func TestRebootWithoutLog(t *testing.T) {
 		}
 		_ = r.wait() // killed
 		l.end(syscall.SIGKILL)
-		r.runtime = publicDir(t)
+		r.forget()
 		waiting := o
 		waiting.nowait = true
 		r.start(waiting, server, "-listen", ":7000")

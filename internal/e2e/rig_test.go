@@ -22,6 +22,7 @@ type rig struct {
 	t       testing.TB
 	lab     *netlab.Lab
 	runtime string
+	bpffs   string // of the server's host
 	cmd     *netlab.Cmd
 	out     output
 	exited  chan error
@@ -50,7 +51,7 @@ func start(t testing.TB, o options, server string, args ...string) *rig {
 func prepare(t testing.TB, o options) *rig {
 	t.Helper()
 	testenv.RequireRoot(t)
-	r := &rig{t: t, poll: statusPoll, lab: netlabtest.New(t, &o.lab), runtime: publicDir(t)}
+	r := &rig{t: t, poll: statusPoll, lab: netlabtest.New(t, &o.lab), runtime: publicDir(t), bpffs: testenv.BPFFS(t)}
 	t.Cleanup(r.keepOutput)
 	return r
 }
@@ -96,7 +97,7 @@ func (r *rig) start(o options, server string, args ...string) {
 	if o.run == "" {
 		o.run = "ftnet"
 	}
-	argv := append([]string{"run", "--runtime-dir", r.runtime, "--log-level", "debug"}, o.flags...)
+	argv := append([]string{"run", "--runtime-dir", r.runtime, "--bpffs", r.bpffs, "--log-level", "debug"}, o.flags...)
 	if !filepath.IsAbs(server) {
 		server = binary(t, server)
 	}

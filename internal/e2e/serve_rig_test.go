@@ -21,6 +21,8 @@ type served struct {
 	config string   // the file
 	args   []string // what runs ftnet, before its own arguments
 	env    []string // more of it
+	flags  []string // more of ftnet's
+	files  []*os.File
 }
 
 // serve runs the services of a file, made of entries, and waits until they
@@ -64,10 +66,11 @@ func (s *served) begin() {
 	t := s.t
 	t.Helper()
 	argv := append(append([]string(nil), s.args...), binary(t, "ftnet"), "serve", "--config", s.config,
-		"--runtime-dir", s.runtime, "--log-level", "debug")
+		"--runtime-dir", s.runtime, "--bpffs", s.bpffs, "--log-level", "debug")
+	argv = append(argv, s.flags...)
 	s.exited = make(chan error, 1)
 	s.cmd = s.lab.Server.Command(argv[0], argv[1:]...)
-	s.cmd.Env = append(os.Environ(), s.env...)
+	s.cmd.Env, s.cmd.ExtraFiles = append(os.Environ(), s.env...), s.files
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -19,20 +19,24 @@ import (
 // twice), Flows and Services say what there is. WatchReleases, if it is needed, must
 // be called again; until then the old gate's program watches.
 //
+// The gate is found by its pins in config.BPFFS, for which the privileges of Load do.
+// Where there are none, or none to be trusted, it is found by what the filters tell:
+// to open maps by their numbers takes CAP_SYS_ADMIN. Gate.Pins says which way it was.
+//
 // The error satisfies errors.Is with ErrNoGate if the engine has left none, and
 // with ErrLayout if that is of another version; nothing has changed then. Others are
-// those of Load. The privilege to open what belongs to nobody is CAP_SYS_ADMIN.
+// those of Load.
 func Adopt(config Config, id string) (*Gate, error) {
 	config = config.withDefaults()
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	left, err := findGate(id)
+	left, passed, err := findGate(config.BPFFS, id)
 	if err != nil {
 		return nil, err
 	}
 	defer left.close()
-	g := &Gate{config: config}
+	g := &Gate{config: config, pinned: Pins{Passed: passed}}
 	g.config.MaxConns = int(left.maps[bpfMapSlots].MaxEntries())
 	g.config.OutputBuffer = int(left.maps[bpfMapOutputs].MaxEntries())
 	if err := g.load(left.maps); err != nil {
@@ -41,19 +45,50 @@ func Adopt(config Config, id string) (*Gate, error) {
 		}
 		return nil, errors.Join(err, g.abandon())
 	}
+	// Whoever finds the pins from here on finds all filters, whose ever they are.
+	if err := left.announce(&g.objs.programs); err != nil {
+		return nil, errors.Join(err, g.abandon())
+	}
 	err = g.filters.adopt(left.filters)
 	if err == nil {
-		err = g.releases.adopt(left.maps[bpfMapSlots])
+		err = g.releases.adopt(left)
 	}
 	if err != nil {
 		return nil, errors.Join(err, g.abandon())
 	}
+	g.inherit(left)
 	return g, nil
+}
+
+// announce pins the programs of an engine that is about to adopt the gate.
+func (r *remains) announce(p *programs) error {
+	if r.pins == nil {
+		return nil
+	}
+	return r.pins.addPrograms(p.filtering())
+}
+
+// inherit takes the pins over, if there are any, or makes them.
+func (g *Gate) inherit(left *remains) {
+	if left.pins == nil {
+		g.pin()
+		return
+	}
+	g.pins, left.pins = left.pins, nil
+	if err := g.succeed(left.programs); err != nil {
+		g.pinned.Err = errors.Join(err, g.unpin()) // they would tell half of it
+		return
+	}
+	g.pinned.Dir = g.pins.path()
 }
 
 // abandon closes g and leaves the filters where they are.
 func (g *Gate) abandon() error {
 	clear(g.attached)
 	g.releases.abandon()
+	if g.pins != nil {
+		g.pins.leave()
+		g.pins = nil
+	}
 	return g.Close()
 }

@@ -19,15 +19,18 @@ import (
 const heirID = "00000042"
 
 // TestAdopt kills an engine. Its gate goes on: what is held stays held, what is
-// translated is translated. The next one takes it over as it is.
+// translated is translated. The next one takes it over as it is: through its pins,
+// without CAP_SYS_ADMIN, or else by numbers.
 func TestAdopt(t *testing.T) {
-	for _, addr := range []string{"10.77.0.1", "fd77::1"} {
-		t.Run(addr, func(t *testing.T) { adopted(t, newLab(t), netip.MustParseAddr(addr)) })
+	for _, way := range ways {
+		for _, addr := range []string{"10.77.0.1", "fd77::1"} {
+			t.Run(way.name+"/"+addr, func(t *testing.T) { adopted(t, newLab(t), netip.MustParseAddr(addr), way.bpffs(t)) })
+		}
 	}
 }
 
-func adopted(t *testing.T, l *lab, addr netip.Addr) {
-	old := startEngine(t, l.a)
+func adopted(t *testing.T, l *lab, addr netip.Addr, bpffs string) {
+	old := startEngine(t, l.a, bpffs)
 	listener, err := net.Listen("tcp", netip.AddrPortFrom(addr, servicePort).String())
 	must(t, err)
 	defer listener.Close()
@@ -77,8 +80,7 @@ func adopted(t *testing.T, l *lab, addr netip.Addr) {
 		t.Errorf("%d bytes not acknowledged after the engine's death, want 5", n)
 	}
 
-	g, err := Adopt(Config{MaxConns: 99, ID: heirID}, childID)
-	must(t, err)
+	g := l.adopt(t, Config{MaxConns: 99, ID: heirID, BPFFS: bpffs}, childID)
 	defer func() {
 		must(t, g.Close())
 		wantInstalled(t, l.a)
@@ -133,8 +135,13 @@ func (g *Gate) die(t *testing.T) {
 // TestAdoptUnderLoad: no packet passes unjudged, and none is judged twice, however
 // often the gate changes hands.
 func TestAdoptUnderLoad(t *testing.T) {
-	l := newLab(t)
-	g, err := Load(Config{MaxConns: 4, ID: "00000000"})
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) { adoptedUnderLoad(t, newLab(t), way.bpffs(t)) })
+	}
+}
+
+func adoptedUnderLoad(t *testing.T, l *lab, bpffs string) {
+	g, err := Load(Config{MaxConns: 4, ID: "00000000", BPFFS: bpffs})
 	must(t, err)
 	must(t, g.Attach(l.a))
 	must(t, g.SetService(servicePort, ServiceListen, false))
@@ -168,8 +175,7 @@ func TestAdoptUnderLoad(t *testing.T) {
 	const rounds = 5
 	for i := range rounds {
 		g.die(t)
-		g, err = Adopt(Config{ID: ids[(i+1)%2]}, ids[i%2])
-		must(t, err)
+		g = l.adopt(t, Config{ID: ids[(i+1)%2], BPFFS: bpffs}, ids[i%2])
 	}
 	close(stop)
 	sent := <-done
@@ -207,8 +213,13 @@ func packetSocket(t *testing.T) int {
 // TestAdoptHalf: a gate that is on some sides of some interfaces only, because its
 // engine died while it attached it or while it adopted it, is whole afterwards.
 func TestAdoptHalf(t *testing.T) {
-	l := newLab(t)
-	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) { adoptedHalf(t, newLab(t), way.bpffs(t)) })
+	}
+}
+
+func adoptedHalf(t *testing.T, l *lab, bpffs string) {
+	g, err := Load(Config{MaxConns: 4, ID: "00000001", BPFFS: bpffs})
 	must(t, err)
 	must(t, g.Attach(l.a))
 	must(t, g.Attach(l.lo))
@@ -228,8 +239,7 @@ func TestAdoptHalf(t *testing.T) {
 	if diff := cmp.Diff([]string{"00000001", "00000009"}, ids, cmpopts.SortSlices(func(a, b string) bool { return a < b })); diff != "" {
 		t.Errorf("abandoned (-want +got):\n%s", diff)
 	}
-	g, err = Adopt(Config{ID: "00000002"}, "00000009")
-	must(t, err)
+	g = l.adopt(t, Config{ID: "00000002", BPFFS: bpffs}, "00000009")
 	for _, ifindex := range []int{l.a, l.lo} {
 		must(t, g.Attach(ifindex)) // changes nothing
 		wantInstalled(t, ifindex, "clsact", "ftnet:00000002:in", "ftnet:00000002:out")
@@ -241,17 +251,22 @@ func TestAdoptHalf(t *testing.T) {
 
 // TestAdoptRefused: what cannot be adopted stays as it is.
 func TestAdoptRefused(t *testing.T) {
-	l := newLab(t)
-	if _, err := Adopt(Config{ID: "00000002"}, "00000001"); !errors.Is(err, ErrNoGate) {
-		t.Errorf("adopting nothing: %v", err)
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			l, bpffs := newLab(t), way.bpffs(t)
+			if _, err := Adopt(Config{ID: "00000002", BPFFS: bpffs}, "00000001"); !errors.Is(err, ErrNoGate) {
+				t.Errorf("adopting nothing: %v", err)
+			}
+			g, err := Load(Config{MaxConns: 4, ID: "00000001", BPFFS: bpffs})
+			must(t, err)
+			must(t, g.Attach(l.a))
+			g.engine.layout.Add(1)
+			g.die(t)
+			if _, err := Adopt(Config{ID: "00000002", BPFFS: bpffs}, "00000001"); !errors.Is(err, ErrLayout) {
+				t.Errorf("adopting another layout: %v", err)
+			}
+			wantInstalled(t, l.a, "clsact", "ftnet:00000001:in", "ftnet:00000001:out")
+			cleaned(t, bpffs)
+		})
 	}
-	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
-	must(t, err)
-	must(t, g.Attach(l.a))
-	g.engine.layout.Add(1)
-	g.die(t)
-	if _, err := Adopt(Config{ID: "00000002"}, "00000001"); !errors.Is(err, ErrLayout) {
-		t.Errorf("adopting another layout: %v", err)
-	}
-	wantInstalled(t, l.a, "clsact", "ftnet:00000001:in", "ftnet:00000001:out")
 }

@@ -12,73 +12,74 @@ import (
 // TestAdoptReleases: how an unmodified server ended while there was no engine is
 // known to the next, and after it has taken over it is told once.
 func TestAdoptReleases(t *testing.T) {
-	addr := netip.MustParseAddr("10.77.0.1")
-	l := newLab(t)
-	for _, again := range []bool{false, true} {
-		t.Run(map[bool]string{false: "inherited", true: "watched again"}[again], func(t *testing.T) {
-			l.enter(t)
-			old := startEngine(t, l.a)
-			s := startServer(t, netip.AddrPortFrom(addr, servicePort))
-			var clients []*net.TCPConn
-			serve := func(s *server, slot uint32, at func(order)) {
-				dialed := make(chan net.Conn, 1)
-				fd := l.clientSocket(t, addr)
-				go func() { dialed <- connect(t, fd, addr) }()
-				client := (<-dialed).(*net.TCPConn)
-				t.Cleanup(func() { client.Close() })
-				clients = append(clients, client)
-				s.do(t, "accept")
-				state, flow := liveState(t, client), flowFrom(client)
-				at(order{Slot: slot, Store: &state, Bind: &flow})
-			}
-			old.do(t, order{Ignore: true}) // connections begin without the gate
-			serve(s, 1, func(o order) { o.Watch = true; old.do(t, o) })
-			old.kill()
-			must(t, s.cmd.Process.Kill())
-			_, _ = s.cmd.Process.Wait() // it was killed
-			if got := whatComes(t, clients[0], errNothing); got != errNothing {
-				t.Errorf("the client of a server that crashed without an engine sees %v", got)
-			}
+	for _, way := range ways {
+		for name, again := range map[string]bool{"inherited": false, "watched again": true} {
+			t.Run(way.name+"/"+name, func(t *testing.T) { adoptedReleases(t, newLab(t), way.bpffs(t), again) })
+		}
+	}
+}
 
-			g, err := Adopt(Config{ID: heirID}, childID)
-			must(t, err)
-			defer func() {
-				must(t, g.Close())
-				if n := watchers(t); n != 0 {
-					t.Errorf("%d programs still watch", n)
-				}
-			}()
-			if got := g.Slot(1).Released(); got != ReleasedCrashed {
-				t.Errorf("released: %v", got)
-			}
-			must(t, g.DeleteService(servicePort))
-			s = startServer(t, netip.AddrPortFrom(addr, servicePort))
-			serve(s, 2, func(o order) { must(t, g.obey(o, nil)) })
-			must(t, g.SetService(servicePort, ServiceListen, true))
-			if again {
-				must(t, g.WatchReleases())
-			}
-			if n := watchers(t); n != 1 {
-				t.Errorf("%d programs watch", n)
-			}
-			must(t, s.cmd.Process.Kill())
-			_, _ = s.cmd.Process.Wait() // it was killed
-			if got := whatComes(t, clients[1], errNothing); got != errNothing {
-				t.Errorf("the client sees %v", got)
-			}
-			events := make([]Event, 16)
-			n, err := g.Events().ReadBatch(t.Context(), events)
-			must(t, err)
-			crashed := map[uint32]int{}
-			for _, e := range events[:n] {
-				if e.Kind == EventCrashed {
-					crashed[e.Slot]++
-				}
-			}
-			if diff := cmp.Diff(map[uint32]int{1: 1, 2: 1}, crashed); diff != "" {
-				t.Errorf("crashes by slot (-want +got):\n%s", diff)
-			}
-		})
+func adoptedReleases(t *testing.T, l *lab, bpffs string, again bool) {
+	addr := netip.MustParseAddr("10.77.0.1")
+	old := startEngine(t, l.a, bpffs)
+	s := startServer(t, netip.AddrPortFrom(addr, servicePort))
+	var clients []*net.TCPConn
+	serve := func(s *server, slot uint32, at func(order)) {
+		dialed := make(chan net.Conn, 1)
+		fd := l.clientSocket(t, addr)
+		go func() { dialed <- connect(t, fd, addr) }()
+		client := (<-dialed).(*net.TCPConn)
+		t.Cleanup(func() { client.Close() })
+		clients = append(clients, client)
+		s.do(t, "accept")
+		state, flow := liveState(t, client), flowFrom(client)
+		at(order{Slot: slot, Store: &state, Bind: &flow})
+	}
+	old.do(t, order{Ignore: true}) // connections begin without the gate
+	serve(s, 1, func(o order) { o.Watch = true; old.do(t, o) })
+	old.kill()
+	must(t, s.cmd.Process.Kill())
+	_, _ = s.cmd.Process.Wait() // it was killed
+	if got := whatComes(t, clients[0], errNothing); got != errNothing {
+		t.Errorf("the client of a server that crashed without an engine sees %v", got)
+	}
+
+	g := l.adopt(t, Config{ID: heirID, BPFFS: bpffs}, childID)
+	defer func() {
+		must(t, g.Close())
+		if n := watchers(t); n != 0 {
+			t.Errorf("%d programs still watch", n)
+		}
+	}()
+	if got := g.Slot(1).Released(); got != ReleasedCrashed {
+		t.Errorf("released: %v", got)
+	}
+	must(t, g.DeleteService(servicePort))
+	s = startServer(t, netip.AddrPortFrom(addr, servicePort))
+	serve(s, 2, func(o order) { must(t, g.obey(o, nil)) })
+	must(t, g.SetService(servicePort, ServiceListen, true))
+	if again {
+		must(t, g.WatchReleases())
+	}
+	if n := watchers(t); n != 1 {
+		t.Errorf("%d programs watch", n)
+	}
+	must(t, s.cmd.Process.Kill())
+	_, _ = s.cmd.Process.Wait() // it was killed
+	if got := whatComes(t, clients[1], errNothing); got != errNothing {
+		t.Errorf("the client sees %v", got)
+	}
+	events := make([]Event, 16)
+	n, err := g.Events().ReadBatch(t.Context(), events)
+	must(t, err)
+	crashed := map[uint32]int{}
+	for _, e := range events[:n] {
+		if e.Kind == EventCrashed {
+			crashed[e.Slot]++
+		}
+	}
+	if diff := cmp.Diff(map[uint32]int{1: 1, 2: 1}, crashed); diff != "" {
+		t.Errorf("crashes by slot (-want +got):\n%s", diff)
 	}
 }
 

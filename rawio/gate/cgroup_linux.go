@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -27,25 +26,28 @@ func cgroupRoot() (*os.File, error) {
 	return root, nil
 }
 
-// attachToCgroups attaches the program, in the place of old if that is not nil,
-// until the result is closed. What outlives this process can be found and removed
-// only by those who may open all programs; without that privilege the program goes
-// with the process.
-func attachToCgroups(prog, old *ebpf.Program) (io.Closer, error) {
+// place is where a program is attached.
+type place interface {
+	replace(*ebpf.Program) error // puts another one in its place, in one step
+	Close() error                // takes it away
+	leave()                      // does what this process's death does
+	pinned() bool                // reports whether it outlives this process by a pin
+}
+
+// attachToCgroups attaches the program until the result is closed. It outlives this
+// process if there are pins, or if this process may open it by its number, and so may
+// others who find it; else it goes with the process.
+func attachToCgroups(prog *ebpf.Program, p *pins) (place, error) {
 	root, err := cgroupRoot()
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	var at io.Closer
-	if mayOpen(prog) {
-		at, err = attachLasting(root, prog, old)
+	var at place
+	if p == nil && mayOpen(prog) {
+		at, err = attachLasting(root, prog, nil)
 	} else {
-		at, err = link.AttachCgroup(link.CgroupOptions{
-			Path:    fmt.Sprintf("/proc/thread-self/fd/%d", root.Fd()),
-			Attach:  ebpf.AttachCgroupInetSockRelease,
-			Program: prog,
-		})
+		at, err = attachLink(root, prog, p)
 	}
 	if err != nil {
 		return nil, needs(unifiedHierarchy, "Linux 5.9 or newer with CONFIG_CGROUP_BPF", err)
@@ -53,10 +55,43 @@ func attachToCgroups(prog, old *ebpf.Program) (io.Closer, error) {
 	return at, nil
 }
 
+// linked is a program whose link is open, and perhaps pinned.
+type linked struct {
+	link.Link
+	pin bool
+}
+
+func attachLink(root *os.File, prog *ebpf.Program, p *pins) (*linked, error) {
+	l, err := link.AttachCgroup(link.CgroupOptions{
+		Path:    fmt.Sprintf("/proc/thread-self/fd/%d", root.Fd()),
+		Attach:  ebpf.AttachCgroupInetSockRelease,
+		Program: prog,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if p != nil {
+		if err := l.Pin(p.at(releasePin)); err != nil {
+			l.Close()
+			return nil, fmt.Errorf("pin %s: %w", releasePin, err)
+		}
+	}
+	return &linked{l, p != nil}, nil
+}
+
+func (l *linked) pinned() bool { return l.pin }
+
+func (l *linked) replace(prog *ebpf.Program) error { return l.Update(prog) }
+func (l *linked) leave()                           { l.Link.Close() }
+
+// Close takes the program away at once, whether its pin is there or not.
+func (l *linked) Close() error { return errors.Join(l.Detach(), l.Link.Close()) }
+
 // lasting is a program at the root of the hierarchy that stays there until it is
 // taken away.
 type lasting struct{ prog *ebpf.Program }
 
+// attachLasting attaches the program, in the place of old if that is not nil.
 func attachLasting(root *os.File, prog, old *ebpf.Program) (*lasting, error) {
 	const multi = 2 // BPF_F_ALLOW_MULTI
 	prog, err := prog.Clone()
@@ -76,21 +111,46 @@ func attachLasting(root *os.File, prog, old *ebpf.Program) (*lasting, error) {
 	return &lasting{prog}, nil
 }
 
-// Close takes the program away.
-func (l *lasting) Close() error {
-	defer l.prog.Close()
+func (l *lasting) replace(prog *ebpf.Program) error {
 	root, err := cgroupRoot()
 	if err != nil {
 		return err
+	}
+	defer root.Close()
+	now, err := attachLasting(root, prog, l.prog)
+	if err != nil {
+		return err
+	}
+	l.prog.Close()
+	l.prog = now.prog
+	return nil
+}
+
+func (l *lasting) leave()       { l.prog.Close() }
+func (l *lasting) pinned() bool { return false }
+
+// Close takes the program away. One that is not there is no error.
+func (l *lasting) Close() error {
+	_, err := l.detach()
+	return err
+}
+
+// detach is Close. It reports whether there was something to take away: a program
+// that a link holds is not there for this.
+func (l *lasting) detach() (bool, error) {
+	defer l.prog.Close()
+	root, err := cgroupRoot()
+	if err != nil {
+		return false, err
 	}
 	defer root.Close()
 	err = link.RawDetachProgram(link.RawDetachProgramOptions{
 		Target: int(root.Fd()), Program: l.prog, Attach: ebpf.AttachCgroupInetSockRelease,
 	})
 	if gone(err) != nil {
-		return fmt.Errorf("gate: detach from the %s: %w", unifiedHierarchy, err)
+		return false, fmt.Errorf("gate: detach from the %s: %w", unifiedHierarchy, err)
 	}
-	return nil
+	return err == nil, nil
 }
 
 // openCgroupRoot opens the root of the cgroup2 hierarchy: where it is mounted, or

@@ -18,7 +18,8 @@
 // The gate outlives its engine. It goes on judging with what the slots last said,
 // for as long as it has been told to wait for a sign of life ([Config].DeadAfter):
 // for ever, or until it lets everything pass and marks what can no longer be
-// protected ([Slot.Opened]).
+// protected ([Slot.Opened]). Its pins in a BPF file system ([Config].BPFFS) lead the
+// next engine to it, which takes it over ([Adopt]).
 //
 // The gate is no firewall and keeps no state machine of its own: which mode a
 // connection is in, and when it changes, is the engine's business. Packets that

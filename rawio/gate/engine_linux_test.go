@@ -19,6 +19,9 @@ import (
 // attached to the interface whose index is in it; see order.
 const engineVariable = "FTNET_GATE_TEST_ENGINE"
 
+// bpffsVariable says where it is pinned.
+const bpffsVariable = "FTNET_GATE_TEST_BPFFS"
+
 const childID = "0000c41d"
 
 func init() {
@@ -51,10 +54,10 @@ type childEngine struct {
 }
 
 // startEngine starts one in the calling thread's network namespace.
-func startEngine(t *testing.T, ifindex int) *childEngine {
+func startEngine(t *testing.T, ifindex int, bpffs string) *childEngine {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), engineVariable+"="+strconv.Itoa(ifindex))
+	cmd.Env = append(os.Environ(), engineVariable+"="+strconv.Itoa(ifindex), bpffsVariable+"="+bpffs)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	must(t, err)
@@ -91,7 +94,7 @@ func runEngine(ifindex string) error {
 	if err != nil {
 		return err
 	}
-	g, err := Load(Config{MaxConns: 8, ID: childID, OutputBuffer: 1 << 20})
+	g, err := Load(Config{MaxConns: 8, ID: childID, OutputBuffer: 1 << 20, BPFFS: os.Getenv(bpffsVariable)})
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,24 @@ type Config struct {
 	// pass, and notes in the slots which connections can no longer be protected
 	// (see Slot.Opened). At least MinDeadAfter; 0 means for ever.
 	DeadAfter time.Duration
+	// BPFFS is a mounted BPF file system in which the gate is pinned, so that the
+	// next engine can adopt it, see Adopt. Empty means that it is not; see
+	// DefaultBPFFS. What stands in the way of it is no error, but see Gate.Pins.
+	BPFFS string
+}
+
+// DefaultBPFFS is where the BPF file system of a host usually is.
+const DefaultBPFFS = "/sys/fs/bpf"
+
+// Pins tells how the next engine can find a gate, and how this one has.
+type Pins struct {
+	// Dir holds the pins: below Config.BPFFS, named after network namespace and
+	// engine, its user's alone. If it is empty there are none, and Err says why.
+	Dir string
+	Err error
+	// Passed is, after Adopt, nil if the gate was found by its pins; else why the
+	// interfaces' filters and the kernel's numbers had to tell.
+	Passed error
 }
 
 func (c Config) withDefaults() Config {
@@ -128,6 +146,11 @@ var (
 	// ErrLayout is returned by Adopt if the gate's maps are not those that this
 	// version knows.
 	ErrLayout = errors.New("gate: the maps have another layout")
+	// ErrNoBPFFS is returned where no BPF file system is mounted.
+	ErrNoBPFFS = errors.New("gate: no BPF file system")
+	// ErrPins is returned when pins are not used, or made, because another user may
+	// have had a hand in them.
+	ErrPins = errors.New("gate: pins are not trusted")
 	// ErrSlot is returned by Bind for a slot number outside 0..MaxConns-1.
 	ErrSlot = errors.New("gate: no such slot")
 )

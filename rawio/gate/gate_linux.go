@@ -24,6 +24,8 @@ type Gate struct {
 	slots   []Slot
 	engine  *engineRecord
 	record  []byte // the mapping of engine
+	pins    *pins  // nil: there are none
+	pinned  Pins
 	filters
 	releases
 }
@@ -43,12 +45,17 @@ type programs struct {
 	Tap        *ebpf.Program `ebpf:"tap"`
 }
 
+// filtering are the programs that filters have.
+func (p *programs) filtering() []*ebpf.Program {
+	return []*ebpf.Program{p.EgressEth, p.EgressL3, p.IngressEth, p.IngressL3}
+}
+
 func (o *objects) Close() error {
 	p := &o.programs
 	return _BpfClose(p.EgressEth, p.EgressL3, p.IngressEth, p.IngressL3, p.Tap, &o.bpfMaps)
 }
 
-// Load loads the programs and creates the maps. Nothing is attached yet. The
+// Load loads the programs, creates the maps and pins them. Nothing is attached yet. The
 // network namespace of the calling thread is the one that Attach and
 // WatchReleases act in.
 //
@@ -64,6 +71,7 @@ func Load(config Config) (*Gate, error) {
 		g.Close()
 		return nil, err
 	}
+	g.pin()
 	return g, nil
 }
 
@@ -136,11 +144,11 @@ func mapSlots(m *ebpf.Map, n int) ([]byte, error) {
 }
 
 // Close removes the filters, and every clsact qdisc that Attach made unless
-// someone else's filters are there, ends WatchReleases, and frees the maps.
+// someone else's filters are there, ends WatchReleases, removes the pins, and frees the maps.
 // Slots must not be used afterwards. Readers of events and outputs are unblocked
 // with net.ErrClosed.
 func (g *Gate) Close() error {
-	errs := []error{g.filters.close(), g.releases.close()}
+	errs := []error{g.filters.close(), g.releases.close(), g.unpin()}
 	if g.events != nil {
 		errs = append(errs, g.events.ring.Close())
 	}

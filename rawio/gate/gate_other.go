@@ -44,6 +44,15 @@ func Abandoned(func(id string) bool) ([]string, error) { return nil, ErrNotSuppo
 // CleanStale returns ErrNotSupported.
 func CleanStale(func(id string) bool) ([]string, error) { return nil, ErrNotSupported }
 
+// CleanPins returns ErrNotSupported.
+func CleanPins(string) ([]string, error) { return nil, ErrNotSupported }
+
+// LeftPins returns ErrNotSupported.
+func LeftPins(string) ([]string, error) { return nil, ErrNotSupported }
+
+// MayPin returns ErrNotSupported.
+func MayPin(string) error { return ErrNotSupported }
+
 func (*Gate) Attach(int) error                            { return ErrNotSupported }
 func (*Gate) Detach(int) error                            { return ErrNotSupported }
 func (*Gate) Close() error                                { return ErrNotSupported }
@@ -59,6 +68,7 @@ func (*Gate) Events() *EventReader                        { return nil }
 func (*Gate) Outputs() *OutputReader                      { return nil }
 func (*Gate) WatchReleases() error                        { return ErrNotSupported }
 func (*Gate) Beat() bool                                  { return false }
+func (*Gate) Pins() Pins                                  { return Pins{Err: ErrNotSupported} }
 func (*Gate) Stats() (Stats, error)                       { return Stats{}, ErrNotSupported }
 func (*EventReader) Read(context.Context) (Event, error)  { return Event{}, ErrNotSupported }
 func (*EventReader) ReadBatch(context.Context, []Event) (int, error) {

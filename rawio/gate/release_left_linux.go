@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -112,8 +113,18 @@ func leftProgram(id ebpf.ProgramID, prog *ebpf.Program) (*watcher, error) {
 }
 
 // adopt takes over the program that works on the same slots.
-func (r *releases) adopt(slots *ebpf.Map) error {
-	info, err := slots.Info()
+func (r *releases) adopt(left *remains) error {
+	if left.pins != nil {
+		l, err := link.LoadPinnedLink(left.pins.at(releasePin), nil)
+		if err == nil {
+			r.old = &linked{l, true}
+			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return unsupported("the pin "+releasePin, err)
+		}
+	}
+	info, err := left.maps[bpfMapSlots].Info()
 	if err != nil {
 		return fmt.Errorf("gate: map: %w", err)
 	}
@@ -142,10 +153,11 @@ func cleanReleases(alive func(id string) bool) (ids []string, err error) {
 		if l.netns == netns && alive(l.engine) || l.netns != netns && int64(now-l.beat) < forsaken {
 			return l.prog.Close()
 		}
-		if !slices.Contains(ids, l.engine) {
+		found, err := l.detach()
+		if found && !slices.Contains(ids, l.engine) {
 			ids = append(ids, l.engine)
 		}
-		return l.Close()
+		return err
 	})
 	return ids, err
 }

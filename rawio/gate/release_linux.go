@@ -3,7 +3,6 @@ package gate
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 
@@ -18,8 +17,8 @@ type releases struct {
 	netns uint64 // cookie of the network namespace; 0: the kernel gives none
 
 	mu     sync.Mutex
-	at     io.Closer // the program's place; nil: not watching. Guarded by mu, as are
-	old    *lasting  // an adopted gate's program, until there is one
+	at     place // of the program; nil: not watching. Guarded by mu, as are
+	old    place // of an adopted gate's program, until there is one
 	closed bool
 }
 
@@ -45,13 +44,11 @@ func (r *releases) close() error {
 func (r *releases) abandon() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if l, ok := r.at.(*lasting); ok {
-		l.prog.Close()
-		r.at = nil
-	}
-	if r.old != nil {
-		r.old.prog.Close()
-		r.old = nil
+	for _, p := range []*place{&r.at, &r.old} {
+		if *p != nil {
+			(*p).leave()
+			*p = nil
+		}
 	}
 }
 
@@ -64,9 +61,10 @@ func (r *releases) abandon() {
 // process on this host releases a socket and ends at once unless the socket is a
 // service's in the gate's network namespace. A socket that several processes hold
 // is released by the last. One that is released by the kernel on behalf of a
-// process that is gone (io_uring) counts as released by a crash. If this process may
-// open all programs (CAP_SYS_ADMIN), the program goes on when it is killed, as the
-// filters do: see [CleanStale]. Otherwise every FIN then counts as meant.
+// process that is gone (io_uring) counts as released by a crash. If the gate is
+// pinned, the program goes on when this process is killed, as the filters do: see
+// [CleanPins]; also if this process may open all programs (CAP_SYS_ADMIN): see
+// [CleanStale]. Otherwise every FIN then counts as meant.
 //
 // It returns an error that satisfies errors.Is(err, ErrNotSupported), and says
 // what to do, if the kernel lacks type information (BTF), network namespace
@@ -90,14 +88,18 @@ func (g *Gate) WatchReleases() error {
 		return err
 	}
 	defer prog.Close() // its place holds it
-	if r.old == nil {
-		r.at, err = attachToCgroups(prog, nil)
+	if r.old != nil && (r.old.pinned() || g.pins == nil) {
+		if err := r.old.replace(prog); err != nil {
+			return needs(unifiedHierarchy, "Linux 5.9 or newer with CONFIG_CGROUP_BPF", err)
+		}
+		r.at, r.old = r.old, nil
+		return nil
+	}
+	if r.at, err = attachToCgroups(prog, g.pins); err != nil || r.old == nil {
 		return err
 	}
-	if r.at, err = attachToCgroups(prog, r.old.prog); err == nil {
-		r.old.prog.Close()
-		r.old = nil
-	}
+	err = r.old.Close() // only now: both have judged the same for a moment
+	r.old = nil
 	return err
 }
 

@@ -16,23 +16,43 @@ const mayOpenAll = "CAP_SYS_ADMIN"
 
 // remains is what a dead engine has left in the kernel.
 type remains struct {
-	filters []placed
-	maps    map[string]*ebpf.Map
+	filters  []placed
+	maps     map[string]*ebpf.Map
+	pins     *pins                   // nil: it was found by numbers
+	programs map[ebpf.ProgramID]bool // that are pinned
 }
 
 func (r *remains) close() {
+	if r.pins != nil {
+		r.pins.leave()
+	}
 	for _, m := range r.maps {
 		m.Close()
 	}
 }
 
-// findGate finds the filters and maps of an engine. It goes by the map of slots: an
-// engine that died while it adopted this gate has left filters under both names.
-func findGate(id string) (*remains, error) {
+// findGate finds the filters and maps of an engine: by its pins, or, for the reason
+// passed, without them.
+func findGate(bpffs, id string) (left *remains, passed, err error) {
 	all, err := gateFilters()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	if left, passed = findPinned(bpffs, id, all); passed == nil {
+		return left, nil, nil
+	}
+	left, err = findNumbered(id, all)
+	if err != nil && !errors.Is(passed, ErrNoBPFFS) && !errors.Is(passed, errNoPins) {
+		err = fmt.Errorf("%w; by its pins: %w", err, passed)
+	}
+	return left, passed, err
+}
+
+// findNumbered finds them by the numbers that filters give of their programs, and
+// programs of their maps. It goes by the map of slots: an engine that died while it
+// adopted this gate has left filters under both names.
+func findNumbered(id string, all []placed) (*remains, error) {
+	var err error
 	r := &remains{maps: make(map[string]*ebpf.Map)}
 	for _, f := range all {
 		if f.id == id && err == nil {

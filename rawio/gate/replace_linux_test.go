@@ -13,7 +13,7 @@ import (
 // does a RST of the dead server leave, which every gate would hold.
 func TestReplaceUnderLoad(t *testing.T) {
 	l := newLab(t)
-	first := startEngine(t, l.a)
+	first := startEngine(t, l.a, "")
 	flow := testFlow(false)
 	state := slotState{Mode: ModeLive, Stable: 100, High: 100}
 	first.do(t, order{Slot: 1, Store: &state, Bind: &flow})

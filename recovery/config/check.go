@@ -40,6 +40,12 @@ func checkRuntimeDir(c *checker, path string, n *node) {
 // checkLogDir is for a directory whose sockets' names are all known.
 func checkLogDir(c *checker, path string, n *node) { checkDirectory(c, path, n, longestLogDir) }
 
+func checkBPFFS(c *checker, path string, n *node) {
+	if !filepath.IsAbs(n.text) {
+		c.complain(n.at, path, "write it from the root, such as \"/sys/fs/bpf\"", "%s: %q is a relative path", path, n.text)
+	}
+}
+
 func checkDirectory(c *checker, path string, n *node, longest int) {
 	switch {
 	case !filepath.IsAbs(n.text):

@@ -79,6 +79,9 @@ func (c *checker) file(name string) *File {
 	if f.Engine.RuntimeDir != "" {
 		f.Engine.RuntimeDir = filepath.Clean(f.Engine.RuntimeDir)
 	}
+	if f.Engine.BPFFS != "" {
+		f.Engine.BPFFS = filepath.Clean(f.Engine.BPFFS)
+	}
 	c.total = c.seen["log.quota-total"]
 	ports := map[uint16]owner{}
 	names := map[string]int{}

@@ -66,6 +66,7 @@ log = { url = "memory:", quota-total = "4GiB" }
 interfaces = ["eth0", "lo"]
 max-connections = 1_000
 runtime-dir = "/run/other/"
+bpffs = "/run/bpf/"
 log-level = "debug"
 when-dead = "open"
 dead-after = "700ms"
@@ -129,7 +130,7 @@ func TestEverything(t *testing.T) {
 	if diff := cmp.Diff(want, f.Services[0], ignoreBinary, cmpopts.IgnoreTypes(config.Position{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff(config.Engine{Interfaces: []string{"lo", "eth0"}, MaxConnections: 1000, RuntimeDir: "/run/other", LogLevel: "debug", WhenDead: config.DeadOpen, DeadAfter: 700 * time.Millisecond}, f.Engine); diff != "" {
+	if diff := cmp.Diff(config.Engine{Interfaces: []string{"lo", "eth0"}, MaxConnections: 1000, RuntimeDir: "/run/other", BPFFS: "/run/bpf", LogLevel: "debug", WhenDead: config.DeadOpen, DeadAfter: 700 * time.Millisecond}, f.Engine); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	s := f.Service("a.b_c-1")

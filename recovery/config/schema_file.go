@@ -75,6 +75,13 @@ var fileKeys = []key[File]{
 		},
 	},
 	{
+		path: "engine.bpffs", field: func(f *File) any { return &f.Engine.BPFFS },
+		spec: spec{
+			kind: aString, defText: "`/sys/fs/bpf`", example: `"/sys/fs/bpf"`, effect: engine, check: checkBPFFS, also: []string{"bpf", "bpf-fs", "bpf-dir", "pins", "pin-path", "pin-dir"},
+			doc: "The BPF file system in which the engine's state in the kernel is pinned, in a directory `ftnet`, so that the next engine can go on if this one is killed. Where none is mounted that takes `CAP_SYS_ADMIN`. `ftnet doctor` needs the same. The flag `--bpffs` goes before it",
+		},
+	},
+	{
 		path: "engine.when-dead", field: func(f *File) any { return &f.Engine.WhenDead },
 		spec: spec{
 			kind: aChoice, choices: []string{DeadHold, DeadOpen}, def: `"hold"`, effect: engine, also: []string{"dead", "on-death", "when-killed", "on-crash", "fail"},

@@ -42,6 +42,7 @@ type Engine struct {
 	Interfaces     []string // empty: all that are up, and come up
 	MaxConnections int
 	RuntimeDir     string        // "" if the file does not say; otherwise absolute
+	BPFFS          string        // "" if the file does not say; otherwise absolute
 	LogLevel       string        // trace, debug, info, warn, error or off
 	WhenDead       string        // "hold" or "open": what the gate does without an engine
 	DeadAfter      time.Duration // how long "open" waits

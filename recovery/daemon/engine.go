@@ -26,7 +26,7 @@ func openHost(f *config.File, log hclog.Logger) (host, error) {
 		deadAfter = f.Engine.DeadAfter
 	}
 	h, err := recovery.OpenHost(recovery.HostConfig{
-		RuntimeDir: f.Engine.RuntimeDir, Interfaces: f.Engine.Interfaces, MaxConns: f.Engine.MaxConnections, DeadAfter: deadAfter,
+		RuntimeDir: f.Engine.RuntimeDir, BPFFS: f.Engine.BPFFS, Interfaces: f.Engine.Interfaces, MaxConns: f.Engine.MaxConnections, DeadAfter: deadAfter,
 		LogURL: f.Log.URL, LogOptions: logOptions(f),
 		QuotaTotal: f.Log.QuotaTotal, Unmodified: true, Logger: log, // a reload may bring some
 	})

@@ -24,6 +24,7 @@ import (
 func main() {
 	flags := flag.NewFlagSet("run", flag.ExitOnError)
 	runtimeDir := flags.String("runtime-dir", "", "as of ftnet run")
+	bpffs := flags.String("bpffs", "", "as of ftnet run")
 	level := flags.String("log-level", "info", "as of ftnet run")
 	trace := flags.String("trace", "", "file for the trace")
 	unmodified := flags.Bool("unmodified", false, "as of ftnet run")
@@ -36,7 +37,7 @@ func main() {
 	w := bufio.NewWriter(f)
 	var mu sync.Mutex
 	config := recovery.Config{
-		Command: flags.Args(), RuntimeDir: *runtimeDir,
+		Command: flags.Args(), RuntimeDir: *runtimeDir, BPFFS: *bpffs,
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.LevelFromString(*level)}),
 		Trace: func(f rawio.Flow, stable uint32, now int64) {
 			mu.Lock()
