@@ -10,6 +10,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/netlab"
 	"github.com/ftnet/ftnet/internal/netlab/netlabtest"
+	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/testenv"
 )
@@ -161,4 +162,21 @@ func (r *rig) kill() {
 	if err := syscall.Kill(r.last, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
 		r.t.Fatal(err)
 	}
+}
+
+// killChild is kill for a server that may not have begun to run.
+func (r *rig) killChild() {
+	r.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(r.poll) {
+		for _, child := range procfs.Children(r.cmd.Process.Pid) {
+			if child != r.last {
+				r.last = child
+				if err := syscall.Kill(child, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+					r.t.Fatal(err)
+				}
+				return
+			}
+		}
+	}
+	r.t.Fatal("waited in vain until a server process is started")
 }

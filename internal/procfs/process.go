@@ -44,25 +44,6 @@ func parseStat(b []byte) (Stat, error) {
 	return s, err
 }
 
-// Children lists the children of all threads of a process. One that begins or
-// ends meanwhile may be missing.
-func Children(pid int) []int {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is well formed
-	var list []int
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue // the thread is gone
-		}
-		for _, s := range strings.Fields(string(b)) {
-			if child, err := strconv.Atoi(s); err == nil {
-				list = append(list, child)
-			}
-		}
-	}
-	return list
-}
-
 // Family lists a process and all that descend from it.
 func Family(pid int) []int {
 	list := []int{pid}

@@ -86,7 +86,8 @@ func (p *packet) refusesSYN() bool {
 }
 
 // begins says whether a SYN-ACK is that of a connection which the client has begun
-// in place of the slot's, rather than one that the slot's own socket repeats.
+// in place of the slot's, or of a half-open one that the kernel has forgotten, rather
+// than one that the slot's own socket repeats.
 func (p *packet) begins(s *Slot) bool {
 	switch mode := s.Mode(); {
 	case mode == ModeSpoof || mode == ModeRoll:
@@ -94,7 +95,7 @@ func (p *packet) begins(s *Slot) bool {
 	case s.Flags()&FlagXlate != 0:
 		return be.Uint32(p.tcp()[4:])+s.Delta()+1 != s.Base()
 	}
-	return be.Uint32(p.tcp()[8:]) != s.IRS()+1
+	return be.Uint32(p.tcp()[8:]) != s.IRS()+1 || be.Uint32(p.tcp()[4:])+1 != s.SndNxt()
 }
 
 // answers says whether an RST answers a segment that no socket takes: it has that
@@ -138,7 +139,7 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 	j := p.read(s)
 	switch {
 	case flags&flagSYN != 0:
-		if flags&flagACK != 0 && (j.ack != s.IRS()+1 || s.Flags()&FlagXlate != 0) {
+		if flags&flagACK != 0 && (p.begins(s) || s.Flags()&FlagXlate != 0) {
 			return m.holdSYNACK(p, index)
 		}
 		return Pass

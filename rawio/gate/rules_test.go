@@ -147,10 +147,14 @@ func rules(e env) []rule {
 	add(r)
 
 	// SYN-ACKs of a live connection.
-	r = egress("SYN-ACK retransmission passes", mod(ack, func(p *tcp) { p.flags |= flagSYN; p.ack = e.c(0) }), live)
+	synack := mod(ack, func(p *tcp) { p.flags |= flagSYN; p.seq, p.ack = e.s(49), e.c(0) })
+	r = egress("SYN-ACK retransmission passes", synack, live)
 	r.after = counted
 	add(r)
-	r = egress("SYN-ACK with another ACK number is reported", mod(ack, func(p *tcp) { p.flags |= flagSYN; p.ack = e.c(1) }), live)
+	r = egress("SYN-ACK with another ACK number is reported", mod(synack, func(p *tcp) { p.ack = e.c(1) }), live)
+	r.verdict, r.after, r.events, r.stats.SYNACKHeld = Held, counted, []EventKind{EventSYNACK}, 1
+	add(r)
+	r = egress("SYN-ACK of another socket is reported", mod(synack, func(p *tcp) { p.seq = e.s(1049) }), live)
 	r.verdict, r.after, r.events, r.stats.SYNACKHeld = Held, counted, []EventKind{EventSYNACK}, 1
 	add(r)
 	r = egress("SYN-ACK of a translated connection is reported", mod(ack, func(p *tcp) { p.flags |= flagSYN; p.ack = e.c(0) }), xlate)

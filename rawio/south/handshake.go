@@ -71,6 +71,9 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 		case c.state == Established && c.is(recovered) && m.resumes(c, s.Ack):
 			m.ackSpoofed(c, s) // the stack did not get our ACK
 			return
+		case c.state == Established && !c.is(recovered|confirmed) && s.Ack == c.irs+1:
+			m.beginAnew(c, s, packet)
+			return
 		}
 		// The kernel took a new SYN for this pair of endpoints: the old
 		// connection is over, whatever was missed of its end.
@@ -94,6 +97,20 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 		m.begin(svc, flow, e)
 	}
 }
+
+// beginAnew takes the SYN-ACK of a client that has not heard the first one: the kernel
+// had forgotten the half-open connection when the SYN came again, and has begun it
+// with another number.
+func (m *Machine) beginAnew(c *Conn, synack *segment.Segment, packet []byte) {
+	syn := m.asClient(c)
+	syn.Seq, syn.Flags, syn.Window = c.irs, c.synFlags, c.synWindow
+	syn.Options = c.client.segment()
+	syn.Options.TSVal = synack.Options.TSEcr
+	m.end(c, whyAnew)
+	m.begin(c.svc, c.Flow, &embryo{syn: syn, synack: clone(synack), packet: append([]byte(nil), packet...)})
+}
+
+const whyAnew = "closed before its client had heard of it, and begun anew"
 
 // begin starts the protection of a connection of which SYN and SYN-ACK are known.
 func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {

@@ -16,10 +16,7 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		s.Seq+m.env.Slot(c.slot).Delta() == c.finEnd {
 		// Such an answer repeats the client's ACK number: the tap has missed
 		// that the FIN is acknowledged.
-		c.unaOff += int64(seqnum.Diff(c.finEnd, c.una))
-		c.una = c.finEnd
-		c.set(finAcked)
-		m.touch(c)
+		m.takeAll(c)
 		return
 	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.wire != nil && (c.is(abandoned) || m.head(c).Closing) {

@@ -164,6 +164,10 @@ func (m *Machine) absorb(c *Conn, s *segment.Segment) {
 	b = m.hear(c, s, b)
 	switch m.judge(c, s, b) {
 	case resets:
+		if c.forgotten(s) {
+			m.takeAll(c)
+			return
+		}
 		c.set(clientRST)
 		m.end(c, "reset by the client")
 		return
@@ -178,6 +182,23 @@ func (m *Machine) absorb(c *Conn, s *segment.Segment) {
 		m.Stats.Refused++
 	}
 	c.set(ackDue)
+	m.touch(c)
+}
+
+// forgotten reports whether a RST says only that the client, which has closed, knows
+// the connection no more, after a server that had closed as well: it answers an ACK
+// of the core, and so has that one's number and no ACK of its own. That the client
+// has acknowledged all, the core did not hear, or refused as the kernel did. What it
+// has sent was acknowledged, and the application has yet to read it.
+func (c *Conn) forgotten(s *segment.Segment) bool {
+	return c.wire == nil && c.is(finSent) && c.is(finLogged) && !s.Flags.Has(segment.ACK) && s.Seq == c.stableSeq()
+}
+
+// takeAll notes that the client has all of the server's stream.
+func (m *Machine) takeAll(c *Conn) {
+	c.unaOff += int64(seqnum.Diff(c.finEnd, c.una))
+	c.una = c.finEnd
+	c.set(finAcked)
 	m.touch(c)
 }
 

@@ -290,6 +290,11 @@ func (m *Machine) know(c *Conn, s *segment.Segment) {
 	x, o := c.extra, &c.extra.restore.out
 	// The log's word is less than 4 GiB old.
 	c.unaOff = seqnum.Unwrap(s.Ack, c.iss+1, o.Acked+1<<31)
+	// Of a repetition, which may be the only segment that comes, the bounds take
+	// nothing else. An earlier window would have the new server send what its
+	// client refuses.
+	c.peerWindow = s.Window
+	c.maxWindow = max(c.maxWindow, uint32(s.Window)<<c.client.wscale)
 	c.unset(unmet)
 	c.set(confirmed)
 	x.restore.next, x.restore.since = s.End(), m.now

@@ -27,9 +27,7 @@ func randomAlonePlan(seed uint64) plan {
 func (w *world) crashAlone(c engineCrash) {
 	w.crashes++
 	w.note("CRASH of the engine alone")
-	w.down = true
-	w.engines++
-	w.tapped, w.events, w.outputs, w.upcalls = nil, nil, nil, nil
+	w.loseEngine()
 	if w.late != nil {
 		w.late.crash()
 	}

@@ -59,26 +59,34 @@ type clientApp struct {
 	sock *rawiotest.Socket
 	flow segment.Flow
 
-	sent     int
-	shut     bool
-	in       []byte // not yet parsed
-	reads    int
-	total    int
-	skip     int
-	sum      uint32
-	summed   int
-	bye      bool
-	done     bool
-	handler  *handler
-	head     *head
-	headSlot uint32
-	resting  bool
-	exposed  bool // it went on without protection when its server had crashed already
+	sent      int
+	shut      bool
+	in        []byte // not yet parsed
+	reads     int
+	total     int
+	skip      int
+	sum       uint32
+	summed    int
+	bye       bool
+	done      bool
+	handler   *handler
+	head      *head
+	headSlot  uint32
+	resting   bool
+	exposed   bool // it went on without protection when its server had crashed already
+	connected bool
+	owed      bool // an engine has heard its SYN, and no answer was lost since
 }
 
 func (a *clientApp) mayReset() bool {
 	return a.b.end == serverAborts || a.b.end == clientAborts || a.exposed
 }
+
+// unanswered reports whether a client's dialling could come to nothing. Its SYNs of a
+// long time without an engine nobody remembers, and the one or two that are left may
+// be lost on their way, or their answers: there is no segment by which an engine could
+// have the client repeat a SYN, and it knows nothing of one that it has not seen.
+func (a *clientApp) unanswered() bool { return a.w.engines > 0 && !a.connected && !a.owed }
 
 // served returns where the newest execution of the handler stands, and whether
 // it has closed its side.
@@ -118,12 +126,17 @@ func (a *clientApp) step() {
 	if a.done {
 		return
 	}
-	if err := a.sock.Err(); err != nil && !a.mayReset() {
+	err := a.sock.Err()
+	if errors.Is(err, rawiotest.ErrTimeout) && a.unanswered() {
+		a.exposed = true
+	}
+	if err != nil && !a.mayReset() {
 		a.w.fail("client %d: %v after %d records, %d bytes sent", a.n, err, a.reads, a.sent)
 	}
 	if a.sock.State() == rawiotest.SynSent {
 		return
 	}
+	a.connected = a.connected || err == nil
 	a.receive()
 	if !a.done && !a.resting {
 		a.send()

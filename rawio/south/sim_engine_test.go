@@ -56,9 +56,7 @@ func (w *world) crashEngine(c engineCrash) {
 	}
 	w.crashes++
 	w.note("CRASH of the engine, reboot %v", c.reboot)
-	w.down = true
-	w.engines++
-	w.tapped, w.events, w.outputs, w.upcalls = nil, nil, nil, nil
+	w.loseEngine()
 	w.hostDown = c.reboot
 	if p := w.process; p != nil {
 		if !p.dead {
@@ -75,6 +73,16 @@ func (w *world) crashEngine(c engineCrash) {
 		w.bootServer()
 	}
 	w.clock.After(c.pause, func() { w.takeOver(c) })
+}
+
+// loseEngine forgets what only the engine knows.
+func (w *world) loseEngine() {
+	w.down = true
+	w.engines++
+	w.tapped, w.events, w.outputs, w.upcalls = nil, nil, nil, nil
+	for _, a := range w.clients {
+		a.owed = false
+	}
 }
 
 // bootServer makes the server's TCP anew; what the old one still sends is lost.

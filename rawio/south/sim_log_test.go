@@ -344,7 +344,11 @@ func (l *lateLog) Read(id logserver.ConnID, p []byte, off int64) (int, error) {
 // fetch is Env.Fetch.
 func (l *lateLog) fetch(slot, gen uint32, id logserver.ConnID, off int64, n int) {
 	l.w.note("fetch      %d:%d", off, off+int64(n))
+	asker := l.w.machine
 	l.w.clock.After(l.delay(l.plan.read), func() {
+		if l.w.machine != asker {
+			return // it has gone with its engine, whose slots another one has
+		}
 		p := make([]byte, n)
 		got, err := l.Read(id, p, off)
 		if err == nil && got < n {

@@ -72,7 +72,7 @@ type tapped struct {
 type flow struct {
 	app      *clientApp
 	irs, iss uint32
-	synack   bool  // seen
+	synacks  int   // that have left and were not lost
 	stable   int64 // told by upcalls
 	fin      bool
 	open     bool // it goes on without protection
@@ -95,6 +95,7 @@ func newWorld(p plan) *world {
 	w.net.Trace = func(what string, g *rawiotest.Packet) {
 		if what == "lose" {
 			w.note("lost       %v", &g.Segment)
+			w.lost(g)
 		}
 	}
 	client := p.stack
@@ -197,6 +198,9 @@ func (w *world) arrive(g *rawiotest.Packet) {
 		w.note("lost       %v", &g.Segment)
 		return
 	}
+	if f := w.flows[segment.Flow{Client: g.Src, Server: g.Dst}]; f != nil && g.Flags.Has(segment.SYN) && !w.down {
+		f.app.owed = true
+	}
 	if w.rand.Float64() >= w.plan.tapLoss {
 		w.tapped = append(w.tapped, tapped{decoded(p, segment.ChecksumVerify), w.now()})
 		w.wake()
@@ -234,6 +238,15 @@ func (w *world) toClient(g *rawiotest.Packet, from string) {
 	w.note("%-4s->cli  %v", from, &g.Segment)
 	w.checkLeaving(g)
 	w.net.Send(g, w.client.Input)
+}
+
+// lost takes note of a packet that the network has lost.
+func (w *world) lost(g *rawiotest.Packet) {
+	f := w.flows[segment.Flow{Client: g.Dst, Server: g.Src}]
+	if f != nil && g.Flags.Has(segment.SYN) {
+		f.synacks--
+		f.app.owed = false
+	}
 }
 
 // report2 queues what the gate reports.
@@ -426,11 +439,14 @@ func (w *world) checkLeaving(g *rawiotest.Packet) {
 		if g.Ack != f.irs+1 && alive {
 			w.fail("%v: SYN-ACK for %d", g.Dst, g.Ack-f.irs)
 		}
-		// A copy of the SYN that comes after an abort begins a new connection.
-		if f.synack && f.iss != g.Seq && alive && !f.app.mayReset() {
+		// A copy of the SYN that comes after an abort begins a new connection. So
+		// does, for a client that has not got its SYN-ACK, a SYN that comes when the
+		// kernel has forgotten the first.
+		if f.synacks > 0 && f.iss != g.Seq && alive && !f.app.mayReset() {
 			w.fail("%v: another SYN-ACK", g.Dst)
 		}
-		f.iss, f.synack = g.Seq, true
+		f.iss = g.Seq
+		f.synacks++
 		return
 	}
 	if g.Flags.Has(segment.ACK) && alive && !f.app.letGo() && !f.open {

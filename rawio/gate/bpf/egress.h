@@ -276,6 +276,18 @@ static __always_inline bool ended(const struct slot *slot)
 	return slot->flags & UNMODIFIED && slot->released == RELEASED_CLOSED;
 }
 
+/* begins says whether a SYN-ACK is that of a connection which the client has begun
+ * in place of the slot's, or of a half-open one that the kernel has forgotten, rather
+ * than one that the slot's own socket repeats. */
+static __always_inline bool begins(const struct packet *p, const struct slot *slot, __u32 mode)
+{
+	if (mode == MODE_SPOOF || mode == MODE_ROLL)
+		return true; /* or it is in the engine's name, and no engine takes it */
+	if (slot->flags & XLATE)
+		return bpf_ntohl(p->tcp.seq) + slot->delta + 1 != slot->base;
+	return bpf_ntohl(p->tcp.ack) != slot->irs + 1 || bpf_ntohl(p->tcp.seq) + 1 != slot->snd_nxt;
+}
+
 static __always_inline int egress_live(struct __sk_buff *skb, const struct packet *p,
 				       struct slot *slot, __u32 index)
 {
@@ -286,7 +298,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 	if (flags & SYN) {
 		/* A retransmission tells the client nothing new. From a translated
 		 * connection's socket it would. */
-		if (flags & ACK && (s.ack != slot->irs + 1 || slot->flags & XLATE)) {
+		if (flags & ACK && (slot->flags & XLATE || begins(p, slot, MODE_LIVE))) {
 			report(skb, EVENT_SYNACK, index, p->l3, p->end);
 			count(STAT_SYNACK_HELD);
 			return HELD;
@@ -388,17 +400,6 @@ static __always_inline int passes(void)
 {
 	count(STAT_OPENED);
 	return PASS;
-}
-
-/* begins says whether a SYN-ACK is that of a connection which the client has begun
- * in place of the slot's, rather than one that the slot's own socket repeats. */
-static __always_inline bool begins(const struct packet *p, const struct slot *slot, __u32 mode)
-{
-	if (mode == MODE_SPOOF || mode == MODE_ROLL)
-		return true; /* or it is in the engine's name, and no engine takes it */
-	if (slot->flags & XLATE)
-		return bpf_ntohl(p->tcp.seq) + slot->delta + 1 != slot->base;
-	return bpf_ntohl(p->tcp.ack) != slot->irs + 1;
 }
 
 /* answers says whether an RST answers a segment that no socket takes: it has that
