@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ftnet/ftnet/internal/runtimedir"
 )
 
@@ -143,16 +141,9 @@ func TestServerDiesWithEngine(t *testing.T) {
 	for _, flags := range [][]string{nil, {"--user", "nobody"}} {
 		t.Run(strings.Join(flags, " "), func(t *testing.T) {
 			r := probe(t, options{flags: flags})
-			pidfd, err := unix.PidfdOpen(r.recovered().Process.PID, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer unix.Close(pidfd)
+			server := watch(t, r.recovered().Process.PID)
 			r.killEngine()
-			n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 10_000)
-			if n != 1 || err != nil {
-				t.Errorf("the server lives on: %v", err)
-			}
+			server.ends()
 			r.doctor(r.runtime)
 		})
 	}
