@@ -12,7 +12,7 @@ import (
 // one goes on with the server process, which does not notice, and its connections.
 func TestEngineKilledAlone(t *testing.T) {
 	eachOver(t, counters(t), func(r *rig, m mode) {
-		load := r.load(5)
+		load := r.load(families[0], 5)
 		first := r.recovered().Process.PID
 		for range 10 {
 			load.served()
@@ -38,7 +38,7 @@ func TestEngineKilledAlone(t *testing.T) {
 // right.
 func TestEngineAndServerKilled(t *testing.T) {
 	eachOver(t, counters(t), func(r *rig, m mode) {
-		load := r.load(3)
+		load := r.load(families[0], 3)
 		for range 10 {
 			load.served()
 			load.moment(100 * time.Millisecond)
@@ -59,7 +59,7 @@ func TestEngineAndServerKilledByTurns(t *testing.T) {
 			r := prepare(t, options{})
 			m := m.over(onDisk, r)
 			m.spawn(r)
-			load := r.load(7)
+			load := r.load(families[0], 7)
 			for i := range 30 {
 				load.served()
 				load.moment(50 * time.Millisecond)
