@@ -85,6 +85,7 @@ func TestEngineAndServerKilledByTurns(t *testing.T) {
 // TestServerDiesBeforeAdoption: the server process outlives its engine, but not until it
 // has found the next one. Its connections are recovered.
 func TestServerDiesBeforeAdoption(t *testing.T) {
+	t.Parallel()
 	r := prepare(t, options{})
 	o := options{flags: []string{"--log", "file://" + t.TempDir()}}
 	r.spawn(o, "probe", "-listen", ":7002")
@@ -105,6 +106,7 @@ func TestServerDiesBeforeAdoption(t *testing.T) {
 // TestOtherLog: an engine with another log cannot go on for the one before. The server
 // process has to go.
 func TestOtherLog(t *testing.T) {
+	t.Parallel()
 	r := prepare(t, options{})
 	r.spawn(options{flags: []string{"--log", "file://" + t.TempDir()}}, "probe", "-listen", ":7002")
 	r.dial().echo("hello")
@@ -116,6 +118,7 @@ func TestOtherLog(t *testing.T) {
 // TestEngineDeadOpen: while no engine lives, connections go on without protection if
 // that was chosen, also when there is one again; new ones are protected then.
 func TestEngineDeadOpen(t *testing.T) {
+	t.Parallel()
 	for _, m := range probes(t) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel() // they wait most of the time
@@ -146,6 +149,7 @@ func TestEngineDeadOpen(t *testing.T) {
 // TestServeEngineKilled: services of both modes outlive their engine with what they
 // print; the next one goes on with them.
 func TestServeEngineKilled(t *testing.T) {
+	t.Parallel()
 	log := "[log]\nurl = \"file://" + t.TempDir() + "\"\n"
 	s := serve(t, nil, log, listening(t, "own", 7002), unmodified(t, "plain", 7003))
 	own, plain := s.dialPort(7002), s.dialPort(7003)
@@ -178,6 +182,7 @@ func TestServeEngineKilled(t *testing.T) {
 // TestDoctorEndsServers: server processes that have outlived an engine which does not
 // come back are ended on demand, with all else that it has left.
 func TestDoctorEndsServers(t *testing.T) {
+	t.Parallel()
 	r := prepare(t, options{})
 	o := options{flags: []string{"--log", "file://" + t.TempDir()}}
 	r.spawn(o, "probe", "-listen", ":7002")

@@ -28,6 +28,7 @@ func has(list []string, id string) bool { return strings.Contains(strings.Join(l
 // runtime directory it had, and the next engine removes it. Clients dialled
 // afterwards are served.
 func TestEngineKilled(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{})
 	r.dial().echo("hello")
 	old, held := r.killEngine()
@@ -50,6 +51,7 @@ func TestEngineKilled(t *testing.T) {
 // TestDoctorCleans: `ftnet doctor --clean` removes what a killed engine has
 // left, and nothing of one that lives.
 func TestDoctorCleans(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{})
 	old, held := r.killEngine()
 	before := r.runtime
@@ -89,6 +91,7 @@ func (r *rig) doctor(runtimeDir string, lines ...string) string {
 
 // TestTwoEngines: engines side by side leave each other alone.
 func TestTwoEngines(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{})
 	c := r.dial()
 	c.echo("hello")
@@ -113,6 +116,7 @@ func TestTwoEngines(t *testing.T) {
 // TestSamePortTwice: a service that is started twice by mistake fails with a
 // clear message, and the first one does not notice.
 func TestSamePortTwice(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{})
 	c := r.dial()
 	c.echo("hello")
@@ -138,8 +142,10 @@ func TestSamePortTwice(t *testing.T) {
 // TestServerDiesWithEngine: nobody is left to serve a port that a new engine
 // is to protect.
 func TestServerDiesWithEngine(t *testing.T) {
+	t.Parallel()
 	for _, flags := range [][]string{nil, {"--user", "nobody"}} {
 		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			t.Parallel()
 			r := probe(t, options{flags: flags})
 			server := watch(t, r.recovered().Process.PID)
 			r.killEngine()

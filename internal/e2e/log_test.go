@@ -73,6 +73,7 @@ func logged(d *status.Document) (n uint64) {
 // TestLogServerGone: with --when-log-down unprotect, a log server that does not
 // come back costs the connections their protection, and nothing else.
 func TestLogServerGone(t *testing.T) {
+	t.Parallel()
 	r := prepare(t, options{})
 	l := startLogServer(r, "probe")
 	r.spawn(options{flags: append(l.flags(), "--when-log-down", "unprotect", "--log-down-after", "500ms")}, "probe", "-listen", ":7002")

@@ -14,7 +14,10 @@ import (
 // connections go on.
 func TestReboot(t *testing.T) {
 	for _, m := range counters(t) {
-		t.Run(m.name, func(t *testing.T) { reboot(t, onDisk, m, 3) })
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			reboot(t, onDisk, m, 3)
+		})
 	}
 }
 
@@ -23,7 +26,10 @@ func TestReboot(t *testing.T) {
 // 100 connections, every reply right.
 func TestOtherHost(t *testing.T) {
 	for _, m := range counters(t) {
-		t.Run(m.name, func(t *testing.T) { reboot(t, remote, m, 1, "--recover") })
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			reboot(t, remote, m, 1, "--recover")
+		})
 	}
 }
 

@@ -15,6 +15,7 @@ const notRecovered = "connections from before are not recovered, as configured, 
 // clients get a RST when they speak, its server process is ended if it lives, and
 // nothing of it is in the log any more.
 func TestNotRecovered(t *testing.T) {
+	t.Parallel()
 	eachOver(t, probes(t), func(r *rig, m mode) {
 		// Together with its server; some of its connections are translated, some not.
 		before := r.clients(2)
@@ -64,6 +65,7 @@ func given(up []*client) {
 
 // TestServeDoesNotRecover: the same in the file of `ftnet serve`.
 func TestServeDoesNotRecover(t *testing.T) {
+	t.Parallel()
 	log := "[log]\nurl = \"file://" + t.TempDir() + "\"\n"
 	own, plain := listening(t, "own", 7002), unmodified(t, "plain", 7003)
 	s := serve(t, nil, log, own, plain)
