@@ -1,7 +1,7 @@
 # All targets work from a clean clone with Go 1.26 on Linux. Tests on the real
 # kernel, the demo and the benchmark need root.
 
-.PHONY: build test lint bench demo generate
+.PHONY: build test lint lint-pebblelog bench demo generate
 
 build:
 	go build -o bin/ ./cmd/ftnet
@@ -19,6 +19,11 @@ lint:
 	go tool staticcheck ./...
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+
+# internal/bench/pebblelog is a module of its own, so that nobody else downloads or
+# builds pebble: that takes minutes.
+lint-pebblelog:
+	cd internal/bench/pebblelog && go vet ./...
 
 bench:
 	go run ./internal/bench/cmd/bench

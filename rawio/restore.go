@@ -52,7 +52,7 @@ func (e *Engine) Unhold(port uint16) error {
 }
 
 // Leftovers returns the ports at which the log knows connections of a service that
-// an earlier engine has left, and how many. Protect takes them over. It waits for a
+// an earlier engine has left, and how many. Protect takes them over, or Forget gives them up. It waits for a
 // log that cannot be reached, until ctx ends or the engine is closed.
 func (e *Engine) Leftovers(ctx context.Context, service string) (map[uint16]int, error) {
 	if !e.Lasting() {
@@ -70,6 +70,26 @@ func (e *Engine) Leftovers(ctx context.Context, service string) (map[uint16]int,
 		}
 	}
 	return ports, nil
+}
+
+// Forget deletes from the log what an earlier engine has left of a service, and
+// removes the sockets that the kernel may have of it, so that a client which speaks
+// gets a RST. It returns how many connections there were, and waits as Leftovers does.
+func (e *Engine) Forget(ctx context.Context, service string) (int, error) {
+	ports, err := e.Leftovers(ctx, service)
+	n := 0
+	for port := range ports {
+		e.do(func(*south.Machine) {
+			for _, s := range e.takeLeftovers(service, port) {
+				e.env.Destroy(Flow(s.Meta.Flow))
+				if derr := e.cfg.Log.Delete(s.Meta.ID); derr != nil && !errors.Is(derr, logserver.ErrNoConn) {
+					err = errors.Join(err, fmt.Errorf("rawio: delete connections in the log: %w", derr))
+				}
+				n++
+			}
+		})
+	}
+	return n, err
 }
 
 // takeLeftovers returns the connections that Protect is to take over.

@@ -48,6 +48,10 @@ type HostConfig struct {
 	LogURL     string
 	LogOptions backend.Options
 	Log        logserver.Log
+	// Forget begins afresh: what an earlier engine has left is not recovered. Its
+	// server processes are ended, connections of this engine's services deleted from
+	// the log; their clients get a RST when they speak.
+	Forget     bool
 	QuotaTotal int64 // bytes that a log of this host may take; default: see backend.Options
 	Unmodified bool  // there may be services of ModeUnmodified
 	Logger     hclog.Logger

@@ -100,7 +100,7 @@ func (h *Host) lasts() bool {
 // openDir takes the directory over of the engine whose successor this one is, if its
 // processes live, or makes one.
 func (h *Host) openDir() (err error) {
-	if h.survive {
+	if h.survive && !h.cfg.Forget {
 		if h.dir, err = runtimedir.TakeOver(h.cfg.RuntimeDir, h.succeeds); err != nil {
 			return err
 		}
@@ -118,7 +118,8 @@ func (h *Host) openDir() (err error) {
 }
 
 // evictRivals ends processes of this engine's services that another dead engine has
-// left, one with another log for instance: they hold the services' ports.
+// left, one with another log for instance, or to be forgotten: they hold the services'
+// ports.
 func (h *Host) evictRivals() {
 	entries, err := runtimedir.List(h.cfg.RuntimeDir)
 	for _, e := range entries {

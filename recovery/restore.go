@@ -17,6 +17,9 @@ func (s *Service) takeOver() error {
 	if !e.Lasting() {
 		return nil
 	}
+	if s.host.cfg.Forget {
+		return s.forget()
+	}
 	configured := portsOf(s.listen)
 	if err := e.Hold(s.cfg.Mode == ModeUnmodified, configured...); err != nil {
 		return err
@@ -42,6 +45,15 @@ func (s *Service) takeOver() error {
 		}
 	}
 	return nil
+}
+
+// forget gives up what an earlier engine has left in the log.
+func (s *Service) forget() error {
+	n, err := s.host.engine.Forget(s.host.ctx, s.name)
+	if n > 0 {
+		s.log.Warn("connections from before are not recovered, as configured, and deleted from the log", "connections", n)
+	}
+	return err
 }
 
 func (s *Service) takeOverPort(n uint16) error {

@@ -25,6 +25,7 @@ type Config struct {
 	Quota      int64    // bytes logged for one connection; default 64 MiB
 	LogURL     string   // see HostConfig.LogURL
 	LogOptions backend.Options
+	Forget     bool          // see HostConfig.Forget
 	QuotaTotal int64         // see HostConfig.QuotaTotal
 	OnFull     OnFull        // default CloseWindow
 	Log        LogPolicy     // default LogFull
@@ -73,7 +74,7 @@ func Run(ctx context.Context, cfg Config) error {
 	cfg.LogOptions.Services = []string{cfg.Name}
 	h, err := OpenHost(HostConfig{
 		Name: cfg.Name, RuntimeDir: cfg.RuntimeDir, BPFFS: cfg.BPFFS, Interfaces: cfg.Interfaces, MaxConns: cfg.MaxConns, DeadAfter: cfg.DeadAfter,
-		LogURL: cfg.LogURL, LogOptions: cfg.LogOptions, QuotaTotal: cfg.QuotaTotal, Unmodified: cfg.Mode == ModeUnmodified, Logger: cfg.Logger, Trace: cfg.Trace,
+		LogURL: cfg.LogURL, LogOptions: cfg.LogOptions, Forget: cfg.Forget, QuotaTotal: cfg.QuotaTotal, Unmodified: cfg.Mode == ModeUnmodified, Logger: cfg.Logger, Trace: cfg.Trace,
 	})
 	if err != nil {
 		return err

@@ -29,7 +29,9 @@ docs/limits.md says which servers are fit for it.
 
 What clients send is kept in memory, unless --log says otherwise: on a disk of this
 host (file:///DIR), where it outlives the engine and a loss of power, or on a log server
-(ftlog://HOST:PORT, see ftnet logd), where it outlives the host.
+(ftlog://HOST:PORT, see ftnet logd), where it outlives the host. The connections that
+an earlier ftnet has left there go on when this one starts; with --recover=false they
+are deleted, and their clients get a RST when they speak.
 
 Standard input, output and error are COMMAND's. Signals are passed on: SIGTERM and
 SIGINT ask it to stop (its connections end as it ends them), after --stop-timeout
@@ -73,6 +75,7 @@ type runOptions struct {
 	name          string
 	unmodified    unmodifiedOptions
 	log           logOptions
+	recover       recoverOptions
 	down          downOptions
 	dead          deadOptions
 	user          string
@@ -94,6 +97,7 @@ func defaultRunOptions() *runOptions {
 	return &runOptions{
 		unmodified:    unmodifiedDefaults,
 		log:           logDefaults,
+		recover:       recoverDefaults,
 		down:          downDefaults,
 		dead:          deadDefaults,
 		quota:         64 * bytesize.MiB,
@@ -113,6 +117,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.name, "name", o.name, "name of the service in messages and status (default: the command's)")
 	o.unmodified.flags(f)
 	o.log.flags(f)
+	o.recover.flags(f)
 	o.down.flags(f)
 	o.dead.flags(f)
 	f.StringVar(&o.user, "user", o.user, "run COMMAND as `USER[:GROUP]`, names or numbers; the engine keeps its privileges")
@@ -169,7 +174,7 @@ func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Con
 			Logger: logger.Named("supervisor"),
 		},
 	}
-	if err := errors.Join(o.log.apply(&cfg, o.quotaTotal), o.down.apply(&cfg), o.dead.apply(&cfg)); err != nil {
+	if err := errors.Join(o.log.apply(&cfg, o.quotaTotal), o.recover.apply(&cfg), o.down.apply(&cfg), o.dead.apply(&cfg)); err != nil {
 		return cfg, err
 	}
 	return cfg, o.unmodified.apply(&cfg)

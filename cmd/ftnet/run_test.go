@@ -63,6 +63,8 @@ func TestRunLogFlags(t *testing.T) {
 		"--log ftlog://h:01 --log-ca a --log-cert c --log-tls-key k --log-server-name n -- x": {
 			LogURL:     "ftlog://h:1",
 			LogOptions: backend.Options{TLS: certs.Files{Authority: "a", Cert: "c", Key: "k"}, ServerName: "n"}},
+		"--log file:///a --recover -- x":       {LogURL: "file:///a"},
+		"--log file:///a --recover=false -- x": {LogURL: "file:///a", Forget: true},
 	} {
 		o, args, err := parse(t, line)
 		if err != nil {
@@ -73,7 +75,7 @@ func TestRunLogFlags(t *testing.T) {
 			t.Errorf("%s: %v", line, err)
 			continue
 		}
-		if diff := cmp.Diff(want, recovery.Config{LogURL: got.LogURL, LogOptions: got.LogOptions, QuotaTotal: got.QuotaTotal}); diff != "" {
+		if diff := cmp.Diff(want, recovery.Config{LogURL: got.LogURL, LogOptions: got.LogOptions, Forget: got.Forget, QuotaTotal: got.QuotaTotal}); diff != "" {
 			t.Errorf("%s: %s", line, diff)
 		}
 	}
@@ -159,6 +161,8 @@ func TestRunRefuses(t *testing.T) {
 		"run --engine-dead-after 5s -- x":                          "needs --when-engine-dead open",
 		"run --when-engine-dead open --engine-dead-after 1ms -- x": "at least 500ms",
 		"run --log-key k -- x":                                     "--log-key is for --log file:///DIR only",
+		"run --recover -- x":                                       "--recover is for --log file: and ftlog: only",
+		"run --recover=perhaps --log file:///d -- x":               "invalid argument",
 		"run --log file:///d --log-ca c -- x":                      "--log-ca is for --log ftlog:",
 		"run --log file:///d --log-server-name n -- x":             "--log-server-name is for --log ftlog:",
 		"run --log ftlog://h:1 --log-ca c -- x":                    "--log-cert is required with --log ftlog://h:1",

@@ -12,7 +12,7 @@ type layer struct {
 var layers = []layer{
 	// The bottom: knows nothing of the rest. A server that imports ftnet gets
 	// this and nothing else.
-	{[]string{"internal/seqnum", "internal/journal", "internal/control"}, nil},
+	{[]string{"internal/seqnum", "internal/journal", "internal/control", "internal/control/controltest"}, nil},
 	{[]string{"internal/bytesize", "internal/certs", "internal/procfs", "internal/runtimedir", "internal/status", "internal/version"}, nil},
 
 	// The north side.

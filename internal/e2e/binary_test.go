@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 )
@@ -16,7 +19,15 @@ var binaries struct {
 	err  error
 }
 
+// sideBySide is how many tests run at a time for each CPU: they wait most of the
+// time, for restarts and for clients that send again.
+const sideBySide = 2
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) { // the default
+		_ = f.Value.Set(strconv.Itoa(sideBySide * runtime.GOMAXPROCS(0)))
+	}
 	code := m.Run()
 	if binaries.dir != "" {
 		os.RemoveAll(binaries.dir)

@@ -8,6 +8,7 @@ import (
 )
 
 func TestMismatchResets(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{})
 	good, bad := r.dial(), r.dial()
 	good.echo("0123456789")
@@ -31,6 +32,7 @@ func TestMismatchResets(t *testing.T) {
 }
 
 func TestCompareLength(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{}, "-compare-length")
 	c := r.dial()
 	c.send("dates")

@@ -1,86 +1,88 @@
 package e2e
 
 import (
-	"context"
-	"math/rand/v2"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/netlab"
 	"github.com/ftnet/ftnet/internal/status"
-	"github.com/ftnet/ftnet/internal/workload"
 )
 
 // kills is how often the acceptance test kills the server.
 const kills = 20
 
+// network is how the clients of the acceptance test reach the server.
+type network struct {
+	name string
+	family
+	lab netlab.Config
+}
+
+var (
+	plainNetworks = []network{{"ipv4", families[0], netlab.Config{}}, {"ipv6", families[1], netlab.Config{}}, {"loopback", families[2], netlab.Config{}}}
+	networks      = append(plainNetworks[:3:3],
+		network{"mtu9000", families[0], netlab.Config{MTU: 9000}},
+		lossy("lossy", families[0], 1), lossy("lossy-ipv6", families[1], 2))
+)
+
+// lossy is a link that loses, doubles and reorders.
+func lossy(name string, f family, seed uint64) network {
+	return network{name, f, netlab.Config{Impair: &netlab.Impair{
+		Seed: seed, Loss: 0.01, Duplicate: 0.005, Reorder: 0.02, ReorderDelay: time.Millisecond,
+	}}}
+}
+
 // TestCounterSurvivesKills: 100 connections that send lines without pause, the
 // server killed 20 times at random moments, new connections dialled all the
 // time. Every reply of every connection is right and no client sees an error.
+// It is so with each log and over each kind of network.
 func TestCounterSurvivesKills(t *testing.T) {
-	for _, f := range families {
-		t.Run(f.name, func(t *testing.T) {
-			t.Parallel() // they wait for restarts most of the time
-			r := start(t, options{}, "counter", "-listen", ":7000")
-			survive(r, f)
-		})
+	m := counters(t)[0]
+	for _, n := range networks {
+		survive(t, inMemory, n, m)
+		survive(t, onDisk, n, m)
+		survive(t, remote, n, m)
 	}
-	t.Run("mtu9000", func(t *testing.T) {
-		t.Parallel()
-		r := start(t, options{lab: netlab.Config{MTU: 9000}}, "counter", "-listen", ":7000")
-		survive(r, families[0])
-	})
-	t.Run("lossy", func(t *testing.T) {
-		t.Parallel()
-		r := start(t, options{lab: netlab.Config{Impair: &netlab.Impair{
-			Seed: 1, Loss: 0.01, Duplicate: 0.005, Reorder: 0.02, ReorderDelay: time.Millisecond,
-		}}}, "counter", "-listen", ":7000")
-		survive(r, families[0])
-	})
-	t.Run("lossy-ipv6", func(t *testing.T) {
-		t.Parallel()
-		r := start(t, options{lab: netlab.Config{Impair: &netlab.Impair{
-			Seed: 2, Loss: 0.01, Duplicate: 0.005, Reorder: 0.02, ReorderDelay: time.Millisecond,
-		}}}, "counter", "-listen", ":7000")
-		survive(r, families[1])
-	})
+	survive(t, encrypted, networks[0], m)
 }
 
-func survive(r *rig, f family) {
-	r.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	var (
-		wg     sync.WaitGroup
-		steady = workload.Counter{Address: f.address(7000), Conns: 100, Seed: 1, Dial: f.dial(r)}
-		// Short connections, each followed by the next: they are dialled,
-		// served and closed in every phase of a crash.
-		dialled        = workload.Counter{Address: f.address(7000), Conns: 4, Lines: 5, Redials: -1, Seed: 2, Dial: f.dial(r)}
-		report, second *workload.Report
-	)
-	wg.Go(func() { report = steady.Run(ctx) })
-	wg.Go(func() { second = dialled.Run(ctx) })
-	random := rand.New(rand.NewPCG(1, 2))
-	for range kills {
-		pause(time.Duration(random.Int64N(int64(250 * time.Millisecond))))
-		r.kill()
+// TestUnmodifiedCounterSurvivesKills is TestCounterSurvivesKills for a server
+// that was built without ftnet. It is rolled forward on the wire, by an engine that
+// reads the log itself.
+func TestUnmodifiedCounterSurvivesKills(t *testing.T) {
+	m := counters(t)[1]
+	for _, n := range plainNetworks {
+		survive(t, inMemory, n, m)
+		survive(t, onDisk, n, m)
+		survive(t, remote, n, m)
 	}
-	d := r.recovered()
-	cancel()
-	wg.Wait()
-	for name, rep := range map[string]*workload.Report{"steady": report, "dialled": second} {
-		if err := rep.Err(); err != nil {
-			r.t.Errorf("%s clients: %v", name, err)
+	survive(t, inMemory, lossy("lossy", families[0], 3), m)
+	survive(t, encrypted, networks[0], m)
+}
+
+// survive is one of them. They run side by side: they wait for restarts most of the
+// time.
+func survive(t *testing.T, b backend, n network, m mode) {
+	t.Run(b.name+"/"+n.name, func(t *testing.T) {
+		t.Parallel()
+		r := prepare(t, options{lab: n.lab})
+		m := m.over(b, r)
+		m.spawn(r)
+		load := r.load(n.family, 1)
+		for i := range kills {
+			if i == kills/2 { // not all of them while some of the clients wait for the first
+				load.served()
+			}
+			load.moment(250 * time.Millisecond)
+			r.kill()
 		}
-		r.t.Logf("%s: %d connections, %d replies, longest pause %v", name, rep.Conns, rep.Lines, rep.LongestPause)
-	}
-	if d.Process.Restarts < kills {
-		r.t.Errorf("the server was restarted %d times, want at least %d", d.Process.Restarts, kills)
-	}
-	if report.Lines < 1000 || second.Conns < kills {
-		r.t.Errorf("the clients did too little to show anything: %+v, %+v", report, second)
-	}
+		d := r.recovered()
+		load.atLeast(1000, kills)
+		load.end()
+		if d.Process.Restarts < kills {
+			t.Errorf("the server was restarted %d times, want at least %d", d.Process.Restarts, kills)
+		}
+	})
 }
 
 // pause is the random time between two kills: the moment is the test's input,

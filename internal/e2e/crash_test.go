@@ -12,6 +12,7 @@ import (
 )
 
 func TestAbortReachesClient(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{})
 	for _, crashes := range []int{0, 1, 2} {
 		c := r.dial()
@@ -27,6 +28,7 @@ func TestAbortReachesClient(t *testing.T) {
 // TestCrashDuringHandshake dials while the server is killed again and again,
 // so that crashes fall between SYN, SYN-ACK, ACK and Accept.
 func TestCrashDuringHandshake(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{flags: []string{"--restart-limit", "-1"}})
 	r.crashWhileDialling()
 }

@@ -12,6 +12,7 @@ import (
 // TestStoppedWhileDown: the request to stop comes while the server waits for its
 // next start. Nobody will serve its clients any more, and they are told.
 func TestStoppedWhileDown(t *testing.T) {
+	t.Parallel()
 	gate := filepath.Join(t.TempDir(), "gate")
 	r := start(t, options{flags: []string{"--restart-limit", "-1"}}, "/bin/sh", "-c",
 		`[ -e "$0" ] && exit 3; exec "$@"`, gate, binary(t, "probe"), "-listen", ":7002")
@@ -33,6 +34,7 @@ func TestStoppedWhileDown(t *testing.T) {
 
 // TestServerVanishes: the command cannot be started again. Its clients are told.
 func TestServerVanishes(t *testing.T) {
+	t.Parallel()
 	r := prepare(t, options{})
 	b, err := os.ReadFile(binary(t, "probe"))
 	if err != nil {
@@ -58,6 +60,7 @@ func TestServerVanishes(t *testing.T) {
 // TestServerIsReplaced: the next process is of the binary that stands in the
 // old one's place.
 func TestServerIsReplaced(t *testing.T) {
+	t.Parallel()
 	r := prepare(t, options{})
 	server := filepath.Join(r.runtime, "server")
 	install := func() {

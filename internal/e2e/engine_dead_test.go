@@ -17,6 +17,7 @@ import (
 // server that announces its ends and with one that does not: nothing, because
 // another engine may come, or, after a time, what it would hear without ftnet.
 func TestEngineDead(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []struct {
 		name  string
 		start func(t *testing.T, flags ...string) *rig
@@ -25,6 +26,7 @@ func TestEngineDead(t *testing.T) {
 		{"unmodified", func(t *testing.T, flags ...string) *rig { return modeProbe(t, "plain", flags) }},
 	} {
 		t.Run(mode.name+"/hold", func(t *testing.T) {
+			t.Parallel()
 			r := mode.start(t)
 			c := r.dial()
 			c.echo("hello")
@@ -38,6 +40,7 @@ func TestEngineDead(t *testing.T) {
 			r.doctor(r.runtime)
 		})
 		t.Run(mode.name+"/open", func(t *testing.T) {
+			t.Parallel()
 			r := mode.start(t, "--when-engine-dead", "open", "--engine-dead-after", "1s")
 			c := r.dial()
 			c.echo("hello")

@@ -60,6 +60,7 @@ func (r *rig) exitsCleanly(crashes int) {
 // Its clients get all that it had written, and then FINs, whether they had been
 // recovered or not.
 func TestStopped(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		signal  syscall.Signal
 		crashes int
@@ -100,6 +101,7 @@ func TestStopped(t *testing.T) {
 // TestNoDrain: what clients leave open is reset at once where there is no time
 // to drain, if the engine is needed for it.
 func TestNoDrain(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{flags: []string{"--drain", "0s"}})
 	c := r.dial()
 	c.echo("hello")
@@ -125,6 +127,7 @@ func TestNoDrain(t *testing.T) {
 // TestPoison: an input that crashes the server each time uses the budget up.
 // Every client is told by a RST, and the user by message and exit status.
 func TestPoison(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{flags: []string{"--restart-limit", "3"}})
 	idle, poison := r.dial(), r.dial()
 	idle.echo("hello")

@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ftnet/ftnet/internal/runtimedir"
 )
 
@@ -30,6 +28,7 @@ func has(list []string, id string) bool { return strings.Contains(strings.Join(l
 // runtime directory it had, and the next engine removes it. Clients dialled
 // afterwards are served.
 func TestEngineKilled(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{})
 	r.dial().echo("hello")
 	old, held := r.killEngine()
@@ -52,6 +51,7 @@ func TestEngineKilled(t *testing.T) {
 // TestDoctorCleans: `ftnet doctor --clean` removes what a killed engine has
 // left, and nothing of one that lives.
 func TestDoctorCleans(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{})
 	old, held := r.killEngine()
 	before := r.runtime
@@ -91,6 +91,7 @@ func (r *rig) doctor(runtimeDir string, lines ...string) string {
 
 // TestTwoEngines: engines side by side leave each other alone.
 func TestTwoEngines(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{})
 	c := r.dial()
 	c.echo("hello")
@@ -115,6 +116,7 @@ func TestTwoEngines(t *testing.T) {
 // TestSamePortTwice: a service that is started twice by mistake fails with a
 // clear message, and the first one does not notice.
 func TestSamePortTwice(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{})
 	c := r.dial()
 	c.echo("hello")
@@ -140,19 +142,14 @@ func TestSamePortTwice(t *testing.T) {
 // TestServerDiesWithEngine: nobody is left to serve a port that a new engine
 // is to protect.
 func TestServerDiesWithEngine(t *testing.T) {
+	t.Parallel()
 	for _, flags := range [][]string{nil, {"--user", "nobody"}} {
 		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			t.Parallel()
 			r := probe(t, options{flags: flags})
-			pidfd, err := unix.PidfdOpen(r.recovered().Process.PID, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer unix.Close(pidfd)
+			server := watch(t, r.recovered().Process.PID)
 			r.killEngine()
-			n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 10_000)
-			if n != 1 || err != nil {
-				t.Errorf("the server lives on: %v", err)
-			}
+			server.ends()
 			r.doctor(r.runtime)
 		})
 	}

@@ -62,6 +62,7 @@ func (d *smallDisk) clear(t testing.TB) {
 // host or that of the log server. They see no error, crashes do not matter, and
 // all goes on when there is room again.
 func TestLogFull(t *testing.T) {
+	t.Parallel()
 	for _, where := range []string{"disk", "remote"} {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel() // they wait most of the time

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/certs"
@@ -21,8 +20,10 @@ type backend struct {
 	flags func(r *rig, service string) []string
 }
 
-// Logs that outlive the engine.
 var (
+	inMemory = backend{"memory", func(*rig, string) []string { return nil }}
+
+	// Logs that outlive the engine.
 	onDisk = backend{"disk", func(r *rig, _ string) []string { return []string{"--log", "file://" + r.t.TempDir()} }}
 	remote = backend{"remote", func(r *rig, service string) []string { return startLogServer(r, service).flags() }}
 
@@ -141,13 +142,4 @@ func (l *logServer) flags() []string {
 func (r *rig) logStatus(want string) {
 	r.t.Helper()
 	r.waitStatus("the log is "+want, func(d *status.Document) bool { return strings.Contains(d.Log.Status, want) })
-}
-
-// overLog starts a server whose engine keeps its log in the backend.
-func overLog(t *testing.T, b backend, o options, server string, args ...string) *rig {
-	t.Helper()
-	r := prepare(t, o)
-	o.flags = append(o.flags, b.flags(r, filepath.Base(server))...)
-	r.spawn(o, server, args...)
-	return r
 }

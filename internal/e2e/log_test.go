@@ -26,28 +26,6 @@ func newLogKey(t testing.TB) string {
 	return path
 }
 
-// TestCounterSurvivesKillsOverLogs: what TestCounterSurvivesKills does, with
-// the log on disk, encrypted there, and on another host.
-func TestCounterSurvivesKillsOverLogs(t *testing.T) {
-	for _, b := range append(lasting, encrypted) {
-		t.Run(b.name, func(t *testing.T) {
-			t.Parallel() // they wait most of the time
-			survive(overLog(t, b, options{}, "counter", "-listen", ":7000"), families[0])
-		})
-	}
-}
-
-// TestUnmodifiedCounterSurvivesKillsOverLogs: the same for a server that is
-// rolled forward on the wire, whose engine reads the log itself.
-func TestUnmodifiedCounterSurvivesKillsOverLogs(t *testing.T) {
-	for _, b := range append(lasting, encrypted) {
-		t.Run(b.name, func(t *testing.T) {
-			t.Parallel() // they wait most of the time
-			survive(overLog(t, b, unmodifiedOptions(7000), plainCounter(t), "-listen", ":7000"), families[0])
-		})
-	}
-}
-
 // TestLogServerKilled: a log server that is killed ten times under load holds
 // the clients up, and nothing else.
 func TestLogServerKilled(t *testing.T) {
@@ -95,6 +73,7 @@ func logged(d *status.Document) (n uint64) {
 // TestLogServerGone: with --when-log-down unprotect, a log server that does not
 // come back costs the connections their protection, and nothing else.
 func TestLogServerGone(t *testing.T) {
+	t.Parallel()
 	r := prepare(t, options{})
 	l := startLogServer(r, "probe")
 	r.spawn(options{flags: append(l.flags(), "--when-log-down", "unprotect", "--log-down-after", "500ms")}, "probe", "-listen", ":7002")

@@ -35,6 +35,7 @@ func (r *rig) waitStripped() {
 
 // TestMultipathClient: the connection is an ordinary one, and protected.
 func TestMultipathClient(t *testing.T) {
+	t.Parallel()
 	testenv.RequireRoot(t)
 	if _, err := os.Stat("/proc/sys/net/mptcp/enabled"); err != nil {
 		t.Log("the kernel has no MPTCP, so no client of this machine can ask for it")
@@ -60,6 +61,7 @@ func TestMultipathClient(t *testing.T) {
 // TestFastOpenClient: with a cookie request, and with data in the SYN, which a
 // server may accept without a cookie.
 func TestFastOpenClient(t *testing.T) {
+	t.Parallel()
 	for name, sysctl := range map[string]struct {
 		client, server string
 		option         bool

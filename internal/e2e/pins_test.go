@@ -80,7 +80,7 @@ func unprivileged(t *testing.T, capabilities []string, change func(*served), nam
 		for _, name := range names {
 			pids = append(pids, s.pid(name))
 		}
-		s.killServed()
+		s.killFtnet()
 		s.begin()
 		echo(fmt.Sprint("again ", i))
 		for i, name := range names {
@@ -127,7 +127,7 @@ func TestEngineKilledUnpinned(t *testing.T) {
 			own.echo("hello")
 			plain.echo("hello")
 			pid := s.pid("own")
-			s.killServed()
+			s.killFtnet()
 			s.begin()
 			own.echo("again")
 			plain.echo("again")

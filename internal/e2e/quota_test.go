@@ -52,6 +52,7 @@ func (c *client) fill(n int) (answered int, err error) {
 // TestQuotaClosesWindow: at the end of its quota a client is slowed down to
 // nothing. It sees no error, nothing is lost, and it survives crashes.
 func TestQuotaClosesWindow(t *testing.T) {
+	t.Parallel()
 	r := probe(t, quotaFlags("close-window"))
 	c := r.dial()
 	n, err := c.fill(2 * quota / lineSize)
@@ -77,6 +78,7 @@ func TestQuotaClosesWindow(t *testing.T) {
 // TestQuotaUnprotects: the connection goes on as if there were no ftnet, and a
 // crash ends it as one would.
 func TestQuotaUnprotects(t *testing.T) {
+	t.Parallel()
 	r := probe(t, quotaFlags("unprotect"))
 	c := r.dial()
 	if n, err := c.fill(3 * quota / lineSize); err != nil {
@@ -93,6 +95,7 @@ func TestQuotaUnprotects(t *testing.T) {
 
 // TestQuotaUnprotectsRecovered: likewise for one that needs the translation.
 func TestQuotaUnprotectsRecovered(t *testing.T) {
+	t.Parallel()
 	r := probe(t, quotaFlags("unprotect"))
 	c := r.dial()
 	if n, err := c.fill(10); err != nil {
@@ -117,6 +120,7 @@ func TestQuotaUnprotectsRecovered(t *testing.T) {
 
 // TestQuotaResets: the client gets a RST, the others do not.
 func TestQuotaResets(t *testing.T) {
+	t.Parallel()
 	r := probe(t, quotaFlags("reset"))
 	c, other := r.dial(), r.dial()
 	other.echo("hello")
@@ -132,6 +136,7 @@ func TestQuotaResets(t *testing.T) {
 // TestQuotaInOutage: a client that meets the end of its quota while nobody
 // serves is as well off as one that meets it later.
 func TestQuotaInOutage(t *testing.T) {
+	t.Parallel()
 	gate := filepath.Join(t.TempDir(), "gate")
 	r := probe(t, quotaFlags("close-window"), "-gate", gate)
 	c := r.dial()

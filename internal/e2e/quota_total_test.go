@@ -13,6 +13,7 @@ import (
 // TestQuotaTotal: when the log has no room at all, connections wait for it and
 // new ones are not answered; both go on when there is room again.
 func TestQuotaTotal(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{flags: []string{"--quota", "512KiB", "--quota-total", "1MiB"}})
 	a, b, c := r.dial(), r.dial(), r.dial()
 	b.echo("hello")
@@ -50,6 +51,7 @@ func TestQuotaTotal(t *testing.T) {
 // TestQuotaTotalUnprotects: a log without room does not keep anybody from
 // being served.
 func TestQuotaTotalUnprotects(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{flags: []string{"--quota", "512KiB", "--quota-total", "512KiB", "--on-full", "unprotect"}})
 	a, idle := r.dial(), r.dial()
 	idle.echo("hello")

@@ -15,22 +15,31 @@ import (
 // back with nothing but its disk: the gate first, then the addresses. The clients'
 // connections go on.
 func TestReboot(t *testing.T) {
-	t.Run("listen", func(t *testing.T) { reboot(t, onDisk, options{}, binary(t, "counter"), 3) })
-	t.Run("unmodified", func(t *testing.T) { reboot(t, onDisk, unmodifiedOptions(7000), plainCounter(t), 3) })
+	for _, m := range counters(t) {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			reboot(t, onDisk, m, 3)
+		})
+	}
 }
 
 // TestOtherHost: the server's host goes for good. Another one, which has nothing
 // of it but the server's binary and the log on a third host, takes over: all of its
 // 100 connections, every reply right.
 func TestOtherHost(t *testing.T) {
-	t.Run("listen", func(t *testing.T) { reboot(t, remote, options{}, binary(t, "counter"), 1) })
-	t.Run("unmodified", func(t *testing.T) { reboot(t, remote, unmodifiedOptions(7000), plainCounter(t), 1) })
+	for _, m := range counters(t) {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			reboot(t, remote, m, 1, "--recover")
+		})
+	}
 }
 
-func reboot(t *testing.T, b backend, o options, server string, times int) {
-	r := prepare(t, o)
-	o.flags = append(o.flags, b.flags(r, filepath.Base(server))...)
-	r.spawn(o, server, "-listen", ":7000")
+// reboot has the host come back with more flags.
+func reboot(t *testing.T, b backend, m mode, times int, more ...string) {
+	r := prepare(t, options{})
+	m = m.over(b, r)
+	m.spawn(r)
 	f := families[0]
 	clients := workload.Counter{Address: f.address(7000), Conns: 100, Seed: 1, Dial: f.dial(r)}
 	report := r.under(clients, func() {
@@ -42,7 +51,7 @@ func reboot(t *testing.T, b backend, o options, server string, times int) {
 			}
 			_ = r.wait() // killed
 			r.forget()
-			r.start(o, server, "-listen", ":7000")
+			m.with(more...).start(r)
 			pause(200 * time.Millisecond)
 			if err := r.lab.MoveAddresses(); err != nil {
 				t.Fatal(err)

@@ -54,6 +54,7 @@ func stray(t testing.TB, name string, port int) string {
 // TestServeCapabilities: those of the systemd unit suffice for all that the
 // daemon does, for services of its own user and of another.
 func TestServeCapabilities(t *testing.T) {
+	t.Parallel()
 	testenv.RequireTool(t, "setpriv")
 	const nobody = "user = \"nobody\"\ndrain = \"500ms\""
 	entries := []string{
@@ -93,10 +94,12 @@ func TestServeCapabilities(t *testing.T) {
 
 // TestServeCapabilitiesNeeded: without any one of them something does not work.
 func TestServeCapabilitiesNeeded(t *testing.T) {
+	t.Parallel()
 	testenv.RequireTool(t, "setpriv")
 	all := capabilities(t)
 	for i, name := range all {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newServed(t, with(slices.Delete(slices.Clone(all), i, i+1)), stray(t, "stray", 7006))
 			s.begin()
 			const up = "ready: status=\"1 service up"

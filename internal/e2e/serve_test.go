@@ -16,6 +16,7 @@ const exitUsage = 64
 // TestServe: two services of both modes on one engine, through all that can be
 // done to one of them, while the other one's client sees nothing.
 func TestServe(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil, listening(t, "own", 7002), unmodified(t, "plain", 7003, `drain = "500ms"`))
 	own, plain := s.dialPort(7002), s.dialPort(7003)
 	both := func(text string) {
@@ -62,6 +63,7 @@ func TestServe(t *testing.T) {
 // TestServeReload: one service goes, one comes, one changes its command, one
 // its policy, one nothing; the clients of all that stay see none of it.
 func TestServeReload(t *testing.T) {
+	t.Parallel()
 	same, policy := listening(t, "same", 7002), unmodified(t, "policy", 7003)
 	s := serve(t, nil, same, policy, listening(t, "command", 7004), unmodified(t, "other", 7005), listening(t, "gone", 7006, `drain = "500ms"`))
 	var clients []*client
@@ -163,6 +165,7 @@ func replace(t *testing.T, path string) {
 // TestServeGivesUp: a service that crashes again and again ends alone. The
 // daemon goes on, and tells by its exit status.
 func TestServeGivesUp(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil, listening(t, "own", 7002, "restart = { limit = 2 }"), unmodified(t, "plain", 7003))
 	own, plain := s.dialPort(7002), s.dialPort(7003)
 	own.send("crash")

@@ -31,6 +31,7 @@ func (c *client) negotiated() string {
 // TestStacks: whatever a client's stack and the server's agree on, or do not,
 // is what they agree on after a crash, too.
 func TestStacks(t *testing.T) {
+	t.Parallel()
 	const all = optTimestamps | optSACK | optScaling
 	for _, test := range []struct {
 		name           string
@@ -49,6 +50,7 @@ func TestStacks(t *testing.T) {
 		{"random timestamps off", nil, map[string]string{"tcp_timestamps": "2"}, all},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			r := prepare(t, options{})
 			sysctls(t, r.lab.Client, test.client)
 			sysctls(t, r.lab.Server, test.server)
@@ -91,6 +93,7 @@ func sysctls(t *testing.T, ns *netlab.Namespace, settings map[string]string) {
 // TestStackChanges: the server's stack is set otherwise between two crashes.
 // Window scale and buffers are ftnet's to translate.
 func TestStackChanges(t *testing.T) {
+	t.Parallel()
 	r := probe(t, options{})
 	clients := []*client{r.dial(), r.dial(), r.dial()}
 	before := clients[0].negotiated()
@@ -109,6 +112,7 @@ func TestStackChanges(t *testing.T) {
 // TestStackChangesTooMuch: what the client was promised in its handshake the
 // new stack must promise, too; else the connection is reset and the log says why.
 func TestStackChangesTooMuch(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"tcp_timestamps", "tcp_sack", "tcp_window_scaling"} {
 		t.Run(name, func(t *testing.T) {
 			r := probe(t, options{})

@@ -93,6 +93,9 @@ func (c *checker) belongs(kind backend.Kind) {
 	if kind != backend.Disk {
 		only("file:", "remove it", "log.key-file")
 	}
+	if kind == backend.Memory {
+		only("file: and ftlog:", "remove it: nothing outlives ftnet there", "log.recover")
+	}
 	if kind != backend.Remote {
 		only("ftlog:", "remove it", append(tls, "log.tls.server-name")...)
 		return

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -52,28 +51,5 @@ key = "/etc/ftnet/client.key"
 	}
 	if _, err := config.LoadLogd(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
-	}
-}
-
-// TestLogdWrong is TestWrong for the files of log servers.
-func TestLogdWrong(t *testing.T) {
-	files, err := filepath.Glob("testdata/logd/*.toml")
-	if err != nil || len(files) < 3 {
-		t.Fatalf("%d files, %v", len(files), err)
-	}
-	for _, path := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".toml"), func(t *testing.T) {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			l, err := config.ParseLogd("/etc/ftnet/"+filepath.Base(path), data, newMachine())
-			var diags config.Diagnostics
-			if l != nil || !errors.As(err, &diags) || len(diags) == 0 {
-				t.Fatalf("%v, %v", l, err)
-			}
-			inside(t, data, diags)
-			golden(t, strings.TrimSuffix(path, ".toml")+".golden", strings.ReplaceAll(diags.Error(), "/etc/ftnet/"+filepath.Base(path), filepath.Base(path))+"\n")
-		})
 	}
 }

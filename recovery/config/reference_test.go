@@ -49,6 +49,8 @@ func (s spec) typeText() string {
 	switch s.kind {
 	case aChoice:
 		return "`\"" + strings.Join(s.choices, "\"`, `\"") + "\"`"
+	case aBoolean:
+		return "`true`, `false`"
 	case anInteger:
 		return "integer" + bounds(func(v int64) string { return fmt.Sprint(v) })
 	case aDuration:

@@ -42,7 +42,7 @@ command = ["./counter", ":7000"]
 func TestSmallest(t *testing.T) {
 	want := &config.File{
 		Name:   "/etc/ftnet/services.toml",
-		Log:    config.Log{URL: "memory:"},
+		Log:    config.Log{URL: "memory:", Recover: true},
 		Engine: config.Engine{MaxConnections: 65536, LogLevel: "info", WhenDead: config.DeadHold, DeadAfter: 2 * time.Second},
 		Services: []config.Service{{
 			Position: config.Position{File: "/etc/ftnet/services.toml", Line: 3, Column: 3},
@@ -152,13 +152,14 @@ func TestEverything(t *testing.T) {
 func TestLogs(t *testing.T) {
 	const service = "\n[[service]]\nname = \"x\"\nmode = \"listen\"\ncommand = [\"./server\"]\n"
 	for text, want := range map[string]config.Log{
-		`log.url = "file:///var/lib/ftnet"`: {URL: "file:///var/lib/ftnet"},
+		`log.url = "file:///var/lib/ftnet"`:                        {URL: "file:///var/lib/ftnet", Recover: true},
+		`log = { url = "file:///var/lib/ftnet", recover = false }`: {URL: "file:///var/lib/ftnet"},
 		`log = { url = "file:///var/lib/ftnet", quota-total = "1TiB", key-file = "log.key" }`: {
-			URL: "file:///var/lib/ftnet", QuotaTotal: 1 << 40, KeyFile: "/etc/ftnet/log.key",
+			URL: "file:///var/lib/ftnet", Recover: true, QuotaTotal: 1 << 40, KeyFile: "/etc/ftnet/log.key",
 		},
-		`log = { url = "file:///srv/web", key-file = "credential:log" }`: {URL: "file:///srv/web", KeyFile: "credential:log"},
+		`log = { url = "file:///srv/web", key-file = "credential:log" }`: {URL: "file:///srv/web", Recover: true, KeyFile: "credential:log"},
 		`log = { url = "ftlog://log.example:7070", tls = { ca = "ca.pem", cert = "/etc/ftnet/client.pem", key = "../ftnet/client.key", server-name = "other" } }`: {
-			URL: "ftlog://log.example:7070", ServerName: "other",
+			URL: "ftlog://log.example:7070", Recover: true, ServerName: "other",
 			TLS: certs.Files{Authority: "/etc/ftnet/ca.pem", Cert: "/etc/ftnet/client.pem", Key: "/etc/ftnet/client.key"},
 		},
 	} {

@@ -11,6 +11,7 @@ type kind int
 const (
 	aString kind = iota
 	aChoice      // one of the key's choices
+	aBoolean
 	anInteger
 	aDuration // in quotes: "10s"
 	aSize     // in quotes: "64MiB", or a whole number of bytes
@@ -61,6 +62,8 @@ func (s spec) wants() string {
 	switch s.kind {
 	case aChoice:
 		return oneOf(s.choices)
+	case aBoolean:
+		return "true or false, without quotes"
 	case anInteger:
 		return "an integer"
 	case aDuration:

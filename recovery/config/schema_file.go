@@ -19,6 +19,13 @@ var fileKeys = []key[File]{
 		},
 	},
 	{
+		path: "log.recover", field: func(f *File) any { return &f.Log.Recover },
+		spec: spec{
+			kind: aBoolean, def: "true", effect: engine, also: []string{"restore", "resume", "takeover", "take-over", "adopt"},
+			doc: "For `file:` and `ftlog:`: whether the connections that an earlier ftnet has left in the log go on. With `false` ftnet starts afresh: server processes that have outlived it are ended, what the log has of the services' connections is deleted, and their clients get a RST when they speak",
+		},
+	},
+	{
 		path: "log.key-file", field: func(f *File) any { return &f.Log.KeyFile },
 		spec: spec{
 			kind: aString, unit: "file", example: `"/etc/ftnet/log.key"`, effect: engine, check: checkKeyFile, also: []string{"key", "encryption", "encryption-key", "encrypt"},

@@ -31,6 +31,7 @@ func (f *File) Service(name string) *Service {
 // Log is where the clients' bytes are kept.
 type Log struct {
 	URL        string      // see backend.Parse
+	Recover    bool        // connections that an earlier ftnet has left in it
 	QuotaTotal int64       // bytes for all connections; 0: the backend's default
 	KeyFile    string      // see backend.ReadKey; absolute, unless it is a credential; empty: not encrypted
 	TLS        certs.Files // for a log server; absolute

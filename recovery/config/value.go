@@ -26,6 +26,12 @@ func (c *checker) decodeValue(path string, s spec, n *node, field any) {
 			return
 		}
 		c.text(path, s, n, field)
+	case aBoolean:
+		if n.kind != isBool {
+			c.wrongType(path, s, n, "")
+			return
+		}
+		*field.(*bool) = n.text == "true"
 	case anInteger:
 		v, err := strconv.ParseInt(strings.ReplaceAll(n.text, "_", ""), 0, 64)
 		switch {

@@ -18,8 +18,25 @@ var rewrite = flag.Bool("rewrite", false, "write what the package does into test
 // TestWrong reads the wrong files of testdata, as if they were in /etc/ftnet,
 // and compares what is said about them with the golden files beside them.
 func TestWrong(t *testing.T) {
-	files, err := filepath.Glob("testdata/wrong/*.toml")
-	if err != nil || len(files) < 10 {
+	wrong(t, "testdata/wrong", 10, func(name string, data []byte) (bool, error) {
+		f, err := config.Parse(name, data, newMachine())
+		return f == nil, err
+	})
+}
+
+// TestLogdWrong is TestWrong for the files of log servers.
+func TestLogdWrong(t *testing.T) {
+	wrong(t, "testdata/logd", 3, func(name string, data []byte) (bool, error) {
+		l, err := config.ParseLogd(name, data, newMachine())
+		return l == nil, err
+	})
+}
+
+// wrong reads at least so many files of a directory. parse reports whether it had no
+// result, and why.
+func wrong(t *testing.T, dir string, least int, parse func(name string, data []byte) (none bool, err error)) {
+	files, err := filepath.Glob(dir + "/*.toml")
+	if err != nil || len(files) < least {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, path := range files {
@@ -28,13 +45,14 @@ func TestWrong(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f, err := config.Parse("/etc/ftnet/"+filepath.Base(path), data, newMachine())
+			name := filepath.Base(path)
+			none, err := parse("/etc/ftnet/"+name, data)
 			var diags config.Diagnostics
-			if f != nil || !errors.As(err, &diags) || len(diags) == 0 {
-				t.Fatalf("%v, %v", f, err)
+			if !none || !errors.As(err, &diags) || len(diags) == 0 {
+				t.Fatalf("a result: %v; %v", !none, err)
 			}
 			inside(t, data, diags)
-			golden(t, strings.TrimSuffix(path, ".toml")+".golden", strings.ReplaceAll(diags.Error(), "/etc/ftnet/"+filepath.Base(path), filepath.Base(path))+"\n")
+			golden(t, strings.TrimSuffix(path, ".toml")+".golden", strings.ReplaceAll(diags.Error(), "/etc/ftnet/"+name, name)+"\n")
 		})
 	}
 }

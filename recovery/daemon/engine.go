@@ -27,7 +27,7 @@ func openHost(f *config.File, log hclog.Logger) (host, error) {
 	}
 	h, err := recovery.OpenHost(recovery.HostConfig{
 		RuntimeDir: f.Engine.RuntimeDir, BPFFS: f.Engine.BPFFS, Interfaces: f.Engine.Interfaces, MaxConns: f.Engine.MaxConnections, DeadAfter: deadAfter,
-		LogURL: f.Log.URL, LogOptions: logOptions(f),
+		LogURL: f.Log.URL, LogOptions: logOptions(f), Forget: !f.Log.Recover,
 		QuotaTotal: f.Log.QuotaTotal, Unmodified: true, Logger: log, // a reload may bring some
 	})
 	if err != nil {

@@ -4,12 +4,9 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,6 +15,7 @@ import (
 
 	"github.com/ftnet/ftnet/ftnet"
 	"github.com/ftnet/ftnet/internal/control"
+	"github.com/ftnet/ftnet/internal/control/controltest"
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/recovery/daemon/output"
 )
@@ -29,11 +27,11 @@ const dirEnv = "SUPERVISOR_TEST_DIR"
 // does what its standard input says and prints what happens.
 type miniature struct {
 	NoHooks
+	controltest.Engine
 	socket string
+	log    *output.Log
 
-	mu  sync.Mutex // guards j, and what is printed
-	j   *journal.Journal
-	log *output.Log
+	mu sync.Mutex // guards what is printed
 }
 
 func (m *miniature) say(format string, args ...any) {
@@ -44,7 +42,7 @@ func (m *miniature) say(format string, args ...any) {
 
 func runMiniature() int {
 	dir := os.Getenv(dirEnv)
-	m := &miniature{socket: filepath.Join(dir, "north.sock"), log: output.NewLog(0)}
+	m := &miniature{Engine: controltest.Engine{Service: "miniature"}, socket: filepath.Join(dir, "north.sock"), log: output.NewLog(0)}
 	capture, err := output.NewLasting(m.log, filepath.Join(dir, "out"))
 	if err != nil {
 		m.say("%v", err)
@@ -55,8 +53,7 @@ func runMiniature() int {
 		m.say("%v", err)
 		return 1
 	}
-	os.Remove(m.socket) // of the one before
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: m.socket, Net: "unix"})
+	ln, err := controltest.Listen(m.socket)
 	if err != nil {
 		m.say("%v", err)
 		return 1
@@ -91,8 +88,6 @@ func runMiniature() int {
 
 func (m *miniature) obey(stop func()) {
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		var client, server string
-		var slot uint32
 		switch text := in.Text(); {
 		case text == "stop":
 			stop()
@@ -105,9 +100,7 @@ func (m *miniature) obey(stop func()) {
 				}
 			}
 		default:
-			fmt.Sscan(text, &slot, &client, &server)
-			m.say("published %v", m.j.Publish(slot, 1, journal.Flow{
-				Client: netip.MustParseAddrPort(client), Server: netip.MustParseAddrPort(server)}))
+			m.say("published %v", m.Publish(text))
 		}
 	}
 }
@@ -116,33 +109,15 @@ func (m *miniature) Starting(int) ([]string, error) {
 	return []string{control.EnvPath + "=" + m.socket}, nil
 }
 
-func (m *miniature) Hello(p *control.Peer) (w control.Welcome, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	w = control.Welcome{Service: "miniature", Returns: true, FD: -1}
-	if p.Hello.Resume {
-		m.j, err = journal.Adopt(p.Memory, 64, 1024)
-	} else if m.j, err = journal.Create(64, 1024); err == nil {
-		w.FD = m.j.Fd()
-	}
-	return w, err
-}
-
 func (m *miniature) Listening(_ *control.Peer, l control.Listening) (control.ListeningReply, error) {
 	m.say("listening %s", l.Address)
 	return control.ListeningReply{}, nil
 }
 
 func (m *miniature) Resumed(*control.Peer) error {
-	m.say("resumed %v", m.j.Slots())
+	m.say("resumed %s", m.Heads())
 	return nil
 }
-
-func (m *miniature) Protect(*control.Peer, control.Protect) error   { return nil }
-func (m *miniature) Closed(*control.Peer, control.Closed) error     { return nil }
-func (m *miniature) Mismatch(*control.Peer, control.Mismatch) error { return nil }
-func (m *miniature) ReadLog(control.ReadLog, []byte) (int, error)   { return 0, nil }
-func (m *miniature) Gone(*control.Peer, error)                      {}
 
 // echoServer is the server that they supervise. It prints what it echoes.
 func echoServer() int {
@@ -175,40 +150,12 @@ func echoServer() int {
 func TestTogether(t *testing.T) {
 	requireOwnGroup(t)
 	dir := t.TempDir()
-	var engine *exec.Cmd
-	var in io.Writer
-	var out *bufio.Reader
-	start := func() {
-		engine = exec.Command(os.Args[0])
-		engine.Env = append(os.Environ(), roleEnv+"=miniature", dirEnv+"="+dir)
-		var err error
-		if in, err = engine.StdinPipe(); err != nil {
-			t.Fatal(err)
-		}
-		pipe, err := engine.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := engine.Start(); err != nil {
-			t.Fatal(err)
-		}
-		out = bufio.NewReader(pipe)
+	start := func() *controltest.Process {
+		return controltest.Start(t, roleEnv+"=miniature", dirEnv+"="+dir)
 	}
-	kill := func() {
-		engine.Process.Kill()
-		engine.Wait()
-	}
-	hear := func(want string) string {
-		t.Helper()
-		s, err := out.ReadString('\n')
-		got, ok := strings.CutPrefix(strings.TrimSpace(s), want)
-		if !ok {
-			t.Fatalf("the engine says %q, %v, want %q", s, err, want)
-		}
-		return got
-	}
+	var engine *controltest.Process
 	t.Cleanup(func() {
-		kill()
+		engine.Kill()
 		if s, err := ReadState(filepath.Join(dir, "state"), nil); err == nil {
 			if v, err := Find(s); err == nil {
 				v.kill()
@@ -216,9 +163,10 @@ func TestTogether(t *testing.T) {
 			}
 		}
 	})
-	start()
-	address := hear("listening ")
+	engine = start()
+	address := engine.Hear("listening ")
 	var conns []net.Conn
+	var sizes []int64 // of what each was sent, and so of what the server has recorded
 	dial := func() {
 		t.Helper()
 		// A port that is free: the engine must know it before the server does.
@@ -228,20 +176,21 @@ func TestTogether(t *testing.T) {
 		}
 		local := probe.Addr().(*net.TCPAddr)
 		probe.Close()
-		fmt.Fprintln(in, len(conns), local, address)
-		hear("published <nil>")
+		engine.Tell(len(conns), local, address)
+		engine.Expect("published <nil>")
 		d := net.Dialer{LocalAddr: local, Timeout: 10 * time.Second}
 		c, err := d.Dial("tcp4", address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
-		conns = append(conns, c)
+		conns, sizes = append(conns, c), append(sizes, 0)
 	}
 	talk := func(round string) {
 		t.Helper()
 		for i, c := range conns {
 			text := fmt.Sprint(round, i)
+			sizes[i] += int64(len(text) + 1)
 			fmt.Fprintln(c, text)
 			c.SetDeadline(time.Now().Add(10 * time.Second))
 			if got, err := bufio.NewReader(c).ReadString('\n'); got != text+"\n" {
@@ -249,25 +198,27 @@ func TestTogether(t *testing.T) {
 			}
 		}
 	}
-	slots := ""
 	for round := range 5 {
 		dial()
 		talk(fmt.Sprint("with ", round, "."))
-		kill()
+		engine.Kill()
 		talk(fmt.Sprint("without ", round, "."))
-		slots = strings.TrimSpace(fmt.Sprint(slots, " ", round))
-		start()
-		hear("found <nil>")
-		hear("listening " + address)
-		hear("resumed [" + slots + "]")
-		fmt.Fprintln(in, "line", fmt.Sprint("without ", round, ".", len(conns)-1))
-		hear("printed")
+		var heads []string
+		for i, size := range sizes {
+			heads = append(heads, controltest.Head(uint32(i), journal.Accepted, size))
+		}
+		engine = start()
+		engine.Expect("found <nil>")
+		engine.Expect("listening " + address)
+		engine.Expect("resumed " + strings.Join(heads, ", "))
+		engine.Tell("line", fmt.Sprint("without ", round, ".", len(conns)-1))
+		engine.Expect("printed")
 	}
 	dial()
 	talk("last")
-	fmt.Fprintln(in, "stop")
-	hear("ended stopped: killed by signal 15")
-	if rest, _ := io.ReadAll(out); len(rest) != 0 {
+	engine.Tell("stop")
+	engine.Hear("ended stopped: killed by signal 15")
+	if rest := engine.Rest(); rest != "" {
 		t.Errorf("the engine says %q", rest)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 0 {
