@@ -40,6 +40,7 @@ type Log struct {
 	opening   bool      // Open has not returned yet
 	files     int       // names of files to come
 	memory    blocks
+	bodies    bodies
 	segments  map[uint32]*segment // all but spares
 	newest    uint32              // the last segment whose header is stable
 	stopping  bool                // Close was called: the writer ends when nothing waits
@@ -86,7 +87,7 @@ func Open(dir string, config *Config) (*Log, error) {
 	l.notes.init(l)
 	l.space.init(cfg)
 	l.tender.init()
-	l.writer.out.chunk = int(min(outputChunk, cfg.batch))
+	l.bodies.init(cfg)
 	if err := l.openDir(); err != nil {
 		return nil, err
 	}

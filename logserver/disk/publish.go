@@ -24,6 +24,8 @@ func (l *Log) publish(s *segment, items []item) {
 		switch i.typ {
 		case format.Data:
 			l.publishData(s, i, size)
+		case format.Void:
+			l.waiting -= int64(i.n)
 		case format.Reads:
 			l.publishReads(s, i, size)
 		case format.State:
