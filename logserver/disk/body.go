@@ -38,7 +38,7 @@ const (
 	// is gathered by connection, so that records do not become too many.
 	placeFrom = 16 << 10
 	// keepBodies is how many bodies that nobody uses are kept.
-	keepBodies = 8
+	keepBodies = 4
 )
 
 // bodies are those that wait. Log.mu guards them.

@@ -57,7 +57,7 @@ const (
 	minTotal       = 1 << 20
 	// defaultBatch: what larger batches bring in throughput they take in delay, by
 	// which a sender measures how much it may have on its way.
-	defaultBatch = 512 << 10
+	defaultBatch = 1 << 20
 	defaultDelay = 5 * time.Millisecond
 )
 

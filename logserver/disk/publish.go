@@ -70,7 +70,7 @@ func (l *Log) publish(s *segment, items []item) {
 	}
 	l.mu.Unlock()
 	l.counters.batches.Add(1)
-	l.notes.tell(news)
+	l.tell(news)
 }
 
 func (l *Log) publishData(s *segment, i *item, size int64) {

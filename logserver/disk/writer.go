@@ -40,6 +40,7 @@ const (
 // write is the writer's goroutine. Batches form by themselves: what comes while
 // one is being written is the next.
 func (l *Log) write() {
+	raisePriority()
 	for {
 		l.mu.Lock()
 		for !l.stopping && !l.urgent && len(l.writer.held) == 0 {
