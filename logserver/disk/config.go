@@ -55,8 +55,9 @@ const (
 	defaultMinFree = 256 << 20
 	minSegment     = 64 << 10
 	minTotal       = 1 << 20
-	// defaultBatch: larger batches bring no more throughput, only latency.
-	defaultBatch = 4 << 20
+	// defaultBatch: what larger batches bring in throughput they take in delay, by
+	// which a sender measures how much it may have on its way.
+	defaultBatch = 1 << 20
 	defaultDelay = 5 * time.Millisecond
 )
 

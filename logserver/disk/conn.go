@@ -79,6 +79,7 @@ type conn struct {
 	pend *pend // what waits to be written; nil if nothing does
 
 	gone     bool  // deleted
+	placed   int32 // records of it in bodies that the writer has not taken yet
 	inFlight int32 // items of it that the writer has
 	news     news  // for the next upcall
 }

@@ -61,6 +61,7 @@ func crashRun(seed uint64) (crashes int, err error) {
 		r: r, fs: faultfs.New(seed), conns: map[logserver.ConnID]*modelConn{}, ids: map[logserver.ConnID]bool{}, next: 1 << 52,
 	}
 	w.given = seed%3 == 0
+	w.fs.Direct = seed%5 != 0
 	if seed%4 == 0 {
 		w.key = make([]byte, 32)
 	}

@@ -43,7 +43,11 @@ func (l *Log) append(id logserver.ConnID, off int64, p []byte) (int, error) {
 		p, full = p[:room], why
 	}
 	if len(p) > 0 {
-		l.pendData(c, p)
+		if l.places(c, p) {
+			l.place(c, p)
+		} else {
+			l.pendData(c, p)
+		}
 		c.touch()
 		l.hurry()
 	}

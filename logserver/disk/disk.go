@@ -20,7 +20,6 @@ type Log struct {
 	space    space
 	counters counters
 	up       atomic.Pointer[func([]logserver.Upcall)]
-	notes    notifier
 
 	mu        sync.Mutex // guards the fields below, all conns, and the segments' where they say so
 	services  map[uint16]bool
@@ -40,6 +39,7 @@ type Log struct {
 	opening   bool      // Open has not returned yet
 	files     int       // names of files to come
 	memory    blocks
+	bodies    bodies
 	segments  map[uint32]*segment // all but spares
 	newest    uint32              // the last segment whose header is stable
 	stopping  bool                // Close was called: the writer ends when nothing waits
@@ -83,10 +83,9 @@ func Open(dir string, config *Config) (*Log, error) {
 		numbers:  numbers{used: map[uint32]uint32{}, stable: map[uint32]uint32{}},
 	}
 	l.wake.L, l.cleaned.L = &l.mu, &l.mu
-	l.notes.init(l)
 	l.space.init(cfg)
 	l.tender.init()
-	l.writer.out.chunk = int(min(outputChunk, cfg.batch))
+	l.bodies.init(cfg)
 	if err := l.openDir(); err != nil {
 		return nil, err
 	}
@@ -99,7 +98,6 @@ func Open(dir string, config *Config) (*Log, error) {
 	if !cfg.manual {
 		l.writer.done.Go(l.write)
 		l.tender.done.Go(l.tend)
-		l.notes.done.Go(l.notes.run)
 	}
 	return l, nil
 }
@@ -126,7 +124,6 @@ func (l *Log) Close() error {
 		l.writer.done.Wait()
 	}
 	l.readers.Wait()
-	l.notes.stop()
 
 	l.mu.Lock()
 	err := l.writerErr

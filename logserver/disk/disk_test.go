@@ -54,6 +54,13 @@ func TestLog(t *testing.T) {
 			logtest.Run(t, func(t testing.TB, limits logtest.Limits) logserver.Log {
 				return open(t, t.TempDir(), change(config(limits, v.key)))
 			})
+			if v.key == nil {
+				t.Run("Lend", func(t *testing.T) {
+					logtest.RunLender(t, func(t testing.TB, limits logtest.Limits) logserver.Log {
+						return open(t, t.TempDir(), change(config(limits, nil)))
+					})
+				})
+			}
 			logtest.RunPersistent(t, func(t testing.TB, dir string, limits logtest.Limits) logserver.Log {
 				return open(t, dir, change(config(limits, v.key)))
 			})

@@ -93,7 +93,7 @@ func TestDiskFull(t *testing.T) {
 			if how == "space" {
 				fs.SetCapacity(0)
 			} else {
-				fs.SetCapacity(11 * 128 << 10) // not enough beside the old connection
+				fs.SetCapacity(12 * 128 << 10) // not enough beside the old connection
 				if err := l.Delete(old); err != nil {
 					t.Fatal(err)
 				}
@@ -113,6 +113,7 @@ func TestInputOutputError(t *testing.T) {
 	for _, op := range []faultfs.Op{faultfs.OpSync, faultfs.OpWrite, faultfs.OpCreate, faultfs.OpAllocate} {
 		t.Run(string(op), func(t *testing.T) {
 			fs := faultfs.New(1)
+			fs.Direct = op != faultfs.OpSync
 			var bad atomic.Int32
 			fs.Fail = func(o faultfs.Op, _ string) error {
 				if (o == op || o == faultfs.OpSync) && bad.Load() > 0 {

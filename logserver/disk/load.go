@@ -35,9 +35,22 @@ func scan(b []byte, codec *format.Codec) ([]rec, []gap) {
 	var recs []rec
 	var gaps []gap
 	pos, lost := int64(format.Begin), int64(-1)
+	until := int64(-1) // where the batch's records end, if that is known
 	for end := int64(len(b)); pos+format.HeaderSize <= end; {
+		if pos == until {
+			if lost >= 0 {
+				gaps = append(gaps, gap{lost, pos})
+				lost = -1
+			}
+			pos, until = blockEnd(pos), -1
+			continue
+		}
 		h, ok := codec.Header(b[pos:], pos)
 		if !ok || pos+int64(h.N) > end {
+			if lost < 0 && until < 0 && pos%format.BatchAlign != 0 && zero(b[pos:min(blockEnd(pos), end)]) {
+				pos = blockEnd(pos) // it ends a batch that has lost its beginning
+				continue
+			}
 			if lost < 0 {
 				lost = pos
 			}
@@ -47,6 +60,9 @@ func scan(b []byte, codec *format.Codec) ([]rec, []gap) {
 		if lost >= 0 {
 			gaps = append(gaps, gap{lost, pos})
 			lost = -1
+		}
+		if h.Type == format.Batch {
+			until = pos + int64(min(h.Conn, uint64(end)))
 		}
 		r := rec{h: h}
 		size := int64(codec.Size(int(h.N)))
@@ -66,6 +82,18 @@ func scan(b []byte, codec *format.Codec) ([]rec, []gap) {
 		gaps = append(gaps, gap{lost, int64(len(b))})
 	}
 	return recs, gaps
+}
+
+// blockEnd rounds a position up to where a batch may begin.
+func blockEnd(pos int64) int64 { return (pos + format.BatchAlign - 1) &^ (format.BatchAlign - 1) }
+
+func zero(b []byte) bool {
+	for _, v := range b {
+		if v != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // loadIndexed reads a segment by its index: what data records there are, and

@@ -210,6 +210,23 @@ func (w *world) write(c *modelConn) error {
 	for i := range p {
 		p[i] = byte(seed >> (i % 57))
 	}
+	if w.r.IntN(2) == 0 {
+		loan := w.log.Lend(c.id, max(1, n))
+		if loan.Bytes != nil {
+			defer loan.Return()
+			skip := 0
+			if w.r.IntN(4) == 0 {
+				skip = w.r.IntN(n + 1)
+			}
+			copy(loan.Bytes, p)
+			p = loan.Bytes[skip:n]
+			if w.r.IntN(4) == 0 {
+				w.sync() // takes the memory away
+			}
+			// What it does not need of the loan may change.
+			defer func(rest []byte) { clear(rest) }(loan.Bytes[n:])
+		}
+	}
 	taken, err := w.log.Write(c.id, int64(len(c.data)), p)
 	if err != nil && !errors.Is(err, logserver.ErrQuota) && !errors.Is(err, logserver.ErrFinished) {
 		return fmt.Errorf("Write: %w", err)

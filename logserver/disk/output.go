@@ -1,56 +1,37 @@
 package disk
 
-import "github.com/ftnet/ftnet/logserver/disk/format"
+import (
+	"github.com/ftnet/ftnet/logserver/disk/format"
+	"github.com/ftnet/ftnet/logserver/disk/vfs"
+)
 
-// output gathers what one write is to write. Small things are copied together,
-// large ones are written from where they are.
+// output composes what one write is to write, in memory that a device may take
+// it from.
 type output struct {
-	bufs   [][]byte
-	chunk  int      // least length of chunks
-	chunks [][]byte // memory for what is copied; used ones first
-	used   int      // chunks
-	free   []byte   // of the last chunk
-	last   bool     // the last of bufs ends where free begins
+	mem    []byte
+	used   int
 	pieces [][]byte
 }
 
-const (
-	outputChunk = 1 << 20 // at most
-	// copyBelow is the length from which on copying costs more than one more
-	// buffer in a vectored write.
-	copyBelow = 4096
-)
-
-func (o *output) reset() {
-	clear(o.bufs)
-	o.bufs, o.used, o.free, o.last = o.bufs[:0], 0, nil, false
+// reset empties it, and makes room for n bytes.
+func (o *output) reset(n int) {
+	o.used = 0
+	if n = int(blockEnd(int64(n))); n > len(o.mem) {
+		o.mem = vfs.AlignedBytes(n)
+	}
 }
 
 // grab returns n bytes that are to be written next.
 func (o *output) grab(n int) []byte {
-	if n == 0 {
-		return nil
-	}
-	if len(o.free) < n {
-		if o.used == len(o.chunks) {
-			o.chunks = append(o.chunks, make([]byte, max(n, o.chunk)))
-		} else if len(o.chunks[o.used]) < n {
-			o.chunks[o.used] = make([]byte, n)
-		}
-		o.free = o.chunks[o.used]
-		o.used++
-		o.last = false
-	}
-	b := o.free[:n]
-	o.free = o.free[n:]
-	if o.last {
-		prev := &o.bufs[len(o.bufs)-1]
-		*prev = (*prev)[:len(*prev)+n]
-	} else {
-		o.bufs = append(o.bufs, b[:n:cap(b)])
-		o.last = true
-	}
-	return b[:n:n]
+	b := o.mem[o.used : o.used+n : o.used+n]
+	o.used += n
+	return b
+}
+
+// pad fills the last block with zeros, and returns what is to be written.
+func (o *output) pad() []byte {
+	clear(o.grab(int(blockEnd(int64(o.used))) - o.used))
+	return o.mem[:o.used]
 }
 
 // record adds a record.
@@ -62,19 +43,6 @@ func (o *output) record(c *format.Codec, h format.Header, payload []byte, pieces
 	for _, p := range pieces {
 		o.pieces = append(o.pieces, p.bytes())
 	}
-	size := c.Size(int(h.N))
-	if c.Encrypted() {
-		c.PutSealed(o.grab(size), h, o.pieces...)
-		return
-	}
-	c.PutPlain(o.grab(format.HeaderSize), h, o.pieces...)
-	for _, p := range o.pieces {
-		if len(p) < copyBelow {
-			copy(o.grab(len(p)), p)
-			continue
-		}
-		o.bufs = append(o.bufs, p)
-		o.last = false
-	}
-	clear(o.grab(size - format.HeaderSize - int(h.N)))
+	c.Put(o.grab(c.Size(int(h.N))), h, o.pieces...)
+	clear(o.pieces)
 }

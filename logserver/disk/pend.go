@@ -23,16 +23,22 @@ type pend struct {
 
 // item is a record that the writer is to write.
 type item struct {
-	typ     format.Type
-	flags   uint8
-	meta    bool // see pend
-	c       *conn
-	conn    uint64
-	off     int64 // as in the record's header
-	n       int
-	pieces  []piece // of data
-	payload []byte  // of what else there is
-	to      int64   // where reads end
+	typ    format.Type
+	flags  uint8
+	meta   bool // see pend
+	c      *conn
+	conn   uint64
+	off    int64 // as in the record's header
+	n      int
+	pieces []piece // of data
+	// place is where data lies in the writer's body; 0 if it does not. sum is
+	// its checksum then.
+	place int
+	sum   uint32
+	// inBody tells that it lies there, be it as the payload.
+	inBody  bool
+	payload []byte // of what else there is
+	to      int64  // where reads end
 	// start and fin are what a State says.
 	start, fin int64
 	// seg and pos are where the original of a copy is.
@@ -43,8 +49,10 @@ type item struct {
 	at uint32
 }
 
-// maxRecord is the most payload that a record has.
-func (l *Log) maxRecord() int { return int(min(64<<10, l.cfg.Segment/8)) }
+// maxRecord is the most payload that a record has: a body holds four at least.
+func (l *Log) maxRecord() int {
+	return min(64<<10, (l.bodies.size/4-format.HeaderSize-2*format.Align)&^(format.Align-1))
+}
 
 // pendOf returns what waits about a connection. l.mu is held, as for all below.
 func (l *Log) pendOf(c *conn) *pend {
@@ -203,5 +211,5 @@ func (p *pend) cut(n int64) []piece {
 func (l *Log) pending() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.queue) > 0 || len(l.cleaning) > 0 || l.writing
+	return len(l.queue) > 0 || len(l.cleaning) > 0 || l.bodies.waiting() || l.writing
 }

@@ -24,6 +24,8 @@ func (l *Log) publish(s *segment, items []item) {
 		switch i.typ {
 		case format.Data:
 			l.publishData(s, i, size)
+		case format.Void:
+			l.waiting -= int64(i.n)
 		case format.Reads:
 			l.publishReads(s, i, size)
 		case format.State:
@@ -68,7 +70,7 @@ func (l *Log) publish(s *segment, items []item) {
 	}
 	l.mu.Unlock()
 	l.counters.batches.Add(1)
-	l.notes.tell(news)
+	l.tell(news)
 }
 
 func (l *Log) publishData(s *segment, i *item, size int64) {

@@ -57,6 +57,7 @@ func (l *Log) claimNumbers() error {
 
 // readSegment reads a segment's records into r.
 func (l *Log) readSegment(r *replay, f *found, last bool) error {
+	defer func() { f.filled = f.end > f.size-f.size/8 }()
 	recs, end, ok := l.loadIndexed(f.file, f.codec, f.id, f.size)
 	if ok && (f.limit < 0 || end <= f.limit) {
 		f.end = end

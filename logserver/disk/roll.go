@@ -27,7 +27,7 @@ func (l *Log) roll() error {
 	if err != nil {
 		return err
 	}
-	s := &segment{id: sp.id, path: sp.path, file: sp.file, codec: codec, size: sp.size, end: format.Begin}
+	s := &segment{id: sp.id, path: sp.path, file: sp.file, codec: codec, size: sp.size, end: format.Begin, filled: sp.filled}
 	if w.head != nil {
 		l.seal(w.head)
 	}
@@ -43,6 +43,7 @@ func (l *Log) roll() error {
 	w.head, w.fresh, w.batch, w.reserve = s, true, 0, reserve
 	w.index.Reset()
 	w.header = h
+	l.tender.rolled.Store(time.Now().UnixNano())
 	l.tender.rouse()
 	return nil
 }
@@ -92,7 +93,24 @@ func (l *Log) leaveReserve() error {
 	return nil
 }
 
-// growTo makes spares until there are n. l.rolling is held.
+// leaveUnfilled ends a segment that has only begun, if its file was not filled
+// and another one is: each write to it costs the file system a transaction. Such
+// is the first segment of each start, which must not wait until one is filled.
+func (l *Log) leaveUnfilled() {
+	w := &l.writer
+	if w.head == nil || w.head.filled || w.fresh || w.reserve || w.head.end > w.head.size/8 {
+		return
+	}
+	l.rolling.Lock()
+	better := len(l.spares) > 1 && l.spares[0].filled
+	l.rolling.Unlock()
+	if better {
+		_ = l.roll() // else head is good enough
+	}
+}
+
+// growTo makes spares until there are n, which are not filled: there is no
+// time for it. l.rolling is held.
 func (l *Log) growTo(n int) error {
 	for len(l.spares) < n {
 		if err := l.mayGrow(); err != nil {
@@ -107,11 +125,32 @@ func (l *Log) growTo(n int) error {
 
 // addFile makes one more spare. l.rolling is held.
 func (l *Log) addFile() error {
-	file, path, err := l.makeFile()
+	file, path, err := l.makeFile(vfs.File.Allocate)
 	if err != nil {
 		return err
 	}
-	if path, err = l.addSpare(file, path, l.cfg.Segment); err != nil {
+	return l.addMade(file, path, false)
+}
+
+// addFilled makes one more spare, and fills it. l.rolling is not held: it takes
+// a while.
+func (l *Log) addFilled() error {
+	file, path, err := l.makeFile(vfs.File.Fill)
+	if err != nil {
+		return err
+	}
+	l.rolling.Lock()
+	defer l.rolling.Unlock()
+	if err := l.mayGrow(); err != nil {
+		return errors.Join(err, file.Close(), l.fs.Remove(path))
+	}
+	return l.addMade(file, path, true)
+}
+
+// addMade makes a spare of a new file. l.rolling is held.
+func (l *Log) addMade(file vfs.File, path string, filled bool) error {
+	path, err := l.addSpare(file, path, l.cfg.Segment, filled)
+	if err != nil {
 		return errors.Join(err, file.Close(), l.fs.Remove(path))
 	}
 	return nil
@@ -129,7 +168,7 @@ func (l *Log) mayGrow() error {
 }
 
 // makeFile makes a file that can become a spare.
-func (l *Log) makeFile() (vfs.File, string, error) {
+func (l *Log) makeFile(prepare func(vfs.File, int64) error) (vfs.File, string, error) {
 	l.mu.Lock()
 	l.files++
 	path := filepath.Join(l.dir, fmt.Sprintf("%d%s", l.files, spareSuffix))
@@ -138,7 +177,7 @@ func (l *Log) makeFile() (vfs.File, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if err = file.Allocate(l.cfg.Segment); err == nil {
+	if err = prepare(file, l.cfg.Segment); err == nil {
 		// A segment that is shorter than its header says was cut on purpose.
 		err = file.Sync()
 	}
@@ -151,7 +190,7 @@ func (l *Log) makeFile() (vfs.File, string, error) {
 // addSpare gives a file the name of a segment to be, so that nothing but its
 // header is missing, and returns its path, also after an error. l.rolling is
 // held.
-func (l *Log) addSpare(file vfs.File, path string, size int64) (string, error) {
+func (l *Log) addSpare(file vfs.File, path string, size int64, filled bool) (string, error) {
 	id := l.nextSeg
 	to := l.segmentPath(id)
 	if err := l.fs.Rename(path, to); err != nil {
@@ -161,7 +200,7 @@ func (l *Log) addSpare(file vfs.File, path string, size int64) (string, error) {
 	if err := l.fs.SyncDir(l.dir); err != nil {
 		return to, err
 	}
-	l.spares = append(l.spares, &spare{id, to, file, size})
+	l.spares = append(l.spares, &spare{id, to, file, size, filled})
 	return to, nil
 }
 

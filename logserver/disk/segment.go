@@ -32,6 +32,9 @@ type segment struct {
 	// settled tells that its end is stable, without the next one's header.
 	settled bool
 	moving  bool // its Tombs are being written elsewhere
+	// filled tells that all of the file was written before, nearly: so it is
+	// worth keeping.
+	filled bool
 	// sealedAt is when it was sealed; zero if before the log was opened.
 	sealedAt time.Time
 }
@@ -56,6 +59,9 @@ type spare struct {
 	path string
 	file vfs.File
 	size int64
+	// filled tells that all of it was written before, so that writing it costs
+	// the file system nothing else.
+	filled bool
 }
 
 const (

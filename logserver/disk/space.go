@@ -4,11 +4,13 @@ import (
 	"sync/atomic"
 
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/disk/format"
 )
 
 // space counts what is live against the total quota, and keeps the status.
 type space struct {
 	limit, low int64
+	most       int64        // bytes of records that may live
 	raw        atomic.Int64 // bytes of live records
 	flags      atomic.Uint32
 	told       atomic.Uint32
@@ -17,16 +19,25 @@ type space struct {
 	up         atomic.Pointer[func(logserver.Status)]
 }
 
-func (s *space) init(cfg Config) { s.limit, s.low = cfg.QuotaTotal, cfg.LowSpace }
+// overhead is what a segment has besides records: its header, and the ends of
+// some batches.
+const overhead = format.Begin + 2*format.BatchAlign
 
-// cost is what raw bytes occupy: three quarters of the disk space may be live,
-// for the cleaner must find segments that are worth it.
-func cost(raw int64) int64 { return raw + raw/3 }
+// init sets the limits. Three quarters of the disk space may live, for the
+// cleaner must find segments that are worth it.
+func (s *space) init(cfg Config) {
+	s.limit, s.low = cfg.QuotaTotal, cfg.LowSpace
+	s.most = cfg.QuotaTotal - cfg.QuotaTotal/4
+	s.most -= int64(float64(s.most) * overhead / float64(cfg.Segment))
+}
 
-func (s *space) used() int64 { return cost(s.raw.Load()) }
+// used is what live bytes occupy, and as much of the rest.
+func (s *space) used() int64 {
+	return int64(float64(s.raw.Load()) * float64(s.limit) / float64(s.most))
+}
 
 // room is how many raw bytes there is room for.
-func (s *space) room() int64 { return max(0, s.limit-s.limit/4-s.raw.Load()) }
+func (s *space) room() int64 { return max(0, s.most-s.raw.Load()) }
 
 func (s *space) full() error {
 	return &logserver.QuotaError{Scope: logserver.ScopeTotal, Limit: s.limit}

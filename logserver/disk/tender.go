@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver/disk/format"
@@ -19,6 +20,8 @@ type tender struct {
 	ended   chan struct{}
 	once    sync.Once
 	checked time.Time // when the free space was looked at
+	// rolled is when the writer has last taken a spare, in Unix ns.
+	rolled atomic.Int64
 }
 
 const (
@@ -26,6 +29,8 @@ const (
 	// settled is how long a segment is left alone before it is cleaned because
 	// little of it lives: it may soon be dead by itself.
 	settled = 5 * time.Second
+	// idle is how long more spares are kept than are likely to be needed.
+	idle = time.Minute
 )
 
 func (t *tender) init() {
@@ -70,11 +75,15 @@ func (l *Log) tendOnce() {
 	if !l.numbers.safe {
 		l.hurry()
 	}
+	if time.Since(l.lastWrite) > tendEvery {
+		l.bodies.wipe()
+	}
 	l.mu.Unlock()
 	l.settle()
 	for l.freeDead() && !l.tender.stopped() {
 	}
 	l.prepare()
+	l.dropSpare()
 	l.checkFree()
 	for !l.tender.stopped() && l.cleanOne() {
 		for l.freeDead() && !l.tender.stopped() {
@@ -85,11 +94,18 @@ func (l *Log) tendOnce() {
 
 // prepare sees to it that the writer finds spares.
 func (l *Log) prepare() {
-	l.rolling.Lock()
-	before := len(l.spares)
-	err := l.growTo(2)
-	after := len(l.spares)
-	l.rolling.Unlock()
+	var err error
+	before := l.numSpares()
+	after := before
+	for err == nil && after < l.readySpares() && !l.tender.stopped() {
+		l.rolling.Lock()
+		err = l.mayGrow()
+		l.rolling.Unlock()
+		if err == nil {
+			err = l.addFilled()
+		}
+		after = l.numSpares()
+	}
 	switch {
 	case err == nil && after > before:
 		l.space.noDisk.Store(false)
@@ -104,6 +120,36 @@ func (l *Log) prepare() {
 		l.wake.Signal()
 		l.mu.Unlock()
 	}
+}
+
+func (l *Log) numSpares() int {
+	l.rolling.Lock()
+	defer l.rolling.Unlock()
+	return len(l.spares)
+}
+
+// readySpares is how many spares the tender makes: so many that the writer does
+// not overtake it at once.
+func (l *Log) readySpares() int { return max(2, min(4, l.limit()/16)) }
+
+// maxSpares is how many files are kept for their space: written anew, they
+// cost the file system nothing, nor the time to fill them.
+func (l *Log) maxSpares() int { return max(2, l.limit()/4) }
+
+// dropSpare removes a spare that nobody has needed for a while.
+func (l *Log) dropSpare() {
+	l.rolling.Lock()
+	defer l.rolling.Unlock()
+	n := len(l.spares) - 1
+	if n < max(l.readySpares(), min(8, l.limit()/8)) || time.Since(time.Unix(0, l.tender.rolled.Load())) < idle && !l.space.fewFree.Load() {
+		return
+	}
+	sp := l.spares[n]
+	if l.fs.Remove(sp.path) != nil {
+		return // it does no harm
+	}
+	l.spares = l.spares[:n]
+	_ = sp.file.Close() // it holds nothing
 }
 
 // checkFree sets LowSpace if the file system is nearly full, while the log
@@ -190,9 +236,9 @@ func (l *Log) freeDead() bool {
 // freeFile makes a spare of a segment's file, or removes it. It is gone for good
 // when freeFile returns: later Tombs may depend on that.
 func (l *Log) freeFile(s *segment) error {
-	if s.size == l.cfg.Segment && !s.cut && len(l.spares) < l.maxSpares() {
+	if s.size == l.cfg.Segment && !s.cut && len(l.spares) < l.maxSpares() && (s.filled || len(l.spares) < 2 || l.space.noDisk.Load()) {
 		var err error
-		s.path, err = l.addSpare(s.file, s.path, s.size)
+		s.path, err = l.addSpare(s.file, s.path, s.size, s.filled)
 		return err
 	}
 	if err := l.fs.Remove(s.path); err != nil {
@@ -204,10 +250,6 @@ func (l *Log) freeFile(s *segment) error {
 	_ = s.file.Close()
 	return nil
 }
-
-// maxSpares is how many files are kept for their space: written anew, they
-// cost no metadata.
-func (l *Log) maxSpares() int { return max(2, min(8, l.limit()/8)) }
 
 // dead returns the oldest segment that can go. The last whose header is stable
 // says which numbers were used. l.mu is held.

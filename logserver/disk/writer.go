@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver/disk/format"
+	"github.com/ftnet/ftnet/logserver/disk/vfs"
 )
 
 // writer is the goroutine that alone writes segments. Its fields are its own.
@@ -22,6 +23,9 @@ type writer struct {
 	// goes there.
 	reserve bool
 	held    []item // what is to be written next; emptied and filled under Log.mu
+	body    *body  // of what is held; nil if there is none
+	lead    []byte // memory for a segment's header
+	bufs    [][]byte
 	out     output
 	retry   time.Duration // until the next try after a failure
 }
@@ -36,6 +40,7 @@ const (
 // write is the writer's goroutine. Batches form by themselves: what comes while
 // one is being written is the next.
 func (l *Log) write() {
+	raisePriority()
 	for {
 		l.mu.Lock()
 		for !l.stopping && !l.urgent && len(l.writer.held) == 0 {
@@ -88,13 +93,22 @@ func (l *Log) step() error {
 		budget = 0 // data waits already
 	}
 	l.urgent = false
+	var body []item
+	if len(w.held) == 0 {
+		if body = l.takeBody(); body != nil {
+			budget = max(budget-int64(w.body.used), budget/4)
+		}
+	}
 	w.held = l.take(w.held, budget)
+	// Behind the States: no data is stable before its connection is.
+	w.held = append(w.held, body...)
 	w.held = l.takeCopies(w.held)
-	if len(l.queue) > 0 || len(l.cleaning) > 0 {
+	if len(l.queue) > 0 || len(l.cleaning) > 0 || l.bodies.waiting() {
 		l.urgent = true
 	}
 	l.writing = len(w.held) > 0
 	l.mu.Unlock()
+	l.leaveUnfilled()
 	err := l.writeHeld()
 	if safe := l.numbers.safe; err == nil && !safe { // only the writer changes it
 		if err = l.claimNumbers(); err != nil {
@@ -127,6 +141,7 @@ func (l *Log) writeHeld() error {
 			if err == nil && done > 0 {
 				l.worked()
 				w.held = slices.Delete(w.held, 0, done)
+				l.leaveBody()
 				continue
 			}
 			if err != nil {
@@ -143,7 +158,21 @@ func (l *Log) writeHeld() error {
 }
 
 // helper tells whether an item may set space free: it goes into the reserve.
-func (i *item) helper() bool { return i.typ != format.Data || i.flags&format.Copy != 0 }
+func (i *item) helper() bool {
+	return i.place == 0 && (i.typ != format.Data || i.flags&format.Copy != 0)
+}
+
+// leaveBody gives the body back when nothing in it is held any more.
+func (l *Log) leaveBody() {
+	w := &l.writer
+	if w.body == nil || slices.ContainsFunc(w.held, func(i item) bool { return i.inBody }) {
+		return
+	}
+	l.mu.Lock()
+	l.bodies.release(w.body)
+	l.mu.Unlock()
+	w.body = nil
+}
 
 // helpersFirst puts those in front that may go into the reserve, and returns
 // how many there are. A State in front of its data is no harm: what it says
@@ -154,17 +183,23 @@ func (l *Log) helpersFirst() int {
 	defer l.mu.Unlock()
 	w := &l.writer
 	var helpers, others []item
+	// A body that lies as it is to be written is written whole, or not at all.
+	wanted := slices.ContainsFunc(w.held, func(i item) bool { return i.inBody && !i.c.gone })
 	for _, i := range w.held {
 		switch {
 		case i.helper():
 			helpers = append(helpers, i)
-		case i.c.gone:
+		case i.c.gone && (i.place == 0 || !wanted):
 			i.c.inFlight--
 			l.waiting -= int64(i.n)
 			l.memory.release(i.pieces)
 		default:
 			others = append(others, i)
 		}
+	}
+	if w.body != nil && !wanted {
+		l.bodies.release(w.body)
+		w.body = nil
 	}
 	w.held = append(helpers, others...)
 	return len(helpers)
@@ -185,42 +220,55 @@ func (l *Log) takeCopies(list []item) []item {
 // publishes that. It returns how many they are.
 func (l *Log) writePart(items []item) (int, error) {
 	w, s := &l.writer, l.writer.head
-	w.out.reset()
-	pos := s.end
-	if w.fresh {
-		copy(w.out.grab(format.Begin), l.fillHeader().Append(nil))
-		pos = 0
-	}
-	at := s.end
-	put := func(h format.Header, payload []byte, pieces []piece) {
-		h.N, h.Batch, h.Pos = uint32(payloadLen(payload, pieces)), w.batch+1, uint32(at)
-		w.out.record(s.codec, h, payload, pieces)
-		w.index.Add(h)
-		at += int64(s.codec.Size(int(h.N)))
-	}
-	fits := func(n int) bool {
-		// Behind the record there must be room for the index and the trailer.
-		tail := s.codec.Size(len(w.index.Bytes())+2*format.MaxEntry) + format.HeaderSize
-		return at+int64(s.codec.Size(n)+tail) <= s.size
-	}
-	if len(items) > 0 && !fits(s.codec.Size(0)+items[0].n) {
+	n, length := w.fitting(items)
+	if n == 0 && len(items) > 0 {
 		return 0, nil
 	}
-	put(format.Header{Type: format.Batch, Offset: time.Now().UnixNano()}, nil, nil)
-	n := 0
-	for ; n < len(items) && fits(items[n].n); n++ {
-		i := &items[n]
+	body := w.body
+	if !slices.ContainsFunc(items[:n], func(i item) bool { return i.place > 0 }) {
+		body = nil
+	}
+	h := format.Header{Type: format.Batch, Batch: w.batch + 1, Pos: uint32(s.end), Conn: uint64(length), Offset: time.Now().UnixNano()}
+	w.index.Add(h)
+	pos, at := s.end, s.end
+	w.bufs = w.bufs[:0]
+	if w.fresh {
+		pos = 0
+		w.bufs = append(w.bufs, w.leading(l.fillHeader()))
+	}
+	w.out.reset(length + format.BatchAlign)
+	if body == nil {
+		s.codec.Put(w.out.grab(s.codec.Size(0)), h)
+		at += int64(s.codec.Size(0))
+	} else {
+		s.codec.PutSummed(body.mem, h, 0)
+		l.fillIn(body, items[:n])
+		// The body's last block goes on with what follows.
+		whole := body.used &^ (format.BatchAlign - 1)
+		w.bufs = append(w.bufs, body.mem[:whole])
+		copy(w.out.grab(body.used-whole), body.mem[whole:])
+		at += int64(body.used)
+	}
+	for k := range items[:n] {
+		i := &items[k]
+		if i.place > 0 {
+			continue
+		}
 		i.at = uint32(at)
 		if i.typ == format.Tomb && i.flags&format.Copy == 0 {
 			i.off = tomb{i.conn, uint32(i.off), s.id}.span()
 		}
-		put(format.Header{Type: i.typ, Flags: i.flags, Conn: i.conn, Offset: i.off}, i.payload, i.pieces)
+		h := format.Header{
+			Type: i.typ, Flags: i.flags, N: uint32(i.n), Batch: w.batch + 1, Pos: i.at, Conn: i.conn, Offset: i.off,
+		}
+		w.out.record(s.codec, h, i.payload, i.pieces)
+		w.index.Add(h)
+		at += int64(s.codec.Size(i.n))
 	}
-	_, err := s.file.WriteVec(w.out.bufs, pos)
-	if err == nil {
-		err = s.file.Sync()
+	if end := w.out.pad(); len(end) > 0 {
+		w.bufs = append(w.bufs, end)
 	}
-	if err != nil {
+	if err := s.file.WriteStable(w.bufs, pos); err != nil {
 		return 0, err
 	}
 	if w.fresh {
@@ -228,18 +276,73 @@ func (l *Log) writePart(items []item) (int, error) {
 		l.numbers.safe, l.newest = true, s.id
 		l.mu.Unlock()
 	}
-	s.end, w.fresh = at, false
+	s.end, w.fresh = blockEnd(at), false
 	w.batch++
 	l.publish(s, items[:n])
 	return n, nil
 }
 
-func payloadLen(payload []byte, pieces []piece) int {
-	n := len(payload)
-	for _, p := range pieces {
-		n += int(p.to - p.from)
+// unplace makes records of a body ones like others.
+func (w *writer) unplace(items []item) {
+	for k := range items {
+		if i := &items[k]; i.place > 0 {
+			i.payload = w.body.mem[i.place+format.HeaderSize:][:i.n]
+			i.place = 0
+		}
 	}
-	return n
+}
+
+// leading returns a segment's header in memory that can be written.
+func (w *writer) leading(h *format.SegmentHeader) []byte {
+	if w.lead == nil {
+		w.lead = vfs.AlignedBytes(format.Begin)
+	}
+	copy(w.lead, h.Append(nil))
+	return w.lead
+}
+
+// fillIn completes the records in a body. Those of connections that are deleted
+// are void: nobody looks for them where they will be.
+func (l *Log) fillIn(b *body, items []item) {
+	w, s := &l.writer, l.writer.head
+	l.mu.Lock()
+	for k := range items {
+		if i := &items[k]; i.place > 0 && i.c.gone {
+			i.typ = format.Void
+		}
+	}
+	l.mu.Unlock()
+	for k := range items {
+		i := &items[k]
+		if i.place == 0 {
+			continue
+		}
+		i.at = uint32(s.end) + uint32(i.place)
+		h := format.Header{Type: i.typ, N: uint32(i.n), Batch: w.batch + 1, Pos: i.at, Conn: i.conn, Offset: i.off}
+		s.codec.PutSummed(b.mem[i.place:], h, i.sum)
+		w.index.Add(h)
+	}
+}
+
+// fitting returns how many items fit into head as one batch, and how long its
+// records are. Behind them there must be room for the index and the trailer.
+// What does not fit as it lies in a body will be copied.
+func (w *writer) fitting(items []item) (n, length int) {
+	s := w.head
+	index := len(w.index.Bytes()) + 2*format.MaxEntry
+	length = s.codec.Size(0)
+	for n = range items {
+		more := length + s.codec.Size(items[n].n)
+		index += format.MaxEntry
+		if blockEnd(s.end+int64(more))+int64(s.codec.Size(index)+format.HeaderSize) > s.size {
+			if items[n].place > 0 {
+				w.unplace(items)
+			}
+			return n, length
+		}
+		length = more
+	}
+	return len(items), length
 }
 
 var errNoSpace = errors.New("the log's files are full")

@@ -14,7 +14,7 @@ func (f *FS) Crash(seed uint64) *FS {
 	defer f.mu.Unlock()
 	f.crashed = true
 	after := New(seed)
-	after.Capacity = f.Capacity
+	after.Capacity, after.Direct = f.Capacity, f.Direct
 	r := after.rand
 	chance := []float64{0, 0.3, 0.9, 1}
 	names, sectors := chance[r.IntN(4)], chance[r.IntN(4)]
@@ -59,7 +59,7 @@ func (f *FS) Kill(seed uint64) *FS {
 	defer f.mu.Unlock()
 	f.crashed = true
 	after := New(seed)
-	after.Capacity = f.Capacity
+	after.Capacity, after.Direct = f.Capacity, f.Direct
 	after.names, after.stable, after.pending = maps.Clone(f.names), maps.Clone(f.stable), slices.Clone(f.pending)
 	return after
 }

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"syscall"
+
+	"github.com/ftnet/ftnet/logserver/disk/vfs"
 )
 
 // sector is what is written whole or not at all.
@@ -86,16 +88,13 @@ func (h *file) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // WriteAt implements io.WriterAt.
-func (h *file) WriteAt(p []byte, off int64) (int, error) { return h.WriteVec([][]byte{p}, off) }
+func (h *file) WriteAt(p []byte, off int64) (int, error) { return h.writeVec([][]byte{p}, off) }
 
-// WriteVec implements vfs.File.
-func (h *file) WriteVec(bufs [][]byte, off int64) (int, error) {
+// writeVec writes to the page cache.
+func (h *file) writeVec(bufs [][]byte, off int64) (int, error) {
 	h.f.mu.Lock()
 	defer h.f.mu.Unlock()
-	total := 0
-	for _, b := range bufs {
-		total += len(b)
-	}
+	total := length(bufs)
 	if h.f.crashed {
 		return 0, ErrCrashed
 	}
@@ -123,6 +122,69 @@ func (h *file) WriteVec(bufs [][]byte, off int64) (int, error) {
 		h.i.touch(int(off), int(off)+n)
 	}
 	return n, err
+}
+
+func length(bufs [][]byte) (n int) {
+	for _, b := range bufs {
+		n += len(b)
+	}
+	return n
+}
+
+// WriteStable implements vfs.File: past the page cache, unless the file system
+// is told that it cannot.
+func (h *file) WriteStable(bufs [][]byte, off int64) error {
+	if off%vfs.Block != 0 || slices.ContainsFunc(bufs, func(b []byte) bool { return len(b)%vfs.Block != 0 }) {
+		return syscall.EINVAL
+	}
+	if !h.f.Direct {
+		if _, err := h.writeVec(bufs, off); err != nil {
+			return err
+		}
+		return h.Sync()
+	}
+	h.f.mu.Lock()
+	defer h.f.mu.Unlock()
+	if h.f.crashed {
+		return ErrCrashed
+	}
+	err := h.f.begin(OpWrite, h.path)
+	end := int(off) + length(bufs)
+	if err == nil {
+		err = h.f.grow(h.i, int64(end))
+	}
+	if end > len(h.i.data) {
+		if err != nil {
+			return err
+		}
+		h.i.resize(end)
+		h.i.extend(end) // the length is the file system's to note, at once
+	}
+	// What is written is stable; after an error, or when the power goes
+	// meanwhile, that is any of its sectors.
+	for at, b := 0, slices.Concat(bufs...); at < len(b); at += sector {
+		if err != nil && h.f.rand.IntN(2) == 0 {
+			continue
+		}
+		from := int(off) + at
+		copy(h.i.data[from:], b[at:at+sector])
+		copy(h.i.stable[min(from, len(h.i.stable)):], b[at:at+sector])
+		if from+sector <= len(h.i.stable) {
+			delete(h.i.dirty, from/sector)
+		} else {
+			h.i.dirty[from/sector] = true
+		}
+	}
+	return err
+}
+
+// Fill implements vfs.File.
+func (h *file) Fill(size int64) error {
+	err := h.Allocate(size)
+	if err == nil && h.f.Direct {
+		_, err = h.WriteAt(make([]byte, size), 0)
+	}
+	return err
 }
 
 // Allocate implements vfs.File.

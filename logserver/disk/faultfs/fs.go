@@ -39,6 +39,9 @@ type FS struct {
 	// by returning an error. A write may then have written some of it, a
 	// sync made some of it stable.
 	Fail func(op Op, path string) error
+	// Direct tells whether files can be written past the page cache. New sets
+	// it.
+	Direct bool
 	// Capacity is how many bytes all files together may have; 0: no limit.
 	Capacity int64
 
@@ -62,7 +65,7 @@ var _ vfs.FS = (*FS)(nil)
 
 // New returns an empty file system. The same seed brings the same faults.
 func New(seed uint64) *FS {
-	return &FS{rand: rand.New(rand.NewPCG(seed, 1)), names: map[string]*inode{}, stable: map[string]*inode{}}
+	return &FS{Direct: true, rand: rand.New(rand.NewPCG(seed, 1)), names: map[string]*inode{}, stable: map[string]*inode{}}
 }
 
 // Ops returns how many operations have changed something.

@@ -8,13 +8,16 @@
 // # Segment
 //
 // A segment is a file. It begins with two equal pages of 4096 bytes, the
-// header; either will do. Records follow, each at a multiple of 8 bytes. A
-// segment that was ended in an orderly way ends with a record of type Index,
-// which lists all others, and with a record of type Trailer in its last 40
-// bytes, which says where the Index is.
+// header; either will do. Batches of records follow. A batch begins at a
+// multiple of 4096 bytes, with a record of type Batch, and ends with zeros up to
+// the next multiple, so that it can be written past the page cache: no two
+// batches have a block in common. Its records stand at multiples of 8 bytes,
+// without room between them. A segment that was ended in an orderly way ends
+// with a record of type Index, which lists all others, and with a record of
+// type Trailer in its last 40 bytes, which says where the Index is.
 //
 //	header page      0   8  "FTNETLOG"
-//	                 8   4  version (1)
+//	                 8   4  version (2)
 //	                12   4  flags: 1 = encrypted
 //	                16   8  number of the segment: its place in the log
 //	                24   8  length of the file when it was made

@@ -12,7 +12,8 @@ type Type uint8
 
 const (
 	// Batch begins what was written and made stable at once. Offset is the
-	// time, in ns since 1970. There is no payload.
+	// time, in ns since 1970, Conn the length of all records of the batch, this
+	// one included. There is no payload.
 	Batch Type = 1 + iota
 	// Data is client data that lies at Offset.
 	Data
@@ -54,6 +55,8 @@ const (
 	TagSize = 16
 	// Align is what a record's position is a multiple of.
 	Align = 8
+	// BatchAlign is what a batch's position is a multiple of.
+	BatchAlign = 4096
 )
 
 // Header is a record's header.
@@ -122,6 +125,17 @@ func (c *Codec) PutPlain(b []byte, h Header, pieces ...[]byte) {
 	for _, p := range pieces {
 		h.crc = crc32.Update(h.crc, castagnoli, p)
 	}
+	h.put(b)
+	c.finish(b)
+}
+
+// Sum returns the checksum of a payload, for PutSummed.
+func Sum(payload []byte) uint32 { return crc32.Checksum(payload, castagnoli) }
+
+// PutSummed writes the header of a record to b, whose payload already lies where
+// it belongs and has this checksum. It is for segments that are not encrypted.
+func (c *Codec) PutSummed(b []byte, h Header, sum uint32) {
+	h.crc = sum
 	h.put(b)
 	c.finish(b)
 }

@@ -1,6 +1,9 @@
 package vfs
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
 // OS is the operating system's file system.
 type OS struct{}
@@ -26,7 +29,7 @@ func (OS) Open(path string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return newFile(f), nil
 }
 
 // Create implements FS.
@@ -35,7 +38,7 @@ func (OS) Create(path string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return newFile(f), nil
 }
 
 // Rename implements FS.
@@ -54,10 +57,23 @@ func (OS) SyncDir(dir string) error {
 	return d.Sync()
 }
 
-type osFile struct{ *os.File }
+// osFile is a file, and the same once more for writing past the page cache.
+type osFile struct {
+	*os.File
+	direct directFile
+}
+
+func newFile(f *os.File) *osFile {
+	o := &osFile{File: f}
+	o.direct.open(f.Name())
+	return o
+}
+
+// Close implements io.Closer.
+func (f *osFile) Close() error { return errors.Join(f.direct.close(), f.File.Close()) }
 
 // Size implements File.
-func (f osFile) Size() (int64, error) {
+func (f *osFile) Size() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err

@@ -10,42 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxVec is the most buffers that one pwritev takes (IOV_MAX).
-const maxVec = 1024
-
-// WriteVec implements File.
-func (f osFile) WriteVec(bufs [][]byte, off int64) (int, error) {
-	total := 0
-	for len(bufs) > 0 {
-		n, err := unix.Pwritev(int(f.Fd()), bufs[:min(len(bufs), maxVec)], off)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err == nil && n == 0 {
-			err = io.ErrShortWrite
-		}
-		if err != nil {
-			return total, &os.PathError{Op: "pwritev", Path: f.Name(), Err: err}
-		}
-		total, off = total+n, off+int64(n)
-		for len(bufs) > 0 && n >= len(bufs[0]) {
-			n -= len(bufs[0])
-			bufs = bufs[1:]
-		}
-		if n > 0 { // a short write: the rest of a buffer goes on its own
-			m, err := f.WriteAt(bufs[0][n:], off)
-			total, off = total+m, off+int64(m)
-			if err != nil {
-				return total, err
-			}
-			bufs = bufs[1:]
-		}
-	}
-	return total, nil
-}
-
 // Allocate implements File.
-func (f osFile) Allocate(size int64) error {
+func (f *osFile) Allocate(size int64) error {
 	err := ignoringEINTR(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return f.Truncate(size)
@@ -57,7 +23,7 @@ func (f osFile) Allocate(size int64) error {
 }
 
 // Sync implements File.
-func (f osFile) Sync() error {
+func (f *osFile) Sync() error {
 	if err := ignoringEINTR(func() error { return unix.Fdatasync(int(f.Fd())) }); err != nil {
 		return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
 	}

@@ -8,21 +8,29 @@ import (
 	"os"
 )
 
-// WriteVec implements File.
-func (f osFile) WriteVec(bufs [][]byte, off int64) (int, error) {
-	total := 0
+// directFile is not there.
+type directFile struct{}
+
+func (directFile) open(string) {}
+
+func (directFile) close() error { return nil }
+
+// WriteStable implements File.
+func (f *osFile) WriteStable(bufs [][]byte, off int64) error {
 	for _, b := range bufs {
-		n, err := f.WriteAt(b, off+int64(total))
-		total += n
-		if err != nil {
-			return total, err
+		if _, err := f.WriteAt(b, off); err != nil {
+			return err
 		}
+		off += int64(len(b))
 	}
-	return total, nil
+	return f.Sync()
 }
 
+// Fill implements File.
+func (f *osFile) Fill(size int64) error { return f.Truncate(size) }
+
 // Allocate implements File.
-func (f osFile) Allocate(size int64) error { return f.Truncate(size) }
+func (f *osFile) Allocate(size int64) error { return f.Truncate(size) }
 
 // Lock implements FS. It locks nothing: the engine runs on Linux.
 func (OS) Lock(path string) (io.Closer, error) {

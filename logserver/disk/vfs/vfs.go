@@ -8,7 +8,20 @@ package vfs
 import (
 	"fmt"
 	"io"
+	"unsafe"
 )
+
+// Block is what places in files are multiples of where WriteStable is used.
+// There is hardly a device that wants more; if one does, WriteStable uses the
+// page cache.
+const Block = 4096
+
+// AlignedBytes returns n bytes whose address is a multiple of Block.
+func AlignedBytes(n int) []byte {
+	b := make([]byte, n+Block-1)
+	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (Block - 1))
+	return b[skip : skip+n : skip+n]
+}
 
 // FS is a file system. Its methods may be called from any goroutine.
 type FS interface {
@@ -39,11 +52,19 @@ type FS interface {
 type File interface {
 	io.ReaderAt
 	io.WriterAt
-	// WriteVec writes the buffers one after the other, from off on.
-	WriteVec(bufs [][]byte, off int64) (int, error)
+	// WriteStable writes the buffers one after the other, from off on, and
+	// makes that stable, in one go and past the page cache where the system
+	// can. off and the buffers' addresses and lengths are multiples of Block.
+	// It does not make the file longer for certain. After an error nothing is
+	// known about what lies there.
+	WriteStable(bufs [][]byte, off int64) error
 	// Allocate makes the file that long, with blocks of the device behind it
 	// where the file system can.
 	Allocate(size int64) error
+	// Fill is Allocate, and then, if WriteStable can write past the page
+	// cache, fills all of it with zeros: to write what was written before, a
+	// file system has nothing to note.
+	Fill(size int64) error
 	Truncate(size int64) error
 	Size() (int64, error)
 	// Sync makes what was written stable, and the file's length (fdatasync).

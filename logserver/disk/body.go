@@ -1,0 +1,225 @@
+package disk
+
+import (
+	"slices"
+	"unsafe"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/disk/format"
+	"github.com/ftnet/ftnet/logserver/disk/vfs"
+)
+
+// body is memory in which large pieces of data wait as they will lie in a
+// segment: a Batch record, and then Data records whose headers are still to be
+// filled in. So they need not be copied any more. One batch has one body at
+// most. Log.mu guards it, but for what lies below used, which does not change,
+// and the headers, which are the writer's.
+type body struct {
+	mem  []byte
+	used int // where the next record will begin
+	recs []placed
+	// loans is how many borrowers may write to what lies beyond used.
+	loans int
+	done  bool // written, or not wanted any more
+	dirty int  // where what was used or lent ends
+}
+
+// placed is a Data record in a body.
+type placed struct {
+	c   *conn
+	off int64
+	n   int
+	at  int    // where it begins
+	sum uint32 // of its payload
+}
+
+const (
+	// placeFrom is the length from which on data goes to a body; what is shorter
+	// is gathered by connection, so that records do not become too many.
+	placeFrom = 16 << 10
+	// keepBodies is how many bodies that nobody uses are kept.
+	keepBodies = 4
+)
+
+// bodies are those that wait. Log.mu guards them.
+type bodies struct {
+	size int     // of one
+	now  *body   // where data is placed; nil if nothing was since the last was taken
+	full []*body // what is before it, the oldest first
+	free []*body
+}
+
+// init makes bodies that surely fit into a segment.
+func (m *bodies) init(cfg Config) {
+	m.size = int(min(cfg.batch, cfg.Segment/4)) &^ (vfs.Block - 1)
+}
+
+// current returns the body in which n bytes can be placed, or nil if they are
+// too many for one.
+func (m *bodies) current(n int) *body {
+	if int64(format.HeaderSize)+recordEnd(n) > int64(m.size) {
+		return nil
+	}
+	if m.now != nil && int64(m.now.used)+recordEnd(n) > int64(m.size) {
+		m.turn()
+	}
+	if m.now == nil {
+		if k := len(m.free); k > 0 {
+			m.now, m.free = m.free[k-1], m.free[:k-1]
+		} else {
+			m.now = &body{mem: vfs.AlignedBytes(m.size)}
+		}
+		m.now.used, m.now.done = format.HeaderSize, false
+		m.now.dirty = max(m.now.dirty, m.now.used)
+	}
+	return m.now
+}
+
+// recordEnd is how long a plain record with n bytes of payload is.
+func recordEnd(n int) int64 {
+	return int64(format.HeaderSize+n+format.Align-1) &^ (format.Align - 1)
+}
+
+// turn ends the current body.
+func (m *bodies) turn() {
+	if len(m.now.recs) > 0 {
+		m.full = append(m.full, m.now)
+	} else {
+		m.release(m.now)
+	}
+	m.now = nil
+}
+
+// waiting tells whether there is one to be written.
+func (m *bodies) waiting() bool { return len(m.full) > 0 || m.now != nil && len(m.now.recs) > 0 }
+
+// next returns the oldest, and ends it; nil if nothing waits.
+func (m *bodies) next() *body {
+	if len(m.full) == 0 && m.waiting() {
+		m.turn()
+	}
+	if len(m.full) == 0 {
+		return nil
+	}
+	b := m.full[0]
+	m.full = slices.Delete(m.full, 0, 1)
+	return b
+}
+
+// release gives a body back that is not needed any more.
+func (m *bodies) release(b *body) {
+	b.done = true
+	if b.loans > 0 {
+		return
+	}
+	clear(b.recs)
+	b.recs, b.used = b.recs[:0], 0
+	if len(m.free) < keepBodies {
+		m.free = append(m.free, b)
+		return
+	}
+	clear(b.mem[:b.dirty])
+}
+
+// wipe clears those that nobody uses: no client data stays behind where nobody
+// looks after it.
+func (m *bodies) wipe() {
+	for _, b := range m.free {
+		clear(b.mem[:b.dirty])
+		b.dirty = 0
+	}
+}
+
+// lent tells whether data was received just where place would put it.
+func (l *Log) lent(data []byte) bool {
+	b := l.bodies.now
+	return b != nil && b.loans > 0 && b.used+format.HeaderSize+len(data) <= len(b.mem) &&
+		unsafe.SliceData(data) == &b.mem[b.used+format.HeaderSize]
+}
+
+// places tells whether data is to be placed in a body, and not gathered: all of a
+// connection's data that waits is in one or the other, so that it stays in
+// order. l.mu is held.
+func (l *Log) places(c *conn, data []byte) bool {
+	switch {
+	case l.cfg.Key != nil || c.pend != nil && c.pend.n > 0:
+		return false
+	case c.placed > 0 || l.lent(data):
+		return true
+	case len(data) < min(placeFrom, l.maxRecord()/2):
+		return false
+	}
+	return int64(len(l.bodies.full)*l.bodies.size) < l.cfg.Buffer
+}
+
+// place puts data that follows the end of what was taken into bodies.
+func (l *Log) place(c *conn, data []byte) {
+	for len(data) > 0 {
+		n := min(len(data), l.maxRecord())
+		if b := l.bodies.now; b != nil && b.loans > 0 && !l.lent(data[:n]) {
+			l.bodies.turn() // its rest belongs to the borrower
+		}
+		b := l.bodies.current(n)
+		payload := b.mem[b.used+format.HeaderSize:][:n]
+		if unsafe.SliceData(payload) != unsafe.SliceData(data) {
+			copy(payload, data)
+		}
+		end := b.used + int(recordEnd(n))
+		clear(b.mem[b.used+format.HeaderSize+n : end])
+		b.recs = append(b.recs, placed{c, c.taken, n, b.used, format.Sum(payload)})
+		b.used, b.dirty = end, max(b.dirty, end)
+		c.placed++
+		l.charge(c, int64(n)+recordCost)
+		c.taken += int64(n)
+		l.waiting += int64(n)
+		data = data[n:]
+	}
+}
+
+// takeBody returns what the next body holds. l.mu is held.
+func (l *Log) takeBody() (list []item) {
+	b := l.bodies.next()
+	l.writer.body = b
+	if b == nil {
+		return nil
+	}
+	for _, p := range b.recs {
+		p.c.placed--
+		p.c.inFlight++
+		list = append(list, item{typ: format.Data, c: p.c, conn: p.c.id, off: p.off, n: p.n, inBody: true, place: p.at, sum: p.sum})
+	}
+	return list
+}
+
+var _ logserver.Lender = (*Log)(nil)
+
+// Lend implements logserver.Lender. What is received in a loan is not copied,
+// unless the writer takes the body meanwhile. There are no loans with
+// encryption, which copies anyway.
+func (l *Log) Lend(id logserver.ConnID, n int) logserver.Loan {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, err := l.find(id)
+	if err != nil || n <= 0 || c.fin >= 0 || l.cfg.Key != nil || c.pend != nil && c.pend.n > 0 {
+		return logserver.Loan{}
+	}
+	if b := l.bodies.now; b != nil && b.loans > 0 {
+		return logserver.Loan{}
+	}
+	b := l.bodies.current(n)
+	if b == nil {
+		return logserver.Loan{}
+	}
+	b.loans++
+	at := b.used + format.HeaderSize
+	b.dirty = max(b.dirty, at+n)
+	l.readers.Add(1)
+	return logserver.Loan{Bytes: b.mem[at : at+n : at+n], Return: func() {
+		l.mu.Lock()
+		if b.loans--; b.loans == 0 && b.done {
+			l.bodies.release(b)
+		}
+		l.mu.Unlock()
+		l.readers.Done()
+	}}
+}

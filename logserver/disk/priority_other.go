@@ -1,0 +1,6 @@
+//go:build !linux
+
+package disk
+
+// raisePriority does nothing.
+func raisePriority() {}
