@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/priority"
 	"github.com/ftnet/ftnet/logserver/disk/format"
 	"github.com/ftnet/ftnet/logserver/disk/vfs"
 )
@@ -40,7 +41,9 @@ const (
 // write is the writer's goroutine. Batches form by themselves: what comes while
 // one is being written is the next.
 func (l *Log) write() {
-	raisePriority()
+	// Between a write's steps the thread sleeps: on a busy host it would wait for its
+	// turn after each. Without the privilege it does.
+	_ = priority.Raise()
 	for {
 		l.mu.Lock()
 		for !l.stopping && !l.urgent && len(l.writer.held) == 0 {

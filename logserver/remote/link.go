@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/priority"
 	"github.com/ftnet/ftnet/logserver/wire"
 )
 
@@ -71,6 +72,7 @@ func (l *Log) once(ctx context.Context) (linked bool, err error) {
 	lost := l.resume(k, welcome, states)
 	written := make(chan error, 1)
 	go func() {
+		_ = priority.Raise() // what clients wait for passes through here
 		err := l.write(k)
 		k.conn.Close() // ends the reader
 		written <- err

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package disk
-
-// raisePriority does nothing.
-func raisePriority() {}
