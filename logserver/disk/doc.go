@@ -8,25 +8,43 @@
 //
 // # Writing
 //
-// Calls copy what they are given into memory, where it is gathered by
-// connection, and return. One goroutine, the writer, takes all that has gathered,
-// up to a few MiB, writes it with one vectored write, makes it stable with one
-// fdatasync, and takes it into the index; then another goroutine makes one
-// upcall for all of it. Meanwhile the next batch gathers: nobody waits for more
-// than the batch that is under way and its own, and batches grow with the load
-// by themselves. No timer is involved, but for what nobody gets an upcall for
-// (reads, deletions, discards), which waits some milliseconds for company.
+// Calls copy what they are given into memory and return. One goroutine, the
+// writer, takes all that has gathered, up to a MiB or so, makes it stable with
+// one write, takes it into the index, and makes one upcall for all of it.
+// Meanwhile the next batch gathers: nobody waits for more than the batch that is
+// under way and its own, and batches grow with the load by themselves. No timer
+// is involved, but for what nobody gets an upcall for (reads, deletions,
+// discards), which waits some milliseconds for company. Upcalls are made between
+// two batches: what they call should be short.
+//
+// How long bytes take until they are stable is part of what a client measures
+// as its round-trip time, and a congestion control that goes by it (BBR) has
+// about two of the least times the bandwidth on its way: so a batch takes few
+// steps. It is written past the page cache where the file system can (O_DIRECT
+// with RWF_DSYNC), in whole blocks: no two batches have a block in common. Where
+// that is not possible it is a write and an fdatasync. The writer's thread has
+// the priority of an engine's, if the process may raise it.
+//
+// Small writes are gathered by connection. Large ones wait in the very memory
+// that the device takes, each behind room for its record's header (a "body"):
+// they are copied once and summed up, and what was received in a loan (Lend) is
+// only summed up. With a key everything is gathered, and encrypted to where the
+// device takes it.
 //
 // A batch may be written a second time, elsewhere, since its bytes stay in memory
 // until it is stable. After a write or fdatasync that failed nothing of it in the
 // old file is trusted: the file is given up from there on (what it held before
 // is as good as ever), and the batch goes to the next one.
 //
-// Files ("segments") have a fixed length and are allocated before they are
-// needed, so that fdatasync has no metadata to write; files in which nothing
-// lives any more are written anew, which costs the device the least. Two spares
-// are kept. The last one is a reserve: when the disk is full it takes only what
-// sets space free, that is deletions and the cleaner's copies.
+// Files ("segments") have a fixed length. They are filled with zeros before they
+// are needed: a write to where something was written before has no metadata to
+// make stable, while one to what is only allocated costs the file system a
+// transaction. Files in which nothing lives any more are written anew and kept
+// for that, up to a quarter of QuotaTotal; what nobody has needed for a minute
+// is removed. When the writer finds no file that is filled, as at each start, it
+// takes one that is only allocated, and leaves it soon if there is a better one.
+// The last spare is a reserve: when the disk is full it takes only what sets
+// space free, that is deletions and the cleaner's copies.
 //
 // # Records
 //
@@ -50,8 +68,9 @@
 // of the same connections. A segment of which less than a quarter lives is
 // cleaned after a while: what lives is copied to the head. When QuotaTotal
 // allows no more files, the emptiest segment is cleaned, whatever it holds;
-// data waits for that. Since at most three quarters of QuotaTotal may live (a
-// live byte counts as four thirds in Usage), no more than about four bytes are
+// data waits for that. Since at most three quarters of QuotaTotal may live, less
+// headers and ends of batches (a live byte counts as four thirds in Usage, or a
+// little more where files are small), no more than about four bytes are
 // copied for each byte that is gained at the very worst, and none as long as
 // connections end in about the order in which they began.
 //
@@ -79,8 +98,8 @@
 // on the disk before the first of them is given out.
 //
 // What is assumed of the device: a sector of 512 bytes is written whole or not
-// at all, and what fdatasync has reported stays. What is assumed of the file
-// system: the same of its metadata.
+// at all, and what a synchronous write or fdatasync has reported stays. What is
+// assumed of the file system: the same of its metadata.
 //
 // # Errors
 //

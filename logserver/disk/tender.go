@@ -99,6 +99,7 @@ func (l *Log) prepare() {
 	after := before
 	for err == nil && after < l.readySpares() && !l.tender.stopped() {
 		l.rolling.Lock()
+		l.dropUnfilled()
 		err = l.mayGrow()
 		l.rolling.Unlock()
 		if err == nil {
@@ -135,6 +136,16 @@ func (l *Log) readySpares() int { return max(2, min(4, l.limit()/16)) }
 // maxSpares is how many files are kept for their space: written anew, they
 // cost the file system nothing, nor the time to fill them.
 func (l *Log) maxSpares() int { return max(2, l.limit()/4) }
+
+// dropUnfilled removes a spare that was made in a hurry, if better ones follow:
+// the one that is left over when the log is opened. l.rolling is held.
+func (l *Log) dropUnfilled() {
+	if len(l.spares) < 3 || l.spares[0].filled || !l.spares[1].filled || l.fs.Remove(l.spares[0].path) != nil {
+		return
+	}
+	_ = l.spares[0].file.Close() // it holds nothing
+	l.spares = l.spares[1:]
+}
 
 // dropSpare removes a spare that nobody has needed for a while.
 func (l *Log) dropSpare() {

@@ -1,0 +1,114 @@
+package disk
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ftnet/ftnet/logserver/disk/faultfs"
+	"github.com/ftnet/ftnet/logserver/logtest"
+)
+
+// TestSpares: files that are set free are kept for a while, filled as they are,
+// and are removed when nobody has needed them.
+func TestSpares(t *testing.T) {
+	fs := faultfs.New(1)
+	l, err := Open("/log", &Config{QuotaTotal: 8 << 20, Segment: 128 << 10, MinFree: 1, fs: fs, manual: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.RegisterService(0); err != nil {
+		t.Fatal(err)
+	}
+	sync := func() {
+		t.Helper()
+		for l.pending() {
+			if err := l.step(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.tendOnce()
+	}
+	sync()
+	if n := l.numSpares(); n != l.readySpares() || !l.spares[0].filled {
+		t.Fatalf("%d spares when the log is new, want %d that are filled", n, l.readySpares())
+	}
+	if _, err := l.Open(logtest.Example(2)); err != nil {
+		t.Fatal(err)
+	}
+	sync()
+	if !l.writer.head.filled {
+		t.Error("the log goes on in a file that was not filled")
+	}
+	id := mustOpen(t, l, 1)
+	data := logtest.Pattern(make([]byte, 3<<20), 1, 0)
+	for off := 0; off < len(data); off += 64 << 10 {
+		if _, err := l.Write(id, int64(off), data[off:off+64<<10]); err != nil {
+			t.Fatal(err)
+		}
+		sync()
+	}
+	holds(t, l, id, data)
+	if err := l.Delete(id); err != nil {
+		t.Fatal(err)
+	}
+	sync()
+	if n := l.numSpares(); n != l.maxSpares() {
+		t.Errorf("%d spares after a deletion, want %d", n, l.maxSpares())
+	}
+	l.tender.rolled.Store(time.Now().Add(-2 * idle).UnixNano())
+	for range l.maxSpares() {
+		l.tendOnce()
+	}
+	if n := l.numSpares(); n != 8 {
+		t.Errorf("%d spares after a while, want 8", n)
+	}
+}
+
+// TestLoanOutlivesBatch: what a borrower still writes does not reach a batch that
+// was taken meanwhile, nor one that follows.
+func TestLoanOutlivesBatch(t *testing.T) {
+	fs := faultfs.New(1)
+	l, err := Open("/log", &Config{QuotaTotal: 64 << 20, MinFree: 1, fs: fs, manual: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.RegisterService(0); err != nil {
+		t.Fatal(err)
+	}
+	sync := func() {
+		t.Helper()
+		for l.pending() {
+			if err := l.step(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	id, other := mustOpen(t, l, 1), mustOpen(t, l, 2)
+	data := logtest.Pattern(make([]byte, 60_000), 1, 0)
+	if _, err := l.Write(id, 0, data[:20_000]); err != nil {
+		t.Fatal(err)
+	}
+	loan := l.Lend(id, 20_000)
+	if loan.Bytes == nil {
+		t.Fatal("no loan")
+	}
+	if _, err := l.Write(other, 0, data[:30_000]); err != nil { // not into the loan
+		t.Fatal(err)
+	}
+	sync()
+	copy(loan.Bytes, data[20_000:40_000])
+	if _, err := l.Write(id, 20_000, loan.Bytes); err != nil { // its body is gone
+		t.Fatal(err)
+	}
+	clear(loan.Bytes)
+	loan.Return()
+	sync()
+	if _, err := l.Write(id, 40_000, data[40_000:]); err != nil {
+		t.Fatal(err)
+	}
+	sync()
+	holds(t, l, id, data)
+	holds(t, l, other, data[:30_000])
+}
