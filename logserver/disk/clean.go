@@ -11,7 +11,8 @@ import (
 // which at most a quarter lives is worth it after a while: a byte is copied for
 // three that become free. When the log has no more room for files the emptiest
 // will do: as three quarters of the room may live, there is one of which a
-// quarter is dead, more or less. l.mu is held.
+// quarter is dead, more or less. One that is full must not be it: to copy that
+// gains nothing. l.mu is held.
 func (l *Log) victim() *segment {
 	var best *segment
 	for _, s := range l.segments {
@@ -23,7 +24,7 @@ func (l *Log) victim() *segment {
 		return nil
 	}
 	switch full := len(l.segments)+3 > l.limit(); {
-	case full && best.live <= l.cfg.Segment-l.cfg.Segment/8:
+	case full && best.live <= l.cfg.Segment-overhead-l.cfg.Segment/8:
 		return best
 	case best.live <= best.size/4 && (time.Since(best.sealedAt) > settled || l.cfg.manual):
 		return best
