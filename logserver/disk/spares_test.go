@@ -11,22 +11,10 @@ import (
 // TestSpares: files that are set free are kept for a while, filled as they are,
 // and are removed when nobody has needed them.
 func TestSpares(t *testing.T) {
-	fs := faultfs.New(1)
-	l, err := Open("/log", &Config{QuotaTotal: 8 << 20, Segment: 128 << 10, MinFree: 1, fs: fs, manual: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if err := l.RegisterService(0); err != nil {
-		t.Fatal(err)
-	}
+	l := openManual(t, Config{QuotaTotal: 8 << 20, Segment: 128 << 10})
 	sync := func() {
 		t.Helper()
-		for l.pending() {
-			if err := l.step(); err != nil {
-				t.Fatal(err)
-			}
-		}
+		writeAll(t, l)
 		l.tendOnce()
 	}
 	sync()
@@ -68,23 +56,7 @@ func TestSpares(t *testing.T) {
 // TestLoanOutlivesBatch: what a borrower still writes does not reach a batch that
 // was taken meanwhile, nor one that follows.
 func TestLoanOutlivesBatch(t *testing.T) {
-	fs := faultfs.New(1)
-	l, err := Open("/log", &Config{QuotaTotal: 64 << 20, MinFree: 1, fs: fs, manual: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if err := l.RegisterService(0); err != nil {
-		t.Fatal(err)
-	}
-	sync := func() {
-		t.Helper()
-		for l.pending() {
-			if err := l.step(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	l := openManual(t, Config{QuotaTotal: 64 << 20})
 	id, other := mustOpen(t, l, 1), mustOpen(t, l, 2)
 	data := logtest.Pattern(make([]byte, 60_000), 1, 0)
 	if _, err := l.Write(id, 0, data[:20_000]); err != nil {
@@ -97,18 +69,43 @@ func TestLoanOutlivesBatch(t *testing.T) {
 	if _, err := l.Write(other, 0, data[:30_000]); err != nil { // not into the loan
 		t.Fatal(err)
 	}
-	sync()
+	writeAll(t, l)
 	copy(loan.Bytes, data[20_000:40_000])
 	if _, err := l.Write(id, 20_000, loan.Bytes); err != nil { // its body is gone
 		t.Fatal(err)
 	}
 	clear(loan.Bytes)
 	loan.Return()
-	sync()
+	writeAll(t, l)
 	if _, err := l.Write(id, 40_000, data[40_000:]); err != nil {
 		t.Fatal(err)
 	}
-	sync()
+	writeAll(t, l)
 	holds(t, l, id, data)
 	holds(t, l, other, data[:30_000])
+}
+
+// openManual opens a log that does nothing by itself, in a file system of its own.
+func openManual(t *testing.T, c Config) *Log {
+	t.Helper()
+	c.MinFree, c.fs, c.manual = 1, faultfs.New(1), true
+	l, err := Open("/log", &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	if err := l.RegisterService(0); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// writeAll writes what waits.
+func writeAll(t *testing.T, l *Log) {
+	t.Helper()
+	for l.pending() {
+		if err := l.step(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
