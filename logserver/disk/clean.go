@@ -9,8 +9,8 @@ import (
 
 // victim returns the segment that is to be cleaned next, or nil. A segment of
 // which at most a quarter lives is worth it after a while: a byte is copied for
-// three that become free. When the log has no more room for files the emptiest
-// will do: as three quarters of the room may live, there is one of which a
+// three that become free. When neither the log nor the disk has room for more
+// files the emptiest will do: as three quarters of the room may live, there is one of which a
 // quarter is dead, more or less. One that is full must not be it: to copy that
 // gains nothing. l.mu is held.
 func (l *Log) victim() *segment {
@@ -23,7 +23,7 @@ func (l *Log) victim() *segment {
 	if best == nil {
 		return nil
 	}
-	switch full := len(l.segments)+3 > l.limit(); {
+	switch full := len(l.segments)+3 > l.limit() || l.space.noDisk.Load(); {
 	case full && best.live <= l.cfg.Segment-overhead-l.cfg.Segment/8:
 		return best
 	case best.live <= best.size/4 && (time.Since(best.sealedAt) > settled || l.cfg.manual):
