@@ -67,7 +67,8 @@
 // written anew; its Tombs are copied first if older segments might hold records
 // of the same connections. A segment of which less than a quarter lives is
 // cleaned after a while: what lives is copied to the head. When QuotaTotal
-// allows no more files, or the disk has no room for more, the emptiest segment is cleaned, whatever it holds;
+// allows no more files, or the disk has no room for more, the emptiest segment is
+// cleaned, whatever it holds;
 // data waits for that. Since at most three quarters of QuotaTotal may live, less
 // headers and ends of batches (a live byte counts as four thirds in Usage, or a
 // little more where files are small), no more than about four bytes are
