@@ -4,7 +4,6 @@
 
 #include "parse.h"
 
-#define PACKET_OTHERHOST 3
 #define PACKET_OUTGOING 4
 #define WHOLE 0xffffffff
 
