@@ -24,7 +24,7 @@ type framing int
 
 const (
 	ethernet framing = iota
-	vlan             // one 802.1Q tag in line
+	vlan             // one 802.1Q priority tag in line
 	bareIP
 )
 

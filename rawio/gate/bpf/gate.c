@@ -36,7 +36,9 @@ int ingress_eth(struct __sk_buff *skb)
 {
 	__u32 l3;
 
-	if (arrives(skb))
+	/* A frame for another address than the device's is perhaps for a device on top
+	 * of it (macvlan), where it passes the gate once more. */
+	if (arrives(skb) || skb->pkt_type == PACKET_OTHERHOST)
 		return PASS;
 	l3 = network_offset(skb);
 	return l3 ? ingress(skb, l3) : PASS;

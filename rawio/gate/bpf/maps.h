@@ -79,7 +79,8 @@ struct slot {
 	__u32 stolen_in;
 	__u32 released; /* enum released */
 	__u32 opened;   /* let go while the engine was dead: see alive.h */
-	__u32 reserved2[3];
+	__u32 priority; /* skb->priority of the newest segment that meant no end */
+	__u32 reserved2[2];
 };
 
 _Static_assert(sizeof(struct slot) == 128, "slot is two cache lines");
