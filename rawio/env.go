@@ -25,11 +25,12 @@ type environment struct {
 	e *Engine
 	// out are the packets to clients of the present batch, which leave
 	// together when the core is done.
-	out [][]byte
+	out []inject.Packet
 	n   int
 	buf []byte
 
 	reads     []uint32 // for NewReads
+	ways      ways
 	addresses addresses
 }
 
@@ -66,16 +67,21 @@ func (v *environment) ToClient(s *segment.Segment) {
 		v.e.log.Error("segment not encoded", "segment", s, "error", err)
 		return
 	}
-	v.out[v.n] = p
+	v.queue(p, Flow{Client: s.Dst, Server: s.Src})
+}
+
+// queue puts a packet to the client in room() into the batch.
+func (v *environment) queue(p []byte, f Flow) {
+	v.out[v.n] = inject.Packet{Data: p, Way: v.toClient(f)}
 	v.n++
 }
 
 // room is storage for the next packet of out.
 func (v *environment) room() []byte {
 	if v.n == len(v.out) {
-		v.out = append(v.out, nil)
+		v.out = append(v.out, inject.Packet{})
 	}
-	return v.out[v.n][:0]
+	return v.out[v.n].Data[:0]
 }
 
 // flush sends what ToClient and Forward have queued.
@@ -96,14 +102,17 @@ func (v *environment) flush() {
 
 // ToServer sends at once: the core changes modes in step with it.
 func (v *environment) ToServer(s *segment.Segment) {
-	p, err := s.Append(v.buf[:0])
-	if err != nil {
-		v.e.log.Error("segment not encoded", "segment", s, "error", err)
-		return
-	}
-	v.buf = p
-	if err := v.e.inject.ToServer(p); err != nil {
-		v.failed(err)
+	to := inject.Way{Device: v.way(Flow{Client: s.Src, Server: s.Dst}).in}
+	for part := range v.parts(s, to.Device) {
+		p, err := part.Append(v.buf[:0])
+		if err != nil {
+			v.e.log.Error("segment not encoded", "segment", part, "error", err)
+			return
+		}
+		v.buf = p
+		if err := v.e.inject.ToServer(inject.Packet{Data: p, Way: to}); err != nil {
+			v.failed(err)
+		}
 	}
 }
 
@@ -112,9 +121,12 @@ func (v *environment) Forward(packet []byte) {
 		v.e.badPackets.Add(1)
 		return
 	}
-	p := append(v.room(), packet...)
-	v.out[v.n] = p
-	v.n++
+	var s segment.Segment
+	if err := v.e.decoder.Decode(packet, segment.ChecksumTrusted, &s); err != nil {
+		v.e.badPackets.Add(1)
+		return
+	}
+	v.queue(append(v.room(), packet...), Flow{Client: s.Dst, Server: s.Src})
 }
 
 // failed counts a packet that was not sent: TCP repeats what is lost.

@@ -158,12 +158,17 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 	if (mode == MODE_OUTAGE || mode == MODE_SPOOF || mode == MODE_ROLL) {
 		if (!opens(slot)) {
 			slot->stolen_in++;
+			if (!slot->iif)
+				slot->iif = skb->ifindex;
 			count(STAT_OUTAGE_IN);
 			return HELD;
 		}
 		if (mode != MODE_OUTAGE)
 			return PASS; /* there is no translation yet */
 	}
+	/* Of devices on top of each other the last one that sees it counts. */
+	if (slot->iif != skb->ifindex)
+		slot->iif = skb->ifindex;
 	if (mode == MODE_FREE || !(slot->flags & XLATE) || !(p->tcp.flags & ACK))
 		return PASS;
 	if (translate_in(skb, p, slot) != PASS)
@@ -179,7 +184,7 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 l3)
 	if (skb->tc_index == JUDGED_IN || !parse_ip(skb, l3, TO_SERVER, &p))
 		return PASS;
 	if (p.protocol == IP_TCP)
-		return ingress_tcp(skb, &p);
+		return carries(skb) ? PASS : ingress_tcp(skb, &p);
 	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
 		return icmp_in(skb, p.l4, p.protocol) ? PASS : HELD;
 	return PASS;
