@@ -46,7 +46,7 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	if s == nil {
 		switch {
-		case !synack:
+		case !synack || m.From == FromElsewhere:
 			return Pass
 		case m.engineDead():
 			return m.passes()
@@ -103,7 +103,11 @@ func (p *packet) begins(s *Slot) bool {
 func (p *packet) answers() bool { return p.flags()&(flagSYN|flagACK|flagRST) == flagRST }
 
 func (m *Model) holdSYNACK(p *packet, index uint32) Verdict {
-	m.report(EventSYNACK, index, p)
+	kind := EventSYNACK
+	if m.From != FromSocket {
+		kind = EventCookie
+	}
+	m.report(kind, index, p)
 	m.count[statSYNACKHeld]++
 	return Held
 }

@@ -45,7 +45,7 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 	if e.synack != nil && m.now-e.arrived > synSkew {
 		e.synack, e.packet = nil, nil // of a SYN before; the kernel answers this one too
 	}
-	e.syn, e.arrived = clone(s), m.now
+	e.syn, e.arrived, e.gaveWay = clone(s), m.now, false
 	if !svc.outage && e.synack != nil {
 		m.begin(svc, flow, e)
 	}
@@ -55,13 +55,13 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 const synSkew = 250e6
 
 // synAck takes a SYN-ACK that the gate held at time at, whole.
-func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, packet []byte, at int64) {
+func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, packet []byte, cookie bool, at int64) {
 	if c := m.conns.get(flow); c != nil {
 		switch {
 		case c.state == Outage || c.state == Rolling:
 			return // from the time before the crash, or repeated
 		case c.state == Reconnecting:
-			m.reconnected(c, s, at)
+			m.reconnected(c, s, cookie, at)
 			return
 		case c.state == SynReceived && s.Seq == c.iss && s.Ack == c.irs+1:
 			return // the kernel repeats what still waits for the log
@@ -218,6 +218,7 @@ func (m *Machine) metaStable(c *Conn) {
 		return
 	}
 	c.state = Established
+	m.mayBeHalfOpen(c)
 	m.Stats.Opened++
 	m.report(ConnOpened, c, "")
 	m.env.Forward(x.synack)

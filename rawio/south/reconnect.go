@@ -30,13 +30,16 @@ func (m *Machine) reconnect(c *Conn) {
 	slot.SetReleased(gate.ReleasedNo) // what became of the new socket counts
 	slot.SetMode(gate.ModeSpoof)
 	x := c.extra
-	x.tries, x.since, x.recoverAt = 0, m.now, 0
+	x.tries, x.since, x.recoverAt, x.notBefore, x.halfOpen, x.answer = 0, m.now, 0, 0, false, nil
 	m.touch(c)
 }
 
 // spoofWhenStable sends the SYN once all that was logged is stable.
 func (m *Machine) spoofWhenStable(c *Conn) {
 	x := c.extra
+	if m.now < x.notBefore {
+		return
+	}
 	if c.wire != nil && x.tries == 0 {
 		c.resume, x.began = c.wire.start, m.now
 		m.askClient(c)
@@ -56,7 +59,7 @@ func (m *Machine) retry(c *Conn) {
 	x.began = min(x.began, m.now) // the clock may have been set back
 	switch {
 	case m.now-x.since >= giveUp:
-		m.reset(c, "the restarted server does not take the connection")
+		m.reset(c, whyNotTaken)
 	case x.tries >= restartAfter && len(x.frozen) > 0: // not for unmodified servers
 		// The client must not wait for its acknowledgments that long.
 		m.env.Destroy(c.Flow)
@@ -102,8 +105,8 @@ func (m *Machine) asClient(c *Conn) *segment.Segment {
 }
 
 // reconnected takes the restarted stack's SYN-ACK, which the gate held at time
-// at, fixes the translation, and lets the connection live again.
-func (m *Machine) reconnected(c *Conn, s *segment.Segment, at int64) {
+// at.
+func (m *Machine) reconnected(c *Conn, s *segment.Segment, cookie bool, at int64) {
 	x := c.extra
 	if x.tries == 0 || at < x.began {
 		return // of an earlier crash's reconnection
@@ -112,13 +115,27 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, at int64) {
 		return // a challenge or an answer to an older attempt
 	}
 	if err := c.sameOptions(optionsOf(s)); err != nil {
-		m.reset(c, err.Error())
+		if !cookie { // which has no room for options, unless there are timestamps
+			m.reset(c, err.Error())
+		}
 		return
 	}
-	if c.wire != nil {
+	switch {
+	case c.wire != nil:
 		m.beginRoll(c, s)
-		return
+	case cookie:
+		x.answer = clone(s)
+		m.env.ToServer(m.thirdACK(c, s))
+		m.tickCookie(c)
+	default:
+		m.live(c, s)
 	}
+}
+
+// live fixes the translation by the restarted stack's SYN-ACK, and lets the connection
+// live again.
+func (m *Machine) live(c *Conn, s *segment.Segment) {
+	x := c.extra
 	una, sent := c.ackedEnd(), c.sentEnd()
 	if x.restore != nil || c.is(doubtful) {
 		sent = una // of the rest there is no record
@@ -152,20 +169,26 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, at int64) {
 	}
 	slot.SetMode(mode)
 	m.ackSpoofed(c, s)
-	m.goLive(c)
+	x.answer = clone(s)
+	m.goLive(c, m.proven(c, m.thirdACK(c, s)) == SocketOpen)
 }
 
 // ackSpoofed ends the handshake in the client's name, and repeats the client's
 // FIN if the log holds it: the client will not.
 func (m *Machine) ackSpoofed(c *Conn, synack *segment.Segment) {
-	s := m.asClient(c)
-	s.Flags, s.Ack = segment.ACK, synack.Seq+1
-	s.Options.TSEcr = synack.Options.TSVal
+	s := m.thirdACK(c, synack)
 	m.env.ToServer(s)
 	if c.is(finLogged) && c.resume == c.fin {
 		s.Flags |= segment.FIN
 		m.env.ToServer(s)
 	}
+}
+
+func (m *Machine) thirdACK(c *Conn, synack *segment.Segment) *segment.Segment {
+	s := m.asClient(c)
+	s.Flags, s.Ack = segment.ACK, synack.Seq+1
+	s.Options.TSEcr = synack.Options.TSVal
+	return s
 }
 
 // repeatFIN sends the client's logged FIN to the stack again.
@@ -178,8 +201,9 @@ func (m *Machine) repeatFIN(c *Conn) {
 	m.env.ToServer(s)
 }
 
-// goLive replays what the client sent meanwhile and tells of the recovery.
-func (m *Machine) goLive(c *Conn) {
+// goLive replays what the client sent meanwhile and tells of the recovery, if the
+// kernel is known to have the socket.
+func (m *Machine) goLive(c *Conn, proven bool) {
 	x := c.extra
 	c.state, x.restore = Established, nil
 	// A packet that the gate stole before it saw the new mode is still on its
@@ -187,9 +211,13 @@ func (m *Machine) goLive(c *Conn) {
 	// programs that are running, is relayed.
 	x.liveAt = m.env.Now()
 	x.cutover, x.retryAt = x.liveAt+cutoverSlack, x.liveAt
-	c.recoveries++
-	m.Stats.Recovered++
-	m.report(ConnRecovered, c, "")
+	if proven {
+		m.recovered(c)
+	} else {
+		c.set(opening)
+		m.watch(c)
+		m.lagging = true
+	}
 	if c.behind(m.env.Slot(c.slot)) {
 		m.lagging = true
 	}
@@ -203,6 +231,23 @@ func (m *Machine) goLive(c *Conn) {
 	}
 	m.noteReads(c)
 	m.touch(c)
+	if proven {
+		m.settled(c)
+	}
+}
+
+// recovered tells of the recovery.
+func (m *Machine) recovered(c *Conn) {
+	c.extra.answer = nil
+	c.recoveries++
+	m.Stats.Recovered++
+	m.report(ConnRecovered, c, "")
+}
+
+// done ends the handshake of a connection that is live already.
+func (m *Machine) done(c *Conn) {
+	c.unset(opening)
+	m.recovered(c)
 	m.settled(c)
 }
 

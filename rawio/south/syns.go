@@ -16,6 +16,7 @@ type embryo struct {
 	arrived int64
 	after   int64 // SYN-ACKs from before this time are of a socket that is gone
 	refused int64 // time when the kernel refused it, 0: not
+	gaveWay bool  // its connection was forgotten before its client had answered: see halfopen.go
 	order   uint64
 }
 
