@@ -1,6 +1,7 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
@@ -101,15 +102,13 @@ func (m *Machine) giveWay() bool {
 			continue
 		}
 		m.young = m.young[i+1:]
-		m.end(c, whyGaveWay)
+		m.end(c, string(reason.GaveWay))
 		m.syns.make(c.Flow).gaveWay = true
 		return true
 	}
 	m.young = m.young[:0]
 	return false
 }
-
-const whyGaveWay = "its handshake took longer than there were connection slots for"
 
 // stranger takes a segment of a connection that is not known. If its handshake is
 // over without that the gate has shown its SYN-ACK, or it was forgotten, it goes on without
@@ -121,8 +120,7 @@ func (m *Machine) stranger(svc *service, flow segment.Flow, s *segment.Segment) 
 		return
 	}
 	m.syns.drop(flow)
-	m.Stats.Unprotected++
-	m.env.Report(Report{Kind: ConnUnprotected, Port: svc.port, Flow: flow, Reason: whyGaveWay})
+	m.declare(svc, flow, reason.GaveWay, "")
 }
 
 // sendSYNACK sends the client the SYN-ACK once more; tsecr is the newest timestamp of its SYNs.
