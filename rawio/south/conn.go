@@ -119,6 +119,8 @@ const (
 	readsDue                     // in Machine.reading
 	adopted                      // its client has not been heard by this engine: una is guessed
 	opening                      // live, but the kernel is not known to have its new socket: see opening.go
+	byCookie                     // its SYN-ACK was a SYN cookie
+	replayed                     // its present socket was made of one: see gate.FlagCookie
 	outlived                     // it began under an earlier engine, which may have known that its server has let go of it
 )
 

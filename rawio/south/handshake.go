@@ -73,7 +73,11 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 			m.ackSpoofed(c, s) // the stack did not get our ACK
 			return
 		case c.state == Established && !c.is(recovered|confirmed) && s.Ack == c.irs+1:
-			m.beginAnew(c, s, packet)
+			if c.is(byCookie) && m.now-c.since < cookieLife {
+				m.sendSYNACK(c, s.Options.TSEcr)
+				return
+			}
+			m.beginAnew(c, s, packet, cookie)
 			return
 		}
 		// The kernel took a new SYN for this pair of endpoints: the old
@@ -93,7 +97,7 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 	if at < e.after {
 		return
 	}
-	e.synack, e.packet, e.arrived = clone(s), append([]byte(nil), packet...), m.now
+	e.synack, e.packet, e.cookie, e.arrived = clone(s), append([]byte(nil), packet...), cookie, m.now
 	if e.syn != nil {
 		m.begin(svc, flow, e)
 	}
@@ -102,14 +106,19 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 // beginAnew takes the SYN-ACK of a client that has not heard the first one: the kernel
 // had forgotten the half-open connection when the SYN came again, and has begun it
 // with another number.
-func (m *Machine) beginAnew(c *Conn, synack *segment.Segment, packet []byte) {
+func (m *Machine) beginAnew(c *Conn, synack *segment.Segment, packet []byte, cookie bool) {
 	syn := m.asClient(c)
 	syn.Seq, syn.Flags, syn.Window = c.irs, c.synFlags, c.synWindow
 	syn.Options = c.client.segment()
 	syn.Options.TSVal = synack.Options.TSEcr
 	m.end(c, whyAnew)
-	m.begin(c.svc, c.Flow, &embryo{syn: syn, synack: clone(synack), packet: append([]byte(nil), packet...)})
+	m.begin(c.svc, c.Flow, &embryo{syn: syn, synack: clone(synack), packet: append([]byte(nil), packet...), cookie: cookie})
 }
+
+// cookieLife is for how long the kernel takes the third ACK of a SYN cookie at least, ns.
+// It has forgotten that it has sent one, and may answer the same SYN otherwise: the client
+// knows the first number perhaps.
+const cookieLife = 60e9
 
 const whyAnew = "closed before its client had heard of it, and begun anew"
 
@@ -147,6 +156,9 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 	}
 	if synack.Flags.Has(segment.ECE) {
 		c.set(ecn)
+	}
+	if e.cookie {
+		c.set(byCookie | replayed)
 	}
 	if !c.server.hasWS {
 		c.client.wscale = 0
@@ -261,6 +273,9 @@ func (m *Machine) slotFlags(c *Conn) gate.SlotFlags {
 	}
 	if c.server.ts {
 		f |= gate.FlagTS
+	}
+	if c.is(replayed) {
+		f |= gate.FlagCookie
 	}
 	if c.server.sack {
 		f |= gate.FlagSACK

@@ -53,13 +53,21 @@ func (m *Machine) Crashed(slot uint32, pid, code int) {
 // Of such a connection nobody tells.
 func (m *Machine) vanished(c *Conn) bool {
 	x := c.extra
-	if c.is(abandoned) || x.held == nil || !x.held.Flags.Has(segment.RST) || x.held.Flags.Has(segment.ACK) ||
-		c.wire == nil && m.head(c).Accepted {
+	if c.is(abandoned) || !x.held.Flags.Has(segment.RST) || x.held.Flags.Has(segment.ACK) {
 		return false
 	}
 	m.lagging = true
-	return c.svc.alive && m.now-x.heldAt >= orphanAfter && m.env.Slot(c.slot).Released() == gate.ReleasedNo &&
-		m.env.Socket(c.Flow) == SocketNone
+	if !c.svc.alive || m.now-x.heldAt < orphanAfter || m.env.Slot(c.slot).Released() != gate.ReleasedNo {
+		return false
+	}
+	switch {
+	case m.env.Socket(c.Flow) != SocketNone:
+		x.held = nil // it was an answer to a segment that came before the handshake was over
+		return false
+	case c.wire == nil:
+		return !m.head(c).Accepted
+	}
+	return true
 }
 
 // reopenVanished opens it again, as after a crash of its process.

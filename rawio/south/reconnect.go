@@ -75,7 +75,7 @@ func (m *Machine) retry(c *Conn) {
 	}
 }
 
-// spoof plays the client: its own SYN, but for a number that makes the stack
+// spoof plays the client: its own SYN as far as it was agreed to, but for a number that makes the stack
 // expect the byte after the last stable one, and a timestamp not older than
 // those the client has sent.
 func (m *Machine) spoof(c *Conn) {
@@ -85,9 +85,13 @@ func (m *Machine) spoof(c *Conn) {
 	s.Flags = c.synFlags
 	s.Window = c.synWindow
 	s.Options.MSS = c.client.mss
-	s.Options.SACKPermitted = c.client.sack
-	s.Options.HasWScale, s.Options.WScale = c.client.hasWS, c.client.wscale
-	s.Options.HasTS, s.Options.TSEcr = c.client.ts, 0
+	// What was not agreed, because a SYN cookie had no room for it, must not be now.
+	s.Options.SACKPermitted = c.server.sack
+	s.Options.HasWScale, s.Options.WScale = c.server.hasWS, c.client.wscale
+	s.Options.HasTS, s.Options.TSEcr = c.server.ts, 0
+	if c.is(byCookie) && !c.is(ecn) {
+		s.Flags = segment.SYN
+	}
 	delay := min(int64(firstRetry)<<min(x.tries, 10), lastRetry)
 	x.tries++
 	x.retryAt = m.now + delay
@@ -120,6 +124,10 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, cookie bool, at int64
 		}
 		return
 	}
+	c.unset(replayed)
+	if cookie {
+		c.set(replayed)
+	}
 	switch {
 	case c.wire != nil:
 		m.beginRoll(c, s)
@@ -151,7 +159,7 @@ func (m *Machine) live(c *Conn, s *segment.Segment) {
 	slot.SetTranslation(una-(s.Seq+1), c.tsDelta(s))
 	slot.SetBase(una)
 	slot.SetScales(optionsOf(s).wscale, c.server.wscale)
-	slot.SetFlags(slot.Flags() | gate.FlagXlate)
+	slot.SetFlags(m.xlateFlags(c, slot))
 	slot.SetStable(c.stableSeq())
 	slot.SetHigh(c.high)
 	slot.SetSndNxt(una)
@@ -264,6 +272,11 @@ func (c *Conn) sameOptions(got synOptions) error {
 		return fmt.Errorf("the restarted stack changed the use of window scaling (net.ipv4.tcp_window_scaling)")
 	}
 	return nil
+}
+
+// xlateFlags are the flags of a slot from which on the client's numbers are not the kernel's.
+func (m *Machine) xlateFlags(c *Conn, slot *gate.Slot) gate.SlotFlags {
+	return m.slotFlags(c) | slot.Flags()&gate.FlagLimit | gate.FlagXlate
 }
 
 // tsDelta is what to add to the new stack's timestamps so that the client

@@ -149,7 +149,7 @@ func (m *Machine) rollLive(c *Conn) {
 	slot.SetTranslation(r.delta, r.tsDelta)
 	slot.SetBase(c.una)
 	slot.SetScales(r.wscale, c.server.wscale)
-	slot.SetFlags(slot.Flags() | gate.FlagXlate)
+	slot.SetFlags(m.xlateFlags(c, slot))
 	slot.SetStable(c.stableSeq())
 	slot.SetHigh(c.high)
 	slot.SetSndNxt(sent)

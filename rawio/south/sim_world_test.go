@@ -53,6 +53,7 @@ type world struct {
 	trace   []string
 	steps   int
 	crashes int
+	cookies int // SYN-ACKs without a socket
 
 	unprotected bool // some connection is: the server must not crash any more
 
@@ -123,7 +124,7 @@ func newWorld(p plan) *world {
 			err := w.server.Destroy(f.Server, f.Client)
 			w.note("destroy    %v %v", f.Client, err)
 		},
-		report: w.report, fetch: w.fetch,
+		report: w.report, fetch: w.fetch, socket: w.socket, room: w.room,
 		note: func(format string, args ...any) { w.note(format, args...) },
 	}
 	w.cfg = south.Config{
@@ -223,6 +224,11 @@ func (w *world) leave(g *rawiotest.Packet) {
 	p, err := g.Append(nil)
 	if err != nil {
 		panic(err)
+	}
+	w.gate.From = gate.FromSocket
+	if g.NoSocket {
+		w.gate.From = gate.FromStack
+		w.cookies++
 	}
 	verdict := w.gate.Egress(p, g.Priority, g.Mark)
 	if verdict == gate.Held {

@@ -119,6 +119,9 @@ func (m *Machine) tickLive(c *Conn) bool {
 			m.reopenVanished(c)
 			return true
 		}
+		if x.held == nil {
+			return true
+		}
 		// Two ticks: the engine itself may have stood still for some time.
 		if c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter {
 			c.set(abandoned)
