@@ -32,6 +32,9 @@ func randomQueuePlan(seed uint64) plan {
 	if r.IntN(2) == 0 {
 		p.queue.late = time.Duration(r.Int64N(int64(2 * time.Second)))
 	}
+	if p.log != nil { // of what is not protected plain TCP resets some as well
+		p.log.policy, p.log.after = south.DownHold, 0
+	}
 	if r.IntN(2) == 0 {
 		p.window = 8
 	}
