@@ -1,11 +1,11 @@
 package gate
 
-// Egress judges a packet that the server's host sends, given its socket's
-// priority and mark, and rewrites it in place. pkt begins at the IP header;
+// Egress judges a packet that the server's kernel sends, not the engine, given
+// its socket's priority, and rewrites it in place. pkt begins at the IP header;
 // its checksums must be complete.
-func (m *Model) Egress(pkt []byte, priority, mark uint32) Verdict {
+func (m *Model) Egress(pkt []byte, priority uint32) Verdict {
 	p, ok := parseIP(pkt)
-	if mark == Mark || !ok {
+	if !ok {
 		return Pass
 	}
 	switch p.protocol {
@@ -32,6 +32,9 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	synack := p.flags()&(flagSYN|flagACK) == flagSYN|flagACK
 	s, index := m.lookup(p.flow)
+	if s == nil && m.From == FromElsewhere {
+		return Pass
+	}
 	if s == nil && service.state == ServiceHold {
 		m.count[statOutageOut]++
 		return Held
@@ -46,7 +49,7 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	if s == nil {
 		switch {
-		case !synack || m.From == FromElsewhere:
+		case !synack:
 			return Pass
 		case m.engineDead():
 			return m.passes()
