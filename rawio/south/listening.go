@@ -50,7 +50,7 @@ func (m *Machine) Listening(port uint16) int {
 	if svc == nil || !svc.outage || svc.busy {
 		return 0
 	}
-	svc.alive, svc.busy = true, true
+	svc.alive, svc.busy, svc.room = true, true, 0
 	svc.queue = m.inOrder(svc)
 	n := len(svc.queue)
 	m.pump(svc)
@@ -96,7 +96,7 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 // pump keeps a window of spoofed handshakes under way and ends the recovery
 // when none is left.
 func (m *Machine) pump(svc *service) {
-	for svc.busy && svc.inflight < m.cfg.Window && len(svc.queue) > 0 {
+	for svc.busy && len(svc.queue) > 0 && m.mayOpen(svc) {
 		c := svc.queue[0]
 		svc.queue = svc.queue[1:]
 		if c.state == Outage {

@@ -38,6 +38,7 @@ type plan struct {
 	unmodified bool     // the server has no journal
 	wire       wirePlan
 	engine     []engineCrash
+	queue      queuePlan
 }
 
 type crash struct {

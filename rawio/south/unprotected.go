@@ -51,6 +51,7 @@ func (m *Machine) open(c *Conn, why string) {
 		c.ID = 0
 	} // else the handler may still be reading from the log
 	c.ahead = nil
+	open := c.isOpening()
 	c.flags &= recovered | finSent
 	c.state = Open
 	c.more().reason = why
@@ -61,6 +62,9 @@ func (m *Machine) open(c *Conn, why string) {
 		m.env.Unbind(c.Flow)
 		c.extra.expireAt = m.now + openLife
 		m.watch(c)
+	}
+	if open {
+		m.settled(c)
 	}
 }
 
