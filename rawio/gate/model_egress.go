@@ -144,12 +144,16 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		}
 		return Pass
 	case flags&flagRST != 0:
-		if kind := m.judgeRST(p, s, index, priority); kind != rstMeant && !m.letGo(s) {
+		kind := m.judgeRST(p, s, index, priority)
+		if kind != rstMeant && !m.letGo(s) {
 			if kind == rstStray {
 				m.report(EventRSTHeld, index, p)
 			}
 			m.count[statRSTHeld]++
 			return Held
+		}
+		if kind == rstMeant {
+			s.fin.Or(finRST)
 		}
 		m.report(EventRSTSent, index, p)
 	case flags&flagFIN != 0:
@@ -224,6 +228,8 @@ const (
 
 func (m *Model) judgeRST(p *packet, s *Slot, index, priority uint32) rstKind {
 	switch {
+	case s.Aborted(): // the client may have missed that one
+		return rstMeant
 	case s.Flags()&FlagUnmodified == 0:
 		if priority == PrioClose {
 			return rstMeant

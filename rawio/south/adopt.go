@@ -108,7 +108,7 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	}
 	over := m.overInOutage(c, slot)
 	crashed := svc.Unmodified && slot.Released() == gate.ReleasedCrashed
-	if (mode != gate.ModeLive || crashed) && !over {
+	if (mode != gate.ModeLive || crashed) && !over && !slot.Aborted() {
 		m.adoptOutage(c, s, why == "")
 	} else {
 		m.adoptLive(c, s)
@@ -129,11 +129,12 @@ func (m *Machine) place(c *Conn, slot uint32) {
 }
 
 // overInOutage reports whether the gate holds a translated connection's packets
-// because it is over, see finished, and not because of an outage.
+// because it is over, see finished, and not because of an outage, of the service or
+// of its own process.
 func (m *Machine) overInOutage(c *Conn, slot *gate.Slot) bool {
 	_, closed := slot.FIN()
 	return slot.Mode() == gate.ModeOutage && closed && c.is(finLogged) && !c.svc.outage &&
-		slot.Flags()&gate.FlagXlate != 0
+		slot.Flags()&gate.FlagXlate != 0 && slot.Released() != gate.ReleasedCrashed
 }
 
 // adoptLive makes c what its slot says.
@@ -206,6 +207,9 @@ func (m *Machine) adoptWire(c *Conn, s *Stored) {
 func (m *Machine) judgeAdopted(c *Conn, start int64, why string, over bool) {
 	slot := m.env.Slot(c.slot)
 	switch {
+	case slot.Aborted(): // the kernel has no socket, and says so to who has not heard the RST
+		m.end(c, "reset by the server")
+		return
 	case slot.Opened():
 		m.wasOpened(c)
 		return

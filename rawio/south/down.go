@@ -163,13 +163,14 @@ func (m *Machine) tickDown(c *Conn) bool {
 
 // mayGoOn reports whether the kernel can serve the client without the core: not
 // while a restarted handler has not come as far as its predecessor, nor when all
-// that is left to be said is the last ACK, which the kernel believes to have sent.
+// that is left to be said is the last ACK, which the kernel believes to have sent:
+// it has nothing to say any more when the client acknowledges its FIN.
 func (m *Machine) mayGoOn(c *Conn) bool {
 	if c.state == SynReceived {
 		return true
 	}
 	slot := m.env.Slot(c.slot)
-	return !c.behind(slot) && !(c.is(finAcked) && (c.fin >= 0 || seqnum.Less(c.rcvNxt(), slot.Ack())))
+	return !c.behind(slot) && !(c.is(finSent) && (c.fin >= 0 || seqnum.Less(c.rcvNxt(), slot.Ack())))
 }
 
 // goOn ends the protection of a connection that has waited for too long.

@@ -358,10 +358,14 @@ func (m *Machine) rejoin(c *Conn) {
 // ackedBy is what a segment acknowledges for certain: all, once the new server has
 // sent what the last number counts.
 func (m *Machine) ackedBy(c *Conn, s *segment.Segment) uint32 {
+	known := seqnum.Max(c.nxt, m.env.Slot(c.slot).SndNxt())
+	if c.is(restored) && !c.is(finSent) && seqnum.Less(known, s.Ack) {
+		c.set(doubtful) // an earlier server had sent more than was known, or its FIN
+	}
 	if !c.is(doubtful) || s.Ack == c.una {
 		return s.Ack
 	}
-	if c.state == Established && seqnum.LEQ(s.Ack, m.env.Slot(c.slot).SndNxt()) {
+	if c.state == Established && seqnum.LEQ(seqnum.Max(known, s.Ack), m.env.Slot(c.slot).SndNxt()) {
 		c.unset(doubtful)
 		return s.Ack
 	}

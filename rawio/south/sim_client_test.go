@@ -172,6 +172,7 @@ func (a *clientApp) send() {
 	if !a.shut {
 		a.shut = true
 		a.sock.CloseWrite()
+		a.receive() // the server may have closed before
 	}
 }
 

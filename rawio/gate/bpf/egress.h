@@ -212,6 +212,8 @@ static __always_inline bool meant_fin(struct __sk_buff *skb, const struct slot *
 	return skb->priority == PRIO_CLOSE || skb->priority == PRIO_SHUT;
 }
 
+#define FIN_RST 2 /* in slot.fin: a meant RST has passed */
+
 enum rst { RST_STRAY, RST_MEANT, RST_CRASH };
 
 /* unmodified_rst judges an RST of a server that announces nothing. */
@@ -242,6 +244,8 @@ __noinline int unmodified_rst(struct slot *slot, __u32 index, __u32 flags)
 static __always_inline enum rst judge_rst(struct __sk_buff *skb, const struct packet *p,
 					  struct slot *slot, __u32 index)
 {
+	if (slot->fin & FIN_RST) /* the client may have missed that one */
+		return RST_MEANT;
 	if (slot->flags & UNMODIFIED)
 		return unmodified_rst(slot, index, p->tcp.flags);
 	return skb->priority == PRIO_CLOSE ? RST_MEANT : RST_STRAY;
@@ -314,6 +318,8 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 			count(STAT_RST_HELD);
 			return HELD;
 		}
+		if (rst == RST_MEANT)
+			slot->fin |= FIN_RST;
 		report(skb, EVENT_RST_SENT, index, p->l3, p->end);
 	} else if (flags & FIN) {
 		if (!meant_fin(skb, slot, &s) && !let_go(slot)) {
@@ -328,7 +334,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 		return HELD;
 	if ((flags & (FIN | RST)) == FIN && !(slot->fin & 1)) {
 		slot->fin_end = s.end;
-		slot->fin = 1;
+		slot->fin |= 1;
 	}
 	if (slot->flags & (TS | SACK))
 		find_options(skb, p, &s.opt);
