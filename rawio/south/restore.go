@@ -409,6 +409,9 @@ func (m *Machine) heard(c *Conn, s *segment.Segment) {
 			slot.SetSndNxt(c.nxt)
 		}
 	}
+	if c.wire != nil && c.state != Established { // else its record may still be under way
+		m.forgetOutput(c)
+	}
 	x := c.extra
 	if x == nil || x.restore == nil {
 		return
@@ -418,9 +421,6 @@ func (m *Machine) heard(c *Conn, s *segment.Segment) {
 		x.tsval = seqnum.Max(x.tsval, s.Options.TSEcr)
 	}
 	x.restore.next = seqnum.Max(x.restore.next, s.End())
-	if c.wire != nil {
-		m.forgetOutput(c)
-	}
 }
 
 // owes reports whether the client of an unmodified server has sent something that

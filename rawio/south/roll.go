@@ -64,12 +64,6 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 	if c.is(restored) { // see hear
 		m.forgetOutput(c)
 	}
-	if d := w.digest; d != nil && d.loose {
-		// Nothing of it was recorded. That the gate says more has left may mean a FIN
-		// that it has held.
-		d.base = min(d.base, c.outputOff(c.ackedEnd()))
-		d.end = d.base
-	}
 	o := optionsOf(s)
 	first := c.outputSeq(w.out)
 	x.roll = &roll{
