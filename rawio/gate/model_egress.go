@@ -36,7 +36,7 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 		m.count[statOutageOut]++
 		return Held
 	}
-	if p.refusesSYN() && (s == nil || s.Mode() == ModeLive && s.fin.Load()&1 != 0 && be.Uint32(p.tcp()[8:]) != s.Ack()) {
+	if p.refusesSYN() && (s == nil || s.Mode() == ModeLive && !p.ownRST(s)) {
 		if m.engineDead() {
 			return m.passes()
 		}
@@ -83,6 +83,15 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 // nobody listens on (RFC 9293, section 3.10.7.1).
 func (p *packet) refusesSYN() bool {
 	return p.flags()&(flagSYN|flagACK|flagRST) == flagACK|flagRST && be.Uint32(p.tcp()[4:]) == 0
+}
+
+// ownRST says whether an RST that may refuse a SYN is the one of the slot's own socket:
+// that has the number which comes next. The other one answers a copy of the client's
+// SYN, when the listener and all its half-open sockets have just gone, or the SYN of
+// another connection, and then acknowledges what the slot's socket never would.
+func (p *packet) ownRST(s *Slot) bool {
+	_, closed := s.FIN()
+	return be.Uint32(p.tcp()[4:])+s.Delta() == s.SndNxt() && (!closed || be.Uint32(p.tcp()[8:]) == s.Ack())
 }
 
 // begins says whether a SYN-ACK is that of a connection which the client has begun

@@ -408,6 +408,16 @@ static __always_inline int passes(void)
 	return PASS;
 }
 
+/* its_own says whether an RST that may refuse a SYN is the one of the slot's own socket:
+ * that has the number which comes next. The other one answers a copy of the client's SYN, when
+ * the listener and all its half-open sockets have just gone, or the SYN of another
+ * connection, and then acknowledges what the slot's socket never would. */
+static __always_inline bool its_own(const struct packet *p, const struct slot *slot)
+{
+	return bpf_ntohl(p->tcp.seq) + slot->delta == slot->snd_nxt &&
+	       (!(slot->fin & 1) || bpf_ntohl(p->tcp.ack) == slot->ack);
+}
+
 /* answers says whether an RST answers a segment that no socket takes: it has that
  * segment's own numbers, not those of a socket. */
 static __always_inline bool answers(const struct packet *p)
@@ -438,9 +448,7 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 		count(STAT_OUTAGE_OUT);
 		return HELD;
 	}
-	/* A connection may still be known whose client has begun another one: then
-	 * the answer acknowledges what the connection's own socket never would. */
-	if (refuses_syn(p) && (!slot || (mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack))) {
+	if (refuses_syn(p) && (!slot || (mode == MODE_LIVE && !its_own(p, slot)))) {
 		if (engine_dead())
 			return passes();
 		report(skb, EVENT_RST_HELD, NO_SLOT, p->l3, p->end);
