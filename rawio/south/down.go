@@ -170,6 +170,7 @@ func (m *Machine) mayGoOn(c *Conn) bool {
 		return true
 	}
 	slot := m.env.Slot(c.slot)
+	m.noticeFIN(c, slot)
 	return !c.behind(slot) && !(c.is(finSent) && (c.fin >= 0 || seqnum.Less(c.rcvNxt(), slot.Ack())))
 }
 

@@ -32,6 +32,8 @@ var mended = []struct {
 	{&alone, 5315691, "the same"},
 	{&alone, 5297539, "the network lost the SYNs that came after one that nobody had listened to yet"},
 	{&alone, 5367172, "an engine took a FIN that the gate had held for a byte that had left"},
+	{&alone, 7000162, "the client had more than the record of an adopted connection's output when the next roll-forward began"},
+	{&alone, 7008334, "the kernel refused a copy of the SYN in place of a live connection, when the listener had just gone"},
 }
 
 // TestMended runs them again.
