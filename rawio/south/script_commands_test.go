@@ -84,8 +84,8 @@ func (s *script) line(line string) {
 		s.slot()
 	case "restart":
 		s.restart()
-	case "full", "room":
-		s.env.gate.OutputsFull = w[0] == "full"
+	case "outputs":
+		s.env.gate.OutputsFull = w[1] == "full"
 	case "dies":
 		s.dead = true
 		return
