@@ -31,6 +31,7 @@ var mended = []struct {
 	{&alone, 5367172, "an engine took a FIN that the gate had held for a byte that had left"},
 	{&alone, 7000162, "the client had more than the record of an adopted connection's output when the next roll-forward began"},
 	{&alone, 7008334, "the kernel refused a copy of the SYN in place of a live connection, when the listener had just gone"},
+	{&plain, 8048306, "the client's time-out had grown while it waited for the log, and the connection was forgotten too soon"},
 }
 
 // TestMended runs them again.
