@@ -32,6 +32,7 @@ var mended = []struct {
 	{&alone, 7000162, "the client had more than the record of an adopted connection's output when the next roll-forward began"},
 	{&alone, 7008334, "the kernel refused a copy of the SYN in place of a live connection, when the listener had just gone"},
 	{&plain, 8048306, "the client's time-out had grown while it waited for the log, and the connection was forgotten too soon"},
+	{&alone, 20000441, "a server that tells nobody had closed a connection whose client knew of the FIN from an earlier one"},
 }
 
 // TestMended runs them again.
