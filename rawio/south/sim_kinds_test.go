@@ -57,7 +57,7 @@ func (k *kind) run(t *testing.T) {
 		first = uint64(time.Now().UnixMicro())
 	}
 	// A run leaves little, and the next one does not look at it.
-	defer debug.SetGCPercent(debug.SetGCPercent(2000))
+	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	var sum south.Stats
 	serverCrashes, engines, failures := 0, 0, 0
 	begun := time.Now()

@@ -161,6 +161,7 @@ func (w *world) checkRest() {
 	if w.failure != "" {
 		return
 	}
+	w.atRest = true
 	w.clock.Run(15*time.Minute, func() bool {
 		if w.steps++; w.steps > maxSteps {
 			w.fail("%d steps: the two ends answer each other without end", w.steps)

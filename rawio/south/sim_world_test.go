@@ -53,6 +53,7 @@ type world struct {
 	trace   []string
 	steps   int
 	crashes int
+	atRest  bool // every client is done
 
 	unprotected bool // some connection is: the server must not crash any more
 
@@ -348,8 +349,11 @@ func (w *world) takeUpcalls() {
 
 func (w *world) tick() {
 	period := 200 * time.Millisecond
-	if w.machine.Busy() {
+	switch {
+	case w.machine.Busy():
 		period = 10 * time.Millisecond
+	case w.atRest:
+		period = time.Second
 	}
 	w.clock.After(period, func() {
 		w.do(w.machine.Tick)
