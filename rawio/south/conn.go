@@ -161,6 +161,7 @@ type extra struct {
 	heldAt   int64
 	heldFor  int // ticks
 	expireAt int64
+	waited   int64 // how long the log has kept the client waiting, ns; until the next tick
 	reason   string
 
 	restore *restore // of a connection that was restored, until it is live

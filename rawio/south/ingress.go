@@ -29,6 +29,9 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	c.last = m.now
 	if m.over(c) && c.state != Resetting && c.state != Open {
 		m.late(c, s)
+		if c.state == Established { // what was missing may be the kernel's last ACK, of which nobody tells
+			m.finished(c)
+		}
 		return
 	}
 	switch c.state {

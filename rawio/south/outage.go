@@ -58,7 +58,9 @@ func (m *Machine) crashed(c *Conn) {
 		if c.wire != nil && c.closed() && !head.Closing {
 			// Nobody has anything left to say, but the client may have missed
 			// the last ACK.
-			m.env.Slot(c.slot).SetMode(gate.ModeOutage)
+			slot := m.env.Slot(c.slot)
+			slot.SetMode(gate.ModeOutage)
+			slot.SetReleased(gate.ReleasedNo) // nothing is to be recovered, see overInOutage
 			c.acked = c.stableSeq()
 			m.finished(c)
 			return

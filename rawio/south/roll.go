@@ -77,7 +77,7 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 	m.env.Slot(c.slot).SetMode(gate.ModeRoll)
 	c.state = Rolling
 	m.rolling++
-	x.roll.edgeOut += max(int64(c.synWindow), m.outputEdge(c)-w.out) // the SYN has offered the former
+	x.roll.edgeOut = m.outputEdge(c) // whatever the SYN has offered: only the ACK counts
 	m.env.ToServer(m.rollAck(c, x.roll.told, x.roll.edgeOut))
 	m.openRoll(c)
 	m.touch(c)

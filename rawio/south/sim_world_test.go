@@ -53,7 +53,8 @@ type world struct {
 	trace   []string
 	steps   int
 	crashes int
-	cookies int // SYN-ACKs without a socket
+	cookies int  // SYN-ACKs without a socket
+	atRest  bool // every client is done
 
 	unprotected bool // some connection is: the server must not crash any more
 
@@ -355,8 +356,11 @@ func (w *world) takeUpcalls() {
 
 func (w *world) tick() {
 	period := 200 * time.Millisecond
-	if w.machine.Busy() {
+	switch {
+	case w.machine.Busy():
 		period = 10 * time.Millisecond
+	case w.atRest:
+		period = time.Second
 	}
 	w.clock.After(period, func() {
 		w.do(w.machine.Tick)

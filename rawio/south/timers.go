@@ -95,6 +95,9 @@ func (m *Machine) tick(c *Conn) {
 		m.noteFIN(c)
 		if !m.over(c) {
 			keep = x != nil && m.tickLive(c) || keep
+		} else if x != nil && x.held != nil && m.heldLong(c) {
+			c.set(abandoned) // the client has had the FIN from an earlier server
+			x.held = nil
 		}
 		if c.state == Established && c.wire != nil && m.tickIdle(c) {
 			keep = true
@@ -114,7 +117,6 @@ func (m *Machine) tick(c *Conn) {
 func (m *Machine) tickLive(c *Conn) bool {
 	x := c.extra
 	if x.held != nil {
-		x.heldFor++
 		if m.vanished(c) {
 			m.reopenVanished(c)
 			return true
@@ -122,8 +124,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		if x.held == nil {
 			return true
 		}
-		// Two ticks: the engine itself may have stood still for some time.
-		if c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter {
+		if m.heldLong(c) {
 			c.set(abandoned)
 			m.releaseHeld(c)
 			m.touch(c)
@@ -155,6 +156,15 @@ func (m *Machine) tickLive(c *Conn) bool {
 	}
 	c.extra = nil
 	return false
+}
+
+// heldLong counts a tick for which a FIN or RST has been held, and reports whether it
+// has been for so long that it is meant. Two ticks: the engine itself may have stood still for
+// some time.
+func (m *Machine) heldLong(c *Conn) bool {
+	x := c.extra
+	x.heldFor++
+	return c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter
 }
 
 // finRetry is how often the client's FIN is repeated to the new stack, ns.
