@@ -39,14 +39,15 @@ type rule struct {
 	unmodified bool // the service's flag
 	slot       slotState
 
-	verdict Verdict
-	out     func(*tcp)       // how the packet changes, if it does
-	rewrite []byte           // the packet as it becomes, instead of out
-	after   func(*slotState) // how the slot changes
-	events  []EventKind
-	outputs []output
-	stats   Stats
-	forgets bool // the flow is no longer bound
+	verdict  Verdict
+	out      func(*tcp)       // how the packet changes, if it does
+	rewrite  []byte           // the packet as it becomes, instead of out
+	after    func(*slotState) // how the slot changes
+	events   []EventKind
+	stranger bool // the events are not about the flow's connection
+	outputs  []output
+	stats    Stats
+	forgets  bool // the flow is no longer bound
 }
 
 // life is how the engine does, and what happens if it is dead.
@@ -382,6 +383,7 @@ func rules(e env) []rule {
 	add(r)
 
 	all = append(all, unmodifiedRules(e, live, xlate)...)
+	all = append(all, refusalRules(e, live, xlate)...)
 	all = append(all, restoreRules(e, live)...)
 	all = append(all, outputRules(e, live, xlate)...)
 	all = append(all, deadRules(e, live, xlate)...)
