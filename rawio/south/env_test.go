@@ -23,6 +23,7 @@ type fakeEnv struct {
 	fetch    func(slot, gen uint32, id logserver.ConnID, off int64, n int)
 	note     func(format string, args ...any) // of other calls
 	outage   bool                             // of the only service
+	ending   func() bool                      // of the only service's process
 	adopted  bool                             // the journal may lack what was withdrawn before
 }
 

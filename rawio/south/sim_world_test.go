@@ -110,7 +110,8 @@ func newWorld(p plan) *world {
 	}
 	w.log.SetUpcall(w.upcall)
 	w.env = &fakeEnv{
-		now: w.now, gate: w.gate, heads: map[uint32]*head{},
+		ending: func() bool { return w.process != nil && w.process.dead },
+		now:    w.now, gate: w.gate, heads: map[uint32]*head{},
 		toClient: func(s *segment.Segment) {
 			w.toClient(&rawiotest.Packet{Segment: *s, Mark: gate.Mark}, "core")
 		},

@@ -99,7 +99,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 			return true
 		}
 		// Two ticks: the engine itself may have stood still for some time.
-		if c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter {
+		if c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter && !m.dying(c.svc) {
 			c.set(abandoned)
 			m.releaseHeld(c)
 			m.touch(c)
