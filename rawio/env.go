@@ -163,6 +163,11 @@ func (v *environment) Head(slot uint32) south.Head {
 	}
 }
 
+func (v *environment) Ending(port uint16) bool {
+	s := v.e.ports[port]
+	return s != nil && s.Ending != nil && s.Ending()
+}
+
 func (v *environment) Report(r south.Report) {
 	log := v.e.log
 	switch r.Kind {

@@ -39,7 +39,7 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 		m.count[statOutageOut]++
 		return Held
 	}
-	if p.refusesSYN() && (s == nil || s.Mode() == ModeLive && !p.ownRST(s)) {
+	if p.refusesSYN() && (s == nil || p.refusesAgain(s)) {
 		if m.engineDead() {
 			return m.passes()
 		}
@@ -88,13 +88,24 @@ func (p *packet) refusesSYN() bool {
 	return p.flags()&(flagSYN|flagACK|flagRST) == flagACK|flagRST && be.Uint32(p.tcp()[4:]) == 0
 }
 
-// ownRST says whether an RST that may refuse a SYN is the one of the slot's own socket:
-// that has the number which comes next. The other one answers a copy of the client's
-// SYN, when the listener and all its half-open sockets have just gone, or the SYN of
-// another connection, and then acknowledges what the slot's socket never would.
-func (p *packet) ownRST(s *Slot) bool {
+// refusesAgain says the same where a connection of the same endpoints is known: its
+// client lacks the SYN-ACK and has sent its SYN again, or has begun another one. A RST
+// of the connection's own socket has the number that the socket has come to; should
+// that be 0, a new connection shows by what it acknowledges.
+func (p *packet) refusesAgain(s *Slot) bool {
+	mode := s.Mode()
+	if mode != ModeLive && mode != ModeOpen && mode != ModeFree {
+		return false
+	}
+	var zero uint32
+	if s.Flags()&FlagXlate != 0 {
+		zero = s.Delta()
+	}
+	if s.SndNxt() != zero {
+		return true
+	}
 	_, closed := s.FIN()
-	return be.Uint32(p.tcp()[4:])+s.Delta() == s.SndNxt() && (!closed || be.Uint32(p.tcp()[8:]) == s.Ack())
+	return mode == ModeLive && closed && be.Uint32(p.tcp()[8:]) != s.Ack()
 }
 
 // begins says whether a SYN-ACK is that of a connection which the client has begun

@@ -27,6 +27,7 @@ type fakeEnv struct {
 	note     func(format string, args ...any)     // of other calls
 	outage   bool                                 // of the only service
 	adopted  bool                                 // the journal may lack what was withdrawn before
+	ending   func() bool                          // of the only service's process
 }
 
 // head is a connection's journal.

@@ -56,7 +56,7 @@ func (m *Machine) refused(svc *service, flow segment.Flow, packet []byte) {
 	e := m.syns.make(flow)
 	switch {
 	case svc.outage:
-	case !svc.alive, e.refused != 0 && m.now-e.refused >= meantAfter:
+	case !svc.alive, e.refused != 0 && m.now-e.refused >= meantAfter && !m.dying(svc):
 		m.syns.drop(flow)
 		m.env.Forward(packet)
 	case e.refused == 0:

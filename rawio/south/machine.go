@@ -60,6 +60,9 @@ type Env interface {
 	// Adopt takes over the record that the server process has of a connection
 	// whose engine is gone, and of whose reads the log has so many bytes.
 	Adopt(slot, gen uint32, flow segment.Flow, read int64) error
+	// Ending reports whether a process that serves the port is ending, or has ended:
+	// Crash or Release will follow.
+	Ending(port uint16) bool
 	// Report tells of something that an operator may want to know.
 	Report(Report)
 }
@@ -160,6 +163,8 @@ type service struct {
 	busy     bool  // reconnections of this recovery are not finished
 	since    int64 // beginning of the outage
 	crashed  int64 // time of the last crash
+	askedAt  int64 // time of the last question whether its process is ending
+	dying    bool  // the answer
 }
 
 // Machine is the core for all connections of one engine.

@@ -164,7 +164,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 func (m *Machine) heldLong(c *Conn) bool {
 	x := c.extra
 	x.heldFor++
-	return c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter
+	return c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter && !m.dying(c.svc)
 }
 
 // finRetry is how often the client's FIN is repeated to the new stack, ns.
