@@ -16,9 +16,9 @@ func FillChecksum(packet []byte) error {
 		return err
 	}
 	if s.Src.Addr().Is4() {
-		tcp, _, err = d.network4(packet, len(packet))
+		tcp, _, err = network4(packet, len(packet))
 	} else {
-		tcp, _, err = d.network6(packet, len(packet))
+		tcp, _, err = network6(packet, len(packet))
 	}
 	if err != nil {
 		return err
@@ -39,5 +39,10 @@ func CutLength(packet []byte) {
 		binary.BigEndian.PutUint16(packet[10:], ^fold(sum(packet[:header], 0)))
 	case len(packet) >= ipv6Header && packet[0]>>4 == 6:
 		binary.BigEndian.PutUint16(packet[4:], uint16(len(packet)-ipv6Header))
+		if hop := packet[ipv6Header:]; packet[6] == nextHopByHop && len(hop) >= 8 && len(hop) >= 8+8*int(hop[1]) {
+			if at := findJumbo(hop[:8+8*int(hop[1])]); at >= 0 { // not beside a length: padding instead
+				copy(hop[at:], []byte{1, 4, 0, 0, 0, 0})
+			}
+		}
 	}
 }

@@ -46,3 +46,20 @@ func TestCutLength(t *testing.T) {
 		}
 	}
 }
+
+// TestCutLengthJumbo: what is captured of a super-packet with a jumbo payload option
+// is no such packet.
+func TestCutLengthJumbo(t *testing.T) {
+	s := Segment{Src: server6, Dst: client6, Seq: 7, Flags: ACK | FIN, Payload: make([]byte, 1000)}
+	p := withExtensions(mustAppend(t, &s), []byte{nextHopByHop}, 0xc2, 4, 0, 1, 0, 0)
+	p[4], p[5] = 0, 0
+	p = p[:len(p)-900]
+	CutLength(p)
+	var got Segment
+	if err := new(Decoder).Decode(p, ChecksumTrusted, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Payload) != 100 || got.Seq != 7 || !got.Flags.Has(FIN) {
+		t.Errorf("got %v", &got)
+	}
+}
