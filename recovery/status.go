@@ -101,6 +101,12 @@ func (p *port) status(s *Service, connections int) status.Service {
 		Mismatches: p.mismatches, Outages: p.outages, RefusedOptions: p.refused,
 		LastOutage: p.last.Seconds(), LongestOutage: p.longest.Seconds(),
 	}
+	for why, n := range p.unprotected {
+		if out.Unprotected == nil {
+			out.Unprotected = map[string]uint64{}
+		}
+		out.Unprotected[string(why)] = n
+	}
 	switch {
 	case !p.protected:
 		out.State = status.ServiceStopped
