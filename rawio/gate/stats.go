@@ -28,6 +28,8 @@ const (
 	statUnrecorded
 	statCrashed
 	statOpened
+	statUnfollowed
+	statShortFragment
 	statCount
 )
 
@@ -58,7 +60,11 @@ type Stats struct {
 	Rolled       uint64 // packets captured and held (ModeRoll)
 	Unrecorded   uint64 // packets not captured because the ring of outputs was full; held, unless Opened
 	Crashed      uint64 // sockets released by the end of a process that crashed
-	Opened       uint64 // packets let go because the engine was dead (Config.DeadAfter)
+	Opened       uint64 // packets let go because the engine was dead (Config.DeadAfter), or after the next
+	Unfollowed   uint64 // urgent data and fragments of servers: EventUnfollowed
+	// ShortFragment counts first fragments without a whole TCP header, from clients;
+	// they are held.
+	ShortFragment uint64
 }
 
 func (c *counters) stats() Stats {
@@ -87,5 +93,8 @@ func (c *counters) stats() Stats {
 		Unrecorded:   c[statUnrecorded],
 		Crashed:      c[statCrashed],
 		Opened:       c[statOpened],
+		Unfollowed:   c[statUnfollowed],
+
+		ShortFragment: c[statShortFragment],
 	}
 }

@@ -70,7 +70,7 @@ type fragment struct {
 // the device at time now, ns. If the datagram is complete by it, it is returned as
 // one packet, which the caller owns; else nil.
 func (r *Reassembler) Add(packet []byte, device int, now int64) []byte {
-	r.expire(now)
+	r.Expire(now)
 	f, ok := parseFragment(packet)
 	if !ok {
 		return nil
@@ -130,7 +130,8 @@ func (r *Reassembler) oldest() *datagram {
 	return r.queue[0]
 }
 
-func (r *Reassembler) expire(now int64) {
+// Expire forgets what has waited for too long. Add does so, too.
+func (r *Reassembler) Expire(now int64) {
 	for d := r.oldest(); d != nil && (now-d.since > fragmentLife || now < d.since-fragmentLife); d = r.oldest() {
 		r.end(d)
 	}

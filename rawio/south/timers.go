@@ -10,6 +10,8 @@ import (
 // 10 ms while Busy, and a few times a second otherwise.
 func (m *Machine) Tick() {
 	m.now, m.lagging, m.probed = m.env.Now(), false, 0
+	m.awake, m.ticked = min(m.now-m.ticked, maxAwake), m.now
+	m.seekHoles()
 	for i := len(m.active) - 1; i >= 0; i-- { // c may leave, and the last take its place
 		if i < len(m.active) {
 			m.tick(m.active[i])
@@ -39,7 +41,10 @@ func (m *Machine) tick(c *Conn) {
 	if c.askAt != 0 && m.tickDown(c) {
 		return
 	}
-	x, keep := c.extra, c.askAt != 0
+	if c.hole != nil && m.tickHole(c) {
+		return
+	}
+	x, keep := c.extra, c.askAt != 0 || c.hole != nil
 	switch c.state {
 	case Outage, Reconnecting, Rolling:
 		keep = true

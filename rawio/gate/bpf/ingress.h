@@ -97,17 +97,31 @@ static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packe
 	return PASS;
 }
 
+/* short_fragment judges a first fragment without a whole TCP header: it can't be
+ * translated, and no network makes any (RFC 1858). */
+__noinline int short_fragment(struct __sk_buff *skb, __u32 l4)
+{
+	__be16 ports[2];
+
+	if (bpf_skb_load_bytes(skb, l4, ports, sizeof(ports)) < 0 || !service_of(ports[1]))
+		return PASS;
+	count(STAT_SHORT_FRAGMENT);
+	return HELD;
+}
+
 static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 {
 	struct slot *slot;
 	__u32 *state, *index, mode;
 
 	if (!load_tcp(skb, TO_SERVER, p))
-		return PASS;
+		return p->fragment ? short_fragment(skb, p->l4) : PASS;
 	state = service_of(p->tcp.dport);
 	if (!state)
 		return PASS;
 	if (!tcp_valid(skb, p)) {
+		if (p->fragment)
+			return short_fragment(skb, p->l4);
 		count(STAT_MALFORMED);
 		return PASS;
 	}
@@ -142,8 +156,12 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 l3)
 
 	if (!parse_ip(skb, l3, TO_SERVER, &p))
 		return PASS;
+	/* Of a fragmented segment the first fragment has all that is judged and
+	 * translated. The stack puts no segment together without it. */
 	if (p.protocol == IP_TCP)
 		return ingress_tcp(skb, &p);
+	if (p.fragment)
+		return PASS;
 	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
 		return icmp_in(skb, p.l4, p.protocol) ? PASS : HELD;
 	return PASS;
