@@ -21,6 +21,7 @@ const (
 	bpfMapEvents       = "events"
 	bpfMapFragmenting  = "fragmenting"
 	bpfMapOutputs      = "outputs"
+	bpfMapOwn          = "own"
 	bpfMapServices     = "services"
 	bpfMapSlots        = "slots"
 	bpfMapStats        = "stats"
@@ -92,6 +93,7 @@ type bpfMapSpecs struct {
 	Events      *ebpf.MapSpec `ebpf:"events"`
 	Fragmenting *ebpf.MapSpec `ebpf:"fragmenting"`
 	Outputs     *ebpf.MapSpec `ebpf:"outputs"`
+	Own         *ebpf.MapSpec `ebpf:"own"`
 	Services    *ebpf.MapSpec `ebpf:"services"`
 	Slots       *ebpf.MapSpec `ebpf:"slots"`
 	Stats       *ebpf.MapSpec `ebpf:"stats"`
@@ -129,6 +131,7 @@ type bpfMaps struct {
 	Events      *ebpf.Map `ebpf:"events"`
 	Fragmenting *ebpf.Map `ebpf:"fragmenting"`
 	Outputs     *ebpf.Map `ebpf:"outputs"`
+	Own         *ebpf.Map `ebpf:"own"`
 	Services    *ebpf.Map `ebpf:"services"`
 	Slots       *ebpf.Map `ebpf:"slots"`
 	Stats       *ebpf.Map `ebpf:"stats"`
@@ -142,6 +145,7 @@ func (m *bpfMaps) Close() error {
 		m.Events,
 		m.Fragmenting,
 		m.Outputs,
+		m.Own,
 		m.Services,
 		m.Slots,
 		m.Stats,

@@ -28,6 +28,7 @@ const (
 	statUnrecorded
 	statCrashed
 	statOpened
+	statAstray
 	statUnfollowed
 	statShortFragment
 	statCount
@@ -60,7 +61,8 @@ type Stats struct {
 	Rolled       uint64 // packets captured and held (ModeRoll)
 	Unrecorded   uint64 // packets not captured because the ring of outputs was full; held, unless Opened
 	Crashed      uint64 // sockets released by the end of a process that crashed
-	Opened       uint64 // packets let go because the engine was dead (Config.DeadAfter), or after the next
+	Opened       uint64 // packets let go because the engine was dead (Config.DeadAfter), or after one of Unfollowed
+	Astray       uint64 // the engine's packets to the server that were about to leave the host; held
 	Unfollowed   uint64 // urgent data and fragments of servers: EventUnfollowed
 	// ShortFragment counts first fragments without a whole TCP header, from clients;
 	// they are held.
@@ -93,6 +95,7 @@ func (c *counters) stats() Stats {
 		Unrecorded:   c[statUnrecorded],
 		Crashed:      c[statCrashed],
 		Opened:       c[statOpened],
+		Astray:       c[statAstray],
 		Unfollowed:   c[statUnfollowed],
 
 		ShortFragment: c[statShortFragment],
