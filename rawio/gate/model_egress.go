@@ -8,10 +8,11 @@ func (m *Model) Egress(pkt []byte, priority uint32) Verdict {
 	if !ok {
 		return Pass
 	}
-	switch p.protocol {
-	case protoTCP:
+	switch {
+	case p.protocol == protoTCP:
 		return m.egressTCP(&p, priority)
-	case protoICMP, protoICMPv6:
+	case p.fragment:
+	case p.protocol == protoICMP, p.protocol == protoICMPv6:
 		return m.icmpOut(&p)
 	}
 	return Pass
@@ -60,10 +61,18 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 		return Pass
 	}
 	s.egress.Add(1)
-	switch mode := s.Mode(); {
-	case synack && p.begins(s) && m.engineDead():
+	mode := s.Mode()
+	if synack && p.begins(s) && m.engineDead() {
 		delete(m.conns, p.flow)
 		return m.passes()
+	}
+	if p.fragment && (mode == ModeLive || mode == ModeOpen) {
+		return m.unfollowed(p, s, index)
+	}
+	if p.flags()&flagURG != 0 && mode == ModeLive && !s.Opened() {
+		m.unfollowed(p, s, index)
+	}
+	switch {
 	case mode == ModeLive:
 		return m.egressLive(p, s, index, priority)
 	case mode == ModeOpen || mode == ModeOutage && m.letGo(s):
@@ -80,6 +89,17 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	m.count[statOutageOut]++
 	return Held
+}
+
+// unfollowed notes that the server sends what the engine can't repeat or translate.
+func (m *Model) unfollowed(p *packet, s *Slot, index uint32) Verdict {
+	m.count[statUnfollowed]++
+	m.report(EventUnfollowed, index, p)
+	if p.fragment && s.Flags()&FlagXlate != 0 {
+		return Held
+	}
+	s.opened.Store(1)
+	return Pass
 }
 
 // refusesSYN says whether this is the kernel's answer to a SYN for a port that

@@ -115,8 +115,6 @@ func rules(e env) []rule {
 	r = egress("other port passes", mod(ack, func(p *tcp) { p.ack = e.c(200) }), live)
 	r.other = true
 	add(r)
-	r = egress("fragment passes", mod(data, func(p *tcp) { p.fragment, p.ack = true, e.c(200) }), live)
-	add(r)
 	r = egress("unknown flow passes", data, live)
 	r.unknown = true
 	add(r)
@@ -311,7 +309,7 @@ func rules(e env) []rule {
 	r.out = func(p *tcp) { p.seq, p.tsVal = e.s(50), 1000+tsDelta }
 	r.after = also(seen(e.s(61), e.c(200)), func(s *slotState) { s.TSVal = 1000 + (tsDelta & 0xffffffff) })
 	add(r)
-	r = egress("extension headers are skipped", mod(data, func(p *tcp) { p.extensions, p.ack = 4, e.c(101) }), live)
+	r = egress("extension headers are skipped", mod(data, func(p *tcp) { p.extensions, p.ack = 8, e.c(101) }), live)
 	r.out, r.stats.AckLowered = func(p *tcp) { p.ack = e.c(100) }, 1
 	r.after = also(seen(e.s(60), e.c(101)), held)
 	add(r)
@@ -423,6 +421,7 @@ func rules(e env) []rule {
 	all = append(all, refusalRules(e, live, xlate)...)
 	all = append(all, restoreRules(e, live)...)
 	all = append(all, outputRules(e, live, xlate)...)
+	all = append(all, fragmentRules(e, live, xlate, data, in)...)
 	all = append(all, deadRules(e, live, xlate)...)
 	return append(all, icmpRules(e, live, xlate, data, in)...)
 }

@@ -160,6 +160,9 @@ func deliver(m *south.Machine, ev *gate.Event) {
 		return
 	}
 	packet := append([]byte(nil), ev.Packet...)
+	if ev.Kind == gate.EventUnfollowed {
+		segment.Unfragment(packet)
+	}
 	missing := ev.Length - len(packet)
 	if missing > 0 {
 		segment.CutLength(packet)

@@ -188,6 +188,9 @@ type Machine struct {
 	pages     [][]byte // to be used again
 	active    []*Conn  // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
 	probed    int      // clients of restored connections, in this tick
+	ticked    int64    // time of the last tick
+	awake     int64    // what this tick counts for, ns: see tickHole
+	sought    search   // for holes
 	reading   []reading
 	young     []young                 // connections that may be half-open, the oldest first: see halfopen.go
 	inherited map[segment.Flow]uint32 // bound by an earlier engine, and nobody's yet

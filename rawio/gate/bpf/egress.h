@@ -444,6 +444,20 @@ static __always_inline bool answers(const struct packet *p)
 	return (p->tcp.flags & (SYN | ACK | RST)) == RST;
 }
 
+/* unfollowed says that the server sends what the engine can't repeat or translate:
+ * urgent data, which a roll-forward would put into the stream, or fragments, whose
+ * length nobody knows here. The connection goes on unprotected, if it can. */
+static __always_inline int unfollowed(struct __sk_buff *skb, const struct packet *p,
+				      struct slot *slot, __u32 index)
+{
+	count(STAT_UNFOLLOWED);
+	report(skb, EVENT_UNFOLLOWED, index, p->l3, p->end);
+	if (p->fragment && slot->flags & XLATE)
+		return HELD;
+	slot->opened = 1;
+	return PASS;
+}
+
 /* judge_egress judges a segment that has a service's port as its source. */
 static __always_inline int judge_egress(struct __sk_buff *skb, const struct packet *p, __u32 state,
 					struct slot *slot, const __u32 *index)
@@ -479,6 +493,13 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		/* It would be judged by the numbers of one that is over. */
 		bpf_map_delete_elem(&conns, &p->key);
 		return passes();
+	}
+	if ((p->fragment && (mode == MODE_LIVE || mode == MODE_OPEN)) ||
+	    (p->tcp.flags & URG && mode == MODE_LIVE && !slot->opened)) {
+		int verdict = unfollowed(skb, p, slot, index ? *index : NO_SLOT);
+
+		if (p->fragment)
+			return verdict;
 	}
 	if (mode == MODE_LIVE)
 		return egress_live(skb, p, slot, index ? *index : NO_SLOT);
@@ -561,6 +582,8 @@ static __always_inline int egress(struct __sk_buff *skb, __u32 l3)
 
 		return to ? egress_own(skb, to) : egress_tcp(skb, &p);
 	}
+	if (p.fragment)
+		return PASS;
 	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
 		return icmp_out(skb, p.l4, p.protocol) ? HELD : PASS;
 	return PASS;
