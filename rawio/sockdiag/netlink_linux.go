@@ -96,8 +96,8 @@ func dial() (*conn, error) {
 
 // lookup returns the socket that the kernel finds for the flow, which may be
 // the listener.
-func (c *conn) lookup(flow segment.Flow) (found message, err error) {
-	if err := c.send(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_REQUEST, newRequest(flow)); err != nil {
+func (c *conn) lookup(r *request) (found message, err error) {
+	if err := c.send(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_REQUEST, r); err != nil {
 		return found, unsupported(err)
 	}
 	for found.Family == 0 && err == nil {
