@@ -10,6 +10,7 @@ import (
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/conntrack"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/inject"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -32,13 +33,18 @@ type environment struct {
 
 	reads     []uint32 // for NewReads
 	ways      ways
+	syns      map[Flow]int    // spoofed SYNs that were not answered yet
+	vain      map[uint16]bool // ports of which it was said in this outage that they are not
+	tracked   *conntrack.Table
 	addresses addresses
 	sockets   *sockdiag.Watcher
 }
 
 var _ south.Env = (*environment)(nil)
 
-func newEnvironment(e *Engine) *environment { return &environment{e: e} }
+func newEnvironment(e *Engine) *environment {
+	return &environment{e: e, syns: map[Flow]int{}, vain: map[uint16]bool{}}
+}
 
 func (v *environment) Now() int64 { return time.Now().UnixNano() }
 
@@ -47,6 +53,7 @@ func (v *environment) Slot(i uint32) *gate.Slot { return v.e.gate.Slot(i) }
 func (v *environment) Bind(f Flow, slot uint32) error { return v.e.gate.Bind(f, slot) }
 
 func (v *environment) Unbind(f Flow) {
+	delete(v.syns, f)
 	if err := v.e.gate.Unbind(f); err != nil {
 		v.e.log.Debug("unbind", "connection", f, "error", err)
 	}
@@ -56,6 +63,9 @@ func (v *environment) SetService(port uint16, outage, unmodified bool) {
 	state := gate.ServiceListen
 	if outage {
 		state = gate.ServiceOutage
+	}
+	if outage {
+		delete(v.vain, port)
 	}
 	if err := v.e.gate.SetService(port, state, unmodified); err != nil {
 		v.e.log.Error("the gate does not take the service", "port", port, "error", err)
@@ -104,7 +114,7 @@ func (v *environment) flush() {
 
 // ToServer sends at once: the core changes modes in step with it.
 func (v *environment) ToServer(s *segment.Segment) {
-	to := inject.Way{Device: v.way(Flow{Client: s.Src, Server: s.Dst}).in}
+	to := v.toServer(s)
 	for part := range v.parts(s, to.Device) {
 		p, err := part.Append(v.buf[:0])
 		if err != nil {
@@ -223,7 +233,8 @@ func (v *environment) Socket(f Flow) south.SocketState {
 	w, err := v.watcher()
 	if err == nil {
 		var state sockdiag.State
-		switch state, err = w.State(f); {
+		way := v.way(f)
+		switch state, err = w.State(f, way.out, way.in); {
 		case errors.Is(err, sockdiag.ErrNotFound), err == nil && state == sockdiag.Close:
 			return south.SocketNone
 		case err == nil && state == sockdiag.SynReceived:
@@ -251,5 +262,8 @@ func (v *environment) Room(port uint16) int {
 func (v *environment) close() {
 	if v.sockets != nil {
 		_ = v.sockets.Close()
+	}
+	if v.tracked != nil {
+		_ = v.tracked.Close()
 	}
 }

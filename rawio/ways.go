@@ -8,6 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/ftnet/ftnet/rawio/conntrack"
 	"github.com/ftnet/ftnet/rawio/inject"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
@@ -130,6 +131,67 @@ func (v *environment) way(f Flow) way {
 func (v *environment) toClient(f Flow) inject.Way {
 	w := v.way(f)
 	return inject.Way{Device: w.out, Mark: w.mark}
+}
+
+// byDevice is how many spoofed SYNs are sent by the client's device before one goes by
+// loopback: a rule set may allow there what it limits on the device, or the other way
+// round. From then on they take turns. inVain of them are worth a word.
+const byDevice, inVain = 2, 3
+
+// toServer is the way of a packet to the server. A SYN of a connection that rule sets
+// remember otherwise must be the first of a new one to them, where they see it leave.
+func (v *environment) toServer(s *segment.Segment) inject.Way {
+	f := Flow{Client: s.Src, Server: s.Dst}
+	to := inject.Way{Device: v.way(f).in}
+	if s.Flags&(segment.SYN|segment.ACK) != segment.SYN {
+		if _, ok := v.syns[f]; ok { // it was answered
+			delete(v.syns, f)
+			if v.e.inject.Room(to.Device) == 0 {
+				v.tracking(f, (*conntrack.Table).Loosen)
+			}
+		}
+		return to
+	}
+	if _, known := v.e.machine.Slot(f); !known {
+		return to // of a new client, which repeats it
+	}
+	n := v.syns[f]
+	v.syns[f] = n + 1
+	if n >= byDevice && n%2 == 0 {
+		to.Device = 0
+	}
+	if n == inVain {
+		v.tellVain(f, to.Device)
+	}
+	if v.e.inject.Room(to.Device) == 0 {
+		v.tracking(f, (*conntrack.Table).Delete)
+	}
+	return to
+}
+
+// tellVain says once in an outage that a server's stack does not answer.
+func (v *environment) tellVain(f Flow, device int) {
+	port := f.Server.Port()
+	if v.vain[port] {
+		return
+	}
+	v.vain[port] = true
+	v.e.log.Warn("the kernel does not answer the SYNs by which connections are recovered; does a rule set drop them?",
+		"port", port, "connection", f, "tried", []string{"by the client's interface", "by loopback"}, "interface", device)
+}
+
+// tracking changes what connection tracking knows of a connection.
+func (v *environment) tracking(f Flow, change func(*conntrack.Table, segment.Flow) error) {
+	var err error
+	if v.tracked == nil {
+		v.tracked, err = conntrack.Open()
+	}
+	if err == nil {
+		err = change(v.tracked, f)
+	}
+	if err != nil {
+		v.e.log.Debug("connection tracking was not told", "connection", f, "error", err)
+	}
 }
 
 // headers is room for the longest headers of IPv6 and TCP, bytes.

@@ -65,10 +65,15 @@ ip -6 route del fd77::/64 dev s0
 ip -6 route add fd77::/64 dev s0 table 100
 ip -6 rule add from fd77::2 lookup 100`},
 	{name: "routing by mark", commands: both("rule add fwmark 0x1/0x1 lookup 100", "route add local default dev lo table 100")},
-	{name: "own mark needed", commands: `
+	{name: "server's mark routes", commands: `
+ip link add d0 type veth peer name d1
+ip link set d1 up
+ip link set d0 up
 ip route del 10.77.0.0/24 dev s0
+ip route add 10.77.0.0/24 dev d0
 ip route add 10.77.0.0/24 dev s0 table 100
 ip -6 route del fd77::/64 dev s0
+ip -6 route add fd77::/64 dev d0
 ip -6 route add fd77::/64 dev s0 table 100
 ` + both("rule add fwmark 0x10 lookup 100"), rules: `table inet m {
 	chain o { type route hook output priority mangle; tcp sport 7002 meta mark set 0x10; }

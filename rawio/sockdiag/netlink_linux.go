@@ -109,6 +109,26 @@ func (c *conn) lookup(r *request) (found message, err error) {
 	return found, unsupported(err)
 }
 
+// find looks up the connection of exactly the flow, bound to one of the devices or to
+// none, and returns it with the request that has found it.
+func (c *conn) find(flow segment.Flow, devices []int) (found message, r *request, err error) {
+	r = newRequest(flow)
+	for i := -1; ; i++ {
+		if i >= 0 {
+			r.ID.Interface = uint32(devices[i])
+		}
+		if i < 0 || devices[i] != 0 {
+			found, err = c.lookup(r)
+		}
+		if err == nil && (found.flow() != flow || found.State == Listen) {
+			err = ErrNotFound // the kernel's lookup falls back to the listener
+		}
+		if !errors.Is(err, ErrNotFound) || i+1 == len(devices) {
+			return found, r, err
+		}
+	}
+}
+
 // acknowledged sends a request whose answer is an error number only.
 func (c *conn) acknowledged(kind uint16, r *request) error {
 	if err := c.send(kind, unix.NLM_F_REQUEST|unix.NLM_F_ACK, r); err != nil {

@@ -24,28 +24,12 @@ func Destroy(flow segment.Flow, devices ...int) error {
 		return err
 	}
 	defer c.Close()
-	err = c.destroy(flow, 0)
-	for _, d := range devices {
-		if d != 0 && errors.Is(err, ErrNotFound) {
-			err = c.destroy(flow, d)
-		}
-	}
-	return err
-}
-
-// destroy destroys a socket that is bound to the device, or to none.
-func (c *conn) destroy(flow segment.Flow, device int) error {
-	request := newRequest(flow)
-	request.ID.Interface = uint32(device)
 	// Where no connection matches, the kernel's lookup falls back to the
 	// listener. So the exact socket is looked up first and destroyed by its
 	// cookie, which no other socket ever has.
-	found, err := c.lookup(request)
+	found, request, err := c.find(flow, devices)
 	if err != nil {
 		return err
-	}
-	if found.flow() != flow || found.State == Listen {
-		return ErrNotFound
 	}
 	request.ID.Cookie = found.ID.Cookie
 	switch err := c.acknowledged(unix.SOCK_DESTROY, request); {

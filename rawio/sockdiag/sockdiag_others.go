@@ -26,7 +26,7 @@ func Watch() (*Watcher, error) { return nil, ErrNotSupported }
 func (*Watcher) Close() error { return nil }
 
 // State returns ErrNotSupported.
-func (*Watcher) State(segment.Flow) (State, error) { return 0, ErrNotSupported }
+func (*Watcher) State(segment.Flow, ...int) (State, error) { return 0, ErrNotSupported }
 
 // Room returns ErrNotSupported.
 func (*Watcher) Room(uint16) (int, error) { return 0, ErrNotSupported }
