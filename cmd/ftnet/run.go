@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ftnet/ftnet/internal/bytesize"
+	"github.com/ftnet/ftnet/internal/oplog"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -57,9 +58,9 @@ func newRun() *cobra.Command {
 			// From here on no request to stop is lost, however long the engine takes to start.
 			signals, unsubscribe := supervisor.Subscribe()
 			defer unsubscribe()
-			cfg, err := o.config(args, hclog.New(&hclog.LoggerOptions{
-				Name: "ftnet", Level: hclog.LevelFromString(o.logLevel), Output: cmd.ErrOrStderr(),
-			}))
+			log := oplog.Open("ftnet", hclog.LevelFromString(o.logLevel), cmd.ErrOrStderr())
+			defer log.Close()
+			cfg, err := o.config(args, log)
 			if err != nil {
 				return &usageError{err}
 			}
