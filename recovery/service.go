@@ -44,6 +44,7 @@ type Service struct {
 	ports    map[uint16]*port
 	peers    map[uint64]int // process of each control connection that is open
 	process  process
+	refused  error     // why the present process may not have a port
 	watching *watching // of the present process
 	begun    bool      // Run was called
 	adopting bool      // the survivor's connections are not this engine's yet
