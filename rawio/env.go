@@ -4,7 +4,10 @@ import (
 	"errors"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -80,7 +83,7 @@ func (v *environment) flush() {
 		return
 	}
 	for rest := v.out[:v.n]; len(rest) > 0; {
-		n, err := v.e.inject.SendBatch(rest)
+		n, err := v.e.inject.ToClient(rest)
 		if err == nil {
 			break
 		}
@@ -98,7 +101,7 @@ func (v *environment) ToServer(s *segment.Segment) {
 		return
 	}
 	v.buf = p
-	if err := v.e.inject.Send(p); err != nil {
+	if err := v.e.inject.ToServer(p); err != nil {
 		v.failed(err)
 	}
 }
@@ -163,7 +166,11 @@ func (v *environment) Report(r south.Report) {
 	case south.ConnReset:
 		log.Warn("connection reset", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)
 	case south.ConnUnprotected:
-		log.Warn("connection is not protected", "connection", r.Flow, "reason", r.Reason)
+		level := hclog.Warn
+		if r.Why == reason.Off { // as it was asked for
+			level = hclog.Debug
+		}
+		log.Log(level, "connection is not protected", "connection", r.Flow, "reason", r.Reason)
 	case south.QuotaFull:
 		log.Warn("log quota", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)
 	case south.ConnWaits:

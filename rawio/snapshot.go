@@ -3,6 +3,7 @@ package rawio
 import (
 	"time"
 
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
@@ -100,9 +101,9 @@ func (e *Engine) sockets() map[segment.Flow]sockdiag.State {
 // strange says why a connection of the service is not known to the core.
 func (s *Service) strange() string {
 	if s.LogPolicy == LogOff {
-		return "the service's log policy is off"
+		return string(reason.Off)
 	}
-	return "it began before its port was protected, or when all connection slots were in use"
+	return string(reason.Earlier) + ", or when " + string(reason.NoSlots)
 }
 
 func (e *Engine) connection(c *south.Conn, now time.Time) Connection {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -25,6 +26,7 @@ type port struct {
 	outages, accepted         uint64
 	recovered, mismatches     uint64
 	refused                   uint64
+	unprotected               map[reason.Reason]uint64 // connections; nil: none
 	last, longest             time.Duration
 }
 

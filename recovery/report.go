@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/procfs"
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/rawio/south"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -21,6 +22,11 @@ func (s *Service) report(r south.Report) {
 	switch r.Kind {
 	case south.ConnOpened:
 		p.accepted++
+	case south.ConnUnprotected:
+		if p.unprotected == nil {
+			p.unprotected = map[reason.Reason]uint64{}
+		}
+		p.unprotected[r.Why]++
 	case south.ConnRecovered:
 		p.recovered++
 	case south.ConnMismatch:

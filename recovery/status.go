@@ -101,6 +101,12 @@ func (p *port) status(s *Service, connections int) status.Service {
 		Mismatches: p.mismatches, Outages: p.outages, RefusedOptions: p.refused,
 		LastOutage: p.last.Seconds(), LongestOutage: p.longest.Seconds(),
 	}
+	for why, n := range p.unprotected {
+		if out.Unprotected == nil {
+			out.Unprotected = map[string]uint64{}
+		}
+		out.Unprotected[string(why)] = n
+	}
 	switch {
 	case !p.protected:
 		out.State = status.ServiceStopped
@@ -139,7 +145,7 @@ func gateStatus(snap rawio.Snapshot) status.Gate {
 			"synack_held": g.SYNACKHeld, "outage_out": g.OutageOut, "outage_in": g.OutageIn,
 			"syn_held": g.SYNHeld, "syn_refused": g.SYNRefused, "syn_stripped": g.SYNStripped,
 			"icmp_held": g.ICMPHeld, "icmp_translated": g.ICMPFixed, "ack_clamped": g.AckClamped,
-			"malformed": g.Malformed, "rewrite_failed": g.RewriteFails, "opened": g.Opened,
+			"malformed": g.Malformed, "rewrite_failed": g.RewriteFails, "opened": g.Opened, "astray": g.Astray,
 			"segments_refused": snap.Core.Refused, "tap_holes": snap.Core.Holes, "send_errors": snap.SendErrors,
 		},
 	}

@@ -111,6 +111,9 @@ type Service struct {
 	LastOutage     float64      `json:"last_outage"`    // seconds from the crash until all was live
 	LongestOutage  float64      `json:"longest_outage"` // seconds
 	RefusedOptions uint64       `json:"refused_options,omitempty"`
+	// Unprotected counts the connections that were not protected from some moment on, by
+	// reason, in the words of docs/limits.md.
+	Unprotected map[string]uint64 `json:"unprotected,omitempty"`
 }
 
 // Protection of a connection.

@@ -1,6 +1,7 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -100,19 +101,17 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	for _, r := range s.Reads {
 		read += int64(r.Length) * int64(r.Count)
 	}
-	var why string
+	var unrecorded error
 	if !svc.Unmodified {
-		if err := m.env.Adopt(c.slot, c.gen, flow, read); err != nil {
-			why = "journal: " + err.Error()
-		}
+		unrecorded = m.env.Adopt(c.slot, c.gen, flow, read)
 	}
 	over := m.overInOutage(c, slot)
 	crashed := svc.Unmodified && slot.Released() == gate.ReleasedCrashed
 	if (mode != gate.ModeLive || crashed) && !over {
-		m.adoptOutage(c, s, why == "")
+		m.adoptOutage(c, s, unrecorded == nil)
 	} else {
 		m.adoptLive(c, s)
-		m.judgeAdopted(c, s.Start, why, over)
+		m.judgeAdopted(c, s.Start, unrecorded, over)
 	}
 	if c.state != Closed && c.state != Open && s.Meta.Tag != tag(c.slot, c.gen) {
 		m.note(c)
@@ -203,22 +202,17 @@ func (m *Machine) adoptWire(c *Conn, s *Stored) {
 
 // judgeAdopted ends the protection of a connection that went open or whose record
 // is not there.
-func (m *Machine) judgeAdopted(c *Conn, start int64, why string, over bool) {
-	slot := m.env.Slot(c.slot)
+func (m *Machine) judgeAdopted(c *Conn, start int64, unrecorded error, over bool) {
 	switch {
-	case slot.Opened():
+	case m.env.Slot(c.slot).Opened():
 		m.wasOpened(c)
-		return
-	case why == "" && c.logStart() < start:
-		why = "the beginning of its log was discarded"
-	}
-	switch {
 	case over:
 		c.set(finAcked)
 		m.finished(c)
-	case why != "":
-		m.report(ConnUnprotected, c, why)
-		m.unprotect(c, why)
+	case unrecorded != nil:
+		m.unprotect(c, reason.NoRecord, unrecorded.Error())
+	case c.logStart() < start:
+		m.unprotect(c, reason.LogCut, "")
 	}
 }
 
@@ -232,14 +226,14 @@ func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
 	if c.svc.Unmodified || !recorded {
 		m.restoreRecord(c, s)
 	} else if s.Start > 0 {
-		c.extra.restore.lost = "the beginning of its log was discarded"
+		c.extra.restore.lost = string(reason.LogCut)
 	}
 	slot.ResetGate()
 	m.fillRestored(c)
 	m.env.Destroy(c.Flow)
 	m.watch(c)
 	if slot.Opened() {
-		m.reset(c, whyLate)
+		m.reset(c, string(reason.EngineLate))
 	}
 }
 

@@ -1,6 +1,7 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -194,9 +195,9 @@ func (m *Machine) Release(port uint16) {
 	m.each(svc, func(c *Conn) {
 		switch c.state {
 		case Established:
-			m.unprotect(c, "the server has ended")
+			m.release(c)
 		case Outage, Reconnecting, Rolling:
-			m.reset(c, "the server has ended")
+			m.reset(c, string(reason.ServerEnded))
 		case SynReceived:
 			m.forget(c)
 		}

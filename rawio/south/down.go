@@ -2,9 +2,9 @@ package south
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -64,8 +64,7 @@ func (m *Machine) notTaken(c *Conn, err error) {
 			m.reset(c, err.Error())
 			return
 		}
-		m.report(ConnUnprotected, c, err.Error())
-		m.unprotect(c, err.Error())
+		m.unprotect(c, reason.LogLost, err.Error())
 	default:
 		m.full(c, err.Error())
 	}
@@ -94,20 +93,14 @@ func (m *Machine) isDown(svc *service) bool {
 // passUnprotected lets a connection begin without protection.
 func (m *Machine) passUnprotected(svc *service, flow segment.Flow, e *embryo) {
 	m.syns.drop(flow)
-	m.countDown()
-	m.env.Report(Report{Kind: ConnUnprotected, Port: svc.port, Flow: flow, Reason: svc.whyDown()})
+	m.Stats.LogDown++
+	m.declare(svc, flow, reason.LogDown, svc.waited())
 	m.env.Forward(e.packet)
 }
 
-func (s *service) whyDown() string {
-	return fmt.Sprintf("the log has made nothing stable for %v", time.Duration(s.downAfter()))
-}
-
-// countDown counts a connection that goes on without protection.
-func (m *Machine) countDown() {
-	m.Stats.Unprotected++
-	m.Stats.LogDown++
-}
+// waited is for how long the log has made nothing stable when a connection of the
+// service goes on without it, in words.
+func (s *service) waited() string { return time.Duration(s.downAfter()).String() }
 
 // lag has tick watch a connection that waits for the log, or for its client to say
 // again what only the kernel has.
@@ -176,16 +169,15 @@ func (m *Machine) mayGoOn(c *Conn) bool {
 func (m *Machine) goOn(c *Conn) {
 	c.lagAt, c.askAt = 0, 0
 	m.down.until = m.now + c.svc.downAfter()
-	m.report(ConnUnprotected, c, c.svc.whyDown())
+	m.Stats.LogDown++
 	if c.state == SynReceived {
 		packet := c.extra.synack
+		m.declare(c.svc, c.Flow, reason.LogDown, c.svc.waited())
 		m.forget(c)
-		m.countDown()
 		m.env.Forward(packet)
 		return
 	}
-	m.Stats.LogDown++
-	m.unprotect(c, c.svc.whyDown())
+	m.unprotect(c, reason.LogDown, c.svc.waited())
 }
 
 // askLive has the client of a live connection say that it lives.

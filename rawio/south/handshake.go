@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -122,7 +123,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 	if svc.Log == LogOff {
 		m.syns.drop(flow)
 		m.env.Forward(e.packet)
-		m.Stats.Unprotected++
+		m.declare(svc, flow, reason.Off, "")
 		return
 	}
 	if m.isDown(svc) {
@@ -153,8 +154,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 	if !m.takeSlot(c) {
 		m.syns.drop(flow)
 		m.env.Forward(e.packet)
-		m.Stats.Unprotected++
-		m.report(ConnUnprotected, c, fmt.Sprintf("all %d connection slots are in use", m.cfg.MaxConns))
+		m.declare(svc, flow, reason.NoSlots, fmt.Sprintf("there are %d", m.cfg.MaxConns))
 		return
 	}
 	m.conns.put(c)
@@ -187,8 +187,7 @@ func (m *Machine) openFailed(c *Conn, err error) {
 	m.forget(c)
 	if c.svc.OnFull == Unprotect && errors.Is(err, logserver.ErrQuota) {
 		m.env.Forward(packet)
-		m.Stats.Unprotected++
-		m.report(ConnUnprotected, c, err.Error())
+		m.declare(c.svc, c.Flow, reason.LogFull, err.Error())
 		return
 	}
 	// The client sends its SYN again. The half-open socket might answer that in the
@@ -212,8 +211,7 @@ func (m *Machine) metaStable(c *Conn) {
 	m.initSlot(c, x)
 	if err := m.bind(c); err != nil {
 		m.forget(c)
-		m.Stats.Unprotected++
-		m.report(ConnUnprotected, c, err.Error())
+		m.declare(c.svc, c.Flow, reason.Refused, err.Error())
 		m.env.Forward(x.synack)
 		return
 	}

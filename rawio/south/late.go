@@ -1,11 +1,11 @@
 package south
 
-import "github.com/ftnet/ftnet/rawio/segment"
-
-const (
-	whyLate  = "the engine stood still, and the gate did not wait for it"
-	whyBegun = "its client began another connection while the engine stood still"
+import (
+	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/rawio/segment"
 )
+
+const whyBegun = "its client began another connection while the engine stood still"
 
 // Late takes note of what the gate has done while it took the engine for dead
 // (gate.Config.DeadAfter): of connections that went on there can be no protection
@@ -31,9 +31,8 @@ func (c *Conn) bound() bool {
 func (m *Machine) wasOpened(c *Conn) {
 	switch c.state {
 	case Established:
-		m.report(ConnUnprotected, c, whyLate)
-		m.unprotect(c, whyLate)
+		m.unprotect(c, reason.EngineLate, "")
 	case Outage, Reconnecting, Rolling:
-		m.reset(c, whyLate)
+		m.reset(c, string(reason.EngineLate))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -75,7 +76,7 @@ const (
 	ConnOpened Kind = iota
 	ConnClosed
 	ConnReset       // by ftnet; Reason says why
-	ConnUnprotected // Reason says why
+	ConnUnprotected // or not any more: Why and Reason
 	ConnRecovered
 	ServiceRecovered // every connection of the service is reconnected
 	QuotaFull
@@ -92,6 +93,7 @@ type Report struct {
 	Flow   segment.Flow
 	ID     logserver.ConnID
 	Reason string
+	Why    reason.Reason // ConnUnprotected only: Reason without what is the connection's own
 	// Reset by RST of the client, FINs or the engine: how many bytes were logged.
 	Logged int64
 	// PID and Code are those of gate.Event. ConnCrashed only.

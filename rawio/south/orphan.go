@@ -32,7 +32,7 @@ func (m *Machine) Crashed(slot uint32, pid, code int) {
 	m.env.Report(Report{Kind: ConnCrashed, Port: c.svc.port, Flow: c.Flow, ID: c.ID, PID: pid, Code: code, Logged: c.received})
 	was := c.state
 	if c.svc.ending && was == Established {
-		m.unprotect(c, "the server has ended")
+		m.release(c)
 		return
 	}
 	m.crashed(c)

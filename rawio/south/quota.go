@@ -1,7 +1,7 @@
 package south
 
 import (
-	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
@@ -39,8 +39,7 @@ func (m *Machine) full(c *Conn, why string) {
 	switch c.svc.OnFull {
 	case Unprotect:
 		if c.state == Established {
-			m.report(ConnUnprotected, c, why)
-			m.unprotect(c, why)
+			m.unprotect(c, reason.LogFull, why)
 			return
 		}
 		m.reset(c, why)
@@ -85,47 +84,3 @@ func (m *Machine) reopen(c *Conn) {
 	c.set(dupAck | ackDue)
 	m.touch(c)
 }
-
-// unprotect opens a connection that goes on without protection.
-func (m *Machine) unprotect(c *Conn, why string) {
-	if m.open(c, why); c.state == Open {
-		m.Stats.Unprotected++
-	}
-}
-
-// open ends the protection of a live connection without harm to it: the gate
-// lets everything pass, translated if need be, and what was held goes out.
-func (m *Machine) open(c *Conn, why string) {
-	slot := m.env.Slot(c.slot)
-	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
-	slot.SetMode(gate.ModeOpen)
-	held := slot.TakeHeld() || c.is(owed)
-	if x := c.extra; x != nil && x.held != nil {
-		if m.releaseHeld(c); c.state != Established {
-			return
-		}
-	}
-	if held && seqnum.Less(c.acked, slot.Ack()) {
-		m.sendAck(c, slot, slot.Ack())
-	}
-	if replays := c.wire == nil && c.is(recovered) && c.svc.alive; !replays {
-		_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
-		c.ID = 0
-	} // else the handler may still be reading from the log
-	c.ahead = nil
-	c.flags &= recovered | finSent
-	c.state = Open
-	c.more().reason = why
-	if !c.is(recovered) {
-		// Nothing is left to do but for events that are on their way; the
-		// flow's next connection is a new one.
-		slot.SetMode(gate.ModeFree)
-		m.env.Unbind(c.Flow)
-		c.extra.expireAt = m.now + openLife
-		m.watch(c)
-	}
-}
-
-// openLife is how long a connection that needs no translation is remembered
-// after its protection has ended, ns.
-const openLife = 5e9

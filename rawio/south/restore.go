@@ -1,6 +1,7 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
@@ -90,7 +91,7 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 	}
 	c := m.stored(svc, s)
 	if !m.takeSlot(c) {
-		m.report(ConnUnprotected, c, "it cannot be recovered: all connection slots are in use")
+		m.declare(svc, flow, reason.NoSlots, "it cannot be recovered")
 		_ = m.log.Delete(c.ID)
 		return false
 	}

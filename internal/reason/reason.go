@@ -1,0 +1,40 @@
+// Package reason has the words in which status, log and documents say why a
+// connection is not protected. Each fact that can end or prevent protection has
+// one Reason, and docs/limits.md lists them all (a test compares).
+package reason
+
+// Reason is a fixed phrase without numbers or names, so that it can be counted. What
+// belongs to one connection only is said beside it; see [Reason.With].
+type Reason string
+
+// The reasons.
+const (
+	Earlier      Reason = "it began before its port was protected"
+	NoSlots      Reason = "all connection slots are in use"
+	Off          Reason = "the service's log policy is off"
+	LogDown      Reason = "the log made nothing stable for too long"
+	LogFull      Reason = "the log has no room for it"
+	LogLost      Reason = "the log no longer knows it"
+	LogCut       Reason = "the beginning of its log was discarded"
+	NoRecord     Reason = "what the server process recorded of it is not there or incomplete"
+	Refused      Reason = "journal or gate did not take it"
+	EngineLate   Reason = "the engine stood still, and the gate did not wait for it"
+	ServerEnded  Reason = "the server has ended"
+	Unrecognized Reason = "it passed the gate unseen"
+)
+
+// All returns every Reason, in the order of the documents.
+func All() []Reason {
+	return []Reason{
+		Earlier, NoSlots, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded, Unrecognized,
+	}
+}
+
+// With returns the reason with a detail of one connection behind it. An empty
+// detail adds nothing.
+func (r Reason) With(detail string) string {
+	if detail == "" {
+		return string(r)
+	}
+	return string(r) + ": " + detail
+}

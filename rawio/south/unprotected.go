@@ -1,0 +1,69 @@
+package south
+
+import (
+	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// declare says once that a connection is not protected, or not any more, and why.
+// Whoever hears the report counts. Every way of losing protection leads through here.
+func (m *Machine) declare(svc *service, flow segment.Flow, why reason.Reason, detail string) {
+	m.Stats.Unprotected++
+	m.env.Report(Report{Kind: ConnUnprotected, Port: svc.port, Flow: flow, Why: why, Reason: why.With(detail)})
+}
+
+// unprotect has a connection go on without protection and declares it, unless its end
+// was on its way already.
+func (m *Machine) unprotect(c *Conn, why reason.Reason, detail string) {
+	id, logged := c.ID, c.received
+	if m.open(c, why.With(detail)); c.state != Open {
+		return
+	}
+	m.Stats.Unprotected++
+	m.env.Report(Report{
+		Kind: ConnUnprotected, Port: c.svc.port, Flow: c.Flow, ID: id, Why: why, Reason: why.With(detail), Logged: logged,
+	})
+}
+
+// release has a connection go on without the core because its server has ended as it
+// should: nothing is lost by that, and nothing declared.
+func (m *Machine) release(c *Conn) { m.open(c, string(reason.ServerEnded)) }
+
+// open ends the protection of a live connection without harm to it: the gate
+// lets everything pass, translated if need be, and what was held goes out.
+func (m *Machine) open(c *Conn, why string) {
+	slot := m.env.Slot(c.slot)
+	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
+	slot.SetMode(gate.ModeOpen)
+	held := slot.TakeHeld() || c.is(owed)
+	if x := c.extra; x != nil && x.held != nil {
+		if m.releaseHeld(c); c.state != Established {
+			return
+		}
+	}
+	if held && seqnum.Less(c.acked, slot.Ack()) {
+		m.sendAck(c, slot, slot.Ack())
+	}
+	if replays := c.wire == nil && c.is(recovered) && c.svc.alive; !replays {
+		_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
+		c.ID = 0
+	} // else the handler may still be reading from the log
+	c.ahead = nil
+	c.flags &= recovered | finSent
+	c.state = Open
+	c.more().reason = why
+	if !c.is(recovered) {
+		// Nothing is left to do but for events that are on their way; the
+		// flow's next connection is a new one.
+		slot.SetMode(gate.ModeFree)
+		m.env.Unbind(c.Flow)
+		c.extra.expireAt = m.now + openLife
+		m.watch(c)
+	}
+}
+
+// openLife is how long a connection that needs no translation is remembered
+// after its protection has ended, ns.
+const openLife = 5e9
