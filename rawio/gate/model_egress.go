@@ -32,11 +32,14 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	synack := p.flags()&(flagSYN|flagACK) == flagSYN|flagACK
 	s, index := m.lookup(p.flow)
+	if s == nil && m.From == FromElsewhere {
+		return Pass
+	}
 	if s == nil && service.state == ServiceHold {
 		m.count[statOutageOut]++
 		return Held
 	}
-	if p.refusesSYN() && (s == nil || s.Mode() == ModeLive && s.fin.Load()&1 != 0 && be.Uint32(p.tcp()[8:]) != s.Ack()) {
+	if p.refusesSYN() && (s == nil || s.Mode() == ModeLive && !p.ownRST(s)) {
 		if m.engineDead() {
 			return m.passes()
 		}
@@ -85,6 +88,15 @@ func (p *packet) refusesSYN() bool {
 	return p.flags()&(flagSYN|flagACK|flagRST) == flagACK|flagRST && be.Uint32(p.tcp()[4:]) == 0
 }
 
+// ownRST says whether an RST that may refuse a SYN is the one of the slot's own socket:
+// that has the number which comes next. The other one answers a copy of the client's
+// SYN, when the listener and all its half-open sockets have just gone, or the SYN of
+// another connection, and then acknowledges what the slot's socket never would.
+func (p *packet) ownRST(s *Slot) bool {
+	_, closed := s.FIN()
+	return be.Uint32(p.tcp()[4:])+s.Delta() == s.SndNxt() && (!closed || be.Uint32(p.tcp()[8:]) == s.Ack())
+}
+
 // begins says whether a SYN-ACK is that of a connection which the client has begun
 // in place of the slot's, or of a half-open one that the kernel has forgotten, rather
 // than one that the slot's own socket repeats.
@@ -103,7 +115,11 @@ func (p *packet) begins(s *Slot) bool {
 func (p *packet) answers() bool { return p.flags()&(flagSYN|flagACK|flagRST) == flagRST }
 
 func (m *Model) holdSYNACK(p *packet, index uint32) Verdict {
-	m.report(EventSYNACK, index, p)
+	kind := EventSYNACK
+	if m.From != FromSocket {
+		kind = EventCookie
+	}
+	m.report(kind, index, p)
 	m.count[statSYNACKHeld]++
 	return Held
 }
@@ -144,12 +160,16 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		}
 		return Pass
 	case flags&flagRST != 0:
-		if kind := m.judgeRST(p, s, index, priority); kind != rstMeant && !m.letGo(s) {
+		kind := m.judgeRST(p, s, index, priority)
+		if kind != rstMeant && !m.letGo(s) {
 			if kind == rstStray {
 				m.report(EventRSTHeld, index, p)
 			}
 			m.count[statRSTHeld]++
 			return Held
+		}
+		if kind == rstMeant {
+			s.fin.Or(finRST)
 		}
 		m.report(EventRSTSent, index, p)
 	case flags&flagFIN != 0:
@@ -224,6 +244,8 @@ const (
 
 func (m *Model) judgeRST(p *packet, s *Slot, index, priority uint32) rstKind {
 	switch {
+	case s.Aborted(): // the client may have missed that one
+		return rstMeant
 	case s.Flags()&FlagUnmodified == 0:
 		if priority == PrioClose {
 			return rstMeant
