@@ -56,6 +56,9 @@ func (n north) Protect(p *control.Peer, m control.Protect) error {
 	}
 	if err := n.s.admit(p, m); err != nil {
 		n.s.log.Error("port is not protected", "port", m.Port, "error", err)
+		n.s.mu.Lock()
+		n.s.refused = err
+		n.s.mu.Unlock()
 		return &control.Error{Code: control.CodeRefused, Message: fmt.Sprintf("protect port %d: %v", m.Port, err)}
 	}
 	return n.s.protect([]uint16{m.Port})

@@ -45,6 +45,7 @@ type Service struct {
 	peers    map[uint64]int // process of each control connection that is open
 	leaving  int            // control connections that have ended, and the engine does not know it
 	process  process
+	refused  error     // why the present process may not have a port
 	watching *watching // of the present process
 	begun    bool      // Run was called
 	adopting bool      // the survivor's connections are not this engine's yet
