@@ -163,6 +163,7 @@ func (v *environment) Head(slot uint32) south.Head {
 
 func (v *environment) Report(r south.Report) {
 	log := v.e.log
+	v.e.unseen.note(&r)
 	switch r.Kind {
 	case south.ConnMismatch: // its reset follows
 	case south.ConnReset:

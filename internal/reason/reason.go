@@ -20,13 +20,19 @@ const (
 	Refused      Reason = "journal or gate did not take it"
 	EngineLate   Reason = "the engine stood still, and the gate did not wait for it"
 	ServerEnded  Reason = "the server has ended"
+	Inherited    Reason = "the engine before did not protect it"
+	Dialled      Reason = "it was dialled by this host"
+	Translated   Reason = "its address or port is translated on this host"
+	SYNProxied   Reason = "a SYN proxy on this host has answered its client"
+	OtherWay     Reason = "its replies leave by an interface that is not protected"
 	Unrecognized Reason = "it passed the gate unseen"
 )
 
 // All returns every Reason, in the order of the documents.
 func All() []Reason {
 	return []Reason{
-		Earlier, NoSlots, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded, Unrecognized,
+		Earlier, NoSlots, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded,
+		Inherited, Dialled, Translated, SYNProxied, OtherWay, Unrecognized,
 	}
 }
 
