@@ -46,7 +46,7 @@ func TestParse(t *testing.T) {
 		t.Error(got, err)
 	}
 	want.SYNProxy = true
-	if got, err := parse(message(attribute(ctaSYNProxy|unix.NLA_F_NESTED)...)); got != want || err != nil {
+	if got, err := parse(message(attribute(ctaSYNProxy | unix.NLA_F_NESTED)...)); got != want || err != nil {
 		t.Error(got, err)
 	}
 	whole := message()
