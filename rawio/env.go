@@ -168,6 +168,7 @@ func (v *environment) Ending(port uint16) bool {
 
 func (v *environment) Report(r south.Report) {
 	log := v.e.log
+	v.e.unseen.note(&r)
 	switch r.Kind {
 	case south.ConnMismatch: // its reset follows
 	case south.ConnReset:

@@ -51,6 +51,10 @@ func (n north) Protect(p *control.Peer, m control.Protect) error {
 	if m.Port == 0 {
 		return &control.Error{Code: control.CodeRefused, Message: "protect: no port"}
 	}
+	if err := n.s.host.home.foreign(p, m); err != nil {
+		n.s.host.wg.Go(func() { n.s.fail(n.s.host.ctx, err) })
+		return &control.Error{Code: control.CodeRefused, Message: err.Error()}
+	}
 	if !p.Hello.Resume {
 		n.takeOver(p, m.Port)
 	}

@@ -50,8 +50,10 @@ type Service struct {
 	begun    bool      // Run was called
 	adopting bool      // the survivor's connections are not this engine's yet
 	workers  workers
-	result   error         // of Run
-	changed  chan struct{} // closed and replaced at each change that Await may wait for
+
+	toldPlain bool          // that the server does not call ftnet.Listen
+	result    error         // of Run
+	changed   chan struct{} // closed and replaced at each change that Await may wait for
 }
 
 // process is what is known of the supervised process.
