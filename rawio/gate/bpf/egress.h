@@ -482,6 +482,20 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 	return HELD;
 }
 
+/* egress_own lets go what the engine sends. What is meant for the server must not
+ * leave the host, whatever the routes are. */
+static __always_inline int egress_own(struct __sk_buff *skb, __u32 to)
+{
+	if (to == OWN_TO_CLIENT)
+		return PASS;
+	if (skb->ifindex == LOOPBACK) {
+		seal(skb);
+		return PASS;
+	}
+	count(STAT_ASTRAY);
+	return HELD;
+}
+
 /* unmark takes back the priority by which a server that calls ftnet.Listen says that
  * it means the end of a connection: what is left of its data is sent with it too, and
  * the queueing discipline behind the gate would give it another class than before. */
@@ -521,20 +535,6 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 			skb->tc_index = JUDGED_OUT;
 	}
 	return verdict;
-}
-
-/* egress_own lets go what the engine sends. What is meant for the server must not
- * leave the host, whatever the routes are. */
-static __always_inline int egress_own(struct __sk_buff *skb, __u32 to)
-{
-	if (to == OWN_TO_CLIENT)
-		return PASS;
-	if (skb->ifindex == LOOPBACK) {
-		mark(skb);
-		return PASS;
-	}
-	count(STAT_ASTRAY);
-	return HELD;
 }
 
 static __always_inline int egress(struct __sk_buff *skb, __u32 l3)

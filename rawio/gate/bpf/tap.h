@@ -16,7 +16,7 @@ static __always_inline __u32 tap_filter(struct __sk_buff *skb)
 	__be16 ports[2];
 	__u32 l4;
 
-	if (marked(skb) || skb->pkt_type == PACKET_OTHERHOST ||
+	if (sealed(skb) || skb->pkt_type == PACKET_OTHERHOST ||
 	    skb->pkt_type == PACKET_OUTGOING)
 		return 0;
 	if (skb->protocol == bpf_htons(PROTO_IPV4)) {
