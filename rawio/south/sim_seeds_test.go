@@ -33,6 +33,7 @@ var mended = []struct {
 	{&alone, 7008334, "the kernel refused a copy of the SYN in place of a live connection, when the listener had just gone"},
 	{&plain, 8048306, "the client's time-out had grown while it waited for the log, and the connection was forgotten too soon"},
 	{&alone, 20000441, "a server that tells nobody had closed a connection whose client knew of the FIN from an earlier one"},
+	{&alone, 20082870, "only what the client had been answered told that it had said more than the log had, and its time-out was long"},
 }
 
 // TestMended runs them again.
