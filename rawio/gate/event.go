@@ -16,6 +16,7 @@ const (
 	EventRSTSent EventKind = 4 // left: an RST that the application meant
 	EventRefused EventKind = 5 // held: a SYN with an option that cannot be protected (TCP-MD5, TCP-AO)
 	EventCrashed EventKind = 6 // the process that held an unmodified server's connection crashed
+	EventCookie  EventKind = 7 // held: a SYN-ACK without a socket, a SYN cookie as a rule
 )
 
 // String returns the kind's name.
@@ -33,6 +34,8 @@ func (k EventKind) String() string {
 		return "REFUSED"
 	case EventCrashed:
 		return "CRASHED"
+	case EventCookie:
+		return "COOKIE"
 	}
 	return fmt.Sprintf("EVENT(%d)", uint32(k))
 }

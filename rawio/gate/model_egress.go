@@ -32,6 +32,9 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	synack := p.flags()&(flagSYN|flagACK) == flagSYN|flagACK
 	s, index := m.lookup(p.flow)
+	if s == nil && m.From == FromElsewhere {
+		return Pass
+	}
 	if s == nil && service.state == ServiceHold {
 		m.count[statOutageOut]++
 		return Held
@@ -112,7 +115,11 @@ func (p *packet) begins(s *Slot) bool {
 func (p *packet) answers() bool { return p.flags()&(flagSYN|flagACK|flagRST) == flagRST }
 
 func (m *Model) holdSYNACK(p *packet, index uint32) Verdict {
-	m.report(EventSYNACK, index, p)
+	kind := EventSYNACK
+	if m.From != FromSocket {
+		kind = EventCookie
+	}
+	m.report(kind, index, p)
 	m.count[statSYNACKHeld]++
 	return Held
 }

@@ -359,6 +359,30 @@ func rules(e env) []rule {
 	r = ingress("RST without ACK passes in", mod(in, func(p *tcp) { p.flags = flagRST }), xlate)
 	add(r)
 
+	// What repeats itself where a SYN cookie had begun the connection.
+	closed := with(live, func(s *slotState) { s.Flags |= FlagCookie; s.FIN, s.FINEnd = true, e.s(50) })
+	again := mod(in, func(p *tcp) { p.seq, p.payload = e.c(40), 50 }) // up to the kernel's ACK
+	for name, s := range map[string]slotState{"without a cookie": with(closed, func(s *slotState) { s.Flags &^= FlagCookie }),
+		"before the server has closed": with(closed, func(s *slotState) { s.FIN, s.FINEnd = false, 0 })} {
+		r = ingress("repeated data passes "+name, again, s)
+		add(r)
+	}
+	r = ingress("repeated data is held when a cookie's server has closed", again, closed)
+	r.verdict, r.stats.OutageIn = Held, 1
+	add(r)
+	r = ingress("so is a repeated ACK", mod(again, func(p *tcp) { p.payload = 0 }), closed)
+	r.verdict, r.stats.OutageIn = Held, 1
+	add(r)
+	r = ingress("new data passes to a cookie's socket", mod(again, func(p *tcp) { p.payload = 51 }), closed)
+	add(r)
+	r = ingress("the newest ACK passes to a cookie's socket", mod(again, func(p *tcp) { p.seq, p.payload = e.c(90), 0 }), closed)
+	add(r)
+	r = ingress("RST passes to a cookie's socket", mod(again, func(p *tcp) { p.flags |= flagRST }), closed)
+	add(r)
+	r = ingress("repeated data passes while the engine is dead", again, closed)
+	r.engine = deadOpen
+	add(r)
+
 	// SYNs.
 	syn := tcp{seq: e.c(-1), flags: flagSYN, window: 64000}
 	options := func(raw ...byte) tcp { return mod(syn, func(p *tcp) { p.raw = raw }) }

@@ -47,6 +47,10 @@ const (
 	// the log has what it acknowledges when the server has closed the connection
 	// and FlagUnmodified is set: nobody will read that.
 	FlagLasting
+	// FlagCookie: the kernel's socket was made of a SYN cookie, and its listener would make
+	// another one of the same. When the server has closed, what the socket has had does not
+	// reach it again.
+	FlagCookie
 )
 
 // Released says what became of the kernel's socket of an unmodified server's

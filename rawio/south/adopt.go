@@ -175,6 +175,9 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	if c.svc.Unmodified {
 		m.adoptWire(c, s)
 	}
+	if slot.Flags()&gate.FlagCookie != 0 {
+		c.set(replayed)
+	}
 	slot.SetFlags(m.slotFlags(c) | xlate)
 	m.limit(c)
 	// Now, and then as often as an idle client is asked.

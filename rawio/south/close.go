@@ -56,6 +56,9 @@ func (m *Machine) finished(c *Conn) {
 		return
 	}
 	m.noteRelease(c, m.env.Slot(c.slot))
+	if c.is(opening) { // nobody else could have closed it
+		m.done(c)
+	}
 	if !c.is(recovered) && c.acked != c.stableSeq() {
 		m.end(c, "closed") // the kernel's own ACK has left, or its FIN with it
 		return
@@ -175,8 +178,9 @@ func (m *Machine) end(c *Conn, why string) {
 
 // forget frees all that the core and the gate keep of a connection.
 func (m *Machine) forget(c *Conn) {
-	was := c.state
+	was, open := c.state, c.isOpening()
 	c.state = Closed
+	c.unset(opening)
 	m.conns.remove(c.Flow)
 	m.unwatch(c)
 	c.ahead = nil
@@ -192,7 +196,7 @@ func (m *Machine) forget(c *Conn) {
 	}
 	m.slots[c.slot].conn = nil
 	m.free.give(c.slot)
-	if was == Reconnecting || was == Rolling {
+	if open {
 		m.settled(c)
 	}
 }

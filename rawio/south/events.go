@@ -20,8 +20,8 @@ func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, 
 	if svc == nil {
 		return
 	}
-	if kind == gate.EventSYNACK {
-		m.synAck(svc, flow, s, packet, at)
+	if kind == gate.EventSYNACK || kind == gate.EventCookie {
+		m.synAck(svc, flow, s, packet, kind == gate.EventCookie, at)
 		return
 	}
 	c := m.conns.get(flow)

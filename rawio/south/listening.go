@@ -54,7 +54,7 @@ func (m *Machine) Listening(port uint16) int {
 		m.syns.each(port, m.resendRefused)
 		return 0
 	}
-	svc.alive, svc.busy = true, true
+	svc.alive, svc.busy, svc.room = true, true, 0
 	svc.queue = m.inOrder(svc)
 	n := len(svc.queue)
 	m.pump(svc)
@@ -109,7 +109,7 @@ func (m *Machine) resendRefused(f segment.Flow, e *embryo) {
 // pump keeps a window of spoofed handshakes under way and ends the recovery
 // when none is left.
 func (m *Machine) pump(svc *service) {
-	for svc.busy && svc.inflight < m.cfg.Window && len(svc.queue) > 0 {
+	for svc.busy && len(svc.queue) > 0 && m.mayOpen(svc) {
 		c := svc.queue[0]
 		svc.queue = svc.queue[1:]
 		if c.state == Outage {

@@ -338,19 +338,21 @@ func (m *Machine) forgetOutput(c *Conn) {
 }
 
 // waits reports whether it is too early to open an interrupted connection again:
-// it is restored, and its client has not been heard, or has not said again what
+// it is restored, or half-open, and its client has not been heard, or has not said again what
 // only an earlier server has got. Others are not kept waiting for it.
-func (m *Machine) waits(c *Conn) bool { return c.is(unmet) || m.owes(c) }
+func (m *Machine) waits(c *Conn) bool {
+	return c.is(unmet) || c.extra.halfOpen && !c.is(confirmed) || m.owes(c)
+}
 
-// rejoin opens a restored connection again for which it was too early when its
+// rejoin opens a restored or half-open connection again for which it was too early when its
 // server began to listen.
 func (m *Machine) rejoin(c *Conn) {
-	if c.state != Outage || c.extra.restore == nil || m.waits(c) {
+	if c.state != Outage || c.extra.restore == nil && !c.extra.halfOpen || m.waits(c) {
 		return
 	}
 	if svc := c.svc; svc.alive && svc.busy {
 		m.lagging = true // when the others are done
-	} else if svc.alive && !svc.outage {
+	} else if svc.alive && !svc.outage && m.mayOpen(svc) {
 		svc.inflight++
 		m.reconnect(c)
 	}

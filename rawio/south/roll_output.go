@@ -16,6 +16,9 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 		return
 	}
 	m.touch(c)
+	if !s.Flags.Any(segment.SYN | segment.RST) {
+		r.opened = true
+	}
 	if s.Options.HasTS && seqnum.Less(r.tsval, s.Options.TSVal) {
 		r.tsval = s.Options.TSVal
 	}

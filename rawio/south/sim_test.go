@@ -30,6 +30,7 @@ type plan struct {
 	unmodified bool     // the server has no journal
 	wire       wirePlan
 	engine     []engineCrash
+	queue      queuePlan
 }
 
 type crash struct {

@@ -10,6 +10,12 @@ import (
 // 10 ms while Busy, and a few times a second otherwise.
 func (m *Machine) Tick() {
 	m.now, m.lagging, m.probed = m.env.Now(), false, 0
+	for _, svc := range m.services {
+		svc.room = 0
+		if len(svc.queue) > 0 {
+			m.pump(svc)
+		}
+	}
 	for i := len(m.active) - 1; i >= 0; i-- { // c may leave, and the last take its place
 		if i < len(m.active) {
 			m.tick(m.active[i])
@@ -47,6 +53,9 @@ func (m *Machine) tick(c *Conn) {
 			m.tickUnmet(c)
 			return
 		}
+		if c.state == Outage && m.tickHalfOpen(c) {
+			return
+		}
 		m.rejoin(c)
 		if c.state == Reconnecting && !c.svc.busy {
 			m.lagging = true // alone: see rejoin
@@ -54,6 +63,12 @@ func (m *Machine) tick(c *Conn) {
 		if m.now-x.ackedAt >= m.cfg.KeepAlive && !m.over(c) { // figure 19: periodic ACKs
 			c.set(ackDue)
 			m.touch(c)
+		}
+		if c.state == Reconnecting && x.answer != nil {
+			m.tickCookie(c)
+		}
+		if c.state == Reconnecting && x.tries == 0 {
+			m.touch(c) // see notBefore
 		}
 		if c.state == Reconnecting && x.tries > 0 && m.now >= x.retryAt {
 			m.retry(c)
@@ -71,6 +86,12 @@ func (m *Machine) tick(c *Conn) {
 			return
 		}
 	case Established:
+		if c.is(opening) {
+			if m.tickOpening(c); c.state != Established {
+				return
+			}
+			keep = c.is(opening)
+		}
 		m.noteFIN(c)
 		if !m.over(c) {
 			keep = x != nil && m.tickLive(c) || keep
@@ -98,6 +119,9 @@ func (m *Machine) tickLive(c *Conn) bool {
 	if x.held != nil {
 		if m.vanished(c) {
 			m.reopenVanished(c)
+			return true
+		}
+		if x.held == nil {
 			return true
 		}
 		if m.heldLong(c) {

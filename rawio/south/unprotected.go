@@ -50,6 +50,7 @@ func (m *Machine) open(c *Conn, why string) {
 		c.ID = 0
 	} // else the handler may still be reading from the log
 	c.ahead = nil
+	open := c.isOpening()
 	c.flags &= recovered | finSent
 	c.state = Open
 	c.more().reason = why
@@ -60,6 +61,9 @@ func (m *Machine) open(c *Conn, why string) {
 		m.env.Unbind(c.Flow)
 		c.extra.expireAt = m.now + openLife
 		m.watch(c)
+	}
+	if open {
+		m.settled(c)
 	}
 }
 

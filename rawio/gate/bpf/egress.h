@@ -293,6 +293,21 @@ static __always_inline bool begins(const struct packet *p, const struct slot *sl
 	return bpf_ntohl(p->tcp.ack) != slot->irs + 1 || bpf_ntohl(p->tcp.seq) + 1 != slot->snd_nxt;
 }
 
+/* hold_synack reports a SYN-ACK. The kernel sends a SYN cookie without a socket:
+ * it has none before the client's ACK. While so many begin that the engine does
+ * not keep up, those pass: the engine hears of the connection by its SYN, and no
+ * client is kept out. */
+static __always_inline int hold_synack(struct __sk_buff *skb, const struct packet *p, __u32 index)
+{
+	bool cookie = !skb->sk;
+
+	if (!report(skb, cookie ? EVENT_COOKIE : EVENT_SYNACK, index, p->l3, p->end) && cookie &&
+	    index == NO_SLOT)
+		return PASS;
+	count(STAT_SYNACK_HELD);
+	return HELD;
+}
+
 static __always_inline int egress_live(struct __sk_buff *skb, const struct packet *p,
 				       struct slot *slot, __u32 index)
 {
@@ -303,11 +318,8 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 	if (flags & SYN) {
 		/* A retransmission tells the client nothing new. From a translated
 		 * connection's socket it would. */
-		if (flags & ACK && (slot->flags & XLATE || begins(p, slot, MODE_LIVE))) {
-			report(skb, EVENT_SYNACK, index, p->l3, p->end);
-			count(STAT_SYNACK_HELD);
-			return HELD;
-		}
+		if (flags & ACK && (slot->flags & XLATE || begins(p, slot, MODE_LIVE)))
+			return hold_synack(skb, p, index);
 		return PASS;
 	}
 	if (flags & RST) {
@@ -448,13 +460,11 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		return HELD;
 	}
 	if (!slot) {
-		if (!synack || !skb->sk)
+		if (!synack)
 			return PASS;
 		if (engine_dead())
 			return passes();
-		report(skb, EVENT_SYNACK, NO_SLOT, p->l3, p->end);
-		count(STAT_SYNACK_HELD);
-		return HELD;
+		return hold_synack(skb, p, NO_SLOT);
 	}
 	if (mode == MODE_FREE)
 		return PASS;
@@ -473,11 +483,8 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		return PASS;
 	if (mode == MODE_ROLL)
 		return egress_roll(skb, p, slot, index ? *index : NO_SLOT);
-	if (mode == MODE_SPOOF && synack) {
-		report(skb, EVENT_SYNACK, index ? *index : NO_SLOT, p->l3, p->end);
-		count(STAT_SYNACK_HELD);
-		return HELD;
-	}
+	if (mode == MODE_SPOOF && synack)
+		return hold_synack(skb, p, index ? *index : NO_SLOT);
 	count(STAT_OUTAGE_OUT);
 	return HELD;
 }

@@ -43,6 +43,7 @@ enum mode { MODE_FREE, MODE_LIVE, MODE_OUTAGE, MODE_SPOOF, MODE_OPEN, MODE_ROLL 
 #define SACK 8        /* SACK was negotiated */
 #define RECORD 16     /* data is captured before it leaves */
 #define UNMODIFIED 32 /* of a service with that flag */
+#define COOKIE 128    /* the kernel's socket was made of a SYN cookie */
 #define LASTING 64    /* every ACK waits for the log, also when nobody will read any more */
 
 /* What became of the kernel's socket, of an unmodified server. */
