@@ -37,6 +37,7 @@ var mended = []struct {
 	{&plain, 8048306, "the client's time-out had grown while it waited for the log, and the connection was forgotten too soon"},
 	{&alone, 20000441, "a server that tells nobody had closed a connection whose client knew of the FIN from an earlier one"},
 	{&alone, 20082870, "only what the client had been answered told that it had said more than the log had, and its time-out was long"},
+	{&alone, 1795903734510711, "the kernel had begun a half-open connection anew when its client got the first SYN-ACK"},
 }
 
 // TestMended runs them again.
