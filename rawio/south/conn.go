@@ -55,6 +55,7 @@ type Conn struct {
 	extra *extra
 	wire  *wire  // of an unmodified server, else nil
 	ahead *queue // data beyond received, nil if there is none
+	hole  *hole  // data that only the kernel has, nil if there is none
 
 	since int64 // time of the handshake, ns
 	last  int64 // time of the client's newest segment, ns

@@ -414,6 +414,22 @@ static __always_inline bool refuses_syn(const struct packet *p)
 	return (p->tcp.flags & (SYN | ACK | RST)) == (ACK | RST) && p->tcp.seq == 0;
 }
 
+/* refuses_again says the same where a connection of the same endpoints is known:
+ * its client lacks the SYN-ACK and has sent its SYN again, or has begun another
+ * one. A RST of the connection's own socket has the number that the socket has come
+ * to; should that be 0, a new connection shows by what it acknowledges. In an outage
+ * everything is held anyway. */
+static __always_inline bool refuses_again(const struct packet *p, const struct slot *slot, __u32 mode)
+{
+	__u32 zero = slot->flags & XLATE ? slot->delta : 0;
+
+	if (mode != MODE_LIVE && mode != MODE_OPEN && mode != MODE_FREE)
+		return false;
+	if (READ_ONCE(slot->snd_nxt) != zero)
+		return true;
+	return mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack;
+}
+
 /* passes is the verdict on what leaves because the engine is dead. */
 static __always_inline int passes(void)
 {
@@ -421,21 +437,25 @@ static __always_inline int passes(void)
 	return PASS;
 }
 
-/* its_own says whether an RST that may refuse a SYN is the one of the slot's own socket:
- * that has the number which comes next. The other one answers a copy of the client's SYN, when
- * the listener and all its half-open sockets have just gone, or the SYN of another
- * connection, and then acknowledges what the slot's socket never would. */
-static __always_inline bool its_own(const struct packet *p, const struct slot *slot)
-{
-	return bpf_ntohl(p->tcp.seq) + slot->delta == slot->snd_nxt &&
-	       (!(slot->fin & 1) || bpf_ntohl(p->tcp.ack) == slot->ack);
-}
-
 /* answers says whether an RST answers a segment that no socket takes: it has that
  * segment's own numbers, not those of a socket. */
 static __always_inline bool answers(const struct packet *p)
 {
 	return (p->tcp.flags & (SYN | ACK | RST)) == RST;
+}
+
+/* unfollowed says that the server sends what the engine can't repeat or translate:
+ * urgent data, which a roll-forward would put into the stream, or fragments, whose
+ * length nobody knows here. The connection goes on unprotected, if it can. */
+static __always_inline int unfollowed(struct __sk_buff *skb, const struct packet *p,
+				      struct slot *slot, __u32 index)
+{
+	count(STAT_UNFOLLOWED);
+	report(skb, EVENT_UNFOLLOWED, index, p->l3, p->end);
+	if (p->fragment && slot->flags & XLATE)
+		return HELD;
+	slot->opened = 1;
+	return PASS;
 }
 
 /* judge_egress judges a segment that has a service's port as its source. */
@@ -452,7 +472,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		count(STAT_OUTAGE_OUT);
 		return HELD;
 	}
-	if (refuses_syn(p) && (!slot || (mode == MODE_LIVE && !its_own(p, slot)))) {
+	if (refuses_syn(p) && (!slot || refuses_again(p, slot, mode))) {
 		if (engine_dead())
 			return passes();
 		report(skb, EVENT_RST_HELD, NO_SLOT, p->l3, p->end);
@@ -473,6 +493,13 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		/* It would be judged by the numbers of one that is over. */
 		bpf_map_delete_elem(&conns, &p->key);
 		return passes();
+	}
+	if ((p->fragment && (mode == MODE_LIVE || mode == MODE_OPEN)) ||
+	    (p->tcp.flags & URG && mode == MODE_LIVE && !slot->opened)) {
+		int verdict = unfollowed(skb, p, slot, index ? *index : NO_SLOT);
+
+		if (p->fragment)
+			return verdict;
 	}
 	if (mode == MODE_LIVE)
 		return egress_live(skb, p, slot, index ? *index : NO_SLOT);
@@ -555,6 +582,8 @@ static __always_inline int egress(struct __sk_buff *skb, __u32 l3)
 
 		return to ? egress_own(skb, to) : egress_tcp(skb, &p);
 	}
+	if (p.fragment)
+		return PASS;
 	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
 		return icmp_out(skb, p.l4, p.protocol) ? HELD : PASS;
 	return PASS;
