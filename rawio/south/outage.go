@@ -105,6 +105,7 @@ func (m *Machine) interrupt(c *Conn) {
 		}
 		x.ackedAt = m.now
 	}
+	x.refused = nil
 	x.held, x.cutover, x.liveAt, x.tries, x.recoverAt = nil, 0, 0, 0, 0
 	m.endRoll(c)
 	c.unset(owed | dupAck)
