@@ -74,7 +74,9 @@ type Engine struct {
 	landing landing
 	decoder segment.Decoder
 	decoded segment.Segment
-	carried bool // the tap's packets since the last look were not ACKs alone
+	// fragments are those that the tap has seen of segments which are not complete.
+	fragments segment.Reassembler
+	carried   bool // the tap's packets since the last look were not ACKs alone
 
 	left    leftovers
 	gateHad map[uint16]gate.ServiceState // ports of the gate that was adopted, until they are protected
@@ -87,6 +89,8 @@ type Engine struct {
 	tapBytes   atomic.Uint64
 	sendErrors atomic.Uint64
 	badPackets atomic.Uint64
+
+	tapFragments atomic.Uint64
 
 	closing chan struct{}
 	wg      sync.WaitGroup
@@ -194,6 +198,9 @@ func (e *Engine) Close() error {
 	e.wg.Wait() // they use the gate's memory; it takes a millisecond
 	e.mu.Lock() // and so may an upcall that is under way
 	defer e.mu.Unlock()
+	if e.env != nil {
+		e.env.close()
+	}
 	if e.gate != nil {
 		errs = append(errs, e.gate.Close()) // from here on no packet is held
 	}

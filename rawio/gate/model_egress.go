@@ -8,10 +8,11 @@ func (m *Model) Egress(pkt []byte, priority uint32) Verdict {
 	if !ok {
 		return Pass
 	}
-	switch p.protocol {
-	case protoTCP:
+	switch {
+	case p.protocol == protoTCP:
 		return m.egressTCP(&p, priority)
-	case protoICMP, protoICMPv6:
+	case p.fragment:
+	case p.protocol == protoICMP, p.protocol == protoICMPv6:
 		return m.icmpOut(&p)
 	}
 	return Pass
@@ -32,6 +33,9 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	synack := p.flags()&(flagSYN|flagACK) == flagSYN|flagACK
 	s, index := m.lookup(p.flow)
+	if s == nil && m.From == FromElsewhere {
+		return Pass
+	}
 	if s == nil && service.state == ServiceHold {
 		m.count[statOutageOut]++
 		return Held
@@ -57,10 +61,18 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 		return Pass
 	}
 	s.egress.Add(1)
-	switch mode := s.Mode(); {
-	case synack && p.begins(s) && m.engineDead():
+	mode := s.Mode()
+	if synack && p.begins(s) && m.engineDead() {
 		delete(m.conns, p.flow)
 		return m.passes()
+	}
+	if p.fragment && (mode == ModeLive || mode == ModeOpen) {
+		return m.unfollowed(p, s, index)
+	}
+	if p.flags()&flagURG != 0 && mode == ModeLive && !s.Opened() {
+		m.unfollowed(p, s, index)
+	}
+	switch {
 	case mode == ModeLive:
 		return m.egressLive(p, s, index, priority)
 	case mode == ModeOpen || mode == ModeOutage && m.letGo(s):
@@ -77,6 +89,17 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	m.count[statOutageOut]++
 	return Held
+}
+
+// unfollowed notes that the server sends what the engine can't repeat or translate.
+func (m *Model) unfollowed(p *packet, s *Slot, index uint32) Verdict {
+	m.count[statUnfollowed]++
+	m.report(EventUnfollowed, index, p)
+	if p.fragment && s.Flags()&FlagXlate != 0 {
+		return Held
+	}
+	s.opened.Store(1)
+	return Pass
 }
 
 // refusesSYN says whether this is the kernel's answer to a SYN for a port that
@@ -123,7 +146,11 @@ func (p *packet) begins(s *Slot) bool {
 func (p *packet) answers() bool { return p.flags()&(flagSYN|flagACK|flagRST) == flagRST }
 
 func (m *Model) holdSYNACK(p *packet, index uint32) Verdict {
-	m.report(EventSYNACK, index, p)
+	kind := EventSYNACK
+	if m.From != FromSocket {
+		kind = EventCookie
+	}
+	m.report(kind, index, p)
 	m.count[statSYNACKHeld]++
 	return Held
 }
@@ -164,12 +191,16 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		}
 		return Pass
 	case flags&flagRST != 0:
-		if kind := m.judgeRST(p, s, index, priority); kind != rstMeant && !m.letGo(s) {
+		kind := m.judgeRST(p, s, index, priority)
+		if kind != rstMeant && !m.letGo(s) {
 			if kind == rstStray {
 				m.report(EventRSTHeld, index, p)
 			}
 			m.count[statRSTHeld]++
 			return Held
+		}
+		if kind == rstMeant {
+			s.fin.Or(finRST)
 		}
 		m.report(EventRSTSent, index, p)
 	case flags&flagFIN != 0:
@@ -244,6 +275,8 @@ const (
 
 func (m *Model) judgeRST(p *packet, s *Slot, index, priority uint32) rstKind {
 	switch {
+	case s.Aborted(): // the client may have missed that one
+		return rstMeant
 	case s.Flags()&FlagUnmodified == 0:
 		if priority == PrioClose {
 			return rstMeant

@@ -46,7 +46,7 @@ func (m *Machine) offer(c *Conn) bool {
 	if end := s.Seq + uint32(len(s.Payload)); seqnum.LEQ(end, slot.Ack()) {
 		x.refused = nil // it came again, and was taken
 		return false
-	} else if seqnum.Less(slot.Edge(), end) {
+	} else if seqnum.Less(slot.Edge(), end) || c.is(opening) {
 		m.lagging = true
 		return true
 	}

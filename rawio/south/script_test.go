@@ -40,10 +40,12 @@ import (
 //	synack ISN       the kernel's next socket answers the core's SYN
 //	released crash|close   the server's process lets go of the connection
 //	kernel ISN       the kernel has another socket
+//	outputs full|fit the ring of outputs has no room, and has again
 //	down, up         the log takes nothing and makes nothing stable; status tells it
 //	fetched [N] [unreachable|failed]   the log's answer to the oldest N fetches, or all
 //	                 (after `new fetched`)
 //	restart          another engine takes over what the log holds (`new lasting`)
+//	dies, adopt      the engine goes alone; another one takes over all that has lived on (`new lasting`)
 //	conn, slot, log  show state
 //
 // The answer's lines: "-> kernel" and "-> client" are packets that pass the
@@ -87,6 +89,7 @@ type script struct {
 	service south.Service
 	log     *noteLog
 	manual  bool
+	dead    bool // there is no engine
 	fetches []fetchCall
 	upcalls []logserver.Upcall
 
