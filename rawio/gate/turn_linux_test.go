@@ -41,7 +41,7 @@ func TestOwnTurns(t *testing.T) {
 	must(t, g.Attach(l.lo))
 	must(t, g.SetService(servicePort, ServiceListen, false))
 	flow := segment.Flow{Client: netip.MustParseAddrPort("10.77.0.2:4000"), Server: netip.AddrPortFrom(netip.MustParseAddr("10.77.0.1"), servicePort)}
-	slotState{Mode: ModeLive}.store(g.Slot(0))
+	slotState{Mode: ModeOpen}.store(g.Slot(0))
 	must(t, g.Bind(flow, 0))
 	link, err := netlink.LinkByIndex(l.a)
 	must(t, err)
@@ -69,10 +69,7 @@ func TestOwnTurns(t *testing.T) {
 	}
 	// As the kernel's own: its device is noted, and its mark.
 	must(t, unix.SetsockoptInt(stranger.fd, unix.SOL_SOCKET, unix.SO_MARK, 99))
-	ack := segment.Segment{Src: flow.Server, Dst: flow.Client, Seq: 2, Flags: segment.ACK}
-	b, err := ack.Append(nil)
-	must(t, err)
-	stranger.send(t, b)
+	stranger.send(t, packet(toClient, 2, 0))
 	if seq, _ := there.next(t); seq != 2 {
 		t.Errorf("segment %d arrived at the client", seq)
 	}
