@@ -99,7 +99,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	}
 	b = m.hear(c, s, b)
 	v := m.judge(c, s, b)
-	if c.is(adopted) && s.Flags.Has(segment.RST) && s.Seq == kernel {
+	if s.Flags.Has(segment.RST) && s.Seq == kernel && (c.is(adopted) || c.is(recovered) && seqnum.Less(kernel, c.rcvNxt())) {
 		v = resets // the log may have more than the kernel has taken
 	}
 	switch v {
