@@ -74,7 +74,9 @@ type Engine struct {
 	landing landing
 	decoder segment.Decoder
 	decoded segment.Segment
-	carried bool // the tap's packets since the last look were not ACKs alone
+	// fragments are those that the tap has seen of segments which are not complete.
+	fragments segment.Reassembler
+	carried   bool // the tap's packets since the last look were not ACKs alone
 
 	unseen  unseen
 	left    leftovers
@@ -88,6 +90,8 @@ type Engine struct {
 	tapBytes   atomic.Uint64
 	sendErrors atomic.Uint64
 	badPackets atomic.Uint64
+
+	tapFragments atomic.Uint64
 
 	closing chan struct{}
 	wg      sync.WaitGroup
@@ -119,8 +123,8 @@ func (e *Engine) open() (err error) {
 	if err := e.openGate(); err != nil {
 		return err
 	}
-	if e.inject, err = inject.Open(gate.Mark); err != nil {
-		return fmt.Errorf("rawio: open the injector: %w", err)
+	if err := e.openInjector(); err != nil {
+		return err
 	}
 	if e.tap, err = tap.Open(tap.Config{Filter: e.gate.TapFilter(), ReceiveBuffer: e.cfg.ReceiveBuffer}); err != nil {
 		return fmt.Errorf("rawio: open the tap: %w", err)
@@ -143,6 +147,24 @@ func (e *Engine) open() (err error) {
 	e.cfg.Log.SetStatusUpcall(e.logStatus)
 	e.logStatus(e.cfg.Log.Status())
 	e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log)
+	return err
+}
+
+// openInjector opens the injector and tells the gate of its sockets.
+func (e *Engine) openInjector() (err error) {
+	if e.inject, err = inject.Open(); err != nil {
+		return fmt.Errorf("rawio: open the injector: %w", err)
+	}
+	toClient, toServer, err := e.inject.Cookies()
+	if err != nil {
+		return fmt.Errorf("rawio: %w", err)
+	}
+	for _, c := range toClient {
+		err = errors.Join(err, e.gate.Own(c, gate.ToClient))
+	}
+	for _, c := range toServer {
+		err = errors.Join(err, e.gate.Own(c, gate.ToServer))
+	}
 	return err
 }
 
@@ -178,6 +200,9 @@ func (e *Engine) Close() error {
 	e.wg.Wait() // they use the gate's memory; it takes a millisecond
 	e.mu.Lock() // and so may an upcall that is under way
 	defer e.mu.Unlock()
+	if e.env != nil {
+		e.env.close()
+	}
 	if e.gate != nil {
 		errs = append(errs, e.gate.Close()) // from here on no packet is held
 	}

@@ -2,6 +2,7 @@ package rawio
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -10,7 +11,6 @@ import (
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/inject"
 	"github.com/ftnet/ftnet/rawio/segment"
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 	"github.com/ftnet/ftnet/rawio/south"
@@ -31,6 +31,7 @@ type environment struct {
 
 	reads     []uint32 // for NewReads
 	addresses addresses
+	sockets   *sockdiag.Watcher
 }
 
 var _ south.Env = (*environment)(nil)
@@ -84,7 +85,7 @@ func (v *environment) flush() {
 		return
 	}
 	for rest := v.out[:v.n]; len(rest) > 0; {
-		n, err := v.e.inject.SendBatch(rest)
+		n, err := v.e.inject.ToClient(rest)
 		if err == nil {
 			break
 		}
@@ -102,7 +103,7 @@ func (v *environment) ToServer(s *segment.Segment) {
 		return
 	}
 	v.buf = p
-	if err := v.e.inject.Send(p); err != nil {
+	if err := v.e.inject.ToServer(p); err != nil {
 		v.failed(err)
 	}
 }
@@ -119,9 +120,8 @@ func (v *environment) Forward(packet []byte) {
 
 // failed counts a packet that was not sent: TCP repeats what is lost.
 func (v *environment) failed(err error) {
-	if v.e.sendErrors.Add(1) == 1 || !errors.Is(err, inject.ErrNoBuffers) {
-		v.e.log.Warn("packet not sent", "error", err)
-	}
+	v.e.sendErrors.Add(1)
+	v.e.log.Warn("packet not sent", "error", err)
 }
 
 func (v *environment) Fetch(slot, gen uint32, id logserver.ConnID, off int64, n int) {
@@ -161,6 +161,11 @@ func (v *environment) Head(slot uint32) south.Head {
 	}
 }
 
+func (v *environment) Ending(port uint16) bool {
+	s := v.e.ports[port]
+	return s != nil && s.Ending != nil && s.Ending()
+}
+
 func (v *environment) Report(r south.Report) {
 	log := v.e.log
 	v.e.unseen.note(&r)
@@ -189,5 +194,48 @@ func (v *environment) Report(r south.Report) {
 	}
 	if v.e.cfg.Reports != nil {
 		v.e.cfg.Reports(r)
+	}
+}
+
+// watcher asks the kernel about sockets. It is opened when it is needed first.
+func (v *environment) watcher() (w *sockdiag.Watcher, err error) {
+	if v.sockets == nil {
+		v.sockets, err = sockdiag.Watch()
+	}
+	return v.sockets, err
+}
+
+func (v *environment) Socket(f Flow) south.SocketState {
+	w, err := v.watcher()
+	if err == nil {
+		var state sockdiag.State
+		switch state, err = w.State(f); {
+		case errors.Is(err, sockdiag.ErrNotFound), err == nil && state == sockdiag.Close:
+			return south.SocketNone
+		case err == nil && state == sockdiag.SynReceived:
+			return south.SocketHalfOpen
+		}
+	}
+	if err != nil { // as it was before anybody asked
+		v.e.log.Debug("socket not found out", "connection", f, "error", err)
+	}
+	return south.SocketOpen
+}
+
+func (v *environment) Room(port uint16) int {
+	w, err := v.watcher()
+	if err == nil {
+		var n int
+		if n, err = w.Room(port); err == nil {
+			return n
+		}
+	}
+	v.e.log.Debug("queue not found out", "port", port, "error", err)
+	return math.MaxInt
+}
+
+func (v *environment) close() {
+	if v.sockets != nil {
+		_ = v.sockets.Close()
 	}
 }

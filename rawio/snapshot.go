@@ -18,6 +18,7 @@ type Snapshot struct {
 	TapPackets  uint64
 	TapBytes    uint64
 	TapDrops    uint64 // packets that did not fit the tap's buffer
+	Fragments   uint64 // parts of packets that the tap has seen
 	BadPackets  uint64 // truncated, malformed, or with a wrong checksum
 	SendErrors  uint64
 	Interfaces  []string
@@ -46,7 +47,7 @@ type Connection struct {
 func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	s := Snapshot{
 		TapPackets: e.tapPackets.Load(), TapBytes: e.tapBytes.Load(),
-		BadPackets: e.badPackets.Load(), SendErrors: e.sendErrors.Load(),
+		Fragments: e.tapFragments.Load(), BadPackets: e.badPackets.Load(), SendErrors: e.sendErrors.Load(),
 		Interfaces: e.links.interfaces(),
 	}
 	var err error
@@ -102,7 +103,7 @@ func (e *Engine) unprotected(s *sockdiag.Socket) string {
 func (e *Engine) connection(c *south.Conn, now time.Time) Connection {
 	i := c.Info()
 	out := Connection{
-		ID: c.ID, Flow: c.Flow, State: c.State(), Protected: i.Protected, Reason: i.Reason, How: i.How, Start: i.Start,
+		ID: c.ID, Flow: c.Flow, State: i.State, Protected: i.Protected, Reason: i.Reason, How: i.How, Start: i.Start,
 		Received: i.Received, Stable: i.Stable, Acked: i.Acked, Recovered: i.Recoveries,
 		Since: time.Unix(0, i.Since), Idle: now.Sub(time.Unix(0, i.Last)),
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/internal/oom"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/logserver"
@@ -72,6 +73,7 @@ func (h *Host) open() error {
 		return err
 	}
 	h.onClose(func() error { release(); return nil })
+	h.spare()
 	if h.survive = h.lasts(); h.survive {
 		if err := mayAdopt(h.cfg.BPFFS); err != nil {
 			h.survive = false
@@ -95,6 +97,16 @@ func (h *Host) open() error {
 	h.onClose(h.engine.Close)
 	h.wg.Go(h.watchPorts)
 	return h.servePage()
+}
+
+// spare has the OOM killer take something else first.
+func (h *Host) spare() {
+	restore, err := oom.Lower()
+	if err != nil {
+		h.log.Debug("the OOM killer may take the engine first", "error", err)
+		return
+	}
+	h.onClose(func() error { restore(); return nil })
 }
 
 // lasts reports whether the log does, so that processes may outlive the engine.

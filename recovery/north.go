@@ -3,12 +3,14 @@ package recovery
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/control"
+	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/logserver"
 )
@@ -60,6 +62,9 @@ func (n north) Protect(p *control.Peer, m control.Protect) error {
 	defer n.s.admitting.Unlock()
 	if err := n.s.admit(p, m); err != nil {
 		n.s.log.Error("port is not protected", "port", m.Port, "error", err)
+		n.s.mu.Lock()
+		n.s.refused = err
+		n.s.mu.Unlock()
 		return &control.Error{Code: control.CodeRefused, Message: fmt.Sprintf("protect port %d: %v", m.Port, err)}
 	}
 	return n.s.protect([]uint16{m.Port})
@@ -186,6 +191,7 @@ func (n north) Gone(p *control.Peer, err error) {
 	s.mu.Lock()
 	delete(s.peers, p.ID)
 	delete(s.asked, p.ID)
+	s.leaving++
 	pid := s.process.supervised
 	s.mu.Unlock()
 	time.AfterFunc(goneGrace, func() {
@@ -195,7 +201,21 @@ func (n north) Gone(p *control.Peer, err error) {
 		if same {
 			s.crash(s.owned(p.ID))
 		}
+		s.mu.Lock()
+		s.leaving--
+		s.mu.Unlock()
 	})
+}
+
+// ending reports whether a process of the service is ending, or has ended, which the
+// engine has still to be told. What a process closes by its end it closes when that has
+// begun. It may be called with the engine's lock held.
+func (s *Service) ending() bool {
+	s.mu.Lock()
+	untold := s.process.ending || s.leaving > 0
+	pids := append(slices.Collect(maps.Values(s.peers)), s.process.supervised)
+	s.mu.Unlock()
+	return untold || slices.ContainsFunc(pids, func(pid int) bool { return pid > 0 && procfs.Ending(pid) })
 }
 
 // takeOver declares the outage of a port whose former process is gone without

@@ -44,7 +44,9 @@ type Service struct {
 	ports    map[uint16]*port
 	peers    map[uint64]int            // process of each control connection that is open
 	asked    map[uint64]map[string]int // how often each of these has asked for any port of an address
+	leaving  int                       // control connections that have ended, and the engine does not know it
 	process  process
+	refused  error     // why the present process may not have a port
 	watching *watching // of the present process
 	begun    bool      // Run was called
 	adopting bool      // the survivor's connections are not this engine's yet
@@ -65,6 +67,7 @@ type process struct {
 	restarts   uint64
 	listenedAt time.Time // last
 	recovering int       // connections that the last listening has begun to recover
+	ending     bool      // it has ended, and Exited has not told the engine yet
 	lastExit   string
 }
 

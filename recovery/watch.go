@@ -154,7 +154,7 @@ func (s *Service) watchSockets(ctx context.Context, pid int) {
 		}
 		if !told && time.Since(began) > listenPatience {
 			told = true
-			s.log.Warn("the server does not listen yet", "addresses", waiting, "pid", pid)
+			s.log.Warn("the server does not listen yet", "addresses", addressList(waiting), "pid", pid)
 		}
 		if !poll.wait(ctx) {
 			return

@@ -38,7 +38,7 @@ func (m modelJudge) run(_ testing.TB, ingress bool, pkt []byte, priority, mark u
 	if ingress {
 		v = m.Ingress(pkt, mark)
 	} else {
-		v = m.Egress(pkt, priority, mark)
+		v = m.Egress(pkt, priority)
 	}
 	return v, pkt, m.TakeEvents()
 }
@@ -46,6 +46,7 @@ func (m modelJudge) run(_ testing.TB, ingress bool, pkt []byte, priority, mark u
 func (m modelJudge) setEngine(l life) {
 	m.Now = func() uint64 { return 100 }
 	m.Beat()
+	m.Secret = testSecret
 	m.Patience = 10
 	if l != alive {
 		m.Now = func() uint64 { return 111 }
@@ -70,6 +71,9 @@ func (m modelJudge) outputs(testing.TB) []Output {
 	return m.TakeOutputs()
 }
 
+// testSecret is the engine's.
+const testSecret = 0x5ec2e700
+
 // waits is the base under which the engine is dead and the gate waits for it.
 const waits = 0x7fff_ffce
 
@@ -91,6 +95,24 @@ func (e env) String() string {
 }
 
 func TestModelRules(t *testing.T) { testRules(t, modelJudge{NewModel(16)}) }
+
+// TestModelOrigin: what has no socket is a SYN cookie of this host, or not its own.
+// TestCookie is the same with the kernel.
+func TestModelOrigin(t *testing.T) {
+	for from, want := range map[Origin][]EventKind{FromSocket: {EventSYNACK}, FromStack: {EventCookie}, FromElsewhere: nil} {
+		m := NewModel(1)
+		must(t, m.SetService(servicePort, ServiceListen, false))
+		m.From = from
+		verdict := m.Egress(tcp{seq: 50, ack: 100, flags: flagSYN | flagACK}.bytes(), 0)
+		var kinds []EventKind
+		for _, e := range m.TakeEvents() {
+			kinds = append(kinds, e.Kind)
+		}
+		if diff := cmp.Diff(want, kinds); diff != "" || (verdict == Held) != (want != nil) {
+			t.Errorf("from %d: %v, events (-want +got):\n%s", from, verdict, diff)
+		}
+	}
+}
 
 func testRules(t *testing.T, j judge) {
 	for _, e := range environments() {
@@ -158,7 +180,7 @@ func check(t *testing.T, j judge, e env, r rule) {
 	for _, ev := range events {
 		kinds = append(kinds, ev.Kind)
 		wantSlot := uint32(slot)
-		if r.unknown {
+		if r.unknown || r.stranger {
 			wantSlot = NoSlot
 		}
 		if ev.Slot != wantSlot || ev.Length != len(pkt) {

@@ -24,7 +24,7 @@ type framing int
 
 const (
 	ethernet framing = iota
-	vlan             // one 802.1Q tag in line
+	vlan             // one 802.1Q priority tag in line
 	bareIP
 )
 
@@ -67,13 +67,24 @@ func (k kernelJudge) run(t testing.TB, ingress bool, pkt []byte, priority, mark 
 	if k.framing != bareIP {
 		in = frame(pkt, k.framing == vlan)
 	}
+	var after struct {
+		skbContext
+		_ [512]byte // whatever it has besides
+	}
 	opts := ebpf.RunOptions{
-		Data:    in,
-		DataOut: make([]byte, len(in)+64),
-		Context: skbContext{Mark: mark, Priority: priority, IfIndex: 1},
+		Data:       in,
+		DataOut:    make([]byte, len(in)+64),
+		Context:    skbContext{Mark: mark, Priority: priority, IfIndex: 1},
+		ContextOut: &after,
 	}
 	ret, err := k.program(ingress).Run(&opts)
 	must(t, err)
+	if ingress && mark == testSecret {
+		mark = 0
+	}
+	if after.Mark != mark {
+		t.Errorf("the packet leaves the gate with mark %#x, not %#x", after.Mark, mark)
+	}
 	return Verdict(int32(ret)), opts.DataOut[len(in)-len(pkt):], k.drain(t)
 }
 
@@ -97,6 +108,7 @@ func (k kernelJudge) drain(t testing.TB) []Event {
 func (k kernelJudge) setEngine(l life) {
 	const patience = uint64(time.Second)
 	k.Beat()
+	k.engine.secret.Store(testSecret)
 	k.engine.patience.Store(patience)
 	if l != alive {
 		k.engine.beat.Add(^patience) // one more than patience ago
@@ -248,7 +260,7 @@ func randomPacket(rnd *rand.Rand, e env) (pkt []byte, ingress bool) {
 	p := tcp{
 		v6: e.v6, layout: e.layout, toServer: rnd.IntN(2) == 0, flags: flagACK, window: uint16(rnd.Uint32()),
 		tsVal: rnd.Uint32(), tsEcr: rnd.Uint32() * uint32(rnd.IntN(2)), payload: rnd.IntN(3) * rnd.IntN(300),
-		extensions: rnd.IntN(3),
+		extensions: rnd.IntN(3), fragment: rnd.IntN(8) == 0, later: rnd.IntN(4) == 0,
 	}
 	if rnd.IntN(3) == 0 {
 		p.flags = uint8(rnd.Uint32())
@@ -345,12 +357,16 @@ func TestHeldExchange(t *testing.T) {
 func TestTapFilter(t *testing.T) {
 	g := loadGate(t, 16)
 	m := NewModel(16)
+	g.engine.secret.Store(testSecret)
+	m.Secret = testSecret
 	must(t, g.SetService(servicePort, ServiceOutage, false))
 	must(t, m.SetService(servicePort, ServiceOutage, false))
 	for _, v6 := range []bool{false, true} {
 		in := tcp{v6: v6, toServer: true, flags: flagACK, payload: 5}
 		ext, frag, out := in, in, in
-		ext.extensions, frag.fragment, out.toServer = 2, true, false
+		ext.extensions, frag.fragment, out.toServer = 8, true, false
+		later, foreign := frag, frag
+		later.later, foreign.toServer = true, false
 		for _, c := range []struct {
 			name string
 			pkt  []byte
@@ -359,9 +375,13 @@ func TestTapFilter(t *testing.T) {
 		}{
 			{"segment to a service", in.bytes(), 0, true},
 			{"behind extension headers", ext.bytes(), 0, true},
-			{"injected", in.bytes(), Mark, false},
+			{"the engine's", in.bytes(), testSecret, false},
+			{"another mark", in.bytes(), testSecret + 1, true},
 			{"other port", out.bytes(), 0, false},
-			{"fragment", frag.bytes(), 0, false},
+			{"first fragment to another port", foreign.bytes(), 0, false},
+			{"another fragment, of nobody", later.bytes(), 0, false},
+			{"first fragment", frag.bytes(), 0, true},
+			{"another fragment", later.bytes(), 0, true},
 			{"ICMP", in.icmp(3, 4, 1400), 0, false},
 		} {
 			ret, err := g.TapFilter().Run(&ebpf.RunOptions{Data: frame(c.pkt, false), Context: skbContext{Mark: c.mark}})

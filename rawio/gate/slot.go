@@ -47,6 +47,10 @@ const (
 	// the log has what it acknowledges when the server has closed the connection
 	// and FlagUnmodified is set: nobody will read that.
 	FlagLasting
+	// FlagCookie: the kernel's socket was made of a SYN cookie, and its listener would make
+	// another one of the same. When the server has closed, what the socket has had does not
+	// reach it again.
+	FlagCookie
 )
 
 // Released says what became of the kernel's socket of an unmodified server's
@@ -111,7 +115,8 @@ type Slot struct {
 	stolenIn atomic.Uint32
 	released atomic.Uint32
 	opened   atomic.Uint32
-	_        [3]uint32
+	priority atomic.Uint32
+	_        [2]uint32
 }
 
 var _ [SlotSize]byte = [unsafe.Sizeof(Slot{})]byte{}
@@ -128,11 +133,12 @@ func (s *Slot) Reset() {
 		w.Store(0)
 	}
 	s.opened.Store(0)
+	s.priority.Store(0)
 	s.ResetGate()
 }
 
 // ResetGate zeroes the words that the gate writes, for a connection that gets
-// a new kernel socket: all but Opened. Call it only while the mode keeps the gate from writing:
+// a new kernel socket: all but Opened and the priority. Call it only while the mode keeps the gate from writing:
 // free, outage or spoof.
 func (s *Slot) ResetGate() {
 	for _, w := range []*atomic.Uint32{
@@ -281,8 +287,15 @@ func (s *Slot) FIN() (end uint32, passed bool) {
 // whoever closes the socket.
 func (s *Slot) SetFIN(end uint32) {
 	s.finEnd.Store(end)
-	s.fin.Store(1)
+	s.fin.Or(1)
 }
+
+// finRST says in Slot.fin that a meant RST has passed.
+const finRST = 2
+
+// Aborted reports whether a RST has passed that the application meant. The
+// connection is over, whoever has heard of it: from then on every RST passes.
+func (s *Slot) Aborted() bool { return s.fin.Load()&finRST != 0 }
 
 // Egress returns the number of packets seen at egress; it wraps.
 func (s *Slot) Egress() uint32 { return s.egress.Load() }

@@ -6,6 +6,7 @@
 #include "icmp.h"
 #include "options.h"
 #include "output.h"
+#include "own.h"
 #include "release.h"
 #include "translate.h"
 
@@ -212,6 +213,8 @@ static __always_inline bool meant_fin(struct __sk_buff *skb, const struct slot *
 	return skb->priority == PRIO_CLOSE || skb->priority == PRIO_SHUT;
 }
 
+#define FIN_RST 2 /* in slot.fin: a meant RST has passed */
+
 enum rst { RST_STRAY, RST_MEANT, RST_CRASH };
 
 /* unmodified_rst judges an RST of a server that announces nothing. */
@@ -242,6 +245,8 @@ __noinline int unmodified_rst(struct slot *slot, __u32 index, __u32 flags)
 static __always_inline enum rst judge_rst(struct __sk_buff *skb, const struct packet *p,
 					  struct slot *slot, __u32 index)
 {
+	if (slot->fin & FIN_RST) /* the client may have missed that one */
+		return RST_MEANT;
 	if (slot->flags & UNMODIFIED)
 		return unmodified_rst(slot, index, p->tcp.flags);
 	return skb->priority == PRIO_CLOSE ? RST_MEANT : RST_STRAY;
@@ -288,6 +293,21 @@ static __always_inline bool begins(const struct packet *p, const struct slot *sl
 	return bpf_ntohl(p->tcp.ack) != slot->irs + 1 || bpf_ntohl(p->tcp.seq) + 1 != slot->snd_nxt;
 }
 
+/* hold_synack reports a SYN-ACK. The kernel sends a SYN cookie without a socket:
+ * it has none before the client's ACK. While so many begin that the engine does
+ * not keep up, those pass: the engine hears of the connection by its SYN, and no
+ * client is kept out. */
+static __always_inline int hold_synack(struct __sk_buff *skb, const struct packet *p, __u32 index)
+{
+	bool cookie = !skb->sk;
+
+	if (!report(skb, cookie ? EVENT_COOKIE : EVENT_SYNACK, index, p->l3, p->end) && cookie &&
+	    index == NO_SLOT)
+		return PASS;
+	count(STAT_SYNACK_HELD);
+	return HELD;
+}
+
 static __always_inline int egress_live(struct __sk_buff *skb, const struct packet *p,
 				       struct slot *slot, __u32 index)
 {
@@ -298,11 +318,8 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 	if (flags & SYN) {
 		/* A retransmission tells the client nothing new. From a translated
 		 * connection's socket it would. */
-		if (flags & ACK && (slot->flags & XLATE || begins(p, slot, MODE_LIVE))) {
-			report(skb, EVENT_SYNACK, index, p->l3, p->end);
-			count(STAT_SYNACK_HELD);
-			return HELD;
-		}
+		if (flags & ACK && (slot->flags & XLATE || begins(p, slot, MODE_LIVE)))
+			return hold_synack(skb, p, index);
 		return PASS;
 	}
 	if (flags & RST) {
@@ -314,6 +331,8 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 			count(STAT_RST_HELD);
 			return HELD;
 		}
+		if (rst == RST_MEANT)
+			slot->fin |= FIN_RST;
 		report(skb, EVENT_RST_SENT, index, p->l3, p->end);
 	} else if (flags & FIN) {
 		if (!meant_fin(skb, slot, &s) && !let_go(slot)) {
@@ -328,7 +347,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 		return HELD;
 	if ((flags & (FIN | RST)) == FIN && !(slot->fin & 1)) {
 		slot->fin_end = s.end;
-		slot->fin = 1;
+		slot->fin |= 1;
 	}
 	if (slot->flags & (TS | SACK))
 		find_options(skb, p, &s.opt);
@@ -395,6 +414,22 @@ static __always_inline bool refuses_syn(const struct packet *p)
 	return (p->tcp.flags & (SYN | ACK | RST)) == (ACK | RST) && p->tcp.seq == 0;
 }
 
+/* refuses_again says the same where a connection of the same endpoints is known:
+ * its client lacks the SYN-ACK and has sent its SYN again, or has begun another
+ * one. A RST of the connection's own socket has the number that the socket has come
+ * to; should that be 0, a new connection shows by what it acknowledges. In an outage
+ * everything is held anyway. */
+static __always_inline bool refuses_again(const struct packet *p, const struct slot *slot, __u32 mode)
+{
+	__u32 zero = slot->flags & XLATE ? slot->delta : 0;
+
+	if (mode != MODE_LIVE && mode != MODE_OPEN && mode != MODE_FREE)
+		return false;
+	if (READ_ONCE(slot->snd_nxt) != zero)
+		return true;
+	return mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack;
+}
+
 /* passes is the verdict on what leaves because the engine is dead. */
 static __always_inline int passes(void)
 {
@@ -409,11 +444,112 @@ static __always_inline bool answers(const struct packet *p)
 	return (p->tcp.flags & (SYN | ACK | RST)) == RST;
 }
 
+/* unfollowed says that the server sends what the engine can't repeat or translate:
+ * urgent data, which a roll-forward would put into the stream, or fragments, whose
+ * length nobody knows here. The connection goes on unprotected, if it can. */
+static __always_inline int unfollowed(struct __sk_buff *skb, const struct packet *p,
+				      struct slot *slot, __u32 index)
+{
+	count(STAT_UNFOLLOWED);
+	report(skb, EVENT_UNFOLLOWED, index, p->l3, p->end);
+	if (p->fragment && slot->flags & XLATE)
+		return HELD;
+	slot->opened = 1;
+	return PASS;
+}
+
+/* judge_egress judges a segment that has a service's port as its source. */
+static __always_inline int judge_egress(struct __sk_buff *skb, const struct packet *p, __u32 state,
+					struct slot *slot, const __u32 *index)
+{
+	bool synack = (p->tcp.flags & (SYN | ACK)) == (SYN | ACK);
+	__u32 mode = slot ? READ_ONCE(slot->mode) : MODE_FREE;
+
+	/* What this host only forwards is not its service's, and has no slot. */
+	if (!slot && skb->ingress_ifindex)
+		return PASS;
+	if (!slot && (state & SERVICE_STATE) == SERVICE_HOLD) {
+		count(STAT_OUTAGE_OUT);
+		return HELD;
+	}
+	if (refuses_syn(p) && (!slot || refuses_again(p, slot, mode))) {
+		if (engine_dead())
+			return passes();
+		report(skb, EVENT_RST_HELD, NO_SLOT, p->l3, p->end);
+		count(STAT_RST_HELD);
+		return HELD;
+	}
+	if (!slot) {
+		if (!synack)
+			return PASS;
+		if (engine_dead())
+			return passes();
+		return hold_synack(skb, p, NO_SLOT);
+	}
+	if (mode == MODE_FREE)
+		return PASS;
+	slot->egress++;
+	if (synack && begins(p, slot, mode) && engine_dead()) {
+		/* It would be judged by the numbers of one that is over. */
+		bpf_map_delete_elem(&conns, &p->key);
+		return passes();
+	}
+	if ((p->fragment && (mode == MODE_LIVE || mode == MODE_OPEN)) ||
+	    (p->tcp.flags & URG && mode == MODE_LIVE && !slot->opened)) {
+		int verdict = unfollowed(skb, p, slot, index ? *index : NO_SLOT);
+
+		if (p->fragment)
+			return verdict;
+	}
+	if (mode == MODE_LIVE)
+		return egress_live(skb, p, slot, index ? *index : NO_SLOT);
+	if (mode == MODE_OPEN || (mode == MODE_OUTAGE && let_go(slot)))
+		return egress_open(skb, p, slot);
+	/* Otherwise the socket's numbers are not yet the client's. */
+	if (mode != MODE_OUTAGE && answers(p) && let_go(slot))
+		return PASS;
+	if (mode == MODE_ROLL)
+		return egress_roll(skb, p, slot, index ? *index : NO_SLOT);
+	if (mode == MODE_SPOOF && synack)
+		return hold_synack(skb, p, index ? *index : NO_SLOT);
+	count(STAT_OUTAGE_OUT);
+	return HELD;
+}
+
+/* egress_own lets go what the engine sends. What is meant for the server must not
+ * leave the host, whatever the routes are. */
+static __always_inline int egress_own(struct __sk_buff *skb, __u32 to)
+{
+	if (to == OWN_TO_CLIENT)
+		return PASS;
+	if (skb->ifindex == LOOPBACK) {
+		seal(skb);
+		return PASS;
+	}
+	count(STAT_ASTRAY);
+	return HELD;
+}
+
+/* unmark takes back the priority by which a server that calls ftnet.Listen says that
+ * it means the end of a connection: what is left of its data is sent with it too, and
+ * the queueing discipline behind the gate would give it another class than before. */
+static __always_inline void unmark(struct __sk_buff *skb, struct slot *slot, __u32 state)
+{
+	__u32 priority = skb->priority;
+
+	if (state & SERVICE_UNMODIFIED)
+		return;
+	if (priority == PRIO_CLOSE || priority == PRIO_SHUT)
+		skb->priority = slot ? slot->priority : 0;
+	else if (slot && slot->priority != priority)
+		slot->priority = priority;
+}
+
 static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 {
 	struct slot *slot;
-	__u32 *state, *index, mode;
-	bool synack;
+	__u32 *state, *index;
+	int verdict;
 
 	if (!load_tcp(skb, TO_CLIENT, p))
 		return PASS;
@@ -424,67 +560,30 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 		count(STAT_MALFORMED);
 		return PASS;
 	}
-	synack = (p->tcp.flags & (SYN | ACK)) == (SYN | ACK);
 	index = bpf_map_lookup_elem(&conns, &p->key);
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
-	mode = slot ? READ_ONCE(slot->mode) : MODE_FREE;
-	if (!slot && (*state & SERVICE_STATE) == SERVICE_HOLD) {
-		count(STAT_OUTAGE_OUT);
-		return HELD;
+	verdict = judge_egress(skb, p, *state, slot, index);
+	if (verdict == PASS) {
+		unmark(skb, slot, *state);
+		if (slot)
+			skb->tc_index = JUDGED_OUT;
 	}
-	/* A connection may still be known whose client has begun another one: then
-	 * the answer acknowledges what the connection's own socket never would. */
-	if (refuses_syn(p) && (!slot || (mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack))) {
-		if (engine_dead())
-			return passes();
-		report(skb, EVENT_RST_HELD, NO_SLOT, p->l3, p->end);
-		count(STAT_RST_HELD);
-		return HELD;
-	}
-	if (!slot) {
-		/* What this host forwards for others has no socket here. */
-		if (!synack || !skb->sk)
-			return PASS;
-		if (engine_dead())
-			return passes();
-		report(skb, EVENT_SYNACK, NO_SLOT, p->l3, p->end);
-		count(STAT_SYNACK_HELD);
-		return HELD;
-	}
-	if (mode == MODE_FREE)
-		return PASS;
-	slot->egress++;
-	if (synack && begins(p, slot, mode) && engine_dead()) {
-		/* It would be judged by the numbers of one that is over. */
-		bpf_map_delete_elem(&conns, &p->key);
-		return passes();
-	}
-	if (mode == MODE_LIVE)
-		return egress_live(skb, p, slot, *index);
-	if (mode == MODE_OPEN || (mode == MODE_OUTAGE && let_go(slot)))
-		return egress_open(skb, p, slot);
-	/* Otherwise the socket's numbers are not yet the client's. */
-	if (mode != MODE_OUTAGE && answers(p) && let_go(slot))
-		return PASS;
-	if (mode == MODE_ROLL)
-		return egress_roll(skb, p, slot, *index);
-	if (mode == MODE_SPOOF && synack) {
-		report(skb, EVENT_SYNACK, *index, p->l3, p->end);
-		count(STAT_SYNACK_HELD);
-		return HELD;
-	}
-	count(STAT_OUTAGE_OUT);
-	return HELD;
+	return verdict;
 }
 
 static __always_inline int egress(struct __sk_buff *skb, __u32 l3)
 {
 	struct packet p;
 
-	if (!parse_ip(skb, l3, TO_CLIENT, &p))
+	if (skb->tc_index == JUDGED_OUT || !parse_ip(skb, l3, TO_CLIENT, &p))
 		return PASS;
-	if (p.protocol == IP_TCP)
-		return egress_tcp(skb, &p);
+	if (p.protocol == IP_TCP) {
+		__u32 to = sent_by(skb);
+
+		return to ? egress_own(skb, to) : egress_tcp(skb, &p);
+	}
+	if (p.fragment)
+		return PASS;
 	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
 		return icmp_out(skb, p.l4, p.protocol) ? HELD : PASS;
 	return PASS;

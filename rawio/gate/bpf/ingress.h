@@ -72,12 +72,45 @@ static __always_inline int translate_in(struct __sk_buff *skb, const struct pack
 	return HELD;
 }
 
+/* forwarded says whether this host passes a packet on rather than take it itself. */
+__noinline int forwarded(struct __sk_buff *skb, const struct flow_key *key)
+{
+	struct bpf_fib_lookup fib = {};
+
+	if (!key)
+		return 0;
+	fib.ifindex = skb->ingress_ifindex ? skb->ingress_ifindex : skb->ifindex;
+	fib.l4_protocol = IP_TCP;
+	fib.sport = key->cport;
+	fib.dport = key->sport;
+	if (key->server[0] || key->server[1] || key->server[2] != bpf_htonl(0xffff)) {
+		fib.family = AF_INET6;
+		copy_v6(fib.ipv6_src, key->client);
+		copy_v6(fib.ipv6_dst, key->server);
+	} else {
+		fib.family = AF_INET;
+		fib.ipv4_src = key->client[3];
+		fib.ipv4_dst = key->server[3];
+	}
+	switch (bpf_fib_lookup(skb, &fib, sizeof(fib), 0)) {
+	case BPF_FIB_LKUP_RET_SUCCESS:
+	case BPF_FIB_LKUP_RET_NO_NEIGH:
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+	case BPF_FIB_LKUP_RET_UNSUPP_LWT:
+		return 1;
+	}
+	return 0; /* its own, or nobody's */
+}
+
 /* ingress_syn judges a SYN; PASS lets it go on to the connection's rules. */
 static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packet *p, __u32 state)
 {
 	__u32 len = tcp_header_len(p) - sizeof(struct tcp_hdr);
-	int found = len ? screen_syn(skb, p->l4, len) : 0;
+	int found;
 
+	if (forwarded(skb, &p->key))
+		return PASS;
+	found = len ? screen_syn(skb, p->l4, len) : 0;
 	if (found == SYN_REFUSED) {
 		report(skb, EVENT_REFUSED, NO_SLOT, p->l3, p->end);
 		count(STAT_SYN_REFUSED);
@@ -97,17 +130,48 @@ static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packe
 	return PASS;
 }
 
+/* replays says whether the client repeats, perhaps because its ACK waits for the log,
+ * what the kernel has had in a connection that the server has closed. The socket may be
+ * gone, and of a SYN cookie's first segment the listener would make another connection. */
+static __always_inline bool replays(const struct packet *p, const struct slot *slot)
+{
+	__u32 seq = bpf_ntohl(p->tcp.seq), ack = READ_ONCE(slot->ack), end;
+
+	if (!(slot->flags & COOKIE) || !(slot->fin & 1) || p->tcp.flags & (SYN | RST) || !after(ack, seq))
+		return false;
+	end = seq + (p->end - p->l4 - tcp_header_len(p)) + !!(p->tcp.flags & FIN);
+	return !after(end, ack);
+}
+
+/* short_fragment judges a first fragment without a whole TCP header: it can't be
+ * translated, and no network makes any (RFC 1858). */
+__noinline int short_fragment(struct __sk_buff *skb, struct packet *p)
+{
+	__be16 ports[2];
+
+	if (!p || bpf_skb_load_bytes(skb, p->l4, ports, sizeof(ports)) < 0 || !service_of(ports[1]))
+		return PASS;
+	p->key.cport = ports[0];
+	p->key.sport = ports[1];
+	if (forwarded(skb, &p->key))
+		return PASS;
+	count(STAT_SHORT_FRAGMENT);
+	return HELD;
+}
+
 static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 {
 	struct slot *slot;
 	__u32 *state, *index, mode;
 
 	if (!load_tcp(skb, TO_SERVER, p))
-		return PASS;
+		return p->fragment ? short_fragment(skb, p) : PASS;
 	state = service_of(p->tcp.dport);
 	if (!state)
 		return PASS;
 	if (!tcp_valid(skb, p)) {
+		if (p->fragment)
+			return short_fragment(skb, p);
 		count(STAT_MALFORMED);
 		return PASS;
 	}
@@ -116,7 +180,7 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 	index = bpf_map_lookup_elem(&conns, &p->key);
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
 	if (!slot) {
-		if ((*state & SERVICE_STATE) != SERVICE_HOLD)
+		if ((*state & SERVICE_STATE) != SERVICE_HOLD || forwarded(skb, &p->key))
 			return PASS;
 		count(STAT_OUTAGE_IN);
 		return HELD;
@@ -131,8 +195,15 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 		if (mode != MODE_OUTAGE)
 			return PASS; /* there is no translation yet */
 	}
-	if (mode != MODE_FREE && slot->flags & XLATE && p->tcp.flags & ACK)
-		return translate_in(skb, p, slot);
+	if (mode == MODE_LIVE && replays(p, slot) && !opens(slot)) {
+		count(STAT_OUTAGE_IN);
+		return HELD;
+	}
+	if (mode == MODE_FREE || !(slot->flags & XLATE) || !(p->tcp.flags & ACK))
+		return PASS;
+	if (translate_in(skb, p, slot) != PASS)
+		return HELD;
+	skb->tc_index = JUDGED_IN;
 	return PASS;
 }
 
@@ -140,10 +211,14 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 l3)
 {
 	struct packet p;
 
-	if (!parse_ip(skb, l3, TO_SERVER, &p))
+	if (skb->tc_index == JUDGED_IN || !parse_ip(skb, l3, TO_SERVER, &p))
 		return PASS;
+	/* Of a fragmented segment the first fragment has all that is judged and
+	 * translated. The stack puts no segment together without it. */
 	if (p.protocol == IP_TCP)
 		return ingress_tcp(skb, &p);
+	if (p.fragment)
+		return PASS;
 	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
 		return icmp_in(skb, p.l4, p.protocol) ? PASS : HELD;
 	return PASS;

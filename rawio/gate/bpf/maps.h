@@ -11,8 +11,6 @@
 
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 
-#define MARK 0x66740001 /* SO_MARK of what the engine injects */
-
 /* Socket priorities by which the application means its FIN or RST. */
 #define PRIO_CLOSE 3
 #define PRIO_SHUT 5
@@ -45,6 +43,7 @@ enum mode { MODE_FREE, MODE_LIVE, MODE_OUTAGE, MODE_SPOOF, MODE_OPEN, MODE_ROLL 
 #define SACK 8        /* SACK was negotiated */
 #define RECORD 16     /* data is captured before it leaves */
 #define UNMODIFIED 32 /* of a service with that flag */
+#define COOKIE 128    /* the kernel's socket was made of a SYN cookie */
 #define LASTING 64    /* every ACK waits for the log, also when nobody will read any more */
 
 /* What became of the kernel's socket, of an unmodified server. */
@@ -75,13 +74,14 @@ struct slot {
 	__u32 tsval;    /* newest TSval as the client sees it */
 	__u32 tsecr;
 	__u32 hflags;   /* ECN bits of the newest held ACK */
-	__u32 fin;      /* bit 0: a meant FIN has passed */
+	__u32 fin;      /* bit 0: a meant FIN has passed, bit 1: a meant RST */
 	__u32 fin_end;  /* its sequence end, client-visible */
 	__u32 egress;   /* packets seen */
 	__u32 stolen_in;
 	__u32 released; /* enum released */
 	__u32 opened;   /* let go while the engine was dead: see alive.h */
-	__u32 reserved2[3];
+	__u32 priority; /* skb->priority of the newest segment that meant no end */
+	__u32 reserved2[2];
 };
 
 _Static_assert(sizeof(struct slot) == 128, "slot is two cache lines");
@@ -166,6 +166,9 @@ enum stat {
 	STAT_UNRECORDED,
 	STAT_CRASHED,
 	STAT_OPENED,
+	STAT_ASTRAY,
+	STAT_UNFOLLOWED,
+	STAT_SHORT_FRAGMENT,
 	STAT_COUNT,
 };
 
