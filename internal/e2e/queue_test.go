@@ -19,8 +19,8 @@ import (
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 )
 
-// probes are the ways in which a probe is protected, over both families.
-func probes(t *testing.T, f func(t *testing.T, family family, begin func(flags []string, args ...string) *rig)) {
+// probeEach runs a test in each of the ways in which a probe is protected, over both families.
+func probeEach(t *testing.T, f func(t *testing.T, family family, begin func(flags []string, args ...string) *rig)) {
 	for _, fam := range families[:2] {
 		for _, mode := range []string{"", "plain"} {
 			name := map[string]string{"": "listen", "plain": "unmodified"}[mode]
@@ -32,7 +32,7 @@ func probes(t *testing.T, f func(t *testing.T, family family, begin func(flags [
 					}
 					r := prepare(t, o)
 					// Nobody can listen with a longer queue.
-					for key, value := range map[string]string{"net/core/somaxconn": "16", "net/ipv4/tcp_max_syn_backlog": "16"} {
+					for key, value := range map[string]string{"core/somaxconn": "16", "ipv4/tcp_max_syn_backlog": "16"} {
 						r.sysctl(key, value)
 					}
 					r.spawn(o, "probe", append([]string{"-mode", mode, "-listen", ":7002"}, args...)...)
@@ -68,7 +68,7 @@ func (r *rig) unharmed(d *status.Document) {
 // TestShortQueueLateAccept: 100 clients of a server that listens with a queue of 16 and
 // accepts a second late after a crash, and crashes once more while the queue is full.
 func TestShortQueueLateAccept(t *testing.T) {
-	probes(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
+	probeEach(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
 		late := filepath.Join(publicDir(t), "late")
 		r := begin(nil, "-late", late)
 		var list []*client
@@ -93,7 +93,7 @@ func TestShortQueueLateAccept(t *testing.T) {
 // TestDeferAccept: a listener with TCP_DEFER_ACCEPT takes a recovered connection at once,
 // without that its client says anything.
 func TestDeferAccept(t *testing.T) {
-	probes(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
+	probeEach(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
 		r := begin(nil, "-defer", "30")
 		var list []*client
 		for range 10 {
@@ -134,9 +134,9 @@ func (r *rig) kernelHas(n int) {
 
 // TestSYNCookies: the host answers every SYN by a cookie, the engine's own as well.
 func TestSYNCookies(t *testing.T) {
-	probes(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
+	probeEach(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
 		r := begin(nil)
-		r.sysctl("net/ipv4/tcp_syncookies", "2")
+		r.sysctl("ipv4/tcp_syncookies", "2")
 		var list []*client
 		for range 40 {
 			list = append(list, r.dialTo(f.dial(r), f.address(7002)))
@@ -223,7 +223,7 @@ func TestRedisBurst(t *testing.T) {
 	}
 }
 
-// forge sends SYNs from addresses that nobody has.
+// forge sends SYNs from addresses that nobody has, on a network behind the client.
 func (r *rig) forge(f family, n int) {
 	r.t.Helper()
 	server := netip.MustParseAddrPort(f.address(7002))
@@ -231,6 +231,14 @@ func (r *rig) forge(f family, n int) {
 	if server.Addr().Is6() {
 		domain, level, option = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_HDRINCL
 	}
+	network, gateway := netip.MustParsePrefix("10.99.0.0/16"), netlab.Client4
+	if server.Addr().Is6() {
+		network, gateway = netip.MustParsePrefix("fd99::/64"), netlab.Client6
+	}
+	if out, err := r.lab.Server.Command("ip", "route", "add", network.String(), "via", gateway.String()).CombinedOutput(); err != nil {
+		r.t.Fatalf("%v: %s", err, out)
+	}
+	from := network.Addr()
 	err := r.lab.Client.Run(func() error {
 		fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 		if err != nil {
@@ -241,16 +249,11 @@ func (r *rig) forge(f family, n int) {
 			return err
 		}
 		for i := range n {
-			s := segment.Segment{Dst: server, Seq: uint32(i), Flags: segment.SYN, Window: 1000}
+			from = from.Next()
+			s := segment.Segment{Src: netip.AddrPortFrom(from, 1024), Dst: server, Seq: uint32(i), Flags: segment.SYN, Window: 1000}
 			s.Options.MSS = 1460
 			to := unix.Sockaddr(&unix.SockaddrInet4{Addr: netlab.Server4.As4()})
-			if a := netlab.Client4.As4(); domain == unix.AF_INET {
-				a[3] = byte(10 + i%200)
-				s.Src = netip.AddrPortFrom(netip.AddrFrom4(a), uint16(1024+i))
-			} else {
-				a := netlab.Client6.As16()
-				a[15] = byte(10 + i%200)
-				s.Src = netip.AddrPortFrom(netip.AddrFrom16(a), uint16(1024+i))
+			if domain == unix.AF_INET6 {
 				to = &unix.SockaddrInet6{Addr: netlab.Server6.As16()}
 			}
 			p, err := s.Append(nil)
@@ -271,7 +274,7 @@ func (r *rig) forge(f family, n int) {
 // TestForgedSYNs: half-open connections are no clients: the restarted server hears nothing
 // of them, and they give way to clients.
 func TestForgedSYNs(t *testing.T) {
-	probes(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
+	probeEach(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
 		const forged, slots = 200, 32
 		r := begin([]string{"--max-connections", fmt.Sprint(slots)})
 		r.forge(f, forged)
