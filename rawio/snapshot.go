@@ -75,7 +75,7 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 		return true
 	})
 	for f, state := range sockets {
-		if svc := e.ports[f.Server.Port()]; svc != nil && state != sockdiag.TimeWait {
+		if svc := e.ports[f.Server.Port()]; svc != nil && state != sockdiag.TimeWait && state != sockdiag.SynReceived {
 			s.Connections = append(s.Connections, Connection{Flow: f, State: south.Open, Reason: svc.strange()})
 		}
 	}

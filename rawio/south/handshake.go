@@ -46,7 +46,7 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 	if e.synack != nil && m.now-e.arrived > synSkew {
 		e.synack, e.packet = nil, nil // of a SYN before; the kernel answers this one too
 	}
-	e.syn, e.arrived, e.gaveWay = clone(s), m.now, false
+	e.syn, e.arrived, e.why = clone(s), m.now, ""
 	if !svc.outage && e.synack != nil {
 		m.begin(svc, flow, e)
 	}
@@ -72,8 +72,8 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 		case c.state == Established && c.is(recovered) && m.resumes(c, s.Ack):
 			m.ackSpoofed(c, s) // the stack did not get our ACK
 			return
-		case c.state == Established && !c.is(recovered|confirmed) && s.Ack == c.irs+1:
-			if c.is(byCookie) && m.now-c.since < cookieLife {
+		case (c.state == Established || c.state == SynReceived) && !c.is(recovered|confirmed) && s.Ack == c.irs+1:
+			if c.state == Established && c.is(byCookie) && m.now-c.since < cookieLife {
 				m.sendSYNACK(c, s.Options.TSEcr)
 				return
 			}
@@ -164,9 +164,8 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		c.client.wscale = 0
 	}
 	if !m.takeSlot(c) {
-		m.syns.drop(flow)
 		m.env.Forward(e.packet)
-		m.declare(svc, flow, reason.NoSlots, fmt.Sprintf("there are %d", m.cfg.MaxConns))
+		m.goesUnprotected(flow, reason.NoSlots)
 		return
 	}
 	m.conns.put(c)
