@@ -43,13 +43,17 @@ type Service struct {
 	sup      *supervisor.Supervisor // of the present Run
 	ports    map[uint16]*port
 	peers    map[uint64]int // process of each control connection that is open
+	leaving  int            // control connections that have ended, and the engine does not know it
 	process  process
+	refused  error     // why the present process may not have a port
 	watching *watching // of the present process
 	begun    bool      // Run was called
 	adopting bool      // the survivor's connections are not this engine's yet
 	workers  workers
-	result   error         // of Run
-	changed  chan struct{} // closed and replaced at each change that Await may wait for
+
+	toldPlain bool          // that the server does not call ftnet.Listen
+	result    error         // of Run
+	changed   chan struct{} // closed and replaced at each change that Await may wait for
 }
 
 // process is what is known of the supervised process.
@@ -60,7 +64,8 @@ type process struct {
 	ready      bool // the probe of a server in ModeListen has succeeded
 	since      time.Time
 	restarts   uint64
-	recovering int // connections that the last listening has begun to recover
+	recovering int  // connections that the last listening has begun to recover
+	ending     bool // it has ended, and Exited has not told the engine yet
 	lastExit   string
 }
 

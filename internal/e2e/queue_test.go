@@ -19,8 +19,8 @@ import (
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 )
 
-// probeEach runs a test in each of the ways in which a probe is protected, over both families.
-func probeEach(t *testing.T, f func(t *testing.T, family family, begin func(flags []string, args ...string) *rig)) {
+// shortQueues are the ways in which a probe with a short queue is protected, over both families.
+func shortQueues(t *testing.T, f func(t *testing.T, family family, begin func(flags []string, args ...string) *rig)) {
 	for _, fam := range families[:2] {
 		for _, mode := range []string{"", "plain"} {
 			name := map[string]string{"": "listen", "plain": "unmodified"}[mode]
@@ -68,7 +68,7 @@ func (r *rig) unharmed(d *status.Document) {
 // TestShortQueueLateAccept: 100 clients of a server that listens with a queue of 16 and
 // accepts a second late after a crash, and crashes once more while the queue is full.
 func TestShortQueueLateAccept(t *testing.T) {
-	probeEach(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
+	shortQueues(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
 		late := filepath.Join(publicDir(t), "late")
 		r := begin(nil, "-late", late)
 		var list []*client
@@ -93,7 +93,7 @@ func TestShortQueueLateAccept(t *testing.T) {
 // TestDeferAccept: a listener with TCP_DEFER_ACCEPT takes a recovered connection at once,
 // without that its client says anything.
 func TestDeferAccept(t *testing.T) {
-	probeEach(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
+	shortQueues(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
 		r := begin(nil, "-defer", "30")
 		var list []*client
 		for range 10 {
@@ -134,7 +134,7 @@ func (r *rig) kernelHas(n int) {
 
 // TestSYNCookies: the host answers every SYN by a cookie, the engine's own as well.
 func TestSYNCookies(t *testing.T) {
-	probeEach(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
+	shortQueues(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
 		r := begin(nil)
 		r.sysctl("ipv4/tcp_syncookies", "2")
 		var list []*client
@@ -274,7 +274,7 @@ func (r *rig) forge(f family, n int) {
 // TestForgedSYNs: half-open connections are no clients: the restarted server hears nothing
 // of them, and they give way to clients.
 func TestForgedSYNs(t *testing.T) {
-	probeEach(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
+	shortQueues(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
 		const forged, slots = 200, 32
 		r := begin([]string{"--max-connections", fmt.Sprint(slots)})
 		r.forge(f, forged)

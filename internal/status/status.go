@@ -168,6 +168,7 @@ type Tap struct {
 	Packets   uint64 `json:"packets"`
 	Bytes     uint64 `json:"bytes"`
 	Losses    uint64 `json:"losses"`    // packets that did not fit its buffer
+	Fragments uint64 `json:"fragments"` // IP fragments among the packets
 	Truncated uint64 `json:"truncated"` //
 	Invalid   uint64 `json:"invalid"`   // bad checksum or malformed
 }

@@ -287,8 +287,15 @@ func (s *Slot) FIN() (end uint32, passed bool) {
 // whoever closes the socket.
 func (s *Slot) SetFIN(end uint32) {
 	s.finEnd.Store(end)
-	s.fin.Store(1)
+	s.fin.Or(1)
 }
+
+// finRST says in Slot.fin that a meant RST has passed.
+const finRST = 2
+
+// Aborted reports whether a RST has passed that the application meant. The
+// connection is over, whoever has heard of it: from then on every RST passes.
+func (s *Slot) Aborted() bool { return s.fin.Load()&finRST != 0 }
 
 // Egress returns the number of packets seen at egress; it wraps.
 func (s *Slot) Egress() uint32 { return s.egress.Load() }

@@ -1,6 +1,7 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
@@ -29,6 +30,9 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	c.last = m.now
 	if m.over(c) && c.state != Resetting && c.state != Open {
 		m.late(c, s)
+		if c.state == Established { // what was missing may be the kernel's last ACK, of which nobody tells
+			m.finished(c)
+		}
 		return
 	}
 	switch c.state {
@@ -116,6 +120,11 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		m.touch(c)
 		return
 	}
+	if s.Flags.Has(segment.URG) {
+		m.unprotect(c, reason.Urgent, "by the client")
+		return
+	}
+	m.keepRefused(c, s, slot)
 	m.accepted(c, s, b)
 	if s.Len() > 0 && c.rcvNxt() == before && (m.unheard(c, slot) || c.shielded()) {
 		c.set(dupAck)
@@ -143,7 +152,9 @@ func (m *Machine) accepted(c *Conn, s *segment.Segment, b bounds) {
 	m.learn(c, s, b.ack)
 	m.heard(c, s)
 	m.touch(c)
-	if s.Len() > 0 {
+	// Urgent data is not taken in an outage: the log can't say which byte is none of the
+	// stream's. The client says it again when the connection is live.
+	if s.Len() > 0 && !s.Flags.Has(segment.URG) {
 		c.high = seqnum.Max(c.high, seqnum.Min(s.End(), b.edge))
 		m.data(c, s, b.edge)
 	}

@@ -47,7 +47,11 @@ func (m *Machine) Unprotect(port uint16) {
 func (m *Machine) Listening(port uint16) int {
 	m.now = m.env.Now()
 	svc := m.services[port]
-	if svc == nil || !svc.outage || svc.busy {
+	switch {
+	case svc == nil || svc.busy:
+		return 0
+	case !svc.outage:
+		m.syns.each(port, m.resendRefused)
 		return 0
 	}
 	svc.alive, svc.busy, svc.room = true, true, 0
@@ -91,6 +95,15 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 		out[i] = items[i].c
 	}
 	return out
+}
+
+// resendRefused gives the server a SYN that came before it listened: its client has
+// heard nothing, and may not send another one for long.
+func (m *Machine) resendRefused(f segment.Flow, e *embryo) {
+	if e.refused != 0 && e.syn != nil && m.conns.get(f) == nil {
+		e.refused = 0
+		m.env.ToServer(e.syn)
+	}
 }
 
 // pump keeps a window of spoofed handshakes under way and ends the recovery

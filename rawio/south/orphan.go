@@ -73,6 +73,7 @@ func (m *Machine) vanished(c *Conn) bool {
 // reopenVanished opens it again, as after a crash of its process.
 func (m *Machine) reopenVanished(c *Conn) {
 	m.interrupt(c)
+	m.env.Slot(c.slot).SetReleased(gate.ReleasedCrashed) // for an engine that finds it so
 	c.extra.recoverAt = m.now
 }
 

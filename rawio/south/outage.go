@@ -58,7 +58,9 @@ func (m *Machine) crashed(c *Conn) {
 		if c.wire != nil && c.closed() && !head.Closing {
 			// Nobody has anything left to say, but the client may have missed
 			// the last ACK.
-			m.env.Slot(c.slot).SetMode(gate.ModeOutage)
+			slot := m.env.Slot(c.slot)
+			slot.SetMode(gate.ModeOutage)
+			slot.SetReleased(gate.ReleasedNo) // nothing is to be recovered, see overInOutage
 			c.acked = c.stableSeq()
 			m.finished(c)
 			return
@@ -106,6 +108,7 @@ func (m *Machine) interrupt(c *Conn) {
 		}
 		x.ackedAt = m.now
 	}
+	x.refused = nil
 	x.held, x.cutover, x.liveAt, x.tries, x.recoverAt, x.answer = nil, 0, 0, 0, 0, nil
 	m.endRoll(c)
 	c.unset(owed | dupAck | opening)

@@ -77,7 +77,7 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 	m.env.Slot(c.slot).SetMode(gate.ModeRoll)
 	c.state = Rolling
 	m.rolling++
-	x.roll.edgeOut += max(int64(c.synWindow), m.outputEdge(c)-w.out) // the SYN has offered the former
+	x.roll.edgeOut = m.outputEdge(c) // whatever the SYN has offered: only the ACK counts
 	m.env.ToServer(m.rollAck(c, x.roll.told, x.roll.edgeOut))
 	m.openRoll(c)
 	m.touch(c)
@@ -235,7 +235,14 @@ func (m *Machine) tickRoll(c *Conn) {
 // say again, and lives to do so: the earlier server may have answered it, and the
 // client's time-out may have grown long.
 func (m *Machine) lacks(c *Conn) bool {
-	return c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said) && m.now-c.last < lacksMost
+	if m.now-c.last >= lacksMost {
+		return false
+	}
+	// What a restored connection's client has said shows only in what it was answered, if
+	// its window was closed behind that.
+	r := c.extra.roll
+	answered := c.is(restored) && r.out < c.outputOff(c.ackedEnd()) && m.now-r.movedAt < owesMost
+	return answered || c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said)
 }
 
 // lacksMost is how long a silent client is waited for, ns. It is asked more often.

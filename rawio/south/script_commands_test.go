@@ -78,7 +78,10 @@ func (s *script) line(line string) {
 	case "up":
 		s.log.down = false
 		s.machine.LogStatus(logserver.OK)
+	case "dying":
+		s.dying = true
 	case "crash":
+		s.dying = false
 		s.machine.Crash(scriptPort)
 	case "listening":
 		s.print("%d to recover", s.machine.Listening(scriptPort))
@@ -112,6 +115,13 @@ func (s *script) line(line string) {
 		s.slot()
 	case "restart":
 		s.restart()
+	case "outputs":
+		s.env.gate.OutputsFull = w[1] == "full"
+	case "dies":
+		s.dead = true
+		return
+	case "adopt":
+		s.adopt()
 	case "reads":
 		s.reads(w[1:])
 	case "log":
@@ -119,7 +129,9 @@ func (s *script) line(line string) {
 	default:
 		s.t.Fatalf("unknown line %q", line)
 	}
-	s.settle()
+	if !s.dead {
+		s.settle()
+	}
 }
 
 // fetchCall is a call of Env.Fetch that is not answered.
@@ -196,7 +208,7 @@ func (s *script) client(w []string) {
 			s.print("held")
 		}
 	}
-	if !untapped {
+	if !untapped && !s.dead {
 		s.machine.Segment(tapped, s.time)
 	}
 	s.events()
@@ -259,10 +271,14 @@ func (s *script) egress(g *segment.Segment, prio uint32) {
 }
 
 func (s *script) events() {
-	for _, ev := range s.env.gate.TakeEvents() {
+	events, outputs := s.env.gate.TakeEvents(), s.env.gate.TakeOutputs()
+	if s.dead { // nobody looks
+		return
+	}
+	for _, ev := range events {
 		deliver(s.machine, &ev)
 	}
-	for _, o := range s.env.gate.TakeOutputs() {
+	for _, o := range outputs {
 		s.machine.Output(o.Kind, o.Slot, o.Gen, o.Seq, decoded(o.Packet, segment.ChecksumTrusted))
 	}
 }

@@ -16,6 +16,8 @@ func (m *Machine) Tick() {
 			m.pump(svc)
 		}
 	}
+	m.awake, m.ticked = min(m.now-m.ticked, maxAwake), m.now
+	m.seekHoles()
 	for i := len(m.active) - 1; i >= 0; i-- { // c may leave, and the last take its place
 		if i < len(m.active) {
 			m.tick(m.active[i])
@@ -45,7 +47,10 @@ func (m *Machine) tick(c *Conn) {
 	if c.askAt != 0 && m.tickDown(c) {
 		return
 	}
-	x, keep := c.extra, c.askAt != 0
+	if c.hole != nil && m.tickHole(c) {
+		return
+	}
+	x, keep := c.extra, c.askAt != 0 || c.hole != nil
 	switch c.state {
 	case Outage, Reconnecting, Rolling:
 		keep = true
@@ -95,6 +100,9 @@ func (m *Machine) tick(c *Conn) {
 		m.noteFIN(c)
 		if !m.over(c) {
 			keep = x != nil && m.tickLive(c) || keep
+		} else if x != nil && x.held != nil && m.heldLong(c) {
+			c.set(abandoned) // the client has had the FIN from an earlier server
+			x.held = nil
 		}
 		if c.state == Established && c.wire != nil && m.tickIdle(c) {
 			keep = true
@@ -113,8 +121,11 @@ func (m *Machine) tick(c *Conn) {
 // reconnection. It reports whether there is more to do.
 func (m *Machine) tickLive(c *Conn) bool {
 	x := c.extra
+	refused := x.refused != nil && m.offer(c)
+	if c.state != Established {
+		return true
+	}
 	if x.held != nil {
-		x.heldFor++
 		if m.vanished(c) {
 			m.reopenVanished(c)
 			return true
@@ -122,8 +133,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		if x.held == nil {
 			return true
 		}
-		// Two ticks: the engine itself may have stood still for some time.
-		if c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter {
+		if m.heldLong(c) {
 			c.set(abandoned)
 			m.releaseHeld(c)
 			m.touch(c)
@@ -131,7 +141,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		}
 		return true
 	}
-	if x.liveAt == 0 {
+	if x.liveAt == 0 && !refused {
 		c.extra = nil
 		return false
 	}
@@ -150,11 +160,20 @@ func (m *Machine) tickLive(c *Conn) bool {
 		}
 		return true
 	}
-	if m.now-x.liveAt < settleTime {
+	if refused || m.now-x.liveAt < settleTime {
 		return true
 	}
 	c.extra = nil
 	return false
+}
+
+// heldLong counts a tick for which a FIN or RST has been held, and reports whether it
+// has been for so long that it is meant. Two ticks: the engine itself may have stood still for
+// some time.
+func (m *Machine) heldLong(c *Conn) bool {
+	x := c.extra
+	x.heldFor++
+	return c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter && !m.dying(c.svc)
 }
 
 // finRetry is how often the client's FIN is repeated to the new stack, ns.

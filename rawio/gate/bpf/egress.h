@@ -213,6 +213,8 @@ static __always_inline bool meant_fin(struct __sk_buff *skb, const struct slot *
 	return skb->priority == PRIO_CLOSE || skb->priority == PRIO_SHUT;
 }
 
+#define FIN_RST 2 /* in slot.fin: a meant RST has passed */
+
 enum rst { RST_STRAY, RST_MEANT, RST_CRASH };
 
 /* unmodified_rst judges an RST of a server that announces nothing. */
@@ -243,6 +245,8 @@ __noinline int unmodified_rst(struct slot *slot, __u32 index, __u32 flags)
 static __always_inline enum rst judge_rst(struct __sk_buff *skb, const struct packet *p,
 					  struct slot *slot, __u32 index)
 {
+	if (slot->fin & FIN_RST) /* the client may have missed that one */
+		return RST_MEANT;
 	if (slot->flags & UNMODIFIED)
 		return unmodified_rst(slot, index, p->tcp.flags);
 	return skb->priority == PRIO_CLOSE ? RST_MEANT : RST_STRAY;
@@ -327,6 +331,8 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 			count(STAT_RST_HELD);
 			return HELD;
 		}
+		if (rst == RST_MEANT)
+			slot->fin |= FIN_RST;
 		report(skb, EVENT_RST_SENT, index, p->l3, p->end);
 	} else if (flags & FIN) {
 		if (!meant_fin(skb, slot, &s) && !let_go(slot)) {
@@ -341,7 +347,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 		return HELD;
 	if ((flags & (FIN | RST)) == FIN && !(slot->fin & 1)) {
 		slot->fin_end = s.end;
-		slot->fin = 1;
+		slot->fin |= 1;
 	}
 	if (slot->flags & (TS | SACK))
 		find_options(skb, p, &s.opt);
@@ -408,6 +414,22 @@ static __always_inline bool refuses_syn(const struct packet *p)
 	return (p->tcp.flags & (SYN | ACK | RST)) == (ACK | RST) && p->tcp.seq == 0;
 }
 
+/* refuses_again says the same where a connection of the same endpoints is known:
+ * its client lacks the SYN-ACK and has sent its SYN again, or has begun another
+ * one. A RST of the connection's own socket has the number that the socket has come
+ * to; should that be 0, a new connection shows by what it acknowledges. In an outage
+ * everything is held anyway. */
+static __always_inline bool refuses_again(const struct packet *p, const struct slot *slot, __u32 mode)
+{
+	__u32 zero = slot->flags & XLATE ? slot->delta : 0;
+
+	if (mode != MODE_LIVE && mode != MODE_OPEN && mode != MODE_FREE)
+		return false;
+	if (READ_ONCE(slot->snd_nxt) != zero)
+		return true;
+	return mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack;
+}
+
 /* passes is the verdict on what leaves because the engine is dead. */
 static __always_inline int passes(void)
 {
@@ -420,6 +442,20 @@ static __always_inline int passes(void)
 static __always_inline bool answers(const struct packet *p)
 {
 	return (p->tcp.flags & (SYN | ACK | RST)) == RST;
+}
+
+/* unfollowed says that the server sends what the engine can't repeat or translate:
+ * urgent data, which a roll-forward would put into the stream, or fragments, whose
+ * length nobody knows here. The connection goes on unprotected, if it can. */
+static __always_inline int unfollowed(struct __sk_buff *skb, const struct packet *p,
+				      struct slot *slot, __u32 index)
+{
+	count(STAT_UNFOLLOWED);
+	report(skb, EVENT_UNFOLLOWED, index, p->l3, p->end);
+	if (p->fragment && slot->flags & XLATE)
+		return HELD;
+	slot->opened = 1;
+	return PASS;
 }
 
 /* judge_egress judges a segment that has a service's port as its source. */
@@ -436,9 +472,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		count(STAT_OUTAGE_OUT);
 		return HELD;
 	}
-	/* A connection may still be known whose client has begun another one: then
-	 * the answer acknowledges what the connection's own socket never would. */
-	if (refuses_syn(p) && (!slot || (mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack))) {
+	if (refuses_syn(p) && (!slot || refuses_again(p, slot, mode))) {
 		if (engine_dead())
 			return passes();
 		report(skb, EVENT_RST_HELD, NO_SLOT, p->l3, p->end);
@@ -460,6 +494,13 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		bpf_map_delete_elem(&conns, &p->key);
 		return passes();
 	}
+	if ((p->fragment && (mode == MODE_LIVE || mode == MODE_OPEN)) ||
+	    (p->tcp.flags & URG && mode == MODE_LIVE && !slot->opened)) {
+		int verdict = unfollowed(skb, p, slot, index ? *index : NO_SLOT);
+
+		if (p->fragment)
+			return verdict;
+	}
 	if (mode == MODE_LIVE)
 		return egress_live(skb, p, slot, index ? *index : NO_SLOT);
 	if (mode == MODE_OPEN || (mode == MODE_OUTAGE && let_go(slot)))
@@ -472,6 +513,20 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 	if (mode == MODE_SPOOF && synack)
 		return hold_synack(skb, p, index ? *index : NO_SLOT);
 	count(STAT_OUTAGE_OUT);
+	return HELD;
+}
+
+/* egress_own lets go what the engine sends. What is meant for the server must not
+ * leave the host, whatever the routes are. */
+static __always_inline int egress_own(struct __sk_buff *skb, __u32 to)
+{
+	if (to == OWN_TO_CLIENT)
+		return PASS;
+	if (skb->ifindex == LOOPBACK) {
+		seal(skb);
+		return PASS;
+	}
+	count(STAT_ASTRAY);
 	return HELD;
 }
 
@@ -516,20 +571,6 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	return verdict;
 }
 
-/* egress_own lets go what the engine sends. What is meant for the server must not
- * leave the host, whatever the routes are. */
-static __always_inline int egress_own(struct __sk_buff *skb, __u32 to)
-{
-	if (to == OWN_TO_CLIENT)
-		return PASS;
-	if (skb->ifindex == LOOPBACK) {
-		mark(skb);
-		return PASS;
-	}
-	count(STAT_ASTRAY);
-	return HELD;
-}
-
 static __always_inline int egress(struct __sk_buff *skb, __u32 l3)
 {
 	struct packet p;
@@ -541,6 +582,8 @@ static __always_inline int egress(struct __sk_buff *skb, __u32 l3)
 
 		return to ? egress_own(skb, to) : egress_tcp(skb, &p);
 	}
+	if (p.fragment)
+		return PASS;
 	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
 		return icmp_out(skb, p.l4, p.protocol) ? HELD : PASS;
 	return PASS;

@@ -15,12 +15,13 @@ enum event_kind {
 	EVENT_REFUSED,
 	EVENT_CRASHED,
 	EVENT_COOKIE,
+	EVENT_UNFOLLOWED,
 };
 
 /* Every record begins like this. */
 struct event_head {
 	__u32 kind, slot, ifindex;
-	__u16 captured, packet_len;
+	__u32 length; /* of the packet, of which an event has up to CAPTURE bytes */
 	__u64 ktime;
 };
 
@@ -60,14 +61,13 @@ __noinline int report(struct __sk_buff *skb, enum event_kind kind, __u32 slot, _
 	e->head.kind = kind;
 	e->head.slot = slot;
 	e->head.ifindex = skb->ifindex;
-	e->head.packet_len = len;
+	e->head.length = len;
 	e->head.ktime = bpf_ktime_get_ns();
 	if (len > CAPTURE)
 		len = CAPTURE;
 	asm volatile("" : "+r"(len));
 	if (len < 1 || len > CAPTURE || bpf_skb_load_bytes(skb, l3, e->packet, len) < 0)
-		len = 0;
-	e->head.captured = len;
+		e->head.length = 0;
 	bpf_ringbuf_submit(e, 0);
 	return 1;
 }

@@ -74,7 +74,7 @@ struct slot {
 	__u32 tsval;    /* newest TSval as the client sees it */
 	__u32 tsecr;
 	__u32 hflags;   /* ECN bits of the newest held ACK */
-	__u32 fin;      /* bit 0: a meant FIN has passed */
+	__u32 fin;      /* bit 0: a meant FIN has passed, bit 1: a meant RST */
 	__u32 fin_end;  /* its sequence end, client-visible */
 	__u32 egress;   /* packets seen */
 	__u32 stolen_in;
@@ -167,6 +167,8 @@ enum stat {
 	STAT_CRASHED,
 	STAT_OPENED,
 	STAT_ASTRAY,
+	STAT_UNFOLLOWED,
+	STAT_SHORT_FRAGMENT,
 	STAT_COUNT,
 };
 
