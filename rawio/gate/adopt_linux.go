@@ -56,6 +56,9 @@ func Adopt(config Config, id string) (*Gate, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.abandon())
 	}
+	if err := g.disownAll(); err != nil {
+		return nil, errors.Join(err, g.abandon())
+	}
 	g.inherit(left)
 	return g, nil
 }

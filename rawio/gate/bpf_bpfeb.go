@@ -20,6 +20,7 @@ const (
 	bpfMapEngine       = "engine"
 	bpfMapEvents       = "events"
 	bpfMapOutputs      = "outputs"
+	bpfMapOwn          = "own"
 	bpfMapServices     = "services"
 	bpfMapSlots        = "slots"
 	bpfMapStats        = "stats"
@@ -90,6 +91,7 @@ type bpfMapSpecs struct {
 	Engine   *ebpf.MapSpec `ebpf:"engine"`
 	Events   *ebpf.MapSpec `ebpf:"events"`
 	Outputs  *ebpf.MapSpec `ebpf:"outputs"`
+	Own      *ebpf.MapSpec `ebpf:"own"`
 	Services *ebpf.MapSpec `ebpf:"services"`
 	Slots    *ebpf.MapSpec `ebpf:"slots"`
 	Stats    *ebpf.MapSpec `ebpf:"stats"`
@@ -126,6 +128,7 @@ type bpfMaps struct {
 	Engine   *ebpf.Map `ebpf:"engine"`
 	Events   *ebpf.Map `ebpf:"events"`
 	Outputs  *ebpf.Map `ebpf:"outputs"`
+	Own      *ebpf.Map `ebpf:"own"`
 	Services *ebpf.Map `ebpf:"services"`
 	Slots    *ebpf.Map `ebpf:"slots"`
 	Stats    *ebpf.Map `ebpf:"stats"`
@@ -138,6 +141,7 @@ func (m *bpfMaps) Close() error {
 		m.Engine,
 		m.Events,
 		m.Outputs,
+		m.Own,
 		m.Services,
 		m.Slots,
 		m.Stats,

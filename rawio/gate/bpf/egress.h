@@ -6,6 +6,7 @@
 #include "icmp.h"
 #include "options.h"
 #include "output.h"
+#include "own.h"
 #include "release.h"
 #include "translate.h"
 
@@ -508,14 +509,31 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	return verdict;
 }
 
+/* egress_own lets go what the engine sends. What is meant for the server must not
+ * leave the host, whatever the routes are. */
+static __always_inline int egress_own(struct __sk_buff *skb, __u32 to)
+{
+	if (to == OWN_TO_CLIENT)
+		return PASS;
+	if (skb->ifindex == LOOPBACK) {
+		mark(skb);
+		return PASS;
+	}
+	count(STAT_ASTRAY);
+	return HELD;
+}
+
 static __always_inline int egress(struct __sk_buff *skb, __u32 l3)
 {
 	struct packet p;
 
 	if (skb->tc_index == JUDGED_OUT || !parse_ip(skb, l3, TO_CLIENT, &p))
 		return PASS;
-	if (p.protocol == IP_TCP)
-		return egress_tcp(skb, &p);
+	if (p.protocol == IP_TCP) {
+		__u32 to = sent_by(skb);
+
+		return to ? egress_own(skb, to) : egress_tcp(skb, &p);
+	}
 	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
 		return icmp_out(skb, p.l4, p.protocol) ? HELD : PASS;
 	return PASS;

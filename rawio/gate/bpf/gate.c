@@ -21,8 +21,6 @@ int egress_eth(struct __sk_buff *skb)
 {
 	__u32 l3;
 
-	if (skb->mark == MARK)
-		return PASS;
 	l3 = network_offset(skb);
 	return l3 ? egress(skb, l3) : PASS;
 }
@@ -30,7 +28,7 @@ int egress_eth(struct __sk_buff *skb)
 SEC("tc")
 int egress_l3(struct __sk_buff *skb)
 {
-	return skb->mark == MARK ? PASS : egress(skb, 0);
+	return egress(skb, 0);
 }
 
 SEC("tc")
@@ -40,7 +38,7 @@ int ingress_eth(struct __sk_buff *skb)
 
 	/* A frame for another address than the device's is perhaps for a device on top
 	 * of it (macvlan), where it passes the gate once more. */
-	if (skb->mark == MARK || skb->pkt_type == PACKET_OTHERHOST)
+	if (arrives(skb) || skb->pkt_type == PACKET_OTHERHOST)
 		return PASS;
 	l3 = network_offset(skb);
 	return l3 ? ingress(skb, l3) : PASS;
@@ -49,7 +47,7 @@ int ingress_eth(struct __sk_buff *skb)
 SEC("tc")
 int ingress_l3(struct __sk_buff *skb)
 {
-	return skb->mark == MARK ? PASS : ingress(skb, 0);
+	return arrives(skb) ? PASS : ingress(skb, 0);
 }
 
 SEC("socket")

@@ -11,8 +11,6 @@
 
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 
-#define MARK 0x66740001 /* SO_MARK of what the engine injects */
-
 /* Socket priorities by which the application means its FIN or RST. */
 #define PRIO_CLOSE 3
 #define PRIO_SHUT 5
@@ -167,6 +165,7 @@ enum stat {
 	STAT_UNRECORDED,
 	STAT_CRASHED,
 	STAT_OPENED,
+	STAT_ASTRAY,
 	STAT_COUNT,
 };
 
