@@ -90,10 +90,9 @@ var places = []place{
 		}
 		chain forward { type filter hook forward priority filter; policy drop; }
 		chain output {
-			type filter hook output priority filter; policy drop
+			type filter hook output priority filter; policy accept
 			oif lo accept
 			ct state related,established accept
-			ct state new accept
 		}`)},
 	{name: "firewalld", arrange: ruled(`
 		chain prerouting {
