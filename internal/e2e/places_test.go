@@ -240,7 +240,7 @@ func docker(r *rig) site {
 		table ip nat {
 			chain DOCKER { iifname "docker0" return; tcp dport 8080 dnat to 10.77.0.9:80; }
 			chain prerouting { type nat hook prerouting priority dstnat; fib daddr type local jump DOCKER; }
-			chain output { type nat hook output priority dstnat; ip daddr != 127.0.0.0/8 fib daddr type local jump DOCKER; }
+			chain output { type nat hook output priority -100; ip daddr != 127.0.0.0/8 fib daddr type local jump DOCKER; }
 			chain postrouting { type nat hook postrouting priority srcnat; ip saddr 10.77.0.0/24 oifname != "docker0" masquerade; }
 		}
 		table ip filter {
