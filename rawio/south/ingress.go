@@ -124,6 +124,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		m.unprotect(c, reason.Urgent, "by the client")
 		return
 	}
+	m.keepRefused(c, s, slot)
 	m.accepted(c, s, b)
 	if s.Len() > 0 && c.rcvNxt() == before && (m.unheard(c, slot) || c.shielded()) {
 		c.set(dupAck)
@@ -259,6 +260,15 @@ func (m *Machine) Tail(f segment.Flow) (logserver.ConnID, bool) {
 		return 0, false
 	}
 	return c.ID, true
+}
+
+// Slot returns the slot of a connection that is known.
+func (m *Machine) Slot(f segment.Flow) (uint32, bool) {
+	c := m.conns.get(f)
+	if c == nil {
+		return 0, false
+	}
+	return c.slot, true
 }
 
 // relay gives the kernel a segment that the gate stole before the connection

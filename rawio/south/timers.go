@@ -15,6 +15,10 @@ func (m *Machine) Tick() {
 		if len(svc.queue) > 0 {
 			m.pump(svc)
 		}
+		if !svc.outage && m.now < svc.admitUntil {
+			m.lagging = true
+			m.admit(svc)
+		}
 	}
 	m.awake, m.ticked = min(m.now-m.ticked, maxAwake), m.now
 	m.seekHoles()
@@ -121,6 +125,10 @@ func (m *Machine) tick(c *Conn) {
 // reconnection. It reports whether there is more to do.
 func (m *Machine) tickLive(c *Conn) bool {
 	x := c.extra
+	refused := x.refused != nil && m.offer(c)
+	if c.state != Established {
+		return true
+	}
 	if x.held != nil {
 		if m.vanished(c) {
 			m.reopenVanished(c)
@@ -137,7 +145,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		}
 		return true
 	}
-	if x.liveAt == 0 {
+	if x.liveAt == 0 && !refused {
 		c.extra = nil
 		return false
 	}
@@ -156,7 +164,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		}
 		return true
 	}
-	if m.now-x.liveAt < settleTime {
+	if refused || m.now-x.liveAt < settleTime {
 		return true
 	}
 	c.extra = nil
