@@ -78,7 +78,7 @@ func inPlace(t *testing.T, p place, f family, m mode) {
 		}
 	}
 	served()
-	if why := r.unprotected(); why != "" {
+	if why := r.whyUnprotected(); why != "" {
 		if !p.unprotected {
 			t.Errorf("not protected, where it can be: %s", why)
 		}
@@ -124,9 +124,9 @@ func noEnd(t *testing.T, file string, ended time.Time) {
 	}
 }
 
-// unprotected returns why some client's connection is not protected, in the words of
+// whyUnprotected returns why some client's connection is not protected, in the words of
 // the status, which must have a reason; "" if all are. It waits until status knows all.
-func (r *rig) unprotected() (why string) {
+func (r *rig) whyUnprotected() (why string) {
 	r.t.Helper()
 	var found []string
 	r.waitStatus("the connections are known", func(d *status.Document) bool {
