@@ -85,6 +85,8 @@ func (s *Service) retire(ports []uint16) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	_ = s.host.engine.Drain(ctx, ports...) // what is left is the kernel's alone
+	s.admitting.Lock()
+	defer s.admitting.Unlock()
 	s.mu.Lock()
 	ports = slices.DeleteFunc(ports, func(n uint16) bool { // not if they have come back, or Remove was faster
 		return s.ports[n] == nil || slices.Contains(portsOf(s.listen), n)
@@ -126,7 +128,7 @@ func (h hooks) Stopping() {
 // port would be told the same again.
 func (h hooks) Ended(e supervisor.Exit) error {
 	h.s.mu.Lock()
-	h.s.process.supervised = 0
+	h.s.process.supervised, h.s.process.ending = 0, true
 	refused := h.s.refused
 	if h.s.process.state == status.ProcessRunning { // it listened all the same
 		refused = nil
@@ -168,6 +170,9 @@ func (h hooks) Exited(e supervisor.Exit) {
 	default:
 		s.outage(ports, s.host.engine.Crash)
 	}
+	s.mu.Lock()
+	s.process.ending = false
+	s.mu.Unlock()
 }
 
 // Halted notes that Stop has taken effect.

@@ -34,6 +34,7 @@ type Host struct {
 	store      logserver.Log
 	complaints backend.Complaints // of store
 	engine     *rawio.Engine
+	home       home
 	started    time.Time
 	survive    bool            // processes outlive this engine, should it be killed
 	adopted    bool            // there was an engine before, and processes of it live
@@ -63,6 +64,10 @@ func OpenHost(cfg HostConfig) (*Host, error) {
 }
 
 func (h *Host) open() error {
+	var err error
+	if h.home, err = here(); err != nil {
+		return err
+	}
 	release, err := supervisor.Adopt()
 	if err != nil {
 		return err
@@ -90,6 +95,7 @@ func (h *Host) open() error {
 		return err
 	}
 	h.onClose(h.engine.Close)
+	h.wg.Go(h.watchPorts)
 	return h.servePage()
 }
 

@@ -25,7 +25,7 @@ func (h *Host) Document() *status.Document {
 		Started: h.started, Interfaces: snap.Interfaces,
 	}
 	d.Log = h.logStatus(snap)
-	d.Tap = status.Tap{Packets: snap.TapPackets, Bytes: snap.TapBytes, Losses: snap.TapDrops, Invalid: snap.BadPackets}
+	d.Tap = status.Tap{Packets: snap.TapPackets, Bytes: snap.TapBytes, Losses: snap.TapDrops, Fragments: snap.Fragments, Invalid: snap.BadPackets}
 	d.Gate = gateStatus(snap)
 	services := h.list()
 	d.Memory = memory(services)
@@ -116,6 +116,8 @@ func (p *port) status(s *Service, connections int) status.Service {
 	switch {
 	case !p.protected:
 		out.State = status.ServiceStopped
+	case p.left && p.crashedAt.IsZero():
+		out.State = status.ServiceClosed
 	case !p.listening:
 		out.State = status.ServiceOutage
 	case !p.crashedAt.IsZero():
@@ -152,6 +154,7 @@ func gateStatus(snap rawio.Snapshot) status.Gate {
 			"syn_held": g.SYNHeld, "syn_refused": g.SYNRefused, "syn_stripped": g.SYNStripped,
 			"icmp_held": g.ICMPHeld, "icmp_translated": g.ICMPFixed, "ack_clamped": g.AckClamped,
 			"malformed": g.Malformed, "rewrite_failed": g.RewriteFails, "opened": g.Opened, "astray": g.Astray,
+			"unfollowed": g.Unfollowed, "short_fragment": g.ShortFragment,
 			"segments_refused": snap.Core.Refused, "tap_holes": snap.Core.Holes, "send_errors": snap.SendErrors,
 		},
 	}

@@ -21,13 +21,22 @@ const (
 	Refused      Reason = "journal or gate did not take it"
 	EngineLate   Reason = "the engine stood still, and the gate did not wait for it"
 	ServerEnded  Reason = "the server has ended"
+	Urgent       Reason = "urgent data was sent on it"
+	Fragments    Reason = "its server's host sends it in IP fragments"
+	Unseen       Reason = "the kernel has taken bytes from its client that ftnet could not see"
+	Inherited    Reason = "the engine before did not protect it"
+	Dialled      Reason = "it was dialled by this host"
+	Translated   Reason = "its address or port is translated on this host"
+	SYNProxied   Reason = "a SYN proxy on this host has answered its client"
+	OtherWay     Reason = "its replies leave by an interface that is not protected"
 	Unrecognized Reason = "it passed the gate unseen"
 )
 
 // All returns every Reason, in the order of the documents.
 func All() []Reason {
 	return []Reason{
-		Earlier, NoSlots, GaveWay, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded, Unrecognized,
+		Earlier, NoSlots, GaveWay, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded,
+		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, SYNProxied, OtherWay, Unrecognized,
 	}
 }
 

@@ -93,6 +93,7 @@ const (
 	ServiceListening  ServiceState = "listening"
 	ServiceOutage     ServiceState = "outage"     // nobody listens, SYNs are held
 	ServiceRecovering ServiceState = "recovering" // listens, connections are being rolled forward
+	ServiceClosed     ServiceState = "closed"     // the server has closed its listener; connections go on
 	ServiceStopped    ServiceState = "stopped"    // its program was stopped, or has ended; it is not protected
 )
 
@@ -168,6 +169,7 @@ type Tap struct {
 	Packets   uint64 `json:"packets"`
 	Bytes     uint64 `json:"bytes"`
 	Losses    uint64 `json:"losses"`    // packets that did not fit its buffer
+	Fragments uint64 `json:"fragments"` // IP fragments among the packets
 	Truncated uint64 `json:"truncated"` //
 	Invalid   uint64 `json:"invalid"`   // bad checksum or malformed
 }

@@ -180,7 +180,7 @@ func check(t *testing.T, j judge, e env, r rule) {
 	for _, ev := range events {
 		kinds = append(kinds, ev.Kind)
 		wantSlot := uint32(slot)
-		if r.unknown || r.foreign {
+		if r.unknown || r.stranger {
 			wantSlot = NoSlot
 		}
 		if ev.Slot != wantSlot || ev.Length != len(pkt) {

@@ -8,10 +8,11 @@ func (m *Model) Egress(pkt []byte, priority uint32) Verdict {
 	if !ok {
 		return Pass
 	}
-	switch p.protocol {
-	case protoTCP:
+	switch {
+	case p.protocol == protoTCP:
 		return m.egressTCP(&p, priority)
-	case protoICMP, protoICMPv6:
+	case p.fragment:
+	case p.protocol == protoICMP, p.protocol == protoICMPv6:
 		return m.icmpOut(&p)
 	}
 	return Pass
@@ -39,7 +40,7 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 		m.count[statOutageOut]++
 		return Held
 	}
-	if p.refusesSYN() && (s == nil || s.Mode() == ModeLive && !p.ownRST(s)) {
+	if p.refusesSYN() && (s == nil || p.refusesAgain(s)) {
 		if m.engineDead() {
 			return m.passes()
 		}
@@ -60,10 +61,18 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 		return Pass
 	}
 	s.egress.Add(1)
-	switch mode := s.Mode(); {
-	case synack && p.begins(s) && m.engineDead():
+	mode := s.Mode()
+	if synack && p.begins(s) && m.engineDead() {
 		delete(m.conns, p.flow)
 		return m.passes()
+	}
+	if p.fragment && (mode == ModeLive || mode == ModeOpen) {
+		return m.unfollowed(p, s, index)
+	}
+	if p.flags()&flagURG != 0 && mode == ModeLive && !s.Opened() {
+		m.unfollowed(p, s, index)
+	}
+	switch {
 	case mode == ModeLive:
 		return m.egressLive(p, s, index, priority)
 	case mode == ModeOpen || mode == ModeOutage && m.letGo(s):
@@ -82,19 +91,41 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	return Held
 }
 
+// unfollowed notes that the server sends what the engine can't repeat or translate.
+func (m *Model) unfollowed(p *packet, s *Slot, index uint32) Verdict {
+	m.count[statUnfollowed]++
+	m.report(EventUnfollowed, index, p)
+	if p.fragment && s.Flags()&FlagXlate != 0 {
+		return Held
+	}
+	s.opened.Store(1)
+	return Pass
+}
+
 // refusesSYN says whether this is the kernel's answer to a SYN for a port that
 // nobody listens on (RFC 9293, section 3.10.7.1).
 func (p *packet) refusesSYN() bool {
 	return p.flags()&(flagSYN|flagACK|flagRST) == flagACK|flagRST && be.Uint32(p.tcp()[4:]) == 0
 }
 
-// ownRST says whether an RST that may refuse a SYN is the one of the slot's own socket:
-// that has the number which comes next. The other one answers a copy of the client's
-// SYN, when the listener and all its half-open sockets have just gone, or the SYN of
-// another connection, and then acknowledges what the slot's socket never would.
-func (p *packet) ownRST(s *Slot) bool {
+// refusesAgain says the same where a connection of the same endpoints is known: its
+// client lacks the SYN-ACK and has sent its SYN again, or has begun another one. A RST
+// of the connection's own socket has the number that the socket has come to; should
+// that be 0, a new connection shows by what it acknowledges.
+func (p *packet) refusesAgain(s *Slot) bool {
+	mode := s.Mode()
+	if mode != ModeLive && mode != ModeOpen && mode != ModeFree {
+		return false
+	}
+	var zero uint32
+	if s.Flags()&FlagXlate != 0 {
+		zero = s.Delta()
+	}
+	if s.SndNxt() != zero {
+		return true
+	}
 	_, closed := s.FIN()
-	return be.Uint32(p.tcp()[4:])+s.Delta() == s.SndNxt() && (!closed || be.Uint32(p.tcp()[8:]) == s.Ack())
+	return mode == ModeLive && closed && be.Uint32(p.tcp()[8:]) != s.Ack()
 }
 
 // begins says whether a SYN-ACK is that of a connection which the client has begun

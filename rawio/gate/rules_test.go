@@ -32,7 +32,6 @@ type rule struct {
 	outage   bool // the service's state, as is
 	hold     bool
 	unknown  bool // the flow is not bound
-	foreign  bool // the packet is not of the slot's socket
 	other    bool // the port is not a service
 	full     bool // the ring of outputs has no room
 	engine   life
@@ -40,14 +39,15 @@ type rule struct {
 	unmodified bool // the service's flag
 	slot       slotState
 
-	verdict Verdict
-	out     func(*tcp)       // how the packet changes, if it does
-	rewrite []byte           // the packet as it becomes, instead of out
-	after   func(*slotState) // how the slot changes
-	events  []EventKind
-	outputs []output
-	stats   Stats
-	forgets bool // the flow is no longer bound
+	verdict  Verdict
+	out      func(*tcp)       // how the packet changes, if it does
+	rewrite  []byte           // the packet as it becomes, instead of out
+	after    func(*slotState) // how the slot changes
+	events   []EventKind
+	stranger bool // the events are not about the flow's connection
+	outputs  []output
+	stats    Stats
+	forgets  bool // the flow is no longer bound
 }
 
 // life is how the engine does, and what happens if it is dead.
@@ -115,8 +115,6 @@ func rules(e env) []rule {
 	r = egress("other port passes", mod(ack, func(p *tcp) { p.ack = e.c(200) }), live)
 	r.other = true
 	add(r)
-	r = egress("fragment passes", mod(data, func(p *tcp) { p.fragment, p.ack = true, e.c(200) }), live)
-	add(r)
 	r = egress("unknown flow passes", data, live)
 	r.unknown = true
 	add(r)
@@ -125,7 +123,7 @@ func rules(e env) []rule {
 	add(r)
 	r = egress("RST that refuses a copy of a live connection's SYN is held", tcp{ack: e.c(1), flags: flagRST | flagACK},
 		with(live, func(s *slotState) { s.Ack, s.SndNxt = e.c(1), e.s(51) })) // 0 might be next
-	r.priority, r.foreign, r.verdict, r.events, r.stats.RSTHeld = PrioClose, true, Held, []EventKind{EventRSTHeld}, 1
+	r.priority, r.stranger, r.verdict, r.events, r.stats.RSTHeld = PrioClose, true, Held, []EventKind{EventRSTHeld}, 1
 	add(r)
 	r = egress("unknown flow's other RST passes", tcp{seq: e.s(50), flags: flagRST}, live)
 	r.unknown = true
@@ -311,7 +309,7 @@ func rules(e env) []rule {
 	r.out = func(p *tcp) { p.seq, p.tsVal = e.s(50), 1000+tsDelta }
 	r.after = also(seen(e.s(61), e.c(200)), func(s *slotState) { s.TSVal = 1000 + (tsDelta & 0xffffffff) })
 	add(r)
-	r = egress("extension headers are skipped", mod(data, func(p *tcp) { p.extensions, p.ack = 4, e.c(101) }), live)
+	r = egress("extension headers are skipped", mod(data, func(p *tcp) { p.extensions, p.ack = 8, e.c(101) }), live)
 	r.out, r.stats.AckLowered = func(p *tcp) { p.ack = e.c(100) }, 1
 	r.after = also(seen(e.s(60), e.c(101)), held)
 	add(r)
@@ -420,8 +418,10 @@ func rules(e env) []rule {
 	add(r)
 
 	all = append(all, unmodifiedRules(e, live, xlate)...)
+	all = append(all, refusalRules(e, live, xlate)...)
 	all = append(all, restoreRules(e, live)...)
 	all = append(all, outputRules(e, live, xlate)...)
+	all = append(all, fragmentRules(e, live, xlate, data, in)...)
 	all = append(all, deadRules(e, live, xlate)...)
 	return append(all, icmpRules(e, live, xlate, data, in)...)
 }

@@ -87,6 +87,43 @@ func unmodifiedRules(e env, live, _ slotState) []rule {
 	}
 }
 
+// refusalRules are those about the kernel's answer to a SYN for which it has no
+// listener, where a connection of the same endpoints is known: it is not its RST,
+// whoever serves it.
+func refusalRules(e env, live, xlate slotState) []rule {
+	var all []rule
+	for _, base := range []slotState{live, xlate} {
+		base.SndNxt = e.s(40)
+		unmodified := base
+		unmodified.Flags |= FlagUnmodified
+		closed, crashed := unmodified, unmodified
+		closed.Released, crashed.Released = ReleasedClosed, ReleasedCrashed
+		for _, s := range []slotState{base, unmodified, closed, crashed} {
+			for _, s.Mode = range []Mode{ModeLive, ModeOpen, ModeFree} {
+				for _, ack := range []int{0, 5000} { // of the same SYN, of another
+					all = append(all, rule{
+						name:   "the refusal of a SYN is held where a connection is known: " + s.Mode.name(),
+						packet: tcp{ack: e.c(ack), flags: flagRST | flagACK}, slot: s,
+						verdict: Held, events: []EventKind{EventRSTHeld}, stranger: true, stats: Stats{RSTHeld: 1},
+					})
+				}
+			}
+		}
+	}
+	// A socket whose number is 0.
+	b := newRuleBase(e)
+	zero := live
+	zero.Flags |= FlagUnmodified
+	zero.SndNxt = 0
+	rst := b.segment(flagRST|flagACK, 0)
+	rst.seq = 0
+	after := func(s *slotState) { b.seen(50)(s); s.SndNxt, s.Aborted = 0, true }
+	return append(all, rule{
+		name: "the RST of a socket that has come to 0 leaves", packet: rst, slot: zero, verdict: Pass,
+		after: after, events: []EventKind{EventRSTSent},
+	})
+}
+
 // outputRules are those about what is captured.
 func outputRules(e env, live, xlate slotState) []rule {
 	b := newRuleBase(e)

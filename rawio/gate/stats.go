@@ -29,6 +29,8 @@ const (
 	statCrashed
 	statOpened
 	statAstray
+	statUnfollowed
+	statShortFragment
 	statCount
 )
 
@@ -59,8 +61,12 @@ type Stats struct {
 	Rolled       uint64 // packets captured and held (ModeRoll)
 	Unrecorded   uint64 // packets not captured because the ring of outputs was full; held, unless Opened
 	Crashed      uint64 // sockets released by the end of a process that crashed
-	Opened       uint64 // packets let go because the engine was dead (Config.DeadAfter)
+	Opened       uint64 // packets let go because the engine was dead (Config.DeadAfter), or after one of Unfollowed
 	Astray       uint64 // the engine's packets to the server that were about to leave the host; held
+	Unfollowed   uint64 // urgent data and fragments of servers: EventUnfollowed
+	// ShortFragment counts first fragments without a whole TCP header, from clients;
+	// they are held.
+	ShortFragment uint64
 }
 
 func (c *counters) stats() Stats {
@@ -90,5 +96,8 @@ func (c *counters) stats() Stats {
 		Crashed:      c[statCrashed],
 		Opened:       c[statOpened],
 		Astray:       c[statAstray],
+		Unfollowed:   c[statUnfollowed],
+
+		ShortFragment: c[statShortFragment],
 	}
 }

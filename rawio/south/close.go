@@ -17,9 +17,22 @@ const (
 	resetLife = 30e9
 	// meantAfter is how long a FIN or RST that nobody announced is held while
 	// the process lives on. A crash is known in a few milliseconds; after
-	// this time the descriptor was closed behind ftnet's back, and is meant.
+	// this time the descriptor was closed behind ftnet's back, and is meant. But
+	// on a busy host the news of a crash may take longer: see dying.
 	meantAfter = 250e6
+	// dyingAge is how old an answer of Env.Ending may be, ns.
+	dyingAge = 10e6
 )
+
+// dying reports whether a process of the service is ending. What the kernel says
+// for it then is not meant: whatever was closed by the end of a process was closed
+// when that had begun, so an answer that is younger than a FIN is true for it.
+func (m *Machine) dying(svc *service) bool {
+	if age := m.now - svc.askedAt; age < 0 || age >= dyingAge {
+		svc.askedAt, svc.dying = m.now, m.env.Ending(svc.port)
+	}
+	return svc.dying
+}
 
 // over reports whether both sides have closed and know it of each other. What
 // the application has not read yet may still have to be recovered.

@@ -27,6 +27,7 @@ type fakeEnv struct {
 	note     func(format string, args ...any)     // of other calls
 	outage   bool                                 // of the only service
 	adopted  bool                                 // the journal may lack what was withdrawn before
+	ending   func() bool                          // of the only service's process
 }
 
 // head is a connection's journal.
@@ -159,6 +160,9 @@ func deliver(m *south.Machine, ev *gate.Event) {
 		return
 	}
 	packet := append([]byte(nil), ev.Packet...)
+	if ev.Kind == gate.EventUnfollowed {
+		segment.Unfragment(packet)
+	}
 	missing := ev.Length - len(packet)
 	if missing > 0 {
 		segment.CutLength(packet)

@@ -1,6 +1,7 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
@@ -119,6 +120,11 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		m.touch(c)
 		return
 	}
+	if s.Flags.Has(segment.URG) {
+		m.unprotect(c, reason.Urgent, "by the client")
+		return
+	}
+	m.keepRefused(c, s, slot)
 	m.accepted(c, s, b)
 	if s.Len() > 0 && c.rcvNxt() == before && (m.unheard(c, slot) || c.shielded()) {
 		c.set(dupAck)
@@ -146,7 +152,9 @@ func (m *Machine) accepted(c *Conn, s *segment.Segment, b bounds) {
 	m.learn(c, s, b.ack)
 	m.heard(c, s)
 	m.touch(c)
-	if s.Len() > 0 {
+	// Urgent data is not taken in an outage: the log can't say which byte is none of the
+	// stream's. The client says it again when the connection is live.
+	if s.Len() > 0 && !s.Flags.Has(segment.URG) {
 		c.high = seqnum.Max(c.high, seqnum.Min(s.End(), b.edge))
 		m.data(c, s, b.edge)
 	}
@@ -256,6 +264,15 @@ func (m *Machine) Tail(f segment.Flow) (logserver.ConnID, bool) {
 		return 0, false
 	}
 	return c.ID, true
+}
+
+// Slot returns the slot of a connection that is known.
+func (m *Machine) Slot(f segment.Flow) (uint32, bool) {
+	c := m.conns.get(f)
+	if c == nil {
+		return 0, false
+	}
+	return c.slot, true
 }
 
 // relay gives the kernel a segment that the gate stole before the connection

@@ -60,6 +60,9 @@ type Env interface {
 	// Adopt takes over the record that the server process has of a connection
 	// whose engine is gone, and of whose reads the log has so many bytes.
 	Adopt(slot, gen uint32, flow segment.Flow, read int64) error
+	// Ending reports whether a process that serves the port is ending, or has ended:
+	// Crash or Release will follow.
+	Ending(port uint16) bool
 	// Report tells of something that an operator may want to know.
 	Report(Report)
 }
@@ -160,6 +163,8 @@ type service struct {
 	busy     bool  // reconnections of this recovery are not finished
 	since    int64 // beginning of the outage
 	crashed  int64 // time of the last crash
+	askedAt  int64 // time of the last question whether its process is ending
+	dying    bool  // the answer
 }
 
 // Machine is the core for all connections of one engine.
@@ -183,6 +188,9 @@ type Machine struct {
 	pages     [][]byte // to be used again
 	active    []*Conn  // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
 	probed    int      // clients of restored connections, in this tick
+	ticked    int64    // time of the last tick
+	awake     int64    // what this tick counts for, ns: see tickHole
+	sought    search   // for holes
 	reading   []reading
 	young     []young                 // connections that may be half-open, the oldest first: see halfopen.go
 	inherited map[segment.Flow]uint32 // bound by an earlier engine, and nobody's yet

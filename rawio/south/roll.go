@@ -235,7 +235,14 @@ func (m *Machine) tickRoll(c *Conn) {
 // say again, and lives to do so: the earlier server may have answered it, and the
 // client's time-out may have grown long.
 func (m *Machine) lacks(c *Conn) bool {
-	return c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said) && m.now-c.last < lacksMost
+	if m.now-c.last >= lacksMost {
+		return false
+	}
+	// What a restored connection's client has said shows only in what it was answered, if
+	// its window was closed behind that.
+	r := c.extra.roll
+	answered := c.is(restored) && r.out < c.outputOff(c.ackedEnd()) && m.now-r.movedAt < owesMost
+	return answered || c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said)
 }
 
 // lacksMost is how long a silent client is waited for, ns. It is asked more often.

@@ -3,6 +3,7 @@ package south
 import (
 	"fmt"
 
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -13,6 +14,10 @@ import (
 func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	r := c.extra.roll
 	if c.stray(s) {
+		return
+	}
+	if s.Flags.Has(segment.URG) { // what is forwarded has no urgent data
+		m.reset(c, reason.Urgent.With("by the restarted server"))
 		return
 	}
 	m.touch(c)
@@ -183,6 +188,10 @@ func (m *Machine) liveSegment(c *Conn, s *segment.Segment, slot *gate.Slot) *seg
 func (m *Machine) overtaken(c *Conn, s *segment.Segment) {
 	slot := m.env.Slot(c.slot)
 	if s.Flags.Any(segment.SYN | segment.RST) {
+		return
+	}
+	if s.Flags.Has(segment.URG) {
+		m.reset(c, reason.Urgent.With("by the restarted server"))
 		return
 	}
 	seq := s.Seq + slot.Delta()

@@ -78,7 +78,10 @@ func (s *script) line(line string) {
 	case "up":
 		s.log.down = false
 		s.machine.LogStatus(logserver.OK)
+	case "dying":
+		s.dying = true
 	case "crash":
+		s.dying = false
 		s.machine.Crash(scriptPort)
 	case "listening":
 		s.print("%d to recover", s.machine.Listening(scriptPort))

@@ -34,6 +34,7 @@ import (
 // `server other …` has another last byte.
 //
 //	stable           the log's upcalls are delivered (after `new manual`)
+//	dying            the process is ending; nobody has told that it crashed
 //	crash, listening, protect, release, abort, abortall, tick DURATION, sweep [exists]
 //	head [accepted N] [closing] [lost]     what the journal says
 //	synack ISN       the kernel's next socket answers the core's SYN
@@ -83,6 +84,7 @@ type script struct {
 	time    int64
 	env     *fakeEnv
 	machine *south.Machine
+	dying   bool // the server's process is ending
 	cfg     south.Config
 	service south.Service
 	log     *noteLog
@@ -175,7 +177,8 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 	model := gate.NewModel(16)
 	model.Now = func() uint64 { return uint64(s.time) }
 	s.env = &fakeEnv{
-		now: func() int64 { return s.time }, gate: model, heads: map[uint32]*head{},
+		ending: func() bool { return s.dying },
+		now:    func() int64 { return s.time }, gate: model, heads: map[uint32]*head{},
 		toClient: func(g *segment.Segment) { s.print("core -> client %s", s.show(g, s.iss, s.irs)) },
 		toServer: func(g *segment.Segment) {
 			base := s.kernel

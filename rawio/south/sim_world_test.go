@@ -113,7 +113,8 @@ func newWorld(p plan) *world {
 	}
 	w.log.SetUpcall(w.upcall)
 	w.env = &fakeEnv{
-		now: w.now, gate: w.gate, heads: map[uint32]*head{},
+		ending: func() bool { return w.process != nil && w.process.dead },
+		now:    w.now, gate: w.gate, heads: map[uint32]*head{},
 		toClient: func(s *segment.Segment) {
 			w.toClient(&rawiotest.Packet{Segment: *s}, "core")
 		},
@@ -472,12 +473,6 @@ func (w *world) checkLeaving(g *rawiotest.Packet) {
 		// As with plain TCP, an old ACK that comes late may find nobody; the client
 		// ignores what it gets for it.
 		old := f.app.letGo() && seqnum.Less(g.Seq, f.app.sock.Info().RcvNxt)
-		// An unmodified server's crash is not told from its absence when a client that
-		// lacks its SYN-ACK asks again before an engine knows of it.
-		refused := w.engines > 0 && w.plan.unmodified && g.Seq == 0 && (w.down || w.process.dead)
-		if refused {
-			f.app.exposed = true
-		}
 		if alive && !f.app.mayReset() && !old && !w.ghost(f.app) {
 			w.fail("%v: RST leaves", g.Dst)
 		}

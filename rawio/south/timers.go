@@ -16,6 +16,8 @@ func (m *Machine) Tick() {
 			m.pump(svc)
 		}
 	}
+	m.awake, m.ticked = min(m.now-m.ticked, maxAwake), m.now
+	m.seekHoles()
 	for i := len(m.active) - 1; i >= 0; i-- { // c may leave, and the last take its place
 		if i < len(m.active) {
 			m.tick(m.active[i])
@@ -45,7 +47,10 @@ func (m *Machine) tick(c *Conn) {
 	if c.askAt != 0 && m.tickDown(c) {
 		return
 	}
-	x, keep := c.extra, c.askAt != 0
+	if c.hole != nil && m.tickHole(c) {
+		return
+	}
+	x, keep := c.extra, c.askAt != 0 || c.hole != nil
 	switch c.state {
 	case Outage, Reconnecting, Rolling:
 		keep = true
@@ -116,6 +121,10 @@ func (m *Machine) tick(c *Conn) {
 // reconnection. It reports whether there is more to do.
 func (m *Machine) tickLive(c *Conn) bool {
 	x := c.extra
+	refused := x.refused != nil && m.offer(c)
+	if c.state != Established {
+		return true
+	}
 	if x.held != nil {
 		if m.vanished(c) {
 			m.reopenVanished(c)
@@ -132,7 +141,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		}
 		return true
 	}
-	if x.liveAt == 0 {
+	if x.liveAt == 0 && !refused {
 		c.extra = nil
 		return false
 	}
@@ -151,7 +160,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		}
 		return true
 	}
-	if m.now-x.liveAt < settleTime {
+	if refused || m.now-x.liveAt < settleTime {
 		return true
 	}
 	c.extra = nil
@@ -164,7 +173,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 func (m *Machine) heldLong(c *Conn) bool {
 	x := c.extra
 	x.heldFor++
-	return c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter
+	return c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter && !m.dying(c.svc)
 }
 
 // finRetry is how often the client's FIN is repeated to the new stack, ns.

@@ -64,7 +64,7 @@ type run struct {
 //   - *ExitError if it was asked to stop and ended otherwise,
 //   - *GaveUpError if it crashed too often,
 //   - *StartError if it cannot be started,
-//   - the error of Hooks.Starting or Hooks.Ended, wrapped.
+//   - the error of Hooks.Starting or Hooks.Ended, or that of Fail, wrapped.
 //
 // Run may be called once.
 func (s *Supervisor) Run(ctx context.Context) error {
@@ -94,12 +94,12 @@ func (r *run) once() (over bool, err error) {
 	r.attempt++
 	r.adopt(r.next)
 	r.next = nil
-	r.s.confirmed.Store(false)
 	command := r.plan.cfg.Command[0]
 	var p *process
 	if r.attempt == 1 && r.s.taken != nil {
 		p = r.s.taken.process(r.plan.cfg.Survive)
 	} else {
+		r.s.confirmed.Store(false)
 		env, err := r.s.hooks.Starting(r.attempt)
 		if err != nil {
 			err = fmt.Errorf("preparing start %d of %q: %w", r.attempt, command, err)

@@ -414,6 +414,22 @@ static __always_inline bool refuses_syn(const struct packet *p)
 	return (p->tcp.flags & (SYN | ACK | RST)) == (ACK | RST) && p->tcp.seq == 0;
 }
 
+/* refuses_again says the same where a connection of the same endpoints is known:
+ * its client lacks the SYN-ACK and has sent its SYN again, or has begun another
+ * one. A RST of the connection's own socket has the number that the socket has come
+ * to; should that be 0, a new connection shows by what it acknowledges. In an outage
+ * everything is held anyway. */
+static __always_inline bool refuses_again(const struct packet *p, const struct slot *slot, __u32 mode)
+{
+	__u32 zero = slot->flags & XLATE ? slot->delta : 0;
+
+	if (mode != MODE_LIVE && mode != MODE_OPEN && mode != MODE_FREE)
+		return false;
+	if (READ_ONCE(slot->snd_nxt) != zero)
+		return true;
+	return mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack;
+}
+
 /* passes is the verdict on what leaves because the engine is dead. */
 static __always_inline int passes(void)
 {
@@ -421,21 +437,25 @@ static __always_inline int passes(void)
 	return PASS;
 }
 
-/* its_own says whether an RST that may refuse a SYN is the one of the slot's own socket:
- * that has the number which comes next. The other one answers a copy of the client's SYN, when
- * the listener and all its half-open sockets have just gone, or the SYN of another
- * connection, and then acknowledges what the slot's socket never would. */
-static __always_inline bool its_own(const struct packet *p, const struct slot *slot)
-{
-	return bpf_ntohl(p->tcp.seq) + slot->delta == slot->snd_nxt &&
-	       (!(slot->fin & 1) || bpf_ntohl(p->tcp.ack) == slot->ack);
-}
-
 /* answers says whether an RST answers a segment that no socket takes: it has that
  * segment's own numbers, not those of a socket. */
 static __always_inline bool answers(const struct packet *p)
 {
 	return (p->tcp.flags & (SYN | ACK | RST)) == RST;
+}
+
+/* unfollowed says that the server sends what the engine can't repeat or translate:
+ * urgent data, which a roll-forward would put into the stream, or fragments, whose
+ * length nobody knows here. The connection goes on unprotected, if it can. */
+static __always_inline int unfollowed(struct __sk_buff *skb, const struct packet *p,
+				      struct slot *slot, __u32 index)
+{
+	count(STAT_UNFOLLOWED);
+	report(skb, EVENT_UNFOLLOWED, index, p->l3, p->end);
+	if (p->fragment && slot->flags & XLATE)
+		return HELD;
+	slot->opened = 1;
+	return PASS;
 }
 
 /* judge_egress judges a segment that has a service's port as its source. */
@@ -452,7 +472,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		count(STAT_OUTAGE_OUT);
 		return HELD;
 	}
-	if (refuses_syn(p) && (!slot || (mode == MODE_LIVE && !its_own(p, slot)))) {
+	if (refuses_syn(p) && (!slot || refuses_again(p, slot, mode))) {
 		if (engine_dead())
 			return passes();
 		report(skb, EVENT_RST_HELD, NO_SLOT, p->l3, p->end);
@@ -474,6 +494,13 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		bpf_map_delete_elem(&conns, &p->key);
 		return passes();
 	}
+	if ((p->fragment && (mode == MODE_LIVE || mode == MODE_OPEN)) ||
+	    (p->tcp.flags & URG && mode == MODE_LIVE && !slot->opened)) {
+		int verdict = unfollowed(skb, p, slot, index ? *index : NO_SLOT);
+
+		if (p->fragment)
+			return verdict;
+	}
 	if (mode == MODE_LIVE)
 		return egress_live(skb, p, slot, index ? *index : NO_SLOT);
 	if (mode == MODE_OPEN || (mode == MODE_OUTAGE && let_go(slot)))
@@ -491,11 +518,22 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 
 /* egress_own lets go what the engine sends. What is meant for the server must not
  * leave the host, whatever the routes are. */
-static __always_inline int egress_own(struct __sk_buff *skb, __u32 to)
+static __always_inline int egress_own(struct __sk_buff *skb, __u32 to, __u32 l3)
 {
-	if (to == OWN_TO_CLIENT)
-		return PASS;
-	if (skb->ifindex == LOOPBACK) {
+	if (to == OWN_TO_CLIENT) {
+		skb->tc_index = JUDGED_OUT;
+		if (!l3 || skb->ifindex == LOOPBACK || addressed(skb))
+			return PASS;
+		/* By this device, and for the rest as the kernel's routes and neighbours
+		 * say; it comes here again when it has an address. */
+		return bpf_redirect_neigh(skb->ifindex, NULL, 0, 0);
+	}
+	if (to == OWN_TURNS) {
+		__u32 device = own_turns(skb, l3);
+
+		if (device)
+			return turn(skb, device);
+	} else if (skb->ifindex == LOOPBACK) {
 		seal(skb);
 		return PASS;
 	}
@@ -518,6 +556,16 @@ static __always_inline void unmark(struct __sk_buff *skb, struct slot *slot, __u
 		slot->priority = priority;
 }
 
+/* note_way_out notes how the kernel's packets leave, behind all hooks of rule sets:
+ * so do the engine's. */
+static __always_inline void note_way_out(const struct __sk_buff *skb, struct slot *slot)
+{
+	if (slot->oif != skb->ifindex)
+		slot->oif = skb->ifindex;
+	if (slot->mark != skb->mark)
+		slot->mark = skb->mark;
+}
+
 static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 {
 	struct slot *slot;
@@ -535,6 +583,8 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	}
 	index = bpf_map_lookup_elem(&conns, &p->key);
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
+	if (slot)
+		note_way_out(skb, slot);
 	verdict = judge_egress(skb, p, *state, slot, index);
 	if (verdict == PASS) {
 		unmark(skb, slot, *state);
@@ -553,8 +603,12 @@ static __always_inline int egress(struct __sk_buff *skb, __u32 l3)
 	if (p.protocol == IP_TCP) {
 		__u32 to = sent_by(skb);
 
-		return to ? egress_own(skb, to) : egress_tcp(skb, &p);
+		if (to)
+			return egress_own(skb, to, l3);
+		return carries(skb) ? PASS : egress_tcp(skb, &p);
 	}
+	if (p.fragment)
+		return PASS;
 	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
 		return icmp_out(skb, p.l4, p.protocol) ? HELD : PASS;
 	return PASS;
