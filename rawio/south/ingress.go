@@ -230,11 +230,18 @@ func (m *Machine) append(c *Conn, p []byte) bool {
 	if c.is(limited) {
 		return false
 	}
-	n := int64(len(p))
-	if c.svc.Quota > 0 {
-		n = min(n, c.quotaLeft())
-	}
-	if n > 0 {
+	for len(p) > 0 {
+		n, why := int64(len(p)), ""
+		if c.svc.Quota > 0 && c.quotaLeft() < n {
+			n, why = c.quotaLeft(), "the connection's quota is used up"
+		}
+		if room := m.shared(c); room < n {
+			n, why = room, "the log's total quota is used up, but for what is kept for connections with little in it"
+		}
+		if n <= 0 {
+			m.full(c, why)
+			return false
+		}
 		taken, err := m.log.Write(c.ID, c.received, p[:n])
 		c.received += int64(taken)
 		m.Stats.Logged += uint64(taken)
@@ -242,10 +249,7 @@ func (m *Machine) append(c *Conn, p []byte) bool {
 			m.notTaken(c, err)
 			return false
 		}
-	}
-	if n < int64(len(p)) {
-		m.full(c, "the connection's quota is used up")
-		return false
+		p = p[n:]
 	}
 	m.limit(c)
 	m.noteReads(c)
