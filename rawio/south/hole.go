@@ -84,10 +84,11 @@ func (m *Machine) seekHoles() {
 }
 
 // misses reports whether a live connection has a hole. Where the log takes no more, the
-// window closes: see closeWindow. Of what a server that has closed would not read
+// window closes: see closeWindow. While it is behind, the client says again what
+// comes before the hole. Of what a server that has closed would not read
 // the core takes nothing.
 func (m *Machine) misses(c *Conn, slot *gate.Slot) bool {
-	return c.state == Established && !c.is(limited) && seqnum.Less(c.rcvNxt(), slot.Ack()) &&
+	return c.state == Established && !c.is(limited) && !c.behindLog() && seqnum.Less(c.rcvNxt(), slot.Ack()) &&
 		slot.Released() == gate.ReleasedNo
 }
 
