@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/inject"
@@ -41,6 +42,9 @@ type Config struct {
 	// BPFFS is the BPF file system that the gate is pinned in, see gate.Config. Empty
 	// means that it is not.
 	BPFFS string
+	// Mark is set in what the engine sends; the other bits are those of the connection's
+	// own packets. Default: no bits.
+	Mark fwmark.Mark
 	// Adopt says that the gate is there already, of an engine with this ID that was
 	// killed; see Service.Adopt. MaxConns and OutputBuffer are that one's. Open
 	// fails with the errors of gate.Adopt.
