@@ -198,6 +198,9 @@ func (e *Engine) Close() error {
 	e.wg.Wait() // they use the gate's memory; it takes a millisecond
 	e.mu.Lock() // and so may an upcall that is under way
 	defer e.mu.Unlock()
+	if e.env != nil {
+		e.env.close()
+	}
 	if e.gate != nil {
 		errs = append(errs, e.gate.Close()) // from here on no packet is held
 	}

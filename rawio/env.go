@@ -2,6 +2,7 @@ package rawio
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -31,6 +32,7 @@ type environment struct {
 
 	reads     []uint32 // for NewReads
 	addresses addresses
+	sockets   *sockdiag.Watcher
 }
 
 var _ south.Env = (*environment)(nil)
@@ -161,6 +163,11 @@ func (v *environment) Head(slot uint32) south.Head {
 	}
 }
 
+func (v *environment) Ending(port uint16) bool {
+	s := v.e.ports[port]
+	return s != nil && s.Ending != nil && s.Ending()
+}
+
 func (v *environment) Report(r south.Report) {
 	log := v.e.log
 	switch r.Kind {
@@ -188,5 +195,48 @@ func (v *environment) Report(r south.Report) {
 	}
 	if v.e.cfg.Reports != nil {
 		v.e.cfg.Reports(r)
+	}
+}
+
+// watcher asks the kernel about sockets. It is opened when it is needed first.
+func (v *environment) watcher() (w *sockdiag.Watcher, err error) {
+	if v.sockets == nil {
+		v.sockets, err = sockdiag.Watch()
+	}
+	return v.sockets, err
+}
+
+func (v *environment) Socket(f Flow) south.SocketState {
+	w, err := v.watcher()
+	if err == nil {
+		var state sockdiag.State
+		switch state, err = w.State(f); {
+		case errors.Is(err, sockdiag.ErrNotFound), err == nil && state == sockdiag.Close:
+			return south.SocketNone
+		case err == nil && state == sockdiag.SynReceived:
+			return south.SocketHalfOpen
+		}
+	}
+	if err != nil { // as it was before anybody asked
+		v.e.log.Debug("socket not found out", "connection", f, "error", err)
+	}
+	return south.SocketOpen
+}
+
+func (v *environment) Room(port uint16) int {
+	w, err := v.watcher()
+	if err == nil {
+		var n int
+		if n, err = w.Room(port); err == nil {
+			return n
+		}
+	}
+	v.e.log.Debug("queue not found out", "port", port, "error", err)
+	return math.MaxInt
+}
+
+func (v *environment) close() {
+	if v.sockets != nil {
+		_ = v.sockets.Close()
 	}
 }

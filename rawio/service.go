@@ -47,6 +47,10 @@ type Service struct {
 	Idle       time.Duration // of LogSinceIdle
 	LogDown    LogDown       // what happens while the log makes nothing stable
 	DownAfter  time.Duration // of DownUnprotect; default 10 s
+	// Ending reports whether a process that serves the port is ending, or has ended,
+	// and Crash, Succeed or Release is still to come. It is called with the engine's
+	// lock held, and must not wait. Nil: never.
+	Ending func() bool
 	// Adopt says, of a port that the adopted gate knows, that the server process
 	// has outlived the engine before: its connections go on. Else they are
 	// recovered when a server listens.

@@ -110,7 +110,7 @@ func (s *Service) strange() string {
 func (e *Engine) connection(c *south.Conn, now time.Time) Connection {
 	i := c.Info()
 	out := Connection{
-		ID: c.ID, Flow: c.Flow, State: c.State(), Protected: i.Protected, Reason: i.Reason, How: i.How, Start: i.Start,
+		ID: c.ID, Flow: c.Flow, State: i.State, Protected: i.Protected, Reason: i.Reason, How: i.How, Start: i.Start,
 		Received: i.Received, Stable: i.Stable, Acked: i.Acked, Recovered: i.Recoveries,
 		Since: time.Unix(0, i.Since), Idle: now.Sub(time.Unix(0, i.Last)),
 	}

@@ -121,7 +121,7 @@ func (h hooks) Stopping() {
 // gone on without its main process.
 func (h hooks) Ended(e supervisor.Exit) error {
 	h.s.mu.Lock()
-	h.s.process.supervised = 0
+	h.s.process.supervised, h.s.process.ending = 0, true
 	h.s.mu.Unlock()
 	h.s.unwatch()
 	if e.Kind != supervisor.Clean || h.s.socket != "" {
@@ -156,6 +156,9 @@ func (h hooks) Exited(e supervisor.Exit) {
 	default:
 		s.outage(ports, s.host.engine.Crash)
 	}
+	s.mu.Lock()
+	s.process.ending = false
+	s.mu.Unlock()
 }
 
 // Halted notes that Stop has taken effect.

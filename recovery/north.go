@@ -3,12 +3,14 @@ package recovery
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/control"
+	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/logserver"
 )
@@ -168,6 +170,7 @@ func (n north) Gone(p *control.Peer, err error) {
 	}
 	s.mu.Lock()
 	delete(s.peers, p.ID)
+	s.leaving++
 	pid := s.process.supervised
 	s.mu.Unlock()
 	time.AfterFunc(goneGrace, func() {
@@ -177,7 +180,21 @@ func (n north) Gone(p *control.Peer, err error) {
 		if same {
 			s.crash(s.owned(p.ID))
 		}
+		s.mu.Lock()
+		s.leaving--
+		s.mu.Unlock()
 	})
+}
+
+// ending reports whether a process of the service is ending, or has ended, which the
+// engine has still to be told. What a process closes by its end it closes when that has
+// begun. It may be called with the engine's lock held.
+func (s *Service) ending() bool {
+	s.mu.Lock()
+	untold := s.process.ending || s.leaving > 0
+	pids := append(slices.Collect(maps.Values(s.peers)), s.process.supervised)
+	s.mu.Unlock()
+	return untold || slices.ContainsFunc(pids, func(pid int) bool { return pid > 0 && procfs.Ending(pid) })
 }
 
 // takeOver declares the outage of a port whose former process is gone without

@@ -43,6 +43,7 @@ type Service struct {
 	sup      *supervisor.Supervisor // of the present Run
 	ports    map[uint16]*port
 	peers    map[uint64]int // process of each control connection that is open
+	leaving  int            // control connections that have ended, and the engine does not know it
 	process  process
 	watching *watching // of the present process
 	begun    bool      // Run was called
@@ -60,7 +61,8 @@ type process struct {
 	ready      bool // the probe of a server in ModeListen has succeeded
 	since      time.Time
 	restarts   uint64
-	recovering int // connections that the last listening has begun to recover
+	recovering int  // connections that the last listening has begun to recover
+	ending     bool // it has ended, and Exited has not told the engine yet
 	lastExit   string
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/version"
 	"github.com/ftnet/ftnet/rawio"
+	"github.com/ftnet/ftnet/rawio/south"
 )
 
 // Document is the status page of the engine.
@@ -40,15 +41,20 @@ func (h *Host) Document() *status.Document {
 // programs adds the services with their ports and connections.
 func (h *Host) programs(d *status.Document, services []*Service, connections []rawio.Connection) {
 	owner := map[uint16]string{}
-	count := map[uint16]int{}
+	count, halfOpen := map[uint16]int{}, map[uint16]int{}
 	for i := range connections {
-		count[connections[i].Flow.Server.Port()]++
+		if c := &connections[i]; c.State == south.SynReceived { // there may be no client behind it
+			halfOpen[c.Flow.Server.Port()]++
+		} else {
+			count[c.Flow.Server.Port()]++
+		}
 	}
 	for _, s := range services {
 		program, ports := s.status(count)
 		d.Programs = append(d.Programs, program)
 		for n, p := range ports {
 			owner[n] = s.name
+			p.HalfOpen = halfOpen[n]
 			d.Services = append(d.Services, p)
 		}
 	}

@@ -21,7 +21,7 @@ var errSuccessor = fmt.Errorf("%w: another one is in its place", ErrLost)
 
 const (
 	callTimeout = 30 * time.Second // arming the gate on many interfaces takes a while
-	dataTimeout = 10 * time.Second
+	dialTimeout = 10 * time.Second
 	maxData     = 16 // data connections at a time; further reads wait for one
 )
 
@@ -75,7 +75,7 @@ func dialControl(ctx context.Context, path string, h Hello, fd int) (*Client, We
 }
 
 func dial(ctx context.Context, path string) (*link, error) {
-	d := net.Dialer{Timeout: dataTimeout}
+	d := net.Dialer{Timeout: dialTimeout}
 	c, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, err

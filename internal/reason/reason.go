@@ -11,6 +11,7 @@ type Reason string
 const (
 	Earlier      Reason = "it began before its port was protected"
 	NoSlots      Reason = "all connection slots are in use"
+	GaveWay      Reason = "its handshake took longer than the slots lasted"
 	Off          Reason = "the service's log policy is off"
 	LogDown      Reason = "the log made nothing stable for too long"
 	LogFull      Reason = "the log has no room for it"
@@ -29,8 +30,8 @@ const (
 // All returns every Reason, in the order of the documents.
 func All() []Reason {
 	return []Reason{
-		Earlier, NoSlots, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded, Urgent,
-		Fragments, Unseen, Unrecognized,
+		Earlier, NoSlots, GaveWay, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded,
+		Urgent, Fragments, Unseen, Unrecognized,
 	}
 }
 

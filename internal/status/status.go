@@ -104,6 +104,7 @@ type Service struct {
 	State          ServiceState `json:"state"`
 	Compare        string       `json:"compare"` // strict, length
 	Connections    int          `json:"connections"`
+	HalfOpen       int          `json:"half_open,omitempty"` // handshakes whose client has not answered yet
 	Accepted       uint64       `json:"accepted"`
 	Recovered      uint64       `json:"recovered"`      // times that a connection was recovered
 	Mismatches     uint64       `json:"mismatches"`     // connections reset because the replies differed

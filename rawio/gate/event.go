@@ -16,10 +16,11 @@ const (
 	EventRSTSent EventKind = 4 // left: an RST that the application meant
 	EventRefused EventKind = 5 // held: a SYN with an option that cannot be protected (TCP-MD5, TCP-AO)
 	EventCrashed EventKind = 6 // the process that held an unmodified server's connection crashed
+	EventCookie  EventKind = 7 // held: a SYN-ACK without a socket, a SYN cookie as a rule
 	// EventUnfollowed: what the server sends can't be repeated, urgent data, or not be
 	// translated, a fragment. It has left, and so does all that follows (Slot.Opened);
 	// a fragment of a translated connection is held.
-	EventUnfollowed EventKind = 7
+	EventUnfollowed EventKind = 8
 )
 
 // String returns the kind's name.
@@ -37,6 +38,8 @@ func (k EventKind) String() string {
 		return "REFUSED"
 	case EventCrashed:
 		return "CRASHED"
+	case EventCookie:
+		return "COOKIE"
 	case EventUnfollowed:
 		return "UNFOLLOWED"
 	}

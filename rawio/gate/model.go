@@ -35,7 +35,18 @@ type Model struct {
 	// Task is in whose name the kernel works, for Release and for the RSTs of
 	// connections that nobody has accepted.
 	Task Task
+	// From is where the packets given to Egress come from.
+	From Origin
 }
+
+// Origin is where a packet that leaves the host comes from.
+type Origin uint8
+
+const (
+	FromSocket    Origin = iota // of this host
+	FromStack                   // of this host, without a socket: a SYN cookie
+	FromElsewhere               // forwarded for another host
+)
 
 // Task is a process, as far as the gate looks at it.
 type Task struct {

@@ -33,11 +33,14 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	synack := p.flags()&(flagSYN|flagACK) == flagSYN|flagACK
 	s, index := m.lookup(p.flow)
+	if s == nil && m.From == FromElsewhere {
+		return Pass
+	}
 	if s == nil && service.state == ServiceHold {
 		m.count[statOutageOut]++
 		return Held
 	}
-	if p.refusesSYN() && (s == nil || s.Mode() == ModeLive && s.fin.Load()&1 != 0 && be.Uint32(p.tcp()[8:]) != s.Ack()) {
+	if p.refusesSYN() && (s == nil || p.refusesAgain(s)) {
 		if m.engineDead() {
 			return m.passes()
 		}
@@ -105,6 +108,26 @@ func (p *packet) refusesSYN() bool {
 	return p.flags()&(flagSYN|flagACK|flagRST) == flagACK|flagRST && be.Uint32(p.tcp()[4:]) == 0
 }
 
+// refusesAgain says the same where a connection of the same endpoints is known: its
+// client lacks the SYN-ACK and has sent its SYN again, or has begun another one. A RST
+// of the connection's own socket has the number that the socket has come to; should
+// that be 0, a new connection shows by what it acknowledges.
+func (p *packet) refusesAgain(s *Slot) bool {
+	mode := s.Mode()
+	if mode != ModeLive && mode != ModeOpen && mode != ModeFree {
+		return false
+	}
+	var zero uint32
+	if s.Flags()&FlagXlate != 0 {
+		zero = s.Delta()
+	}
+	if s.SndNxt() != zero {
+		return true
+	}
+	_, closed := s.FIN()
+	return mode == ModeLive && closed && be.Uint32(p.tcp()[8:]) != s.Ack()
+}
+
 // begins says whether a SYN-ACK is that of a connection which the client has begun
 // in place of the slot's, or of a half-open one that the kernel has forgotten, rather
 // than one that the slot's own socket repeats.
@@ -123,7 +146,11 @@ func (p *packet) begins(s *Slot) bool {
 func (p *packet) answers() bool { return p.flags()&(flagSYN|flagACK|flagRST) == flagRST }
 
 func (m *Model) holdSYNACK(p *packet, index uint32) Verdict {
-	m.report(EventSYNACK, index, p)
+	kind := EventSYNACK
+	if m.From != FromSocket {
+		kind = EventCookie
+	}
+	m.report(kind, index, p)
 	m.count[statSYNACKHeld]++
 	return Held
 }
@@ -164,12 +191,16 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		}
 		return Pass
 	case flags&flagRST != 0:
-		if kind := m.judgeRST(p, s, index, priority); kind != rstMeant && !m.letGo(s) {
+		kind := m.judgeRST(p, s, index, priority)
+		if kind != rstMeant && !m.letGo(s) {
 			if kind == rstStray {
 				m.report(EventRSTHeld, index, p)
 			}
 			m.count[statRSTHeld]++
 			return Held
+		}
+		if kind == rstMeant {
+			s.fin.Or(finRST)
 		}
 		m.report(EventRSTSent, index, p)
 	case flags&flagFIN != 0:
@@ -244,6 +275,8 @@ const (
 
 func (m *Model) judgeRST(p *packet, s *Slot, index, priority uint32) rstKind {
 	switch {
+	case s.Aborted(): // the client may have missed that one
+		return rstMeant
 	case s.Flags()&FlagUnmodified == 0:
 		if priority == PrioClose {
 			return rstMeant

@@ -54,6 +54,9 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 		if mode == ModeOutage && s.Flags()&FlagXlate != 0 && p.flags()&flagACK != 0 {
 			m.translateIn(p, s)
 		}
+	case mode == ModeLive && p.replays(s) && !m.opens(s):
+		m.count[statOutageIn]++
+		return Held
 	case mode != ModeFree && s.Flags()&FlagXlate != 0 && p.flags()&flagACK != 0:
 		m.translateIn(p, s)
 	}
@@ -71,6 +74,16 @@ func (m *Model) shortFragment(p *packet) Verdict {
 	}
 	m.count[statShortFragment]++
 	return Held
+}
+
+// replays says whether the client repeats what the kernel has had in a connection that the
+// server has closed, and that a SYN cookie had begun.
+func (p *packet) replays(s *Slot) bool {
+	seq := be.Uint32(p.tcp()[4:])
+	if _, closed := s.FIN(); p.fragment || !closed || s.Flags()&FlagCookie == 0 || p.flags()&(flagSYN|flagRST) != 0 || !after(s.Ack(), seq) {
+		return false
+	}
+	return !after(seq+uint32(p.end-p.l4-p.headerLen())+uint32(p.flags()&flagFIN), s.Ack())
 }
 
 func (m *Model) ingressSYN(p *packet, state ServiceState) Verdict {

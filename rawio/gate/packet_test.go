@@ -202,7 +202,7 @@ type slotState struct {
 	Held                                              bool
 	Ack, Edge, SndNxt, TSVal, TSEcr, FINEnd, StolenIn uint32
 	HFlags                                            uint8
-	FIN                                               bool
+	FIN, Aborted                                      bool
 	Egress                                            uint32
 	Released                                          Released
 	Opened                                            bool
@@ -229,6 +229,9 @@ func (w slotState) store(s *Slot) {
 	if w.FIN {
 		s.SetFIN(w.FINEnd)
 	}
+	if w.Aborted {
+		s.fin.Or(finRST)
+	}
 	s.stolenIn.Store(w.StolenIn)
 	s.egress.Store(w.Egress)
 	s.SetReleased(w.Released)
@@ -245,7 +248,7 @@ func loadState(s *Slot) slotState {
 		Mode: s.Mode(), Flags: s.Flags(), Stable: s.Stable(), Delta: s.Delta(), TSDelta: s.TSDelta(),
 		Limit: s.Limit(), High: s.High(), IRS: s.IRS(), Gen: s.Gen(), Base: s.Base(), KScale: kernel, CScale: client,
 		Held: s.Held(), Ack: s.Ack(), Edge: s.Edge(), SndNxt: s.SndNxt(), TSVal: s.TSVal(), TSEcr: s.TSEcr(),
-		HFlags: s.HeldFlags(), FIN: fin, FINEnd: end, Egress: s.Egress(), StolenIn: s.StolenIn(),
+		HFlags: s.HeldFlags(), FIN: fin, FINEnd: end, Aborted: s.Aborted(), Egress: s.Egress(), StolenIn: s.StolenIn(),
 		Released: s.Released(), Opened: s.Opened(),
 	}
 }

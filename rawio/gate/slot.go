@@ -47,6 +47,10 @@ const (
 	// the log has what it acknowledges when the server has closed the connection
 	// and FlagUnmodified is set: nobody will read that.
 	FlagLasting
+	// FlagCookie: the kernel's socket was made of a SYN cookie, and its listener would make
+	// another one of the same. When the server has closed, what the socket has had does not
+	// reach it again.
+	FlagCookie
 )
 
 // Released says what became of the kernel's socket of an unmodified server's
@@ -283,8 +287,15 @@ func (s *Slot) FIN() (end uint32, passed bool) {
 // whoever closes the socket.
 func (s *Slot) SetFIN(end uint32) {
 	s.finEnd.Store(end)
-	s.fin.Store(1)
+	s.fin.Or(1)
 }
+
+// finRST says in Slot.fin that a meant RST has passed.
+const finRST = 2
+
+// Aborted reports whether a RST has passed that the application meant. The
+// connection is over, whoever has heard of it: from then on every RST passes.
+func (s *Slot) Aborted() bool { return s.fin.Load()&finRST != 0 }
 
 // Egress returns the number of packets seen at egress; it wraps.
 func (s *Slot) Egress() uint32 { return s.egress.Load() }

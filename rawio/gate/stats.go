@@ -47,7 +47,7 @@ type Stats struct {
 	FINHeld      uint64 // FINs held
 	RSTHeld      uint64 // RSTs held
 	OutageOut    uint64 // egress packets held in an outage or a spoofed handshake
-	OutageIn     uint64 // ingress packets held in an outage or a spoofed handshake
+	OutageIn     uint64 // ingress packets held in an outage or a spoofed handshake, or by FlagCookie
 	SYNHeld      uint64 // SYNs held while the service was in an outage
 	SYNRefused   uint64 // SYNs refused for TCP-MD5 or TCP-AO
 	SYNStripped  uint64 // SYNs whose Fast Open or MPTCP option was removed

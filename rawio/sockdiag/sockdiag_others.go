@@ -15,3 +15,18 @@ func Listeners([]uint16) ([]Listener, error) { return nil, ErrNotSupported }
 
 // Supported returns ErrNotSupported.
 func Supported() error { return ErrNotSupported }
+
+// Watcher does nothing.
+type Watcher struct{}
+
+// Watch returns ErrNotSupported.
+func Watch() (*Watcher, error) { return nil, ErrNotSupported }
+
+// Close returns nil.
+func (*Watcher) Close() error { return nil }
+
+// State returns ErrNotSupported.
+func (*Watcher) State(segment.Flow) (State, error) { return 0, ErrNotSupported }
+
+// Room returns ErrNotSupported.
+func (*Watcher) Room(uint16) (int, error) { return 0, ErrNotSupported }

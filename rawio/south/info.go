@@ -2,6 +2,7 @@ package south
 
 // Info is what a status page shows of a connection.
 type Info struct {
+	State      State // SynReceived until the client has answered the SYN-ACK
 	Protected  bool
 	Reason     string // why it is not protected, or is being reset
 	Received   int64  // client bytes in order
@@ -27,10 +28,15 @@ func (c *Conn) Info() Info {
 			i.How = "on the wire, length"
 		}
 	}
-	if c.extra != nil {
+	i.State = c.state
+	if !c.is(confirmed) && (c.state == Established && !c.is(recovered) || c.state == Outage) {
+		i.State, i.Reason = SynReceived, whyHalfOpen
+	}
+	if c.extra != nil && c.extra.reason != "" {
 		i.Reason = c.extra.reason
 	}
 	if c.is(unmet) {
+		i.State = c.state
 		i.Reason = "it was found in the log; its client has not been heard yet"
 	}
 	if c.state == Lingering {
@@ -38,3 +44,5 @@ func (c *Conn) Info() Info {
 	}
 	return i
 }
+
+const whyHalfOpen = "its client has not completed the handshake"

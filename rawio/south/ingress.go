@@ -24,11 +24,15 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	}
 	c := m.conns.get(flow)
 	if c == nil {
+		m.stranger(svc, flow, s)
 		return
 	}
 	c.last = m.now
 	if m.over(c) && c.state != Resetting && c.state != Open {
 		m.late(c, s)
+		if c.state == Established { // what was missing may be the kernel's last ACK, of which nobody tells
+			m.finished(c)
+		}
 		return
 	}
 	switch c.state {
@@ -110,7 +114,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	default: // the kernel answers
 		m.Stats.Refused++
 		m.overhear(c, s, slot)
-		if m.unheard(c, slot) {
+		if m.unheard(c, slot) || s.Len() > 0 && c.shielded() {
 			c.set(dupAck)
 		}
 		m.touch(c)
@@ -121,7 +125,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		return
 	}
 	m.accepted(c, s, b)
-	if s.Len() > 0 && c.rcvNxt() == before && m.unheard(c, slot) {
+	if s.Len() > 0 && c.rcvNxt() == before && (m.unheard(c, slot) || c.shielded()) {
 		c.set(dupAck)
 	}
 	if s.Len() > 0 && seqnum.Less(c.rcvNxt(), seqnum.Min(s.Seq, kernel)) {
@@ -131,6 +135,10 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		m.Stats.Holes++
 	}
 }
+
+// shielded reports whether the gate keeps from the kernel what the client repeats: then
+// the core answers it.
+func (c *Conn) shielded() bool { return c.is(replayed) && c.is(finSent) }
 
 // unheard reports whether the client does not hear what the kernel answers: the
 // gate holds it because the log is behind, or the client refuses it.

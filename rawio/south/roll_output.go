@@ -21,6 +21,9 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 		return
 	}
 	m.touch(c)
+	if !s.Flags.Any(segment.SYN | segment.RST) {
+		r.opened = true
+	}
 	if s.Options.HasTS && seqnum.Less(r.tsval, s.Options.TSVal) {
 		r.tsval = s.Options.TSVal
 	}
@@ -60,6 +63,9 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	}
 	if s.Flags.Has(segment.FIN) && r.out == end && m.env.Slot(c.slot).Released() != gate.ReleasedCrashed {
 		r.fin, r.movedAt = end, m.now
+		if d := c.wire.digest; d != nil && d.loose && d.end == end+1 {
+			d.base, d.end = end, end // the gate had counted a FIN that it held
+		}
 	}
 }
 

@@ -213,6 +213,8 @@ static __always_inline bool meant_fin(struct __sk_buff *skb, const struct slot *
 	return skb->priority == PRIO_CLOSE || skb->priority == PRIO_SHUT;
 }
 
+#define FIN_RST 2 /* in slot.fin: a meant RST has passed */
+
 enum rst { RST_STRAY, RST_MEANT, RST_CRASH };
 
 /* unmodified_rst judges an RST of a server that announces nothing. */
@@ -243,6 +245,8 @@ __noinline int unmodified_rst(struct slot *slot, __u32 index, __u32 flags)
 static __always_inline enum rst judge_rst(struct __sk_buff *skb, const struct packet *p,
 					  struct slot *slot, __u32 index)
 {
+	if (slot->fin & FIN_RST) /* the client may have missed that one */
+		return RST_MEANT;
 	if (slot->flags & UNMODIFIED)
 		return unmodified_rst(slot, index, p->tcp.flags);
 	return skb->priority == PRIO_CLOSE ? RST_MEANT : RST_STRAY;
@@ -289,6 +293,21 @@ static __always_inline bool begins(const struct packet *p, const struct slot *sl
 	return bpf_ntohl(p->tcp.ack) != slot->irs + 1 || bpf_ntohl(p->tcp.seq) + 1 != slot->snd_nxt;
 }
 
+/* hold_synack reports a SYN-ACK. The kernel sends a SYN cookie without a socket:
+ * it has none before the client's ACK. While so many begin that the engine does
+ * not keep up, those pass: the engine hears of the connection by its SYN, and no
+ * client is kept out. */
+static __always_inline int hold_synack(struct __sk_buff *skb, const struct packet *p, __u32 index)
+{
+	bool cookie = !skb->sk;
+
+	if (!report(skb, cookie ? EVENT_COOKIE : EVENT_SYNACK, index, p->l3, p->end) && cookie &&
+	    index == NO_SLOT)
+		return PASS;
+	count(STAT_SYNACK_HELD);
+	return HELD;
+}
+
 static __always_inline int egress_live(struct __sk_buff *skb, const struct packet *p,
 				       struct slot *slot, __u32 index)
 {
@@ -299,11 +318,8 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 	if (flags & SYN) {
 		/* A retransmission tells the client nothing new. From a translated
 		 * connection's socket it would. */
-		if (flags & ACK && (slot->flags & XLATE || begins(p, slot, MODE_LIVE))) {
-			report(skb, EVENT_SYNACK, index, p->l3, p->end);
-			count(STAT_SYNACK_HELD);
-			return HELD;
-		}
+		if (flags & ACK && (slot->flags & XLATE || begins(p, slot, MODE_LIVE)))
+			return hold_synack(skb, p, index);
 		return PASS;
 	}
 	if (flags & RST) {
@@ -315,6 +331,8 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 			count(STAT_RST_HELD);
 			return HELD;
 		}
+		if (rst == RST_MEANT)
+			slot->fin |= FIN_RST;
 		report(skb, EVENT_RST_SENT, index, p->l3, p->end);
 	} else if (flags & FIN) {
 		if (!meant_fin(skb, slot, &s) && !let_go(slot)) {
@@ -329,7 +347,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 		return HELD;
 	if ((flags & (FIN | RST)) == FIN && !(slot->fin & 1)) {
 		slot->fin_end = s.end;
-		slot->fin = 1;
+		slot->fin |= 1;
 	}
 	if (slot->flags & (TS | SACK))
 		find_options(skb, p, &s.opt);
@@ -396,6 +414,22 @@ static __always_inline bool refuses_syn(const struct packet *p)
 	return (p->tcp.flags & (SYN | ACK | RST)) == (ACK | RST) && p->tcp.seq == 0;
 }
 
+/* refuses_again says the same where a connection of the same endpoints is known:
+ * its client lacks the SYN-ACK and has sent its SYN again, or has begun another
+ * one. A RST of the connection's own socket has the number that the socket has come
+ * to; should that be 0, a new connection shows by what it acknowledges. In an outage
+ * everything is held anyway. */
+static __always_inline bool refuses_again(const struct packet *p, const struct slot *slot, __u32 mode)
+{
+	__u32 zero = slot->flags & XLATE ? slot->delta : 0;
+
+	if (mode != MODE_LIVE && mode != MODE_OPEN && mode != MODE_FREE)
+		return false;
+	if (READ_ONCE(slot->snd_nxt) != zero)
+		return true;
+	return mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack;
+}
+
 /* passes is the verdict on what leaves because the engine is dead. */
 static __always_inline int passes(void)
 {
@@ -438,9 +472,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		count(STAT_OUTAGE_OUT);
 		return HELD;
 	}
-	/* A connection may still be known whose client has begun another one: then
-	 * the answer acknowledges what the connection's own socket never would. */
-	if (refuses_syn(p) && (!slot || (mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack))) {
+	if (refuses_syn(p) && (!slot || refuses_again(p, slot, mode))) {
 		if (engine_dead())
 			return passes();
 		report(skb, EVENT_RST_HELD, NO_SLOT, p->l3, p->end);
@@ -448,13 +480,11 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		return HELD;
 	}
 	if (!slot) {
-		if (!synack || !skb->sk)
+		if (!synack)
 			return PASS;
 		if (engine_dead())
 			return passes();
-		report(skb, EVENT_SYNACK, NO_SLOT, p->l3, p->end);
-		count(STAT_SYNACK_HELD);
-		return HELD;
+		return hold_synack(skb, p, NO_SLOT);
 	}
 	if (mode == MODE_FREE)
 		return PASS;
@@ -480,12 +510,23 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		return PASS;
 	if (mode == MODE_ROLL)
 		return egress_roll(skb, p, slot, index ? *index : NO_SLOT);
-	if (mode == MODE_SPOOF && synack) {
-		report(skb, EVENT_SYNACK, index ? *index : NO_SLOT, p->l3, p->end);
-		count(STAT_SYNACK_HELD);
-		return HELD;
-	}
+	if (mode == MODE_SPOOF && synack)
+		return hold_synack(skb, p, index ? *index : NO_SLOT);
 	count(STAT_OUTAGE_OUT);
+	return HELD;
+}
+
+/* egress_own lets go what the engine sends. What is meant for the server must not
+ * leave the host, whatever the routes are. */
+static __always_inline int egress_own(struct __sk_buff *skb, __u32 to)
+{
+	if (to == OWN_TO_CLIENT)
+		return PASS;
+	if (skb->ifindex == LOOPBACK) {
+		seal(skb);
+		return PASS;
+	}
+	count(STAT_ASTRAY);
 	return HELD;
 }
 
@@ -528,20 +569,6 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 			skb->tc_index = JUDGED_OUT;
 	}
 	return verdict;
-}
-
-/* egress_own lets go what the engine sends. What is meant for the server must not
- * leave the host, whatever the routes are. */
-static __always_inline int egress_own(struct __sk_buff *skb, __u32 to)
-{
-	if (to == OWN_TO_CLIENT)
-		return PASS;
-	if (skb->ifindex == LOOPBACK) {
-		mark(skb);
-		return PASS;
-	}
-	count(STAT_ASTRAY);
-	return HELD;
 }
 
 static __always_inline int egress(struct __sk_buff *skb, __u32 l3)

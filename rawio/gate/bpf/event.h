@@ -14,6 +14,7 @@ enum event_kind {
 	EVENT_RST_SENT,
 	EVENT_REFUSED,
 	EVENT_CRASHED,
+	EVENT_COOKIE,
 	EVENT_UNFOLLOWED,
 };
 
@@ -45,6 +46,7 @@ struct {
 	__uint(max_entries, 1 << 20); /* set at load time */
 } events SEC(".maps");
 
+/* report says whether there was room. */
 __noinline int report(struct __sk_buff *skb, enum event_kind kind, __u32 slot, __u32 l3,
 			     __u32 end)
 {
@@ -67,7 +69,7 @@ __noinline int report(struct __sk_buff *skb, enum event_kind kind, __u32 slot, _
 	if (len < 1 || len > CAPTURE || bpf_skb_load_bytes(skb, l3, e->packet, len) < 0)
 		e->head.length = 0;
 	bpf_ringbuf_submit(e, 0);
-	return 0;
+	return 1;
 }
 
 static __always_inline void report_crash(__u32 slot, __u32 tgid, __s32 code)

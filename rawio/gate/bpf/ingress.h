@@ -146,6 +146,19 @@ __noinline int short_fragment(struct __sk_buff *skb, struct packet *p)
 	return HELD;
 }
 
+/* replays says whether the client repeats, perhaps because its ACK waits for the log,
+ * what the kernel has had in a connection that the server has closed. The socket may be
+ * gone, and of a SYN cookie's first segment the listener would make another connection. */
+static __always_inline bool replays(const struct packet *p, const struct slot *slot)
+{
+	__u32 seq = bpf_ntohl(p->tcp.seq), ack = READ_ONCE(slot->ack), end;
+
+	if (p->fragment || !(slot->flags & COOKIE) || !(slot->fin & 1) || p->tcp.flags & (SYN | RST) || !after(ack, seq))
+		return false;
+	end = seq + (p->end - p->l4 - tcp_header_len(p)) + !!(p->tcp.flags & FIN);
+	return !after(end, ack);
+}
+
 static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 {
 	struct slot *slot;
@@ -181,6 +194,10 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 		}
 		if (mode != MODE_OUTAGE)
 			return PASS; /* there is no translation yet */
+	}
+	if (mode == MODE_LIVE && replays(p, slot) && !opens(slot)) {
+		count(STAT_OUTAGE_IN);
+		return HELD;
 	}
 	if (mode == MODE_FREE || !(slot->flags & XLATE) || !(p->tcp.flags & ACK))
 		return PASS;

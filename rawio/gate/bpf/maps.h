@@ -43,6 +43,7 @@ enum mode { MODE_FREE, MODE_LIVE, MODE_OUTAGE, MODE_SPOOF, MODE_OPEN, MODE_ROLL 
 #define SACK 8        /* SACK was negotiated */
 #define RECORD 16     /* data is captured before it leaves */
 #define UNMODIFIED 32 /* of a service with that flag */
+#define COOKIE 128    /* the kernel's socket was made of a SYN cookie */
 #define LASTING 64    /* every ACK waits for the log, also when nobody will read any more */
 
 /* What became of the kernel's socket, of an unmodified server. */
@@ -73,7 +74,7 @@ struct slot {
 	__u32 tsval;    /* newest TSval as the client sees it */
 	__u32 tsecr;
 	__u32 hflags;   /* ECN bits of the newest held ACK */
-	__u32 fin;      /* bit 0: a meant FIN has passed */
+	__u32 fin;      /* bit 0: a meant FIN has passed, bit 1: a meant RST */
 	__u32 fin_end;  /* its sequence end, client-visible */
 	__u32 egress;   /* packets seen */
 	__u32 stolen_in;

@@ -39,7 +39,7 @@ static __always_inline __u32 sent_by(struct __sk_buff *skb)
 /* The way from egress to ingress of the loopback device, on which a packet has no
  * socket, it goes under a mark that nobody knows: no hook of a rule set lies in
  * between. */
-static __always_inline const struct engine *marked(const struct __sk_buff *skb)
+static __always_inline const struct engine *sealed(const struct __sk_buff *skb)
 {
 	__u32 key = 0, mark = skb->mark;
 	const struct engine *e;
@@ -50,7 +50,7 @@ static __always_inline const struct engine *marked(const struct __sk_buff *skb)
 	return e && e->secret == mark ? e : NULL;
 }
 
-static __always_inline void mark(struct __sk_buff *skb)
+static __always_inline void seal(struct __sk_buff *skb)
 {
 	__u32 key = 0;
 	const struct engine *e = bpf_map_lookup_elem(&engine, &key);
@@ -62,7 +62,7 @@ static __always_inline void mark(struct __sk_buff *skb)
 /* arrives says whether the packet comes from the engine, and takes the mark away. */
 static __always_inline bool arrives(struct __sk_buff *skb)
 {
-	if (!marked(skb))
+	if (!sealed(skb))
 		return false;
 	skb->mark = 0;
 	return true;
