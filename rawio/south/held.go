@@ -12,6 +12,9 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		return
 	}
 	x := c.more()
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.hole != nil && m.goneWithHole(c) {
+		return
+	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.is(finSent) && !c.is(finAcked) &&
 		s.Seq+m.env.Slot(c.slot).Delta() == c.finEnd {
 		// Such an answer repeats the client's ACK number: the tap has missed
