@@ -63,7 +63,7 @@ func warnPlain(log *slog.Logger, err error) {
 func (lc *ListenConfig) listenProtected(ctx context.Context, network, address string, e *engine) (net.Listener, error) {
 	id := e.nextID.Add(1)
 	protected := false
-	protect := func(network, address string) error {
+	protect := func(network, address string, c syscall.RawConn) error {
 		_, port, err := net.SplitHostPort(address)
 		if err != nil {
 			return err
@@ -74,14 +74,17 @@ func (lc *ListenConfig) listenProtected(ctx context.Context, network, address st
 		}
 		protected = true
 		return e.session.Protect(ctx, control.Protect{
-			ID: id, Network: network, Address: address, Port: uint16(n), Compare: lc.Compare.String(),
+			ID: id, Network: network, Address: address, Port: uint16(n), Compare: lc.Compare.String(), Netns: netnsCookie(c),
 		})
 	}
 	ln, err := lc.listenTCP(ctx, network, address, protect)
 	if err == nil {
 		l := &Listener{tcp: ln, engine: e, id: id, compare: lc.Compare, log: lc.logger()}
 		if !protected {
-			err = protect(ln.Addr().Network(), ln.Addr().String())
+			var c syscall.RawConn
+			if c, err = ln.SyscallConn(); err == nil {
+				err = protect(ln.Addr().Network(), ln.Addr().String(), c)
+			}
 		}
 		if err == nil {
 			err = l.announce(ctx)
@@ -103,7 +106,7 @@ func (lc *ListenConfig) listenProtected(ctx context.Context, network, address st
 
 // listenTCP makes the kernel's listener; protect, if not nil, runs last before
 // the bind.
-func (lc *ListenConfig) listenTCP(ctx context.Context, network, address string, protect func(network, address string) error) (*net.TCPListener, error) {
+func (lc *ListenConfig) listenTCP(ctx context.Context, network, address string, protect func(network, address string, c syscall.RawConn) error) (*net.TCPListener, error) {
 	nlc := net.ListenConfig{KeepAlive: lc.KeepAlive, KeepAliveConfig: lc.KeepAliveConfig}
 	nlc.SetMultipathTCP(false) // the gate strips it: sequence numbers would be two-layered
 	nlc.Control = func(network, address string, c syscall.RawConn) error {
@@ -113,7 +116,7 @@ func (lc *ListenConfig) listenTCP(ctx context.Context, network, address string, 
 			}
 		}
 		if protect != nil {
-			return protect(network, address)
+			return protect(network, address, c)
 		}
 		return nil
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/inject"
 	"github.com/ftnet/ftnet/rawio/segment"
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 	"github.com/ftnet/ftnet/rawio/south"
@@ -121,9 +120,8 @@ func (v *environment) Forward(packet []byte) {
 
 // failed counts a packet that was not sent: TCP repeats what is lost.
 func (v *environment) failed(err error) {
-	if v.e.sendErrors.Add(1) == 1 || !errors.Is(err, inject.ErrNoBuffers) {
-		v.e.log.Warn("packet not sent", "error", err)
-	}
+	v.e.sendErrors.Add(1)
+	v.e.log.Warn("packet not sent", "error", err)
 }
 
 func (v *environment) Fetch(slot, gen uint32, id logserver.ConnID, off int64, n int) {
@@ -170,6 +168,7 @@ func (v *environment) Ending(port uint16) bool {
 
 func (v *environment) Report(r south.Report) {
 	log := v.e.log
+	v.e.unseen.note(&r)
 	switch r.Kind {
 	case south.ConnMismatch: // its reset follows
 	case south.ConnReset:

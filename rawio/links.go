@@ -107,6 +107,14 @@ func (l *links) forget(index int) {
 	delete(l.attached, index)
 }
 
+// has reports whether the gate is attached to an interface.
+func (l *links) has(index int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.attached[index]
+	return ok
+}
+
 // interfaces returns the names of the interfaces that the gate is attached to.
 func (l *links) interfaces() []string {
 	l.mu.Lock()

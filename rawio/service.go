@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -84,7 +85,7 @@ func (s *Service) validate(cfg *Config) error {
 // Protect begins to protect a port, or changes how: see south.Machine.Protect. If
 // Leftovers has found connections of the service at the port, an outage begins, and
 // they are recovered when the server listens.
-// Connections that exist already stay unprotected. Whether a server is unmodified
+// Connections that exist already stay unprotected, and are declared so. Whether a server is unmodified
 // cannot change before Unprotect. For the first such server the gate begins to
 // watch releases, which may be refused: gate.ErrNotSupported.
 func (e *Engine) Protect(s Service) error {
@@ -101,16 +102,25 @@ func (e *Engine) Protect(s Service) error {
 		return fail(err)
 	}
 	var err error
+	why := reason.Earlier
 	e.do(func(m *south.Machine) {
 		if old := e.ports[s.Port]; old != nil && old.Journal != s.Journal {
 			err = errors.New("it is protected with another journal")
 			return
+		}
+		if _, had := e.gateHad[s.Port]; had {
+			why = reason.Inherited
+		} else if m.Protects(s.Port) {
+			why = ""
 		}
 		e.ports[s.Port] = &s
 		err = e.protect(m, &s)
 	})
 	if err != nil {
 		return fail(err)
+	}
+	if why != "" {
+		e.declareEarlier(s.Port, why)
 	}
 	return nil
 }
@@ -122,6 +132,7 @@ func (e *Engine) Unprotect(port uint16) error {
 	e.do(func(m *south.Machine) {
 		m.Unprotect(port)
 		delete(e.ports, port)
+		e.unseen.forget(port)
 		err = e.gate.DeleteService(port)
 	})
 	return err

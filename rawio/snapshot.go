@@ -7,7 +7,6 @@ import (
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -64,7 +63,7 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 		s.Core = e.machine.Stats
 		return s, nil
 	}
-	sockets := e.sockets()
+	sockets := e.lookForUnseen()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.Core = e.machine.Stats
@@ -72,39 +71,33 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	s.Connections = make([]Connection, 0, e.machine.Len())
 	e.machine.Conns(func(c *south.Conn) bool {
 		s.Connections = append(s.Connections, e.connection(c, now))
-		delete(sockets, c.Flow)
 		return true
 	})
-	for f, state := range sockets {
-		if svc := e.ports[f.Server.Port()]; svc != nil && state != sockdiag.TimeWait {
-			s.Connections = append(s.Connections, Connection{Flow: f, State: south.Open, Reason: svc.strange()})
+	for i := range sockets {
+		f := sockets[i].Flow
+		if why := e.unprotected(&sockets[i]); why != "" && e.machine.Conn(f) == nil {
+			s.Connections = append(s.Connections, Connection{Flow: f, State: south.Open, Reason: why})
 		}
 	}
 	return s, nil
 }
 
-// sockets returns the kernel's connections of the protected ports. If they cannot
-// be listed, there is nothing to tell of them.
-func (e *Engine) sockets() map[segment.Flow]sockdiag.State {
-	e.mu.Lock()
-	ports := e.machine.Ports()
-	e.mu.Unlock()
-	if len(ports) == 0 {
-		return nil
-	}
-	list, err := sockdiag.List(ports)
-	if err != nil {
-		e.log.Debug("sockets not listed", "error", err)
-	}
-	return list
-}
-
-// strange says why a connection of the service is not known to the core.
-func (s *Service) strange() string {
-	if s.LogPolicy == LogOff {
+// unprotected says why a connection of the kernel that the core does not have is not
+// protected. Empty: it has just begun or ended.
+func (e *Engine) unprotected(s *sockdiag.Socket) string {
+	switch svc := e.ports[s.Flow.Server.Port()]; {
+	case svc == nil || s.State == sockdiag.TimeWait:
+		return ""
+	case svc.LogPolicy == LogOff && s.Served():
 		return string(reason.Off)
 	}
-	return string(reason.Earlier) + ", or when " + string(reason.NoSlots)
+	if why := e.unseen.why(s); why != "" {
+		return why
+	}
+	if e.machine.Ending(s.Flow.Server.Port()) && s.Served() {
+		return string(reason.ServerEnded)
+	}
+	return ""
 }
 
 func (e *Engine) connection(c *south.Conn, now time.Time) Connection {

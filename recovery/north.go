@@ -51,11 +51,18 @@ func (n north) Protect(p *control.Peer, m control.Protect) error {
 	if m.Port == 0 {
 		return &control.Error{Code: control.CodeRefused, Message: "protect: no port"}
 	}
+	if err := n.s.host.home.foreign(p, m); err != nil {
+		n.s.host.wg.Go(func() { n.s.fail(n.s.host.ctx, err) })
+		return &control.Error{Code: control.CodeRefused, Message: err.Error()}
+	}
 	if !p.Hello.Resume {
 		n.takeOver(p, m.Port)
 	}
 	if err := n.s.admit(p, m); err != nil {
 		n.s.log.Error("port is not protected", "port", m.Port, "error", err)
+		n.s.mu.Lock()
+		n.s.refused = err
+		n.s.mu.Unlock()
 		return &control.Error{Code: control.CodeRefused, Message: fmt.Sprintf("protect port %d: %v", m.Port, err)}
 	}
 	return n.s.protect([]uint16{m.Port})

@@ -45,12 +45,15 @@ type Service struct {
 	peers    map[uint64]int // process of each control connection that is open
 	leaving  int            // control connections that have ended, and the engine does not know it
 	process  process
+	refused  error     // why the present process may not have a port
 	watching *watching // of the present process
 	begun    bool      // Run was called
 	adopting bool      // the survivor's connections are not this engine's yet
 	workers  workers
-	result   error         // of Run
-	changed  chan struct{} // closed and replaced at each change that Await may wait for
+
+	toldPlain bool          // that the server does not call ftnet.Listen
+	result    error         // of Run
+	changed   chan struct{} // closed and replaced at each change that Await may wait for
 }
 
 // process is what is known of the supervised process.

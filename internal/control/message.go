@@ -43,6 +43,9 @@ type Protect struct {
 	Address string `json:"address"` // host:port
 	Port    uint16 `json:"port"`
 	Compare string `json:"compare"` // strict or length
+	// Netns is the cookie of the socket's network namespace; 0 where the kernel has
+	// none.
+	Netns uint64 `json:"netns,omitempty"`
 	// Left says, to an engine that takes over, that the listener is closed and
 	// only its connections are there.
 	Left bool `json:"left,omitempty"`

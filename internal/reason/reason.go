@@ -24,6 +24,11 @@ const (
 	Urgent       Reason = "urgent data was sent on it"
 	Fragments    Reason = "its server's host sends it in IP fragments"
 	Unseen       Reason = "the kernel has taken bytes from its client that ftnet could not see"
+	Inherited    Reason = "the engine before did not protect it"
+	Dialled      Reason = "it was dialled by this host"
+	Translated   Reason = "its address or port is translated on this host"
+	SYNProxied   Reason = "a SYN proxy on this host has answered its client"
+	OtherWay     Reason = "its replies leave by an interface that is not protected"
 	Unrecognized Reason = "it passed the gate unseen"
 )
 
@@ -31,7 +36,7 @@ const (
 func All() []Reason {
 	return []Reason{
 		Earlier, NoSlots, GaveWay, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded,
-		Urgent, Fragments, Unseen, Unrecognized,
+		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, SYNProxied, OtherWay, Unrecognized,
 	}
 }
 

@@ -63,6 +63,16 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 	return Pass
 }
 
+// replays says whether the client repeats what the kernel has had in a connection that the
+// server has closed, and that a SYN cookie had begun.
+func (p *packet) replays(s *Slot) bool {
+	seq := be.Uint32(p.tcp()[4:])
+	if _, closed := s.FIN(); p.fragment || !closed || s.Flags()&FlagCookie == 0 || p.flags()&(flagSYN|flagRST) != 0 || !after(s.Ack(), seq) {
+		return false
+	}
+	return !after(seq+uint32(p.end-p.l4-p.headerLen())+uint32(p.flags()&flagFIN), s.Ack())
+}
+
 // shortFragment judges a first fragment without a whole TCP header, which can't be
 // translated, and any other packet of that kind, which is nobody's.
 func (m *Model) shortFragment(p *packet) Verdict {
@@ -74,16 +84,6 @@ func (m *Model) shortFragment(p *packet) Verdict {
 	}
 	m.count[statShortFragment]++
 	return Held
-}
-
-// replays says whether the client repeats what the kernel has had in a connection that the
-// server has closed, and that a SYN cookie had begun.
-func (p *packet) replays(s *Slot) bool {
-	seq := be.Uint32(p.tcp()[4:])
-	if _, closed := s.FIN(); p.fragment || !closed || s.Flags()&FlagCookie == 0 || p.flags()&(flagSYN|flagRST) != 0 || !after(s.Ack(), seq) {
-		return false
-	}
-	return !after(seq+uint32(p.end-p.l4-p.headerLen())+uint32(p.flags()&flagFIN), s.Ack())
 }
 
 func (m *Model) ingressSYN(p *packet, state ServiceState) Verdict {

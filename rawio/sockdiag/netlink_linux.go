@@ -75,6 +75,8 @@ func (m *message) flow() segment.Flow {
 	return segment.Flow{Client: end(m.ID.Dest, m.ID.DestPort), Server: end(m.ID.Source, m.ID.SourcePort)}
 }
 
+func (m *message) cookie() uint64 { return uint64(m.ID.Cookie[0]) | uint64(m.ID.Cookie[1])<<32 }
+
 // conn is a netlink socket that carries one request at a time.
 type conn struct {
 	*socket.Conn

@@ -47,15 +47,32 @@ func Destroy(flow segment.Flow) error {
 // calling thread's network namespace. Connections that begin or end meanwhile
 // may be missing.
 func List(ports []uint16) (map[segment.Flow]State, error) {
-	c, err := dial()
+	list := make(map[segment.Flow]State)
+	err := each(ports, func(m *message) { list[m.flow()] = m.State })
 	if err != nil {
 		return nil, err
+	}
+	return list, nil
+}
+
+// Sockets is List with what else is known of each connection, in no order.
+func Sockets(ports []uint16) (list []Socket, err error) {
+	err = each(ports, func(m *message) {
+		list = append(list, Socket{Flow: m.flow(), State: m.State, Cookie: m.cookie(), Inode: m.Inode, Interface: m.ID.Interface})
+	})
+	return list, err
+}
+
+// each calls f for each connection whose local port is one of ports, or for every one.
+func each(ports []uint16, f func(*message)) error {
+	c, err := dial()
+	if err != nil {
+		return err
 	}
 	defer c.Close()
 	if len(ports) == 0 {
 		ports = []uint16{0}
 	}
-	list := make(map[segment.Flow]State)
 	for _, port := range ports {
 		// An IPv4 connection of a dual-stack listener is among the IPv6 ones.
 		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
@@ -63,15 +80,15 @@ func List(ports []uint16) (map[segment.Flow]State, error) {
 			request.ID.SourcePort = bigEndian(port)
 			err := c.dump(&request, func(m *message) {
 				if m.State != Listen && m.State != Close {
-					list[m.flow()] = m.State
+					f(m)
 				}
 			})
 			if err != nil {
-				return nil, fmt.Errorf("sockdiag: list: %w", err)
+				return fmt.Errorf("sockdiag: list: %w", err)
 			}
 		}
 	}
-	return list, nil
+	return nil
 }
 
 // Supported returns nil if Destroy works here, ErrNotSupported or the reason

@@ -10,6 +10,9 @@ func Destroy(segment.Flow) error { return ErrNotSupported }
 // List returns ErrNotSupported.
 func List([]uint16) (map[segment.Flow]State, error) { return nil, ErrNotSupported }
 
+// Sockets returns ErrNotSupported.
+func Sockets([]uint16) ([]Socket, error) { return nil, ErrNotSupported }
+
 // Listeners returns ErrNotSupported.
 func Listeners([]uint16) ([]Listener, error) { return nil, ErrNotSupported }
 

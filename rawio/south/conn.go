@@ -154,7 +154,8 @@ type extra struct {
 
 	// Live again.
 	liveAt  int64
-	cutover int64 // segments tapped until this time may have been stolen; 0: none
+	cutover int64            // segments tapped until this time may have been stolen; 0: none
+	refused *segment.Segment // that the kernel had no room for: see offer; nil: none
 
 	held     *segment.Segment // FIN or RST that the gate holds
 	heldLen  uint32           // its length in sequence space

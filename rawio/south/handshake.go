@@ -77,7 +77,7 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 				m.sendSYNACK(c, s.Options.TSEcr)
 				return
 			}
-			m.beginAnew(c, s, packet, cookie)
+			m.keepFirst(c, s)
 			return
 		}
 		// The kernel took a new SYN for this pair of endpoints: the old
@@ -103,24 +103,20 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 	}
 }
 
-// beginAnew takes the SYN-ACK of a client that has not heard the first one: the kernel
-// had forgotten the half-open connection when the SYN came again, and has begun it
-// with another number.
-func (m *Machine) beginAnew(c *Conn, synack *segment.Segment, packet []byte, cookie bool) {
-	syn := m.asClient(c)
-	syn.Seq, syn.Flags, syn.Window = c.irs, c.synFlags, c.synWindow
-	syn.Options = c.client.segment()
-	syn.Options.TSVal = synack.Options.TSEcr
-	m.end(c, whyAnew)
-	m.begin(c.svc, c.Flow, &embryo{syn: syn, synack: clone(synack), packet: append([]byte(nil), packet...), cookie: cookie})
-}
-
 // cookieLife is for how long the kernel takes the third ACK of a SYN cookie at least, ns.
 // It has forgotten that it has sent one, and may answer the same SYN otherwise: the client
 // knows the first number perhaps.
 const cookieLife = 60e9
 
-const whyAnew = "closed before its client had heard of it, and begun anew"
+// keepFirst takes a SYN-ACK with another number than the first one, of a client that has
+// not answered that: the kernel had forgotten the half-open connection when the SYN came
+// again, and has begun it anew. Which of the two the client hears of, and what it
+// answers, nobody could tell: it gets the first one again, and when it answers
+// the connection is opened like one that was half-open in a crash.
+func (m *Machine) keepFirst(c *Conn, synack *segment.Segment) {
+	m.interrupt(c)
+	m.sendSYNACK(c, synack.Options.TSEcr)
+}
 
 // begin starts the protection of a connection of which SYN and SYN-ACK are known.
 func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {

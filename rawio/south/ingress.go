@@ -124,6 +124,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		m.unprotect(c, reason.Urgent, "by the client")
 		return
 	}
+	m.keepRefused(c, s, slot)
 	m.accepted(c, s, b)
 	if s.Len() > 0 && c.rcvNxt() == before && (m.unheard(c, slot) || c.shielded()) {
 		c.set(dupAck)

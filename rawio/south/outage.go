@@ -108,6 +108,7 @@ func (m *Machine) interrupt(c *Conn) {
 		}
 		x.ackedAt = m.now
 	}
+	x.refused = nil
 	x.held, x.cutover, x.liveAt, x.tries, x.recoverAt, x.answer = nil, 0, 0, 0, 0, nil
 	m.endRoll(c)
 	c.unset(owed | dupAck | opening)

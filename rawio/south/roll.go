@@ -242,8 +242,13 @@ func (m *Machine) lacks(c *Conn) bool {
 	if next := c.rcvNxt(); r.lackedAt == 0 || r.lacked != next {
 		r.lacked, r.lackedAt = next, m.now
 	}
-	return c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said) && m.now-c.last < lacksMost &&
-		m.now-r.lackedAt < lacksLongest
+	if m.now-c.last >= lacksMost {
+		return false
+	}
+	// What a restored connection's client has said shows only in what it was answered, if
+	// its window was closed behind that.
+	answered := c.is(restored) && r.out < c.outputOff(c.ackedEnd()) && m.now-r.movedAt < owesMost
+	return answered || c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said) && m.now-r.lackedAt < lacksLongest
 }
 
 const (

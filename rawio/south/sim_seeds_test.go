@@ -31,8 +31,13 @@ var mended = []struct {
 	{&alone, 5367172, "an engine took a FIN that the gate had held for a byte that had left"},
 	{&alone, 7000162, "the client had more than the record of an adopted connection's output when the next roll-forward began"},
 	{&alone, 7008334, "the kernel refused a copy of the SYN in place of a live connection, when the listener had just gone"},
+	{&plain, 1062552, "the SYN-ACK was lost, and nobody repeated it after a crash"},
+	{&alone, 5095763, "the kernel dropped a half-open connection after its SYN-ACK had waited for an engine, and refused the client's ACK"},
+	{&alone, 5315691, "the same"},
 	{&plain, 8048306, "the client's time-out had grown while it waited for the log, and the connection was forgotten too soon"},
 	{&alone, 20000441, "a server that tells nobody had closed a connection whose client knew of the FIN from an earlier one"},
+	{&alone, 20082870, "only what the client had been answered told that it had said more than the log had, and its time-out was long"},
+	{&alone, 1795903734510711, "the kernel had begun a half-open connection anew when its client got the first SYN-ACK"},
 }
 
 // TestMended runs them again.

@@ -10,14 +10,14 @@ import (
 // 10 ms while Busy, and a few times a second otherwise.
 func (m *Machine) Tick() {
 	m.now, m.lagging, m.probed = m.env.Now(), false, 0
-	m.awake, m.ticked = min(m.now-m.ticked, maxAwake), m.now
-	m.seekHoles()
 	for _, svc := range m.services {
 		svc.room = 0
 		if len(svc.queue) > 0 {
 			m.pump(svc)
 		}
 	}
+	m.awake, m.ticked = min(m.now-m.ticked, maxAwake), m.now
+	m.seekHoles()
 	for i := len(m.active) - 1; i >= 0; i-- { // c may leave, and the last take its place
 		if i < len(m.active) {
 			m.tick(m.active[i])
@@ -121,6 +121,10 @@ func (m *Machine) tick(c *Conn) {
 // reconnection. It reports whether there is more to do.
 func (m *Machine) tickLive(c *Conn) bool {
 	x := c.extra
+	refused := x.refused != nil && m.offer(c)
+	if c.state != Established {
+		return true
+	}
 	if x.held != nil {
 		if m.vanished(c) {
 			m.reopenVanished(c)
@@ -137,7 +141,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		}
 		return true
 	}
-	if x.liveAt == 0 {
+	if x.liveAt == 0 && !refused {
 		c.extra = nil
 		return false
 	}
@@ -156,7 +160,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		}
 		return true
 	}
-	if m.now-x.liveAt < settleTime {
+	if refused || m.now-x.liveAt < settleTime {
 		return true
 	}
 	c.extra = nil

@@ -14,6 +14,29 @@ func (m *Machine) declare(svc *service, flow segment.Flow, why reason.Reason, de
 	m.env.Report(Report{Kind: ConnUnprotected, Port: svc.port, Flow: flow, Why: why, Reason: why.With(detail)})
 }
 
+// Declare is for a connection that the kernel has and the core has not: it says that
+// it is not protected, and why. If the core knows it after all, or not its port,
+// nothing is said.
+func (m *Machine) Declare(flow segment.Flow, why reason.Reason, detail string) {
+	if svc := m.services[flow.Server.Port()]; svc != nil && m.conns.get(flow) == nil {
+		m.now = m.env.Now()
+		m.declare(svc, flow, why, detail)
+	}
+}
+
+// Ending reports whether the connections of a port have been released, and none has
+// begun to be protected since.
+func (m *Machine) Ending(port uint16) bool {
+	svc := m.services[port]
+	return svc != nil && svc.ending
+}
+
+// HasSYN reports whether the flow's SYN was seen, not long ago, without its SYN-ACK.
+func (m *Machine) HasSYN(flow segment.Flow) bool {
+	e := m.syns.get(flow)
+	return e != nil && e.syn != nil && e.synack == nil
+}
+
 // unprotect has a connection go on without protection and declares it, unless its end
 // was on its way already.
 func (m *Machine) unprotect(c *Conn, why reason.Reason, detail string) {

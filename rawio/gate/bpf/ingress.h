@@ -130,6 +130,19 @@ static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packe
 	return PASS;
 }
 
+/* replays says whether the client repeats, perhaps because its ACK waits for the log,
+ * what the kernel has had in a connection that the server has closed. The socket may be
+ * gone, and of a SYN cookie's first segment the listener would make another connection. */
+static __always_inline bool replays(const struct packet *p, const struct slot *slot)
+{
+	__u32 seq = bpf_ntohl(p->tcp.seq), ack = READ_ONCE(slot->ack), end;
+
+	if (p->fragment || !(slot->flags & COOKIE) || !(slot->fin & 1) || p->tcp.flags & (SYN | RST) || !after(ack, seq))
+		return false;
+	end = seq + (p->end - p->l4 - tcp_header_len(p)) + !!(p->tcp.flags & FIN);
+	return !after(end, ack);
+}
+
 /* short_fragment judges a first fragment without a whole TCP header: it can't be
  * translated, and no network makes any (RFC 1858). */
 __noinline int short_fragment(struct __sk_buff *skb, struct packet *p)
@@ -144,19 +157,6 @@ __noinline int short_fragment(struct __sk_buff *skb, struct packet *p)
 		return PASS;
 	count(STAT_SHORT_FRAGMENT);
 	return HELD;
-}
-
-/* replays says whether the client repeats, perhaps because its ACK waits for the log,
- * what the kernel has had in a connection that the server has closed. The socket may be
- * gone, and of a SYN cookie's first segment the listener would make another connection. */
-static __always_inline bool replays(const struct packet *p, const struct slot *slot)
-{
-	__u32 seq = bpf_ntohl(p->tcp.seq), ack = READ_ONCE(slot->ack), end;
-
-	if (p->fragment || !(slot->flags & COOKIE) || !(slot->fin & 1) || p->tcp.flags & (SYN | RST) || !after(ack, seq))
-		return false;
-	end = seq + (p->end - p->l4 - tcp_header_len(p)) + !!(p->tcp.flags & FIN);
-	return !after(end, ack);
 }
 
 static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
