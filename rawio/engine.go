@@ -146,24 +146,27 @@ func (e *Engine) open() (err error) {
 	e.cfg.Log.SetUpcall(e.upcall)
 	e.cfg.Log.SetStatusUpcall(e.logStatus)
 	e.logStatus(e.cfg.Log.Status())
-	e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log)
-	return err
+	if e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log); err != nil {
+		return err
+	}
+	return e.openCarrier()
 }
 
 // openInjector opens the injector and tells the gate of its sockets.
 func (e *Engine) openInjector() (err error) {
-	if e.inject, err = inject.Open(); err != nil {
+	if e.inject, err = inject.Open(inject.Config{Device: e.device, Turn: gate.TurnAddress}); err != nil {
 		return fmt.Errorf("rawio: open the injector: %w", err)
 	}
-	toClient, toServer, err := e.inject.Cookies()
+	sockets, err := e.inject.Sockets()
 	if err != nil {
 		return fmt.Errorf("rawio: %w", err)
 	}
-	for _, c := range toClient {
-		err = errors.Join(err, e.gate.Own(c, gate.ToClient))
-	}
-	for _, c := range toServer {
-		err = errors.Join(err, e.gate.Own(c, gate.ToServer))
+	for sender, cookies := range map[gate.Sender][]uint64{
+		gate.ToClient: sockets.ToClient, gate.ToServer: sockets.ToServer, gate.Turns: sockets.Turns,
+	} {
+		for _, c := range cookies {
+			err = errors.Join(err, e.gate.Own(c, sender))
+		}
 	}
 	return err
 }

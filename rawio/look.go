@@ -137,6 +137,7 @@ func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
 			e.badPackets.Add(1)
 			continue
 		}
+		e.env.ways.arrived(&e.decoded, p.IfIndex)
 		e.carried = e.carried || e.decoded.Len() > 0
 		m.Segment(&e.decoded, p.Time)
 		e.landing.learn(&e.decoded, size-len(e.decoded.Payload))
@@ -194,6 +195,9 @@ func (e *Engine) event(m *south.Machine, dec *segment.Decoder, ev *gate.Event) {
 		e.badPackets.Add(1)
 		e.log.Debug("event not decoded", "kind", ev.Kind, "error", err)
 		return
+	}
+	if ev.Slot == gate.NoSlot {
+		e.env.ways.left(&s, ev.IfIndex, ev.Mark)
 	}
 	length := s.Len()
 	packet := ev.Packet

@@ -81,6 +81,8 @@ func (s *Service) retire(ports []uint16) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	_ = s.host.engine.Drain(ctx, ports...) // what is left is the kernel's alone
+	s.admitting.Lock()
+	defer s.admitting.Unlock()
 	s.mu.Lock()
 	ports = slices.DeleteFunc(ports, func(n uint16) bool { // not if they have come back, or Remove was faster
 		return s.ports[n] == nil || slices.Contains(portsOf(s.listen), n)

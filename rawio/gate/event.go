@@ -51,7 +51,7 @@ const NoSlot = ^uint32(0)
 
 // Sizes of an event's record in the ring buffer.
 const (
-	eventHeader = 24
+	eventHeader = 32
 	// EventCapture is how much of the packet an event holds at most, in bytes
 	// from the IP header: every header and option of TCP over IPv6.
 	EventCapture = 200
@@ -64,6 +64,7 @@ type Event struct {
 	Kind    EventKind
 	Slot    uint32 // NoSlot if the connection is not known
 	IfIndex int    // 0 for EventCrashed
+	Mark    uint32 // of the packet, behind all hooks of rule sets
 	Ktime   uint64 // CLOCK_MONOTONIC, nanoseconds
 	// Packet begins at the IP header, as the kernel's socket made it (before
 	// any translation), at most EventCapture bytes. For TCP sent with checksum
@@ -97,6 +98,7 @@ func (e *Event) decode(rec []byte) error {
 	e.IfIndex = int(binary.NativeEndian.Uint32(rec[8:]))
 	e.Length = int(length)
 	e.Ktime = binary.NativeEndian.Uint64(rec[16:])
+	e.Mark = binary.NativeEndian.Uint32(rec[24:])
 	e.Packet = append(e.Packet[:0], rec[eventHeader:eventHeader+n]...)
 	e.PID, e.Code = 0, 0
 	if e.Kind == EventCrashed {

@@ -54,6 +54,7 @@ func LeftPins(string) ([]string, error) { return nil, ErrNotSupported }
 func MayPin(string) error { return ErrNotSupported }
 
 func (*Gate) Attach(int) error                            { return ErrNotSupported }
+func (*Gate) Attached(int) bool                           { return false }
 func (*Gate) Detach(int) error                            { return ErrNotSupported }
 func (*Gate) Close() error                                { return ErrNotSupported }
 func (*Gate) SetService(uint16, ServiceState, bool) error { return ErrNotSupported }

@@ -100,7 +100,8 @@ type Slot struct {
 	scales  atomic.Uint32 // bytes in memory order: kernel's, client's, 0, 0
 	gen     atomic.Uint32
 	base    atomic.Uint32
-	_       [5]uint32
+	mark    atomic.Uint32
+	_       [4]uint32
 
 	held     atomic.Uint32
 	ack      atomic.Uint32
@@ -116,7 +117,7 @@ type Slot struct {
 	released atomic.Uint32
 	opened   atomic.Uint32
 	priority atomic.Uint32
-	_        [2]uint32
+	iif, oif atomic.Uint32
 }
 
 var _ [SlotSize]byte = [unsafe.Sizeof(Slot{})]byte{}
@@ -134,11 +135,14 @@ func (s *Slot) Reset() {
 	}
 	s.opened.Store(0)
 	s.priority.Store(0)
+	s.mark.Store(0)
+	s.iif.Store(0)
+	s.oif.Store(0)
 	s.ResetGate()
 }
 
 // ResetGate zeroes the words that the gate writes, for a connection that gets
-// a new kernel socket: all but Opened and the priority. Call it only while the mode keeps the gate from writing:
+// a new kernel socket: all but Opened, the priority and the ways. Call it only while the mode keeps the gate from writing:
 // free, outage or spoof.
 func (s *Slot) ResetGate() {
 	for _, w := range []*atomic.Uint32{
@@ -309,6 +313,14 @@ func (s *Slot) Released() Released { return Released(s.released.Load()) }
 // release the engine has taken note of. The gate sets it whenever a socket is
 // released.
 func (s *Slot) SetReleased(r Released) { s.released.Store(uint32(r)) }
+
+// In returns the index of the interface by which the client's packets arrive, the
+// last that saw them in front of the IP stack; 0: it is not known yet.
+func (s *Slot) In() int { return int(s.iif.Load()) }
+
+// Out returns the index of the interface by which the kernel's packets leave, the
+// first one that saw them, and the mark that they had there; 0: it is not known yet.
+func (s *Slot) Out() (ifindex int, mark uint32) { return int(s.oif.Load()), s.mark.Load() }
 
 // Opened reports whether the gate took the engine for dead (Config.DeadAfter) and
 // let something go that must not leave a protected connection: an ACK of what is

@@ -15,8 +15,10 @@ import (
 // is the local end. A process that still holds the socket reads ECONNABORTED.
 // In a synchronized state the kernel sends an RST, which the gate has to hold.
 // It needs CAP_NET_ADMIN, and acts in the calling thread's network namespace.
+// A socket that is bound to a device, as those of link-local addresses are, is found
+// only if the device is one of devices, which are indexes; 0 is passed over.
 // The error is ErrNotFound, ErrNotSupported or one of the system.
-func Destroy(flow segment.Flow) error {
+func Destroy(flow segment.Flow, devices ...int) error {
 	c, err := dial()
 	if err != nil {
 		return err
@@ -25,14 +27,10 @@ func Destroy(flow segment.Flow) error {
 	// Where no connection matches, the kernel's lookup falls back to the
 	// listener. So the exact socket is looked up first and destroyed by its
 	// cookie, which no other socket ever has.
-	found, err := c.lookup(flow)
+	found, request, err := c.find(flow, devices)
 	if err != nil {
 		return err
 	}
-	if found.flow() != flow || found.State == Listen {
-		return ErrNotFound
-	}
-	request := newRequest(flow)
 	request.ID.Cookie = found.ID.Cookie
 	switch err := c.acknowledged(unix.SOCK_DESTROY, request); {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESTALE):

@@ -5,7 +5,7 @@ package sockdiag
 import "github.com/ftnet/ftnet/rawio/segment"
 
 // Destroy returns ErrNotSupported.
-func Destroy(segment.Flow) error { return ErrNotSupported }
+func Destroy(segment.Flow, ...int) error { return ErrNotSupported }
 
 // List returns ErrNotSupported.
 func List([]uint16) (map[segment.Flow]State, error) { return nil, ErrNotSupported }
@@ -29,7 +29,7 @@ func Watch() (*Watcher, error) { return nil, ErrNotSupported }
 func (*Watcher) Close() error { return nil }
 
 // State returns ErrNotSupported.
-func (*Watcher) State(segment.Flow) (State, error) { return 0, ErrNotSupported }
+func (*Watcher) State(segment.Flow, ...int) (State, error) { return 0, ErrNotSupported }
 
 // Room returns ErrNotSupported.
 func (*Watcher) Room(uint16) (int, error) { return 0, ErrNotSupported }

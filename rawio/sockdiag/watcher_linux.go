@@ -26,14 +26,11 @@ func Watch() (*Watcher, error) {
 func (w *Watcher) Close() error { return w.c.Close() }
 
 // State returns the state of exactly the connection of flow; Flow.Server is the local
-// end. The error is ErrNotFound or one of the system.
-func (w *Watcher) State(flow segment.Flow) (State, error) {
-	found, err := w.c.lookup(flow)
-	switch {
-	case err != nil:
+// end. devices are as in Destroy. The error is ErrNotFound or one of the system.
+func (w *Watcher) State(flow segment.Flow, devices ...int) (State, error) {
+	found, _, err := w.c.find(flow, devices)
+	if err != nil {
 		return 0, err
-	case found.flow() != flow || found.State == Listen:
-		return 0, ErrNotFound // the lookup falls back to the listener
 	}
 	return found.State, nil
 }

@@ -262,6 +262,15 @@ func (m *Machine) Tail(f segment.Flow) (logserver.ConnID, bool) {
 	return c.ID, true
 }
 
+// Slot returns the slot of a connection that is known.
+func (m *Machine) Slot(f segment.Flow) (uint32, bool) {
+	c := m.conns.get(f)
+	if c == nil {
+		return 0, false
+	}
+	return c.slot, true
+}
+
 // relay gives the kernel a segment that the gate stole before the connection
 // went live again, translated as the gate would do it. A segment that the
 // kernel got after all is a duplicate to it.

@@ -518,11 +518,22 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 
 /* egress_own lets go what the engine sends. What is meant for the server must not
  * leave the host, whatever the routes are. */
-static __always_inline int egress_own(struct __sk_buff *skb, __u32 to)
+static __always_inline int egress_own(struct __sk_buff *skb, __u32 to, __u32 l3)
 {
-	if (to == OWN_TO_CLIENT)
-		return PASS;
-	if (skb->ifindex == LOOPBACK) {
+	if (to == OWN_TO_CLIENT) {
+		skb->tc_index = JUDGED_OUT;
+		if (!l3 || skb->ifindex == LOOPBACK || addressed(skb))
+			return PASS;
+		/* By this device, and for the rest as the kernel's routes and neighbours
+		 * say; it comes here again when it has an address. */
+		return bpf_redirect_neigh(skb->ifindex, NULL, 0, 0);
+	}
+	if (to == OWN_TURNS) {
+		__u32 device = own_turns(skb, l3);
+
+		if (device)
+			return turn(skb, device);
+	} else if (skb->ifindex == LOOPBACK) {
 		seal(skb);
 		return PASS;
 	}
@@ -545,6 +556,16 @@ static __always_inline void unmark(struct __sk_buff *skb, struct slot *slot, __u
 		slot->priority = priority;
 }
 
+/* note_way_out notes how the kernel's packets leave, behind all hooks of rule sets:
+ * so do the engine's. */
+static __always_inline void note_way_out(const struct __sk_buff *skb, struct slot *slot)
+{
+	if (slot->oif != skb->ifindex)
+		slot->oif = skb->ifindex;
+	if (slot->mark != skb->mark)
+		slot->mark = skb->mark;
+}
+
 static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 {
 	struct slot *slot;
@@ -562,6 +583,8 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	}
 	index = bpf_map_lookup_elem(&conns, &p->key);
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
+	if (slot)
+		note_way_out(skb, slot);
 	verdict = judge_egress(skb, p, *state, slot, index);
 	if (verdict == PASS) {
 		unmark(skb, slot, *state);
@@ -580,7 +603,9 @@ static __always_inline int egress(struct __sk_buff *skb, __u32 l3)
 	if (p.protocol == IP_TCP) {
 		__u32 to = sent_by(skb);
 
-		return to ? egress_own(skb, to) : egress_tcp(skb, &p);
+		if (to)
+			return egress_own(skb, to, l3);
+		return carries(skb) ? PASS : egress_tcp(skb, &p);
 	}
 	if (p.fragment)
 		return PASS;

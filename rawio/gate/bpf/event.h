@@ -23,6 +23,8 @@ struct event_head {
 	__u32 kind, slot, ifindex;
 	__u32 length; /* of the packet, of which an event has up to CAPTURE bytes */
 	__u64 ktime;
+	__u32 mark; /* skb->mark */
+	__u32 pad;
 };
 
 struct event {
@@ -30,7 +32,7 @@ struct event {
 	__u8 packet[CAPTURE]; /* from the IP header */
 };
 
-_Static_assert(sizeof(struct event) == 224, "see event.go");
+_Static_assert(sizeof(struct event) == 232, "see event.go");
 
 /* EVENT_CRASHED: whose death released a connection's socket, and how it died. */
 struct crash {
@@ -39,7 +41,7 @@ struct crash {
 	__s32 code; /* as wait(2) reports it */
 };
 
-_Static_assert(sizeof(struct crash) == 32, "see event.go");
+_Static_assert(sizeof(struct crash) == 40, "see event.go");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -63,6 +65,8 @@ __noinline int report(struct __sk_buff *skb, enum event_kind kind, __u32 slot, _
 	e->head.ifindex = skb->ifindex;
 	e->head.length = len;
 	e->head.ktime = bpf_ktime_get_ns();
+	e->head.mark = skb->mark;
+	e->head.pad = 0;
 	if (len > CAPTURE)
 		len = CAPTURE;
 	asm volatile("" : "+r"(len));

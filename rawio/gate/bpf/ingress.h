@@ -189,6 +189,8 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 	if (mode == MODE_OUTAGE || mode == MODE_SPOOF || mode == MODE_ROLL) {
 		if (!opens(slot)) {
 			slot->stolen_in++;
+			if (!slot->iif)
+				slot->iif = skb->ifindex;
 			count(STAT_OUTAGE_IN);
 			return HELD;
 		}
@@ -199,6 +201,9 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 		count(STAT_OUTAGE_IN);
 		return HELD;
 	}
+	/* Of devices on top of each other the last one that sees it counts. */
+	if (slot->iif != skb->ifindex)
+		slot->iif = skb->ifindex;
 	if (mode == MODE_FREE || !(slot->flags & XLATE) || !(p->tcp.flags & ACK))
 		return PASS;
 	if (translate_in(skb, p, slot) != PASS)
@@ -216,7 +221,7 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 l3)
 	/* Of a fragmented segment the first fragment has all that is judged and
 	 * translated. The stack puts no segment together without it. */
 	if (p.protocol == IP_TCP)
-		return ingress_tcp(skb, &p);
+		return carries(skb) ? PASS : ingress_tcp(skb, &p);
 	if (p.fragment)
 		return PASS;
 	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)

@@ -65,7 +65,8 @@ struct slot {
 	__u8 pad[2];
 	__u32 gen;
 	__u32 base; /* client-visible number of the kernel socket's first byte */
-	__u32 reserved[5];
+	__u32 mark; /* that of the kernel's newest packet; the gate writes it when it changes */
+	__u32 reserved[4];
 
 	__u32 held;     /* an ACK was lowered or held back; both sides clear it */
 	__u32 ack;      /* newest ACK number that the kernel wanted to send */
@@ -81,7 +82,8 @@ struct slot {
 	__u32 released; /* enum released */
 	__u32 opened;   /* let go while the engine was dead: see alive.h */
 	__u32 priority; /* skb->priority of the newest segment that meant no end */
-	__u32 reserved2[2];
+	__u32 iif; /* device by which the client's packets come, and */
+	__u32 oif; /* the first one by which the kernel's leave; 0: not known */
 };
 
 _Static_assert(sizeof(struct slot) == 128, "slot is two cache lines");

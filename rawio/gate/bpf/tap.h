@@ -86,7 +86,7 @@ static __always_inline __u32 tap_filter(struct __sk_buff *skb)
 	__u8 one = 1;
 	bool tcp;
 
-	if (sealed(skb) || skb->pkt_type == PACKET_OTHERHOST ||
+	if (sealed(skb) || skb->tc_index == JUDGED_IN || skb->pkt_type == PACKET_OTHERHOST ||
 	    skb->pkt_type == PACKET_OUTGOING)
 		return 0;
 	if (skb->protocol == bpf_htons(PROTO_IPV4))
