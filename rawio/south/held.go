@@ -12,6 +12,9 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		return
 	}
 	x := c.more()
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.hole != nil && m.goneWithHole(c) {
+		return
+	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.is(finSent) && !c.is(finAcked) {
 		// Such an answer repeats the client's ACK number. It tells that the FIN is
 		// acknowledged, which the tap has missed; so does an older number when both
