@@ -141,7 +141,7 @@ func (e *Engine) open() (err error) {
 	e.cfg.Log.SetUpcall(e.upcall)
 	e.cfg.Log.SetStatusUpcall(e.logStatus)
 	e.logStatus(e.cfg.Log.Status())
-	e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log)
+	e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log, e.guarded)
 	return err
 }
 

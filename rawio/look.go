@@ -131,7 +131,9 @@ func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
 		size := len(p.Data) + len(p.Rest)
 		e.tapBytes.Add(uint64(size))
 		if p.Truncated || e.decode(p) != nil {
-			e.badPackets.Add(1)
+			if _, _, proof := gate.Proof(p.Data); !proof {
+				e.badPackets.Add(1)
+			}
 			continue
 		}
 		e.carried = e.carried || e.decoded.Len() > 0
@@ -163,8 +165,12 @@ func (e *Engine) events(m *south.Machine, reports *gate.EventReader, events []ga
 // event decodes one captured packet. A capture holds all headers; where it
 // lacks payload, the header's length is cut to what there is.
 func (e *Engine) event(m *south.Machine, dec *segment.Decoder, ev *gate.Event) {
-	if ev.Kind == gate.EventCrashed {
+	switch ev.Kind {
+	case gate.EventCrashed:
 		m.Crashed(ev.Slot, ev.PID, ev.Code)
+		return
+	case gate.EventProofOut, gate.EventProofIn:
+		e.links.proved(ev)
 		return
 	}
 	var s segment.Segment

@@ -3,6 +3,8 @@ package rawio
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/journal"
@@ -104,6 +106,7 @@ func (e *Engine) Protect(s Service) error {
 		}
 		e.ports[s.Port] = &s
 		err = e.protect(m, &s)
+		e.links.setPorts(slices.Collect(maps.Keys(e.ports)))
 	})
 	if err != nil {
 		return fail(err)
@@ -118,6 +121,7 @@ func (e *Engine) Unprotect(port uint16) error {
 	e.do(func(m *south.Machine) {
 		m.Unprotect(port)
 		delete(e.ports, port)
+		e.links.setPorts(slices.Collect(maps.Keys(e.ports)))
 		err = e.gate.DeleteService(port)
 	})
 	return err

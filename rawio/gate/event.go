@@ -16,6 +16,10 @@ const (
 	EventRSTSent EventKind = 4 // left: an RST that the application meant
 	EventRefused EventKind = 5 // held: a SYN with an option that cannot be protected (TCP-MD5, TCP-AO)
 	EventCrashed EventKind = 6 // the process that held an unmodified server's connection crashed
+	// A packet of a flow that BindProof has bound was at egress of the interface, from
+	// where the gate sends it on to ingress of the same, and there.
+	EventProofOut EventKind = 16
+	EventProofIn  EventKind = 17
 )
 
 // String returns the kind's name.
@@ -33,6 +37,10 @@ func (k EventKind) String() string {
 		return "REFUSED"
 	case EventCrashed:
 		return "CRASHED"
+	case EventProofOut:
+		return "PROOF_OUT"
+	case EventProofIn:
+		return "PROOF_IN"
 	}
 	return fmt.Sprintf("EVENT(%d)", uint32(k))
 }

@@ -6,11 +6,9 @@
 #include "icmp.h"
 #include "options.h"
 #include "output.h"
+#include "proof.h"
 #include "release.h"
 #include "translate.h"
-
-#define HELD TC_ACT_STOLEN
-#define PASS TC_ACT_UNSPEC
 
 /* What a judged segment says, and what it shall say. */
 struct segment {
@@ -428,6 +426,8 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	index = bpf_map_lookup_elem(&conns, &p->key);
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
 	mode = slot ? READ_ONCE(slot->mode) : MODE_FREE;
+	if (!slot && proves(index))
+		return proof_out(skb, p);
 	if (!slot && (*state & SERVICE_STATE) == SERVICE_HOLD) {
 		count(STAT_OUTAGE_OUT);
 		return HELD;

@@ -14,6 +14,8 @@ enum event_kind {
 	EVENT_RST_SENT,
 	EVENT_REFUSED,
 	EVENT_CRASHED,
+	EVENT_PROOF_OUT = 16,
+	EVENT_PROOF_IN,
 };
 
 /* Every record begins like this. */

@@ -50,6 +50,48 @@ int ingress_l3(struct __sk_buff *skb)
 	return skb->mark == MARK ? PASS : ingress(skb, 0);
 }
 
+/* The same for tcx, where there is no TC_ACT_STOLEN: all verdicts but pass, drop and
+ * redirect go on to the next program. A redirect to an interface that does not exist
+ * frees the packet, and unlike a drop the sender hears of a success. */
+static __always_inline int tcx(int verdict) { return verdict == HELD ? bpf_redirect(0, 0) : verdict; }
+
+__noinline int judge_out(struct __sk_buff *skb, __u32 l3) { return skb ? egress(skb, l3) : PASS; }
+__noinline int judge_in(struct __sk_buff *skb, __u32 l3) { return skb ? ingress(skb, l3) : PASS; }
+
+SEC("tc")
+int tcx_out_eth(struct __sk_buff *skb)
+{
+	__u32 l3;
+
+	if (skb->mark == MARK)
+		return PASS;
+	l3 = network_offset(skb);
+	return l3 ? tcx(judge_out(skb, l3)) : PASS;
+}
+
+SEC("tc")
+int tcx_out_l3(struct __sk_buff *skb)
+{
+	return skb->mark == MARK ? PASS : tcx(judge_out(skb, 0));
+}
+
+SEC("tc")
+int tcx_in_eth(struct __sk_buff *skb)
+{
+	__u32 l3;
+
+	if (skb->mark == MARK)
+		return PASS;
+	l3 = network_offset(skb);
+	return l3 ? tcx(judge_in(skb, l3)) : PASS;
+}
+
+SEC("tc")
+int tcx_in_l3(struct __sk_buff *skb)
+{
+	return skb->mark == MARK ? PASS : tcx(judge_in(skb, 0));
+}
+
 SEC("socket")
 int tap(struct __sk_buff *skb)
 {
