@@ -118,8 +118,8 @@ func (e *Engine) open() (err error) {
 	if err := e.openGate(); err != nil {
 		return err
 	}
-	if e.inject, err = inject.Open(gate.Mark); err != nil {
-		return fmt.Errorf("rawio: open the injector: %w", err)
+	if err := e.openInjector(); err != nil {
+		return err
 	}
 	if e.tap, err = tap.Open(tap.Config{Filter: e.gate.TapFilter(), ReceiveBuffer: e.cfg.ReceiveBuffer}); err != nil {
 		return fmt.Errorf("rawio: open the tap: %w", err)
@@ -142,6 +142,24 @@ func (e *Engine) open() (err error) {
 	e.cfg.Log.SetStatusUpcall(e.logStatus)
 	e.logStatus(e.cfg.Log.Status())
 	e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log, e.guarded)
+	return err
+}
+
+// openInjector opens the injector and tells the gate of its sockets.
+func (e *Engine) openInjector() (err error) {
+	if e.inject, err = inject.Open(); err != nil {
+		return fmt.Errorf("rawio: open the injector: %w", err)
+	}
+	toClient, toServer, err := e.inject.Cookies()
+	if err != nil {
+		return fmt.Errorf("rawio: %w", err)
+	}
+	for _, c := range toClient {
+		err = errors.Join(err, e.gate.Own(c, gate.ToClient))
+	}
+	for _, c := range toServer {
+		err = errors.Join(err, e.gate.Own(c, gate.ToServer))
+	}
 	return err
 }
 

@@ -84,7 +84,7 @@ func (v *environment) flush() {
 		return
 	}
 	for rest := v.out[:v.n]; len(rest) > 0; {
-		n, err := v.e.inject.SendBatch(rest)
+		n, err := v.e.inject.ToClient(rest)
 		if err == nil {
 			break
 		}
@@ -102,7 +102,7 @@ func (v *environment) ToServer(s *segment.Segment) {
 		return
 	}
 	v.buf = p
-	if err := v.e.inject.Send(p); err != nil {
+	if err := v.e.inject.ToServer(p); err != nil {
 		v.failed(err)
 	}
 }

@@ -2,6 +2,7 @@ package rawio
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -32,11 +33,16 @@ func (e *Engine) probe(ctx context.Context, server netip.AddrPort) error {
 		return err
 	}
 	defer c.Close()
-	// What the client says passes by its mark; what the server says needs a
-	// connection that the gate lets alone, and that is known before the first packet.
-	if err := c.SetsockoptInt(unix.SOL_SOCKET, unix.SO_MARK, int(gate.Mark)); err != nil {
+	// The SYN passes as the engine's own; all that follows needs a connection that the
+	// gate lets alone, and that is known before the first packet.
+	cookie, err := cookieOf(c)
+	if err != nil {
 		return err
 	}
+	if err := e.gate.Own(cookie, gate.ToServer); err != nil {
+		return err
+	}
+	defer func() { _ = e.gate.Disown(cookie) }() // fails only with the gate itself
 	if err := c.Bind(sockaddr(netip.AddrPortFrom(server.Addr(), 0))); err != nil {
 		return err
 	}
@@ -48,13 +54,23 @@ func (e *Engine) probe(ctx context.Context, server netip.AddrPort) error {
 	if err := e.gate.Bind(flow, e.bypassSlot()); err != nil {
 		return err
 	}
-	defer func() { _ = e.gate.Unbind(flow) }() // fails only with the gate itself
+	defer func() { _ = e.gate.Unbind(flow) }()
 	_, err = c.Connect(ctx, sockaddr(server))
 	return err
 }
 
 // bypassSlot is a slot that is always free: the gate lets its flows pass.
 func (e *Engine) bypassSlot() uint32 { return uint32(e.cfg.MaxConns) }
+
+// cookieOf is the kernel's name of a socket.
+func cookieOf(c *socket.Conn) (cookie uint64, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	controlErr := raw.Control(func(fd uintptr) { cookie, err = unix.GetsockoptUint64(int(fd), unix.SOL_SOCKET, unix.SO_COOKIE) })
+	return cookie, errors.Join(controlErr, err)
+}
 
 func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	if a.Addr().Is4() {

@@ -65,6 +65,9 @@ func Adopt(config Config, id string) (*Gate, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.abandon())
 	}
+	if err := g.disownAll(); err != nil {
+		return nil, errors.Join(err, g.abandon())
+	}
 	g.inherit(left)
 	g.tcx.pins = g.ownPins
 	return g, nil

@@ -20,6 +20,7 @@ const (
 	bpfMapEngine       = "engine"
 	bpfMapEvents       = "events"
 	bpfMapOutputs      = "outputs"
+	bpfMapOwn          = "own"
 	bpfMapServices     = "services"
 	bpfMapSlots        = "slots"
 	bpfMapStats        = "stats"
@@ -98,6 +99,7 @@ type bpfMapSpecs struct {
 	Engine   *ebpf.MapSpec `ebpf:"engine"`
 	Events   *ebpf.MapSpec `ebpf:"events"`
 	Outputs  *ebpf.MapSpec `ebpf:"outputs"`
+	Own      *ebpf.MapSpec `ebpf:"own"`
 	Services *ebpf.MapSpec `ebpf:"services"`
 	Slots    *ebpf.MapSpec `ebpf:"slots"`
 	Stats    *ebpf.MapSpec `ebpf:"stats"`
@@ -134,6 +136,7 @@ type bpfMaps struct {
 	Engine   *ebpf.Map `ebpf:"engine"`
 	Events   *ebpf.Map `ebpf:"events"`
 	Outputs  *ebpf.Map `ebpf:"outputs"`
+	Own      *ebpf.Map `ebpf:"own"`
 	Services *ebpf.Map `ebpf:"services"`
 	Slots    *ebpf.Map `ebpf:"slots"`
 	Stats    *ebpf.Map `ebpf:"stats"`
@@ -146,6 +149,7 @@ func (m *bpfMaps) Close() error {
 		m.Engine,
 		m.Events,
 		m.Outputs,
+		m.Own,
 		m.Services,
 		m.Slots,
 		m.Stats,

@@ -22,8 +22,8 @@
 // next engine to it, which takes it over ([Adopt]).
 //
 // The gate is no firewall and keeps no state machine of its own: which mode a
-// connection is in, and when it changes, is the engine's business. Packets that
-// carry [Mark] are never looked at.
+// connection is in, and when it changes, is the engine's business. What the engine
+// sends itself is known by its socket ([Gate.Own]) and is never judged.
 //
 // Linux 5.12 or newer is needed (BPF atomics, ring buffer, mmapable arrays);
 // [Supported] says what is missing. WatchReleases needs Linux 5.14, type

@@ -13,7 +13,7 @@ import (
 // engine, in memory that both map.
 type engineRecord struct {
 	layout   atomic.Uint32
-	_        uint32
+	secret   atomic.Uint32
 	id       [8]byte
 	beat     atomic.Uint64
 	patience atomic.Uint64
@@ -37,6 +37,7 @@ func (r *engineRecord) take(config Config) error {
 	r.beat.Store(now)
 	r.patience.Store(uint64(config.DeadAfter))
 	copy(r.id[:], config.ID)
+	r.secret.Store(newSecret())
 	r.layout.Store(mapLayout)
 	return nil
 }

@@ -25,7 +25,7 @@ func FuzzModel(f *testing.F) {
 		if ingress {
 			m.Ingress(pkt, 0)
 		} else {
-			m.Egress(pkt, 0, 0)
+			m.Egress(pkt, 0)
 		}
 		for _, e := range m.TakeEvents() {
 			if len(e.Packet) > EventCapture || len(e.Packet) > n {

@@ -7,10 +7,6 @@ import (
 	"time"
 )
 
-// Mark is the SO_MARK of every packet that the engine injects. Gate and tap
-// leave such packets alone.
-const Mark uint32 = 0x66740001
-
 // Socket priorities by which the application says that a FIN or RST is meant.
 // Values 0 to 6 need no privilege, and the kernel derives neither of these two
 // from a TOS.

@@ -68,6 +68,8 @@ func (*Gate) BindProof(segment.Flow) error                { return ErrNotSupport
 func (*Gate) Unbind(segment.Flow) error                   { return ErrNotSupported }
 func (*Gate) Flows() (map[segment.Flow]uint32, error)     { return nil, ErrNotSupported }
 func (*Gate) Services() ([]Service, error)                { return nil, ErrNotSupported }
+func (*Gate) Own(uint64, Sender) error                    { return ErrNotSupported }
+func (*Gate) Disown(uint64) error                         { return ErrNotSupported }
 func (*Gate) Slot(uint32) *Slot                           { return nil }
 func (*Gate) MaxConns() int                               { return 0 }
 func (*Gate) Events() *EventReader                        { return nil }

@@ -39,7 +39,7 @@ func (m modelJudge) run(_ testing.TB, ingress bool, pkt []byte, priority, mark u
 	if ingress {
 		v = m.Ingress(pkt, mark)
 	} else {
-		v = m.Egress(pkt, priority, mark)
+		v = m.Egress(pkt, priority)
 	}
 	return v, pkt, m.TakeEvents()
 }
@@ -47,6 +47,7 @@ func (m modelJudge) run(_ testing.TB, ingress bool, pkt []byte, priority, mark u
 func (m modelJudge) setEngine(l life) {
 	m.Now = func() uint64 { return 100 }
 	m.Beat()
+	m.Secret = testSecret
 	m.Patience = 10
 	if l != alive {
 		m.Now = func() uint64 { return 111 }
@@ -70,6 +71,9 @@ func (m modelJudge) outputs(testing.TB) []Output {
 	m.OutputsFull = false
 	return m.TakeOutputs()
 }
+
+// testSecret is the engine's.
+const testSecret = 0x5ec2e700
 
 // waits is the base under which the engine is dead and the gate waits for it.
 const waits = 0x7fff_ffce

@@ -24,7 +24,7 @@ type framing int
 
 const (
 	ethernet framing = iota
-	vlan             // one 802.1Q tag in line
+	vlan             // one 802.1Q priority tag in line
 	bareIP
 	tcxEthernet // the programs for tcx
 	tcxBareIP
@@ -77,13 +77,24 @@ func (k kernelJudge) run(t testing.TB, ingress bool, pkt []byte, priority, mark 
 	if k.framing != bareIP && k.framing != tcxBareIP {
 		in = frame(pkt, k.framing == vlan)
 	}
+	var after struct {
+		skbContext
+		_ [512]byte // whatever it has besides
+	}
 	opts := ebpf.RunOptions{
-		Data:    in,
-		DataOut: make([]byte, len(in)+64),
-		Context: skbContext{Mark: mark, Priority: priority, IfIndex: 1},
+		Data:       in,
+		DataOut:    make([]byte, len(in)+64),
+		Context:    skbContext{Mark: mark, Priority: priority, IfIndex: 1},
+		ContextOut: &after,
 	}
 	ret, err := k.program(ingress).Run(&opts)
 	must(t, err)
+	if ingress && mark == testSecret {
+		mark = 0
+	}
+	if after.Mark != mark {
+		t.Errorf("the packet leaves the gate with mark %#x, not %#x", after.Mark, mark)
+	}
 	verdict, events := Verdict(int32(ret)), k.drain(t)
 	returned := len(events) == 1 && events[0].Kind == EventProofOut
 	if k.byTCX() && verdict == Held {
@@ -115,6 +126,7 @@ func (k kernelJudge) drain(t testing.TB) []Event {
 func (k kernelJudge) setEngine(l life) {
 	const patience = uint64(time.Second)
 	k.Beat()
+	k.engine.secret.Store(testSecret)
 	k.engine.patience.Store(patience)
 	if l != alive {
 		k.engine.beat.Add(^patience) // one more than patience ago
@@ -365,6 +377,8 @@ func TestHeldExchange(t *testing.T) {
 func TestTapFilter(t *testing.T) {
 	g := loadGate(t, 16)
 	m := NewModel(16)
+	g.engine.secret.Store(testSecret)
+	m.Secret = testSecret
 	must(t, g.SetService(servicePort, ServiceOutage, false))
 	must(t, m.SetService(servicePort, ServiceOutage, false))
 	for _, v6 := range []bool{false, true} {
@@ -379,7 +393,8 @@ func TestTapFilter(t *testing.T) {
 		}{
 			{"segment to a service", in.bytes(), 0, true},
 			{"behind extension headers", ext.bytes(), 0, true},
-			{"injected", in.bytes(), Mark, false},
+			{"the engine's", in.bytes(), testSecret, false},
+			{"another mark", in.bytes(), testSecret + 1, true},
 			{"other port", out.bytes(), 0, false},
 			{"fragment", frag.bytes(), 0, false},
 			{"ICMP", in.icmp(3, 4, 1400), 0, false},

@@ -21,6 +21,9 @@ type Model struct {
 	// Now supplies the Ktime of events and outputs, and the time of Beat; nil
 	// means 0.
 	Now func() uint64
+	// Secret is the mark of what the engine sends, from the loopback device's egress
+	// to its ingress; 0: there is none.
+	Secret uint32
 	// Patience is Config.DeadAfter, in units of Now.
 	Patience uint64
 	// OutputsFull says that the ring of outputs has no room.
@@ -148,12 +151,14 @@ func (m *Model) crashed(s *Slot, index uint32) {
 // Tap reports whether the tap's filter accepts the incoming packet.
 func (m *Model) Tap(pkt []byte, mark uint32) bool {
 	p, ok := parseIP(pkt)
-	if !ok || mark == Mark || p.protocol != protoTCP || len(pkt) < p.l4+4 {
+	if !ok || m.marked(mark) || p.protocol != protoTCP || len(pkt) < p.l4+4 {
 		return false
 	}
 	_, ok = m.services[be.Uint16(p.tcp()[2:])]
 	return ok
 }
+
+func (m *Model) marked(mark uint32) bool { return mark != 0 && mark == m.Secret }
 
 func (m *Model) report(kind EventKind, slot uint32, p *packet) {
 	e := Event{Kind: kind, Slot: slot, Length: p.end & 0xffff, Ktime: m.now()}

@@ -1,11 +1,11 @@
 package gate
 
-// Egress judges a packet that the server's host sends, given its socket's
-// priority and mark, and rewrites it in place. pkt begins at the IP header;
+// Egress judges a packet that the server's kernel sends, not the engine, given
+// its socket's priority, and rewrites it in place. pkt begins at the IP header;
 // its checksums must be complete.
-func (m *Model) Egress(pkt []byte, priority, mark uint32) Verdict {
+func (m *Model) Egress(pkt []byte, priority uint32) Verdict {
 	p, ok := parseIP(pkt)
-	if mark == Mark || !ok {
+	if !ok {
 		return Pass
 	}
 	switch p.protocol {

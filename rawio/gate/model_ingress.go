@@ -1,10 +1,10 @@
 package gate
 
-// Ingress judges a packet that arrives, given its mark, and rewrites it in
+// Ingress judges a packet that arrives, given its mark at the interface, and rewrites it in
 // place. pkt begins at the IP header.
 func (m *Model) Ingress(pkt []byte, mark uint32) Verdict {
 	p, ok := parseIP(pkt)
-	if mark == Mark || !ok {
+	if m.marked(mark) || !ok {
 		return Pass
 	}
 	switch p.protocol {

@@ -221,11 +221,11 @@ func loadState(s *Slot) slotState {
 	}
 }
 
-// frame puts the IP packet into an Ethernet frame, with a VLAN tag if wanted.
+// frame puts the IP packet into an Ethernet frame, with a priority tag (IEEE 802.1Q, VLAN 0) if wanted.
 func frame(ip []byte, vlan bool) []byte {
 	f := make([]byte, 12, 18+len(ip))
 	if vlan {
-		f = append(f, 0x81, 0, 0, 5)
+		f = append(f, 0x81, 0, 0x60, 0) // priority 3, no VLAN
 	}
 	if ip[0]>>4 == 6 {
 		f = append(f, 0x86, 0xdd)
@@ -237,10 +237,10 @@ func frame(ip []byte, vlan bool) []byte {
 
 // skbContext is the beginning of struct __sk_buff, as far as a test run takes it.
 type skbContext struct {
-	_        [2]uint32
-	Mark     uint32
-	_        [5]uint32
-	Priority uint32
-	_        uint32
-	IfIndex  uint32
+	_              [2]uint32
+	Mark           uint32
+	_              [5]uint32
+	Priority       uint32
+	IngressIfIndex uint32
+	IfIndex        uint32
 }

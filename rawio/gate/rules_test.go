@@ -109,8 +109,8 @@ func rules(e env) []rule {
 	mod := func(p tcp, change func(*tcp)) tcp { change(&p); return p }
 
 	// Who is looked at.
-	r := egress("marked packet passes", mod(ack, func(p *tcp) { p.ack = e.c(200) }), live)
-	r.mark = Mark
+	r := egress("no mark lets a packet pass", ack, with(live, func(s *slotState) { s.Mode = ModeOutage }))
+	r.mark, r.verdict, r.after, r.stats.OutageOut = testSecret, Held, counted, 1
 	add(r)
 	r = egress("other port passes", mod(ack, func(p *tcp) { p.ack = e.c(200) }), live)
 	r.other = true
@@ -309,8 +309,12 @@ func rules(e env) []rule {
 
 	// From the client.
 	in := tcp{seq: e.c(100), ack: e.s(50), flags: flagACK | 8, window: 900, tsVal: 5000, tsEcr: echoed, payload: 20}
-	r = ingress("marked packet passes in", in, with(live, func(s *slotState) { s.Mode = ModeOutage }))
-	r.mark = Mark
+	r = ingress("the engine's packet passes in", in, with(live, func(s *slotState) { s.Mode = ModeOutage }))
+	r.mark = testSecret
+	add(r)
+	r = ingress("another mark says nothing", in, with(live, func(s *slotState) { s.Mode = ModeOutage }))
+	r.mark, r.verdict, r.stats.OutageIn = testSecret+1, Held, 1
+	r.after = func(s *slotState) { s.StolenIn++ }
 	add(r)
 	r = ingress("live passes untouched", in, live)
 	add(r)

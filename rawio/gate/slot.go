@@ -114,7 +114,8 @@ type Slot struct {
 	stolenIn atomic.Uint32
 	released atomic.Uint32
 	opened   atomic.Uint32
-	_        [3]uint32
+	priority atomic.Uint32
+	_        [2]uint32
 }
 
 var _ [SlotSize]byte = [unsafe.Sizeof(Slot{})]byte{}
@@ -131,11 +132,12 @@ func (s *Slot) Reset() {
 		w.Store(0)
 	}
 	s.opened.Store(0)
+	s.priority.Store(0)
 	s.ResetGate()
 }
 
 // ResetGate zeroes the words that the gate writes, for a connection that gets
-// a new kernel socket: all but Opened. Call it only while the mode keeps the gate from writing:
+// a new kernel socket: all but Opened and the priority. Call it only while the mode keeps the gate from writing:
 // free, outage or spoof.
 func (s *Slot) ResetGate() {
 	for _, w := range []*atomic.Uint32{

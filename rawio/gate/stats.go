@@ -28,6 +28,7 @@ const (
 	statUnrecorded
 	statCrashed
 	statOpened
+	statAstray
 	statCount
 )
 
@@ -59,6 +60,7 @@ type Stats struct {
 	Unrecorded   uint64 // packets not captured because the ring of outputs was full; held, unless Opened
 	Crashed      uint64 // sockets released by the end of a process that crashed
 	Opened       uint64 // packets let go because the engine was dead (Config.DeadAfter)
+	Astray       uint64 // the engine's packets to the server that were about to leave the host; held
 }
 
 func (c *counters) stats() Stats {
@@ -87,5 +89,6 @@ func (c *counters) stats() Stats {
 		Unrecorded:   c[statUnrecorded],
 		Crashed:      c[statCrashed],
 		Opened:       c[statOpened],
+		Astray:       c[statAstray],
 	}
 }

@@ -19,16 +19,22 @@ import (
 // client's kernel accepts nothing that is not consistent.
 func TestTranslatedConnection(t *testing.T) {
 	for _, addr := range []string{"10.77.0.1", "fd77::1"} {
-		t.Run(addr, func(t *testing.T) { translatedConnection(t, newLab(t), netip.MustParseAddr(addr)) })
+		t.Run(addr, func(t *testing.T) {
+			l := newLab(t)
+			translatedConnection(t, l, netip.MustParseAddr(addr), l.a)
+		})
 	}
 }
 
-func translatedConnection(t *testing.T, l *lab, addr netip.Addr) {
+// translatedConnection has the gate on some interfaces, by their indexes.
+func translatedConnection(t *testing.T, l *lab, addr netip.Addr, interfaces ...int) {
 	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
 	must(t, err)
 	defer func() { must(t, g.Close()) }()
 	must(t, g.SetService(servicePort, ServiceListen, false))
-	must(t, g.Attach(l.a))
+	for _, i := range interfaces {
+		must(t, g.Attach(i))
+	}
 	listener, err := net.Listen("tcp", netip.AddrPortFrom(addr, servicePort).String())
 	must(t, err)
 	defer listener.Close()

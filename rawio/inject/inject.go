@@ -1,10 +1,10 @@
 // Package inject sends whole IP packets that the engine has built: into the
 // local stack, in the place of a client, and to the network, in the place of
-// the stack. The route to the packet's destination decides which: a local
-// address is reached over the loopback interface, with its route attached, so
-// that reverse-path filtering does not refuse the client's source address.
+// the stack. A local address is reached over the loopback interface, with its
+// route attached, so that reverse-path filtering does not refuse the client's
+// source address.
 //
-// Every packet carries the mark given to Open, by which gate and tap know it.
+// Gate and tap know what it sends by its sockets, see [Injector.Cookies].
 // The package builds nothing and answers nothing; packets come from package
 // segment.
 package inject
@@ -12,8 +12,8 @@ package inject
 import "errors"
 
 var (
-	// ErrNotSupported is returned by Open where raw sockets with marks are missing.
-	ErrNotSupported = errors.New("inject: raw sockets with marks need Linux")
+	// ErrNotSupported is returned by Open where there are no raw sockets.
+	ErrNotSupported = errors.New("inject: raw sockets need Linux")
 	// ErrPacket is returned for bytes that are not an IP packet with the
 	// length that its header says.
 	ErrPacket = errors.New("inject: not a whole IP packet")

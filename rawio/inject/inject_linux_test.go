@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
@@ -22,15 +20,13 @@ import (
 	"github.com/ftnet/ftnet/rawio/tap"
 )
 
-const testMark = 0x1234
-
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func openIn(t testing.TB, ns *netlab.Namespace) *Injector {
 	t.Helper()
 	var i *Injector
 	if err := ns.Run(func() (err error) {
-		i, err = Open(testMark)
+		i, err = Open()
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -39,31 +35,12 @@ func openIn(t testing.TB, ns *netlab.Namespace) *Injector {
 	return i
 }
 
-// openTap watches a namespace; with marked it sees marked packets only.
-func openTap(t testing.TB, ns *netlab.Namespace, marked bool) *tap.Tap {
+// openTap watches what arrives in a namespace.
+func openTap(t testing.TB, ns *netlab.Namespace) *tap.Tap {
 	t.Helper()
-	var c tap.Config
-	if marked {
-		const markOffset = 8 // of mark in struct __sk_buff
-		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-			Type: ebpf.SocketFilter, License: "GPL",
-			Instructions: asm.Instructions{
-				asm.LoadMem(asm.R2, asm.R1, markOffset, asm.Word),
-				asm.Mov.Imm(asm.R0, 0),
-				asm.JNE.Imm(asm.R2, testMark, "end"),
-				asm.Mov.Imm(asm.R0, -1),
-				asm.Return().WithSymbol("end"),
-			},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Close()
-		c.Filter = p
-	}
 	var w *tap.Tap
 	if err := ns.Run(func() (err error) {
-		w, err = tap.Open(c)
+		w, err = tap.Open(tap.Config{})
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -106,12 +83,12 @@ func TestToNetwork(t *testing.T) {
 	for _, tt := range []struct{ src, dst netip.Addr }{
 		{netlab.Server4, netlab.Client4}, {netlab.Server6, netlab.Client6},
 	} {
-		w := openTap(t, lab.Client, false)
+		w := openTap(t, lab.Client)
 		want := packet(t, segment.Segment{
 			Src: netip.AddrPortFrom(tt.src, 7000), Dst: netip.AddrPortFrom(tt.dst, 4000),
 			Seq: 5, Ack: 6, Flags: segment.ACK | segment.PSH, TOS: 0xb8, Payload: []byte("hello"),
 		})
-		if err := i.Send(want); err != nil {
+		if _, err := i.ToClient([][]byte{want}); err != nil {
 			t.Fatal(err)
 		}
 		_, p := await(t, w, func(s *segment.Segment) bool { return string(s.Payload) == "hello" })
@@ -156,18 +133,18 @@ func TestIntoLocalStack(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer ln.Close()
-			marked, answers := openTap(t, lab.Server, true), openTap(t, tt.answered, false)
+			arrives, answers := openTap(t, lab.Server), openTap(t, tt.answered)
 			syn := segment.Segment{
 				Src: netip.AddrPortFrom(tt.client, 4000), Dst: server,
 				Seq: 1<<32 - 1, Flags: segment.SYN, Window: 1000,
 				Options: segment.Options{MSS: 1400, HasWScale: true, WScale: 3, SACKPermitted: true},
 			}
-			if err := i.Send(packet(t, syn)); err != nil {
+			if err := i.ToServer(packet(t, syn)); err != nil {
 				t.Fatal(err)
 			}
-			s, _ := await(t, marked, func(s *segment.Segment) bool { return s.Dst == server })
+			s, _ := await(t, arrives, func(s *segment.Segment) bool { return s.Dst == server })
 			if s.Flags != segment.SYN || s.Src != syn.Src {
-				t.Errorf("the marked packet is %v", &s)
+				t.Errorf("what arrives is %v", &s)
 			}
 			s, _ = await(t, answers, func(s *segment.Segment) bool { return s.Src == server })
 			if !s.Flags.Has(segment.SYN|segment.ACK) || s.Ack != 0 || s.Dst != syn.Src {
@@ -177,10 +154,10 @@ func TestIntoLocalStack(t *testing.T) {
 	}
 }
 
-func TestSendBatch(t *testing.T) {
+func TestBatch(t *testing.T) {
 	lab := netlabtest.New(t, nil)
 	i := openIn(t, lab.Server)
-	w := openTap(t, lab.Server, true)
+	w := openTap(t, lab.Server)
 	// Runs of both families, one longer than a system call takes.
 	var packets [][]byte
 	for n := range 3 * maxBatch {
@@ -200,8 +177,8 @@ func TestSendBatch(t *testing.T) {
 	next := map[bool]int{}
 	var b tap.Batch
 	for chunk := range slices.Chunk(packets, maxBatch+maxBatch/2) {
-		if n, err := i.SendBatch(chunk); n != len(chunk) || err != nil {
-			t.Fatalf("SendBatch = %d, %v", n, err)
+		if n, err := i.ToClient(chunk); n != len(chunk) || err != nil {
+			t.Fatalf("ToClient = %d, %v", n, err)
 		}
 		for seen := 0; seen < len(chunk); {
 			if _, err := w.ReadBatch(&b); err != nil {
@@ -222,8 +199,8 @@ func TestSendBatch(t *testing.T) {
 			}
 		}
 	}
-	if n, err := i.SendBatch(nil); n != 0 || err != nil {
-		t.Errorf("SendBatch(nil) = %d, %v", n, err)
+	if n, err := i.ToClient(nil); n != 0 || err != nil {
+		t.Errorf("ToClient(nil) = %d, %v", n, err)
 	}
 }
 
@@ -254,7 +231,7 @@ func TestErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			n, err := i.SendBatch([][]byte{good, tt.packet, good})
+			n, err := i.ToClient([][]byte{good, tt.packet, good})
 			for _, want := range tt.want {
 				if !errors.Is(err, want) {
 					t.Errorf("error %v, want %v", err, want)
@@ -268,8 +245,8 @@ func TestErrors(t *testing.T) {
 	if err := i.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := i.Send(good); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Send after Close: %v, want net.ErrClosed", err)
+	if err := i.ToServer(good); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("ToServer after Close: %v, want net.ErrClosed", err)
 	}
 }
 
@@ -288,7 +265,7 @@ func BenchmarkSend(b *testing.B) {
 	b.Run("one", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := i.Send(one); err != nil {
+			if err := i.ToServer(one); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -296,7 +273,7 @@ func BenchmarkSend(b *testing.B) {
 	b.Run("batch", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := i.SendBatch(many); err != nil {
+			if _, err := i.ToClient(many); err != nil {
 				b.Fatal(err)
 			}
 		}

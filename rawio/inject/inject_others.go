@@ -6,13 +6,16 @@ package inject
 type Injector struct{}
 
 // Open returns ErrNotSupported.
-func Open(uint32) (*Injector, error) { return nil, ErrNotSupported }
+func Open() (*Injector, error) { return nil, ErrNotSupported }
 
-// Send returns ErrNotSupported.
-func (*Injector) Send([]byte) error { return ErrNotSupported }
+// Cookies returns ErrNotSupported.
+func (*Injector) Cookies() (toClient, toServer []uint64, err error) { return nil, nil, ErrNotSupported }
 
-// SendBatch returns ErrNotSupported.
-func (*Injector) SendBatch([][]byte) (int, error) { return 0, ErrNotSupported }
+// ToServer returns ErrNotSupported.
+func (*Injector) ToServer([]byte) error { return ErrNotSupported }
+
+// ToClient returns ErrNotSupported.
+func (*Injector) ToClient([][]byte) (int, error) { return 0, ErrNotSupported }
 
 // Close does nothing.
 func (*Injector) Close() error { return nil }

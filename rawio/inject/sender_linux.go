@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"errors"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -35,7 +36,7 @@ type sender struct {
 	err     error
 }
 
-func openSender(family int, mark uint32) (*sender, error) {
+func openSender(family int) (*sender, error) {
 	// IPPROTO_RAW: the socket receives nothing.
 	conn, err := socket.Socket(family, unix.SOCK_RAW, unix.IPPROTO_RAW, "inject", nil)
 	if err != nil {
@@ -50,14 +51,17 @@ func openSender(family int, mark uint32) (*sender, error) {
 			err = conn.SetsockoptInt(unix.IPPROTO_IPV6, unix.IPV6_HDRINCL, 1)
 		}
 	}
-	if err == nil && mark != 0 {
-		err = conn.SetsockoptInt(unix.SOL_SOCKET, unix.SO_MARK, int(mark))
-	}
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// cookie is the kernel's name of the socket.
+func (s *sender) cookie() (c uint64, err error) {
+	controlErr := s.raw.Control(func(fd uintptr) { c, err = unix.GetsockoptUint64(int(fd), unix.SOL_SOCKET, unix.SO_COOKIE) })
+	return c, errors.Join(controlErr, err)
 }
 
 // send sends up to maxBatch packets of the socket's family and returns how

@@ -12,7 +12,6 @@ import (
 type Packet struct {
 	segment.Segment
 	Priority uint32 // SO_PRIORITY of the sending socket
-	Mark     uint32 // SO_MARK
 }
 
 // Clone returns a copy that shares nothing with p.

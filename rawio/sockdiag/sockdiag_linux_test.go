@@ -185,12 +185,12 @@ func TestHalfOpenConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	in(t, lab.Server, func() error {
-		i, err := inject.Open(0)
+		i, err := inject.Open()
 		if err != nil {
 			return err
 		}
 		defer i.Close()
-		return i.Send(packet)
+		return i.ToServer(packet)
 	})
 	if s := list(t, lab.Server, 7000)[flow]; s != SynReceived {
 		t.Fatalf("state %v, want SYN_RECV", s)

@@ -223,7 +223,7 @@ func (s *script) egress(g *segment.Segment, prio uint32) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if s.env.gate.Egress(p, prio, 0) == gate.Pass {
+	if s.env.gate.Egress(p, prio) == gate.Pass {
 		s.print("-> client %s", s.show(decoded(p, segment.ChecksumVerify), s.iss, s.irs))
 	} else {
 		s.print("held")

@@ -112,11 +112,11 @@ func newWorld(p plan) *world {
 	w.env = &fakeEnv{
 		now: w.now, gate: w.gate, heads: map[uint32]*head{},
 		toClient: func(s *segment.Segment) {
-			w.toClient(&rawiotest.Packet{Segment: *s, Mark: gate.Mark}, "core")
+			w.toClient(&rawiotest.Packet{Segment: *s}, "core")
 		},
 		toServer: func(s *segment.Segment) {
 			w.note("core->srv  %v", s)
-			w.server.Input(&rawiotest.Packet{Segment: *s, Mark: gate.Mark})
+			w.server.Input(&rawiotest.Packet{Segment: *s})
 		},
 		destroy: func(f segment.Flow) {
 			w.displaced(f)
@@ -224,7 +224,7 @@ func (w *world) leave(g *rawiotest.Packet) {
 	if err != nil {
 		panic(err)
 	}
-	verdict := w.gate.Egress(p, g.Priority, g.Mark)
+	verdict := w.gate.Egress(p, g.Priority)
 	if verdict == gate.Held {
 		w.note("held       %v", &g.Segment)
 	}

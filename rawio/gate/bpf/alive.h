@@ -10,7 +10,7 @@
 
 struct engine {
 	__u32 layout;
-	__u32 pad;
+	__u32 secret; /* by which what the engine sends is known on its way over loopback */
 	__u8 id[8];
 	__u64 beat;     /* when the engine lived last, bpf_ktime_get_ns() */
 	__u64 patience; /* after this time without a beat it is dead; 0: nobody asks */

@@ -6,6 +6,7 @@
 #include "icmp.h"
 #include "options.h"
 #include "output.h"
+#include "own.h"
 #include "proof.h"
 #include "release.h"
 #include "translate.h"
@@ -407,28 +408,17 @@ static __always_inline bool answers(const struct packet *p)
 	return (p->tcp.flags & (SYN | ACK | RST)) == RST;
 }
 
-static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
+/* judge_egress judges a segment that has a service's port as its source. */
+static __always_inline int judge_egress(struct __sk_buff *skb, const struct packet *p, __u32 state,
+					struct slot *slot, const __u32 *index)
 {
-	struct slot *slot;
-	__u32 *state, *index, mode;
-	bool synack;
+	bool synack = (p->tcp.flags & (SYN | ACK)) == (SYN | ACK);
+	__u32 mode = slot ? READ_ONCE(slot->mode) : MODE_FREE;
 
-	if (!load_tcp(skb, TO_CLIENT, p))
+	/* What this host only forwards is not its service's, and has no slot. */
+	if (!slot && skb->ingress_ifindex)
 		return PASS;
-	state = service_of(p->tcp.sport);
-	if (!state)
-		return PASS;
-	if (!tcp_valid(skb, p)) {
-		count(STAT_MALFORMED);
-		return PASS;
-	}
-	synack = (p->tcp.flags & (SYN | ACK)) == (SYN | ACK);
-	index = bpf_map_lookup_elem(&conns, &p->key);
-	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
-	mode = slot ? READ_ONCE(slot->mode) : MODE_FREE;
-	if (!slot && proves(index))
-		return proof_out(skb, p);
-	if (!slot && (*state & SERVICE_STATE) == SERVICE_HOLD) {
+	if (!slot && (state & SERVICE_STATE) == SERVICE_HOLD) {
 		count(STAT_OUTAGE_OUT);
 		return HELD;
 	}
@@ -442,7 +432,6 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 		return HELD;
 	}
 	if (!slot) {
-		/* What this host forwards for others has no socket here. */
 		if (!synack || !skb->sk)
 			return PASS;
 		if (engine_dead())
@@ -460,16 +449,16 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 		return passes();
 	}
 	if (mode == MODE_LIVE)
-		return egress_live(skb, p, slot, *index);
+		return egress_live(skb, p, slot, index ? *index : NO_SLOT);
 	if (mode == MODE_OPEN || (mode == MODE_OUTAGE && let_go(slot)))
 		return egress_open(skb, p, slot);
 	/* Otherwise the socket's numbers are not yet the client's. */
 	if (mode != MODE_OUTAGE && answers(p) && let_go(slot))
 		return PASS;
 	if (mode == MODE_ROLL)
-		return egress_roll(skb, p, slot, *index);
+		return egress_roll(skb, p, slot, index ? *index : NO_SLOT);
 	if (mode == MODE_SPOOF && synack) {
-		report(skb, EVENT_SYNACK, *index, p->l3, p->end);
+		report(skb, EVENT_SYNACK, index ? *index : NO_SLOT, p->l3, p->end);
 		count(STAT_SYNACK_HELD);
 		return HELD;
 	}
@@ -477,14 +466,74 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	return HELD;
 }
 
+/* unmark takes back the priority by which a server that calls ftnet.Listen says that
+ * it means the end of a connection: what is left of its data is sent with it too, and
+ * the queueing discipline behind the gate would give it another class than before. */
+static __always_inline void unmark(struct __sk_buff *skb, struct slot *slot, __u32 state)
+{
+	__u32 priority = skb->priority;
+
+	if (state & SERVICE_UNMODIFIED)
+		return;
+	if (priority == PRIO_CLOSE || priority == PRIO_SHUT)
+		skb->priority = slot ? slot->priority : 0;
+	else if (slot && slot->priority != priority)
+		slot->priority = priority;
+}
+
+static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
+{
+	struct slot *slot;
+	__u32 *state, *index;
+	int verdict;
+
+	if (!load_tcp(skb, TO_CLIENT, p))
+		return PASS;
+	state = service_of(p->tcp.sport);
+	if (!state)
+		return PASS;
+	if (!tcp_valid(skb, p)) {
+		count(STAT_MALFORMED);
+		return PASS;
+	}
+	index = bpf_map_lookup_elem(&conns, &p->key);
+	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
+	if (!slot && proves(index))
+		return proof_out(skb, p);
+	verdict = judge_egress(skb, p, *state, slot, index);
+	if (verdict == PASS) {
+		unmark(skb, slot, *state);
+		if (slot)
+			skb->tc_index = JUDGED_OUT;
+	}
+	return verdict;
+}
+
+/* egress_own lets go what the engine sends. What is meant for the server must not
+ * leave the host, whatever the routes are. */
+static __always_inline int egress_own(struct __sk_buff *skb, __u32 to)
+{
+	if (to == OWN_TO_CLIENT)
+		return PASS;
+	if (skb->ifindex == LOOPBACK) {
+		mark(skb);
+		return PASS;
+	}
+	count(STAT_ASTRAY);
+	return HELD;
+}
+
 static __always_inline int egress(struct __sk_buff *skb, __u32 l3)
 {
 	struct packet p;
 
-	if (!parse_ip(skb, l3, TO_CLIENT, &p))
+	if (skb->tc_index == JUDGED_OUT || !parse_ip(skb, l3, TO_CLIENT, &p))
 		return PASS;
-	if (p.protocol == IP_TCP)
-		return egress_tcp(skb, &p);
+	if (p.protocol == IP_TCP) {
+		__u32 to = sent_by(skb);
+
+		return to ? egress_own(skb, to) : egress_tcp(skb, &p);
+	}
 	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
 		return icmp_out(skb, p.l4, p.protocol) ? HELD : PASS;
 	return PASS;

@@ -21,8 +21,6 @@ int egress_eth(struct __sk_buff *skb)
 {
 	__u32 l3;
 
-	if (skb->mark == MARK)
-		return PASS;
 	l3 = network_offset(skb);
 	return l3 ? egress(skb, l3) : PASS;
 }
@@ -30,24 +28,31 @@ int egress_eth(struct __sk_buff *skb)
 SEC("tc")
 int egress_l3(struct __sk_buff *skb)
 {
-	return skb->mark == MARK ? PASS : egress(skb, 0);
+	return egress(skb, 0);
+}
+
+/* incoming is where the IP header is of a frame that is to be judged, or 0. A frame for
+ * another address than the device's is perhaps for a device on top of it (macvlan),
+ * where it passes the gate once more. */
+static __always_inline __u32 incoming(struct __sk_buff *skb)
+{
+	if (arrives(skb) || skb->pkt_type == PACKET_OTHERHOST)
+		return 0;
+	return network_offset(skb);
 }
 
 SEC("tc")
 int ingress_eth(struct __sk_buff *skb)
 {
-	__u32 l3;
+	__u32 l3 = incoming(skb);
 
-	if (skb->mark == MARK)
-		return PASS;
-	l3 = network_offset(skb);
 	return l3 ? ingress(skb, l3) : PASS;
 }
 
 SEC("tc")
 int ingress_l3(struct __sk_buff *skb)
 {
-	return skb->mark == MARK ? PASS : ingress(skb, 0);
+	return arrives(skb) ? PASS : ingress(skb, 0);
 }
 
 /* The same for tcx, where there is no TC_ACT_STOLEN: all verdicts but pass, drop and
@@ -55,41 +60,35 @@ int ingress_l3(struct __sk_buff *skb)
  * frees the packet, and unlike a drop the sender hears of a success. */
 static __always_inline int tcx(int verdict) { return verdict == HELD ? bpf_redirect(0, 0) : verdict; }
 
-__noinline int judge_out(struct __sk_buff *skb, __u32 l3) { return skb ? egress(skb, l3) : PASS; }
-__noinline int judge_in(struct __sk_buff *skb, __u32 l3) { return skb ? ingress(skb, l3) : PASS; }
+__noinline int tcx_egress(struct __sk_buff *skb, __u32 l3) { return skb ? egress(skb, l3) : PASS; }
+__noinline int tcx_ingress(struct __sk_buff *skb, __u32 l3) { return skb ? ingress(skb, l3) : PASS; }
 
 SEC("tc")
 int tcx_out_eth(struct __sk_buff *skb)
 {
-	__u32 l3;
+	__u32 l3 = network_offset(skb);
 
-	if (skb->mark == MARK)
-		return PASS;
-	l3 = network_offset(skb);
-	return l3 ? tcx(judge_out(skb, l3)) : PASS;
+	return l3 ? tcx(tcx_egress(skb, l3)) : PASS;
 }
 
 SEC("tc")
 int tcx_out_l3(struct __sk_buff *skb)
 {
-	return skb->mark == MARK ? PASS : tcx(judge_out(skb, 0));
+	return tcx(tcx_egress(skb, 0));
 }
 
 SEC("tc")
 int tcx_in_eth(struct __sk_buff *skb)
 {
-	__u32 l3;
+	__u32 l3 = incoming(skb);
 
-	if (skb->mark == MARK)
-		return PASS;
-	l3 = network_offset(skb);
-	return l3 ? tcx(judge_in(skb, l3)) : PASS;
+	return l3 ? tcx(tcx_ingress(skb, l3)) : PASS;
 }
 
 SEC("tc")
 int tcx_in_l3(struct __sk_buff *skb)
 {
-	return skb->mark == MARK ? PASS : tcx(judge_in(skb, 0));
+	return arrives(skb) ? PASS : tcx(tcx_ingress(skb, 0));
 }
 
 SEC("socket")

@@ -72,12 +72,45 @@ static __always_inline int translate_in(struct __sk_buff *skb, const struct pack
 	return HELD;
 }
 
+/* forwarded says whether this host passes a packet on rather than take it itself. */
+__noinline int forwarded(struct __sk_buff *skb, const struct flow_key *key)
+{
+	struct bpf_fib_lookup fib = {};
+
+	if (!key)
+		return 0;
+	fib.ifindex = skb->ingress_ifindex ? skb->ingress_ifindex : skb->ifindex;
+	fib.l4_protocol = IP_TCP;
+	fib.sport = key->cport;
+	fib.dport = key->sport;
+	if (key->server[0] || key->server[1] || key->server[2] != bpf_htonl(0xffff)) {
+		fib.family = AF_INET6;
+		copy_v6(fib.ipv6_src, key->client);
+		copy_v6(fib.ipv6_dst, key->server);
+	} else {
+		fib.family = AF_INET;
+		fib.ipv4_src = key->client[3];
+		fib.ipv4_dst = key->server[3];
+	}
+	switch (bpf_fib_lookup(skb, &fib, sizeof(fib), 0)) {
+	case BPF_FIB_LKUP_RET_SUCCESS:
+	case BPF_FIB_LKUP_RET_NO_NEIGH:
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+	case BPF_FIB_LKUP_RET_UNSUPP_LWT:
+		return 1;
+	}
+	return 0; /* its own, or nobody's */
+}
+
 /* ingress_syn judges a SYN; PASS lets it go on to the connection's rules. */
 static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packet *p, __u32 state)
 {
 	__u32 len = tcp_header_len(p) - sizeof(struct tcp_hdr);
-	int found = len ? screen_syn(skb, p->l4, len) : 0;
+	int found;
 
+	if (forwarded(skb, &p->key))
+		return PASS;
+	found = len ? screen_syn(skb, p->l4, len) : 0;
 	if (found == SYN_REFUSED) {
 		report(skb, EVENT_REFUSED, NO_SLOT, p->l3, p->end);
 		count(STAT_SYN_REFUSED);
@@ -118,7 +151,7 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 	if (!slot && proves(index))
 		return proof_in(skb, p);
 	if (!slot) {
-		if ((*state & SERVICE_STATE) != SERVICE_HOLD)
+		if ((*state & SERVICE_STATE) != SERVICE_HOLD || forwarded(skb, &p->key))
 			return PASS;
 		count(STAT_OUTAGE_IN);
 		return HELD;
@@ -133,8 +166,11 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 		if (mode != MODE_OUTAGE)
 			return PASS; /* there is no translation yet */
 	}
-	if (mode != MODE_FREE && slot->flags & XLATE && p->tcp.flags & ACK)
-		return translate_in(skb, p, slot);
+	if (mode == MODE_FREE || !(slot->flags & XLATE) || !(p->tcp.flags & ACK))
+		return PASS;
+	if (translate_in(skb, p, slot) != PASS)
+		return HELD;
+	skb->tc_index = JUDGED_IN;
 	return PASS;
 }
 
@@ -142,7 +178,7 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 l3)
 {
 	struct packet p;
 
-	if (!parse_ip(skb, l3, TO_SERVER, &p))
+	if (skb->tc_index == JUDGED_IN || !parse_ip(skb, l3, TO_SERVER, &p))
 		return PASS;
 	if (p.protocol == IP_TCP)
 		return ingress_tcp(skb, &p);

@@ -11,8 +11,6 @@
 
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 
-#define MARK 0x66740001 /* SO_MARK of what the engine injects */
-
 /* Socket priorities by which the application means its FIN or RST. */
 #define PRIO_CLOSE 3
 #define PRIO_SHUT 5
@@ -81,7 +79,8 @@ struct slot {
 	__u32 stolen_in;
 	__u32 released; /* enum released */
 	__u32 opened;   /* let go while the engine was dead: see alive.h */
-	__u32 reserved2[3];
+	__u32 priority; /* skb->priority of the newest segment that meant no end */
+	__u32 reserved2[2];
 };
 
 _Static_assert(sizeof(struct slot) == 128, "slot is two cache lines");
@@ -170,6 +169,7 @@ enum stat {
 	STAT_UNRECORDED,
 	STAT_CRASHED,
 	STAT_OPENED,
+	STAT_ASTRAY,
 	STAT_COUNT,
 };
 

@@ -15,6 +15,10 @@
 #define PROTO_8021Q 0x8100
 #define PROTO_8021AD 0x88a8
 
+#define VLAN_ID 0x0fff
+
+#define PACKET_OTHERHOST 3 /* skb->pkt_type */
+
 #define IP_TCP 6
 #define IP_ICMP 1
 #define IP_ICMPV6 58
@@ -165,15 +169,24 @@ static __always_inline bool parse_ip(struct __sk_buff *skb, __u32 l3, enum direc
 	return false;
 }
 
-/* network_offset returns where the IP header of an Ethernet frame is, or 0 if
- * there is none. A VLAN tag is usually in the skb's metadata; one may be inline. */
+/* Where devices lie on top of each other (a macvlan or ipvlan and its parent) a packet
+ * passes the gate on each of them, and must be translated once: what a slot has judged
+ * is known by its skb->tc_index, which no rule set of netfilter can copy or change. */
+#define JUDGED_OUT 0x6674
+#define JUDGED_IN 0x6675
+
+/* network_offset returns where the IP header of an Ethernet frame is, or 0 if there is
+ * none, or if it is a VLAN's frame: that passes the VLAN's own device as well. A
+ * priority tag (ID 0) may be inline; a VLAN tag usually is in the skb's metadata. */
 static __always_inline __u32 network_offset(struct __sk_buff *skb)
 {
 	__be16 proto = skb->protocol, tag[2];
 	__u32 at = ETH_LEN;
 
+	if (skb->vlan_present && skb->vlan_tci & VLAN_ID)
+		return 0;
 	if (proto == bpf_htons(PROTO_8021Q) || proto == bpf_htons(PROTO_8021AD)) {
-		if (bpf_skb_load_bytes(skb, ETH_LEN, tag, sizeof(tag)) < 0)
+		if (bpf_skb_load_bytes(skb, ETH_LEN, tag, sizeof(tag)) < 0 || tag[0] & bpf_htons(VLAN_ID))
 			return 0;
 		proto = tag[1];
 		at += VLAN_LEN;

@@ -4,6 +4,7 @@
 #define FTNET_RELEASE_H
 
 #include "event.h"
+#include "own.h"
 #include <bpf/bpf_core_read.h>
 
 #define PF_EXITING 0x00000004
@@ -12,8 +13,6 @@
 #define AF_INET 2
 #define AF_INET6 10
 
-#define TCP_SYN_SENT 2
-#define TCP_CLOSE 7
 #define TCP_LISTEN 10
 
 struct death {

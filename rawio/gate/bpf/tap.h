@@ -2,9 +2,8 @@
 #ifndef FTNET_TAP_H
 #define FTNET_TAP_H
 
-#include "parse.h"
+#include "own.h"
 
-#define PACKET_OTHERHOST 3
 #define PACKET_OUTGOING 4
 #define WHOLE 0xffffffff
 
@@ -17,7 +16,7 @@ static __always_inline __u32 tap_filter(struct __sk_buff *skb)
 	__be16 ports[2];
 	__u32 l4;
 
-	if (skb->mark == MARK || skb->pkt_type == PACKET_OTHERHOST ||
+	if (marked(skb) || skb->pkt_type == PACKET_OTHERHOST ||
 	    skb->pkt_type == PACKET_OUTGOING)
 		return 0;
 	if (skb->protocol == bpf_htons(PROTO_IPV4)) {
