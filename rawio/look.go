@@ -137,6 +137,7 @@ func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
 			continue
 		}
 		e.carried = e.carried || e.decoded.Len() > 0
+		m.Via(p.IfIndex)
 		m.Segment(&e.decoded, p.Time)
 		e.landing.learn(&e.decoded, size-len(e.decoded.Payload))
 	}
@@ -188,6 +189,7 @@ func (e *Engine) event(m *south.Machine, dec *segment.Decoder, ev *gate.Event) {
 	if missing > 0 {
 		length, packet = length+uint32(missing), nil
 	}
+	m.Via(ev.IfIndex)
 	m.Event(ev.Kind, &s, length, packet, wallTime(ev.Ktime))
 }
 

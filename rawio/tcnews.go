@@ -2,8 +2,6 @@ package rawio
 
 import (
 	"encoding/binary"
-	"errors"
-	"os"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -44,8 +42,10 @@ func (n *tcNews) read() {
 	defer close(n.done)
 	for {
 		messages, from, err := n.socket.Receive()
-		if errors.Is(err, os.ErrClosed) {
+		select {
+		case <-n.closing:
 			return
+		default:
 		}
 		if err != nil { // ENOBUFS, above all
 			n.tell(0)

@@ -20,13 +20,15 @@ const (
 	Refused      Reason = "journal or gate did not take it"
 	EngineLate   Reason = "the engine stood still, and the gate did not wait for it"
 	ServerEnded  Reason = "the server has ended"
+	Ungated      Reason = "packets pass by the gate on its interface"
+	Passed       Reason = "bytes of it that nobody logged have passed by the gate"
 	Unrecognized Reason = "it passed the gate unseen"
 )
 
 // All returns every Reason, in the order of the documents.
 func All() []Reason {
 	return []Reason{
-		Earlier, NoSlots, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded, Unrecognized,
+		Earlier, NoSlots, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded, Ungated, Passed, Unrecognized,
 	}
 }
 

@@ -164,7 +164,11 @@ func (f *filters) detach(ifindex int) error {
 // takeOff removes what an attachment has on the interface.
 func (f *filters) takeOff(ifindex int, a *attachment) error {
 	if a.byTCX() {
-		return f.tcx.remove(ifindex, a)
+		err := f.tcx.remove(ifindex, a)
+		if a.made {
+			err = errors.Join(err, gone(removeClsact(f.nl, ifindex)))
+		}
+		return err
 	}
 	_, err := removeFilters(f.nl, ifindex, a.made, func(id string) bool { return id == f.id })
 	return err
@@ -344,6 +348,20 @@ func removeFilters(nl *netlink.Handle, ifindex int, clsactToo bool, match func(i
 		return ids, nil
 	}
 	return ids, gone(nl.QdiscDel(clsact(ifindex)))
+}
+
+// removeClsact removes the qdisc if there is one and nothing is on it.
+func removeClsact(nl *netlink.Handle, ifindex int) error {
+	if kind, err := ingressKind(nl, ifindex); err != nil || kind != "clsact" {
+		return err
+	}
+	for _, s := range sides {
+		list, err := nl.FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}, s.parent)
+		if err != nil || len(list) > 0 {
+			return err
+		}
+	}
+	return nl.QdiscDel(clsact(ifindex))
 }
 
 // engineID returns the engine whose filter it is, if it is a gate's.

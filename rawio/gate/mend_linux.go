@@ -53,12 +53,12 @@ func (f *filters) Mend(ifindex int) (was, err error) {
 		return nil, net.ErrClosed
 	}
 	a := f.attached[ifindex]
-	if a == nil {
-		return nil, nil
-	}
 	on, err := f.link(ifindex)
 	if err != nil {
 		return nil, gone(err)
+	}
+	if a == nil { // the last attempt has failed
+		return ErrAway, f.attach(ifindex)
 	}
 	there, ahead, err := f.standing(ifindex, a)
 	if err != nil {

@@ -102,6 +102,9 @@ func (f *filters) attachTCX(on netlink.Link, ahead []stranger) error {
 	f.attached[ifindex] = a
 	if old != nil {
 		err = f.takeOff(ifindex, old)
+		if kind, _ := ingressKind(f.nl, ifindex); kind == "clsact" {
+			a.made = old.made // strangers are on it, who may go before the gate does
+		}
 	}
 	f.tcx.pin(ifindex, a)
 	return err

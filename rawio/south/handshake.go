@@ -46,7 +46,7 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 	if e.synack != nil && m.now-e.arrived > synSkew {
 		e.synack, e.packet = nil, nil // of a SYN before; the kernel answers this one too
 	}
-	e.syn, e.arrived = clone(s), m.now
+	e.syn, e.arrived, e.in = clone(s), m.now, m.via
 	if !svc.outage && e.synack != nil {
 		m.begin(svc, flow, e)
 	}
@@ -93,7 +93,7 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 	if at < e.after {
 		return
 	}
-	e.synack, e.packet, e.arrived = clone(s), append([]byte(nil), packet...), m.now
+	e.synack, e.packet, e.arrived, e.out = clone(s), append([]byte(nil), packet...), m.now, m.via
 	if e.syn != nil {
 		m.begin(svc, flow, e)
 	}
@@ -108,7 +108,9 @@ func (m *Machine) beginAnew(c *Conn, synack *segment.Segment, packet []byte) {
 	syn.Options = c.client.segment()
 	syn.Options.TSVal = synack.Options.TSEcr
 	m.end(c, whyAnew)
-	m.begin(c.svc, c.Flow, &embryo{syn: syn, synack: clone(synack), packet: append([]byte(nil), packet...)})
+	m.begin(c.svc, c.Flow, &embryo{
+		syn: syn, synack: clone(synack), packet: append([]byte(nil), packet...), in: c.in, out: m.via,
+	})
 }
 
 const whyAnew = "closed before its client had heard of it, and begun anew"
@@ -140,7 +142,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		una: synack.Seq + 1, nxt: synack.Seq + 1, acked: syn.Seq + 1, high: syn.Seq + 1,
 		peerWindow: syn.Window, maxWindow: uint32(syn.Window),
 		peerTS: syn.Options.TSVal, tsAt: m.seconds(),
-		last: m.now, since: m.now,
+		last: m.now, since: m.now, in: e.in, out: e.out,
 	}
 	if svc.Unmodified {
 		c.wire = newWire(svc.Compare, c.client.mss)
@@ -216,6 +218,7 @@ func (m *Machine) metaStable(c *Conn) {
 		return
 	}
 	c.state = Established
+	m.meetUngated(c)
 	m.Stats.Opened++
 	m.report(ConnOpened, c, "")
 	m.env.Forward(x.synack)

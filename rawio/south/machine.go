@@ -180,6 +180,10 @@ type Machine struct {
 	reading   []reading
 	inherited map[segment.Flow]uint32 // bound by an earlier engine, and nobody's yet
 	Stats     Stats
+
+	via     uint32            // interface of what is told of; see Via
+	ungated map[uint32]string // interfaces on which packets may pass by the gate, and why
+	exposed []*exposure
 }
 
 // Stats counts what the core has done.

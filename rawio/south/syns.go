@@ -17,6 +17,7 @@ type embryo struct {
 	after   int64 // SYN-ACKs from before this time are of a socket that is gone
 	refused int64 // time when the kernel refused it, 0: not
 	order   uint64
+	in, out uint32 // interfaces of SYN and SYN-ACK
 }
 
 // synTable remembers a bounded number of embryos: two generations, of which

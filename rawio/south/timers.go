@@ -15,6 +15,7 @@ func (m *Machine) Tick() {
 			m.tick(m.active[i])
 		}
 	}
+	m.tickExposed()
 	m.Flush()
 }
 
