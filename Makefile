@@ -1,7 +1,7 @@
 # All targets work from a clean clone with Go 1.26 on Linux. Tests on the real
 # kernel, the demo and the benchmark need root.
 
-.PHONY: build test lint lint-pebblelog bench demo generate
+.PHONY: build test lint lint-pebblelog bench soak demo generate
 
 build:
 	go build -o bin/ ./cmd/ftnet
@@ -24,6 +24,13 @@ lint:
 # builds pebble: that takes minutes.
 lint-pebblelog:
 	cd internal/bench/pebblelog && go vet ./...
+
+# The simulation on a million seeds of each kind, the first one chosen by the clock: an
+# hour or two. The result is committed.
+SEEDS = 1000000
+soak:
+	go test ./rawio/south -run '^Test(Simulation|EngineCrashes|EngineAlone)$$' -count 1 -timeout 0 -v \
+		-sim.first=0 -sim.seeds=$(SEEDS) > rawio/south/soak.txt; status=$$?; cat rawio/south/soak.txt; exit $$status
 
 bench:
 	go run ./internal/bench/cmd/bench

@@ -13,7 +13,8 @@ import (
 
 func (e *Engine) openGate() (err error) {
 	cfg := gate.Config{MaxConns: e.cfg.MaxConns + 1, // one stays free: see Probe
-		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer, DeadAfter: e.cfg.DeadAfter, BPFFS: e.cfg.BPFFS}
+		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer, DeadAfter: e.cfg.DeadAfter, BPFFS: e.cfg.BPFFS,
+		LoopbackCarries: e.loopbackCarries()}
 	defer func() {
 		if err == nil {
 			e.tellPins()

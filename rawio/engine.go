@@ -74,8 +74,11 @@ type Engine struct {
 	landing landing
 	decoder segment.Decoder
 	decoded segment.Segment
-	carried bool // the tap's packets since the last look were not ACKs alone
+	// fragments are those that the tap has seen of segments which are not complete.
+	fragments segment.Reassembler
+	carried   bool // the tap's packets since the last look were not ACKs alone
 
+	unseen  unseen
 	left    leftovers
 	gateHad map[uint16]gate.ServiceState // ports of the gate that was adopted, until they are protected
 	upcalls upcalls
@@ -87,6 +90,8 @@ type Engine struct {
 	tapBytes   atomic.Uint64
 	sendErrors atomic.Uint64
 	badPackets atomic.Uint64
+
+	tapFragments atomic.Uint64
 
 	closing chan struct{}
 	wg      sync.WaitGroup
@@ -105,7 +110,7 @@ func Open(cfg Config) (*Engine, error) {
 		return nil, errors.New("rawio: Config needs a Log")
 	}
 	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), closing: make(chan struct{}), ports: map[uint16]*Service{},
-		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log)}
+		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log), unseen: newUnseen()}
 	if err := e.open(); err != nil {
 		e.Close()
 		return nil, err
@@ -141,24 +146,27 @@ func (e *Engine) open() (err error) {
 	e.cfg.Log.SetUpcall(e.upcall)
 	e.cfg.Log.SetStatusUpcall(e.logStatus)
 	e.logStatus(e.cfg.Log.Status())
-	e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log, e.guarded)
-	return err
+	if e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log, e.guarded); err != nil {
+		return err
+	}
+	return e.openCarrier()
 }
 
 // openInjector opens the injector and tells the gate of its sockets.
 func (e *Engine) openInjector() (err error) {
-	if e.inject, err = inject.Open(); err != nil {
+	if e.inject, err = inject.Open(inject.Config{Device: e.device, Turn: gate.TurnAddress}); err != nil {
 		return fmt.Errorf("rawio: open the injector: %w", err)
 	}
-	toClient, toServer, err := e.inject.Cookies()
+	sockets, err := e.inject.Sockets()
 	if err != nil {
 		return fmt.Errorf("rawio: %w", err)
 	}
-	for _, c := range toClient {
-		err = errors.Join(err, e.gate.Own(c, gate.ToClient))
-	}
-	for _, c := range toServer {
-		err = errors.Join(err, e.gate.Own(c, gate.ToServer))
+	for sender, cookies := range map[gate.Sender][]uint64{
+		gate.ToClient: sockets.ToClient, gate.ToServer: sockets.ToServer, gate.Turns: sockets.Turns,
+	} {
+		for _, c := range cookies {
+			err = errors.Join(err, e.gate.Own(c, sender))
+		}
 	}
 	return err
 }
@@ -171,6 +179,7 @@ func (e *Engine) start() {
 	}
 	e.wg.Go(e.tickLoop)
 	e.wg.Go(e.upcallLoop)
+	e.wg.Go(e.unseenLoop)
 	if e.Lasting() {
 		e.wg.Go(e.readsLoop)
 	}
@@ -194,6 +203,9 @@ func (e *Engine) Close() error {
 	e.wg.Wait() // they use the gate's memory; it takes a millisecond
 	e.mu.Lock() // and so may an upcall that is under way
 	defer e.mu.Unlock()
+	if e.env != nil {
+		e.env.close()
+	}
 	if e.gate != nil {
 		errs = append(errs, e.gate.Close()) // from here on no packet is held
 	}

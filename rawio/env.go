@@ -2,6 +2,7 @@ package rawio
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -9,8 +10,8 @@ import (
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/conntrack"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/inject"
 	"github.com/ftnet/ftnet/rawio/segment"
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 	"github.com/ftnet/ftnet/rawio/south"
@@ -25,17 +26,24 @@ type environment struct {
 	e *Engine
 	// out are the packets to clients of the present batch, which leave
 	// together when the core is done.
-	out [][]byte
+	out []inject.Packet
 	n   int
 	buf []byte
 
 	reads     []uint32 // for NewReads
+	ways      ways
+	syns      map[Flow]int    // spoofed SYNs that were not answered yet
+	vain      map[uint16]bool // ports of which it was said in this outage that they are not
+	tracked   *conntrack.Table
 	addresses addresses
+	sockets   *sockdiag.Watcher
 }
 
 var _ south.Env = (*environment)(nil)
 
-func newEnvironment(e *Engine) *environment { return &environment{e: e} }
+func newEnvironment(e *Engine) *environment {
+	return &environment{e: e, syns: map[Flow]int{}, vain: map[uint16]bool{}}
+}
 
 func (v *environment) Now() int64 { return time.Now().UnixNano() }
 
@@ -44,6 +52,7 @@ func (v *environment) Slot(i uint32) *gate.Slot { return v.e.gate.Slot(i) }
 func (v *environment) Bind(f Flow, slot uint32) error { return v.e.gate.Bind(f, slot) }
 
 func (v *environment) Unbind(f Flow) {
+	delete(v.syns, f)
 	if err := v.e.gate.Unbind(f); err != nil {
 		v.e.log.Debug("unbind", "connection", f, "error", err)
 	}
@@ -53,6 +62,9 @@ func (v *environment) SetService(port uint16, outage, unmodified bool) {
 	state := gate.ServiceListen
 	if outage {
 		state = gate.ServiceOutage
+	}
+	if outage {
+		delete(v.vain, port)
 	}
 	if err := v.e.gate.SetService(port, state, unmodified); err != nil {
 		v.e.log.Error("the gate does not take the service", "port", port, "error", err)
@@ -66,16 +78,21 @@ func (v *environment) ToClient(s *segment.Segment) {
 		v.e.log.Error("segment not encoded", "segment", s, "error", err)
 		return
 	}
-	v.out[v.n] = p
+	v.queue(p, Flow{Client: s.Dst, Server: s.Src})
+}
+
+// queue puts a packet to the client in room() into the batch.
+func (v *environment) queue(p []byte, f Flow) {
+	v.out[v.n] = inject.Packet{Data: p, Way: v.toClient(f)}
 	v.n++
 }
 
 // room is storage for the next packet of out.
 func (v *environment) room() []byte {
 	if v.n == len(v.out) {
-		v.out = append(v.out, nil)
+		v.out = append(v.out, inject.Packet{})
 	}
-	return v.out[v.n][:0]
+	return v.out[v.n].Data[:0]
 }
 
 // flush sends what ToClient and Forward have queued.
@@ -96,14 +113,17 @@ func (v *environment) flush() {
 
 // ToServer sends at once: the core changes modes in step with it.
 func (v *environment) ToServer(s *segment.Segment) {
-	p, err := s.Append(v.buf[:0])
-	if err != nil {
-		v.e.log.Error("segment not encoded", "segment", s, "error", err)
-		return
-	}
-	v.buf = p
-	if err := v.e.inject.ToServer(p); err != nil {
-		v.failed(err)
+	to := v.toServer(s)
+	for part := range v.parts(s, to.Device) {
+		p, err := part.Append(v.buf[:0])
+		if err != nil {
+			v.e.log.Error("segment not encoded", "segment", part, "error", err)
+			return
+		}
+		v.buf = p
+		if err := v.e.inject.ToServer(inject.Packet{Data: p, Way: to}); err != nil {
+			v.failed(err)
+		}
 	}
 }
 
@@ -112,16 +132,18 @@ func (v *environment) Forward(packet []byte) {
 		v.e.badPackets.Add(1)
 		return
 	}
-	p := append(v.room(), packet...)
-	v.out[v.n] = p
-	v.n++
+	var s segment.Segment
+	if err := v.e.decoder.Decode(packet, segment.ChecksumTrusted, &s); err != nil {
+		v.e.badPackets.Add(1)
+		return
+	}
+	v.queue(append(v.room(), packet...), Flow{Client: s.Dst, Server: s.Src})
 }
 
 // failed counts a packet that was not sent: TCP repeats what is lost.
 func (v *environment) failed(err error) {
-	if v.e.sendErrors.Add(1) == 1 || !errors.Is(err, inject.ErrNoBuffers) {
-		v.e.log.Warn("packet not sent", "error", err)
-	}
+	v.e.sendErrors.Add(1)
+	v.e.log.Warn("packet not sent", "error", err)
 }
 
 func (v *environment) Fetch(slot, gen uint32, id logserver.ConnID, off int64, n int) {
@@ -129,7 +151,8 @@ func (v *environment) Fetch(slot, gen uint32, id logserver.ConnID, off int64, n 
 }
 
 func (v *environment) Destroy(f Flow) {
-	if err := sockdiag.Destroy(f); err != nil && !errors.Is(err, sockdiag.ErrNotFound) {
+	w := v.way(f)
+	if err := sockdiag.Destroy(f, w.out, w.in); err != nil && !errors.Is(err, sockdiag.ErrNotFound) {
 		v.e.log.Warn("the crashed server's socket was not removed", "connection", f, "error", err)
 	}
 }
@@ -161,8 +184,14 @@ func (v *environment) Head(slot uint32) south.Head {
 	}
 }
 
+func (v *environment) Ending(port uint16) bool {
+	s := v.e.ports[port]
+	return s != nil && s.Ending != nil && s.Ending()
+}
+
 func (v *environment) Report(r south.Report) {
 	log := v.e.log
+	v.e.unseen.note(&r)
 	switch r.Kind {
 	case south.ConnMismatch: // its reset follows
 	case south.ConnReset:
@@ -188,5 +217,52 @@ func (v *environment) Report(r south.Report) {
 	}
 	if v.e.cfg.Reports != nil {
 		v.e.cfg.Reports(r)
+	}
+}
+
+// watcher asks the kernel about sockets. It is opened when it is needed first.
+func (v *environment) watcher() (w *sockdiag.Watcher, err error) {
+	if v.sockets == nil {
+		v.sockets, err = sockdiag.Watch()
+	}
+	return v.sockets, err
+}
+
+func (v *environment) Socket(f Flow) south.SocketState {
+	w, err := v.watcher()
+	if err == nil {
+		var state sockdiag.State
+		way := v.way(f)
+		switch state, err = w.State(f, way.out, way.in); {
+		case errors.Is(err, sockdiag.ErrNotFound), err == nil && state == sockdiag.Close:
+			return south.SocketNone
+		case err == nil && state == sockdiag.SynReceived:
+			return south.SocketHalfOpen
+		}
+	}
+	if err != nil { // as it was before anybody asked
+		v.e.log.Debug("socket not found out", "connection", f, "error", err)
+	}
+	return south.SocketOpen
+}
+
+func (v *environment) Room(port uint16) int {
+	w, err := v.watcher()
+	if err == nil {
+		var n int
+		if n, err = w.Room(port); err == nil {
+			return n
+		}
+	}
+	v.e.log.Debug("queue not found out", "port", port, "error", err)
+	return math.MaxInt
+}
+
+func (v *environment) close() {
+	if v.sockets != nil {
+		_ = v.sockets.Close()
+	}
+	if v.tracked != nil {
+		_ = v.tracked.Close()
 	}
 }

@@ -19,6 +19,7 @@ type landing struct {
 	loan   logserver.Loan
 	flow   Flow // of the last large packet
 	header int  // bytes before its payload
+	room   int  // bytes that its largest packet takes
 	score  int  // how well the prediction has been, 0 to landMax
 }
 
@@ -41,7 +42,7 @@ func (l *landing) predicts() bool { return l.lender != nil && l.score >= landFro
 // read takes one packet. done must be called when it is dealt with.
 func (l *landing) read(t *tap.Tap, m *south.Machine) (packets []tap.Packet, err error) {
 	if id, ok := m.Tail(l.flow); ok {
-		l.loan = l.lender.Lend(id, tap.MaxPacket)
+		l.loan = l.lender.Lend(id, l.room)
 	}
 	if l.loan.Bytes != nil {
 		_, err = t.TryReadSplit(l.one, l.header, l.loan.Bytes)
@@ -65,8 +66,14 @@ func (l *landing) learn(s *segment.Segment, header int) {
 	case len(s.Payload) < landMin || header > tap.MaxHeader:
 		l.score = max(l.score-1, 0)
 	case flow != l.flow:
-		l.flow, l.header, l.score = flow, header, 1
+		l.flow, l.header, l.room, l.score = flow, header, roomFor(s), 1
 	default:
-		l.header, l.score = header, min(l.score+1, landMax)
+		l.header, l.room, l.score = header, max(l.room, roomFor(s)), min(l.score+1, landMax)
 	}
+}
+
+// roomFor is what a packet takes that is about as long as this one, bytes. With
+// BIG TCP that can be more than what is usual.
+func roomFor(s *segment.Segment) int {
+	return (len(s.Payload) + tap.UsualPacket - 1) / tap.UsualPacket * tap.UsualPacket
 }

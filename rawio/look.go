@@ -128,14 +128,18 @@ func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
 	e.tapPackets.Add(uint64(len(packets)))
 	for i := range packets {
 		p := &packets[i]
-		size := len(p.Data) + len(p.Rest)
-		e.tapBytes.Add(uint64(size))
-		if p.Truncated || e.decode(p) != nil {
+		e.tapBytes.Add(uint64(len(p.Data) + len(p.Rest)))
+		size, err := e.decode(p)
+		switch {
+		case err == segment.ErrFragment: // the others are still to come
+			continue
+		case err != nil:
 			if _, _, proof := gate.Proof(p.Data); !proof {
 				e.badPackets.Add(1)
 			}
 			continue
 		}
+		e.env.ways.arrived(&e.decoded, p.IfIndex)
 		e.carried = e.carried || e.decoded.Len() > 0
 		m.Via(p.IfIndex)
 		m.Segment(&e.decoded, p.Time)
@@ -143,15 +147,27 @@ func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
 	}
 }
 
-// decode decodes a packet that may be in two pieces.
-func (e *Engine) decode(p *tap.Packet) error {
+// decode decodes a packet that may be in two pieces, or the last fragment of one, and
+// returns the packet's length.
+func (e *Engine) decode(p *tap.Packet) (size int, err error) {
+	if p.Truncated {
+		return 0, segment.ErrTruncated
+	}
 	if p.Rest != nil {
 		if e.decoder.DecodeSplit(p.Data, p.Rest, p.Checksum, &e.decoded) == nil {
-			return nil
+			return len(p.Data) + len(p.Rest), nil
 		}
 		p.Join()
 	}
-	return e.decoder.Decode(p.Data, p.Checksum, &e.decoded)
+	packet := p.Data
+	if err = e.decoder.Decode(packet, p.Checksum, &e.decoded); err == segment.ErrFragment {
+		e.tapFragments.Add(1)
+		if packet = e.fragments.Add(packet, p.IfIndex, p.Time); packet == nil {
+			return 0, err
+		}
+		err = e.decoder.Decode(packet, segment.ChecksumVerify, &e.decoded)
+	}
+	return len(packet), err
 }
 
 // events gives the core what the gate has reported.
@@ -175,6 +191,9 @@ func (e *Engine) event(m *south.Machine, dec *segment.Decoder, ev *gate.Event) {
 		return
 	}
 	var s segment.Segment
+	if ev.Kind == gate.EventUnfollowed {
+		segment.Unfragment(ev.Packet)
+	}
 	missing := ev.Length - len(ev.Packet)
 	if missing > 0 {
 		segment.CutLength(ev.Packet)
@@ -183,6 +202,9 @@ func (e *Engine) event(m *south.Machine, dec *segment.Decoder, ev *gate.Event) {
 		e.badPackets.Add(1)
 		e.log.Debug("event not decoded", "kind", ev.Kind, "error", err)
 		return
+	}
+	if ev.Slot == gate.NoSlot {
+		e.env.ways.left(&s, ev.IfIndex, ev.Mark)
 	}
 	length := s.Len()
 	packet := ev.Packet

@@ -46,8 +46,8 @@ func (e *Engine) readLog(conn func() (logserver.ConnID, bool), p []byte, off int
 }
 
 const (
-	// reachable is how long a read waits until the log server can be reached: less
-	// than the server process waits for an answer.
+	// reachable is how long a read waits until the log server can be reached. Then the
+	// server process asks again, if it still wants to know.
 	reachable = 3 * time.Second
 	reachPoll = 50 * time.Millisecond
 )

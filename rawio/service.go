@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -49,6 +50,10 @@ type Service struct {
 	Idle       time.Duration // of LogSinceIdle
 	LogDown    LogDown       // what happens while the log makes nothing stable
 	DownAfter  time.Duration // of DownUnprotect; default 10 s
+	// Ending reports whether a process that serves the port is ending, or has ended,
+	// and Crash, Succeed or Release is still to come. It is called with the engine's
+	// lock held, and must not wait. Nil: never.
+	Ending func() bool
 	// Adopt says, of a port that the adopted gate knows, that the server process
 	// has outlived the engine before: its connections go on. Else they are
 	// recovered when a server listens.
@@ -82,7 +87,7 @@ func (s *Service) validate(cfg *Config) error {
 // Protect begins to protect a port, or changes how: see south.Machine.Protect. If
 // Leftovers has found connections of the service at the port, an outage begins, and
 // they are recovered when the server listens.
-// Connections that exist already stay unprotected. Whether a server is unmodified
+// Connections that exist already stay unprotected, and are declared so. Whether a server is unmodified
 // cannot change before Unprotect. For the first such server the gate begins to
 // watch releases, which may be refused: gate.ErrNotSupported.
 func (e *Engine) Protect(s Service) error {
@@ -99,10 +104,16 @@ func (e *Engine) Protect(s Service) error {
 		return fail(err)
 	}
 	var err error
+	why := reason.Earlier
 	e.do(func(m *south.Machine) {
 		if old := e.ports[s.Port]; old != nil && old.Journal != s.Journal {
 			err = errors.New("it is protected with another journal")
 			return
+		}
+		if _, had := e.gateHad[s.Port]; had {
+			why = reason.Inherited
+		} else if m.Protects(s.Port) {
+			why = ""
 		}
 		e.ports[s.Port] = &s
 		err = e.protect(m, &s)
@@ -110,6 +121,9 @@ func (e *Engine) Protect(s Service) error {
 	})
 	if err != nil {
 		return fail(err)
+	}
+	if why != "" {
+		e.declareEarlier(s.Port, why)
 	}
 	return nil
 }
@@ -122,6 +136,7 @@ func (e *Engine) Unprotect(port uint16) error {
 		m.Unprotect(port)
 		delete(e.ports, port)
 		e.links.setPorts(slices.Collect(maps.Keys(e.ports)))
+		e.unseen.forget(port)
 		err = e.gate.DeleteService(port)
 	})
 	return err

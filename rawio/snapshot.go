@@ -7,7 +7,6 @@ import (
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -19,6 +18,7 @@ type Snapshot struct {
 	TapPackets  uint64
 	TapBytes    uint64
 	TapDrops    uint64 // packets that did not fit the tap's buffer
+	Fragments   uint64 // parts of packets that the tap has seen
 	BadPackets  uint64 // truncated, malformed, or with a wrong checksum
 	SendErrors  uint64
 	Interfaces  []string
@@ -47,7 +47,7 @@ type Connection struct {
 func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	s := Snapshot{
 		TapPackets: e.tapPackets.Load(), TapBytes: e.tapBytes.Load(),
-		BadPackets: e.badPackets.Load(), SendErrors: e.sendErrors.Load(),
+		Fragments: e.tapFragments.Load(), BadPackets: e.badPackets.Load(), SendErrors: e.sendErrors.Load(),
 		Interfaces: e.links.interfaces(),
 	}
 	var err error
@@ -63,7 +63,7 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 		s.Core = e.machine.Stats
 		return s, nil
 	}
-	sockets := e.sockets()
+	sockets := e.lookForUnseen()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.Core = e.machine.Stats
@@ -71,45 +71,39 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	s.Connections = make([]Connection, 0, e.machine.Len())
 	e.machine.Conns(func(c *south.Conn) bool {
 		s.Connections = append(s.Connections, e.connection(c, now))
-		delete(sockets, c.Flow)
 		return true
 	})
-	for f, state := range sockets {
-		if svc := e.ports[f.Server.Port()]; svc != nil && state != sockdiag.TimeWait {
-			s.Connections = append(s.Connections, Connection{Flow: f, State: south.Open, Reason: svc.strange()})
+	for i := range sockets {
+		f := sockets[i].Flow
+		if why := e.unprotected(&sockets[i]); why != "" && e.machine.Conn(f) == nil {
+			s.Connections = append(s.Connections, Connection{Flow: f, State: south.Open, Reason: why})
 		}
 	}
 	return s, nil
 }
 
-// sockets returns the kernel's connections of the protected ports. If they cannot
-// be listed, there is nothing to tell of them.
-func (e *Engine) sockets() map[segment.Flow]sockdiag.State {
-	e.mu.Lock()
-	ports := e.machine.Ports()
-	e.mu.Unlock()
-	if len(ports) == 0 {
-		return nil
-	}
-	list, err := sockdiag.List(ports)
-	if err != nil {
-		e.log.Debug("sockets not listed", "error", err)
-	}
-	return list
-}
-
-// strange says why a connection of the service is not known to the core.
-func (s *Service) strange() string {
-	if s.LogPolicy == LogOff {
+// unprotected says why a connection of the kernel that the core does not have is not
+// protected. Empty: it has just begun or ended.
+func (e *Engine) unprotected(s *sockdiag.Socket) string {
+	switch svc := e.ports[s.Flow.Server.Port()]; {
+	case svc == nil || s.State == sockdiag.TimeWait:
+		return ""
+	case svc.LogPolicy == LogOff && s.Served():
 		return string(reason.Off)
 	}
-	return string(reason.Earlier) + ", or when " + string(reason.NoSlots)
+	if why := e.unseen.why(s); why != "" {
+		return why
+	}
+	if e.machine.Ending(s.Flow.Server.Port()) && s.Served() {
+		return string(reason.ServerEnded)
+	}
+	return ""
 }
 
 func (e *Engine) connection(c *south.Conn, now time.Time) Connection {
 	i := c.Info()
 	out := Connection{
-		ID: c.ID, Flow: c.Flow, State: c.State(), Protected: i.Protected, Reason: i.Reason, How: i.How, Start: i.Start,
+		ID: c.ID, Flow: c.Flow, State: i.State, Protected: i.Protected, Reason: i.Reason, How: i.How, Start: i.Start,
 		Received: i.Received, Stable: i.Stable, Acked: i.Acked, Recovered: i.Recoveries,
 		Since: time.Unix(0, i.Since), Idle: now.Sub(time.Unix(0, i.Last)),
 	}

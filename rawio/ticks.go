@@ -43,7 +43,10 @@ func (e *Engine) tickLoop() {
 		case <-e.closing:
 			return
 		case now := <-e.ticks.t.C:
-			e.do(func(m *south.Machine) { m.Tick() })
+			e.do(func(m *south.Machine) {
+				m.Tick()
+				e.fragments.Expire(now.UnixNano())
+			})
 			e.beat()
 			if now.Sub(last) >= sweep {
 				last = now

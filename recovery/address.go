@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 )
@@ -38,6 +39,23 @@ func parseAddresses(list []string) ([]netip.AddrPort, error) {
 		}
 	}
 	return out, nil
+}
+
+// addressList is the reverse of parseAddresses, for people: what netip prints of an
+// address that means all is "invalid AddrPort".
+func addressList(list []netip.AddrPort) string {
+	var b strings.Builder
+	for i, a := range list {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if a.Addr().IsValid() {
+			b.WriteString(a.String())
+		} else {
+			fmt.Fprintf(&b, ":%d", a.Port())
+		}
+	}
+	return b.String()
 }
 
 // all reports whether an address means every address of its family, or of both.

@@ -10,17 +10,20 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/internal/bytesize"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/rawio/gate"
+	file "github.com/ftnet/ftnet/recovery/config"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // Defaults of [HostConfig] and [ServiceConfig].
 const (
 	DefaultQuota         = 64 << 20
+	MinQuota             = file.MinQuota
 	DefaultDrain         = 5 * time.Second
 	DefaultIdle          = time.Second
 	DefaultDownAfter     = 10 * time.Second
@@ -28,6 +31,9 @@ const (
 	DefaultReadyInterval = 100 * time.Millisecond
 	DefaultReadyTimeout  = time.Second
 )
+
+// ErrQuota is returned for a quota of a connection that is below MinQuota.
+var ErrQuota = fmt.Errorf("the least that makes sense is %v", bytesize.Size(MinQuota))
 
 // NoDrain as Drain resets what is still open when the process has ended.
 const NoDrain time.Duration = -1
@@ -58,6 +64,8 @@ type HostConfig struct {
 	// Trace, if not nil, is told each rise of a connection's stable number
 	// before the gate is (rawio.Config.Trace).
 	Trace func(flow rawio.Flow, stable uint32, now int64)
+
+	again again // of tests
 }
 
 // ServiceConfig is one server. Name and Command are required, and Listen for
@@ -86,7 +94,7 @@ type ServiceConfig struct {
 	StopTimeout time.Duration  // see supervisor.Config.StopTimeout
 	Drain       time.Duration  // how long the engine serves open connections after the process ended on request; default 5 s; see NoDrain
 
-	Quota  int64     // bytes logged for one connection; default 64 MiB
+	Quota  int64     // bytes logged for one connection, from 64 KiB; default 64 MiB
 	OnFull OnFull    // default CloseWindow
 	Log    LogPolicy // default LogFull
 	// Idle is how long all input of a connection must have been answered, and
@@ -142,12 +150,13 @@ func (c HostConfig) withDefaults() HostConfig {
 		c.Logger = hclog.NewNullLogger()
 	}
 	if c.RuntimeDir == "" {
-		c.RuntimeDir = runtimedir.Base
+		c.RuntimeDir = runtimedir.Default(runtimedir.Base)
 	}
 	orElse(&c.BPFFS, gate.DefaultBPFFS)
 	if c.MaxConns == 0 {
 		c.MaxConns = gate.DefaultMaxConns
 	}
+	c.again.withDefault()
 	orElse(&c.LogURL, backend.URL{Kind: backend.Memory}.String())
 	return c
 }
@@ -203,8 +212,8 @@ func (c *ServiceConfig) validate() error {
 		return errors.New("idle time below 0")
 	case c.DownAfter < 0:
 		return errors.New("time that a connection waits for the log below 0")
-	case c.Quota < 0:
-		return errors.New("quota below 0")
+	case c.Quota < MinQuota:
+		return fmt.Errorf("quota %v: %w", bytesize.Size(c.Quota), ErrQuota)
 	case c.Ready.Probe == ProbeCommand && len(c.Ready.Command) == 0:
 		return errors.New("readiness: no command to run")
 	case c.Ready.Probe == ProbeTCP && c.Ready.Address == "" && len(c.Listen) == 0:

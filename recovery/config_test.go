@@ -60,6 +60,7 @@ func TestServiceRefused(t *testing.T) {
 		{"waits for the log", func(c *ServiceConfig) { c.DownAfter = -1 }},
 		{"idle time", func(c *ServiceConfig) { c.Log, c.Idle = LogSinceIdle, -1 }},
 		{"quota", func(c *ServiceConfig) { c.Quota = -1 }},
+		{"64KiB", func(c *ServiceConfig) { c.Quota = MinQuota - 1 }},
 	} {
 		c := ServiceConfig{Name: "n", Mode: ModeUnmodified, Listen: []string{":7000"}, Command: []string{"x"}}
 		tt.edit(&c)

@@ -21,7 +21,7 @@ func (h hooks) Starting(attempt int) ([]string, error) {
 	s := h.s
 	s.mu.Lock()
 	s.setProcess(status.ProcessStarting, 0)
-	s.process.ready = false
+	s.process.ready, s.refused = false, nil
 	if attempt > 1 {
 		s.process.restarts++
 	}
@@ -81,6 +81,8 @@ func (s *Service) retire(ports []uint16) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	_ = s.host.engine.Drain(ctx, ports...) // what is left is the kernel's alone
+	s.admitting.Lock()
+	defer s.admitting.Unlock()
 	s.mu.Lock()
 	ports = slices.DeleteFunc(ports, func(n uint16) bool { // not if they have come back, or Remove was faster
 		return s.ports[n] == nil || slices.Contains(portsOf(s.listen), n)
@@ -118,12 +120,20 @@ func (h hooks) Stopping() {
 }
 
 // Ended looks, before the rest of the process is cleared away, whether it has
-// gone on without its main process.
+// gone on without its main process. One that has given up because it may not have a
+// port would be told the same again.
 func (h hooks) Ended(e supervisor.Exit) error {
 	h.s.mu.Lock()
-	h.s.process.supervised = 0
+	h.s.process.supervised, h.s.process.ending = 0, true
+	refused := h.s.refused
+	if h.s.process.state == status.ProcessRunning { // it listened all the same
+		refused = nil
+	}
 	h.s.mu.Unlock()
 	h.s.unwatch()
+	if e.Kind == supervisor.Crashed && refused != nil {
+		return refused
+	}
 	if e.Kind != supervisor.Clean || h.s.socket != "" {
 		return nil
 	}
@@ -156,6 +166,9 @@ func (h hooks) Exited(e supervisor.Exit) {
 	default:
 		s.outage(ports, s.host.engine.Crash)
 	}
+	s.mu.Lock()
+	s.process.ending = false
+	s.mu.Unlock()
 }
 
 // Halted notes that Stop has taken effect.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/internal/oom"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/logserver"
@@ -33,6 +34,7 @@ type Host struct {
 	store      logserver.Log
 	complaints backend.Complaints // of store
 	engine     *rawio.Engine
+	home       home
 	started    time.Time
 	survive    bool            // processes outlive this engine, should it be killed
 	adopted    bool            // there was an engine before, and processes of it live
@@ -62,11 +64,16 @@ func OpenHost(cfg HostConfig) (*Host, error) {
 }
 
 func (h *Host) open() error {
+	var err error
+	if h.home, err = here(); err != nil {
+		return err
+	}
 	release, err := supervisor.Adopt()
 	if err != nil {
 		return err
 	}
 	h.onClose(func() error { release(); return nil })
+	h.spare()
 	if h.survive = h.lasts(); h.survive {
 		if err := mayAdopt(h.cfg.BPFFS); err != nil {
 			h.survive = false
@@ -88,7 +95,18 @@ func (h *Host) open() error {
 		return err
 	}
 	h.onClose(h.engine.Close)
+	h.wg.Go(h.watchPorts)
 	return h.servePage()
+}
+
+// spare has the OOM killer take something else first.
+func (h *Host) spare() {
+	restore, err := oom.Lower()
+	if err != nil {
+		h.log.Debug("the OOM killer may take the engine first", "error", err)
+		return
+	}
+	h.onClose(func() error { restore(); return nil })
 }
 
 // lasts reports whether the log does, so that processes may outlive the engine.

@@ -3,12 +3,14 @@ package recovery
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/control"
+	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/logserver"
 )
@@ -49,20 +51,28 @@ func (n north) Protect(p *control.Peer, m control.Protect) error {
 	if m.Port == 0 {
 		return &control.Error{Code: control.CodeRefused, Message: "protect: no port"}
 	}
+	if err := n.s.host.home.foreign(p, m); err != nil {
+		n.s.host.wg.Go(func() { n.s.fail(n.s.host.ctx, err) })
+		return &control.Error{Code: control.CodeRefused, Message: err.Error()}
+	}
 	if !p.Hello.Resume {
 		n.takeOver(p, m.Port)
 	}
+	n.s.admitting.Lock()
+	defer n.s.admitting.Unlock()
 	if err := n.s.admit(p, m); err != nil {
 		n.s.log.Error("port is not protected", "port", m.Port, "error", err)
+		n.s.mu.Lock()
+		n.s.refused = err
+		n.s.mu.Unlock()
 		return &control.Error{Code: control.CodeRefused, Message: fmt.Sprintf("protect port %d: %v", m.Port, err)}
 	}
 	return n.s.protect([]uint16{m.Port})
 }
 
 // admit makes a port that a process asks for the service's, if it is not yet.
+// s.admitting is held.
 func (s *Service) admit(p *control.Peer, m control.Protect) error {
-	s.admitting.Lock()
-	defer s.admitting.Unlock()
 	s.mu.Lock()
 	pt, listen := s.ports[m.Port], s.listen
 	s.mu.Unlock()
@@ -81,7 +91,14 @@ func (s *Service) admit(p *control.Peer, m control.Protect) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ports[m.Port] = pt
-	pt.network, pt.address, pt.compare, pt.owner = m.Network, m.Address, m.Compare, p.ID
+	pt.network, pt.address, pt.compare, pt.owner, pt.listener = m.Network, m.Address, m.Compare, p.ID, m.ID
+	pt.asked, pt.left, pt.expiring = m.Asked, m.Left, false
+	pt.ambiguous = s.asked[p.ID][m.Asked] > 1
+	for _, other := range s.ports { // an engine that has taken over hears of all of them
+		if m.Asked != "" && other != pt && other.owner == p.ID && other.asked == m.Asked {
+			pt.ambiguous, other.ambiguous = true, true
+		}
+	}
 	return nil
 }
 
@@ -110,6 +127,7 @@ func (n north) Listening(p *control.Peer, m control.Listening) (control.Listenin
 	recovering := s.host.engine.Listening(number)
 	s.mu.Lock()
 	s.process.recovering += recovering
+	s.process.listenedAt = time.Now()
 	s.notify()
 	s.mu.Unlock()
 	s.log.Info("listening", "address", m.Address, "pid", p.Cred.PID, "recovering", recovering)
@@ -121,9 +139,13 @@ func (n north) Closed(p *control.Peer, m control.Closed) error {
 	n.s.mu.Lock()
 	defer n.s.mu.Unlock()
 	for _, pt := range n.s.ports {
-		if pt.owner == p.ID && pt.listener == m.ID {
-			pt.listening = false
+		if pt.owner != p.ID || pt.listener != m.ID {
+			continue
 		}
+		if pt.left = pt.listening; !pt.left {
+			pt.owner = 0 // it was never bound
+		}
+		pt.listening = false
 	}
 	return nil
 }
@@ -168,6 +190,8 @@ func (n north) Gone(p *control.Peer, err error) {
 	}
 	s.mu.Lock()
 	delete(s.peers, p.ID)
+	delete(s.asked, p.ID)
+	s.leaving++
 	pid := s.process.supervised
 	s.mu.Unlock()
 	time.AfterFunc(goneGrace, func() {
@@ -177,7 +201,21 @@ func (n north) Gone(p *control.Peer, err error) {
 		if same {
 			s.crash(s.owned(p.ID))
 		}
+		s.mu.Lock()
+		s.leaving--
+		s.mu.Unlock()
 	})
+}
+
+// ending reports whether a process of the service is ending, or has ended, which the
+// engine has still to be told. What a process closes by its end it closes when that has
+// begun. It may be called with the engine's lock held.
+func (s *Service) ending() bool {
+	s.mu.Lock()
+	untold := s.process.ending || s.leaving > 0
+	pids := append(slices.Collect(maps.Values(s.peers)), s.process.supervised)
+	s.mu.Unlock()
+	return untold || slices.ContainsFunc(pids, func(pid int) bool { return pid > 0 && procfs.Ending(pid) })
 }
 
 // takeOver declares the outage of a port whose former process is gone without

@@ -159,5 +159,6 @@ func (s *Service) policy(number uint16) rawio.Service {
 		Port: number, Name: s.name, Journal: s.journal, Unmodified: s.cfg.Mode == ModeUnmodified, Compare: s.cfg.Compare.core(),
 		Quota: s.cfg.Quota, OnFull: s.cfg.OnFull.core(), LogPolicy: s.cfg.Log.core(), Idle: s.cfg.Idle,
 		LogDown: s.cfg.LogDown.core(), DownAfter: s.cfg.DownAfter, Adopt: s.adopting,
+		Ending: s.ending,
 	}
 }

@@ -68,11 +68,11 @@ func TestUpdate(t *testing.T) {
 	s := l.run(cfg)
 	s.serves()
 	pid := s.pid(l)
-	cfg.Quota, cfg.OnFull = 12345, Unprotect
+	cfg.Quota, cfg.OnFull = 1234567, Unprotect
 	if err := s.Update(cfg); err != nil {
 		t.Fatal(err)
 	}
-	if p := s.program(l); p.Log.Quota != 12345 || p.Log.OnFull != "unprotect" || p.Process.PID != pid {
+	if p := s.program(l); p.Log.Quota != 1234567 || p.Log.OnFull != "unprotect" || p.Process.PID != pid {
 		t.Errorf("%+v", p)
 	}
 	cfg.Listen = []string{":7009"}

@@ -58,6 +58,8 @@ func (s *Service) forget() error {
 }
 
 func (s *Service) takeOverPort(n uint16) error {
+	s.admitting.Lock()
+	defer s.admitting.Unlock()
 	if err := s.own(n); err != nil {
 		return err
 	}

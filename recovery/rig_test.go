@@ -77,7 +77,7 @@ func config(name, role string, listen ...string) ServiceConfig {
 		Name: name, Listen: listen, Command: []string{os.Args[0]},
 		Env: append(os.Environ(), roleEnv+"="+role), StopTimeout: patience, Drain: 100 * time.Millisecond,
 	}
-	if !strings.HasPrefix(role, "listen ") {
+	if !strings.HasPrefix(role, "listen") {
 		cfg.Mode = ModeUnmodified
 	}
 	return cfg

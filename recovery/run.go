@@ -22,7 +22,7 @@ type Config struct {
 	Listen     []string // see ServiceConfig.Listen
 	Command    []string // see supervisor.Config.Command
 	User       string   // see supervisor.Config.User
-	Quota      int64    // bytes logged for one connection; default 64 MiB
+	Quota      int64    // bytes logged for one connection, from 64 KiB; default 64 MiB
 	LogURL     string   // see HostConfig.LogURL
 	LogOptions backend.Options
 	Forget     bool          // see HostConfig.Forget

@@ -22,11 +22,14 @@ import (
 func role(args []string) int {
 	log.SetFlags(0)
 	switch args[0] {
-	case "listen": // with ftnet
+	case "listen", "listen-any": // with ftnet, where it may
 		for _, a := range args[1:] {
 			ln, err := ftnet.Listen("tcp", a)
 			if err != nil {
 				log.Print(err)
+				if args[0] == "listen-any" {
+					continue
+				}
 				return 9
 			}
 			go accept(ln)

@@ -33,7 +33,7 @@ type Service struct {
 	socketName string               // that it knows
 
 	op        sync.Mutex // held by Restart, Stop, Start and Update, which exclude each other
-	admitting sync.Mutex // held while a server process's port becomes the service's
+	admitting sync.Mutex // held while a server process's port becomes the service's, or is given up because nobody listens
 
 	mu       sync.Mutex // guards what follows
 	cfg      ServiceConfig
@@ -42,14 +42,19 @@ type Service struct {
 	uid      int
 	sup      *supervisor.Supervisor // of the present Run
 	ports    map[uint16]*port
-	peers    map[uint64]int // process of each control connection that is open
+	peers    map[uint64]int            // process of each control connection that is open
+	asked    map[uint64]map[string]int // how often each of these has asked for any port of an address
+	leaving  int                       // control connections that have ended, and the engine does not know it
 	process  process
+	refused  error     // why the present process may not have a port
 	watching *watching // of the present process
 	begun    bool      // Run was called
 	adopting bool      // the survivor's connections are not this engine's yet
 	workers  workers
-	result   error         // of Run
-	changed  chan struct{} // closed and replaced at each change that Await may wait for
+
+	toldPlain bool          // that the server does not call ftnet.Listen
+	result    error         // of Run
+	changed   chan struct{} // closed and replaced at each change that Await may wait for
 }
 
 // process is what is known of the supervised process.
@@ -60,13 +65,15 @@ type process struct {
 	ready      bool // the probe of a server in ModeListen has succeeded
 	since      time.Time
 	restarts   uint64
-	recovering int // connections that the last listening has begun to recover
+	listenedAt time.Time // last
+	recovering int       // connections that the last listening has begun to recover
+	ending     bool      // it has ended, and Exited has not told the engine yet
 	lastExit   string
 }
 
 func newService(h *Host, cfg ServiceConfig) *Service {
 	s := &Service{host: h, name: cfg.Name, log: h.log.With("service", cfg.Name), cfg: cfg,
-		ports: map[uint16]*port{}, peers: map[uint64]int{}, changed: make(chan struct{})}
+		ports: map[uint16]*port{}, peers: map[uint64]int{}, asked: map[uint64]map[string]int{}, changed: make(chan struct{})}
 	s.listen, _ = parseAddresses(cfg.Listen) // checked
 	s.setProcess(status.ProcessStarting, 0)  // Run is to follow
 	return s
@@ -199,7 +206,7 @@ func (s *Service) serving() (done bool, connections int, err error) {
 		return false, 0, nil
 	}
 	for _, p := range s.ports {
-		if !p.listening || !p.crashedAt.IsZero() {
+		if !p.left && (!p.listening || !p.crashedAt.IsZero()) {
 			return false, 0, nil
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/version"
 	"github.com/ftnet/ftnet/rawio"
+	"github.com/ftnet/ftnet/rawio/south"
 )
 
 // Document is the status page of the engine.
@@ -24,7 +25,7 @@ func (h *Host) Document() *status.Document {
 		Started: h.started, Interfaces: snap.Interfaces,
 	}
 	d.Log = h.logStatus(snap)
-	d.Tap = status.Tap{Packets: snap.TapPackets, Bytes: snap.TapBytes, Losses: snap.TapDrops, Invalid: snap.BadPackets}
+	d.Tap = status.Tap{Packets: snap.TapPackets, Bytes: snap.TapBytes, Losses: snap.TapDrops, Fragments: snap.Fragments, Invalid: snap.BadPackets}
 	d.Gate = gateStatus(snap)
 	services := h.list()
 	d.Memory = memory(services)
@@ -40,15 +41,20 @@ func (h *Host) Document() *status.Document {
 // programs adds the services with their ports and connections.
 func (h *Host) programs(d *status.Document, services []*Service, connections []rawio.Connection) {
 	owner := map[uint16]string{}
-	count := map[uint16]int{}
+	count, halfOpen := map[uint16]int{}, map[uint16]int{}
 	for i := range connections {
-		count[connections[i].Flow.Server.Port()]++
+		if c := &connections[i]; c.State == south.SynReceived { // there may be no client behind it
+			halfOpen[c.Flow.Server.Port()]++
+		} else {
+			count[c.Flow.Server.Port()]++
+		}
 	}
 	for _, s := range services {
 		program, ports := s.status(count)
 		d.Programs = append(d.Programs, program)
 		for n, p := range ports {
 			owner[n] = s.name
+			p.HalfOpen = halfOpen[n]
 			d.Services = append(d.Services, p)
 		}
 	}
@@ -110,6 +116,8 @@ func (p *port) status(s *Service, connections int) status.Service {
 	switch {
 	case !p.protected:
 		out.State = status.ServiceStopped
+	case p.left && p.crashedAt.IsZero():
+		out.State = status.ServiceClosed
 	case !p.listening:
 		out.State = status.ServiceOutage
 	case !p.crashedAt.IsZero():
@@ -146,6 +154,7 @@ func gateStatus(snap rawio.Snapshot) status.Gate {
 			"syn_held": g.SYNHeld, "syn_refused": g.SYNRefused, "syn_stripped": g.SYNStripped,
 			"icmp_held": g.ICMPHeld, "icmp_translated": g.ICMPFixed, "ack_clamped": g.AckClamped,
 			"malformed": g.Malformed, "rewrite_failed": g.RewriteFails, "opened": g.Opened, "astray": g.Astray,
+			"unfollowed": g.Unfollowed, "short_fragment": g.ShortFragment,
 			"segments_refused": snap.Core.Refused, "tap_holes": snap.Core.Holes, "send_errors": snap.SendErrors,
 		},
 	}

@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -24,6 +25,10 @@ const (
 // one waits for it.
 const listenPatience = 10 * time.Second
 
+// silentPeriod is how often it is looked whether a server that has not said that it
+// listens does so without ftnet.
+const silentPeriod = 3 * time.Second
+
 // watching is what goes on beside one process: to see whether it listens, and is
 // ready.
 type watching struct {
@@ -41,7 +46,7 @@ func (s *Service) watch(pid int) {
 	go func() {
 		defer close(w.done)
 		if s.socket != "" {
-			s.watchNorth(ctx)
+			s.watchNorth(ctx, pid)
 		} else {
 			s.watchSockets(ctx, pid)
 		}
@@ -60,9 +65,13 @@ func (s *Service) unwatch() {
 	}
 }
 
-// watchNorth probes a server that says itself that it listens.
-func (s *Service) watchNorth(ctx context.Context) {
-	for {
+// watchNorth probes a server that says itself that it listens, and tells of one that
+// does not say so.
+func (s *Service) watchNorth(ctx context.Context, pid int) {
+	began := time.Now()
+	silence := time.NewTicker(silentPeriod)
+	defer silence.Stop()
+	for waits := false; ; {
 		s.mu.Lock()
 		running, probe, changed := s.process.state == status.ProcessRunning, s.cfg.Ready.Probe, s.changed
 		s.mu.Unlock()
@@ -73,6 +82,13 @@ func (s *Service) watchNorth(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-changed:
+		case <-silence.C:
+			if running || s.tellsPlain(pid) {
+				silence.Stop()
+			} else if !waits && time.Since(began) > listenPatience {
+				waits = true
+				s.log.Warn("the server does not listen yet", "pid", pid)
+			}
 		}
 	}
 	if s.probe(ctx) {
@@ -83,6 +99,32 @@ func (s *Service) watchNorth(ctx context.Context) {
 	}
 }
 
+// tellsPlain says, once for the service, that its server listens without ftnet, if it
+// does.
+func (s *Service) tellsPlain(pid int) bool {
+	sockets := s.strays(pid)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(sockets) == 0 || s.process.state == status.ProcessRunning {
+		return false
+	}
+	if !s.toldPlain {
+		s.toldPlain = true
+		s.log.Warn("the server listens without having called ftnet.Listen: none of its connections is protected; "+
+			"--unmodified --listen ADDRESS protects a server that knows nothing of ftnet", "addresses", addresses(sockets), "pid", pid)
+	}
+	return true
+}
+
+// addresses lists where sockets listen.
+func addresses(sockets map[netip.AddrPort]int) string {
+	var list []string
+	for _, a := range slices.SortedFunc(maps.Keys(sockets), netip.AddrPort.Compare) {
+		list = append(list, a.String())
+	}
+	return strings.Join(list, ", ")
+}
+
 // watchSockets waits until an unmodified server listens and is ready, port by
 // port if nothing is to be probed.
 func (s *Service) watchSockets(ctx context.Context, pid int) {
@@ -91,6 +133,7 @@ func (s *Service) watchSockets(ctx context.Context, pid int) {
 	ports := portsOf(waiting)
 	s.mu.Unlock()
 	began, told := time.Now(), false
+	looked := began
 	for poll := newPoll(); ; {
 		sockets, err := sockdiag.Listeners(ports)
 		if err != nil {
@@ -102,9 +145,16 @@ func (s *Service) watchSockets(ctx context.Context, pid int) {
 		if len(waiting) == 0 {
 			break
 		}
+		if time.Since(looked) >= namespacePeriod {
+			if err := s.host.home.elsewhere(pid, ports); err != nil {
+				s.fail(ctx, err)
+				return
+			}
+			looked = time.Now()
+		}
 		if !told && time.Since(began) > listenPatience {
 			told = true
-			s.log.Warn("the server does not listen yet", "addresses", waiting, "pid", pid)
+			s.log.Warn("the server does not listen yet", "addresses", addressList(waiting), "pid", pid)
 		}
 		if !poll.wait(ctx) {
 			return

@@ -121,5 +121,5 @@ func defaultRuntimeDir() string {
 	if dir := os.Getenv("FTNET_RUNTIME_DIR"); dir != "" {
 		return dir
 	}
-	return runtimedir.Base
+	return runtimedir.Default(runtimedir.Base)
 }

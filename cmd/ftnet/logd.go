@@ -13,6 +13,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/certs"
 	"github.com/ftnet/ftnet/internal/logdaemon"
+	"github.com/ftnet/ftnet/internal/oplog"
 	"github.com/ftnet/ftnet/recovery/daemon"
 )
 
@@ -76,8 +77,7 @@ func (o *logdOptions) run(cmd *cobra.Command) error {
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "valid: listens on %s, keeps the log in %s\n", strings.Join(cfg.Listen, ", "), cfg.Store)
 		return err
 	}
-	return logdaemon.Run(cmd.Context(), logdaemon.Options{
-		Config: cfg, Signals: signals,
-		Logger: hclog.New(&hclog.LoggerOptions{Name: "ftnet", Level: hclog.LevelFromString(cfg.LogLevel), Output: cmd.ErrOrStderr()}),
-	})
+	log := oplog.Open("ftnet", hclog.LevelFromString(cfg.LogLevel), cmd.ErrOrStderr())
+	defer log.Close()
+	return logdaemon.Run(cmd.Context(), logdaemon.Options{Config: cfg, Signals: signals, Logger: log})
 }

@@ -45,7 +45,7 @@ func defaultLogdDir() string {
 	if dir := os.Getenv("FTNET_RUNTIME_DIR"); dir != "" {
 		return dir
 	}
-	return runtimedir.LogBase
+	return runtimedir.Default(runtimedir.LogBase)
 }
 
 // logdFlag is a flag that takes the place of a key.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ftnet/ftnet/internal/bytesize"
+	"github.com/ftnet/ftnet/internal/oplog"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -57,9 +58,9 @@ func newRun() *cobra.Command {
 			// From here on no request to stop is lost, however long the engine takes to start.
 			signals, unsubscribe := supervisor.Subscribe()
 			defer unsubscribe()
-			cfg, err := o.config(args, hclog.New(&hclog.LoggerOptions{
-				Name: "ftnet", Level: hclog.LevelFromString(o.logLevel), Output: cmd.ErrOrStderr(),
-			}))
+			log := oplog.Open("ftnet", hclog.LevelFromString(o.logLevel), cmd.ErrOrStderr())
+			defer log.Close()
+			cfg, err := o.config(args, log)
 			if err != nil {
 				return &usageError{err}
 			}
@@ -121,7 +122,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	o.down.flags(f)
 	o.dead.flags(f)
 	f.StringVar(&o.user, "user", o.user, "run COMMAND as `USER[:GROUP]`, names or numbers; the engine keeps its privileges")
-	f.Var(&o.quota, "quota", "bytes logged for one connection")
+	f.Var(&o.quota, "quota", "bytes logged for one connection, from 64KiB")
 	f.Var(&o.quotaTotal, "quota-total", "bytes that the log may take (default: a quarter of the memory; with --log file: 8GiB, at most half of the disk)")
 	f.StringVar(&o.onFull, "on-full", o.onFull, "when a quota is full: close-window, unprotect or reset")
 	f.StringArrayVar(&o.interfaces, "interface", nil, "protect the service on this `INTERFACE` only; may be repeated (default: all)")
@@ -143,8 +144,8 @@ func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Con
 	switch {
 	case err != nil:
 		err = fmt.Errorf("--on-full: %w", err)
-	case o.quota <= 0:
-		err = errors.New("--quota: must be above 0")
+	case o.quota < recovery.MinQuota:
+		err = fmt.Errorf("--quota: %v: %w", o.quota, recovery.ErrQuota)
 	case o.quotaTotal != 0 && o.quotaTotal < o.quota:
 		err = fmt.Errorf("--quota-total: %v is below the quota %v of one connection", o.quotaTotal, o.quota)
 	case o.maxConns <= 0:

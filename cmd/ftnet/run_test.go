@@ -129,6 +129,7 @@ func TestRunRefuses(t *testing.T) {
 	for line, says := range map[string]string{
 		"run":                   "requires at least 1 arg",
 		"run --quota 0 -- x":    "--quota",
+		"run --quota 1 -- x":    "--quota: 1B: the least that makes sense is 64KiB",
 		"run --quota lots -- x": "64MiB",
 		"run --quota 2GiB --quota-total 1GiB -- x": "below the quota",
 		"run --on-full explode -- x":               "close-window, unprotect or reset",

@@ -46,7 +46,12 @@ full the store is and how it does, and how long bytes take to become stable.`,
 			}
 			bases := []string{base}
 			if !cmd.Flags().Changed("runtime-dir") && os.Getenv("FTNET_RUNTIME_DIR") == "" {
-				bases = append(bases, runtimedir.LogBase) // where log servers are
+				// Log servers, and root's engines: their sockets say who may ask.
+				for _, more := range []string{runtimedir.Default(runtimedir.LogBase), runtimedir.Base, runtimedir.LogBase} {
+					if !slices.Contains(bases, more) {
+						bases = append(bases, more)
+					}
+				}
 			}
 			docs, err := fetchAll(cmd.Context(), bases, want)
 			out := cmd.OutOrStdout()

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -22,6 +24,7 @@ func writeDocument(w io.Writer, d *status.Document, limit int) error {
 	for _, write := range []func(){
 		func() { writePrograms(t, d) },
 		func() { writePorts(t, d.Services) },
+		func() { writeUnprotected(t, d.Services) },
 		func() { writeConnections(t, d.Connections, limit) },
 	} {
 		write()
@@ -86,11 +89,29 @@ func writePorts(w io.Writer, ports []status.Service) {
 		return
 	}
 	fmt.Fprintln(w, "\nADDRESS\tSERVICE\tSTATE\tCOMPARE\tOPEN\tACCEPTED\tRECOVERED\tMISMATCHES\tOUTAGES\tLAST\tLONGEST")
-	ports = slices.Clone(ports)
-	sort.Slice(ports, func(i, j int) bool { return ports[i].Address < ports[j].Address })
-	for _, s := range ports {
+	for _, s := range byAddress(ports) {
 		fmt.Fprintf(w, "%s %s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Network, s.Address, s.Program, s.State, s.Compare,
 			s.Connections, s.Accepted, s.Recovered, s.Mismatches, s.Outages, outage(s.LastOutage, s.Outages), outage(s.LongestOutage, s.Outages))
+	}
+}
+
+func byAddress(ports []status.Service) []status.Service {
+	ports = slices.Clone(ports)
+	sort.Slice(ports, func(i, j int) bool { return ports[i].Address < ports[j].Address })
+	return ports
+}
+
+// writeUnprotected lists how many connections of each port were not protected, and
+// why, the most frequent reason first. Where all are, it writes nothing.
+func writeUnprotected(w io.Writer, ports []status.Service) {
+	head := "\nADDRESS\tSERVICE\tUNPROTECTED\tREASON\n"
+	for _, s := range byAddress(ports) {
+		why := slices.Sorted(maps.Keys(s.Unprotected))
+		slices.SortStableFunc(why, func(a, b string) int { return cmp.Compare(s.Unprotected[b], s.Unprotected[a]) })
+		for _, r := range why {
+			fmt.Fprintf(w, "%s%s %s\t%s\t%d\t%s\n", head, s.Network, s.Address, s.Program, s.Unprotected[r], r)
+			head = ""
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 )
@@ -52,12 +53,13 @@ func document() *status.Document {
 		},
 		Services: []status.Service{{Program: "web", Network: "tcp", Address: ":8080", State: status.ServiceOutage, Compare: "length"},
 			{Program: "counter", Network: "tcp", Address: "[::]:7000", State: status.ServiceListening, Compare: "strict",
-				Connections: 3, Accepted: 120, Recovered: 9, Outages: 3, LastOutage: 0.01234, LongestOutage: 0.0421}},
+				Connections: 3, Accepted: 120, Recovered: 9, Outages: 3, LastOutage: 0.01234, LongestOutage: 0.0421,
+				Unprotected: map[string]uint64{string(reason.LogFull): 1, string(reason.Translated): 12, string(reason.NoSlots): 1}}},
 		Connections: []status.Connection{
 			{ID: 1, Client: "192.0.2.7:40001", Server: "192.0.2.1:7000", State: "live", Protection: status.Protected, How: "read by read", Age: 3700, Idle: 0.2, Program: "counter",
 				BytesIn: 5 << 20, BytesOut: 4096, BytesLogged: 5 << 20, Recoveries: 3},
 			{ID: 2, Client: "192.0.2.7:40002", Server: "192.0.2.1:7000", State: "live", Protection: status.Protected, How: "read by read", Program: "counter", Age: 61, StableLag: 1448, HeldACK: true},
-			{ID: 3, Client: "[2001:db8::1]:5", Server: "[2001:db8::2]:7000", State: "live", Protection: status.Unprotected, Reason: "quota", Program: "counter", Age: 5},
+			{ID: 3, Client: "[2001:db8::1]:5", Server: "[2001:db8::2]:7000", State: "live", Protection: status.Unprotected, Reason: reason.LogFull.With("quota"), Program: "counter", Age: 5},
 			{ID: 4, Client: "192.0.2.7:40003", Server: "192.0.2.1:8080", State: "outage", Protection: status.Protected,
 				How: "on the wire, length", Program: "web", Age: 1},
 		},

@@ -15,27 +15,27 @@ import (
 // TotalMemory returns how much memory this process may use: the machine's, or
 // less if a memory cgroup (version 1 or 2) that it is in, or one above that,
 // sets a limit.
-func TotalMemory() (Size, error) { return totalMemory(os.DirFS("/")) }
+func TotalMemory() (Size, error) { return totalMemory(os.DirFS("/"), (*hierarchy).mountPrivate) }
 
-func totalMemory(root fs.FS) (Size, error) {
+// totalMemory looks below root, and, for a hierarchy that is not mounted there (ip
+// netns exec hides them all behind a /sys of its own), in what mount returns.
+func totalMemory(root fs.FS, mount func(*hierarchy) (*os.File, error)) (Size, error) {
 	total, err := machineMemory(root)
 	if err != nil {
 		return 0, err
 	}
 	// Limits that cannot be read are limits that are not there.
-	cgroups, _ := fs.ReadFile(root, "proc/self/cgroup")
-	for line := range strings.Lines(string(cgroups)) {
-		// hierarchy-ID:controller-list:cgroup-path, see cgroups(7)
-		field := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(field) != 3 {
+	for _, h := range memoryHierarchies(root) {
+		mounts := h.mounts(root)
+		for _, m := range mounts {
+			total = min(total, cgroupLimit(root, m.dir, m.group, h.file))
+		}
+		if len(mounts) > 0 {
 			continue
 		}
-		switch {
-		case field[0] == "0" && field[1] == "":
-			total = min(total, cgroupLimit(root, "sys/fs/cgroup", field[2], "memory.max"))
-			total = min(total, cgroupLimit(root, "sys/fs/cgroup/unified", field[2], "memory.max"))
-		case strings.Contains(","+field[1]+",", ",memory,"):
-			total = min(total, cgroupLimit(root, "sys/fs/cgroup/memory", field[2], "memory.limit_in_bytes"))
+		if dir, err := mount(&h); err == nil {
+			total = min(total, cgroupLimit(os.DirFS(fmt.Sprintf("/proc/self/fd/%d", dir.Fd())), ".", h.group, h.file))
+			dir.Close()
 		}
 	}
 	return total, nil

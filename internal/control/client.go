@@ -21,7 +21,7 @@ var errSuccessor = fmt.Errorf("%w: another one is in its place", ErrLost)
 
 const (
 	callTimeout = 30 * time.Second // arming the gate on many interfaces takes a while
-	dataTimeout = 10 * time.Second
+	dialTimeout = 10 * time.Second
 	maxData     = 16 // data connections at a time; further reads wait for one
 )
 
@@ -75,7 +75,7 @@ func dialControl(ctx context.Context, path string, h Hello, fd int) (*Client, We
 }
 
 func dial(ctx context.Context, path string) (*link, error) {
-	d := net.Dialer{Timeout: dataTimeout}
+	d := net.Dialer{Timeout: dialTimeout}
 	c, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, err
@@ -157,6 +157,15 @@ func (c *Client) Close() error {
 // Protect asks for the gate before a listener is bound.
 func (c *Client) Protect(ctx context.Context, m Protect) error {
 	return c.call(ctx, typeProtect, m, &struct{}{})
+}
+
+// Former asks for the port that a listener before had for the address that is asked
+// for; 0: none.
+func (c *Client) Former(ctx context.Context, m Protect) (port uint16, err error) {
+	var r Former
+	m.Port = 0
+	err = c.call(ctx, typeProtect, m, &r)
+	return r.Port, err
 }
 
 // Listening reports a listener and waits until the gate is armed.

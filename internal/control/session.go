@@ -70,8 +70,8 @@ const (
 // The others wait as long as their context lets them.
 const patience = 30 * time.Second
 
-// superseded is how soon after the end of a data connection that of the control
-// connection shows, if the engine is gone.
+// superseded is how soon after an engine has not taken a request the end of the
+// control connection shows, if it is gone.
 const superseded = time.Second
 
 // DialSession begins a session. Its end is that of the process, or [Session.Close].
@@ -239,13 +239,24 @@ func patient(ctx context.Context) (context.Context, func(error) error) {
 }
 
 // ReadLog is Client.ReadLog for a connection of the journal with that number. It
-// waits for the next engine.
-func (s *Session) ReadLog(ctx context.Context, memory uint64, slot, gen uint32, off int64, p []byte) (n int, err error) {
-	err = s.do(ctx, memory, func(c *Client) error {
-		n, err = c.ReadLog(ctx, slot, gen, off, p)
-		return err
-	})
-	return n, err
+// waits for the next engine, and asks again where nothing but a data connection has
+// broken: the caller could only give its own connection up.
+func (s *Session) ReadLog(ctx context.Context, memory uint64, slot, gen uint32, off int64, p []byte) (int, error) {
+	for delay := retryFirst; ; delay = min(2*delay, retryLast) {
+		c, err := s.current(ctx, memory)
+		if err != nil {
+			return 0, err
+		}
+		n, err := c.ReadLog(ctx, slot, gen, off, p)
+		if !errors.Is(err, ErrLost) {
+			return n, err
+		}
+		select {
+		case <-time.After(delay): // then current knows whether the engine is gone
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
 }
 
 // Mismatch is Client.Mismatch for a connection of the journal with that number.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -185,6 +186,38 @@ func TestSuccessorIsNotAsked(t *testing.T) {
 	begin(t, path, "second", nil)
 	if _, err := c.ReadLog(t.Context(), 1, 1, 0, make([]byte, 1)); !errors.Is(err, errSuccessor) {
 		t.Errorf("read: %v", err)
+	}
+}
+
+// TestDataConnectionsBreak: an engine that is there may close data connections, because
+// it has too many or cannot get rid of an answer, and may be slow to greet. Whoever
+// reads the log does not hear of that.
+func TestDataConnectionsBreak(t *testing.T) {
+	const breaks = 3
+	var asked atomic.Int32
+	_, s, _ := session(t, func(l *life) {
+		l.stays = true
+		l.onReads = func() {
+			if asked.Add(1) <= breaks {
+				l.server.breakData()
+			}
+		}
+	})
+	p := make([]byte, 100)
+	n, err := s.ReadLog(t.Context(), 1, 1, 1, 0, p)
+	if err != nil || string(p[:n]) != "first" || asked.Load() != breaks+1 {
+		t.Errorf("read %q, %v, asked %d times", p[:n], err, asked.Load())
+	}
+}
+
+// breakData closes the connections that read the log.
+func (s *Server) breakData() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l, process := range s.conns {
+		if !process {
+			l.c.Close()
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/bytesize"
+	"github.com/ftnet/ftnet/internal/caps"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 )
@@ -41,32 +42,24 @@ func capabilities(m Machine) []Result {
 	if err != nil {
 		return finding(Warn, "capabilities", err.Error(), "mount /proc")
 	}
-	has := func(bits ...int) bool {
-		for _, b := range bits {
-			if effective&(1<<b) != 0 {
-				return true
-			}
-		}
-		return false
-	}
 	var results []Result
 	for _, c := range []struct {
-		name, use string
-		level     Level
-		bits      []int
+		name  caps.Cap
+		use   string
+		level Level
 	}{
-		{"CAP_NET_ADMIN", "attach the gate", Fail, []int{unix.CAP_NET_ADMIN}},
-		{"CAP_NET_RAW", "watch and inject packets", Fail, []int{unix.CAP_NET_RAW}},
-		{"CAP_BPF", "load the gate", Fail, []int{unix.CAP_BPF, unix.CAP_SYS_ADMIN}},
-		{"CAP_PERFMON", "load the gate", Fail, []int{unix.CAP_PERFMON, unix.CAP_SYS_ADMIN}},
-		{"CAP_SETUID", "run the server as another user (--user)", Warn, []int{unix.CAP_SETUID}},
-		{"CAP_SETGID", "run the server as another user (--user)", Warn, []int{unix.CAP_SETGID}},
-		{"CAP_KILL", "signal a server that runs as another user (--user)", Warn, []int{unix.CAP_KILL}},
+		{caps.NetAdmin, "attach the gate", Fail},
+		{caps.NetRaw, "watch and inject packets", Fail},
+		{caps.BPF, "load the gate", Fail},
+		{caps.Perfmon, "load the gate", Fail},
+		{caps.Setuid, "run the server as another user (--user)", Warn},
+		{caps.Setgid, "run the server as another user (--user)", Warn},
+		{caps.Kill, "signal a server that runs as another user (--user)", Warn},
 	} {
-		if has(c.bits...) {
-			results = append(results, ok(c.name, "to %s", c.use)...)
+		if len(caps.MissingFrom(effective, c.name)) == 0 {
+			results = append(results, ok(string(c.name), "to %s", c.use)...)
 		} else {
-			results = append(results, finding(c.level, c.name, "missing; needed to "+c.use,
+			results = append(results, finding(c.level, string(c.name), "missing; needed to "+c.use,
 				"run as root, or give the capability (setcap, or AmbientCapabilities= of systemd)")...)
 		}
 	}
@@ -121,11 +114,13 @@ func tried(features []gate.Feature, level Level, advice string) []Result {
 	var results []Result
 	for _, f := range features {
 		switch {
+		case f.Untried != nil:
+			results = append(results, ok(f.Name, "not tried: %v (that takes CAP_SYS_ADMIN, the engine does without)", f.Untried)...)
 		case f.Err == nil:
 			results = append(results, ok(f.Name, "tried")...)
 		case errors.Is(f.Err, fs.ErrPermission):
 			results = append(results, finding(level, f.Name, f.Err.Error(),
-				"run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; inside a container BPF may be forbidden (seccomp)")...)
+				gate.Advice())...)
 		default:
 			results = append(results, finding(level, f.Name, f.Err.Error(), advice)...)
 		}
@@ -162,7 +157,7 @@ func sockets(Machine) []Result {
 		if err != nil {
 			advice := "the kernel lacks it (CONFIG_PACKET, CONFIG_INET, CONFIG_IPV6)"
 			if errors.Is(err, fs.ErrPermission) {
-				advice = "run as root, or with CAP_NET_RAW"
+				advice = caps.Advice(caps.NetRaw)
 			}
 			if s.level == Warn {
 				advice += "; connections over IPv6 cannot be protected"

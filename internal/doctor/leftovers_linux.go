@@ -18,11 +18,11 @@ func runtimeDirectory(m Machine) []Result {
 		err = d.Close()
 	}
 	if err != nil {
-		return finding(Fail, name, err.Error(), "run as root, or choose another with --runtime-dir")
+		return finding(Fail, name, err.Error(), "choose another with --runtime-dir, or run as root")
 	}
 	base := m.RuntimeDir
 	if base == "" {
-		base = runtimedir.Base
+		base = runtimedir.Default(runtimedir.Base)
 	}
 	return ok(name, "%s is writable", base)
 }

@@ -40,6 +40,12 @@ func transfer(r *rig, f move) {
 // another part is through, as the status page tells.
 func transferSome(r *rig, f move, n int64, crashes int) {
 	r.t.Helper()
+	transferOver(r, families[0], f, n, crashes)
+}
+
+// transferOver is transferSome over an address family.
+func transferOver(r *rig, over family, f move, n int64, crashes int) {
+	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	type result struct {
@@ -48,7 +54,7 @@ func transferSome(r *rig, f move, n int64, crashes int) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		tr, err := f(ctx, fromClient(r), families[0].address(7001), n, 7)
+		tr, err := f(ctx, over.dial(r), over.address(7001), n, 7)
 		done <- result{tr, err}
 	}()
 	for i := range crashes {

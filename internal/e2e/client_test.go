@@ -34,6 +34,12 @@ func (r *rig) dialTo(dial dialer, address string) *client {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	return r.talks(c)
+}
+
+// talks makes a client of a connection that has been dialled.
+func (r *rig) talks(c net.Conn) *client {
+	r.t.Helper()
 	r.t.Cleanup(func() { c.Close() })
 	if err := c.SetDeadline(time.Now().Add(90 * time.Second)); err != nil {
 		r.t.Fatal(err)

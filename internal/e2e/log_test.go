@@ -62,6 +62,29 @@ func TestLogServerKilled(t *testing.T) {
 	t.Logf("%d replies, longest pause %v", report.Lines, report.LongestPause)
 }
 
+// TestLogServerSilent: a log server that says nothing for longer than anybody waits for
+// one answer holds up the clients of a server that has crashed and reads the log, and
+// nothing else.
+func TestLogServerSilent(t *testing.T) {
+	t.Parallel() // it waits
+	r := prepare(t, options{})
+	l := startLogServer(r, "probe")
+	r.spawn(options{flags: l.flags()}, "probe", "-listen", ":7002")
+	clients := r.clients(20)
+	r.waitStatus("all is stable", func(d *status.Document) bool { return d.Log.Pending == 0 })
+	if err := l.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	r.kill()
+	pause(13 * time.Second) // that is what is tested
+	if err := l.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range clients {
+		c.echo("recovered")
+	}
+}
+
 // logged is how many bytes the living connections have in the log.
 func logged(d *status.Document) (n uint64) {
 	for _, c := range d.Connections {

@@ -56,3 +56,21 @@ func (r *rig) waitOutput(text string) {
 		}
 	}
 }
+
+// countOutput waits until the processes have said something n times at least, and
+// returns how often they have.
+func (r *rig) countOutput(text string, n int) int {
+	r.t.Helper()
+	limit := time.After(20 * time.Second)
+	for {
+		s, more := r.out.next()
+		if said := strings.Count(s, text); said >= n {
+			return said
+		}
+		select {
+		case <-more:
+		case <-limit:
+			return strings.Count(r.out.String(), text)
+		}
+	}
+}

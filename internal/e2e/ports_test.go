@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/status"
 )
 
@@ -75,6 +76,9 @@ func TestOneInterface(t *testing.T) {
 		if overLo := strings.HasPrefix(c.Client, "127."); (c.Protection == status.Protected) != overLo || (c.How != "") != overLo || (c.Reason == "") != overLo {
 			t.Errorf("%+v", c)
 		}
+	}
+	if list := r.unprotected(reason.OtherWay, 1); len(list) != 1 || list[0].Reason != reason.OtherWay.With("s0") {
+		t.Errorf("%+v", list)
 	}
 	if d.Engine.Interfaces[0] != "lo" || len(d.Engine.Interfaces) != 1 {
 		t.Errorf("%+v", d.Engine)

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/internal/certs"
+	"github.com/ftnet/ftnet/internal/oom"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/logserver"
@@ -93,6 +94,9 @@ func (d *daemon) open(open opener) (err error) {
 		return err
 	}
 	d.onClose(d.notify.Close)
+	if restore, err := oom.Lower(); err == nil { // else the kernel may take it first
+		d.onClose(func() error { restore(); return nil })
+	}
 	if err := d.cfg.TLS.Check(certs.KindServer); err != nil {
 		return fmt.Errorf("TLS: %w", err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/ftnet/ftnet/internal/netlab"
 	"github.com/ftnet/ftnet/internal/netlab/netlabtest"
 	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
 )
 
@@ -150,9 +151,37 @@ func TestImpairedLink(t *testing.T) {
 	}
 }
 
+// TestRewrittenPackets: the kernel takes a client's fragments, and extension headers
+// before data.
+func TestRewrittenPackets(t *testing.T) {
+	lab := netlabtest.New(t, &netlab.Config{Impair: &netlab.Impair{Seed: 1, Loss: 0.01, Reorder: 0.02, Fragment: 600}})
+	const size = 1 << 20
+	transfer(t, lab, netlab.Server4, size)
+	transfer(t, lab, netlab.Server6, size)
+	if s := lab.Relay.Stats(); s.Seen < 2*size/600 {
+		t.Errorf("%d frames for %d bytes in fragments of 600", s.Seen, 2*size)
+	}
+	if err := lab.Relay.Set(netlab.Impair{Extensions: 9}); err != nil {
+		t.Fatal(err)
+	}
+	if err := lab.Client.Run(func() error {
+		link, err := netlink.LinkByName(netlab.ClientLink)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetMTU(link, 1400)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	transfer(t, lab, netlab.Server6, size)
+}
+
 func TestImpairRefusesNonsense(t *testing.T) {
 	if _, err := netlab.Open(&netlab.Config{Impair: &netlab.Impair{Loss: 1.5}}); err == nil {
 		t.Error("loss of 150 % accepted")
+	}
+	if _, err := netlab.Open(&netlab.Config{Impair: &netlab.Impair{Fragment: 100}}); err == nil {
+		t.Error("fragments of 100 bytes accepted")
 	}
 	if _, err := netlab.Open(&netlab.Config{MTU: 100}); err == nil {
 		t.Error("MTU 100 accepted")

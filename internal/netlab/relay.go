@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Impair says what the relay does to TCP frames, in both directions alike.
-// Probabilities lie within 0..1 and are drawn for each frame.
+// Impair says what the relay does to TCP frames, in both directions alike but for
+// Fragment and Extensions. Probabilities lie within 0..1 and are drawn for each frame
+// that leaves the relay.
 type Impair struct {
 	// Seed of the draws. The n-th TCP frame of a direction meets the same fate
 	// in every run with one seed.
@@ -30,6 +31,12 @@ type Impair struct {
 	ReorderDelay time.Duration
 	// Delay is added to every frame: half a round trip. Default 0.
 	Delay time.Duration
+	// Fragment is the size in bytes above which a client's IP packets leave in
+	// fragments: at least 256. Default 0: none do.
+	Fragment int
+	// Extensions is how many IPv6 extension headers a client's packets with data get, 8
+	// bytes each; the link's MTU must have the room. Default 0.
+	Extensions int
 }
 
 func (i Impair) validate() error {
@@ -37,6 +44,9 @@ func (i Impair) validate() error {
 		if !(p >= 0 && p <= 1) {
 			return fmt.Errorf("netlab: probability %v is not within 0..1", p)
 		}
+	}
+	if i.Fragment != 0 && i.Fragment < 256 || i.Extensions < 0 {
+		return fmt.Errorf("netlab: fragments of %d bytes, %d extension headers", i.Fragment, i.Extensions)
 	}
 	if i.Delay < 0 || i.ReorderDelay < 0 {
 		return errors.New("netlab: negative delay")
@@ -111,7 +121,7 @@ func openRelay(ns *Namespace, a, b string, i Impair) (*Relay, error) {
 		return nil, err
 	}
 	for n := range r.fds {
-		d := &direction{relay: r, from: r.fds[n], to: r.fds[1-n], rand: rand.New(rand.NewPCG(i.Seed, uint64(n)))}
+		d := &direction{relay: r, client: n == 0, from: r.fds[n], to: r.fds[1-n], rand: rand.New(rand.NewPCG(i.Seed, uint64(n)))}
 		r.done.Go(d.run)
 	}
 	return r, nil

@@ -13,6 +13,8 @@ import (
 // direction carries frames one way.
 type direction struct {
 	relay    *Relay
+	client   bool // the frames are the client's
+	id       uint32
 	from, to int
 	rand     *rand.Rand
 	queue    frames
@@ -51,7 +53,7 @@ func (d *direction) run() {
 	}
 }
 
-// frame decides what happens to a frame. Each TCP frame takes the same number
+// frame takes a frame. Each TCP frame takes the same number
 // of draws, so that its fate does not depend on the probabilities before it.
 func (d *direction) frame(b []byte) {
 	if !isTCP(b) {
@@ -59,6 +61,18 @@ func (d *direction) frame(b []byte) {
 		return
 	}
 	i := d.relay.impair.Load()
+	if !d.client || i.Fragment == 0 && i.Extensions == 0 {
+		d.impair(i, b)
+		return
+	}
+	d.id++
+	for _, part := range i.rewrite(b, d.id) {
+		d.impair(i, part)
+	}
+}
+
+// impair decides what happens to a frame that leaves the relay.
+func (d *direction) impair(i *Impair, b []byte) {
 	lost := d.rand.Float64() < i.Loss
 	twice := d.rand.Float64() < i.Duplicate
 	late := d.rand.Float64() < i.Reorder

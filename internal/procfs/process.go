@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Stat is some of what /proc/PID/stat says of a process.
 type Stat struct {
 	Zombie bool   // it has ended and is not reaped
+	Ending bool   // or it is about to: what it has open is closed, or will be
 	Parent int    // 0: none
 	Group  int    // process group
 	Start  string // when it began, in ticks since boot: with the number it names a process for good
@@ -35,13 +37,27 @@ func parseStat(b []byte) (Stat, error) {
 		return Stat{}, fmt.Errorf("malformed /proc/PID/stat: %q", b)
 	}
 	s := Stat{Zombie: f[0] == "Z" || f[0] == "X", Start: f[19]}
-	var err error
+	flags, err := strconv.ParseUint(f[6], 10, 64)
+	s.Ending = s.Zombie || flags&exiting != 0
 	for at, to := range map[int]*int{1: &s.Parent, 2: &s.Group, 49: &s.Exit} {
 		if at < len(f) && err == nil {
 			*to, err = strconv.Atoi(f[at])
 		}
 	}
 	return s, err
+}
+
+// exiting is the kernel's PF_EXITING, which a thread has before it lets go of its files.
+const exiting = 4
+
+// Ending reports whether a process is ending or has ended. It is true for whoever has
+// seen that something of the process was closed by its end.
+func Ending(pid int) bool {
+	st, err := ReadStat(pid)
+	if err != nil { // it may only be hidden
+		return syscall.Kill(pid, 0) == syscall.ESRCH
+	}
+	return st.Ending
 }
 
 // Family lists a process and all that descend from it.

@@ -3,6 +3,7 @@ package procfs
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -92,8 +93,9 @@ func TestParseStat(t *testing.T) {
 		bad  bool
 	}{
 		{"7 (cat) S" + rest, Stat{Parent: 1, Group: 42, Start: "4711"}, false},
-		{"7 (a) Z (b c) Z" + rest, Stat{Zombie: true, Parent: 1, Group: 42, Start: "4711"}, false},
-		{"7 (cat) Z" + rest + strings.Repeat(" 0", 28) + " 9", Stat{Zombie: true, Parent: 1, Group: 42, Start: "4711", Exit: 9}, false},
+		{"7 (cat) R 1 42 0 0 0 4194308 " + strings.Repeat("0 ", 12) + "4711 0\n", Stat{Ending: true, Parent: 1, Group: 42, Start: "4711"}, false},
+		{"7 (a) Z (b c) Z" + rest, Stat{Zombie: true, Ending: true, Parent: 1, Group: 42, Start: "4711"}, false},
+		{"7 (cat) Z" + rest + strings.Repeat(" 0", 28) + " 9", Stat{Zombie: true, Ending: true, Parent: 1, Group: 42, Start: "4711", Exit: 9}, false},
 		{"7 (cat) S 1 2", Stat{}, true},
 		{"", Stat{}, true},
 	} {
@@ -121,5 +123,42 @@ func TestSockets(t *testing.T) {
 	ln.Close()
 	if got := Sockets(os.Getpid()); !slices.Equal(got, before) {
 		t.Errorf("sockets %v, want %v", got, before)
+	}
+}
+
+// TestEnding: a process is ending from when it has begun to close its files, and
+// whether it was reaped or not.
+func TestEnding(t *testing.T) {
+	cmd := child("child")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Fscan(out, &pid); err != nil {
+		t.Fatal(err)
+	}
+	if Ending(pid) || Ending(os.Getpid()) {
+		t.Error("processes that live are ending")
+	}
+	in.Close()
+	if _, err := io.Copy(io.Discard, out); err != nil { // until it has closed its end
+		t.Fatal(err)
+	}
+	if !Ending(pid) {
+		t.Error("a process whose end has closed its files is not ending")
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if !Ending(pid) {
+		t.Error("a process that was reaped is not ending")
 	}
 }

@@ -11,6 +11,7 @@ type Reason string
 const (
 	Earlier      Reason = "it began before its port was protected"
 	NoSlots      Reason = "all connection slots are in use"
+	GaveWay      Reason = "its handshake took longer than the slots lasted"
 	Off          Reason = "the service's log policy is off"
 	LogDown      Reason = "the log made nothing stable for too long"
 	LogFull      Reason = "the log has no room for it"
@@ -20,6 +21,14 @@ const (
 	Refused      Reason = "journal or gate did not take it"
 	EngineLate   Reason = "the engine stood still, and the gate did not wait for it"
 	ServerEnded  Reason = "the server has ended"
+	Urgent       Reason = "urgent data was sent on it"
+	Fragments    Reason = "its server's host sends it in IP fragments"
+	Unseen       Reason = "the kernel has taken bytes from its client that ftnet could not see"
+	Inherited    Reason = "the engine before did not protect it"
+	Dialled      Reason = "it was dialled by this host"
+	Translated   Reason = "its address or port is translated on this host"
+	SYNProxied   Reason = "a SYN proxy on this host has answered its client"
+	OtherWay     Reason = "its replies leave by an interface that is not protected"
 	Ungated      Reason = "packets pass by the gate on its interface"
 	Passed       Reason = "bytes of it that nobody logged have passed by the gate"
 	Unrecognized Reason = "it passed the gate unseen"
@@ -28,7 +37,8 @@ const (
 // All returns every Reason, in the order of the documents.
 func All() []Reason {
 	return []Reason{
-		Earlier, NoSlots, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded, Ungated, Passed, Unrecognized,
+		Earlier, NoSlots, GaveWay, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded,
+		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, SYNProxied, OtherWay, Ungated, Passed, Unrecognized,
 	}
 }
 

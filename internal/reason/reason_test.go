@@ -46,15 +46,18 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// TestDocumented: docs/limits.md lists each reason in these words.
+// TestDocumented: docs/limits.md lists each reason in these words with what it means,
+// docs/operations.md with what is to be done.
 func TestDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../docs/limits.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range All() {
-		if !strings.Contains(string(text), "`"+string(r)+"`") {
-			t.Errorf("docs/limits.md does not list `%s`", r)
+	for _, name := range []string{"limits.md", "operations.md"} {
+		text, err := os.ReadFile("../../docs/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range All() {
+			if !strings.Contains(string(text), "\n| `"+string(r)+"` | ") {
+				t.Errorf("docs/%s does not list `%s`", name, r)
+			}
 		}
 	}
 }

@@ -70,7 +70,7 @@ var errTaken = errors.New("engine id is taken")
 func Create(base string) (*Dir, error) {
 	base = orDefault(base)
 	if err := os.MkdirAll(base, baseMode); err != nil {
-		return nil, err
+		return nil, explain(base, err)
 	}
 	unlock, err := lockBase(base)
 	if err != nil {
@@ -240,9 +240,37 @@ func CleanStale(base string, keep func(path string) bool) ([]string, error) {
 
 func orDefault(base string) string {
 	if base == "" {
-		return Base
+		return Default(Base)
 	}
 	return base
+}
+
+// Default returns where this user's processes live: base, which is root's or what
+// the service manager has made for the user; where that is somebody else's, the
+// same name below $XDG_RUNTIME_DIR, if there is one.
+func Default(base string) string {
+	own := os.Getenv("XDG_RUNTIME_DIR")
+	if os.Geteuid() == 0 || !filepath.IsAbs(own) || mayMake(base) {
+		return base
+	}
+	return filepath.Join(own, filepath.Base(base))
+}
+
+// mayMake reports whether this user may make files in a directory, or make it.
+func mayMake(dir string) bool {
+	err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+	if errors.Is(err, unix.ENOENT) && dir != filepath.Dir(dir) {
+		return mayMake(filepath.Dir(dir))
+	}
+	return err == nil
+}
+
+// explain says what a user can do who may not use the directory.
+func explain(base string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("the runtime directory %s is not for user %d: choose another (--runtime-dir, or FTNET_RUNTIME_DIR): %w", base, os.Geteuid(), err)
+	}
+	return err
 }
 
 func validID(s string) bool {
@@ -253,7 +281,7 @@ func validID(s string) bool {
 func lockBase(base string) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(base, baseLock), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, explain(base, err)
 	}
 	if err := flock(f, unix.LOCK_EX); err != nil {
 		f.Close()

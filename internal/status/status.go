@@ -93,6 +93,7 @@ const (
 	ServiceListening  ServiceState = "listening"
 	ServiceOutage     ServiceState = "outage"     // nobody listens, SYNs are held
 	ServiceRecovering ServiceState = "recovering" // listens, connections are being rolled forward
+	ServiceClosed     ServiceState = "closed"     // the server has closed its listener; connections go on
 	ServiceStopped    ServiceState = "stopped"    // its program was stopped, or has ended; it is not protected
 )
 
@@ -104,6 +105,7 @@ type Service struct {
 	State          ServiceState `json:"state"`
 	Compare        string       `json:"compare"` // strict, length
 	Connections    int          `json:"connections"`
+	HalfOpen       int          `json:"half_open,omitempty"` // handshakes whose client has not answered yet
 	Accepted       uint64       `json:"accepted"`
 	Recovered      uint64       `json:"recovered"`      // times that a connection was recovered
 	Mismatches     uint64       `json:"mismatches"`     // connections reset because the replies differed
@@ -167,6 +169,7 @@ type Tap struct {
 	Packets   uint64 `json:"packets"`
 	Bytes     uint64 `json:"bytes"`
 	Losses    uint64 `json:"losses"`    // packets that did not fit its buffer
+	Fragments uint64 `json:"fragments"` // IP fragments among the packets
 	Truncated uint64 `json:"truncated"` //
 	Invalid   uint64 `json:"invalid"`   // bad checksum or malformed
 }

@@ -1,6 +1,9 @@
 package disk
 
 import (
+	"errors"
+	"io"
+	"slices"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -45,19 +48,20 @@ func (l *Log) cleanOne() bool {
 	l.mu.Unlock()
 	defer l.unpin(s)
 
-	recs, _, err := l.load(s.file, s.codec, s.size, s.end)
-	if err != nil {
-		l.mu.Lock()
-		s.bad = true
-		l.mu.Unlock()
-		l.cfg.Warn("a file cannot be read, and is kept", "file", s.path, "error", err)
-		return false
-	}
-	for len(recs) > 0 {
-		n := l.copyLive(s, recs)
-		recs = recs[n:]
+	for in := newScanner(s.file, s.codec, min(s.end, s.size)); ; {
+		more, err := l.copyLive(s, in)
+		if err != nil {
+			l.mu.Lock()
+			s.bad = true
+			l.mu.Unlock()
+			l.cfg.Warn("a file cannot be read, and is kept", "file", s.path, "error", err)
+			return false
+		}
 		if !l.awaitCopies() {
 			return false
+		}
+		if !more {
+			break
 		}
 	}
 	l.counters.cleaned.Add(1)
@@ -94,28 +98,46 @@ func (l *Log) emptied(s *segment) bool {
 	}
 }
 
-// copyLive has about copyBudget bytes of live records written again, and
-// returns how many records it has looked at.
-func (l *Log) copyLive(s *segment, recs []rec) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// copyLive has about copyBudget bytes of live records written again, and tells
+// whether there may be more. So much of them is in memory, whatever the segment has.
+func (l *Log) copyLive(s *segment, in *scanner) (more bool, err error) {
 	var items []item
-	n, bytes := 0, 0
-	for ; n < len(recs) && bytes < copyBudget; n++ {
-		r := &recs[n]
+	for bytes := 0; bytes < copyBudget; {
+		r, err := in.next()
+		if errors.Is(err, io.EOF) {
+			l.giveCopies(items)
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
 		if !r.ok {
 			continue
 		}
-		if i, ok := l.live(s, r); ok {
+		l.mu.Lock()
+		i, ok := l.live(s, &r)
+		l.mu.Unlock()
+		if ok {
+			i.payload = slices.Clone(i.payload)
 			items = append(items, i)
 			bytes += i.n
 		}
 	}
-	if len(items) > 0 {
-		l.counters.copied.Add(int64(bytes))
-		l.copies(items)
+	l.giveCopies(items)
+	return true, nil
+}
+
+// giveCopies is copies for those that were looked at without the lock: what has died
+// since then is told so when the copy is stable.
+func (l *Log) giveCopies(items []item) {
+	if len(items) == 0 {
+		return
 	}
-	return n
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, i := range items {
+		l.counters.copied.Add(int64(i.n))
+	}
+	l.copies(items)
 }
 
 // live returns the copy to be made of a record, if it lives. A State is not

@@ -30,6 +30,11 @@ func TestOpenErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, nil, "a file is in the way"},
+		{"parent", nil, func(t *testing.T, dir string) {
+			if err := os.Remove(filepath.Dir(dir)); err != nil {
+				t.Fatal(err)
+			}
+		}, nil, "only its last part is made: make "},
 		{"no key", &disk.Config{Key: testKey}, nil, nil, "is encrypted, and no key was given"},
 		{"other key", &disk.Config{Key: testKey}, nil, &disk.Config{Key: make([]byte, 32)}, "was encrypted with another key"},
 		{"key for nothing", &disk.Config{}, nil, &disk.Config{Key: testKey}, "is not encrypted, but a key was given"},

@@ -2,7 +2,11 @@ package disk
 
 import (
 	"bytes"
+	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ftnet/ftnet/logserver/disk/format"
 )
@@ -45,12 +49,12 @@ func FuzzSegment(f *testing.F) {
 			codec, whole = sealed, segment(sealed)
 		}
 		_, _ = format.ParseSegmentHeader(b)
-		scan(bytes.Clone(b), codec)
+		scanned(t, bytes.Clone(b), codec)
 		if len(whole) <= int(at) {
 			return
 		}
 		whole[at] ^= flip
-		recs, gaps := scan(whole, codec)
+		recs, gaps := scanned(t, whole, codec)
 		ok := 0
 		for _, r := range recs {
 			if r.ok {
@@ -67,4 +71,27 @@ func FuzzSegment(f *testing.F) {
 			t.Errorf("gaps %v in a whole segment", gaps)
 		}
 	})
+}
+
+// scanned is what a scanner finds, however much it reads at once.
+func scanned(t *testing.T, b []byte, codec *format.Codec) ([]rec, []gap) {
+	t.Helper()
+	read := func(window int) ([]rec, []gap) {
+		s := newScanner(bytes.NewReader(b), codec, int64(len(b)))
+		s.window = window
+		recs, gaps, err := s.all(func(format.Header) bool { return true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return recs, gaps
+	}
+	recs, gaps := read(window)
+	little, littleGaps := read(1)
+	if diff := cmp.Diff(recs, little, cmp.AllowUnexported(rec{}), cmpopts.IgnoreUnexported(format.Header{})); diff != "" {
+		t.Errorf("with a little window (-want +got):\n%s", diff)
+	}
+	if !slices.Equal(gaps, littleGaps) {
+		t.Errorf("gaps %v, with a little window %v", gaps, littleGaps)
+	}
+	return recs, gaps
 }

@@ -1,9 +1,6 @@
 package disk
 
 import (
-	"errors"
-	"io"
-
 	"github.com/ftnet/ftnet/logserver/disk/format"
 	"github.com/ftnet/ftnet/logserver/disk/vfs"
 )
@@ -18,83 +15,14 @@ type rec struct {
 // gap is a place that holds no valid record.
 type gap struct{ from, to int64 }
 
-// load reads a segment from front to back: all records up to end, and the
-// gaps between them. end may lie beyond the last record.
-func (l *Log) load(f vfs.File, codec *format.Codec, size, end int64) ([]rec, []gap, error) {
-	end = min(end, size)
-	b := make([]byte, end)
-	if n, err := f.ReadAt(b, 0); err != nil && !(errors.Is(err, io.EOF) && int64(n) == end) {
-		return nil, nil, err
-	}
-	recs, gaps := scan(b, codec)
-	return recs, gaps, nil
+// load reads a segment from front to back, as a scanner does. Of data it keeps
+// where it is, not the bytes.
+func (l *Log) load(f vfs.File, codec *format.Codec, end int64) ([]rec, []gap, error) {
+	return newScanner(f, codec, end).all(isOther)
 }
 
-// scan finds the records in what a segment holds.
-func scan(b []byte, codec *format.Codec) ([]rec, []gap) {
-	var recs []rec
-	var gaps []gap
-	pos, lost := int64(format.Begin), int64(-1)
-	until := int64(-1) // where the batch's records end, if that is known
-	for end := int64(len(b)); pos+format.HeaderSize <= end; {
-		if pos == until {
-			if lost >= 0 {
-				gaps = append(gaps, gap{lost, pos})
-				lost = -1
-			}
-			pos, until = blockEnd(pos), -1
-			continue
-		}
-		h, ok := codec.Header(b[pos:], pos)
-		if !ok || pos+int64(h.N) > end {
-			if lost < 0 && until < 0 && pos%format.BatchAlign != 0 && zero(b[pos:min(blockEnd(pos), end)]) {
-				pos = blockEnd(pos) // it ends a batch that has lost its beginning
-				continue
-			}
-			if lost < 0 {
-				lost = pos
-			}
-			pos += format.Align
-			continue
-		}
-		if lost >= 0 {
-			gaps = append(gaps, gap{lost, pos})
-			lost = -1
-		}
-		if h.Type == format.Batch {
-			until = pos + int64(min(h.Conn, uint64(end)))
-		}
-		r := rec{h: h}
-		size := int64(codec.Size(int(h.N)))
-		if h.Type != format.Trailer && h.Type != format.Void && pos+size <= end {
-			payload, err := codec.Payload(b[pos:pos+size], h)
-			r.payload, r.ok = payload, err == nil
-		}
-		if h.Type == format.Void {
-			r.ok = true
-		}
-		recs = append(recs, r)
-		// What a damaged header claims may be wrong only if its checksum was
-		// forged; then the next record is looked for inside.
-		pos += size
-	}
-	if lost >= 0 {
-		gaps = append(gaps, gap{lost, int64(len(b))})
-	}
-	return recs, gaps
-}
-
-// blockEnd rounds a position up to where a batch may begin.
-func blockEnd(pos int64) int64 { return (pos + format.BatchAlign - 1) &^ (format.BatchAlign - 1) }
-
-func zero(b []byte) bool {
-	for _, v := range b {
-		if v != 0 {
-			return false
-		}
-	}
-	return true
-}
+// isOther reports whether what a record says has to be read when the log is opened.
+func isOther(h format.Header) bool { return h.Type == format.State || h.Type == format.Reads }
 
 // loadIndexed reads a segment by its index: what data records there are, and
 // all other records. It returns false if there is no valid index.
@@ -142,7 +70,7 @@ func (l *Log) loadIndexed(f vfs.File, codec *format.Codec, id uint32, size int64
 // together are read at once.
 func (l *Log) loadOthers(f vfs.File, codec *format.Codec, recs []rec) error {
 	const near, most = 32 << 10, 1 << 20
-	wanted := func(r *rec) bool { return r.h.Type == format.State || r.h.Type == format.Reads }
+	wanted := func(r *rec) bool { return isOther(r.h) }
 	for i := 0; i < len(recs); i++ {
 		if !wanted(&recs[i]) {
 			continue

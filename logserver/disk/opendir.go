@@ -16,7 +16,7 @@ import (
 
 // openDir makes the directory, and sees to it that no other process uses it.
 func (l *Log) openDir() error {
-	if err := l.fs.MkdirAll(l.dir); err != nil {
+	if err := l.fs.Mkdir(l.dir); err != nil {
 		return explain(l.dir, err)
 	}
 	lock, err := l.fs.Lock(filepath.Join(l.dir, lockName))
@@ -43,6 +43,8 @@ func explain(path string, err error) error {
 		return fmt.Errorf("log directory %s is in use: %w; stop it or choose another directory", path, locked)
 	case isVersion:
 		return fmt.Errorf("log file %s has %w; use the program that wrote it, or another directory", path, version)
+	case errors.Is(err, fs.ErrNotExist):
+		hint = "only its last part is made: make " + filepath.Dir(path) + " before, if that is meant"
 	case errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EEXIST):
 		hint = "a file is in the way: choose another directory"
 	case errors.Is(err, syscall.EROFS):

@@ -63,7 +63,7 @@ func (l *Log) readSegment(r *replay, f *found, last bool) error {
 		f.end = end
 		return r.segment(f.segment, recs, nil)
 	}
-	recs, gaps, err := l.load(f.file, f.codec, f.size, f.size)
+	recs, gaps, err := l.load(f.file, f.codec, f.size)
 	if err != nil {
 		return err
 	}

@@ -88,8 +88,15 @@ func TestLoanOutlivesBatch(t *testing.T) {
 // openManual opens a log that does nothing by itself, in a file system of its own.
 func openManual(t *testing.T, c Config) *Log {
 	t.Helper()
-	c.MinFree, c.fs, c.manual = 1, faultfs.New(1), true
-	l, err := Open("/log", &c)
+	c.fs = faultfs.New(1)
+	return openIn(t, "/log", c)
+}
+
+// openIn is openManual in a directory of the file system that c names.
+func openIn(t *testing.T, dir string, c Config) *Log {
+	t.Helper()
+	c.MinFree, c.manual = 1, true
+	l, err := Open(dir, &c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ const (
 	bpfMapConns        = "conns"
 	bpfMapEngine       = "engine"
 	bpfMapEvents       = "events"
+	bpfMapFragmenting  = "fragmenting"
 	bpfMapOutputs      = "outputs"
 	bpfMapOwn          = "own"
 	bpfMapServices     = "services"
@@ -95,15 +96,16 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
-	Conns    *ebpf.MapSpec `ebpf:"conns"`
-	Engine   *ebpf.MapSpec `ebpf:"engine"`
-	Events   *ebpf.MapSpec `ebpf:"events"`
-	Outputs  *ebpf.MapSpec `ebpf:"outputs"`
-	Own      *ebpf.MapSpec `ebpf:"own"`
-	Services *ebpf.MapSpec `ebpf:"services"`
-	Slots    *ebpf.MapSpec `ebpf:"slots"`
-	Stats    *ebpf.MapSpec `ebpf:"stats"`
-	Watches  *ebpf.MapSpec `ebpf:"watches"`
+	Conns       *ebpf.MapSpec `ebpf:"conns"`
+	Engine      *ebpf.MapSpec `ebpf:"engine"`
+	Events      *ebpf.MapSpec `ebpf:"events"`
+	Fragmenting *ebpf.MapSpec `ebpf:"fragmenting"`
+	Outputs     *ebpf.MapSpec `ebpf:"outputs"`
+	Own         *ebpf.MapSpec `ebpf:"own"`
+	Services    *ebpf.MapSpec `ebpf:"services"`
+	Slots       *ebpf.MapSpec `ebpf:"slots"`
+	Stats       *ebpf.MapSpec `ebpf:"stats"`
+	Watches     *ebpf.MapSpec `ebpf:"watches"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -132,15 +134,16 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
-	Conns    *ebpf.Map `ebpf:"conns"`
-	Engine   *ebpf.Map `ebpf:"engine"`
-	Events   *ebpf.Map `ebpf:"events"`
-	Outputs  *ebpf.Map `ebpf:"outputs"`
-	Own      *ebpf.Map `ebpf:"own"`
-	Services *ebpf.Map `ebpf:"services"`
-	Slots    *ebpf.Map `ebpf:"slots"`
-	Stats    *ebpf.Map `ebpf:"stats"`
-	Watches  *ebpf.Map `ebpf:"watches"`
+	Conns       *ebpf.Map `ebpf:"conns"`
+	Engine      *ebpf.Map `ebpf:"engine"`
+	Events      *ebpf.Map `ebpf:"events"`
+	Fragmenting *ebpf.Map `ebpf:"fragmenting"`
+	Outputs     *ebpf.Map `ebpf:"outputs"`
+	Own         *ebpf.Map `ebpf:"own"`
+	Services    *ebpf.Map `ebpf:"services"`
+	Slots       *ebpf.Map `ebpf:"slots"`
+	Stats       *ebpf.Map `ebpf:"stats"`
+	Watches     *ebpf.Map `ebpf:"watches"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -148,6 +151,7 @@ func (m *bpfMaps) Close() error {
 		m.Conns,
 		m.Engine,
 		m.Events,
+		m.Fragmenting,
 		m.Outputs,
 		m.Own,
 		m.Services,

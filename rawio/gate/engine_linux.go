@@ -17,6 +17,8 @@ type engineRecord struct {
 	id       [8]byte
 	beat     atomic.Uint64
 	patience atomic.Uint64
+	mark     atomic.Uint32
+	carrier  atomic.Uint32
 }
 
 // mapEngine maps the record; unmap the memory in the end.
@@ -38,6 +40,11 @@ func (r *engineRecord) take(config Config) error {
 	r.patience.Store(uint64(config.DeadAfter))
 	copy(r.id[:], config.ID)
 	r.secret.Store(newSecret())
+	r.mark.Store(config.Mark)
+	r.carrier.Store(0)
+	if config.LoopbackCarries {
+		r.carrier.Store(1)
+	}
 	r.layout.Store(mapLayout)
 	return nil
 }

@@ -16,6 +16,11 @@ const (
 	EventRSTSent EventKind = 4 // left: an RST that the application meant
 	EventRefused EventKind = 5 // held: a SYN with an option that cannot be protected (TCP-MD5, TCP-AO)
 	EventCrashed EventKind = 6 // the process that held an unmodified server's connection crashed
+	EventCookie  EventKind = 7 // held: a SYN-ACK without a socket, a SYN cookie as a rule
+	// EventUnfollowed: what the server sends can't be repeated, urgent data, or not be
+	// translated, a fragment. It has left, and so does all that follows (Slot.Opened);
+	// a fragment of a translated connection is held.
+	EventUnfollowed EventKind = 8
 	// A packet of a flow that BindProof has bound was at egress of the interface, from
 	// where the gate sends it on to ingress of the same, and there.
 	EventProofOut EventKind = 16
@@ -37,6 +42,10 @@ func (k EventKind) String() string {
 		return "REFUSED"
 	case EventCrashed:
 		return "CRASHED"
+	case EventCookie:
+		return "COOKIE"
+	case EventUnfollowed:
+		return "UNFOLLOWED"
 	case EventProofOut:
 		return "PROOF_OUT"
 	case EventProofIn:
@@ -50,7 +59,7 @@ const NoSlot = ^uint32(0)
 
 // Sizes of an event's record in the ring buffer.
 const (
-	eventHeader = 24
+	eventHeader = 32
 	// EventCapture is how much of the packet an event holds at most, in bytes
 	// from the IP header: every header and option of TCP over IPv6.
 	EventCapture = 200
@@ -63,12 +72,13 @@ type Event struct {
 	Kind    EventKind
 	Slot    uint32 // NoSlot if the connection is not known
 	IfIndex int    // 0 for EventCrashed
+	Mark    uint32 // of the packet, behind all hooks of rule sets
 	Ktime   uint64 // CLOCK_MONOTONIC, nanoseconds
 	// Packet begins at the IP header, as the kernel's socket made it (before
 	// any translation), at most EventCapture bytes. For TCP sent with checksum
 	// offload the checksum field is not yet filled in.
 	Packet []byte
-	// Length is the whole packet's length from the IP header, modulo 65536.
+	// Length is the whole packet's length from the IP header.
 	Length int
 
 	// PID is the crashed process (its thread group's ID in the initial PID
@@ -86,15 +96,17 @@ func (e *Event) decode(rec []byte) error {
 	if len(rec) < eventHeader {
 		return errEvent
 	}
-	n := int(binary.NativeEndian.Uint16(rec[12:]))
-	if n > EventCapture || eventHeader+n > len(rec) {
+	length := binary.NativeEndian.Uint32(rec[12:])
+	n := int(min(length, EventCapture))
+	if eventHeader+n > len(rec) {
 		return errEvent
 	}
 	e.Kind = EventKind(binary.NativeEndian.Uint32(rec[0:]))
 	e.Slot = binary.NativeEndian.Uint32(rec[4:])
 	e.IfIndex = int(binary.NativeEndian.Uint32(rec[8:]))
-	e.Length = int(binary.NativeEndian.Uint16(rec[14:]))
+	e.Length = int(length)
 	e.Ktime = binary.NativeEndian.Uint64(rec[16:])
+	e.Mark = binary.NativeEndian.Uint32(rec[24:])
 	e.Packet = append(e.Packet[:0], rec[eventHeader:eventHeader+n]...)
 	e.PID, e.Code = 0, 0
 	if e.Kind == EventCrashed {

@@ -140,6 +140,14 @@ func (f *filters) attachFilters(on netlink.Link, in, out *ebpf.Program, ahead []
 	return nil
 }
 
+// Attached reports whether the gate is on an interface.
+func (f *filters) Attached(ifindex int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.attached[ifindex]
+	return ok
+}
+
 // Detach takes the gate off the interface. One that is gone, or was not
 // attached to, is no error.
 func (f *filters) Detach(ifindex int) error {

@@ -78,6 +78,12 @@ type Config struct {
 	// pass, and notes in the slots which connections can no longer be protected
 	// (see Slot.Opened). At least MinDeadAfter; 0 means for ever.
 	DeadAfter time.Duration
+	// Mark is the mark (SO_MARK) that rule sets see of what the engine sends to the
+	// server. Default 0.
+	Mark uint32
+	// LoopbackCarries says that the loopback device has the gate only for what the
+	// engine sends to the server: else nothing is judged there.
+	LoopbackCarries bool
 	// BPFFS is a mounted BPF file system in which the gate is pinned, so that the
 	// next engine can adopt it, see Adopt. Empty means that it is not; see
 	// DefaultBPFFS. What stands in the way of it is no error, but see Gate.Pins.

@@ -6,7 +6,6 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -77,10 +76,6 @@ func Load(config Config) (*Gate, error) {
 
 // load loads the programs, with the maps that there are already.
 func (g *Gate) load(there map[string]*ebpf.Map) error {
-	// Kernels before 5.11 account BPF memory against the locked-memory limit.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return unsupported("BPF memory", err)
-	}
 	spec, err := g.config.spec()
 	if err != nil {
 		return err

@@ -57,6 +57,7 @@ func LeftPins(string) ([]string, error) { return nil, ErrNotSupported }
 func MayPin(string) error { return ErrNotSupported }
 
 func (*Gate) Attach(int) error                            { return ErrNotSupported }
+func (*Gate) Attached(int) bool                           { return false }
 func (*Gate) Detach(int) error                            { return ErrNotSupported }
 func (*Gate) Mend(int) (was, err error)                   { return nil, ErrNotSupported }
 func (*Gate) Overtaken(int) bool                          { return false }

@@ -97,6 +97,24 @@ func (e env) String() string {
 
 func TestModelRules(t *testing.T) { testRules(t, modelJudge{NewModel(16)}) }
 
+// TestModelOrigin: what has no socket is a SYN cookie of this host, or not its own.
+// TestCookie is the same with the kernel.
+func TestModelOrigin(t *testing.T) {
+	for from, want := range map[Origin][]EventKind{FromSocket: {EventSYNACK}, FromStack: {EventCookie}, FromElsewhere: nil} {
+		m := NewModel(1)
+		must(t, m.SetService(servicePort, ServiceListen, false))
+		m.From = from
+		verdict := m.Egress(tcp{seq: 50, ack: 100, flags: flagSYN | flagACK}.bytes(), 0)
+		var kinds []EventKind
+		for _, e := range m.TakeEvents() {
+			kinds = append(kinds, e.Kind)
+		}
+		if diff := cmp.Diff(want, kinds); diff != "" || (verdict == Held) != (want != nil) {
+			t.Errorf("from %d: %v, events (-want +got):\n%s", from, verdict, diff)
+		}
+	}
+}
+
 func testRules(t *testing.T, j judge) {
 	for _, e := range environments() {
 		for _, r := range rules(e) {
@@ -166,7 +184,7 @@ func check(t *testing.T, j judge, e env, r rule) {
 	for _, ev := range events {
 		kinds = append(kinds, ev.Kind)
 		wantSlot := uint32(slot)
-		if r.unknown {
+		if r.unknown || r.stranger {
 			wantSlot = NoSlot
 		}
 		if r.proof {

@@ -280,7 +280,7 @@ func randomPacket(rnd *rand.Rand, e env) (pkt []byte, ingress bool) {
 	p := tcp{
 		v6: e.v6, layout: e.layout, toServer: rnd.IntN(2) == 0, flags: flagACK, window: uint16(rnd.Uint32()),
 		tsVal: rnd.Uint32(), tsEcr: rnd.Uint32() * uint32(rnd.IntN(2)), payload: rnd.IntN(3) * rnd.IntN(300),
-		extensions: rnd.IntN(3),
+		extensions: rnd.IntN(3), fragment: rnd.IntN(8) == 0, later: rnd.IntN(4) == 0,
 	}
 	if rnd.IntN(3) == 0 {
 		p.flags = uint8(rnd.Uint32())
@@ -384,7 +384,9 @@ func TestTapFilter(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		in := tcp{v6: v6, toServer: true, flags: flagACK, payload: 5}
 		ext, frag, out := in, in, in
-		ext.extensions, frag.fragment, out.toServer = 2, true, false
+		ext.extensions, frag.fragment, out.toServer = 8, true, false
+		later, foreign := frag, frag
+		later.later, foreign.toServer = true, false
 		for _, c := range []struct {
 			name string
 			pkt  []byte
@@ -396,7 +398,10 @@ func TestTapFilter(t *testing.T) {
 			{"the engine's", in.bytes(), testSecret, false},
 			{"another mark", in.bytes(), testSecret + 1, true},
 			{"other port", out.bytes(), 0, false},
-			{"fragment", frag.bytes(), 0, false},
+			{"first fragment to another port", foreign.bytes(), 0, false},
+			{"another fragment, of nobody", later.bytes(), 0, false},
+			{"first fragment", frag.bytes(), 0, true},
+			{"another fragment", later.bytes(), 0, true},
 			{"ICMP", in.icmp(3, 4, 1400), 0, false},
 		} {
 			ret, err := g.TapFilter().Run(&ebpf.RunOptions{Data: frame(c.pkt, false), Context: skbContext{Mark: c.mark}})

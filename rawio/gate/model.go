@@ -2,6 +2,7 @@ package gate
 
 import (
 	"maps"
+	"net/netip"
 
 	"github.com/ftnet/ftnet/rawio/segment"
 )
@@ -17,6 +18,9 @@ type Model struct {
 	outputs  []Output
 	count    counters
 	beat     uint64
+	// fragmenting are the pairs of addresses of which the first fragment of a segment
+	// for a service was tapped.
+	fragmenting map[[2]netip.Addr]bool
 
 	// Now supplies the Ktime of events and outputs, and the time of Beat; nil
 	// means 0.
@@ -31,7 +35,18 @@ type Model struct {
 	// Task is in whose name the kernel works, for Release and for the RSTs of
 	// connections that nobody has accepted.
 	Task Task
+	// From is where the packets given to Egress come from.
+	From Origin
 }
+
+// Origin is where a packet that leaves the host comes from.
+type Origin uint8
+
+const (
+	FromSocket    Origin = iota // of this host
+	FromStack                   // of this host, without a socket: a SYN cookie
+	FromElsewhere               // forwarded for another host
+)
 
 // Task is a process, as far as the gate looks at it.
 type Task struct {
@@ -53,6 +68,8 @@ func NewModel(maxConns int) *Model {
 		services: make(map[uint16]modelService),
 		conns:    make(map[segment.Flow]uint32),
 		slots:    make([]Slot, maxConns),
+
+		fragmenting: make(map[[2]netip.Addr]bool),
 	}
 }
 
@@ -150,18 +167,27 @@ func (m *Model) crashed(s *Slot, index uint32) {
 
 // Tap reports whether the tap's filter accepts the incoming packet.
 func (m *Model) Tap(pkt []byte, mark uint32) bool {
-	p, ok := parseIP(pkt)
-	if !ok || m.marked(mark) || p.protocol != protoTCP || len(pkt) < p.l4+4 {
+	if m.marked(mark) {
 		return false
 	}
-	_, ok = m.services[be.Uint16(p.tcp()[2:])]
+	p, ok := parseIP(pkt)
+	pair := [2]netip.Addr{p.src, p.dst}
+	switch {
+	case p.later:
+		return m.fragmenting[pair]
+	case !ok || p.protocol != protoTCP || len(pkt) < p.l4+4:
+		return false
+	}
+	if _, ok = m.services[be.Uint16(p.tcp()[2:])]; ok && p.fragment {
+		m.fragmenting[pair] = true
+	}
 	return ok
 }
 
 func (m *Model) marked(mark uint32) bool { return mark != 0 && mark == m.Secret }
 
 func (m *Model) report(kind EventKind, slot uint32, p *packet) {
-	e := Event{Kind: kind, Slot: slot, Length: p.end & 0xffff, Ktime: m.now()}
+	e := Event{Kind: kind, Slot: slot, Length: p.end, Ktime: m.now()}
 	e.Packet = append(e.Packet, p.b[:min(p.end, EventCapture)]...)
 	m.events = append(m.events, e)
 }

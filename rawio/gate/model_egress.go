@@ -8,10 +8,11 @@ func (m *Model) Egress(pkt []byte, priority uint32) Verdict {
 	if !ok {
 		return Pass
 	}
-	switch p.protocol {
-	case protoTCP:
+	switch {
+	case p.protocol == protoTCP:
 		return m.egressTCP(&p, priority)
-	case protoICMP, protoICMPv6:
+	case p.fragment:
+	case p.protocol == protoICMP, p.protocol == protoICMPv6:
 		return m.icmpOut(&p)
 	}
 	return Pass
@@ -36,11 +37,14 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 		m.report(EventProofOut, index, p)
 		return Returned
 	}
+	if s == nil && m.From == FromElsewhere {
+		return Pass
+	}
 	if s == nil && service.state == ServiceHold {
 		m.count[statOutageOut]++
 		return Held
 	}
-	if p.refusesSYN() && (s == nil || s.Mode() == ModeLive && s.fin.Load()&1 != 0 && be.Uint32(p.tcp()[8:]) != s.Ack()) {
+	if p.refusesSYN() && (s == nil || p.refusesAgain(s)) {
 		if m.engineDead() {
 			return m.passes()
 		}
@@ -61,10 +65,18 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 		return Pass
 	}
 	s.egress.Add(1)
-	switch mode := s.Mode(); {
-	case synack && p.begins(s) && m.engineDead():
+	mode := s.Mode()
+	if synack && p.begins(s) && m.engineDead() {
 		delete(m.conns, p.flow)
 		return m.passes()
+	}
+	if p.fragment && (mode == ModeLive || mode == ModeOpen) {
+		return m.unfollowed(p, s, index)
+	}
+	if p.flags()&flagURG != 0 && mode == ModeLive && !s.Opened() {
+		m.unfollowed(p, s, index)
+	}
+	switch {
 	case mode == ModeLive:
 		return m.egressLive(p, s, index, priority)
 	case mode == ModeOpen || mode == ModeOutage && m.letGo(s):
@@ -83,10 +95,41 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	return Held
 }
 
+// unfollowed notes that the server sends what the engine can't repeat or translate.
+func (m *Model) unfollowed(p *packet, s *Slot, index uint32) Verdict {
+	m.count[statUnfollowed]++
+	m.report(EventUnfollowed, index, p)
+	if p.fragment && s.Flags()&FlagXlate != 0 {
+		return Held
+	}
+	s.opened.Store(1)
+	return Pass
+}
+
 // refusesSYN says whether this is the kernel's answer to a SYN for a port that
 // nobody listens on (RFC 9293, section 3.10.7.1).
 func (p *packet) refusesSYN() bool {
 	return p.flags()&(flagSYN|flagACK|flagRST) == flagACK|flagRST && be.Uint32(p.tcp()[4:]) == 0
+}
+
+// refusesAgain says the same where a connection of the same endpoints is known: its
+// client lacks the SYN-ACK and has sent its SYN again, or has begun another one. A RST
+// of the connection's own socket has the number that the socket has come to; should
+// that be 0, a new connection shows by what it acknowledges.
+func (p *packet) refusesAgain(s *Slot) bool {
+	mode := s.Mode()
+	if mode != ModeLive && mode != ModeOpen && mode != ModeFree {
+		return false
+	}
+	var zero uint32
+	if s.Flags()&FlagXlate != 0 {
+		zero = s.Delta()
+	}
+	if s.SndNxt() != zero {
+		return true
+	}
+	_, closed := s.FIN()
+	return mode == ModeLive && closed && be.Uint32(p.tcp()[8:]) != s.Ack()
 }
 
 // begins says whether a SYN-ACK is that of a connection which the client has begun
@@ -107,7 +150,11 @@ func (p *packet) begins(s *Slot) bool {
 func (p *packet) answers() bool { return p.flags()&(flagSYN|flagACK|flagRST) == flagRST }
 
 func (m *Model) holdSYNACK(p *packet, index uint32) Verdict {
-	m.report(EventSYNACK, index, p)
+	kind := EventSYNACK
+	if m.From != FromSocket {
+		kind = EventCookie
+	}
+	m.report(kind, index, p)
 	m.count[statSYNACKHeld]++
 	return Held
 }
@@ -148,12 +195,16 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		}
 		return Pass
 	case flags&flagRST != 0:
-		if kind := m.judgeRST(p, s, index, priority); kind != rstMeant && !m.letGo(s) {
+		kind := m.judgeRST(p, s, index, priority)
+		if kind != rstMeant && !m.letGo(s) {
 			if kind == rstStray {
 				m.report(EventRSTHeld, index, p)
 			}
 			m.count[statRSTHeld]++
 			return Held
+		}
+		if kind == rstMeant {
+			s.fin.Or(finRST)
 		}
 		m.report(EventRSTSent, index, p)
 	case flags&flagFIN != 0:
@@ -228,6 +279,8 @@ const (
 
 func (m *Model) judgeRST(p *packet, s *Slot, index, priority uint32) rstKind {
 	switch {
+	case s.Aborted(): // the client may have missed that one
+		return rstMeant
 	case s.Flags()&FlagUnmodified == 0:
 		if priority == PrioClose {
 			return rstMeant

@@ -7,10 +7,11 @@ func (m *Model) Ingress(pkt []byte, mark uint32) Verdict {
 	if m.marked(mark) || !ok {
 		return Pass
 	}
-	switch p.protocol {
-	case protoTCP:
+	switch {
+	case p.protocol == protoTCP:
 		return m.ingressTCP(&p)
-	case protoICMP, protoICMPv6:
+	case p.fragment:
+	case p.protocol == protoICMP, p.protocol == protoICMPv6:
 		m.icmpIn(&p)
 	}
 	return Pass
@@ -18,7 +19,7 @@ func (m *Model) Ingress(pkt []byte, mark uint32) Verdict {
 
 func (m *Model) ingressTCP(p *packet) Verdict {
 	if len(p.b) < p.l4+tcpHeader {
-		return Pass
+		return m.shortFragment(p)
 	}
 	p.ports(p.tcp(), toServer)
 	service, ok := m.services[p.flow.Server.Port()]
@@ -26,6 +27,9 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 		return Pass
 	}
 	if !p.valid() {
+		if p.fragment {
+			return m.shortFragment(p)
+		}
 		m.count[statMalformed]++
 		return Pass
 	}
@@ -54,10 +58,36 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 		if mode == ModeOutage && s.Flags()&FlagXlate != 0 && p.flags()&flagACK != 0 {
 			m.translateIn(p, s)
 		}
+	case mode == ModeLive && p.replays(s) && !m.opens(s):
+		m.count[statOutageIn]++
+		return Held
 	case mode != ModeFree && s.Flags()&FlagXlate != 0 && p.flags()&flagACK != 0:
 		m.translateIn(p, s)
 	}
 	return Pass
+}
+
+// replays says whether the client repeats what the kernel has had in a connection that the
+// server has closed, and that a SYN cookie had begun.
+func (p *packet) replays(s *Slot) bool {
+	seq := be.Uint32(p.tcp()[4:])
+	if _, closed := s.FIN(); !closed || s.Flags()&FlagCookie == 0 || p.flags()&(flagSYN|flagRST) != 0 || !after(s.Ack(), seq) {
+		return false
+	}
+	return !after(seq+uint32(p.end-p.l4-p.headerLen())+uint32(p.flags()&flagFIN), s.Ack())
+}
+
+// shortFragment judges a first fragment without a whole TCP header, which can't be
+// translated, and any other packet of that kind, which is nobody's.
+func (m *Model) shortFragment(p *packet) Verdict {
+	if !p.fragment || len(p.b) < p.l4+4 {
+		return Pass
+	}
+	if _, ok := m.services[be.Uint16(p.tcp()[2:])]; !ok {
+		return Pass
+	}
+	m.count[statShortFragment]++
+	return Held
 }
 
 func (m *Model) ingressSYN(p *packet, state ServiceState) Verdict {

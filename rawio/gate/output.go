@@ -29,7 +29,7 @@ func (k OutputKind) String() string {
 // follows the packet in a record is undefined.
 const (
 	outputHeader = 32 // struct output_head in bpf/output.h
-	maxOutput    = 66 << 10
+	maxOutput    = 516 << 10
 )
 
 // Output is one packet of a server, captured whole.

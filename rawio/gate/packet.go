@@ -15,14 +15,17 @@ const (
 	protoTCP    = 6
 	protoICMPv6 = 58
 
+	protoFragment = 44
+
 	flagFIN = 0x01
 	flagSYN = 0x02
 	flagRST = 0x04
 	flagACK = 0x10
+	flagURG = 0x20
 	flagECN = 0x40 | 0x80
 
 	tcpHeader     = 20
-	maxExtensions = 4
+	maxExtensions = 8
 	maxBlocks     = 4
 )
 
@@ -39,13 +42,16 @@ type packet struct {
 	b        []byte
 	l4, end  int
 	protocol uint8
+	fragment bool // the first of several
+	later    bool // another one, perhaps of TCP
 	src, dst netip.Addr
 	flow     segment.Flow
 }
 
 var be = binary.BigEndian
 
-// parseIP fails for fragments and for what is not IP.
+// parseIP fails for what is not IP and for all fragments of a datagram but the
+// first.
 func parseIP(b []byte) (packet, bool) {
 	p := packet{b: b}
 	if len(b) < 20 {
@@ -54,29 +60,41 @@ func parseIP(b []byte) (packet, bool) {
 	switch b[0] >> 4 {
 	case 4:
 		p.l4 = int(b[0]&15) * 4
-		if p.l4 < 20 || be.Uint16(b[6:])&0x3fff != 0 {
-			return p, false
-		}
 		p.end = int(be.Uint16(b[2:]))
 		p.protocol = b[9]
 		p.src, _ = netip.AddrFromSlice(b[12:16])
 		p.dst, _ = netip.AddrFromSlice(b[16:20])
+		field := be.Uint16(b[6:])
+		p.fragment, p.later = field&0x2000 != 0, field&0x1fff != 0 && p.protocol == protoTCP
+		if p.l4 < 20 || field&0x1fff != 0 {
+			return p, false
+		}
 	case 6:
 		if len(b) < 40 {
 			return p, false
 		}
 		p.l4, p.protocol = 40, b[6]
+		p.src, _ = netip.AddrFromSlice(b[8:24])
+		p.dst, _ = netip.AddrFromSlice(b[24:40])
 		if n := int(be.Uint16(b[4:])); n > 0 {
 			p.end = 40 + n
 		}
 		for i := 0; i < maxExtensions && isExtension(p.protocol); i++ {
-			if len(b) < p.l4+2 {
+			if len(b) < p.l4+4 {
 				return p, false
 			}
-			p.protocol, p.l4 = b[p.l4], p.l4+(int(b[p.l4+1])+1)*8
+			h := b[p.l4:]
+			if p.protocol != protoFragment {
+				p.l4 += (int(h[1]) + 1) * 8
+			} else if field := be.Uint16(h[2:]); field&0xfff8 != 0 {
+				p.later = h[0] == protoTCP || h[0] == 60
+				return p, false
+			} else {
+				p.fragment = p.fragment || field&1 != 0
+				p.l4 += 8
+			}
+			p.protocol = h[0]
 		}
-		p.src, _ = netip.AddrFromSlice(b[8:24])
-		p.dst, _ = netip.AddrFromSlice(b[24:40])
 	default:
 		return p, false
 	}
@@ -86,9 +104,11 @@ func parseIP(b []byte) (packet, bool) {
 	return p, true
 }
 
-// isExtension reports whether the header is hop-by-hop, routing or destination
-// options.
-func isExtension(next uint8) bool { return next == 0 || next == 43 || next == 60 }
+// isExtension reports whether the header is hop-by-hop, routing, fragment or
+// destination options.
+func isExtension(next uint8) bool {
+	return next == 0 || next == 43 || next == protoFragment || next == 60
+}
 
 // ports completes the flow from the first four bytes of a TCP header.
 func (p *packet) ports(tcp []byte, dir direction) {

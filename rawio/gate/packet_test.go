@@ -29,6 +29,8 @@ type tcp struct {
 	payload      int
 	extensions   int // IPv6 destination options headers
 	fragment     bool
+	later        bool // with fragment: it is not the first
+	cut          int  // with fragment: how many bytes of TCP are in it; 0: all
 }
 
 const (
@@ -105,6 +107,9 @@ func (p tcp) bytes() []byte {
 		h = append(h, byte(i*7))
 	}
 	be.PutUint16(h[16:], tcpChecksum(src.Addr(), dst.Addr(), h))
+	if p.cut > 0 {
+		h = h[:p.cut]
+	}
 	return p.ip(src.Addr(), dst.Addr(), protoTCP, h)
 }
 
@@ -116,7 +121,11 @@ func (p tcp) ip(src, dst netip.Addr, protocol uint8, body []byte) []byte {
 			protocol = 60
 		}
 		if p.fragment {
-			body = append([]byte{protocol, 0, 0, 1, 0, 0, 0, 9}, body...)
+			field := byte(1)
+			if p.later {
+				field = 8
+			}
+			body = append([]byte{protocol, 0, 0, field, 0, 0, 0, 9}, body...)
 			protocol = 44
 		}
 		b := make([]byte, 40, 40+len(body))
@@ -131,6 +140,9 @@ func (p tcp) ip(src, dst netip.Addr, protocol uint8, body []byte) []byte {
 	be.PutUint16(b[2:], uint16(20+len(body)))
 	if p.fragment {
 		be.PutUint16(b[6:], 0x2000)
+		if p.later {
+			be.PutUint16(b[6:], 1)
+		}
 	}
 	copy(b[12:], src.AsSlice())
 	copy(b[16:], dst.AsSlice())
@@ -173,7 +185,7 @@ type slotState struct {
 	Held                                              bool
 	Ack, Edge, SndNxt, TSVal, TSEcr, FINEnd, StolenIn uint32
 	HFlags                                            uint8
-	FIN                                               bool
+	FIN, Aborted                                      bool
 	Egress                                            uint32
 	Released                                          Released
 	Opened                                            bool
@@ -200,6 +212,9 @@ func (w slotState) store(s *Slot) {
 	if w.FIN {
 		s.SetFIN(w.FINEnd)
 	}
+	if w.Aborted {
+		s.fin.Or(finRST)
+	}
 	s.stolenIn.Store(w.StolenIn)
 	s.egress.Store(w.Egress)
 	s.SetReleased(w.Released)
@@ -216,7 +231,7 @@ func loadState(s *Slot) slotState {
 		Mode: s.Mode(), Flags: s.Flags(), Stable: s.Stable(), Delta: s.Delta(), TSDelta: s.TSDelta(),
 		Limit: s.Limit(), High: s.High(), IRS: s.IRS(), Gen: s.Gen(), Base: s.Base(), KScale: kernel, CScale: client,
 		Held: s.Held(), Ack: s.Ack(), Edge: s.Edge(), SndNxt: s.SndNxt(), TSVal: s.TSVal(), TSEcr: s.TSEcr(),
-		HFlags: s.HeldFlags(), FIN: fin, FINEnd: end, Egress: s.Egress(), StolenIn: s.StolenIn(),
+		HFlags: s.HeldFlags(), FIN: fin, FINEnd: end, Aborted: s.Aborted(), Egress: s.Egress(), StolenIn: s.StolenIn(),
 		Released: s.Released(), Opened: s.Opened(),
 	}
 }

@@ -47,7 +47,8 @@ func (g *Gate) makePins() (*pins, error) {
 	return p, nil
 }
 
-// byName returns all maps by the names that they have in bpf/.
+// byName returns the maps of the programs that filters have, which outlive an engine,
+// by the names that they have in bpf/.
 func (m *bpfMaps) byName() map[string]*ebpf.Map {
 	return map[string]*ebpf.Map{
 		bpfMapConns: m.Conns, bpfMapEngine: m.Engine, bpfMapEvents: m.Events, bpfMapOutputs: m.Outputs, bpfMapOwn: m.Own,

@@ -108,7 +108,7 @@ func (r *remains) check() error {
 		}
 	}
 	if missing := slices.DeleteFunc(slices.Sorted(maps.Keys(spec.Maps)), func(name string) bool {
-		return r.maps[name] != nil
+		return r.maps[name] != nil || name == bpfMapFragmenting // each tap has its own
 	}); len(missing) > 0 {
 		return fmt.Errorf("%w: it has no map %s", ErrLayout, missing[0])
 	}

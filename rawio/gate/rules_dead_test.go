@@ -144,7 +144,7 @@ func (d dead) halves() []rule {
 }
 
 func (m Mode) name() string {
-	return map[Mode]string{ModeLive: "live", ModeOutage: "outage", ModeSpoof: "spoof", ModeOpen: "open", ModeRoll: "roll-forward"}[m]
+	return map[Mode]string{ModeLive: "live", ModeOutage: "outage", ModeSpoof: "spoof", ModeOpen: "open", ModeRoll: "roll-forward", ModeFree: "free"}[m]
 }
 
 // begun are the rules for connections that begin.

@@ -40,14 +40,15 @@ type rule struct {
 	unmodified bool // the service's flag
 	slot       slotState
 
-	verdict Verdict
-	out     func(*tcp)       // how the packet changes, if it does
-	rewrite []byte           // the packet as it becomes, instead of out
-	after   func(*slotState) // how the slot changes
-	events  []EventKind
-	outputs []output
-	stats   Stats
-	forgets bool // the flow is no longer bound
+	verdict  Verdict
+	out      func(*tcp)       // how the packet changes, if it does
+	rewrite  []byte           // the packet as it becomes, instead of out
+	after    func(*slotState) // how the slot changes
+	events   []EventKind
+	stranger bool // the events are not about the flow's connection
+	outputs  []output
+	stats    Stats
+	forgets  bool // the flow is no longer bound
 }
 
 // life is how the engine does, and what happens if it is dead.
@@ -115,13 +116,15 @@ func rules(e env) []rule {
 	r = egress("other port passes", mod(ack, func(p *tcp) { p.ack = e.c(200) }), live)
 	r.other = true
 	add(r)
-	r = egress("fragment passes", mod(data, func(p *tcp) { p.fragment, p.ack = true, e.c(200) }), live)
-	add(r)
 	r = egress("unknown flow passes", data, live)
 	r.unknown = true
 	add(r)
 	r = egress("RST that refuses a SYN is reported", tcp{ack: e.c(1), flags: flagRST | flagACK}, live)
 	r.unknown, r.verdict, r.events, r.stats.RSTHeld = true, Held, []EventKind{EventRSTHeld}, 1
+	add(r)
+	r = egress("RST that refuses a copy of a live connection's SYN is held", tcp{ack: e.c(1), flags: flagRST | flagACK},
+		with(live, func(s *slotState) { s.Ack, s.SndNxt = e.c(1), e.s(51) })) // 0 might be next
+	r.priority, r.stranger, r.verdict, r.events, r.stats.RSTHeld = PrioClose, true, Held, []EventKind{EventRSTHeld}, 1
 	add(r)
 	r = egress("unknown flow's other RST passes", tcp{seq: e.s(50), flags: flagRST}, live)
 	r.unknown = true
@@ -249,12 +252,17 @@ func rules(e env) []rule {
 	r = egress("announced RST leaves with a stable ACK", mod(rst, func(p *tcp) { p.ack, p.window = e.c(101), 0 }), live)
 	r.priority, r.events, r.stats.AckLowered = PrioClose, []EventKind{EventRSTSent}, 1
 	r.out = func(p *tcp) { p.ack = e.c(100) }
-	r.after = also(seen(e.s(50), e.c(101)), held, func(s *slotState) { s.Edge = e.c(101) })
+	r.after = also(seen(e.s(50), e.c(101)), held, func(s *slotState) { s.Edge, s.Aborted = e.c(101), true })
 	add(r)
 	r = egress("announced RST without ACK is translated", mod(rst, func(p *tcp) { p.flags, p.ack, p.seq = flagRST, 0, e.s(50)-delta }), xlate)
 	r.priority, r.events = PrioClose, []EventKind{EventRSTSent}
 	r.out = func(p *tcp) { p.seq, p.tsVal = e.s(50), 1000+tsDelta }
-	r.after = func(s *slotState) { s.Egress++; s.TSVal, s.TSEcr = 1000+tsDelta, 2000 }
+	r.after = func(s *slotState) { s.Egress++; s.TSVal, s.TSEcr, s.Aborted = 1000+tsDelta, 2000, true }
+	add(r)
+	r = egress("what the kernel answers after an announced RST leaves, too", mod(rst, func(p *tcp) { p.flags, p.ack, p.seq = flagRST, 0, e.s(40) }),
+		with(live, func(s *slotState) { s.Aborted = true }))
+	r.events = []EventKind{EventRSTSent}
+	r.after = func(s *slotState) { s.Egress++; s.TSVal, s.TSEcr = 1000, 2000 }
 	add(r)
 
 	// FIN.
@@ -302,7 +310,7 @@ func rules(e env) []rule {
 	r.out = func(p *tcp) { p.seq, p.tsVal = e.s(50), 1000+tsDelta }
 	r.after = also(seen(e.s(61), e.c(200)), func(s *slotState) { s.TSVal = 1000 + (tsDelta & 0xffffffff) })
 	add(r)
-	r = egress("extension headers are skipped", mod(data, func(p *tcp) { p.extensions, p.ack = 4, e.c(101) }), live)
+	r = egress("extension headers are skipped", mod(data, func(p *tcp) { p.extensions, p.ack = 8, e.c(101) }), live)
 	r.out, r.stats.AckLowered = func(p *tcp) { p.ack = e.c(100) }, 1
 	r.after = also(seen(e.s(60), e.c(101)), held)
 	add(r)
@@ -350,6 +358,30 @@ func rules(e env) []rule {
 	r = ingress("RST without ACK passes in", mod(in, func(p *tcp) { p.flags = flagRST }), xlate)
 	add(r)
 
+	// What repeats itself where a SYN cookie had begun the connection.
+	closed := with(live, func(s *slotState) { s.Flags |= FlagCookie; s.FIN, s.FINEnd = true, e.s(50) })
+	again := mod(in, func(p *tcp) { p.seq, p.payload = e.c(40), 50 }) // up to the kernel's ACK
+	for name, s := range map[string]slotState{"without a cookie": with(closed, func(s *slotState) { s.Flags &^= FlagCookie }),
+		"before the server has closed": with(closed, func(s *slotState) { s.FIN, s.FINEnd = false, 0 })} {
+		r = ingress("repeated data passes "+name, again, s)
+		add(r)
+	}
+	r = ingress("repeated data is held when a cookie's server has closed", again, closed)
+	r.verdict, r.stats.OutageIn = Held, 1
+	add(r)
+	r = ingress("so is a repeated ACK", mod(again, func(p *tcp) { p.payload = 0 }), closed)
+	r.verdict, r.stats.OutageIn = Held, 1
+	add(r)
+	r = ingress("new data passes to a cookie's socket", mod(again, func(p *tcp) { p.payload = 51 }), closed)
+	add(r)
+	r = ingress("the newest ACK passes to a cookie's socket", mod(again, func(p *tcp) { p.seq, p.payload = e.c(90), 0 }), closed)
+	add(r)
+	r = ingress("RST passes to a cookie's socket", mod(again, func(p *tcp) { p.flags |= flagRST }), closed)
+	add(r)
+	r = ingress("repeated data passes while the engine is dead", again, closed)
+	r.engine = deadOpen
+	add(r)
+
 	// SYNs.
 	syn := tcp{seq: e.c(-1), flags: flagSYN, window: 64000}
 	options := func(raw ...byte) tcp { return mod(syn, func(p *tcp) { p.raw = raw }) }
@@ -387,9 +419,11 @@ func rules(e env) []rule {
 	add(r)
 
 	all = append(all, unmodifiedRules(e, live, xlate)...)
+	all = append(all, refusalRules(e, live, xlate)...)
 	all = append(all, restoreRules(e, live)...)
 	all = append(all, proofRules(e, live)...)
 	all = append(all, outputRules(e, live, xlate)...)
+	all = append(all, fragmentRules(e, live, xlate, data, in)...)
 	all = append(all, deadRules(e, live, xlate)...)
 	return append(all, icmpRules(e, live, xlate, data, in)...)
 }

@@ -56,6 +56,12 @@ func unmodifiedRules(e env, live, _ slotState) []rule {
 		b.seen(61)(s)
 		s.FIN, s.FINEnd = true, e.s(61)
 	}
+	aborted := func(s *slotState) {
+		b.seen(50)(s)
+		s.Aborted = true
+	}
+	after := state(ReleasedClosed)
+	after.Aborted = true
 	again := state(ReleasedCrashed)
 	again.FIN, again.FINEnd, again.SndNxt = true, e.s(61), e.s(61)
 	announced := held("a priority says nothing of an unmodified server", fin, state(ReleasedCrashed), EventFINHeld, Stats{FINHeld: 1})
@@ -67,17 +73,55 @@ func unmodifiedRules(e env, live, _ slotState) []rule {
 		held("FIN of a crash is held", fin, state(ReleasedCrashed), EventFINHeld, finHeld),
 		left("FIN that left before the crash leaves again", fin, again, b.seen(61)),
 		announced,
-		left("RST of a closed socket leaves", rst, state(ReleasedClosed), b.seen(50), EventRSTSent),
+		left("RST of a closed socket leaves", rst, state(ReleasedClosed), aborted, EventRSTSent),
+		left("answer to a segment after that leaves, too", stray, after, func(s *slotState) { s.Egress++; s.TSVal, s.TSEcr = 1000, 2000 }, EventRSTSent),
 		held("answer to a segment after a close is held", stray, state(ReleasedClosed), EventRSTHeld, rstHeld),
 		held("RST of a crash is held", rst, state(ReleasedCrashed), EventRSTHeld, rstHeld),
 		held("RST without ACK after a crash is held", stray, state(ReleasedCrashed), EventRSTHeld, rstHeld),
-		left("RST of a socket that is held leaves", rst, state(ReleasedNo), b.seen(50), EventRSTSent),
+		left("RST of a socket that is held leaves", rst, state(ReleasedNo), aborted, EventRSTSent),
 		held("answer to a stray segment is held", stray, state(ReleasedNo), EventRSTHeld, rstHeld),
 		{
 			name: "SYN is held in an unmodified server's outage", packet: tcp{toServer: true, seq: e.c(-1), flags: flagSYN},
 			ingress: true, slot: live, unknown: true, outage: true, unmodified: true, verdict: Held, stats: Stats{SYNHeld: 1},
 		},
 	}
+}
+
+// refusalRules are those about the kernel's answer to a SYN for which it has no
+// listener, where a connection of the same endpoints is known: it is not its RST,
+// whoever serves it.
+func refusalRules(e env, live, xlate slotState) []rule {
+	var all []rule
+	for _, base := range []slotState{live, xlate} {
+		base.SndNxt = e.s(40)
+		unmodified := base
+		unmodified.Flags |= FlagUnmodified
+		closed, crashed := unmodified, unmodified
+		closed.Released, crashed.Released = ReleasedClosed, ReleasedCrashed
+		for _, s := range []slotState{base, unmodified, closed, crashed} {
+			for _, s.Mode = range []Mode{ModeLive, ModeOpen, ModeFree} {
+				for _, ack := range []int{0, 5000} { // of the same SYN, of another
+					all = append(all, rule{
+						name:   "the refusal of a SYN is held where a connection is known: " + s.Mode.name(),
+						packet: tcp{ack: e.c(ack), flags: flagRST | flagACK}, slot: s,
+						verdict: Held, events: []EventKind{EventRSTHeld}, stranger: true, stats: Stats{RSTHeld: 1},
+					})
+				}
+			}
+		}
+	}
+	// A socket whose number is 0.
+	b := newRuleBase(e)
+	zero := live
+	zero.Flags |= FlagUnmodified
+	zero.SndNxt = 0
+	rst := b.segment(flagRST|flagACK, 0)
+	rst.seq = 0
+	after := func(s *slotState) { b.seen(50)(s); s.SndNxt, s.Aborted = 0, true }
+	return append(all, rule{
+		name: "the RST of a socket that has come to 0 leaves", packet: rst, slot: zero, verdict: Pass,
+		after: after, events: []EventKind{EventRSTSent},
+	})
 }
 
 // outputRules are those about what is captured.

@@ -50,6 +50,10 @@ const (
 	// the log has what it acknowledges when the server has closed the connection
 	// and FlagUnmodified is set: nobody will read that.
 	FlagLasting
+	// FlagCookie: the kernel's socket was made of a SYN cookie, and its listener would make
+	// another one of the same. When the server has closed, what the socket has had does not
+	// reach it again.
+	FlagCookie
 )
 
 // Released says what became of the kernel's socket of an unmodified server's
@@ -99,7 +103,8 @@ type Slot struct {
 	scales  atomic.Uint32 // bytes in memory order: kernel's, client's, 0, 0
 	gen     atomic.Uint32
 	base    atomic.Uint32
-	_       [5]uint32
+	mark    atomic.Uint32
+	_       [4]uint32
 
 	held     atomic.Uint32
 	ack      atomic.Uint32
@@ -115,7 +120,7 @@ type Slot struct {
 	released atomic.Uint32
 	opened   atomic.Uint32
 	priority atomic.Uint32
-	_        [2]uint32
+	iif, oif atomic.Uint32
 }
 
 var _ [SlotSize]byte = [unsafe.Sizeof(Slot{})]byte{}
@@ -133,11 +138,14 @@ func (s *Slot) Reset() {
 	}
 	s.opened.Store(0)
 	s.priority.Store(0)
+	s.mark.Store(0)
+	s.iif.Store(0)
+	s.oif.Store(0)
 	s.ResetGate()
 }
 
 // ResetGate zeroes the words that the gate writes, for a connection that gets
-// a new kernel socket: all but Opened and the priority. Call it only while the mode keeps the gate from writing:
+// a new kernel socket: all but Opened, the priority and the ways. Call it only while the mode keeps the gate from writing:
 // free, outage or spoof.
 func (s *Slot) ResetGate() {
 	for _, w := range []*atomic.Uint32{
@@ -286,8 +294,15 @@ func (s *Slot) FIN() (end uint32, passed bool) {
 // whoever closes the socket.
 func (s *Slot) SetFIN(end uint32) {
 	s.finEnd.Store(end)
-	s.fin.Store(1)
+	s.fin.Or(1)
 }
+
+// finRST says in Slot.fin that a meant RST has passed.
+const finRST = 2
+
+// Aborted reports whether a RST has passed that the application meant. The
+// connection is over, whoever has heard of it: from then on every RST passes.
+func (s *Slot) Aborted() bool { return s.fin.Load()&finRST != 0 }
 
 // Egress returns the number of packets seen at egress; it wraps.
 func (s *Slot) Egress() uint32 { return s.egress.Load() }
@@ -301,6 +316,14 @@ func (s *Slot) Released() Released { return Released(s.released.Load()) }
 // release the engine has taken note of. The gate sets it whenever a socket is
 // released.
 func (s *Slot) SetReleased(r Released) { s.released.Store(uint32(r)) }
+
+// In returns the index of the interface by which the client's packets arrive, the
+// last that saw them in front of the IP stack; 0: it is not known yet.
+func (s *Slot) In() int { return int(s.iif.Load()) }
+
+// Out returns the index of the interface by which the kernel's packets leave, the
+// first one that saw them, and the mark that they had there; 0: it is not known yet.
+func (s *Slot) Out() (ifindex int, mark uint32) { return int(s.oif.Load()), s.mark.Load() }
 
 // Opened reports whether the gate took the engine for dead (Config.DeadAfter) and
 // let something go that must not leave a protected connection: an ACK of what is

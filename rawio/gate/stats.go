@@ -29,6 +29,8 @@ const (
 	statCrashed
 	statOpened
 	statAstray
+	statUnfollowed
+	statShortFragment
 	statCount
 )
 
@@ -45,7 +47,7 @@ type Stats struct {
 	FINHeld      uint64 // FINs held
 	RSTHeld      uint64 // RSTs held
 	OutageOut    uint64 // egress packets held in an outage or a spoofed handshake
-	OutageIn     uint64 // ingress packets held in an outage or a spoofed handshake
+	OutageIn     uint64 // ingress packets held in an outage or a spoofed handshake, or by FlagCookie
 	SYNHeld      uint64 // SYNs held while the service was in an outage
 	SYNRefused   uint64 // SYNs refused for TCP-MD5 or TCP-AO
 	SYNStripped  uint64 // SYNs whose Fast Open or MPTCP option was removed
@@ -59,8 +61,12 @@ type Stats struct {
 	Rolled       uint64 // packets captured and held (ModeRoll)
 	Unrecorded   uint64 // packets not captured because the ring of outputs was full; held, unless Opened
 	Crashed      uint64 // sockets released by the end of a process that crashed
-	Opened       uint64 // packets let go because the engine was dead (Config.DeadAfter)
+	Opened       uint64 // packets let go because the engine was dead (Config.DeadAfter), or after one of Unfollowed
 	Astray       uint64 // the engine's packets to the server that were about to leave the host; held
+	Unfollowed   uint64 // urgent data and fragments of servers: EventUnfollowed
+	// ShortFragment counts first fragments without a whole TCP header, from clients;
+	// they are held.
+	ShortFragment uint64
 }
 
 func (c *counters) stats() Stats {
@@ -90,5 +96,8 @@ func (c *counters) stats() Stats {
 		Crashed:      c[statCrashed],
 		Opened:       c[statOpened],
 		Astray:       c[statAstray],
+		Unfollowed:   c[statUnfollowed],
+
+		ShortFragment: c[statShortFragment],
 	}
 }

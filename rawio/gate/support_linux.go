@@ -7,8 +7,9 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
-	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/internal/caps"
 )
 
 // featureError is a missing kernel feature or privilege.
@@ -20,7 +21,7 @@ type featureError struct {
 
 func (e *featureError) Error() string {
 	if e.needs != mayOpenAll && (errors.Is(e.err, unix.EPERM) || errors.Is(e.err, unix.EACCES)) {
-		return fmt.Sprintf("gate: %s: %v (run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN)", e.feature, e.err)
+		return fmt.Sprintf("gate: %s: %v (%s)", e.feature, e.err, Advice())
 	}
 	need := e.needs
 	if need == "" {
@@ -28,6 +29,9 @@ func (e *featureError) Error() string {
 	}
 	return fmt.Sprintf("gate: %s: %v (needs %s)", e.feature, e.err, need)
 }
+
+// Advice says which of the capabilities that the gate needs are missing.
+func Advice() string { return caps.Advice(caps.BPF, caps.Perfmon, caps.NetAdmin) }
 
 func (e *featureError) Unwrap() error        { return e.err }
 func (e *featureError) Is(target error) bool { return target == ErrNotSupported }
@@ -53,11 +57,15 @@ func needs(feature, what string, err error) error {
 type Feature struct {
 	Name string
 	Err  error // nil, or why it is missing; satisfies errors.Is(err, ErrNotSupported)
+	// Untried is why it was not tried, and is believed to be there. The engine needs
+	// less than what it takes to try.
+	Untried error
 }
 
 // Features tries everything that the gate needs and returns the results in the
 // order of dependence. What changes interfaces is tried in a network namespace
-// made for it; nothing remains.
+// made for it; nothing remains. To make one takes CAP_SYS_ADMIN, which the engine does
+// not need: without it that is left out.
 func Features() []Feature {
 	return try([]probe{
 		{"BPF traffic-control programs", func() error { return features.HaveProgramType(ebpf.SchedCLS) }},
@@ -92,12 +100,12 @@ type probe struct {
 }
 
 func try(probes []probe) []Feature {
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return []Feature{{"BPF", &featureError{feature: "BPF", err: err}}}
-	}
 	var all []Feature
 	for _, p := range probes {
 		f := Feature{Name: p.name, Err: p.try()}
+		if u := (*untried)(nil); errors.As(f.Err, &u) {
+			f.Err, f.Untried = nil, u
+		}
 		var missing *featureError
 		if f.Err != nil && !errors.As(f.Err, &missing) {
 			f.Err = &featureError{feature: p.name, err: f.Err}
@@ -149,6 +157,12 @@ func tryWatch() error {
 	return g.WatchReleases()
 }
 
+// untried says why something was not tried.
+type untried struct{ err error }
+
+func (e *untried) Error() string { return fmt.Sprintf("a network namespace to try it in: %v", e.err) }
+func (e *untried) Unwrap() error { return e.err }
+
 // tryAttach attaches the gate to the loopback interface of a new network
 // namespace.
 func tryAttach() error {
@@ -157,7 +171,9 @@ func tryAttach() error {
 		// Never unlocked: the thread, and the namespace with it, ends here.
 		runtime.LockOSThread()
 		result <- func() error {
-			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			if err := unix.Unshare(unix.CLONE_NEWNET); errors.Is(err, unix.EPERM) {
+				return &untried{err}
+			} else if err != nil {
 				return err
 			}
 			g, err := Load(Config{MaxConns: 1, ID: "00000000"})

@@ -1,10 +1,20 @@
 // Package inject sends whole IP packets that the engine has built: into the
 // local stack, in the place of a client, and to the network, in the place of
-// the stack. A local address is reached over the loopback interface, with its
-// route attached, so that reverse-path filtering does not refuse the client's
-// source address.
+// the stack. What the host's rule sets and routes let through of a connection's
+// own packets they must let through of these, so they take the same ways:
 //
-// Gate and tap know what it sends by its sockets, see [Injector.Cookies].
+//   - to a client by the device by which the kernel's packets leave, with their mark,
+//     behind the rule sets' hooks; the gate then has the kernel look up route and
+//     neighbour;
+//   - to the server by the device by which the client's packets arrive, in front of
+//     the rule sets' hooks: it is given to loopback, or to that device if loopback is
+//     down, and the gate turns it round;
+//   - where a device is not known, is loopback, or does not have the gate: by a raw
+//     socket and the host's routes. A local address is reached over the loopback
+//     interface then, with its route attached, so that reverse-path filtering does not
+//     refuse a client's source address.
+//
+// Gate and tap know what it sends by its sockets, see [Injector.Sockets].
 // The package builds nothing and answers nothing; packets come from package
 // segment.
 package inject
@@ -25,3 +35,38 @@ var (
 	// ErrUnreachable is returned when there is no route to the destination.
 	ErrUnreachable = errors.New("inject: destination unreachable")
 )
+
+// Loopback is the index of the loopback device, in every network namespace.
+const Loopback = 1
+
+// Way is how a packet goes.
+type Way struct {
+	Device int    // index of the device by which it leaves or arrives; 0: as the routes say
+	Mark   uint32 // SO_MARK
+}
+
+// Packet is an IP packet and its way.
+type Packet struct {
+	Data []byte
+	Way  Way
+}
+
+// Device is a device that is up and has the gate.
+type Device struct {
+	Ethernet bool    // its packets have Ethernet headers
+	MAC      [6]byte // its own address
+	MTU      int     // bytes, from the IP header on
+}
+
+// Config is what an injector asks of others. Both functions must not block for long.
+type Config struct {
+	// Device tells of a device whether it is up and has the gate, and what it is like.
+	Device func(index int) (Device, bool)
+	// Turn returns the Ethernet source address by which the gate knows that a packet
+	// is to arrive by the device.
+	Turn func(index int) [6]byte
+}
+
+// Sockets are the kernel's names (SO_COOKIE) of an injector's sockets, by what they
+// send: to clients, to the server, and to the server by a device, see gate.Turns.
+type Sockets struct{ ToClient, ToServer, Turns []uint64 }

@@ -22,11 +22,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// testConfig knows no device: packets go by the routes.
+var testConfig = Config{Device: func(int) (Device, bool) { return Device{}, false }}
+
 func openIn(t testing.TB, ns *netlab.Namespace) *Injector {
 	t.Helper()
 	var i *Injector
 	if err := ns.Run(func() (err error) {
-		i, err = Open()
+		i, err = Open(testConfig)
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -88,7 +91,7 @@ func TestToNetwork(t *testing.T) {
 			Src: netip.AddrPortFrom(tt.src, 7000), Dst: netip.AddrPortFrom(tt.dst, 4000),
 			Seq: 5, Ack: 6, Flags: segment.ACK | segment.PSH, TOS: 0xb8, Payload: []byte("hello"),
 		})
-		if _, err := i.ToClient([][]byte{want}); err != nil {
+		if _, err := i.ToClient([]Packet{{Data: want}}); err != nil {
 			t.Fatal(err)
 		}
 		_, p := await(t, w, func(s *segment.Segment) bool { return string(s.Payload) == "hello" })
@@ -139,7 +142,7 @@ func TestIntoLocalStack(t *testing.T) {
 				Seq: 1<<32 - 1, Flags: segment.SYN, Window: 1000,
 				Options: segment.Options{MSS: 1400, HasWScale: true, WScale: 3, SACKPermitted: true},
 			}
-			if err := i.ToServer(packet(t, syn)); err != nil {
+			if err := i.ToServer(Packet{Data: packet(t, syn)}); err != nil {
 				t.Fatal(err)
 			}
 			s, _ := await(t, arrives, func(s *segment.Segment) bool { return s.Dst == server })
@@ -159,7 +162,7 @@ func TestBatch(t *testing.T) {
 	i := openIn(t, lab.Server)
 	w := openTap(t, lab.Server)
 	// Runs of both families, one longer than a system call takes.
-	var packets [][]byte
+	var packets []Packet
 	for n := range 3 * maxBatch {
 		s := segment.Segment{
 			Src: netip.AddrPortFrom(netlab.Client4, 4000), Dst: netip.AddrPortFrom(netlab.Server4, 7000),
@@ -168,7 +171,7 @@ func TestBatch(t *testing.T) {
 		if n >= 2*maxBatch || n%50 == 0 {
 			s.Src, s.Dst = netip.AddrPortFrom(netlab.Client6, 4000), netip.AddrPortFrom(netlab.Server6, 7000)
 		}
-		packets = append(packets, packet(t, s))
+		packets = append(packets, Packet{Data: packet(t, s)})
 	}
 	// What does not come is lost for good: then the tap is closed.
 	late := time.AfterFunc(20*time.Second, func() { w.Close() })
@@ -231,7 +234,7 @@ func TestErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			n, err := i.ToClient([][]byte{good, tt.packet, good})
+			n, err := i.ToClient([]Packet{{Data: good}, {Data: tt.packet}, {Data: good}})
 			for _, want := range tt.want {
 				if !errors.Is(err, want) {
 					t.Errorf("error %v, want %v", err, want)
@@ -245,7 +248,7 @@ func TestErrors(t *testing.T) {
 	if err := i.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := i.ToServer(good); !errors.Is(err, net.ErrClosed) {
+	if err := i.ToServer(Packet{Data: good}); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("ToServer after Close: %v, want net.ErrClosed", err)
 	}
 }
@@ -257,8 +260,8 @@ func BenchmarkSend(b *testing.B) {
 		Src: netip.AddrPortFrom(netlab.Client4, 4000), Dst: netip.AddrPortFrom(netlab.Server4, 7000),
 		Flags: segment.RST, Payload: make([]byte, 1000),
 	}
-	one := packet(b, s)
-	var many [][]byte
+	one := Packet{Data: packet(b, s)}
+	var many []Packet
 	for range maxBatch {
 		many = append(many, one)
 	}

@@ -6,16 +6,19 @@ package inject
 type Injector struct{}
 
 // Open returns ErrNotSupported.
-func Open() (*Injector, error) { return nil, ErrNotSupported }
+func Open(Config) (*Injector, error) { return nil, ErrNotSupported }
 
-// Cookies returns ErrNotSupported.
-func (*Injector) Cookies() (toClient, toServer []uint64, err error) { return nil, nil, ErrNotSupported }
+// Sockets returns ErrNotSupported.
+func (*Injector) Sockets() (Sockets, error) { return Sockets{}, ErrNotSupported }
+
+// Room returns 0.
+func (*Injector) Room(int) int { return 0 }
 
 // ToServer returns ErrNotSupported.
-func (*Injector) ToServer([]byte) error { return ErrNotSupported }
+func (*Injector) ToServer(Packet) error { return ErrNotSupported }
 
 // ToClient returns ErrNotSupported.
-func (*Injector) ToClient([][]byte) (int, error) { return 0, ErrNotSupported }
+func (*Injector) ToClient([]Packet) (int, error) { return 0, ErrNotSupported }
 
 // Close does nothing.
 func (*Injector) Close() error { return nil }

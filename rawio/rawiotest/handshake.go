@@ -66,6 +66,9 @@ func (s *Socket) sendSYN() {
 	if first && !c.NoTimestamps {
 		o.HasTS, o.TSVal = true, s.tsNow()
 	}
+	if s.tsLast = p.Options.TSVal; s.attempts == 0 {
+		s.tsFirst = s.tsLast
+	}
 	s.sndNxt = s.iss + 1
 	s.rtxNext, s.rtxHigh = s.sndNxt, s.sndNxt
 	s.stack.config.Output(p)

@@ -2,6 +2,7 @@ package rawiotest
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -20,6 +21,7 @@ type Listener struct {
 	queue    []*Socket
 	closed   bool
 	notified bool
+	overflow time.Duration // when a SYN cookie was sent last; 0: never
 }
 
 // Accept returns the next established connection, or nil if none waits.
@@ -62,10 +64,34 @@ func (l *Listener) input(p *Packet) {
 	switch {
 	case p.Flags.Has(segment.RST):
 	case p.Flags.Has(segment.ACK):
+		if l.mayBeCookie(p) {
+			l.openByCookie(p)
+			return
+		}
 		l.stack.refuse(p, l.Priority)
-	case p.Flags.Has(segment.SYN) && len(l.queue) < l.stack.config.Backlog:
+	case !p.Flags.Has(segment.SYN) || l.full():
+	case l.wantsCookie():
+		l.sendCookie(p)
+	default:
 		l.open(p, l.stack.isn())
 	}
+}
+
+// full is sk_acceptq_is_full.
+func (l *Listener) full() bool { return len(l.queue) > l.stack.config.Backlog }
+
+// Room is how many more connections the queue takes.
+func (l *Listener) Room() int { return l.stack.config.Backlog + 1 - len(l.queue) }
+
+// halfOpen is the length of the queue of handshakes that are not done.
+func (l *Listener) halfOpen() int {
+	n := 0
+	for _, s := range l.stack.sockets {
+		if s.parent == l {
+			n++
+		}
+	}
+	return n
 }
 
 // open answers a SYN.
@@ -89,10 +115,18 @@ func (s *Socket) inputRequest(p *Packet) {
 		return
 	}
 	if p.Flags.Has(segment.ACK) && p.Ack != s.iss+1 {
+		if s.parent.mayBeCookie(p) {
+			s.remove(nil)
+			s.parent.openByCookie(p)
+			return
+		}
 		s.stack.refuse(p, s.priority)
 		return
 	}
 	edge := s.rcvNxt + s.rcvWnd
+	if echo := p.Options.TSEcr; s.stack.config.StrictEcho && s.timestamps && p.Options.HasTS && echo != 0 && (seqnum.Less(echo, s.tsFirst) || seqnum.Less(s.tsLast, echo)) {
+		old = true
+	}
 	if old || !inWindow(p.Seq, p.End(), s.rcvNxt, edge) {
 		if !p.Flags.Has(segment.RST) && s.mayAnswer(p) {
 			s.sendACK()
@@ -116,9 +150,17 @@ func (s *Socket) inputRequest(p *Packet) {
 		s.stack.refuse(p, s.priority)
 		return
 	}
-	if len(l.queue) >= s.stack.config.Backlog {
+	if s.attempts < s.stack.config.DeferAccept && p.End() == s.irs+1 {
+		return
+	}
+	if l.full() {
 		return // the client will retransmit
 	}
+	l.take(s, p)
+}
+
+// take puts a connection in the queue whose handshake p completes.
+func (l *Listener) take(s *Socket, p *Packet) {
 	s.parent = nil
 	s.establish(p)
 	l.queue = append(l.queue, s)

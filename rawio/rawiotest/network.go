@@ -12,6 +12,7 @@ import (
 type Packet struct {
 	segment.Segment
 	Priority uint32 // SO_PRIORITY of the sending socket
+	NoSocket bool   // of a SYN cookie: no socket has sent it
 }
 
 // Clone returns a copy that shares nothing with p.

@@ -56,6 +56,7 @@ type Socket struct {
 	timestamps, sack   bool
 	ecn                bool
 	tsOffset, tsRecent uint32
+	tsFirst, tsLast    uint32 // of the SYN-ACKs that were sent
 
 	// Sending. buf holds the bytes from sndUna on.
 	iss, sndUna, sndNxt uint32

@@ -48,7 +48,16 @@ type Config struct {
 	ReceiveBuffer int    // default 64 KiB; also the largest window
 	WScale        uint8  // default 2
 	GSO           int    // most MSS that one packet holds, default 4
-	Backlog       int    // most connections that wait for Accept, default 128
+	// Backlog is how many connections may wait for Accept, one more than that, and how many
+	// may be half-open, before SYN cookies answer for the others. Default 128.
+	Backlog int
+	Cookies Cookies
+	// DeferAccept is TCP_DEFER_ACCEPT of listeners, in repetitions of the SYN-ACK: so long an
+	// ACK without data does not complete a handshake.
+	DeferAccept int
+	// StrictEcho has the third ACK refused if it does not echo the timestamp of a SYN-ACK
+	// (Linux 6.15).
+	StrictEcho bool
 
 	NoTimestamps, NoSACK, NoWScale bool
 	// ECN asks for it on connections that the stack opens (tcp_ecn=1); it is
@@ -90,6 +99,7 @@ type Stack struct {
 	sockets   map[endpoints]*Socket
 	listeners map[netip.AddrPort]*Listener // port with the zero address: all addresses
 	ids       uint64
+	secret    uint64 // of SYN cookies
 
 	busy    bool // a packet or a call is being handled
 	backlog []*Packet
@@ -104,6 +114,7 @@ func NewStack(clock *Clock, config Config) *Stack {
 		rand:      rand.New(rand.NewPCG(config.Seed, 0x737461636b)),
 		sockets:   map[endpoints]*Socket{},
 		listeners: map[netip.AddrPort]*Listener{},
+		secret:    config.Seed,
 	}
 }
 

@@ -13,18 +13,12 @@ const (
 	ipv6Header = 40
 	tcpHeader  = 20
 	maxPacket  = 65535 // what the IP length fields can say
-
-	// maxExtensions is the number of IPv6 extension headers that are passed
-	// over; the gate looks as far.
-	maxExtensions = 4
 )
 
 // Decoder decodes packets into segments. It keeps the layers' buffers, so that
 // decoding does not allocate; a Decoder serves one goroutine at a time. The
 // zero value is ready.
 type Decoder struct {
-	ip4 layers.IPv4
-	ext layers.IPv6ExtensionSkipper
 	tcp layers.TCP
 }
 
@@ -59,14 +53,14 @@ func (d *Decoder) decode(packet, rest []byte, c Checksum, s *Segment) error {
 	var err error
 	switch packet[0] >> 4 {
 	case 4:
-		tcp, length, err = d.network4(packet, length)
+		tcp, length, err = network4(packet, length)
 		if err != nil {
 			return err
 		}
-		src, dst = netip.AddrFrom4([4]byte(d.ip4.SrcIP)), netip.AddrFrom4([4]byte(d.ip4.DstIP))
-		s.TOS = d.ip4.TOS
+		src, dst = netip.AddrFrom4([4]byte(packet[12:])), netip.AddrFrom4([4]byte(packet[16:]))
+		s.TOS = packet[1]
 	case 6:
-		tcp, length, err = d.network6(packet, length)
+		tcp, length, err = network6(packet, length)
 		if err != nil {
 			return err
 		}
@@ -84,83 +78,6 @@ func (d *Decoder) decode(packet, rest []byte, c Checksum, s *Segment) error {
 		rest = rest[:length-len(tcp)]
 	}
 	return d.transport(tcp, rest, src, dst, c, s)
-}
-
-// network4 returns the TCP part of an IPv4 packet of that length, of which
-// packet may be the first part, as far as it is there, and its whole length.
-func (d *Decoder) network4(packet []byte, length int) ([]byte, int, error) {
-	if len(packet) < ipv4Header {
-		return nil, 0, ErrTruncated
-	}
-	header := int(packet[0]&0xf) * 4
-	total := int(binary.BigEndian.Uint16(packet[2:]))
-	// Receive offload may merge more than the length field can say (BIG TCP);
-	// the field is then 0. Only so long a packet may leave it out.
-	if total == 0 && length > maxPacket {
-		total = length
-	}
-	switch {
-	case header < ipv4Header || total < header:
-		return nil, 0, ErrMalformed
-	case total > length, header > len(packet):
-		return nil, 0, ErrTruncated
-	case packet[9] != protoTCP:
-		return nil, 0, ErrNotTCP
-	case binary.BigEndian.Uint16(packet[6:])&0x3fff != 0: // more fragments, or an offset
-		return nil, 0, ErrFragment
-	case fold(sum(packet[:header], 0)) != 0xffff:
-		return nil, 0, ErrChecksum
-	}
-	there := packet[:min(total, len(packet))]
-	if err := d.ip4.DecodeFromBytes(there[:min(len(there), maxPacket)], gopacket.NilDecodeFeedback); err != nil {
-		return nil, 0, ErrMalformed // the options
-	}
-	return there[header:], total - header, nil
-}
-
-// network6 is network4 for IPv6. The fixed header is read
-// here and not by layers.IPv6, which counts a hop-by-hop header twice when it
-// cuts the payload to its length (so padding would become data), and allocates.
-func (d *Decoder) network6(packet []byte, size int) ([]byte, int, error) {
-	if len(packet) < ipv6Header {
-		return nil, 0, ErrTruncated
-	}
-	rest := packet[ipv6Header:]
-	size -= ipv6Header
-	length := int(binary.BigEndian.Uint16(packet[4:]))
-	if length == 0 && size > maxPacket {
-		length = size // BIG TCP, with or without the jumbo option (RFC 2675)
-	}
-	if length > size {
-		return nil, 0, ErrTruncated
-	}
-	rest = rest[:min(length, len(rest))]
-	next := layers.IPProtocol(packet[6])
-	for n := 0; next != protoTCP; n++ {
-		switch {
-		case next == layers.IPProtocolIPv6Fragment:
-			return nil, 0, ErrFragment
-		case next == layers.IPProtocolIPv6HopByHop && n > 0:
-			return nil, 0, ErrMalformed // RFC 8200, section 4.1: only the first
-		case n == maxExtensions, !skippable(next):
-			return nil, 0, ErrNotTCP
-		case len(rest) < 8 || len(rest) < 8+8*int(rest[1]):
-			return nil, 0, ErrMalformed
-		case next == layers.IPProtocolIPv6Routing && rest[3] != 0:
-			return nil, 0, ErrMalformed // segments left: this host is not the destination
-		}
-		if err := d.ext.DecodeFromBytes(rest, gopacket.NilDecodeFeedback); err != nil {
-			return nil, 0, ErrMalformed
-		}
-		length -= len(rest) - len(d.ext.Payload)
-		next, rest = d.ext.NextHeader, d.ext.Payload
-	}
-	return rest, length, nil
-}
-
-func skippable(next layers.IPProtocol) bool {
-	return next == layers.IPProtocolIPv6HopByHop || next == layers.IPProtocolIPv6Routing ||
-		next == layers.IPProtocolIPv6Destination
 }
 
 // transport decodes the TCP header and its payload, which is either behind the

@@ -32,6 +32,15 @@ func withExtensions(p []byte, kinds []byte, fill ...byte) []byte {
 	return append(out, p[40:]...)
 }
 
+// withOptions4 gives an IPv4 packet options: a multiple of four bytes.
+func withOptions4(p []byte, options ...byte) []byte {
+	p = slices.Insert(p, 20, options...)
+	p[0] += byte(len(options) / 4)
+	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
+	refresh4(p)
+	return p
+}
+
 func TestDecodeErrors(t *testing.T) {
 	base4 := Segment{Src: client4, Dst: server4, Seq: 1, Ack: 2, Flags: ACK, Payload: []byte("data")}
 	base6 := base4
@@ -65,17 +74,34 @@ func TestDecodeErrors(t *testing.T) {
 		{"v6 cut in payload", true, func(p []byte) []byte { return p[:len(p)-1] }, ErrTruncated},
 		{"v6 UDP", true, func(p []byte) []byte { p[6] = udp; return p }, ErrNotTCP},
 		{"v6 TCP checksum", true, func(p []byte) []byte { p[39]++; return p }, ErrChecksum},
-		{"v6 fragment header", true, func(p []byte) []byte { return withExtensions(p, []byte{frag}) }, ErrFragment},
+		{"v6 fragment header", true, func(p []byte) []byte { return withExtensions(p, []byte{frag}, 0, 1) }, ErrFragment},
+		{"v6 last fragment", true, func(p []byte) []byte { return withExtensions(p, []byte{frag}, 0, 8) }, ErrFragment},
 		{"v6 fragment after hop-by-hop", true, func(p []byte) []byte { return withExtensions(p, []byte{hop, frag}, padN4, 4) }, ErrFragment},
 		{"v6 hop-by-hop not first", true, func(p []byte) []byte { return withExtensions(p, []byte{dest, hop}, padN4, 4) }, ErrMalformed},
 		{"v6 too many extensions", true, func(p []byte) []byte {
-			return withExtensions(p, []byte{dest, dest, dest, dest, dest}, padN4, 4)
+			return withExtensions(p, []byte{dest, dest, dest, dest, dest, dest, dest, dest, dest}, padN4, 4)
 		}, ErrNotTCP},
 		{"v6 extension longer than packet", true, func(p []byte) []byte {
 			p = withExtensions(p, []byte{dest}, padN4, 4)
 			p[41] = 255
 			return p
 		}, ErrMalformed},
+		{"v6 jumbo option beside a length", true, func(p []byte) []byte {
+			return withExtensions(p, []byte{hop}, 0xc2, 4, 0, 1, 0, 0)
+		}, ErrMalformed},
+		{"v6 jumbo option that says little", true, func(p []byte) []byte {
+			p = withExtensions(p, []byte{hop}, 0xc2, 4, 0, 0, 0, 24)
+			p[4], p[5] = 0, 0
+			return p
+		}, ErrMalformed},
+		{"v6 jumbo option longer than packet", true, func(p []byte) []byte {
+			p = withExtensions(p, []byte{hop}, 0xc2, 4, 0, 1, 0, 0)
+			p[4], p[5] = 0, 0
+			return p
+		}, ErrTruncated},
+		{"v6 no length", true, func(p []byte) []byte { p[4], p[5] = 0, 0; return p }, ErrMalformed},
+		{"v4 option of length 1", false, func(p []byte) []byte { return withOptions4(p, 0x94, 1, 0, 0) }, ErrMalformed},
+		{"v4 option longer than header", false, func(p []byte) []byte { return withOptions4(p, 0x94, 5, 0, 0) }, ErrMalformed},
 		{"v6 segments left", true, func(p []byte) []byte { return withExtensions(p, []byte{routing}, 0, 1) }, ErrMalformed},
 		{"v6 mapped source", true, func(p []byte) []byte {
 			copy(p[8:24], []byte{10: 0xff, 11: 0xff, 12: 10, 15: 2})
@@ -105,7 +131,7 @@ func TestDecodeAccepts(t *testing.T) {
 	for i := range padding {
 		padding[i] = 0xee
 	}
-	const hop, dest, routing = 0, 60, 43
+	const hop, dest, routing, frag = 0, 60, 43, 44
 	tests := []struct {
 		name string
 		v6   bool
@@ -114,19 +140,23 @@ func TestDecodeAccepts(t *testing.T) {
 	}{
 		{"v4 link padding", false, ChecksumVerify, func(p []byte) []byte { return append(p, padding...) }},
 		{"v6 link padding", true, ChecksumVerify, func(p []byte) []byte { return append(p, padding...) }},
-		{"v4 IP options", false, ChecksumVerify, func(p []byte) []byte {
-			p = slices.Insert(p, 20, 1, 1, 1, 0)
-			p[0], p[3] = 0x46, p[3]+4
-			refresh4(p)
-			return p
-		}},
+		{"v4 IP options", false, ChecksumVerify, func(p []byte) []byte { return withOptions4(p, 1, 1, 1, 0) }},
+		{"v4 option without data", false, ChecksumVerify, func(p []byte) []byte { return withOptions4(p, 0x88, 2, 1, 0) }},
 		{"v4 partial checksum", false, ChecksumTrusted, func(p []byte) []byte { p[36]++; return p }},
 		{"v6 partial checksum", true, ChecksumTrusted, func(p []byte) []byte { p[56]++; return p }},
 		{"v6 hop-by-hop with link padding", true, ChecksumVerify, func(p []byte) []byte {
 			return append(withExtensions(p, []byte{hop}, 1, 4), padding...)
 		}},
 		{"v6 all extensions", true, ChecksumVerify, func(p []byte) []byte {
-			return withExtensions(p, []byte{hop, dest, routing, dest})
+			return withExtensions(p, []byte{hop, dest, routing, dest, dest, dest, dest, dest})
+		}},
+		{"v6 a fragment that is the whole", true, ChecksumVerify, func(p []byte) []byte {
+			return withExtensions(p, []byte{dest, frag}) // RFC 6946
+		}},
+		{"v6 hop-by-hop without a length", true, ChecksumVerify, func(p []byte) []byte {
+			p = withExtensions(p, []byte{hop}, 1, 4)
+			p[4], p[5] = 0, 0
+			return p
 		}},
 	}
 	var d Decoder
@@ -173,6 +203,12 @@ func TestDecodeBigTCP(t *testing.T) {
 			p = grow(withExtensions(p, []byte{0}, 0xc2, 4, 0, 1, 0x86, 0xbc))
 			p[4], p[5] = 0, 0
 			return p
+		}},
+		{"v6 jumbo option and link padding", func() []byte {
+			p := mustAppend(t, &Segment{Src: client6, Dst: server6, Flags: ACK})
+			p = grow(withExtensions(p, []byte{0}, 0xc2, 4, 0, 1, 0x86, 0xbc))
+			p[4], p[5] = 0, 0
+			return append(p, 1, 2, 3)
 		}},
 	}
 	var d Decoder

@@ -46,3 +46,61 @@ func TestCutLength(t *testing.T) {
 		}
 	}
 }
+
+// TestCutLengthJumbo: what is captured of a super-packet with a jumbo payload option
+// is no such packet.
+func TestCutLengthJumbo(t *testing.T) {
+	s := Segment{Src: server6, Dst: client6, Seq: 7, Flags: ACK | FIN, Payload: make([]byte, 1000)}
+	p := withExtensions(mustAppend(t, &s), []byte{nextHopByHop}, 0xc2, 4, 0, 1, 0, 0)
+	p[4], p[5] = 0, 0
+	p = p[:len(p)-900]
+	CutLength(p)
+	var got Segment
+	if err := new(Decoder).Decode(p, ChecksumTrusted, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Payload) != 100 || got.Seq != 7 || !got.Flags.Has(FIN) {
+		t.Errorf("got %v", &got)
+	}
+}
+
+// TestUnfragment: a first fragment's headers can be read, whatever lacks of it.
+func TestUnfragment(t *testing.T) {
+	both(t, make([]byte, 1000), func(t *testing.T, whole []byte) {
+		first := fragmentOf(whole, 1, part{0, 400}, true)
+		first = first[:200] // as captured
+		Unfragment(first)
+		CutLength(first)
+		var got Segment
+		if err := new(Decoder).Decode(first, ChecksumTrusted, &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Seq != 1 || got.Ack != 2 {
+			t.Errorf("got %v", &got)
+		}
+		for _, p := range [][]byte{whole, fragmentOf(whole, 1, part{400, 408}, true), nil} {
+			before := bytes.Clone(p)
+			Unfragment(p)
+			if !bytes.Equal(p, before) {
+				t.Errorf("%x became %x", before, p)
+			}
+		}
+	})
+}
+
+// FuzzFill: no packet harms what makes its headers readable.
+func FuzzFill(f *testing.F) {
+	for _, p := range realPackets(f) {
+		f.Add(p)
+		f.Add(fragmentOf(p, 1, part{0, 8}, true))
+	}
+	f.Fuzz(func(t *testing.T, packet []byte) {
+		n := len(packet)
+		Unfragment(packet)
+		CutLength(packet)
+		_ = FillChecksum(packet) // most make no sense
+		if len(packet) != n {
+			t.Errorf("%d bytes became %d", n, len(packet))
+		}
+	})
+}

@@ -24,10 +24,7 @@ func Listeners(ports []uint16) ([]Listener, error) {
 			request := request{Family: family, Protocol: unix.IPPROTO_TCP, States: 1 << Listen}
 			request.ID.SourcePort = bigEndian(port)
 			err := c.dump(&request, func(m *message) {
-				list = append(list, Listener{
-					Address: m.flow().Server, Inode: m.Inode,
-					Cookie: uint64(m.ID.Cookie[0]) | uint64(m.ID.Cookie[1])<<32,
-				})
+				list = append(list, Listener{Address: m.flow().Server, Inode: m.Inode, Cookie: m.cookie()})
 			})
 			if err != nil {
 				return nil, fmt.Errorf("sockdiag: list listeners: %w", err)

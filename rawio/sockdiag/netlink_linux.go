@@ -75,6 +75,8 @@ func (m *message) flow() segment.Flow {
 	return segment.Flow{Client: end(m.ID.Dest, m.ID.DestPort), Server: end(m.ID.Source, m.ID.SourcePort)}
 }
 
+func (m *message) cookie() uint64 { return uint64(m.ID.Cookie[0]) | uint64(m.ID.Cookie[1])<<32 }
+
 // conn is a netlink socket that carries one request at a time.
 type conn struct {
 	*socket.Conn
@@ -96,8 +98,8 @@ func dial() (*conn, error) {
 
 // lookup returns the socket that the kernel finds for the flow, which may be
 // the listener.
-func (c *conn) lookup(flow segment.Flow) (found message, err error) {
-	if err := c.send(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_REQUEST, newRequest(flow)); err != nil {
+func (c *conn) lookup(r *request) (found message, err error) {
+	if err := c.send(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_REQUEST, r); err != nil {
 		return found, unsupported(err)
 	}
 	for found.Family == 0 && err == nil {
@@ -107,6 +109,26 @@ func (c *conn) lookup(flow segment.Flow) (found message, err error) {
 		return found, ErrNotFound
 	}
 	return found, unsupported(err)
+}
+
+// find looks up the connection of exactly the flow, bound to one of the devices or to
+// none, and returns it with the request that has found it.
+func (c *conn) find(flow segment.Flow, devices []int) (found message, r *request, err error) {
+	r = newRequest(flow)
+	for i := -1; ; i++ {
+		if i >= 0 {
+			r.ID.Interface = uint32(devices[i])
+		}
+		if i < 0 || devices[i] != 0 {
+			found, err = c.lookup(r)
+		}
+		if err == nil && (found.flow() != flow || found.State == Listen) {
+			err = ErrNotFound // the kernel's lookup falls back to the listener
+		}
+		if !errors.Is(err, ErrNotFound) || i+1 == len(devices) {
+			return found, r, err
+		}
+	}
 }
 
 // acknowledged sends a request whose answer is an error number only.

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 var (
@@ -51,6 +53,28 @@ func (s State) String() string {
 		return stateNames[s]
 	}
 	return fmt.Sprintf("STATE(%d)", uint8(s))
+}
+
+// Socket is a connection's.
+type Socket struct {
+	Flow   segment.Flow // Server is the local end
+	State  State
+	Cookie uint64 // no other socket of this boot has it; it is that of its half-open connection
+	Inode  uint32 // as in /proc/PID/fd; 0: not accepted yet, or no process has it any more
+	// Interface is the index of the one that the socket is bound to; 0: none.
+	Interface uint32
+}
+
+// Served reports whether a process has the connection or is yet to accept it: it is
+// neither half-open nor left to the kernel to be drained.
+func (s *Socket) Served() bool {
+	switch s.State {
+	case Established, CloseWait:
+		return true
+	case FinWait1, FinWait2, LastAck, Closing:
+		return s.Inode != 0
+	}
+	return false
 }
 
 // Listener is a listening socket.

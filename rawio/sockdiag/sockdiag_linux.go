@@ -15,8 +15,10 @@ import (
 // is the local end. A process that still holds the socket reads ECONNABORTED.
 // In a synchronized state the kernel sends an RST, which the gate has to hold.
 // It needs CAP_NET_ADMIN, and acts in the calling thread's network namespace.
+// A socket that is bound to a device, as those of link-local addresses are, is found
+// only if the device is one of devices, which are indexes; 0 is passed over.
 // The error is ErrNotFound, ErrNotSupported or one of the system.
-func Destroy(flow segment.Flow) error {
+func Destroy(flow segment.Flow, devices ...int) error {
 	c, err := dial()
 	if err != nil {
 		return err
@@ -25,14 +27,10 @@ func Destroy(flow segment.Flow) error {
 	// Where no connection matches, the kernel's lookup falls back to the
 	// listener. So the exact socket is looked up first and destroyed by its
 	// cookie, which no other socket ever has.
-	found, err := c.lookup(flow)
+	found, request, err := c.find(flow, devices)
 	if err != nil {
 		return err
 	}
-	if found.flow() != flow || found.State == Listen {
-		return ErrNotFound
-	}
-	request := newRequest(flow)
 	request.ID.Cookie = found.ID.Cookie
 	switch err := c.acknowledged(unix.SOCK_DESTROY, request); {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESTALE):
@@ -47,15 +45,32 @@ func Destroy(flow segment.Flow) error {
 // calling thread's network namespace. Connections that begin or end meanwhile
 // may be missing.
 func List(ports []uint16) (map[segment.Flow]State, error) {
-	c, err := dial()
+	list := make(map[segment.Flow]State)
+	err := each(ports, func(m *message) { list[m.flow()] = m.State })
 	if err != nil {
 		return nil, err
+	}
+	return list, nil
+}
+
+// Sockets is List with what else is known of each connection, in no order.
+func Sockets(ports []uint16) (list []Socket, err error) {
+	err = each(ports, func(m *message) {
+		list = append(list, Socket{Flow: m.flow(), State: m.State, Cookie: m.cookie(), Inode: m.Inode, Interface: m.ID.Interface})
+	})
+	return list, err
+}
+
+// each calls f for each connection whose local port is one of ports, or for every one.
+func each(ports []uint16, f func(*message)) error {
+	c, err := dial()
+	if err != nil {
+		return err
 	}
 	defer c.Close()
 	if len(ports) == 0 {
 		ports = []uint16{0}
 	}
-	list := make(map[segment.Flow]State)
 	for _, port := range ports {
 		// An IPv4 connection of a dual-stack listener is among the IPv6 ones.
 		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
@@ -63,15 +78,15 @@ func List(ports []uint16) (map[segment.Flow]State, error) {
 			request.ID.SourcePort = bigEndian(port)
 			err := c.dump(&request, func(m *message) {
 				if m.State != Listen && m.State != Close {
-					list[m.flow()] = m.State
+					f(m)
 				}
 			})
 			if err != nil {
-				return nil, fmt.Errorf("sockdiag: list: %w", err)
+				return fmt.Errorf("sockdiag: list: %w", err)
 			}
 		}
 	}
-	return list, nil
+	return nil
 }
 
 // Supported returns nil if Destroy works here, ErrNotSupported or the reason

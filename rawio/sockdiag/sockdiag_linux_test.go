@@ -185,12 +185,12 @@ func TestHalfOpenConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	in(t, lab.Server, func() error {
-		i, err := inject.Open()
+		i, err := inject.Open(inject.Config{Device: func(int) (d inject.Device, ok bool) { return d, false }})
 		if err != nil {
 			return err
 		}
 		defer i.Close()
-		return i.ToServer(packet)
+		return i.ToServer(inject.Packet{Data: packet})
 	})
 	if s := list(t, lab.Server, 7000)[flow]; s != SynReceived {
 		t.Fatalf("state %v, want SYN_RECV", s)

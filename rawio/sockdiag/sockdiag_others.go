@@ -5,7 +5,7 @@ package sockdiag
 import "github.com/ftnet/ftnet/rawio/segment"
 
 // Destroy returns ErrNotSupported.
-func Destroy(segment.Flow) error { return ErrNotSupported }
+func Destroy(segment.Flow, ...int) error { return ErrNotSupported }
 
 // List returns ErrNotSupported.
 func List([]uint16) (map[segment.Flow]State, error) { return nil, ErrNotSupported }
@@ -13,8 +13,26 @@ func List([]uint16) (map[segment.Flow]State, error) { return nil, ErrNotSupporte
 // Progress returns ErrNotSupported.
 func Progress([]uint16) (map[segment.Flow]Bytes, error) { return nil, ErrNotSupported }
 
+// Sockets returns ErrNotSupported.
+func Sockets([]uint16) ([]Socket, error) { return nil, ErrNotSupported }
+
 // Listeners returns ErrNotSupported.
 func Listeners([]uint16) ([]Listener, error) { return nil, ErrNotSupported }
 
 // Supported returns ErrNotSupported.
 func Supported() error { return ErrNotSupported }
+
+// Watcher does nothing.
+type Watcher struct{}
+
+// Watch returns ErrNotSupported.
+func Watch() (*Watcher, error) { return nil, ErrNotSupported }
+
+// Close returns nil.
+func (*Watcher) Close() error { return nil }
+
+// State returns ErrNotSupported.
+func (*Watcher) State(segment.Flow, ...int) (State, error) { return 0, ErrNotSupported }
+
+// Room returns ErrNotSupported.
+func (*Watcher) Room(uint16) (int, error) { return 0, ErrNotSupported }

@@ -107,7 +107,7 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	}
 	over := m.overInOutage(c, slot)
 	crashed := svc.Unmodified && slot.Released() == gate.ReleasedCrashed
-	if (mode != gate.ModeLive || crashed) && !over {
+	if (mode != gate.ModeLive || crashed) && !over && !slot.Aborted() {
 		m.adoptOutage(c, s, unrecorded == nil)
 	} else {
 		m.adoptLive(c, s)
@@ -128,11 +128,12 @@ func (m *Machine) place(c *Conn, slot uint32) {
 }
 
 // overInOutage reports whether the gate holds a translated connection's packets
-// because it is over, see finished, and not because of an outage.
+// because it is over, see finished, and not because of an outage, of the service or
+// of its own process.
 func (m *Machine) overInOutage(c *Conn, slot *gate.Slot) bool {
 	_, closed := slot.FIN()
 	return slot.Mode() == gate.ModeOutage && closed && c.is(finLogged) && !c.svc.outage &&
-		slot.Flags()&gate.FlagXlate != 0
+		slot.Flags()&gate.FlagXlate != 0 && slot.Released() != gate.ReleasedCrashed
 }
 
 // adoptLive makes c what its slot says.
@@ -174,6 +175,9 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	if c.svc.Unmodified {
 		m.adoptWire(c, s)
 	}
+	if slot.Flags()&gate.FlagCookie != 0 {
+		c.set(replayed)
+	}
 	slot.SetFlags(m.slotFlags(c) | xlate)
 	m.limit(c)
 	// Now, and then as often as an idle client is asked.
@@ -203,8 +207,11 @@ func (m *Machine) adoptWire(c *Conn, s *Stored) {
 // judgeAdopted ends the protection of a connection that went open or whose record
 // is not there.
 func (m *Machine) judgeAdopted(c *Conn, start int64, unrecorded error, over bool) {
+	slot := m.env.Slot(c.slot)
 	switch {
-	case m.env.Slot(c.slot).Opened():
+	case slot.Aborted(): // the kernel has no socket, and says so to who has not heard the RST
+		m.end(c, "reset by the server")
+	case slot.Opened():
 		m.wasOpened(c)
 	case over:
 		c.set(finAcked)

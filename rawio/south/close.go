@@ -17,9 +17,22 @@ const (
 	resetLife = 30e9
 	// meantAfter is how long a FIN or RST that nobody announced is held while
 	// the process lives on. A crash is known in a few milliseconds; after
-	// this time the descriptor was closed behind ftnet's back, and is meant.
+	// this time the descriptor was closed behind ftnet's back, and is meant. But
+	// on a busy host the news of a crash may take longer: see dying.
 	meantAfter = 250e6
+	// dyingAge is how old an answer of Env.Ending may be, ns.
+	dyingAge = 10e6
 )
+
+// dying reports whether a process of the service is ending. What the kernel says
+// for it then is not meant: whatever was closed by the end of a process was closed
+// when that had begun, so an answer that is younger than a FIN is true for it.
+func (m *Machine) dying(svc *service) bool {
+	if age := m.now - svc.askedAt; age < 0 || age >= dyingAge {
+		svc.askedAt, svc.dying = m.now, m.env.Ending(svc.port)
+	}
+	return svc.dying
+}
 
 // over reports whether both sides have closed and know it of each other. What
 // the application has not read yet may still have to be recovered.
@@ -56,6 +69,9 @@ func (m *Machine) finished(c *Conn) {
 		return
 	}
 	m.noteRelease(c, m.env.Slot(c.slot))
+	if c.is(opening) { // nobody else could have closed it
+		m.done(c)
+	}
 	if !c.is(recovered) && c.acked != c.stableSeq() {
 		m.end(c, "closed") // the kernel's own ACK has left, or its FIN with it
 		return
@@ -65,16 +81,27 @@ func (m *Machine) finished(c *Conn) {
 	_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
 	m.withdraw(c)
 	c.state = Lingering
-	life := m.cfg.Linger
-	switch {
-	case m.env.Slot(c.slot).Mode() == gate.ModeOutage:
+	if m.env.Slot(c.slot).Mode() == gate.ModeOutage {
 		m.env.Destroy(c.Flow) // nobody will answer its FIN
-	case c.is(recovered):
-		life = timeWait
 	}
-	c.more().expireAt = m.now + life
+	x := c.more()
+	x.expireAt = m.now + m.lingers(c)
 	m.watch(c)
 }
+
+// lingers is for how long a connection that is over is remembered, in ns: its client
+// may have missed the last ACK, and repeats what that acknowledges after a time-out
+// that has grown with how long it has waited for the log.
+func (m *Machine) lingers(c *Conn) int64 {
+	life := max(m.cfg.Linger, min(4*c.extra.waited, lingerMost))
+	if c.is(recovered) && m.env.Slot(c.slot).Mode() != gate.ModeOutage {
+		life = max(life, timeWait)
+	}
+	return life
+}
+
+// lingerMost is four times the longest time-out of Linux, ns.
+const lingerMost = 480e9
 
 // noteRelease remembers that an unmodified server has closed the connection. From
 // then on an answer of the kernel to a segment that it does not know any more is
@@ -142,6 +169,9 @@ func (m *Machine) late(c *Conn, s *segment.Segment) {
 	if s.Len() == 0 {
 		return
 	}
+	if c.state == Lingering { // as TIME_WAIT does
+		c.extra.expireAt = max(c.extra.expireAt, m.now+m.lingers(c))
+	}
 	slot := m.env.Slot(c.slot)
 	a := c.ackSegment(c.stableSeq(), seqnum.Max(c.stableSeq(), slot.Edge()))
 	a.Seq = c.finEnd
@@ -161,8 +191,9 @@ func (m *Machine) end(c *Conn, why string) {
 
 // forget frees all that the core and the gate keep of a connection.
 func (m *Machine) forget(c *Conn) {
-	was := c.state
+	was, open := c.state, c.isOpening()
 	c.state = Closed
+	c.unset(opening)
 	m.conns.remove(c.Flow)
 	m.unwatch(c)
 	c.ahead = nil
@@ -178,7 +209,7 @@ func (m *Machine) forget(c *Conn) {
 	}
 	m.slots[c.slot].conn = nil
 	m.free.give(c.slot)
-	if was == Reconnecting || was == Rolling {
+	if open {
 		m.settled(c)
 	}
 }

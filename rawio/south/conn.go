@@ -55,6 +55,7 @@ type Conn struct {
 	extra *extra
 	wire  *wire  // of an unmodified server, else nil
 	ahead *queue // data beyond received, nil if there is none
+	hole  *hole  // data that only the kernel has, nil if there is none
 
 	since int64 // time of the handshake, ns
 	last  int64 // time of the client's newest segment, ns
@@ -120,6 +121,9 @@ const (
 	readsDue                     // in Machine.reading
 	exposed                      // packets of it may pass by the gate, or have done so: see exposed.go
 	adopted                      // its client has not been heard by this engine: una is guessed
+	opening                      // live, but the kernel is not known to have its new socket: see opening.go
+	byCookie                     // its SYN-ACK was a SYN cookie
+	replayed                     // its present socket was made of one: see gate.FlagCookie
 	outlived                     // it began under an earlier engine, which may have known that its server has let go of it
 )
 
@@ -138,18 +142,22 @@ type extra struct {
 	said    uint32 // highest number that the client's segments have named as theirs; 0: none
 
 	// A reconnection.
-	frozen  []*segment.Segment // arrived while reconnecting
-	tries   int
-	since   int64
-	began   int64 // first try of the present attempt
-	retryAt int64
-	roll    *roll // while Rolling
+	frozen    []*segment.Segment // arrived while reconnecting
+	tries     int
+	since     int64
+	began     int64            // first try of the present attempt
+	notBefore int64            // when the next attempt may begin
+	answer    *segment.Segment // the SYN-ACK, until the kernel has the socket; while Reconnecting: a SYN cookie
+	retryAt   int64
+	roll      *roll // while Rolling
 
+	halfOpen  bool  // Outage: the client has not been heard since its SYN; see halfopen.go
 	recoverAt int64 // Outage, with a living server: when to reconnect; 0: it is told
 
 	// Live again.
 	liveAt  int64
-	cutover int64 // segments tapped until this time may have been stolen; 0: none
+	cutover int64            // segments tapped until this time may have been stolen; 0: none
+	refused *segment.Segment // that the kernel had no room for: see offer; nil: none
 
 	held     *segment.Segment // FIN or RST that the gate holds
 	heldLen  uint32           // its length in sequence space
@@ -157,6 +165,7 @@ type extra struct {
 	heldAt   int64
 	heldFor  int // ticks
 	expireAt int64
+	waited   int64 // how long the log has kept the client waiting, ns; until the next tick
 	reason   string
 
 	restore *restore // of a connection that was restored, until it is live

@@ -121,11 +121,17 @@ func (c *Conn) waits() bool {
 
 // progress notes that the log works.
 func (m *Machine) progress(c *Conn) {
+	if w := m.millis() - c.lagAt; c.lagAt != 0 && w >= lingerFrom {
+		c.more().waited = int64(w) * 1e6
+	}
 	m.down.until, c.lagAt, c.askAt = 0, 0, 0
 	if c.is(stuck) {
 		m.reopen(c)
 	}
 }
+
+// lingerFrom is how long a client must have waited before its time-out matters, ms.
+const lingerFrom = 1000
 
 // tickDown looks after a connection that waits, and ends its protection if that
 // has lasted for too long. It reports whether it has.
@@ -156,13 +162,15 @@ func (m *Machine) tickDown(c *Conn) bool {
 
 // mayGoOn reports whether the kernel can serve the client without the core: not
 // while a restarted handler has not come as far as its predecessor, nor when all
-// that is left to be said is the last ACK, which the kernel believes to have sent.
+// that is left to be said is the last ACK, which the kernel believes to have sent:
+// it has nothing to say any more when the client acknowledges its FIN.
 func (m *Machine) mayGoOn(c *Conn) bool {
 	if c.state == SynReceived {
 		return true
 	}
 	slot := m.env.Slot(c.slot)
-	return !c.behind(slot) && !(c.is(finAcked) && (c.fin >= 0 || seqnum.Less(c.rcvNxt(), slot.Ack())))
+	m.noticeFIN(c, slot)
+	return !c.behind(slot) && !(c.is(finSent) && (c.fin >= 0 || seqnum.Less(c.rcvNxt(), slot.Ack())))
 }
 
 // goOn ends the protection of a connection that has waited for too long.

@@ -3,6 +3,7 @@ package south_test
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
@@ -21,9 +22,12 @@ type fakeEnv struct {
 	destroy  func(segment.Flow)
 	report   func(south.Report)
 	fetch    func(slot, gen uint32, id logserver.ConnID, off int64, n int)
-	note     func(format string, args ...any) // of other calls
-	outage   bool                             // of the only service
-	adopted  bool                             // the journal may lack what was withdrawn before
+	socket   func(segment.Flow) south.SocketState // nil: there always is one
+	room     func() int                           // nil: there is room
+	note     func(format string, args ...any)     // of other calls
+	outage   bool                                 // of the only service
+	adopted  bool                                 // the journal may lack what was withdrawn before
+	ending   func() bool                          // of the only service's process
 }
 
 // head is a connection's journal.
@@ -51,6 +55,20 @@ func (e *fakeEnv) Report(r south.Report)    { e.report(r) }
 func (e *fakeEnv) Fetch(slot, gen uint32, id logserver.ConnID, off int64, n int) {
 	e.fetch(slot, gen, id, off, n)
 }
+func (e *fakeEnv) Socket(flow segment.Flow) south.SocketState {
+	if e.socket == nil {
+		return south.SocketOpen
+	}
+	return e.socket(flow)
+}
+
+func (e *fakeEnv) Room(uint16) int {
+	if e.room == nil {
+		return math.MaxInt
+	}
+	return e.room()
+}
+
 func (e *fakeEnv) Destroy(flow segment.Flow) { e.destroy(flow) }
 
 func (e *fakeEnv) Bind(flow segment.Flow, slot uint32) error {
@@ -142,6 +160,9 @@ func deliver(m *south.Machine, ev *gate.Event) {
 		return
 	}
 	packet := append([]byte(nil), ev.Packet...)
+	if ev.Kind == gate.EventUnfollowed {
+		segment.Unfragment(packet)
+	}
 	missing := ev.Length - len(packet)
 	if missing > 0 {
 		segment.CutLength(packet)

@@ -20,8 +20,8 @@ func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, 
 	if svc == nil {
 		return
 	}
-	if kind == gate.EventSYNACK {
-		m.synAck(svc, flow, s, packet, at)
+	if kind == gate.EventSYNACK || kind == gate.EventCookie {
+		m.synAck(svc, flow, s, packet, kind == gate.EventCookie, at)
 		return
 	}
 	c := m.conns.get(flow)
@@ -40,6 +40,8 @@ func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, 
 		m.resetByServer(c)
 	case gate.EventFINHeld, gate.EventRSTHeld: // figures 17, 18
 		m.hold(c, kind, s, length, packet != nil)
+	case gate.EventUnfollowed:
+		m.unfollowed(c, s)
 	}
 }
 
@@ -56,7 +58,7 @@ func (m *Machine) refused(svc *service, flow segment.Flow, packet []byte) {
 	e := m.syns.make(flow)
 	switch {
 	case svc.outage:
-	case !svc.alive, e.refused != 0 && m.now-e.refused >= meantAfter:
+	case !svc.alive, e.refused != 0 && m.now-e.refused >= meantAfter && !m.dying(svc):
 		m.syns.drop(flow)
 		m.env.Forward(packet)
 	case e.refused == 0:

@@ -46,7 +46,7 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 	if e.synack != nil && m.now-e.arrived > synSkew {
 		e.synack, e.packet = nil, nil // of a SYN before; the kernel answers this one too
 	}
-	e.syn, e.arrived, e.in = clone(s), m.now, m.via
+	e.syn, e.arrived, e.gaveWay, e.in = clone(s), m.now, false, m.via
 	if !svc.outage && e.synack != nil {
 		m.begin(svc, flow, e)
 	}
@@ -56,13 +56,13 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 const synSkew = 250e6
 
 // synAck takes a SYN-ACK that the gate held at time at, whole.
-func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, packet []byte, at int64) {
+func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, packet []byte, cookie bool, at int64) {
 	if c := m.conns.get(flow); c != nil {
 		switch {
 		case c.state == Outage || c.state == Rolling:
 			return // from the time before the crash, or repeated
 		case c.state == Reconnecting:
-			m.reconnected(c, s, at)
+			m.reconnected(c, s, cookie, at)
 			return
 		case c.state == SynReceived && s.Seq == c.iss && s.Ack == c.irs+1:
 			return // the kernel repeats what still waits for the log
@@ -73,7 +73,11 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 			m.ackSpoofed(c, s) // the stack did not get our ACK
 			return
 		case c.state == Established && !c.is(recovered|confirmed) && s.Ack == c.irs+1:
-			m.beginAnew(c, s, packet)
+			if c.is(byCookie) && m.now-c.since < cookieLife {
+				m.sendSYNACK(c, s.Options.TSEcr)
+				return
+			}
+			m.keepFirst(c, s)
 			return
 		}
 		// The kernel took a new SYN for this pair of endpoints: the old
@@ -93,27 +97,27 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 	if at < e.after {
 		return
 	}
-	e.synack, e.packet, e.arrived, e.out = clone(s), append([]byte(nil), packet...), m.now, m.via
+	e.synack, e.packet, e.cookie, e.arrived = clone(s), append([]byte(nil), packet...), cookie, m.now
+	e.out = m.via
 	if e.syn != nil {
 		m.begin(svc, flow, e)
 	}
 }
 
-// beginAnew takes the SYN-ACK of a client that has not heard the first one: the kernel
-// had forgotten the half-open connection when the SYN came again, and has begun it
-// with another number.
-func (m *Machine) beginAnew(c *Conn, synack *segment.Segment, packet []byte) {
-	syn := m.asClient(c)
-	syn.Seq, syn.Flags, syn.Window = c.irs, c.synFlags, c.synWindow
-	syn.Options = c.client.segment()
-	syn.Options.TSVal = synack.Options.TSEcr
-	m.end(c, whyAnew)
-	m.begin(c.svc, c.Flow, &embryo{
-		syn: syn, synack: clone(synack), packet: append([]byte(nil), packet...), in: c.in, out: m.via,
-	})
-}
+// cookieLife is for how long the kernel takes the third ACK of a SYN cookie at least, ns.
+// It has forgotten that it has sent one, and may answer the same SYN otherwise: the client
+// knows the first number perhaps.
+const cookieLife = 60e9
 
-const whyAnew = "closed before its client had heard of it, and begun anew"
+// keepFirst takes a SYN-ACK with another number than the first one, of a client that has
+// not answered that: the kernel had forgotten the half-open connection when the SYN came
+// again, and has begun it anew. Which of the two the client hears of, and what it
+// answers, nobody could tell: it gets the first one again, and when it answers
+// the connection is opened like one that was half-open in a crash.
+func (m *Machine) keepFirst(c *Conn, synack *segment.Segment) {
+	m.interrupt(c)
+	m.sendSYNACK(c, synack.Options.TSEcr)
+}
 
 // begin starts the protection of a connection of which SYN and SYN-ACK are known.
 func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
@@ -149,6 +153,9 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 	}
 	if synack.Flags.Has(segment.ECE) {
 		c.set(ecn)
+	}
+	if e.cookie {
+		c.set(byCookie | replayed)
 	}
 	if !c.server.hasWS {
 		c.client.wscale = 0
@@ -219,6 +226,7 @@ func (m *Machine) metaStable(c *Conn) {
 	}
 	c.state = Established
 	m.meetUngated(c)
+	m.mayBeHalfOpen(c)
 	m.Stats.Opened++
 	m.report(ConnOpened, c, "")
 	m.env.Forward(x.synack)
@@ -263,6 +271,9 @@ func (m *Machine) slotFlags(c *Conn) gate.SlotFlags {
 	}
 	if c.server.ts {
 		f |= gate.FlagTS
+	}
+	if c.is(replayed) {
+		f |= gate.FlagCookie
 	}
 	if c.server.sack {
 		f |= gate.FlagSACK

@@ -81,7 +81,7 @@ func (m *Machine) releaseHeld(c *Conn) {
 	x.held = nil
 	ack := s.Ack
 	s.Seq += slot.Delta()
-	if c.state == Established {
+	if c.state == Established && slot.Mode() != gate.ModeOpen { // else it may be the kernel's last word
 		s.Ack = seqnum.Min(ack, c.stableSeq())
 	}
 	if s.Options.HasTS {

@@ -4,6 +4,7 @@ import "github.com/ftnet/ftnet/internal/reason"
 
 // Info is what a status page shows of a connection.
 type Info struct {
+	State      State // SynReceived until the client has answered the SYN-ACK
 	Protected  bool
 	Reason     string // why it is not protected, or is being reset
 	Received   int64  // client bytes in order
@@ -29,10 +30,15 @@ func (c *Conn) Info() Info {
 			i.How = "on the wire, length"
 		}
 	}
-	if c.extra != nil {
+	i.State = c.state
+	if !c.is(confirmed) && (c.state == Established && !c.is(recovered) || c.state == Outage) {
+		i.State, i.Reason = SynReceived, whyHalfOpen
+	}
+	if c.extra != nil && c.extra.reason != "" {
 		i.Reason = c.extra.reason
 	}
 	if c.is(unmet) {
+		i.State = c.state
 		i.Reason = "it was found in the log; its client has not been heard yet"
 	}
 	if c.is(exposed) {
@@ -43,3 +49,5 @@ func (c *Conn) Info() Info {
 	}
 	return i
 }
+
+const whyHalfOpen = "its client has not completed the handshake"

@@ -1,6 +1,7 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
@@ -23,12 +24,16 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	}
 	c := m.conns.get(flow)
 	if c == nil {
+		m.stranger(svc, flow, s)
 		return
 	}
 	c.last, c.in = m.now, m.via
 	m.meetUngated(c)
 	if m.over(c) && c.state != Resetting && c.state != Open {
 		m.late(c, s)
+		if c.state == Established { // what was missing may be the kernel's last ACK, of which nobody tells
+			m.finished(c)
+		}
 		return
 	}
 	switch c.state {
@@ -113,14 +118,19 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	default: // the kernel answers
 		m.Stats.Refused++
 		m.overhear(c, s, slot)
-		if m.unheard(c, slot) {
+		if m.unheard(c, slot) || s.Len() > 0 && c.shielded() {
 			c.set(dupAck)
 		}
 		m.touch(c)
 		return
 	}
+	if s.Flags.Has(segment.URG) {
+		m.unprotect(c, reason.Urgent, "by the client")
+		return
+	}
+	m.keepRefused(c, s, slot)
 	m.accepted(c, s, b)
-	if s.Len() > 0 && c.rcvNxt() == before && m.unheard(c, slot) {
+	if s.Len() > 0 && c.rcvNxt() == before && (m.unheard(c, slot) || c.shielded()) {
 		c.set(dupAck)
 	}
 	if s.Len() > 0 && seqnum.Less(c.rcvNxt(), seqnum.Min(s.Seq, kernel)) {
@@ -130,6 +140,10 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		m.Stats.Holes++
 	}
 }
+
+// shielded reports whether the gate keeps from the kernel what the client repeats: then
+// the core answers it.
+func (c *Conn) shielded() bool { return c.is(replayed) && c.is(finSent) }
 
 // unheard reports whether the client does not hear what the kernel answers: the
 // gate holds it because the log is behind, or the client refuses it.
@@ -142,7 +156,9 @@ func (m *Machine) accepted(c *Conn, s *segment.Segment, b bounds) {
 	m.learn(c, s, b.ack)
 	m.heard(c, s)
 	m.touch(c)
-	if s.Len() > 0 {
+	// Urgent data is not taken in an outage: the log can't say which byte is none of the
+	// stream's. The client says it again when the connection is live.
+	if s.Len() > 0 && !s.Flags.Has(segment.URG) {
 		c.high = seqnum.Max(c.high, seqnum.Min(s.End(), b.edge))
 		m.data(c, s, b.edge)
 	}
@@ -248,6 +264,15 @@ func (m *Machine) Tail(f segment.Flow) (logserver.ConnID, bool) {
 		return 0, false
 	}
 	return c.ID, true
+}
+
+// Slot returns the slot of a connection that is known.
+func (m *Machine) Slot(f segment.Flow) (uint32, bool) {
+	c := m.conns.get(f)
+	if c == nil {
+		return 0, false
+	}
+	return c.slot, true
 }
 
 // relay gives the kernel a segment that the gate stole before the connection

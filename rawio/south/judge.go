@@ -48,6 +48,8 @@ func (m *Machine) judge(c *Conn, s *segment.Segment, b bounds) verdict {
 		return challenge
 	case seqnum.Less(s.Ack, c.una-c.maxWindow): // RFC 5961 section 5
 		return challenge
+	case !c.is(confirmed|restored|adopted) && seqnum.Less(s.Ack, c.iss+1): // the third ACK is exact (tcp_check_req)
+		return challenge
 	}
 	return accept
 }

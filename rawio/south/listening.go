@@ -47,10 +47,14 @@ func (m *Machine) Unprotect(port uint16) {
 func (m *Machine) Listening(port uint16) int {
 	m.now = m.env.Now()
 	svc := m.services[port]
-	if svc == nil || !svc.outage || svc.busy {
+	switch {
+	case svc == nil || svc.busy:
+		return 0
+	case !svc.outage:
+		m.syns.each(port, m.resendRefused)
 		return 0
 	}
-	svc.alive, svc.busy = true, true
+	svc.alive, svc.busy, svc.room = true, true, 0
 	svc.queue = m.inOrder(svc)
 	n := len(svc.queue)
 	m.pump(svc)
@@ -93,10 +97,19 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 	return out
 }
 
+// resendRefused gives the server a SYN that came before it listened: its client has
+// heard nothing, and may not send another one for long.
+func (m *Machine) resendRefused(f segment.Flow, e *embryo) {
+	if e.refused != 0 && e.syn != nil && m.conns.get(f) == nil {
+		e.refused = 0
+		m.env.ToServer(e.syn)
+	}
+}
+
 // pump keeps a window of spoofed handshakes under way and ends the recovery
 // when none is left.
 func (m *Machine) pump(svc *service) {
-	for svc.busy && svc.inflight < m.cfg.Window && len(svc.queue) > 0 {
+	for svc.busy && len(svc.queue) > 0 && m.mayOpen(svc) {
 		c := svc.queue[0]
 		svc.queue = svc.queue[1:]
 		if c.state == Outage {

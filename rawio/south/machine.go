@@ -35,6 +35,11 @@ type Env interface {
 	Fetch(slot, gen uint32, id logserver.ConnID, off int64, n int)
 	// Destroy removes the kernel's socket of a flow, if there is one.
 	Destroy(flow segment.Flow)
+	// Socket says what the kernel has of a flow.
+	Socket(flow segment.Flow) SocketState
+	// Room is how many connections more the queues of a port's listeners take at
+	// least; a great number if that is not known.
+	Room(port uint16) int
 	// Publish, Withdraw, Prepare and Head are the journal's, for services whose
 	// server is not unmodified. An error of Prepare says why the connection
 	// cannot be rolled forward. Head tells what the server process has recorded
@@ -55,6 +60,9 @@ type Env interface {
 	// Adopt takes over the record that the server process has of a connection
 	// whose engine is gone, and of whose reads the log has so many bytes.
 	Adopt(slot, gen uint32, flow segment.Flow, read int64) error
+	// Ending reports whether a process that serves the port is ending, or has ended:
+	// Crash or Release will follow.
+	Ending(port uint16) bool
 	// Report tells of something that an operator may want to know.
 	Report(Report)
 }
@@ -151,9 +159,12 @@ type service struct {
 	alive    bool // a process serves it or is being started
 	queue    []*Conn
 	inflight int
+	room     int   // handshakes that may begin before Env.Room is asked again, in this tick
 	busy     bool  // reconnections of this recovery are not finished
 	since    int64 // beginning of the outage
 	crashed  int64 // time of the last crash
+	askedAt  int64 // time of the last question whether its process is ending
+	dying    bool  // the answer
 }
 
 // Machine is the core for all connections of one engine.
@@ -177,7 +188,11 @@ type Machine struct {
 	pages     [][]byte // to be used again
 	active    []*Conn  // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
 	probed    int      // clients of restored connections, in this tick
+	ticked    int64    // time of the last tick
+	awake     int64    // what this tick counts for, ns: see tickHole
+	sought    search   // for holes
 	reading   []reading
+	young     []young                 // connections that may be half-open, the oldest first: see halfopen.go
 	inherited map[segment.Flow]uint32 // bound by an earlier engine, and nobody's yet
 	Stats     Stats
 
@@ -310,7 +325,7 @@ func (m *Machine) takeSlot(c *Conn) bool {
 	case fresh:
 		c.slot = uint32(len(m.slots))
 		m.slots = append(m.slots, slotEntry{gen: m.env.Slot(c.slot).Gen()})
-	case m.evict():
+	case m.evict(), m.giveWay():
 		c.slot = m.free.take()
 	default:
 		return false

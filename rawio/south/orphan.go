@@ -30,7 +30,7 @@ func (m *Machine) Crashed(slot uint32, pid, code int) {
 		return
 	}
 	m.env.Report(Report{Kind: ConnCrashed, Port: c.svc.port, Flow: c.Flow, ID: c.ID, PID: pid, Code: code, Logged: c.received})
-	was := c.state
+	was, open := c.state, c.isOpening()
 	if c.svc.ending && was == Established {
 		m.release(c)
 		return
@@ -39,7 +39,7 @@ func (m *Machine) Crashed(slot uint32, pid, code int) {
 	if c.state != Outage {
 		return
 	}
-	if was != Established {
+	if open {
 		m.settled(c)
 	}
 	c.extra.recoverAt = m.now + orphanAfter
@@ -48,20 +48,32 @@ func (m *Machine) Crashed(slot uint32, pid, code int) {
 
 // vanished reports whether the kernel has answered a client's segment as one of a
 // connection that it does not know, although no process has let go of it: it was
-// with a listener that is gone, and others of the port listen on. Of such a
-// connection nobody tells.
+// with a listener that is gone, and others of the port listen on, or the kernel had
+// answered its SYN by a SYN cookie, and had no room for it when the client said more.
+// Of such a connection nobody tells.
 func (m *Machine) vanished(c *Conn) bool {
 	x := c.extra
-	if c.wire == nil || c.is(abandoned) || x.held == nil || !x.held.Flags.Has(segment.RST) || x.held.Flags.Has(segment.ACK) {
+	if c.is(abandoned) || !x.held.Flags.Has(segment.RST) || x.held.Flags.Has(segment.ACK) {
 		return false
 	}
 	m.lagging = true
-	return c.svc.alive && m.now-x.heldAt >= orphanAfter && m.env.Slot(c.slot).Released() == gate.ReleasedNo
+	if !c.svc.alive || m.now-x.heldAt < orphanAfter || m.env.Slot(c.slot).Released() != gate.ReleasedNo {
+		return false
+	}
+	switch {
+	case m.env.Socket(c.Flow) != SocketNone:
+		x.held = nil // it was an answer to a segment that came before the handshake was over
+		return false
+	case c.wire == nil:
+		return !m.head(c).Accepted
+	}
+	return true
 }
 
 // reopenVanished opens it again, as after a crash of its process.
 func (m *Machine) reopenVanished(c *Conn) {
 	m.interrupt(c)
+	m.env.Slot(c.slot).SetReleased(gate.ReleasedCrashed) // for an engine that finds it so
 	c.extra.recoverAt = m.now
 }
 
@@ -72,15 +84,25 @@ func (m *Machine) tickOrphan(c *Conn) {
 	if m.now < c.extra.recoverAt || !c.svc.alive || c.svc.outage && !c.svc.busy {
 		return
 	}
-	w := c.wire
+	if !m.mayOpen(c.svc) {
+		return
+	}
+	if w := c.wire; w != nil && m.inVain(c, w) {
+		return
+	}
+	c.svc.inflight++
+	m.reconnect(c)
+}
+
+// inVain gives a connection up that is opened too often at the same place.
+func (m *Machine) inVain(c *Conn, w *wire) bool {
 	if w.fresh != c.received || m.now-w.reopened >= soon {
 		w.fresh, w.futile = c.received, 0
 	}
 	w.reopened = m.now
 	if w.futile++; w.futile > maxFutile {
 		m.reset(c, fmt.Sprintf("its server process has crashed %d times at the same place", w.futile))
-		return
+		return true
 	}
-	c.svc.inflight++
-	m.reconnect(c)
+	return false
 }

@@ -41,6 +41,7 @@ func (m *Machine) Crash(ports ...uint16) {
 }
 
 func (m *Machine) crashed(c *Conn) {
+	c.unset(opening)
 	switch c.state {
 	case SynReceived:
 		// Nothing of it has left. The client repeats its SYN; if that
@@ -58,7 +59,9 @@ func (m *Machine) crashed(c *Conn) {
 		if c.wire != nil && c.closed() && !head.Closing {
 			// Nobody has anything left to say, but the client may have missed
 			// the last ACK.
-			m.env.Slot(c.slot).SetMode(gate.ModeOutage)
+			slot := m.env.Slot(c.slot)
+			slot.SetMode(gate.ModeOutage)
+			slot.SetReleased(gate.ReleasedNo) // nothing is to be recovered, see overInOutage
 			c.acked = c.stableSeq()
 			m.finished(c)
 			return
@@ -111,13 +114,15 @@ func (m *Machine) interrupt(c *Conn) {
 		}
 		x.ackedAt = m.now
 	}
-	x.held, x.cutover, x.liveAt, x.tries, x.recoverAt = nil, 0, 0, 0, 0
+	x.refused = nil
+	x.held, x.cutover, x.liveAt, x.tries, x.recoverAt, x.answer = nil, 0, 0, 0, 0, nil
 	m.endRoll(c)
-	c.unset(owed | dupAck)
+	c.unset(owed | dupAck | opening)
 	c.state = Outage
 	m.watch(c)
 	m.touch(c)
 	m.env.Destroy(c.Flow)
+	m.awaitThirdACK(c)
 }
 
 // left notes how much of the server's stream may have left. A socket whose FIN
@@ -252,21 +257,5 @@ func (m *Machine) answerSYN(c *Conn, syn *segment.Segment) {
 	if c.state == SynReceived || c.state == Established && !c.is(recovered) {
 		return // the log is waited for, or the kernel does it
 	}
-	slot := m.env.Slot(c.slot)
-	edge, tsval := slot.Edge(), slot.TSVal()
-	if c.state != Established {
-		edge, tsval = c.extra.edge, c.extra.tsval
-	}
-	s := &segment.Segment{
-		Src: c.Flow.Server, Dst: c.Flow.Client, Seq: c.iss, Ack: c.irs + 1, Flags: segment.SYN | segment.ACK,
-		Window: uint16(min(max(seqnum.Diff(edge, c.irs+1), 0), 65535)), // not scaled
-	}
-	if c.is(ecn) {
-		s.Flags |= segment.ECE
-	}
-	o := &s.Options
-	o.MSS, o.SACKPermitted = c.server.mss, c.server.sack
-	o.HasWScale, o.WScale = c.server.hasWS, c.server.wscale
-	o.HasTS, o.TSVal, o.TSEcr = c.server.ts, tsval, syn.Options.TSVal
-	m.env.ToClient(s)
+	m.sendSYNACK(c, syn.Options.TSVal)
 }

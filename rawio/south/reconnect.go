@@ -30,13 +30,16 @@ func (m *Machine) reconnect(c *Conn) {
 	slot.SetReleased(gate.ReleasedNo) // what became of the new socket counts
 	slot.SetMode(gate.ModeSpoof)
 	x := c.extra
-	x.tries, x.since, x.recoverAt = 0, m.now, 0
+	x.tries, x.since, x.recoverAt, x.notBefore, x.halfOpen, x.answer = 0, m.now, 0, 0, false, nil
 	m.touch(c)
 }
 
 // spoofWhenStable sends the SYN once all that was logged is stable.
 func (m *Machine) spoofWhenStable(c *Conn) {
 	x := c.extra
+	if m.now < x.notBefore {
+		return
+	}
 	if c.wire != nil && x.tries == 0 {
 		c.resume, x.began = c.wire.start, m.now
 		m.askClient(c)
@@ -56,7 +59,7 @@ func (m *Machine) retry(c *Conn) {
 	x.began = min(x.began, m.now) // the clock may have been set back
 	switch {
 	case m.now-x.since >= giveUp:
-		m.reset(c, "the restarted server does not take the connection")
+		m.reset(c, whyNotTaken)
 	case x.tries >= restartAfter && len(x.frozen) > 0: // not for unmodified servers
 		// The client must not wait for its acknowledgments that long.
 		m.env.Destroy(c.Flow)
@@ -72,7 +75,7 @@ func (m *Machine) retry(c *Conn) {
 	}
 }
 
-// spoof plays the client: its own SYN, but for a number that makes the stack
+// spoof plays the client: its own SYN as far as it was agreed to, but for a number that makes the stack
 // expect the byte after the last stable one, and a timestamp not older than
 // those the client has sent.
 func (m *Machine) spoof(c *Conn) {
@@ -82,9 +85,13 @@ func (m *Machine) spoof(c *Conn) {
 	s.Flags = c.synFlags
 	s.Window = c.synWindow
 	s.Options.MSS = c.client.mss
-	s.Options.SACKPermitted = c.client.sack
-	s.Options.HasWScale, s.Options.WScale = c.client.hasWS, c.client.wscale
-	s.Options.HasTS, s.Options.TSEcr = c.client.ts, 0
+	// What was not agreed, because a SYN cookie had no room for it, must not be now.
+	s.Options.SACKPermitted = c.server.sack
+	s.Options.HasWScale, s.Options.WScale = c.server.hasWS, c.client.wscale
+	s.Options.HasTS, s.Options.TSEcr = c.server.ts, 0
+	if c.is(byCookie) && !c.is(ecn) {
+		s.Flags = segment.SYN
+	}
 	delay := min(int64(firstRetry)<<min(x.tries, 10), lastRetry)
 	x.tries++
 	x.retryAt = m.now + delay
@@ -102,8 +109,8 @@ func (m *Machine) asClient(c *Conn) *segment.Segment {
 }
 
 // reconnected takes the restarted stack's SYN-ACK, which the gate held at time
-// at, fixes the translation, and lets the connection live again.
-func (m *Machine) reconnected(c *Conn, s *segment.Segment, at int64) {
+// at.
+func (m *Machine) reconnected(c *Conn, s *segment.Segment, cookie bool, at int64) {
 	x := c.extra
 	if x.tries == 0 || at < x.began {
 		return // of an earlier crash's reconnection
@@ -112,13 +119,31 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, at int64) {
 		return // a challenge or an answer to an older attempt
 	}
 	if err := c.sameOptions(optionsOf(s)); err != nil {
-		m.reset(c, err.Error())
+		if !cookie { // which has no room for options, unless there are timestamps
+			m.reset(c, err.Error())
+		}
 		return
 	}
-	if c.wire != nil {
+	c.unset(replayed)
+	if cookie {
+		c.set(replayed)
+	}
+	switch {
+	case c.wire != nil:
 		m.beginRoll(c, s)
-		return
+	case cookie:
+		x.answer = clone(s)
+		m.env.ToServer(m.thirdACK(c, s))
+		m.tickCookie(c)
+	default:
+		m.live(c, s)
 	}
+}
+
+// live fixes the translation by the restarted stack's SYN-ACK, and lets the connection
+// live again.
+func (m *Machine) live(c *Conn, s *segment.Segment) {
+	x := c.extra
 	una, sent := c.ackedEnd(), c.sentEnd()
 	if x.restore != nil || c.is(doubtful) {
 		sent = una // of the rest there is no record
@@ -134,7 +159,7 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, at int64) {
 	slot.SetTranslation(una-(s.Seq+1), c.tsDelta(s))
 	slot.SetBase(una)
 	slot.SetScales(optionsOf(s).wscale, c.server.wscale)
-	slot.SetFlags(slot.Flags() | gate.FlagXlate)
+	slot.SetFlags(m.xlateFlags(c, slot))
 	slot.SetStable(c.stableSeq())
 	slot.SetHigh(c.high)
 	slot.SetSndNxt(una)
@@ -152,20 +177,26 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, at int64) {
 	}
 	slot.SetMode(mode)
 	m.ackSpoofed(c, s)
-	m.goLive(c)
+	x.answer = clone(s)
+	m.goLive(c, m.proven(c, m.thirdACK(c, s)) == SocketOpen)
 }
 
 // ackSpoofed ends the handshake in the client's name, and repeats the client's
 // FIN if the log holds it: the client will not.
 func (m *Machine) ackSpoofed(c *Conn, synack *segment.Segment) {
-	s := m.asClient(c)
-	s.Flags, s.Ack = segment.ACK, synack.Seq+1
-	s.Options.TSEcr = synack.Options.TSVal
+	s := m.thirdACK(c, synack)
 	m.env.ToServer(s)
 	if c.is(finLogged) && c.resume == c.fin {
 		s.Flags |= segment.FIN
 		m.env.ToServer(s)
 	}
+}
+
+func (m *Machine) thirdACK(c *Conn, synack *segment.Segment) *segment.Segment {
+	s := m.asClient(c)
+	s.Flags, s.Ack = segment.ACK, synack.Seq+1
+	s.Options.TSEcr = synack.Options.TSVal
+	return s
 }
 
 // repeatFIN sends the client's logged FIN to the stack again.
@@ -178,8 +209,9 @@ func (m *Machine) repeatFIN(c *Conn) {
 	m.env.ToServer(s)
 }
 
-// goLive replays what the client sent meanwhile and tells of the recovery.
-func (m *Machine) goLive(c *Conn) {
+// goLive replays what the client sent meanwhile and tells of the recovery, if the
+// kernel is known to have the socket.
+func (m *Machine) goLive(c *Conn, proven bool) {
 	x := c.extra
 	c.state, x.restore = Established, nil
 	// A packet that the gate stole before it saw the new mode is still on its
@@ -187,9 +219,13 @@ func (m *Machine) goLive(c *Conn) {
 	// programs that are running, is relayed.
 	x.liveAt = m.env.Now()
 	x.cutover, x.retryAt = x.liveAt+cutoverSlack, x.liveAt
-	c.recoveries++
-	m.Stats.Recovered++
-	m.report(ConnRecovered, c, "")
+	if proven {
+		m.recovered(c)
+	} else {
+		c.set(opening)
+		m.watch(c)
+		m.lagging = true
+	}
 	if c.behind(m.env.Slot(c.slot)) {
 		m.lagging = true
 	}
@@ -203,6 +239,23 @@ func (m *Machine) goLive(c *Conn) {
 	}
 	m.noteReads(c)
 	m.touch(c)
+	if proven {
+		m.settled(c)
+	}
+}
+
+// recovered tells of the recovery.
+func (m *Machine) recovered(c *Conn) {
+	c.extra.answer = nil
+	c.recoveries++
+	m.Stats.Recovered++
+	m.report(ConnRecovered, c, "")
+}
+
+// done ends the handshake of a connection that is live already.
+func (m *Machine) done(c *Conn) {
+	c.unset(opening)
+	m.recovered(c)
 	m.settled(c)
 }
 
@@ -219,6 +272,11 @@ func (c *Conn) sameOptions(got synOptions) error {
 		return fmt.Errorf("the restarted stack changed the use of window scaling (net.ipv4.tcp_window_scaling)")
 	}
 	return nil
+}
+
+// xlateFlags are the flags of a slot from which on the client's numbers are not the kernel's.
+func (m *Machine) xlateFlags(c *Conn, slot *gate.Slot) gate.SlotFlags {
+	return m.slotFlags(c) | slot.Flags()&gate.FlagLimit | gate.FlagXlate
 }
 
 // tsDelta is what to add to the new stack's timestamps so that the client

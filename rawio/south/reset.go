@@ -38,7 +38,7 @@ func (m *Machine) reset(c *Conn, why string) {
 
 // dismiss sends the client a RST at the end of all that may have reached it.
 func (m *Machine) dismiss(c *Conn, why string) {
-	was := c.state
+	was, open := c.state, c.isOpening()
 	slot := m.env.Slot(c.slot)
 	slot.SetMode(gate.ModeOutage)
 	if was == Established {
@@ -53,12 +53,12 @@ func (m *Machine) dismiss(c *Conn, why string) {
 	c.more().expireAt = m.now + resetLife
 	c.extra.reason = why
 	c.extra.frozen, c.extra.held = nil, nil
-	c.unset(limited)
+	c.unset(limited | opening)
 	m.watch(c)
 	if !c.is(unmet) { // else it is told when it says something
 		m.sendReset(c, c.nxt)
 	}
-	if was == Reconnecting || was == Rolling {
+	if open {
 		m.settled(c)
 	}
 }

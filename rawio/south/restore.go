@@ -338,19 +338,21 @@ func (m *Machine) forgetOutput(c *Conn) {
 }
 
 // waits reports whether it is too early to open an interrupted connection again:
-// it is restored, and its client has not been heard, or has not said again what
+// it is restored, or half-open, and its client has not been heard, or has not said again what
 // only an earlier server has got. Others are not kept waiting for it.
-func (m *Machine) waits(c *Conn) bool { return c.is(unmet) || m.owes(c) }
+func (m *Machine) waits(c *Conn) bool {
+	return c.is(unmet) || c.extra.halfOpen && !c.is(confirmed) || m.owes(c)
+}
 
-// rejoin opens a restored connection again for which it was too early when its
+// rejoin opens a restored or half-open connection again for which it was too early when its
 // server began to listen.
 func (m *Machine) rejoin(c *Conn) {
-	if c.state != Outage || c.extra.restore == nil || m.waits(c) {
+	if c.state != Outage || c.extra.restore == nil && !c.extra.halfOpen || m.waits(c) {
 		return
 	}
 	if svc := c.svc; svc.alive && svc.busy {
 		m.lagging = true // when the others are done
-	} else if svc.alive && !svc.outage {
+	} else if svc.alive && !svc.outage && m.mayOpen(svc) {
 		svc.inflight++
 		m.reconnect(c)
 	}
@@ -359,10 +361,14 @@ func (m *Machine) rejoin(c *Conn) {
 // ackedBy is what a segment acknowledges for certain: all, once the new server has
 // sent what the last number counts.
 func (m *Machine) ackedBy(c *Conn, s *segment.Segment) uint32 {
+	known := seqnum.Max(c.nxt, m.env.Slot(c.slot).SndNxt())
+	if c.is(restored) && !c.is(finSent) && seqnum.Less(known, s.Ack) {
+		c.set(doubtful) // an earlier server had sent more than was known, or its FIN
+	}
 	if !c.is(doubtful) || s.Ack == c.una {
 		return s.Ack
 	}
-	if c.state == Established && seqnum.LEQ(s.Ack, m.env.Slot(c.slot).SndNxt()) {
+	if c.state == Established && seqnum.LEQ(seqnum.Max(known, s.Ack), m.env.Slot(c.slot).SndNxt()) {
 		c.unset(doubtful)
 		return s.Ack
 	}
@@ -406,6 +412,9 @@ func (m *Machine) heard(c *Conn, s *segment.Segment) {
 			slot.SetSndNxt(c.nxt)
 		}
 	}
+	if c.wire != nil && c.state != Established { // else its record may still be under way
+		m.forgetOutput(c)
+	}
 	x := c.extra
 	if x == nil || x.restore == nil {
 		return
@@ -415,9 +424,6 @@ func (m *Machine) heard(c *Conn, s *segment.Segment) {
 		x.tsval = seqnum.Max(x.tsval, s.Options.TSEcr)
 	}
 	x.restore.next = seqnum.Max(x.restore.next, s.End())
-	if c.wire != nil {
-		m.forgetOutput(c)
-	}
 }
 
 // owes reports whether the client of an unmodified server has sent something that

@@ -35,6 +35,16 @@ func (s *script) restart() {
 	s.print("%d restored", s.machine.Restore(scriptPort, s.service, storedOf(s.log.Log)))
 }
 
+// adopt is the start of another engine where the server, its sockets, the journal and the
+// gate live on.
+func (s *script) adopt() {
+	flows, _ := s.env.gate.Flows() // cannot fail
+	s.dead, s.upcalls, s.env.adopted = false, nil, true
+	s.machine = south.New(s.cfg)
+	s.machine.Inherit(flows)
+	s.print("%d adopted", s.machine.Adopt(scriptPort, s.service, s.env.outage, storedOf(s.log.Log)))
+}
+
 // reads are those that the server makes.
 func (s *script) reads(lengths []string) {
 	h := s.env.heads[s.machine.Conn(s.flow).Slot()]

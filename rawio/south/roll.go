@@ -37,6 +37,7 @@ type roll struct {
 	pending []piece // beyond una, not yet sent to the client
 	tsval   uint32  // newest of the kernel
 	ackDue  bool
+	opened  bool // the kernel is known to have the socket
 
 	movedAt   int64 // last progress
 	starvedAt int64 // last time that the log was waited for
@@ -76,7 +77,9 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 	m.env.Slot(c.slot).SetMode(gate.ModeRoll)
 	c.state = Rolling
 	m.rolling++
-	x.roll.edgeOut += max(int64(c.synWindow), m.outputEdge(c)-w.out) // the SYN has offered the former
+	x.roll.edgeOut = m.outputEdge(c) // whatever the SYN has offered: only the ACK counts
+	m.env.ToServer(m.rollAck(c, x.roll.told, x.roll.edgeOut))
+	m.openRoll(c)
 	m.touch(c)
 }
 
@@ -93,6 +96,9 @@ func (m *Machine) endRoll(c *Conn) {
 // log's upcalls makes possible.
 func (m *Machine) roll(c *Conn) {
 	r := c.extra.roll
+	if !r.opened { // what is sent now could be refused
+		return
+	}
 	m.forwardPending(c)
 	if min(r.out, c.outputOff(c.ackedEnd())) > r.told { // the client has acknowledged more
 		r.ackDue, r.movedAt = true, m.now
@@ -143,7 +149,7 @@ func (m *Machine) rollLive(c *Conn) {
 	slot.SetTranslation(r.delta, r.tsDelta)
 	slot.SetBase(c.una)
 	slot.SetScales(r.wscale, c.server.wscale)
-	slot.SetFlags(slot.Flags() | gate.FlagXlate)
+	slot.SetFlags(m.xlateFlags(c, slot))
 	slot.SetStable(c.stableSeq())
 	slot.SetHigh(c.high)
 	slot.SetSndNxt(sent)
@@ -158,7 +164,7 @@ func (m *Machine) rollLive(c *Conn) {
 	slot.SetMode(gate.ModeLive)
 	fin := r.fin
 	m.endRoll(c)
-	m.goLive(c)
+	m.goLive(c, true)
 	if c.state == Established && fin >= 0 {
 		m.forwardFIN(c, fin)
 	}
@@ -190,6 +196,10 @@ func (m *Machine) tickRoll(c *Conn) {
 	r.movedAt, r.starvedAt = min(r.movedAt, m.now), min(r.starvedAt, m.now) // the clock may have been set back
 	r.askedAt = min(r.askedAt, m.now)
 	m.tickPages(c)
+	if !r.opened {
+		m.tickOpenRoll(c)
+		return
+	}
 	if m.starved(c) || r.acked >= c.received && m.lacks(c) {
 		r.starvedAt = m.now // it is not the server that stands still
 	}
@@ -225,7 +235,14 @@ func (m *Machine) tickRoll(c *Conn) {
 // say again, and lives to do so: the earlier server may have answered it, and the
 // client's time-out may have grown long.
 func (m *Machine) lacks(c *Conn) bool {
-	return c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said) && m.now-c.last < lacksMost
+	if m.now-c.last >= lacksMost {
+		return false
+	}
+	// What a restored connection's client has said shows only in what it was answered, if
+	// its window was closed behind that.
+	r := c.extra.roll
+	answered := c.is(restored) && r.out < c.outputOff(c.ackedEnd()) && m.now-r.movedAt < owesMost
+	return answered || c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said)
 }
 
 // lacksMost is how long a silent client is waited for, ns. It is asked more often.

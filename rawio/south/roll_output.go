@@ -3,6 +3,7 @@ package south
 import (
 	"fmt"
 
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -15,7 +16,14 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	if c.stray(s) {
 		return
 	}
+	if s.Flags.Has(segment.URG) { // what is forwarded has no urgent data
+		m.reset(c, reason.Urgent.With("by the restarted server"))
+		return
+	}
 	m.touch(c)
+	if !s.Flags.Any(segment.SYN | segment.RST) {
+		r.opened = true
+	}
 	if s.Options.HasTS && seqnum.Less(r.tsval, s.Options.TSVal) {
 		r.tsval = s.Options.TSVal
 	}
@@ -55,6 +63,9 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	}
 	if s.Flags.Has(segment.FIN) && r.out == end && m.env.Slot(c.slot).Released() != gate.ReleasedCrashed {
 		r.fin, r.movedAt = end, m.now
+		if d := c.wire.digest; d != nil && d.loose && d.end == end+1 {
+			d.base, d.end = end, end // the gate had counted a FIN that it held
+		}
 	}
 }
 
@@ -177,6 +188,10 @@ func (m *Machine) liveSegment(c *Conn, s *segment.Segment, slot *gate.Slot) *seg
 func (m *Machine) overtaken(c *Conn, s *segment.Segment) {
 	slot := m.env.Slot(c.slot)
 	if s.Flags.Any(segment.SYN | segment.RST) {
+		return
+	}
+	if s.Flags.Has(segment.URG) {
+		m.reset(c, reason.Urgent.With("by the restarted server"))
 		return
 	}
 	seq := s.Seq + slot.Delta()

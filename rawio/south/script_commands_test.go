@@ -1,6 +1,7 @@
 package south_test
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,20 @@ func (s *script) line(line string) {
 		s.client(w[1:])
 	case "server":
 		s.server(w[1:])
+	case "cookie":
+		s.env.gate.From = gate.FromStack
+		ws := s.hasWS
+		s.hasWS = ws && s.ts // a cookie has no room for it
+		if w[1] != "SA" {
+			s.kernel = s.number(w[1])
+			w = []string{"", "SA", "ack", strconv.Itoa(int(s.synEnd))}
+		}
+		s.server(w[1:])
+		s.env.gate.From, s.hasWS = gate.FromSocket, ws
+	case "forwarded":
+		s.env.gate.From = gate.FromElsewhere
+		s.server(w[1:])
+		s.env.gate.From = gate.FromSocket
 	case "synack":
 		s.kernel = s.number(w[1])
 		s.server([]string{"SA", "ack", strconv.Itoa(int(s.synEnd))})
@@ -45,6 +60,18 @@ func (s *script) line(line string) {
 		s.stable()
 	case "fetched":
 		s.fetched(w[1:])
+	case "from": // another port of the client's
+		s.flow.Client = netip.AddrPortFrom(s.flow.Client.Addr(), uint16(s.number(w[1])))
+	case "socket": // what the kernel has from here on, call by call; the last one stays
+		list := w[1:]
+		s.env.socket = func(segment.Flow) south.SocketState {
+			state := map[string]south.SocketState{"none": south.SocketNone, "half": south.SocketHalfOpen, "open": south.SocketOpen}[list[0]]
+			list = list[min(1, len(list)-1):]
+			return state
+		}
+	case "room":
+		n := int(s.number(w[1]))
+		s.env.room = func() int { return n }
 	case "down":
 		s.log.down = true
 		s.machine.LogStatus(logserver.Unreachable)
@@ -57,7 +84,10 @@ func (s *script) line(line string) {
 		in, _ := strconv.Atoi(w[1])
 		out, _ := strconv.Atoi(w[2])
 		s.machine.Gated(1, map[segment.Flow]south.Progress{s.flow: {Received: int64(in), Sent: int64(out)}})
+	case "dying":
+		s.dying = true
 	case "crash":
+		s.dying = false
 		s.machine.Crash(scriptPort)
 	case "listening":
 		s.print("%d to recover", s.machine.Listening(scriptPort))
@@ -91,6 +121,13 @@ func (s *script) line(line string) {
 		s.slot()
 	case "restart":
 		s.restart()
+	case "outputs":
+		s.env.gate.OutputsFull = w[1] == "full"
+	case "dies":
+		s.dead = true
+		return
+	case "adopt":
+		s.adopt()
 	case "reads":
 		s.reads(w[1:])
 	case "log":
@@ -98,7 +135,9 @@ func (s *script) line(line string) {
 	default:
 		s.t.Fatalf("unknown line %q", line)
 	}
-	s.settle()
+	if !s.dead {
+		s.settle()
+	}
 }
 
 // fetchCall is a call of Env.Fetch that is not answered.
@@ -175,7 +214,7 @@ func (s *script) client(w []string) {
 			s.print("held")
 		}
 	}
-	if !untapped {
+	if !untapped && !s.dead {
 		s.machine.Segment(tapped, s.time)
 	}
 	s.events()
@@ -238,10 +277,14 @@ func (s *script) egress(g *segment.Segment, prio uint32) {
 }
 
 func (s *script) events() {
-	for _, ev := range s.env.gate.TakeEvents() {
+	events, outputs := s.env.gate.TakeEvents(), s.env.gate.TakeOutputs()
+	if s.dead { // nobody looks
+		return
+	}
+	for _, ev := range events {
 		deliver(s.machine, &ev)
 	}
-	for _, o := range s.env.gate.TakeOutputs() {
+	for _, o := range outputs {
 		s.machine.Output(o.Kind, o.Slot, o.Gen, o.Seq, decoded(o.Packet, segment.ChecksumTrusted))
 	}
 }

@@ -34,17 +34,20 @@ import (
 // `server other …` has another last byte.
 //
 //	stable           the log's upcalls are delivered (after `new manual`)
+//	dying            the process is ending; nobody has told that it crashed
 //	crash, listening, protect, release, abort, abortall, tick DURATION, sweep [exists]
 //	head [accepted N] [closing] [lost]     what the journal says
 //	synack ISN       the kernel's next socket answers the core's SYN
 //	released crash|close   the server's process lets go of the connection
 //	kernel ISN       the kernel has another socket
+//	outputs full|fit the ring of outputs has no room, and has again
 //	down, up         the log takes nothing and makes nothing stable; status tells it
 //	fetched [N] [unreachable|failed]   the log's answer to the oldest N fetches, or all
 //	                 (after `new fetched`)
 //	ungated, gated RECEIVED SENT   packets pass by the gate; not any more, and so far
 //	                 has the kernel's socket come
 //	restart          another engine takes over what the log holds (`new lasting`)
+//	dies, adopt      the engine goes alone; another one takes over all that has lived on (`new lasting`)
 //	conn, slot, log  show state
 //
 // The answer's lines: "-> kernel" and "-> client" are packets that pass the
@@ -83,10 +86,12 @@ type script struct {
 	time    int64
 	env     *fakeEnv
 	machine *south.Machine
+	dying   bool // the server's process is ending
 	cfg     south.Config
 	service south.Service
 	log     *noteLog
 	manual  bool
+	dead    bool // there is no engine
 	fetches []fetchCall
 	upcalls []logserver.Upcall
 
@@ -174,7 +179,8 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 	model := gate.NewModel(16)
 	model.Now = func() uint64 { return uint64(s.time) }
 	s.env = &fakeEnv{
-		now: func() int64 { return s.time }, gate: model, heads: map[uint32]*head{},
+		ending: func() bool { return s.dying },
+		now:    func() int64 { return s.time }, gate: model, heads: map[uint32]*head{},
 		toClient: func(g *segment.Segment) { s.print("core -> client %s", s.show(g, s.iss, s.irs)) },
 		toServer: func(g *segment.Segment) {
 			base := s.kernel

@@ -2,7 +2,6 @@ package south_test
 
 import (
 	"math/rand/v2"
-	"testing"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -114,42 +113,4 @@ func (w *world) dropHalfOpen() {
 			_ = w.server.Destroy(f.Server, f.Client)
 		}
 	}
-}
-
-// TestEngineAlone runs random plans in which the engine goes, mostly alone.
-func TestEngineAlone(t *testing.T) {
-	if *simSeed != 0 {
-		p := randomAlonePlan(*simSeed)
-		p.traced = true
-		w := run(p)
-		t.Logf("%+v", p)
-		t.Logf("%s", tail(w.trace, *simLines))
-		if w.failure != "" {
-			t.Fatal(w.failure)
-		}
-		return
-	}
-	seeds := *simSeeds
-	if seeds == 0 {
-		seeds = 1000
-		if testing.Short() {
-			seeds = 150
-		}
-	}
-	var stats south.Stats
-	crashes, failures := 0, 0
-	for seed := *simFirst; seed < *simFirst+uint64(seeds); seed++ {
-		w := run(randomAlonePlan(seed))
-		crashes += w.engines
-		stats.Adopted += w.machine.Stats.Adopted
-		stats.Recovered += w.machine.Stats.Recovered
-		if w.failure != "" {
-			t.Errorf("seed %d: %s\n(go test -run TestEngineAlone -sim.seed=%d ./rawio/south)", seed, w.failure, seed)
-			if failures++; failures == 10 {
-				break
-			}
-		}
-	}
-	t.Logf("%d seeds, %d engines gone; by the last ones %d connections adopted, %d recoveries",
-		seeds, crashes, stats.Adopted, stats.Recovered)
 }

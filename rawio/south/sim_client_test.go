@@ -1,11 +1,13 @@
 package south_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/ftnet/ftnet/rawio/rawiotest"
@@ -48,6 +50,16 @@ func appendRecord(b []byte, reads, total int, sum uint32, padding int) []byte {
 	return b
 }
 
+// parseRecord is the reverse of appendRecord.
+func parseRecord(b []byte) (reads, total int, sum uint32, padding int, err error) {
+	number := func(from, to, base int) int64 {
+		n, e := strconv.ParseInt(string(bytes.TrimLeft(b[from:to], " ")), base, 64)
+		err = errors.Join(err, e)
+		return n
+	}
+	return int(number(0, 8, 10)), int(number(9, 17, 10)), uint32(number(18, 26, 16)), int(number(27, recordLen, 10)), err
+}
+
 // clientByte is what the n-th client sends at an offset.
 func clientByte(n, off int) byte { return byte(off*7 + off>>8 + off>>16 + n) }
 
@@ -62,6 +74,7 @@ type clientApp struct {
 	sent      int
 	shut      bool
 	in        []byte // not yet parsed
+	buf       []byte // for what is received
 	reads     int
 	total     int
 	skip      int
@@ -172,17 +185,20 @@ func (a *clientApp) send() {
 	if !a.shut {
 		a.shut = true
 		a.sock.CloseWrite()
+		a.receive() // the server may have closed before
 	}
 }
 
 func (a *clientApp) receive() {
-	buf := make([]byte, 16<<10)
+	if a.buf == nil {
+		a.buf = make([]byte, 16<<10)
+	}
 	for !a.done {
-		n, err := a.sock.Recv(buf)
+		n, err := a.sock.Recv(a.buf)
 		if n == 0 && err == nil {
 			break
 		}
-		a.in = append(a.in, buf[:n]...)
+		a.in = append(a.in, a.buf[:n]...)
 		a.parse()
 		switch {
 		case errors.Is(err, rawiotest.ErrWouldBlock):
@@ -226,9 +242,8 @@ func (a *clientApp) parse() {
 		if a.skip > 0 || len(a.in) < recordLen {
 			return
 		}
-		var reads, total, padding int
-		var sum uint32
-		if _, err := fmt.Sscanf(string(a.in[:recordLen]), "%d %d %x %d", &reads, &total, &sum, &padding); err != nil {
+		reads, total, sum, padding, err := parseRecord(a.in[:recordLen])
+		if err != nil {
 			a.w.fail("client %d: record %q: %v", a.n, a.in[:recordLen], err)
 			return
 		}
@@ -237,8 +252,13 @@ func (a *clientApp) parse() {
 			a.w.fail("client %d: record of %d bytes after %d, %d are sent", a.n, total, a.total, a.sent)
 			return
 		}
-		for ; a.summed < total; a.summed++ {
-			a.sum = crc32.Update(a.sum, crc32.IEEETable, []byte{clientByte(a.n, a.summed)})
+		for a.summed < total {
+			p := a.buf[:min(total-a.summed, len(a.buf))]
+			for i := range p {
+				p[i] = clientByte(a.n, a.summed+i)
+			}
+			a.sum = crc32.Update(a.sum, crc32.IEEETable, p)
+			a.summed += len(p)
 		}
 		if sum != a.sum {
 			a.w.fail("client %d: sum of %d bytes is %08x, want %08x", a.n, total, sum, a.sum)

@@ -3,7 +3,6 @@ package south_test
 import (
 	"math/rand/v2"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -132,45 +131,6 @@ func (w *world) takeOver(c engineCrash) {
 			w.start()
 		}
 	})
-}
-
-// TestEngineCrashes runs random plans in which the engine goes as well.
-func TestEngineCrashes(t *testing.T) {
-	if *simSeed != 0 {
-		p := randomEnginePlan(*simSeed)
-		p.traced = true
-		w := run(p)
-		t.Logf("%+v", p)
-		t.Logf("%s", tail(w.trace, *simLines))
-		if w.failure != "" {
-			t.Fatal(w.failure)
-		}
-		return
-	}
-	seeds := *simSeeds
-	if seeds == 0 {
-		seeds = 1000
-		if testing.Short() {
-			seeds = 150
-		}
-	}
-	var stats south.Stats
-	crashes, failures := 0, 0
-	for seed := *simFirst; seed < *simFirst+uint64(seeds); seed++ {
-		w := run(randomEnginePlan(seed))
-		crashes += w.engines
-		stats.Restored += w.machine.Stats.Restored
-		stats.Met += w.machine.Stats.Met
-		stats.Recovered += w.machine.Stats.Recovered
-		if w.failure != "" {
-			t.Errorf("seed %d: %s\n(go test -run TestEngineCrashes -sim.seed=%d ./rawio/south)", seed, w.failure, seed)
-			if failures++; failures == 10 {
-				break
-			}
-		}
-	}
-	t.Logf("%d seeds, %d engines gone; by the last ones %d connections restored, %d met, %d recoveries",
-		seeds, crashes, stats.Restored, stats.Met, stats.Recovered)
 }
 
 // dropOrphans removes sockets of the dead server: the kernel itself drops the

@@ -29,6 +29,7 @@ type handler struct {
 	off         int64 // read so far
 	readNo      int
 	buffer      []byte // from the kernel, not yet read
+	scratch     []byte
 	sum         uint32
 	greeted     bool
 	thinking    bool
@@ -242,9 +243,11 @@ func (x *handler) pull() {
 	if len(x.buffer) >= 8192 {
 		return
 	}
-	buf := make([]byte, 8192)
-	n, err := x.s.Recv(buf)
-	x.buffer = append(x.buffer, buf[:n]...)
+	if x.scratch == nil {
+		x.scratch = make([]byte, 8192)
+	}
+	n, err := x.s.Recv(x.scratch)
+	x.buffer = append(x.buffer, x.scratch[:n]...)
 	switch {
 	case errors.Is(err, rawiotest.ErrWouldBlock) || err == nil:
 	case errors.Is(err, io.EOF):

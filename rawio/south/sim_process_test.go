@@ -28,7 +28,10 @@ func (w *world) start() {
 		panic(err)
 	}
 	p.l = l
-	l.Notify = p.accept
+	w.clock.After(w.plan.queue.late, func() {
+		l.Notify = p.accept
+		p.accept()
+	})
 	for range w.plan.wire.workers {
 		p.workers = append(p.workers, &worker{p: w.server.NewProcess()})
 	}

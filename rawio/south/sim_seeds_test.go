@@ -5,25 +5,46 @@ import "testing"
 // mended are seeds that once failed, and what was wrong. What a seed means changes with
 // the plans: the scripts in testdata say the same of the core alone.
 var mended = []struct {
-	name string
-	plan func(uint64) plan
+	*kind
 	seed uint64
 	why  string
 }{
-	{"plain", randomPlan, 64653, "a client that had closed and forgotten the connection was taken for one that resets it"},
-	{"alone", randomAlonePlan, 10467, "the kernel had forgotten a half-open connection and begun it with another number"},
-	{"alone", randomAlonePlan, 14946, "the same"},
-	{"alone", randomAlonePlan, 22824, "a restored connection's server sent more than its client's window, which was not known"},
-	{"alone", randomAlonePlan, 33782, "the network lost the SYNs that came after the time without an engine"},
-	{"alone", randomAlonePlan, 52442, "an engine got the answer of the log to the one before"},
-	{"alone", randomAlonePlan, 55719, "the network lost the SYNs that came after the time without an engine"},
+	{&plain, 64653, "a client that had closed and forgotten the connection was taken for one that resets it"},
+	{&alone, 10467, "the kernel had forgotten a half-open connection and begun it with another number"},
+	{&alone, 14946, "the same"},
+	{&alone, 22824, "a restored connection's server sent more than its client's window, which was not known"},
+	{&alone, 33782, "the network lost the SYNs that came after the time without an engine"},
+	{&alone, 52442, "an engine got the answer of the log to the one before"},
+	{&alone, 55719, "the network lost the SYNs that came after the time without an engine"},
+	{&alone, 1015458, "a RST that the application meant was lost, and had left while no engine lived"},
+	{&alone, 1046534, "the same, of a connection that had been recovered"},
+	{&alone, 1090516, "the same, with data that had not left before it"},
+	{&alone, 1038844, "a restored connection's server sent more than its client's window: its SYN had offered the most that there is"},
+	{&crashes, 1038844, "the same"},
+	{&alone, 1040636, "an engine found a connection whose worker had crashed, and took it for one that was over"},
+	{&alone, 1075848, "the host that had the last ACK to repeat was booted again, and the client was not seen to have all that it wanted"},
+	{&crashes, 1075848, "the same"},
+	{&crashes, 1045005, "the client's word counted the FIN of an earlier server, and was heard after another one that did not"},
+	{&plain, 1059703, "the client had forgotten the connection, and its RST met a socket that its server had not read to the end"},
+	{&plain, 1069435, "what went on without protection had its last ACK lost, which no FIN carried"},
+	{&alone, 5297539, "the network lost the SYNs that came after one that nobody had listened to yet"},
+	{&alone, 5367172, "an engine took a FIN that the gate had held for a byte that had left"},
+	{&alone, 7000162, "the client had more than the record of an adopted connection's output when the next roll-forward began"},
+	{&alone, 7008334, "the kernel refused a copy of the SYN in place of a live connection, when the listener had just gone"},
+	{&plain, 1062552, "the SYN-ACK was lost, and nobody repeated it after a crash"},
+	{&alone, 5095763, "the kernel dropped a half-open connection after its SYN-ACK had waited for an engine, and refused the client's ACK"},
+	{&alone, 5315691, "the same"},
+	{&plain, 8048306, "the client's time-out had grown while it waited for the log, and the connection was forgotten too soon"},
+	{&alone, 20000441, "a server that tells nobody had closed a connection whose client knew of the FIN from an earlier one"},
+	{&alone, 20082870, "only what the client had been answered told that it had said more than the log had, and its time-out was long"},
+	{&alone, 1795903734510711, "the kernel had begun a half-open connection anew when its client got the first SYN-ACK"},
 }
 
 // TestMended runs them again.
 func TestMended(t *testing.T) {
 	for _, s := range mended {
 		if w := run(s.plan(s.seed)); w.failure != "" {
-			t.Errorf("%s, seed %d (%s): %s", s.name, s.seed, s.why, w.failure)
+			t.Errorf("%s, seed %d (%s): %s", s.test, s.seed, s.why, w.failure)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package south_test
 
 import (
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -10,13 +9,6 @@ import (
 
 	"github.com/ftnet/ftnet/rawio/rawiotest"
 	"github.com/ftnet/ftnet/rawio/segment"
-)
-
-var (
-	simSeed  = flag.Uint64("sim.seed", 0, "run the simulation with this seed only, and print its trace")
-	simFirst = flag.Uint64("sim.first", 1, "first seed of the simulation")
-	simLines = flag.Int("sim.lines", 4000, "lines of the trace of -sim.seed")
-	simSeeds = flag.Int("sim.seeds", 0, "number of seeds of the simulation; 0: a number that fits the test's time")
 )
 
 // plan is what one run of the simulation is made from.
@@ -38,6 +30,7 @@ type plan struct {
 	unmodified bool     // the server has no journal
 	wire       wirePlan
 	engine     []engineCrash
+	queue      queuePlan
 }
 
 type crash struct {
@@ -169,6 +162,7 @@ func (w *world) checkRest() {
 	if w.failure != "" {
 		return
 	}
+	w.atRest = true
 	w.clock.Run(15*time.Minute, func() bool {
 		if w.steps++; w.steps > maxSteps {
 			w.fail("%d steps: the two ends answer each other without end", w.steps)
@@ -202,43 +196,6 @@ func (w *world) checkRest() {
 	if err := w.log.Close(); err != nil {
 		w.fail("log: %v", err)
 	}
-}
-
-// TestSimulation runs random plans. A failure names its seed; -sim.seed runs
-// that alone and prints what happened.
-func TestSimulation(t *testing.T) {
-	if *simSeed != 0 {
-		p := randomPlan(*simSeed)
-		p.traced = true
-		w := run(p)
-		t.Logf("%+v", p)
-		t.Logf("%s", tail(w.trace, *simLines))
-		if w.failure != "" {
-			t.Fatal(w.failure)
-		}
-		return
-	}
-	seeds := *simSeeds
-	if seeds == 0 {
-		seeds = 1500
-		if testing.Short() {
-			seeds = 200
-		}
-	}
-	var crashes, recovered uint64
-	failures := 0
-	for seed := *simFirst; seed < *simFirst+uint64(seeds); seed++ {
-		w := run(randomPlan(seed))
-		crashes += uint64(w.crashes)
-		recovered += w.machine.Stats.Recovered
-		if w.failure != "" {
-			t.Errorf("seed %d: %s\n(go test -run TestSimulation -sim.seed=%d ./rawio/south)", seed, w.failure, seed)
-			if failures++; failures == 10 {
-				break
-			}
-		}
-	}
-	t.Logf("%d seeds, %d crashes, %d recoveries", seeds, crashes, recovered)
 }
 
 // TestCrashAtEveryStep crashes a small conversation at each step of the clock,

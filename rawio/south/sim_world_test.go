@@ -53,6 +53,8 @@ type world struct {
 	trace   []string
 	steps   int
 	crashes int
+	cookies int  // SYN-ACKs without a socket
+	atRest  bool // every client is done
 
 	unprotected bool // some connection is: the server must not crash any more
 
@@ -76,6 +78,7 @@ type flow struct {
 	stable   int64 // told by upcalls
 	fin      bool
 	open     bool // it goes on without protection
+	reset    bool // a RST has left: a cookie's first segment may begin another connection
 }
 
 const (
@@ -110,7 +113,8 @@ func newWorld(p plan) *world {
 	}
 	w.log.SetUpcall(w.upcall)
 	w.env = &fakeEnv{
-		now: w.now, gate: w.gate, heads: map[uint32]*head{},
+		ending: func() bool { return w.process != nil && w.process.dead },
+		now:    w.now, gate: w.gate, heads: map[uint32]*head{},
 		toClient: func(s *segment.Segment) {
 			w.toClient(&rawiotest.Packet{Segment: *s}, "core")
 		},
@@ -123,7 +127,7 @@ func newWorld(p plan) *world {
 			err := w.server.Destroy(f.Server, f.Client)
 			w.note("destroy    %v %v", f.Client, err)
 		},
-		report: w.report, fetch: w.fetch,
+		report: w.report, fetch: w.fetch, socket: w.socket, room: w.room,
 		note: func(format string, args ...any) { w.note(format, args...) },
 	}
 	w.cfg = south.Config{
@@ -223,6 +227,11 @@ func (w *world) leave(g *rawiotest.Packet) {
 	p, err := g.Append(nil)
 	if err != nil {
 		panic(err)
+	}
+	w.gate.From = gate.FromSocket
+	if g.NoSocket {
+		w.gate.From = gate.FromStack
+		w.cookies++
 	}
 	verdict := w.gate.Egress(p, g.Priority)
 	if verdict == gate.Held {
@@ -348,8 +357,11 @@ func (w *world) takeUpcalls() {
 
 func (w *world) tick() {
 	period := 200 * time.Millisecond
-	if w.machine.Busy() {
+	switch {
+	case w.machine.Busy():
 		period = 10 * time.Millisecond
+	case w.atRest:
+		period = time.Second
 	}
 	w.clock.After(period, func() {
 		w.do(w.machine.Tick)
@@ -449,7 +461,8 @@ func (w *world) checkLeaving(g *rawiotest.Packet) {
 		f.synacks++
 		return
 	}
-	if g.Flags.Has(segment.ACK) && alive && !f.app.letGo() && !f.open {
+	f.reset = f.reset || g.Flags.Has(segment.RST) && f.app.mayReset()
+	if g.Flags.Has(segment.ACK) && alive && !f.app.letGo() && !f.open && !f.reset {
 		if seqnum.Less(f.limit(), g.Ack) {
 			w.fail("%v: ACK %d leaves, %d is stable", g.Dst, g.Ack-f.irs, f.limit()-f.irs)
 		}
@@ -460,12 +473,6 @@ func (w *world) checkLeaving(g *rawiotest.Packet) {
 		// As with plain TCP, an old ACK that comes late may find nobody; the client
 		// ignores what it gets for it.
 		old := f.app.letGo() && seqnum.Less(g.Seq, f.app.sock.Info().RcvNxt)
-		// An unmodified server's crash is not told from its absence when a client that
-		// lacks its SYN-ACK asks again before an engine knows of it.
-		refused := w.engines > 0 && w.plan.unmodified && g.Seq == 0 && (w.down || w.process.dead)
-		if refused {
-			f.app.exposed = true
-		}
 		if alive && !f.app.mayReset() && !old && !w.ghost(f.app) {
 			w.fail("%v: RST leaves", g.Dst)
 		}

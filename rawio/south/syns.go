@@ -13,9 +13,11 @@ type embryo struct {
 	syn     *segment.Segment
 	synack  *segment.Segment
 	packet  []byte // of the SYN-ACK, as the kernel made it
+	cookie  bool   // it was a SYN cookie
 	arrived int64
 	after   int64 // SYN-ACKs from before this time are of a socket that is gone
 	refused int64 // time when the kernel refused it, 0: not
+	gaveWay bool  // its connection was forgotten before its client had answered: see halfopen.go
 	order   uint64
 	in, out uint32 // interfaces of SYN and SYN-ACK
 }

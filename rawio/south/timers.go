@@ -10,6 +10,14 @@ import (
 // 10 ms while Busy, and a few times a second otherwise.
 func (m *Machine) Tick() {
 	m.now, m.lagging, m.probed = m.env.Now(), false, 0
+	for _, svc := range m.services {
+		svc.room = 0
+		if len(svc.queue) > 0 {
+			m.pump(svc)
+		}
+	}
+	m.awake, m.ticked = min(m.now-m.ticked, maxAwake), m.now
+	m.seekHoles()
 	for i := len(m.active) - 1; i >= 0; i-- { // c may leave, and the last take its place
 		if i < len(m.active) {
 			m.tick(m.active[i])
@@ -40,12 +48,18 @@ func (m *Machine) tick(c *Conn) {
 	if c.askAt != 0 && m.tickDown(c) {
 		return
 	}
-	x, keep := c.extra, c.askAt != 0
+	if c.hole != nil && m.tickHole(c) {
+		return
+	}
+	x, keep := c.extra, c.askAt != 0 || c.hole != nil
 	switch c.state {
 	case Outage, Reconnecting, Rolling:
 		keep = true
 		if c.is(unmet) {
 			m.tickUnmet(c)
+			return
+		}
+		if c.state == Outage && m.tickHalfOpen(c) {
 			return
 		}
 		m.rejoin(c)
@@ -55,6 +69,12 @@ func (m *Machine) tick(c *Conn) {
 		if m.now-x.ackedAt >= m.cfg.KeepAlive && !m.over(c) { // figure 19: periodic ACKs
 			c.set(ackDue)
 			m.touch(c)
+		}
+		if c.state == Reconnecting && x.answer != nil {
+			m.tickCookie(c)
+		}
+		if c.state == Reconnecting && x.tries == 0 {
+			m.touch(c) // see notBefore
 		}
 		if c.state == Reconnecting && x.tries > 0 && m.now >= x.retryAt {
 			m.retry(c)
@@ -72,9 +92,18 @@ func (m *Machine) tick(c *Conn) {
 			return
 		}
 	case Established:
+		if c.is(opening) {
+			if m.tickOpening(c); c.state != Established {
+				return
+			}
+			keep = c.is(opening)
+		}
 		m.noteFIN(c)
 		if !m.over(c) {
 			keep = x != nil && m.tickLive(c) || keep
+		} else if x != nil && x.held != nil && m.heldLong(c) {
+			c.set(abandoned) // the client has had the FIN from an earlier server
+			x.held = nil
 		}
 		if c.state == Established && c.wire != nil && m.tickIdle(c) {
 			keep = true
@@ -93,14 +122,19 @@ func (m *Machine) tick(c *Conn) {
 // reconnection. It reports whether there is more to do.
 func (m *Machine) tickLive(c *Conn) bool {
 	x := c.extra
+	refused := x.refused != nil && m.offer(c)
+	if c.state != Established {
+		return true
+	}
 	if x.held != nil {
-		x.heldFor++
 		if m.vanished(c) {
 			m.reopenVanished(c)
 			return true
 		}
-		// Two ticks: the engine itself may have stood still for some time.
-		if c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter {
+		if x.held == nil {
+			return true
+		}
+		if m.heldLong(c) {
 			c.set(abandoned)
 			m.releaseHeld(c)
 			m.touch(c)
@@ -108,7 +142,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		}
 		return true
 	}
-	if x.liveAt == 0 {
+	if x.liveAt == 0 && !refused {
 		c.extra = nil
 		return false
 	}
@@ -127,11 +161,20 @@ func (m *Machine) tickLive(c *Conn) bool {
 		}
 		return true
 	}
-	if m.now-x.liveAt < settleTime {
+	if refused || m.now-x.liveAt < settleTime {
 		return true
 	}
 	c.extra = nil
 	return false
+}
+
+// heldLong counts a tick for which a FIN or RST has been held, and reports whether it
+// has been for so long that it is meant. Two ticks: the engine itself may have stood still for
+// some time.
+func (m *Machine) heldLong(c *Conn) bool {
+	x := c.extra
+	x.heldFor++
+	return c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter && !m.dying(c.svc)
 }
 
 // finRetry is how often the client's FIN is repeated to the new stack, ns.

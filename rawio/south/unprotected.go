@@ -14,17 +14,39 @@ func (m *Machine) declare(svc *service, flow segment.Flow, why reason.Reason, de
 	m.env.Report(Report{Kind: ConnUnprotected, Port: svc.port, Flow: flow, Why: why, Reason: why.With(detail)})
 }
 
+// Declare is for a connection that the kernel has and the core has not: it says that
+// it is not protected, and why. If the core knows it after all, or not its port,
+// nothing is said.
+func (m *Machine) Declare(flow segment.Flow, why reason.Reason, detail string) {
+	if svc := m.services[flow.Server.Port()]; svc != nil && m.conns.get(flow) == nil {
+		m.now = m.env.Now()
+		m.declare(svc, flow, why, detail)
+	}
+}
+
+// Ending reports whether the connections of a port have been released, and none has
+// begun to be protected since.
+func (m *Machine) Ending(port uint16) bool {
+	svc := m.services[port]
+	return svc != nil && svc.ending
+}
+
+// HasSYN reports whether the flow's SYN was seen, not long ago, without its SYN-ACK.
+func (m *Machine) HasSYN(flow segment.Flow) bool {
+	e := m.syns.get(flow)
+	return e != nil && e.syn != nil && e.synack == nil
+}
+
 // unprotect has a connection go on without protection and declares it, unless its end
 // was on its way already.
 func (m *Machine) unprotect(c *Conn, why reason.Reason, detail string) {
-	id, logged := c.ID, c.received
-	if m.open(c, why.With(detail)); c.state != Open {
-		return
+	if x := c.extra; x == nil || x.held == nil || !x.held.Flags.Has(segment.RST) {
+		m.Stats.Unprotected++
+		m.env.Report(Report{ // first: what leaves may tell more than is stable
+			Kind: ConnUnprotected, Port: c.svc.port, Flow: c.Flow, ID: c.ID, Why: why, Reason: why.With(detail), Logged: c.received,
+		})
 	}
-	m.Stats.Unprotected++
-	m.env.Report(Report{
-		Kind: ConnUnprotected, Port: c.svc.port, Flow: c.Flow, ID: id, Why: why, Reason: why.With(detail), Logged: logged,
-	})
+	m.open(c, why.With(detail))
 }
 
 // release has a connection go on without the core because its server has ended as it
@@ -51,6 +73,7 @@ func (m *Machine) open(c *Conn, why string) {
 		c.ID = 0
 	} // else the handler may still be reading from the log
 	c.ahead = nil
+	open := c.isOpening()
 	c.flags &= recovered | finSent
 	c.state = Open
 	c.more().reason = why
@@ -61,6 +84,9 @@ func (m *Machine) open(c *Conn, why string) {
 		m.env.Unbind(c.Flow)
 		c.extra.expireAt = m.now + openLife
 		m.watch(c)
+	}
+	if open {
+		m.settled(c)
 	}
 }
 

@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -24,33 +25,42 @@ type buffers struct {
 	iovecs  []unix.Iovec
 	names   []unix.RawSockaddrLinklayer
 	control [][controlSize]byte
-	data    [][bufferSize]byte
-	// split takes a packet apart; rest is where what follows its header is.
-	split [2]unix.Iovec
+	data    []byte // not of the Go heap: most of it is never touched
+	// split takes a packet apart: its header, what follows, which is rest, and
+	// what rest has no room for, which lies where Join would put it.
+	split [3]unix.Iovec
 	rest  []byte
 }
 
-// bufferSize lets Join have a packet of any length that TryReadSplit takes.
-const bufferSize = MaxHeader + MaxPacket
+// bufferSize is the room for one packet in data: MaxPacket, in whole pages.
+const bufferSize = MaxPacket
 
-func newBuffers(n int) *buffers {
+func newBuffers(n int) (*buffers, error) {
+	data, err := unix.Mmap(-1, 0, n*bufferSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, err
+	}
 	b := &buffers{
 		headers: make([]mmsghdr, n),
 		iovecs:  make([]unix.Iovec, n),
 		names:   make([]unix.RawSockaddrLinklayer, n),
 		control: make([][controlSize]byte, n),
-		data:    make([][bufferSize]byte, n),
+		data:    data,
 	}
+	runtime.AddCleanup(b, func(data []byte) { _ = unix.Munmap(data) }, data)
 	for i := range b.headers {
-		b.iovecs[i].Base = &b.data[i][0]
+		b.iovecs[i].Base = &b.buffer(i)[0]
 		b.iovecs[i].SetLen(bufferSize)
 		h := &b.headers[i]
 		h.Name = (*byte)(unsafe.Pointer(&b.names[i]))
 		h.Control = &b.control[i][0]
 		b.reset(i)
 	}
-	return b
+	return b, nil
 }
+
+// buffer is the room for packet i.
+func (b *buffers) buffer(i int) []byte { return b.data[i*bufferSize:][:bufferSize:bufferSize] }
 
 // reset restores the fields of a header that the kernel overwrites.
 func (b *buffers) reset(i int) {
@@ -67,10 +77,15 @@ func (b *buffers) receive(fd int) (int, error) { return b.receiveInto(fd, b.head
 
 // receiveSplit takes one packet apart.
 func (b *buffers) receiveSplit(fd, header int, rest []byte) (int, error) {
-	b.split[0].Base = &b.data[0][0]
+	data := b.buffer(0)
+	rest = rest[:min(len(rest), bufferSize-header-1)]
+	b.split[0].Base = &data[0]
 	b.split[0].SetLen(header)
 	b.split[1].Base = &rest[0]
-	b.split[1].SetLen(min(len(rest), MaxPacket))
+	b.split[1].SetLen(len(rest))
+	over := data[header+len(rest):]
+	b.split[2].Base = &over[0]
+	b.split[2].SetLen(len(over))
 	h := &b.headers[0]
 	h.Iov = &b.split[0]
 	h.SetIovlen(len(b.split))
@@ -99,7 +114,7 @@ func (b *buffers) packets(list []Packet, n int) []Packet {
 		// TCP accepts nothing but packets to this host (tcp_v4_rcv).
 		if b.names[i].Pkttype == unix.PACKET_HOST {
 			p := Packet{
-				Data:      b.data[i][:],
+				Data:      b.buffer(i),
 				IfIndex:   int(b.names[i].Ifindex),
 				Truncated: h.Flags&unix.MSG_TRUNC != 0,
 			}
@@ -115,8 +130,12 @@ func (b *buffers) packets(list []Packet, n int) []Packet {
 // cut gives a packet its length.
 func (b *buffers) cut(p *Packet, h *mmsghdr) {
 	n := int(h.received)
-	if h.Iovlen == 2 {
-		if header := int(b.split[0].Len); n > header {
+	if int(h.Iovlen) == len(b.split) {
+		header := int(b.split[0].Len)
+		switch {
+		case n > header+len(b.rest): // longer than expected
+			copy(p.Data[header:], b.rest)
+		case n > header:
 			p.Data, p.Rest = p.Data[:header], b.rest[:n-header]
 			return
 		}

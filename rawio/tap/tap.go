@@ -26,9 +26,12 @@ const (
 	// DefaultBatch is the number of packets in a zero Batch.
 	DefaultBatch = 64
 
-	// MaxPacket holds the largest packet without BIG TCP: an IPv6 header and
+	// MaxPacket holds the largest packet that Linux makes, with BIG TCP: its
+	// GRO_MAX_SIZE and GSO_MAX_SIZE are 8 times 65535 bytes, without some headers.
+	MaxPacket = 516 << 10
+	// UsualPacket holds the largest packet without BIG TCP: an IPv6 header and
 	// 65535 bytes behind it.
-	MaxPacket = 66 << 10
+	UsualPacket = 66 << 10
 	// MaxHeader bounds the header argument of TryReadSplit.
 	MaxHeader = 256
 )
@@ -65,7 +68,7 @@ func (p *Packet) Join() {
 
 // Batch holds the packets of one ReadBatch together with their buffers. The
 // zero value has room for DefaultBatch packets. Packets and their Data are
-// valid until the batch is used again.
+// valid until the batch is used again, and no longer than it is reachable.
 type Batch struct {
 	Packets []Packet
 
@@ -74,7 +77,7 @@ type Batch struct {
 }
 
 // NewBatch returns a batch with room for n packets (at least 1). It reserves
-// some 66 KiB of address space for each; memory is used as far as packets fill it.
+// MaxPacket bytes of address space for each; memory is used as far as packets fill it.
 func NewBatch(n int) *Batch { return &Batch{size: max(n, 1)} }
 
 func (b *Batch) capacity() int {

@@ -155,16 +155,21 @@ func (t *Tap) TryReadBatch(b *Batch) (int, error) {
 
 // TryReadSplit is TryReadBatch for one packet, of which all but the first
 // header bytes go to rest: so the payload of a packet that is expected can be
-// received where it is to stay. rest has room for MaxPacket bytes. It is
+// received where it is to stay. rest has room for at least one byte. It is
 // Packet.Rest, as far as it was filled, and has been overwritten whatever the
-// packet is; a packet of more than header+MaxPacket bytes is Truncated.
+// packet is; a packet of more than header+len(rest) bytes is in one piece all the
+// same, as if it had been joined.
 func (t *Tap) TryReadSplit(b *Batch, header int, rest []byte) (int, error) {
 	return t.tryRead(b, func(s *buffers, fd int) (int, error) { return s.receiveSplit(fd, header, rest) })
 }
 
 func (t *Tap) tryRead(b *Batch, receive func(*buffers, int) (int, error)) (int, error) {
 	if b.sys == nil {
-		b.sys = newBuffers(b.capacity())
+		sys, err := newBuffers(b.capacity())
+		if err != nil {
+			return 0, fmt.Errorf("tap: memory for packets: %w", err)
+		}
+		b.sys = sys
 	}
 	b.Packets = b.Packets[:0]
 	t.mu.RLock()

@@ -101,6 +101,11 @@ func (s spec) sample() string {
 // leaf is a path's last part.
 func leaf(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 
+// MinQuota is the least that a connection's log may hold, bytes: what one segment
+// may bring when the kernel has put its packets together. With less a client could
+// not even send its first request.
+const MinQuota = 64 << 10
+
 // Bounds that several keys share.
 const (
 	shortest = int64(time.Millisecond)

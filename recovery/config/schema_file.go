@@ -77,7 +77,7 @@ var fileKeys = []key[File]{
 	{
 		path: "engine.runtime-dir", field: func(f *File) any { return &f.Engine.RuntimeDir },
 		spec: spec{
-			kind: aString, defText: "`$FTNET_RUNTIME_DIR` or `/run/ftnet`", example: `"/run/ftnet"`, effect: engine, check: checkRuntimeDir, also: []string{"run-dir", "directory"},
+			kind: aString, defText: "`$FTNET_RUNTIME_DIR` or `/run/ftnet`; `$XDG_RUNTIME_DIR/ftnet` for a user who may not write there", example: `"/run/ftnet"`, effect: engine, check: checkRuntimeDir, also: []string{"run-dir", "directory"},
 			doc: "Where the engine keeps its sockets; made if it is missing. `ftnet status` and the like need the same. The flag `--runtime-dir` goes before it",
 		},
 	},

@@ -70,7 +70,7 @@ var logdKeys = []key[Logd]{
 	{
 		path: "runtime-dir", field: func(l *Logd) any { return &l.RuntimeDir },
 		spec: spec{
-			kind: aString, defText: "`$FTNET_RUNTIME_DIR` or `/run/ftnet-logd`", example: `"/run/ftnet-logd"`, effect: engine, check: checkLogDir, also: []string{"run-dir", "directory"},
+			kind: aString, defText: "`$FTNET_RUNTIME_DIR` or `/run/ftnet-logd`; `$XDG_RUNTIME_DIR/ftnet-logd` for a user who may not write there", example: `"/run/ftnet-logd"`, effect: engine, check: checkLogDir, also: []string{"run-dir", "directory"},
 			doc: "Where the status socket is; made if it is missing. `ftnet status` looks there by itself if it is the default. The flag `--runtime-dir` goes before it",
 		},
 	},

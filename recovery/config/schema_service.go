@@ -183,7 +183,7 @@ var serviceKeys = slices.Concat([]key[Service]{
 	{
 		path: "quota", field: func(s *Service) any { return &s.Quota },
 		spec: spec{
-			kind: aSize, def: `"64MiB"`, min: 1 << 10, max: largest, effect: atOnce, also: []string{"log-quota", "log-size", "max-log", "memory"},
+			kind: aSize, def: `"64MiB"`, min: MinQuota, max: largest, effect: atOnce, also: []string{"log-quota", "log-size", "max-log", "memory"},
 			doc: "How much of a client's data is kept for one connection. A change counts for new connections",
 		},
 	},

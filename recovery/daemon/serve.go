@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/internal/oplog"
 	"github.com/ftnet/ftnet/recovery/config"
 	"github.com/ftnet/ftnet/recovery/daemon/admin"
 	"github.com/ftnet/ftnet/recovery/daemon/notify"
@@ -42,7 +43,8 @@ func Serve(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	log := hclog.New(&hclog.LoggerOptions{Name: "ftnet", Level: hclog.LevelFromString(f.Engine.LogLevel), Output: o.Output})
+	log := oplog.Open("ftnet", hclog.LevelFromString(f.Engine.LogLevel), o.Output)
+	defer log.Close()
 	manager, err := notify.Open(os.Getenv)
 	if err != nil {
 		return err

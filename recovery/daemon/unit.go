@@ -66,7 +66,7 @@ func newUnit(h host, c config.Service, out io.Writer, changed func()) (*unit, er
 		state: stopped, passed: make(chan struct{})}
 	go func() {
 		defer close(u.passed)
-		_ = output.Forward(context.Background(), log, c.Name+" | ", out) // out has failed: nobody is left to be told
+		_ = output.Forward(context.Background(), log, c.Name+" | ", out) // until log is closed
 	}()
 	return u, nil
 }

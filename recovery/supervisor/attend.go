@@ -15,6 +15,7 @@ type attendance struct {
 	planned  bool             // it was killed to be started again
 	killed   bool             // it was killed because it did not stop
 	hup      bool             // a death by SIGHUP is a stop
+	failed   error            // why Run is to end with the process; nil: it is not
 }
 
 // attend watches one process until it was reaped; meanwhile it passes signals
@@ -63,6 +64,9 @@ func (r *run) exited(a *attendance, exit Exit) (Exit, error) {
 		exit.Again = true
 	}
 	err := r.s.hooks.Ended(exit)
+	if a.failed != nil && exit.Kind != Stopped && exit.Kind != Planned {
+		err = a.failed
+	}
 	if err != nil {
 		exit.Again = false
 	}
@@ -138,6 +142,13 @@ func (r *run) asked(a *attendance, q request) {
 	case update:
 		r.adopt(q.plan)
 		q.done <- nil
+	case fail:
+		if a.failed == nil {
+			a.failed = q.why
+		}
+		a.p.body.killGroup()
+		a.p.body.kill()
+		q.done <- nil
 	}
 }
 
@@ -205,6 +216,8 @@ func (r *run) pause(d time.Duration) verdict {
 			case update:
 				r.adopt(q.plan)
 				q.done <- nil
+			case fail:
+				q.done <- nil
 			}
 		case <-timer.C:
 			if r.ctx.Err() != nil {
@@ -231,7 +244,7 @@ func (r *run) idle() bool {
 				r.started.add(q)
 				r.next = q.plan
 				return true
-			case stop:
+			case stop, fail:
 				q.done <- nil
 			case update:
 				r.adopt(q.plan)

@@ -20,6 +20,7 @@ var (
 type request struct {
 	kind requestKind
 	plan *plan // of restart and update; nil: as it is
+	why  error // of fail
 	done chan error
 }
 
@@ -30,6 +31,7 @@ const (
 	stop
 	start
 	update
+	fail
 )
 
 // Restart kills the process and what it has forked, with SIGKILL, and starts
@@ -55,6 +57,13 @@ func (s *Supervisor) Stop(ctx context.Context) error { return s.ask(ctx, stop, n
 // returns when the process runs or says why it does not.
 func (s *Supervisor) Start(ctx context.Context) error { return s.ask(ctx, start, nil) }
 
+// Fail kills the process and what it has forked, and ends Run with why: the service
+// cannot be served as it is. While no process runs it does nothing. It returns when
+// that is under way; why must not be nil.
+func (s *Supervisor) Fail(ctx context.Context, why error) error {
+	return s.put(ctx, request{kind: fail, why: why})
+}
+
 // Update changes the configuration without touching the process: how it is
 // stopped and restarted holds from now on, the rest from its next start on.
 func (s *Supervisor) Update(ctx context.Context, cfg Config) error {
@@ -74,7 +83,11 @@ func planOf(cfg *Config) (*plan, error) {
 
 // ask hands a request to Run and waits for its answer.
 func (s *Supervisor) ask(ctx context.Context, kind requestKind, p *plan) error {
-	q := request{kind: kind, plan: p, done: make(chan error, 1)}
+	return s.put(ctx, request{kind: kind, plan: p})
+}
+
+func (s *Supervisor) put(ctx context.Context, q request) error {
+	q.done = make(chan error, 1)
 	select {
 	case <-s.running:
 	default:

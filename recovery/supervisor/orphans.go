@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ftnet/ftnet/internal/oom"
 	"github.com/ftnet/ftnet/internal/procfs"
 )
 
@@ -112,7 +113,7 @@ func (r *registry) startReaper() (stop func()) {
 func (r *registry) start(cmd *exec.Cmd, launch func() error) error {
 	r.births.RLock()
 	defer r.births.RUnlock()
-	if err := launch(); err != nil {
+	if err := oom.Start(launch); err != nil {
 		return err
 	}
 	r.mu.Lock()

@@ -58,7 +58,7 @@ type run struct {
 //   - *ExitError if it was asked to stop and ended otherwise,
 //   - *GaveUpError if it crashed too often,
 //   - *StartError if it cannot be started,
-//   - the error of Hooks.Starting or Hooks.Ended, wrapped.
+//   - the error of Hooks.Starting or Hooks.Ended, or that of Fail, wrapped.
 //
 // Run may be called once.
 func (s *Supervisor) Run(ctx context.Context) error {

@@ -98,8 +98,8 @@ func (f *FS) begin(op Op, path string) error {
 	return nil
 }
 
-// MkdirAll implements vfs.FS. Directories need not be made.
-func (f *FS) MkdirAll(string) error { return nil }
+// Mkdir implements vfs.FS. Directories need not be made.
+func (f *FS) Mkdir(string) error { return nil }
 
 // ReadDir implements vfs.FS.
 func (f *FS) ReadDir(dir string) ([]string, error) {

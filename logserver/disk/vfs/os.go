@@ -10,8 +10,14 @@ type OS struct{}
 
 var _ FS = OS{}
 
-// MkdirAll implements FS.
-func (OS) MkdirAll(dir string) error { return os.MkdirAll(dir, 0o700) }
+// Mkdir implements FS.
+func (OS) Mkdir(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if info, serr := os.Stat(dir); errors.Is(err, os.ErrExist) && serr == nil && info.IsDir() {
+		return nil
+	}
+	return err
+}
 
 // ReadDir implements FS.
 func (OS) ReadDir(dir string) ([]string, error) {

@@ -25,9 +25,10 @@ func AlignedBytes(n int) []byte {
 
 // FS is a file system. Its methods may be called from any goroutine.
 type FS interface {
-	// MkdirAll makes a directory that only its owner may use. It is no error
-	// if there is one.
-	MkdirAll(dir string) error
+	// Mkdir makes a directory that only its owner may use. It is no error if there
+	// is one, but if the one that it is to be in is missing: that may be a disk which is
+	// not mounted, or a mistyped path.
+	Mkdir(dir string) error
 	// ReadDir returns the names in a directory.
 	ReadDir(dir string) ([]string, error)
 	// Open opens a file for reading and writing.

@@ -6,7 +6,7 @@
 
 /* An engine that is started after this one was killed takes the maps over if it
  * understands them. Whoever changes what a map holds raises LAYOUT: see layout.go. */
-#define LAYOUT 2
+#define LAYOUT 4
 
 struct engine {
 	__u32 layout;
@@ -14,9 +14,11 @@ struct engine {
 	__u8 id[8];
 	__u64 beat;     /* when the engine lived last, bpf_ktime_get_ns() */
 	__u64 patience; /* after this time without a beat it is dead; 0: nobody asks */
+	__u32 mark;     /* skb->mark of what it sends to the server, behind the gate */
+	__u32 carrier;  /* loopback is none of the services' devices: nothing but that passes */
 };
 
-_Static_assert(sizeof(struct engine) == 32, "see engine_linux.go");
+_Static_assert(sizeof(struct engine) == 40, "see engine_linux.go");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

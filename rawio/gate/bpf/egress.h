@@ -211,6 +211,8 @@ static __always_inline bool meant_fin(struct __sk_buff *skb, const struct slot *
 	return skb->priority == PRIO_CLOSE || skb->priority == PRIO_SHUT;
 }
 
+#define FIN_RST 2 /* in slot.fin: a meant RST has passed */
+
 enum rst { RST_STRAY, RST_MEANT, RST_CRASH };
 
 /* unmodified_rst judges an RST of a server that announces nothing. */
@@ -241,6 +243,8 @@ __noinline int unmodified_rst(struct slot *slot, __u32 index, __u32 flags)
 static __always_inline enum rst judge_rst(struct __sk_buff *skb, const struct packet *p,
 					  struct slot *slot, __u32 index)
 {
+	if (slot->fin & FIN_RST) /* the client may have missed that one */
+		return RST_MEANT;
 	if (slot->flags & UNMODIFIED)
 		return unmodified_rst(slot, index, p->tcp.flags);
 	return skb->priority == PRIO_CLOSE ? RST_MEANT : RST_STRAY;
@@ -287,6 +291,21 @@ static __always_inline bool begins(const struct packet *p, const struct slot *sl
 	return bpf_ntohl(p->tcp.ack) != slot->irs + 1 || bpf_ntohl(p->tcp.seq) + 1 != slot->snd_nxt;
 }
 
+/* hold_synack reports a SYN-ACK. The kernel sends a SYN cookie without a socket:
+ * it has none before the client's ACK. While so many begin that the engine does
+ * not keep up, those pass: the engine hears of the connection by its SYN, and no
+ * client is kept out. */
+static __always_inline int hold_synack(struct __sk_buff *skb, const struct packet *p, __u32 index)
+{
+	bool cookie = !skb->sk;
+
+	if (!report(skb, cookie ? EVENT_COOKIE : EVENT_SYNACK, index, p->l3, p->end) && cookie &&
+	    index == NO_SLOT)
+		return PASS;
+	count(STAT_SYNACK_HELD);
+	return HELD;
+}
+
 static __always_inline int egress_live(struct __sk_buff *skb, const struct packet *p,
 				       struct slot *slot, __u32 index)
 {
@@ -297,11 +316,8 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 	if (flags & SYN) {
 		/* A retransmission tells the client nothing new. From a translated
 		 * connection's socket it would. */
-		if (flags & ACK && (slot->flags & XLATE || begins(p, slot, MODE_LIVE))) {
-			report(skb, EVENT_SYNACK, index, p->l3, p->end);
-			count(STAT_SYNACK_HELD);
-			return HELD;
-		}
+		if (flags & ACK && (slot->flags & XLATE || begins(p, slot, MODE_LIVE)))
+			return hold_synack(skb, p, index);
 		return PASS;
 	}
 	if (flags & RST) {
@@ -313,6 +329,8 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 			count(STAT_RST_HELD);
 			return HELD;
 		}
+		if (rst == RST_MEANT)
+			slot->fin |= FIN_RST;
 		report(skb, EVENT_RST_SENT, index, p->l3, p->end);
 	} else if (flags & FIN) {
 		if (!meant_fin(skb, slot, &s) && !let_go(slot)) {
@@ -327,7 +345,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 		return HELD;
 	if ((flags & (FIN | RST)) == FIN && !(slot->fin & 1)) {
 		slot->fin_end = s.end;
-		slot->fin = 1;
+		slot->fin |= 1;
 	}
 	if (slot->flags & (TS | SACK))
 		find_options(skb, p, &s.opt);
@@ -394,6 +412,22 @@ static __always_inline bool refuses_syn(const struct packet *p)
 	return (p->tcp.flags & (SYN | ACK | RST)) == (ACK | RST) && p->tcp.seq == 0;
 }
 
+/* refuses_again says the same where a connection of the same endpoints is known:
+ * its client lacks the SYN-ACK and has sent its SYN again, or has begun another
+ * one. A RST of the connection's own socket has the number that the socket has come
+ * to; should that be 0, a new connection shows by what it acknowledges. In an outage
+ * everything is held anyway. */
+static __always_inline bool refuses_again(const struct packet *p, const struct slot *slot, __u32 mode)
+{
+	__u32 zero = slot->flags & XLATE ? slot->delta : 0;
+
+	if (mode != MODE_LIVE && mode != MODE_OPEN && mode != MODE_FREE)
+		return false;
+	if (READ_ONCE(slot->snd_nxt) != zero)
+		return true;
+	return mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack;
+}
+
 /* passes is the verdict on what leaves because the engine is dead. */
 static __always_inline int passes(void)
 {
@@ -406,6 +440,20 @@ static __always_inline int passes(void)
 static __always_inline bool answers(const struct packet *p)
 {
 	return (p->tcp.flags & (SYN | ACK | RST)) == RST;
+}
+
+/* unfollowed says that the server sends what the engine can't repeat or translate:
+ * urgent data, which a roll-forward would put into the stream, or fragments, whose
+ * length nobody knows here. The connection goes on unprotected, if it can. */
+static __always_inline int unfollowed(struct __sk_buff *skb, const struct packet *p,
+				      struct slot *slot, __u32 index)
+{
+	count(STAT_UNFOLLOWED);
+	report(skb, EVENT_UNFOLLOWED, index, p->l3, p->end);
+	if (p->fragment && slot->flags & XLATE)
+		return HELD;
+	slot->opened = 1;
+	return PASS;
 }
 
 /* judge_egress judges a segment that has a service's port as its source. */
@@ -422,9 +470,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		count(STAT_OUTAGE_OUT);
 		return HELD;
 	}
-	/* A connection may still be known whose client has begun another one: then
-	 * the answer acknowledges what the connection's own socket never would. */
-	if (refuses_syn(p) && (!slot || (mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack))) {
+	if (refuses_syn(p) && (!slot || refuses_again(p, slot, mode))) {
 		if (engine_dead())
 			return passes();
 		report(skb, EVENT_RST_HELD, NO_SLOT, p->l3, p->end);
@@ -432,13 +478,11 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		return HELD;
 	}
 	if (!slot) {
-		if (!synack || !skb->sk)
+		if (!synack)
 			return PASS;
 		if (engine_dead())
 			return passes();
-		report(skb, EVENT_SYNACK, NO_SLOT, p->l3, p->end);
-		count(STAT_SYNACK_HELD);
-		return HELD;
+		return hold_synack(skb, p, NO_SLOT);
 	}
 	if (mode == MODE_FREE)
 		return PASS;
@@ -447,6 +491,13 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		/* It would be judged by the numbers of one that is over. */
 		bpf_map_delete_elem(&conns, &p->key);
 		return passes();
+	}
+	if ((p->fragment && (mode == MODE_LIVE || mode == MODE_OPEN)) ||
+	    (p->tcp.flags & URG && mode == MODE_LIVE && !slot->opened)) {
+		int verdict = unfollowed(skb, p, slot, index ? *index : NO_SLOT);
+
+		if (p->fragment)
+			return verdict;
 	}
 	if (mode == MODE_LIVE)
 		return egress_live(skb, p, slot, index ? *index : NO_SLOT);
@@ -457,12 +508,34 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 		return PASS;
 	if (mode == MODE_ROLL)
 		return egress_roll(skb, p, slot, index ? *index : NO_SLOT);
-	if (mode == MODE_SPOOF && synack) {
-		report(skb, EVENT_SYNACK, index ? *index : NO_SLOT, p->l3, p->end);
-		count(STAT_SYNACK_HELD);
-		return HELD;
-	}
+	if (mode == MODE_SPOOF && synack)
+		return hold_synack(skb, p, index ? *index : NO_SLOT);
 	count(STAT_OUTAGE_OUT);
+	return HELD;
+}
+
+/* egress_own lets go what the engine sends. What is meant for the server must not
+ * leave the host, whatever the routes are. */
+static __always_inline int egress_own(struct __sk_buff *skb, __u32 to, __u32 l3)
+{
+	if (to == OWN_TO_CLIENT) {
+		skb->tc_index = JUDGED_OUT;
+		if (!l3 || skb->ifindex == LOOPBACK || addressed(skb))
+			return PASS;
+		/* By this device, and for the rest as the kernel's routes and neighbours
+		 * say; it comes here again when it has an address. */
+		return bpf_redirect_neigh(skb->ifindex, NULL, 0, 0);
+	}
+	if (to == OWN_TURNS) {
+		__u32 device = own_turns(skb, l3);
+
+		if (device)
+			return turn(skb, device);
+	} else if (skb->ifindex == LOOPBACK) {
+		seal(skb);
+		return PASS;
+	}
+	count(STAT_ASTRAY);
 	return HELD;
 }
 
@@ -479,6 +552,16 @@ static __always_inline void unmark(struct __sk_buff *skb, struct slot *slot, __u
 		skb->priority = slot ? slot->priority : 0;
 	else if (slot && slot->priority != priority)
 		slot->priority = priority;
+}
+
+/* note_way_out notes how the kernel's packets leave, behind all hooks of rule sets:
+ * so do the engine's. */
+static __always_inline void note_way_out(const struct __sk_buff *skb, struct slot *slot)
+{
+	if (slot->oif != skb->ifindex)
+		slot->oif = skb->ifindex;
+	if (slot->mark != skb->mark)
+		slot->mark = skb->mark;
 }
 
 static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
@@ -500,6 +583,8 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
 	if (!slot && proves(index))
 		return proof_out(skb, p);
+	if (slot)
+		note_way_out(skb, slot);
 	verdict = judge_egress(skb, p, *state, slot, index);
 	if (verdict == PASS) {
 		unmark(skb, slot, *state);
@@ -507,20 +592,6 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 			skb->tc_index = JUDGED_OUT;
 	}
 	return verdict;
-}
-
-/* egress_own lets go what the engine sends. What is meant for the server must not
- * leave the host, whatever the routes are. */
-static __always_inline int egress_own(struct __sk_buff *skb, __u32 to)
-{
-	if (to == OWN_TO_CLIENT)
-		return PASS;
-	if (skb->ifindex == LOOPBACK) {
-		mark(skb);
-		return PASS;
-	}
-	count(STAT_ASTRAY);
-	return HELD;
 }
 
 static __always_inline int egress(struct __sk_buff *skb, __u32 l3)
@@ -532,8 +603,12 @@ static __always_inline int egress(struct __sk_buff *skb, __u32 l3)
 	if (p.protocol == IP_TCP) {
 		__u32 to = sent_by(skb);
 
-		return to ? egress_own(skb, to) : egress_tcp(skb, &p);
+		if (to)
+			return egress_own(skb, to, l3);
+		return carries(skb) ? PASS : egress_tcp(skb, &p);
 	}
+	if (p.fragment)
+		return PASS;
 	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
 		return icmp_out(skb, p.l4, p.protocol) ? HELD : PASS;
 	return PASS;

@@ -14,6 +14,8 @@ enum event_kind {
 	EVENT_RST_SENT,
 	EVENT_REFUSED,
 	EVENT_CRASHED,
+	EVENT_COOKIE,
+	EVENT_UNFOLLOWED,
 	EVENT_PROOF_OUT = 16,
 	EVENT_PROOF_IN,
 };
@@ -21,8 +23,10 @@ enum event_kind {
 /* Every record begins like this. */
 struct event_head {
 	__u32 kind, slot, ifindex;
-	__u16 captured, packet_len;
+	__u32 length; /* of the packet, of which an event has up to CAPTURE bytes */
 	__u64 ktime;
+	__u32 mark; /* skb->mark */
+	__u32 pad;
 };
 
 struct event {
@@ -30,7 +34,7 @@ struct event {
 	__u8 packet[CAPTURE]; /* from the IP header */
 };
 
-_Static_assert(sizeof(struct event) == 224, "see event.go");
+_Static_assert(sizeof(struct event) == 232, "see event.go");
 
 /* EVENT_CRASHED: whose death released a connection's socket, and how it died. */
 struct crash {
@@ -39,13 +43,14 @@ struct crash {
 	__s32 code; /* as wait(2) reports it */
 };
 
-_Static_assert(sizeof(struct crash) == 32, "see event.go");
+_Static_assert(sizeof(struct crash) == 40, "see event.go");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20); /* set at load time */
 } events SEC(".maps");
 
+/* report says whether there was room. */
 __noinline int report(struct __sk_buff *skb, enum event_kind kind, __u32 slot, __u32 l3,
 			     __u32 end)
 {
@@ -60,16 +65,17 @@ __noinline int report(struct __sk_buff *skb, enum event_kind kind, __u32 slot, _
 	e->head.kind = kind;
 	e->head.slot = slot;
 	e->head.ifindex = skb->ifindex;
-	e->head.packet_len = len;
+	e->head.length = len;
 	e->head.ktime = bpf_ktime_get_ns();
+	e->head.mark = skb->mark;
+	e->head.pad = 0;
 	if (len > CAPTURE)
 		len = CAPTURE;
 	asm volatile("" : "+r"(len));
 	if (len < 1 || len > CAPTURE || bpf_skb_load_bytes(skb, l3, e->packet, len) < 0)
-		len = 0;
-	e->head.captured = len;
+		e->head.length = 0;
 	bpf_ringbuf_submit(e, 0);
-	return 0;
+	return 1;
 }
 
 static __always_inline void report_crash(__u32 slot, __u32 tgid, __s32 code)

@@ -130,17 +130,48 @@ static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packe
 	return PASS;
 }
 
+/* replays says whether the client repeats, perhaps because its ACK waits for the log,
+ * what the kernel has had in a connection that the server has closed. The socket may be
+ * gone, and of a SYN cookie's first segment the listener would make another connection. */
+static __always_inline bool replays(const struct packet *p, const struct slot *slot)
+{
+	__u32 seq = bpf_ntohl(p->tcp.seq), ack = READ_ONCE(slot->ack), end;
+
+	if (!(slot->flags & COOKIE) || !(slot->fin & 1) || p->tcp.flags & (SYN | RST) || !after(ack, seq))
+		return false;
+	end = seq + (p->end - p->l4 - tcp_header_len(p)) + !!(p->tcp.flags & FIN);
+	return !after(end, ack);
+}
+
+/* short_fragment judges a first fragment without a whole TCP header: it can't be
+ * translated, and no network makes any (RFC 1858). */
+__noinline int short_fragment(struct __sk_buff *skb, struct packet *p)
+{
+	__be16 ports[2];
+
+	if (!p || bpf_skb_load_bytes(skb, p->l4, ports, sizeof(ports)) < 0 || !service_of(ports[1]))
+		return PASS;
+	p->key.cport = ports[0];
+	p->key.sport = ports[1];
+	if (forwarded(skb, &p->key))
+		return PASS;
+	count(STAT_SHORT_FRAGMENT);
+	return HELD;
+}
+
 static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 {
 	struct slot *slot;
 	__u32 *state, *index, mode;
 
 	if (!load_tcp(skb, TO_SERVER, p))
-		return PASS;
+		return p->fragment ? short_fragment(skb, p) : PASS;
 	state = service_of(p->tcp.dport);
 	if (!state)
 		return PASS;
 	if (!tcp_valid(skb, p)) {
+		if (p->fragment)
+			return short_fragment(skb, p);
 		count(STAT_MALFORMED);
 		return PASS;
 	}
@@ -160,12 +191,21 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 	if (mode == MODE_OUTAGE || mode == MODE_SPOOF || mode == MODE_ROLL) {
 		if (!opens(slot)) {
 			slot->stolen_in++;
+			if (!slot->iif)
+				slot->iif = skb->ifindex;
 			count(STAT_OUTAGE_IN);
 			return HELD;
 		}
 		if (mode != MODE_OUTAGE)
 			return PASS; /* there is no translation yet */
 	}
+	if (mode == MODE_LIVE && replays(p, slot) && !opens(slot)) {
+		count(STAT_OUTAGE_IN);
+		return HELD;
+	}
+	/* Of devices on top of each other the last one that sees it counts. */
+	if (slot->iif != skb->ifindex)
+		slot->iif = skb->ifindex;
 	if (mode == MODE_FREE || !(slot->flags & XLATE) || !(p->tcp.flags & ACK))
 		return PASS;
 	if (translate_in(skb, p, slot) != PASS)
@@ -180,8 +220,12 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 l3)
 
 	if (skb->tc_index == JUDGED_IN || !parse_ip(skb, l3, TO_SERVER, &p))
 		return PASS;
+	/* Of a fragmented segment the first fragment has all that is judged and
+	 * translated. The stack puts no segment together without it. */
 	if (p.protocol == IP_TCP)
-		return ingress_tcp(skb, &p);
+		return carries(skb) ? PASS : ingress_tcp(skb, &p);
+	if (p.fragment)
+		return PASS;
 	if (p.protocol == IP_ICMP || p.protocol == IP_ICMPV6)
 		return icmp_in(skb, p.l4, p.protocol) ? PASS : HELD;
 	return PASS;

@@ -43,6 +43,7 @@ enum mode { MODE_FREE, MODE_LIVE, MODE_OUTAGE, MODE_SPOOF, MODE_OPEN, MODE_ROLL 
 #define SACK 8        /* SACK was negotiated */
 #define RECORD 16     /* data is captured before it leaves */
 #define UNMODIFIED 32 /* of a service with that flag */
+#define COOKIE 128    /* the kernel's socket was made of a SYN cookie */
 #define LASTING 64    /* every ACK waits for the log, also when nobody will read any more */
 
 /* What became of the kernel's socket, of an unmodified server. */
@@ -64,7 +65,8 @@ struct slot {
 	__u8 pad[2];
 	__u32 gen;
 	__u32 base; /* client-visible number of the kernel socket's first byte */
-	__u32 reserved[5];
+	__u32 mark; /* that of the kernel's newest packet; the gate writes it when it changes */
+	__u32 reserved[4];
 
 	__u32 held;     /* an ACK was lowered or held back; both sides clear it */
 	__u32 ack;      /* newest ACK number that the kernel wanted to send */
@@ -73,14 +75,15 @@ struct slot {
 	__u32 tsval;    /* newest TSval as the client sees it */
 	__u32 tsecr;
 	__u32 hflags;   /* ECN bits of the newest held ACK */
-	__u32 fin;      /* bit 0: a meant FIN has passed */
+	__u32 fin;      /* bit 0: a meant FIN has passed, bit 1: a meant RST */
 	__u32 fin_end;  /* its sequence end, client-visible */
 	__u32 egress;   /* packets seen */
 	__u32 stolen_in;
 	__u32 released; /* enum released */
 	__u32 opened;   /* let go while the engine was dead: see alive.h */
 	__u32 priority; /* skb->priority of the newest segment that meant no end */
-	__u32 reserved2[2];
+	__u32 iif; /* device by which the client's packets come, and */
+	__u32 oif; /* the first one by which the kernel's leave; 0: not known */
 };
 
 _Static_assert(sizeof(struct slot) == 128, "slot is two cache lines");
@@ -170,6 +173,8 @@ enum stat {
 	STAT_CRASHED,
 	STAT_OPENED,
 	STAT_ASTRAY,
+	STAT_UNFOLLOWED,
+	STAT_SHORT_FRAGMENT,
 	STAT_COUNT,
 };
 

@@ -58,8 +58,8 @@ __noinline int capture(struct __sk_buff *skb, struct output_head *head, __u32 l3
 		return 0;
 	head->pad = 0;
 	head->ktime = bpf_ktime_get_ns();
-	/* What is reserved must be a constant. The largest takes every packet whose
-	 * IP header can say how long it is. */
+	/* What is reserved must be a constant. One takes every packet whose IP header
+	 * can say how long it is, the largest every one that Linux makes (BIG TCP). */
 	CAPTURE_AS(256);
 	CAPTURE_AS(1 << 10);
 	CAPTURE_AS(2 << 10);
@@ -68,6 +68,9 @@ __noinline int capture(struct __sk_buff *skb, struct output_head *head, __u32 l3
 	CAPTURE_AS(16 << 10);
 	CAPTURE_AS(32 << 10);
 	CAPTURE_AS(66 << 10);
+	CAPTURE_AS(130 << 10);
+	CAPTURE_AS(260 << 10);
+	CAPTURE_AS(516 << 10);
 	return 0;
 }
 

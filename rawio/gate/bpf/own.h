@@ -10,7 +10,12 @@
 #define TCP_SYN_SENT 2
 
 /* Whom a socket of the engine's talks to; see Sender in own.go. */
-enum own { OWN_NO, OWN_TO_CLIENT, OWN_TO_SERVER };
+enum own { OWN_NO, OWN_TO_CLIENT, OWN_TO_SERVER, OWN_TURNS };
+
+/* The Ethernet source address of what turns: these two bytes, and the index of the
+ * device by which it is to arrive, in network order. */
+#define TURN_0 0x02
+#define TURN_1 0x66
 
 /* The engine's sockets by their cookies: a rule set can copy a mark, but not this. */
 struct {
@@ -36,10 +41,10 @@ static __always_inline __u32 sent_by(struct __sk_buff *skb)
 	return to ? *to : OWN_NO;
 }
 
-/* The way from egress to ingress of the loopback device, on which a packet has no
- * socket, it goes under a mark that nobody knows: no hook of a rule set lies in
- * between. */
-static __always_inline const struct engine *marked(const struct __sk_buff *skb)
+/* The way from egress to ingress, of the loopback device or where a packet turns, it
+ * goes without a socket, and under a mark that nobody knows: no hook of a rule set
+ * lies in between. */
+static __always_inline const struct engine *sealed(const struct __sk_buff *skb)
 {
 	__u32 key = 0, mark = skb->mark;
 	const struct engine *e;
@@ -50,7 +55,7 @@ static __always_inline const struct engine *marked(const struct __sk_buff *skb)
 	return e && e->secret == mark ? e : NULL;
 }
 
-static __always_inline void mark(struct __sk_buff *skb)
+static __always_inline void seal(struct __sk_buff *skb)
 {
 	__u32 key = 0;
 	const struct engine *e = bpf_map_lookup_elem(&engine, &key);
@@ -59,13 +64,64 @@ static __always_inline void mark(struct __sk_buff *skb)
 		skb->mark = e->secret;
 }
 
-/* arrives says whether the packet comes from the engine, and takes the mark away. */
+/* carries says whether this is loopback and only there for what the engine sends. */
+static __always_inline bool carries(const struct __sk_buff *skb)
+{
+	__u32 key = 0;
+	const struct engine *e;
+
+	if (skb->ifindex != LOOPBACK)
+		return false;
+	e = bpf_map_lookup_elem(&engine, &key);
+	return e && e->carrier;
+}
+
+/* arrives says whether the packet comes from the engine, and takes the mark away.
+ * Devices on top of this one, and the tap there, let it be. */
 static __always_inline bool arrives(struct __sk_buff *skb)
 {
-	if (!marked(skb))
+	const struct engine *e = sealed(skb);
+
+	if (!e)
 		return false;
-	skb->mark = 0;
+	skb->mark = e->mark;
+	skb->tc_index = JUDGED_IN;
 	return true;
+}
+
+/* The Ethernet header that the engine has given a packet, as far as the gate reads it. */
+struct sent_frame {
+	__u8 to[6], from[2];
+	__be32 device;
+};
+
+/* turn has a packet to the server arrive by a device as if it had come from there. */
+static __always_inline int turn(struct __sk_buff *skb, __u32 device)
+{
+	seal(skb);
+	return bpf_redirect(device, BPF_F_INGRESS);
+}
+
+/* own_turns finds the device; 0: there is none. A device without Ethernet headers
+ * has but itself. */
+static __always_inline __u32 own_turns(struct __sk_buff *skb, __u32 l3)
+{
+	struct sent_frame f;
+
+	if (!l3)
+		return skb->ifindex;
+	if (!load_header(skb, 0, &f) || f.from[0] != TURN_0 || f.from[1] != TURN_1)
+		return 0;
+	return bpf_ntohl(f.device);
+}
+
+/* addressed says whether a frame has a source address, as those have that come from a
+ * network layer: what the engine gives to a device has none. */
+static __always_inline bool addressed(struct __sk_buff *skb)
+{
+	struct sent_frame f;
+
+	return !load_header(skb, 0, &f) || f.from[0] || f.from[1] || f.device;
 }
 
 #endif

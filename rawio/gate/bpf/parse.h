@@ -24,13 +24,15 @@
 #define IP_ICMPV6 58
 #define IP_HOPOPTS 0
 #define IP_ROUTING 43
+#define IP_FRAGMENT 44
 #define IP_DSTOPTS 60
-#define MAX_EXTENSIONS 4
+#define MAX_EXTENSIONS 8
 
 #define FIN 0x01
 #define SYN 0x02
 #define RST 0x04
 #define ACK 0x10
+#define URG 0x20
 #define ECE 0x40
 #define CWR 0x80
 
@@ -61,6 +63,7 @@ struct packet {
 	__u32 l4;  /* transport header, */
 	__u32 end; /* and the packet's end, without link-layer padding */
 	__u32 protocol;
+	bool fragment; /* the first of several: the datagram goes on elsewhere */
 	struct flow_key key;
 	struct tcp_hdr tcp;
 };
@@ -104,26 +107,44 @@ static __always_inline void map_v4(__be32 *to, __be32 from)
 	to[3] = from;
 }
 
+/* What lies in an IPv4 header's or an IPv6 fragment header's field. */
+#define V4_OFFSET 0x1fff
+#define V4_MORE 0x2000
+#define V6_OFFSET 0xfff8
+#define V6_MORE 1
+
 /* skip_extensions returns the offset behind the IPv6 extension headers that may
- * precede TCP, at most MAX_EXTENSIONS of them; *next becomes what follows. A
- * fragment header is not skipped, so fragments are nobody's business here. */
-static __noinline __u32 skip_extensions(struct __sk_buff *skb, __u32 at, __u8 *next)
+ * precede TCP, at most MAX_EXTENSIONS of them; *next becomes what follows. It fails,
+ * with 0, for all fragments of a datagram but the first: they have no ports. */
+static __noinline __u32 skip_extensions(struct __sk_buff *skb, __u32 at, __u8 *next,
+					bool *fragment)
 {
-	__u8 head[2];
+	__u8 head[4];
 
 	for (int i = 0; i < MAX_EXTENSIONS; i++) {
-		if (*next != IP_HOPOPTS && *next != IP_ROUTING && *next != IP_DSTOPTS)
+		if (*next != IP_HOPOPTS && *next != IP_ROUTING && *next != IP_DSTOPTS &&
+		    *next != IP_FRAGMENT)
 			break;
 		if (bpf_skb_load_bytes(skb, at, head, sizeof(head)) < 0)
 			return 0;
+		if (*next == IP_FRAGMENT) {
+			__u32 field = (__u32)head[2] << 8 | head[3];
+
+			if (field & V6_OFFSET)
+				return 0;
+			*fragment |= field & V6_MORE;
+			at += 8;
+		} else {
+			at += ((__u32)head[1] + 1) * 8;
+		}
 		*next = head[0];
-		at += ((__u32)head[1] + 1) * 8;
 	}
 	return at;
 }
 
 /* parse_ip reads the IP header at offset l3 and fills in everything but the
- * ports and the TCP header. It fails for fragments and for what is not IP. */
+ * ports and the TCP header. It fails for what is not IP and for all fragments of a
+ * datagram but the first. */
 static __always_inline bool parse_ip(struct __sk_buff *skb, __u32 l3, enum direction dir,
 				     struct packet *p)
 {
@@ -136,8 +157,9 @@ static __always_inline bool parse_ip(struct __sk_buff *skb, __u32 l3, enum direc
 	if (v4.version_ihl >> 4 == 4) {
 		__u32 header = (v4.version_ihl & 15) * 4, total = bpf_ntohs(v4.total_len);
 
-		if (header < sizeof(v4) || v4.fragment & bpf_htons(0x3fff))
+		if (header < sizeof(v4) || v4.fragment & bpf_htons(V4_OFFSET))
 			return false;
+		p->fragment = v4.fragment & bpf_htons(V4_MORE);
 		p->protocol = v4.protocol;
 		p->l4 = l3 + header;
 		p->end = total ? l3 + total : skb->len; /* 0: a super-packet above 64 KiB */
@@ -156,8 +178,9 @@ static __always_inline bool parse_ip(struct __sk_buff *skb, __u32 l3, enum direc
 		total = bpf_ntohs(v6.payload_len);
 		p->end = total ? p->l4 + total : skb->len;
 		next = v6.next;
+		p->fragment = false;
 		if (next != IP_TCP && next != IP_ICMPV6) {
-			p->l4 = skip_extensions(skb, p->l4, &next);
+			p->l4 = skip_extensions(skb, p->l4, &next, &p->fragment);
 			if (!p->l4)
 				return false;
 		}

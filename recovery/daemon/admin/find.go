@@ -21,7 +21,7 @@ func Find(base, id string) (string, error) {
 		return "", err
 	}
 	if base == "" {
-		base = runtimedir.Base
+		base = runtimedir.Default(runtimedir.Base)
 	}
 	var daemons, others []string
 	path := ""

@@ -153,19 +153,35 @@ func TestForwardSlow(t *testing.T) {
 	}
 }
 
-type broken struct{}
+// broken fails as often as it is told to.
+type broken struct {
+	fails int
+	bytes.Buffer
+}
 
-func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+func (b *broken) Write(p []byte) (int, error) {
+	if b.fails > 0 {
+		b.fails--
+		return 0, io.ErrClosedPipe
+	}
+	return b.Buffer.Write(p)
+}
 
+// TestForwardFails: who reads has gone and comes back. What was written meanwhile is
+// counted.
 func TestForwardFails(t *testing.T) {
 	l := NewLog(0)
-	l.add("a")
-	if err := Forward(t.Context(), l, "", broken{}); !errors.Is(err, io.ErrClosedPipe) {
-		t.Error(err)
+	w := &broken{fails: 2}
+	for i := range 2*forwardLines + 1 {
+		l.add(fmt.Sprint(i))
+	}
+	l.Close()
+	if err := Forward(t.Context(), l, "a | ", w); err != nil || w.String() != "a | (512 lines lost)\na | 512\n" {
+		t.Errorf("%q %v", w.String(), err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Forward(ctx, NewLog(0), "", broken{}); !errors.Is(err, context.Canceled) {
+	if err := Forward(ctx, NewLog(0), "", w); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

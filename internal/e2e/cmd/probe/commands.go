@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -37,6 +38,7 @@ type tcpConn interface {
 //	exit        ends the process with status 0
 //	differ      is answered by a line that is another in each process
 //	dates       likewise, but of equal length
+//	urgent      is answered by a byte of urgent data and a line
 //	shrink FILE is answered by as many x as the number in the file, which is then one less
 //
 // After half, what the client still sends is counted and printed at its end.
@@ -81,8 +83,22 @@ func serve(conn tcpConn) {
 			fmt.Fprintln(conn, strings.Repeat("x", decrement(text)))
 		case "dates":
 			fmt.Fprintf(conn, "%020d\n", time.Now().UnixNano())
+		case "urgent":
+			if err := sendUrgent(conn); err != nil {
+				log.Print(err)
+			}
+			fmt.Fprintln(conn, "said")
 		}
 	}
+}
+
+func sendUrgent(conn tcpConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := raw.Control(func(fd uintptr) { err = unix.Sendto(int(fd), []byte("!"), unix.MSG_OOB, nil) })
+	return errors.Join(cerr, err)
 }
 
 // decrement returns the number in a file and leaves one less there.

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ftnet/ftnet/ftnet"
 )
 
@@ -30,6 +32,8 @@ var (
 	crash    = flag.String("crash", "", "file with the number of recovered connections whose first read ends the process")
 	mode     = flag.String("mode", "", "without ftnet: plain, fork, shared or reuseport")
 	workers  = flag.Int("workers", 3, "of the modes that have some")
+	late     = flag.String("late", "", "accept a second late if this file exists")
+	deferred = flag.Int("defer", 0, "TCP_DEFER_ACCEPT, in seconds")
 )
 
 const (
@@ -43,7 +47,7 @@ func main() {
 	if *mode != "" {
 		log.Fatal(runMode(*mode))
 	}
-	config := ftnet.ListenConfig{Optional: *optional}
+	config := ftnet.ListenConfig{Optional: *optional, Control: control}
 	if *length {
 		config.Compare = ftnet.CompareLength
 	}
@@ -79,6 +83,7 @@ func listen(config ftnet.ListenConfig) (list []net.Listener) {
 }
 
 func accept(ln net.Listener) {
+	beLate()
 	for {
 		conn, err := ln.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -88,6 +93,24 @@ func accept(ln net.Listener) {
 			log.Fatal(err)
 		}
 		go serve(conn.(*ftnet.Conn))
+	}
+}
+
+// control sets what is asked for of a listening socket.
+func control(_, _ string, raw syscall.RawConn) error {
+	var err error
+	cerr := raw.Control(func(fd uintptr) {
+		if *deferred > 0 {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, *deferred)
+		}
+	})
+	return errors.Join(cerr, err)
+}
+
+// beLate lets the queue of the listener grow.
+func beLate() {
+	if _, err := os.Stat(*late); *late != "" && err == nil {
+		time.Sleep(time.Second)
 	}
 }
 

@@ -45,7 +45,8 @@ const inherited = 3
 // plain serves all connections in this process. At SIGUSR2 it executes itself
 // anew and keeps the listener; the connections are closed.
 func plain() error {
-	ln, err := net.Listen("tcp", *address)
+	config := net.ListenConfig{Control: control}
+	ln, err := config.Listen(context.Background(), "tcp", *address)
 	if err != nil {
 		return err
 	}
@@ -71,6 +72,7 @@ func executeAnew(ln *net.TCPListener) error {
 }
 
 func acceptAll(ln net.Listener) error {
+	beLate()
 	for {
 		conn, err := ln.Accept()
 		if err != nil {

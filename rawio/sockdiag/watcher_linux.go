@@ -1,0 +1,59 @@
+package sockdiag
+
+import (
+	"fmt"
+	"math"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// Watcher asks the kernel many times: it keeps its socket, and with it the network
+// namespace of the thread that opened it. It is not safe for concurrent use.
+type Watcher struct{ c *conn }
+
+// Watch opens a Watcher. Close it.
+func Watch() (*Watcher, error) {
+	c, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	return &Watcher{c}, nil
+}
+
+// Close frees the socket.
+func (w *Watcher) Close() error { return w.c.Close() }
+
+// State returns the state of exactly the connection of flow; Flow.Server is the local
+// end. devices are as in Destroy. The error is ErrNotFound or one of the system.
+func (w *Watcher) State(flow segment.Flow, devices ...int) (State, error) {
+	found, _, err := w.c.find(flow, devices)
+	if err != nil {
+		return 0, err
+	}
+	return found.State, nil
+}
+
+// Room returns how many more connections the queue of the fullest listener of the port
+// takes before the kernel drops or answers by SYN cookies what begins: it may be below 0.
+// Without a listener the error is ErrNotFound.
+func (w *Watcher) Room(port uint16) (int, error) {
+	room := math.MaxInt
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		r := request{Family: family, Protocol: unix.IPPROTO_TCP, States: 1 << Listen}
+		r.ID.SourcePort = bigEndian(port)
+		// Of a listener the queues are those of connections: how long, and at most
+		// (inet_diag_msg_common_fill, tcp_diag_get_info).
+		err := w.c.dump(&r, func(m *message) {
+			room = min(room, int(m.SendQueue)+1-int(m.ReceiveQueue)) // sk_acceptq_is_full: more than
+		})
+		if err != nil {
+			return 0, fmt.Errorf("sockdiag: %w", err)
+		}
+	}
+	if room == math.MaxInt {
+		return 0, ErrNotFound
+	}
+	return room, nil
+}

@@ -1,0 +1,145 @@
+package south
+
+import (
+	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// A client that has not answered its SYN-ACK may be none: whoever sends SYNs with forged
+// addresses makes as many connections as the listener's queue takes, or, by SYN cookies,
+// without end. Until the third ACK is there a connection is half-open. It is protected,
+// because the third ACK may be on its way, and what follows it; but it is
+// not opened again after a crash, and it gives way to others when all slots are in use.
+//
+//	            crash               the client's ACK
+//	half-open ────────► Outage, ───────────────────────► as after any crash
+//	                 half-open │
+//	                           │ halfOpenLife, or another one needs the slot
+//	                           ▼
+//	                        Closed
+//
+// The kernel repeats its SYN-ACK, for the client's ACK may be lost, and so does the core in
+// an outage: a client that has it already answers by an ACK.
+
+const (
+	synAckFirst   = 1e9 // between two SYN-ACKs at first, ns; it doubles
+	synAckRepeats = 5   // net.ipv4.tcp_synack_retries
+	halfOpenLife  = synAckFirst << (synAckRepeats + 1)
+)
+
+// completed reports whether a connection's handshake is. The kernel may have heard what
+// the tap has missed: it gives a connection to Accept, and has it say something, after the third ACK only.
+func (m *Machine) completed(c *Conn) bool {
+	switch {
+	case c.is(confirmed):
+	case c.is(unmet), c.state == SynReceived:
+		return false
+	case c.is(recovered), m.head(c).Accepted, c.state == Established && m.env.Slot(c.slot).SndNxt() != c.iss+1, c.nxt != c.iss+1:
+		c.set(confirmed)
+	}
+	return c.is(confirmed)
+}
+
+// awaitThirdACK notes of an interrupted connection that it is not opened again before its
+// client has answered.
+func (m *Machine) awaitThirdACK(c *Conn) {
+	x := c.extra
+	if x.halfOpen = !m.completed(c) && !c.is(unmet); x.halfOpen {
+		x.tries, x.since, x.retryAt = 0, m.now, m.now+synAckFirst
+	}
+}
+
+// tickHalfOpen repeats the SYN-ACK, and gives up what nobody answers. It reports whether
+// it is half-open.
+func (m *Machine) tickHalfOpen(c *Conn) bool {
+	x := c.extra
+	if !x.halfOpen || c.is(confirmed) {
+		return false
+	}
+	x.since, x.retryAt = min(x.since, m.now), min(x.retryAt, m.now+halfOpenLife) // the clock may have been set back
+	switch {
+	case m.now-x.since >= halfOpenLife:
+		m.end(c, whyHalfOpen)
+	case m.now >= x.retryAt && x.tries < synAckRepeats:
+		x.tries++
+		x.retryAt = m.now + synAckFirst<<x.tries
+		m.sendSYNACK(c, c.peerTS)
+	}
+	return true
+}
+
+// young is a connection that was half-open at first.
+type young struct{ slot, gen uint32 }
+
+func (m *Machine) mayBeHalfOpen(c *Conn) {
+	if len(m.young) > 2*int(m.cfg.MaxConns) {
+		list := m.young[:0]
+		for _, y := range m.young {
+			if d := m.halfOpen(y); d != nil {
+				list = append(list, y)
+			}
+		}
+		m.young = list
+	}
+	m.young = append(m.young, young{c.slot, c.gen})
+}
+
+// halfOpen returns the connection if it still is.
+func (m *Machine) halfOpen(y young) *Conn {
+	c := m.slots[y.slot].conn
+	if c == nil || c.gen != y.gen || c.state != Established && c.state != Outage || m.completed(c) {
+		return nil
+	}
+	return c
+}
+
+// giveWay forgets the oldest half-open connection, and reports whether there was one.
+func (m *Machine) giveWay() bool {
+	for i, y := range m.young {
+		c := m.halfOpen(y)
+		if c == nil {
+			continue
+		}
+		m.young = m.young[i+1:]
+		m.end(c, string(reason.GaveWay))
+		m.syns.make(c.Flow).gaveWay = true
+		return true
+	}
+	m.young = m.young[:0]
+	return false
+}
+
+// stranger takes a segment of a connection that is not known. If its handshake is
+// over without that the gate has shown its SYN-ACK, or it was forgotten, it goes on without
+// protection, and that is said once.
+func (m *Machine) stranger(svc *service, flow segment.Flow, s *segment.Segment) {
+	e := m.syns.get(flow)
+	if e == nil || !e.gaveWay || svc.outage || s.Flags&(segment.ACK|segment.RST|segment.SYN) != segment.ACK ||
+		m.env.Socket(flow) != SocketOpen {
+		return
+	}
+	m.syns.drop(flow)
+	m.declare(svc, flow, reason.GaveWay, "")
+}
+
+// sendSYNACK sends the client the SYN-ACK once more; tsecr is the newest timestamp of its SYNs.
+func (m *Machine) sendSYNACK(c *Conn, tsecr uint32) {
+	slot := m.env.Slot(c.slot)
+	edge, tsval := slot.Edge(), slot.TSVal()
+	if c.state != Established {
+		edge, tsval = c.extra.edge, c.extra.tsval
+	}
+	s := &segment.Segment{
+		Src: c.Flow.Server, Dst: c.Flow.Client, Seq: c.iss, Ack: c.irs + 1, Flags: segment.SYN | segment.ACK,
+		Window: uint16(min(max(seqnum.Diff(edge, c.irs+1), 0), 65535)), // not scaled
+	}
+	if c.is(ecn) {
+		s.Flags |= segment.ECE
+	}
+	o := &s.Options
+	o.MSS, o.SACKPermitted = c.server.mss, c.server.sack
+	o.HasWScale, o.WScale = c.server.hasWS, c.server.wscale
+	o.HasTS, o.TSVal, o.TSEcr = c.server.ts, tsval, tsecr
+	m.env.ToClient(s)
+}

@@ -1,0 +1,117 @@
+package south
+
+import (
+	"fmt"
+
+	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/gate"
+)
+
+// A hole is what the kernel has taken of a client's stream, as its ACK number says,
+// and the core lacks. As a rule it lasts as long as the tap is behind the kernel. If
+// the tap's buffer has overflown, the client, which does not hear that ACK number,
+// says it again. But the kernel may take packets in which the tap sees no segment, and
+// would go on to do so: a connection whose client repeats itself in vain is let go of.
+//
+// That is so when for holeAfter not one byte more has come in order, although the kernel
+// has answered the client holeAnswers times or more. A client that is silent, as one may
+// be for two minutes that waits for its retransmission time-out, proves nothing.
+
+const (
+	// holeAfter is how long, ns, not counting times when the engine stood still: what
+	// the tap has then is yet to be read.
+	holeAfter = 5e9
+	// holeAnswers is how many ticks must find that the kernel has answered. A client
+	// repeats itself more often than that in holeAfter, with an exponential back-off.
+	holeAnswers = 3
+	// maxAwake is the most that a tick counts for, ns.
+	maxAwake = 500e6
+	// seekEvery is how often the core looks for new holes, ns, each time at a part
+	// of the slots, but not at fewer than seekMin.
+	seekEvery = 200e6
+	seekParts = 8
+	seekMin   = 256
+)
+
+type hole struct {
+	next    uint32 // the first byte that lacks
+	lasted  int64  // ns
+	answers int
+	said    said
+}
+
+// said is what the gate has noted of the kernel's segments.
+type said struct{ egress, ack, edge, sent uint32 }
+
+func heardOf(slot *gate.Slot) said {
+	return said{slot.Egress(), slot.Ack(), slot.Edge(), slot.SndNxt()}
+}
+
+// answered reports whether the kernel has answered the client between two looks: it has
+// sent something that is neither new data nor only a wider window. (It may have repeated
+// what the client does not acknowledge: then the path is cut as well. Who takes that for
+// an answer gives up a protection that can't be had before the path is mended.)
+func (s said) answered(since said) bool {
+	return s.egress != since.egress && s.sent == since.sent && (s.ack != since.ack || s.edge == since.edge)
+}
+
+// search is where the core looks for holes next, and when.
+type search struct {
+	slot int
+	at   int64
+}
+
+// seekHoles has tick watch the connections with a hole: of a client of which the
+// tap sees nothing no other event tells.
+func (m *Machine) seekHoles() {
+	if m.now-m.sought.at < seekEvery {
+		return
+	}
+	m.sought.at = m.now
+	for n := min(len(m.slots), max(seekMin, len(m.slots)/seekParts)); n > 0; n-- {
+		if m.sought.slot >= len(m.slots) {
+			m.sought.slot = 0
+		}
+		if c := m.slots[m.sought.slot].conn; c != nil && c.hole == nil {
+			if slot := m.env.Slot(c.slot); m.misses(c, slot) {
+				c.hole = &hole{next: c.rcvNxt(), said: heardOf(slot)}
+				m.watch(c)
+			}
+		}
+		m.sought.slot++
+	}
+}
+
+// misses reports whether a live connection has a hole. Where the log takes no more, the
+// window closes: see closeWindow. Of what a server that has closed would not read
+// the core takes nothing.
+func (m *Machine) misses(c *Conn, slot *gate.Slot) bool {
+	return c.state == Established && !c.is(limited) && seqnum.Less(c.rcvNxt(), slot.Ack()) &&
+		slot.Released() == gate.ReleasedNo
+}
+
+// tickHole looks after a connection with a hole. It reports whether it has let go of it.
+func (m *Machine) tickHole(c *Conn) bool {
+	h, slot := c.hole, m.env.Slot(c.slot)
+	if !m.misses(c, slot) {
+		c.hole = nil
+		return false
+	}
+	now := heardOf(slot)
+	if next := c.rcvNxt(); h.next != next {
+		*h = hole{next: next, said: now}
+		return false
+	}
+	h.lasted += m.awake
+	if now.answered(h.said) {
+		h.answers++
+	}
+	h.said = now
+	if h.lasted < holeAfter || h.answers < holeAnswers || !m.mayGoOn(c) {
+		return false
+	}
+	c.hole = nil
+	m.unprotect(c, reason.Unseen, fmt.Sprintf("%d, from byte %d on", seqnum.Diff(now.ack, h.next), c.received))
+	return true
+}

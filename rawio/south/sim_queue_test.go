@@ -1,0 +1,108 @@
+package south_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/ftnet/ftnet/rawio/rawiotest"
+	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// The simulation of listeners whose queue is short, that accept late, that wait for data
+// (TCP_DEFER_ACCEPT), or whose host answers by SYN cookies.
+
+type queuePlan struct {
+	late time.Duration // from listening to the first Accept
+}
+
+func randomQueuePlan(seed uint64) plan {
+	p := randomPlan(seed)
+	r := rand.New(rand.NewPCG(seed, 0x7175657565))
+	p.stack.Backlog = 1 + r.IntN(4)
+	if r.IntN(3) == 0 {
+		p.stack.Cookies = rawiotest.CookiesAlways
+	}
+	if r.IntN(3) == 0 {
+		p.stack.DeferAccept = 1 + r.IntN(3)
+	}
+	p.stack.StrictEcho = r.IntN(2) == 0
+	if r.IntN(2) == 0 {
+		p.queue.late = time.Duration(r.Int64N(int64(2 * time.Second)))
+	}
+	if p.log != nil { // of what is not protected plain TCP resets some as well
+		p.log.policy, p.log.after = south.DownHold, 0
+	}
+	if r.IntN(2) == 0 {
+		p.window = 8
+	}
+	for range r.IntN(12) { // at once, more or less
+		b := p.clients[r.IntN(len(p.clients))]
+		b.dialAt = time.Duration(r.Int64N(int64(20 * time.Millisecond)))
+		b.bytes /= 4
+		p.clients = append(p.clients, b)
+	}
+	return p
+}
+
+// socket is what the server's stack has of a flow.
+func (w *world) socket(f segment.Flow) south.SocketState {
+	s := w.server.Lookup(f.Server, f.Client)
+	switch {
+	case s == nil || s.State() == rawiotest.Closed:
+		return south.SocketNone
+	case s.State() == rawiotest.SynReceived:
+		return south.SocketHalfOpen
+	}
+	return south.SocketOpen
+}
+
+// room is what the server's queue takes.
+func (w *world) room() int {
+	if p := w.process; p != nil && !p.dead {
+		return p.l.Room()
+	}
+	return math.MaxInt
+}
+
+// TestQueue runs random plans with such listeners.
+func TestQueue(t *testing.T) {
+	if *simSeed != 0 {
+		p := randomQueuePlan(*simSeed)
+		p.traced = true
+		w := run(p)
+		t.Logf("%+v", p)
+		t.Logf("%s", tail(w.trace, *simLines))
+		if w.failure != "" {
+			t.Fatal(w.failure)
+		}
+		return
+	}
+	seeds := *simSeeds
+	if seeds == 0 {
+		seeds = 1000
+		if testing.Short() {
+			seeds = 150
+		}
+	}
+	var crashes, recovered, cookies uint64
+	failures := 0
+	for seed := *simFirst; seed < *simFirst+uint64(seeds); seed++ {
+		w := run(randomQueuePlan(seed))
+		crashes += uint64(w.crashes)
+		recovered += w.machine.Stats.Recovered
+		cookies += uint64(w.cookies)
+		if w.failure != "" {
+			t.Errorf("seed %d: %s\n(go test -run TestQueue -sim.seed=%d ./rawio/south)", seed, w.failure, seed)
+			if failures++; failures == 10 {
+				break
+			}
+		}
+	}
+	if cookies == 0 {
+		t.Error("no SYN cookie was sent")
+	}
+	t.Logf("%d seeds, %d crashes, %d recoveries, %d SYN cookies", seeds, crashes, recovered, cookies)
+}

@@ -1,0 +1,222 @@
+package rawio
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/rawio/conntrack"
+	"github.com/ftnet/ftnet/rawio/inject"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// What the engine sends takes the ways of the connection's own packets: to the client
+// the device and with the mark of the kernel's, to the server the device of the
+// client's. The gate notes them in the slot; ways has those of connections that have
+// no slot yet.
+
+// device is inject.Config.Device.
+func (e *Engine) device(index int) (inject.Device, bool) {
+	if !e.gate.Attached(index) {
+		return inject.Device{}, false
+	}
+	link, err := netlink.LinkByIndex(index)
+	if err != nil || link.Attrs().RawFlags&unix.IFF_UP == 0 {
+		return inject.Device{}, false
+	}
+	a := link.Attrs()
+	d := inject.Device{MTU: a.MTU}
+	if len(a.HardwareAddr) == len(d.MAC) && (a.EncapType == "ether" || a.EncapType == "loopback") {
+		d.Ethernet, d.MAC = true, [6]byte(a.HardwareAddr)
+	}
+	return d, true
+}
+
+// loopbackCarries reports whether the loopback interface is not one of those that
+// carry the service: the engine's own packets need it.
+func (e *Engine) loopbackCarries() bool {
+	return len(e.cfg.Interfaces) > 0 && !slices.ContainsFunc(e.cfg.Interfaces, func(name string) bool {
+		link, err := netlink.LinkByName(name)
+		return err == nil && link.Attrs().Index == inject.Loopback
+	})
+}
+
+func (e *Engine) openCarrier() error {
+	if !e.loopbackCarries() {
+		return nil
+	}
+	if err := e.gate.Attach(inject.Loopback); err != nil {
+		return fmt.Errorf("rawio: attach to loopback: %w", err)
+	}
+	return nil
+}
+
+// way is what is known of a connection's ways. Indexes are 0 if they are not known.
+type way struct {
+	in, out int
+	mark    uint32
+}
+
+// ways are those of handshakes, of a bounded number: when the younger generation is
+// full the older one is forgotten.
+type ways struct{ cur, older map[Flow]way }
+
+const maxWays = 16384
+
+func (w *ways) get(f Flow) way {
+	if v, ok := w.cur[f]; ok {
+		return v
+	}
+	return w.older[f]
+}
+
+func (w *ways) set(f Flow, v way) {
+	if _, ok := w.cur[f]; !ok && len(w.cur) >= maxWays {
+		w.older, w.cur = w.cur, nil
+	}
+	if w.cur == nil {
+		w.cur = make(map[Flow]way)
+	}
+	w.cur[f] = v
+}
+
+// arrived notes by which device a client's SYN came.
+func (w *ways) arrived(s *segment.Segment, device int) {
+	if s.Flags&(segment.SYN|segment.ACK) != segment.SYN {
+		return
+	}
+	f := Flow{Client: s.Src, Server: s.Dst}
+	v := w.get(f)
+	v.in = device
+	w.set(f, v)
+}
+
+// left notes by which device the kernel's answer to a SYN would have left.
+func (w *ways) left(s *segment.Segment, device int, mark uint32) {
+	f := Flow{Client: s.Dst, Server: s.Src}
+	v := w.get(f)
+	v.out, v.mark = device, mark
+	w.set(f, v)
+}
+
+// way returns a connection's ways: the slot's, and what that does not know from its
+// handshake.
+func (v *environment) way(f Flow) way {
+	w := way{}
+	if i, ok := v.e.machine.Slot(f); ok {
+		s := v.e.gate.Slot(i)
+		w.in = s.In()
+		w.out, w.mark = s.Out()
+	}
+	if w.in == 0 || w.out == 0 {
+		h := v.ways.get(f)
+		if w.in == 0 {
+			w.in = h.in
+		}
+		if w.out == 0 {
+			w.out, w.mark = h.out, h.mark
+		}
+	}
+	if w.in == 0 {
+		w.in = w.out // most often it is the same
+	}
+	return w
+}
+
+// toClient is the way of a packet to the client. What the kernel would send by
+// loopback leaves by the routes.
+func (v *environment) toClient(f Flow) inject.Way {
+	w := v.way(f)
+	return inject.Way{Device: w.out, Mark: w.mark}
+}
+
+// byDevice is how many spoofed SYNs are sent by the client's device before one goes by
+// loopback: a rule set may allow there what it limits on the device, or the other way
+// round. From then on they take turns. inVain of them are worth a word.
+const byDevice, inVain = 2, 3
+
+// toServer is the way of a packet to the server. A SYN of a connection that rule sets
+// remember otherwise must be the first of a new one to them, where they see it leave.
+func (v *environment) toServer(s *segment.Segment) inject.Way {
+	f := Flow{Client: s.Src, Server: s.Dst}
+	to := inject.Way{Device: v.way(f).in}
+	if s.Flags&(segment.SYN|segment.ACK) != segment.SYN {
+		if _, ok := v.syns[f]; ok { // it was answered
+			delete(v.syns, f)
+			if v.e.inject.Room(to.Device) == 0 {
+				v.tracking(f, (*conntrack.Table).Loosen)
+			}
+		}
+		return to
+	}
+	if _, known := v.e.machine.Slot(f); !known {
+		return to // of a new client, which repeats it
+	}
+	n := v.syns[f]
+	v.syns[f] = n + 1
+	if n >= byDevice && n%2 == 0 {
+		to.Device = 0
+	}
+	if n == inVain {
+		v.tellVain(f, to.Device)
+	}
+	if v.e.inject.Room(to.Device) == 0 {
+		v.tracking(f, (*conntrack.Table).Delete)
+	}
+	return to
+}
+
+// tellVain says once in an outage that a server's stack does not answer.
+func (v *environment) tellVain(f Flow, device int) {
+	port := f.Server.Port()
+	if v.vain[port] {
+		return
+	}
+	v.vain[port] = true
+	v.e.log.Warn("the kernel does not answer the SYNs by which connections are recovered; does a rule set drop them?",
+		"port", port, "connection", f, "tried", []string{"by the client's interface", "by loopback"}, "interface", device)
+}
+
+// tracking changes what connection tracking knows of a connection.
+func (v *environment) tracking(f Flow, change func(*conntrack.Table, segment.Flow) error) {
+	var err error
+	if v.tracked == nil {
+		v.tracked, err = conntrack.Open()
+	}
+	if err == nil {
+		err = change(v.tracked, f)
+	}
+	if err != nil {
+		v.e.log.Debug("connection tracking was not told", "connection", f, "error", err)
+	}
+}
+
+// headers is room for the longest headers of IPv6 and TCP, bytes.
+const headers = 40 + 60
+
+// parts cuts a segment to the server into pieces that can arrive by the device: where
+// loopback is down, no longer than that takes.
+func (v *environment) parts(s *segment.Segment, device int) iter.Seq[*segment.Segment] {
+	return func(yield func(*segment.Segment) bool) {
+		room := v.e.inject.Room(device) - headers
+		if room <= 0 || len(s.Payload) <= room {
+			yield(s)
+			return
+		}
+		part := *s
+		for rest := s.Payload; len(rest) > 0; rest = rest[len(part.Payload):] {
+			part.Payload = rest[:min(room, len(rest))]
+			part.Flags = s.Flags
+			if len(part.Payload) < len(rest) {
+				part.Flags &^= segment.FIN | segment.PSH
+			}
+			if !yield(&part) {
+				return
+			}
+			part.Seq += uint32(len(part.Payload))
+		}
+	}
+}
