@@ -8,7 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
+	ebpflink "github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 
 	"github.com/ftnet/ftnet/internal/reason"
@@ -42,7 +42,7 @@ func (r *rig) tcxPass(side ebpf.AttachType) {
 			return err
 		}
 		defer prog.Close()
-		l, err := link.AttachTCX(link.TCXOptions{Interface: on.Attrs().Index, Program: prog, Attach: side, Anchor: link.Head()})
+		l, err := ebpflink.AttachTCX(ebpflink.TCXOptions{Interface: on.Attrs().Index, Program: prog, Attach: side, Anchor: ebpflink.Head()})
 		if err == nil {
 			r.t.Cleanup(func() { l.Close() })
 		}
