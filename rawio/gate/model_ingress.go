@@ -36,7 +36,11 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 	if p.flags()&(flagSYN|flagACK) == flagSYN && m.ingressSYN(p, service.state) == Held {
 		return Held
 	}
-	s, _ := m.lookup(p.flow)
+	s, index := m.lookup(p.flow)
+	if index == proofSlot {
+		m.report(EventProofIn, index, p)
+		return Held
+	}
 	if s == nil && service.state == ServiceHold {
 		m.count[statOutageIn]++
 		return Held

@@ -179,6 +179,8 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 		return HELD;
 	index = bpf_map_lookup_elem(&conns, &p->key);
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
+	if (!slot && proves(index))
+		return proof_in(skb, p);
 	if (!slot) {
 		if ((*state & SERVICE_STATE) != SERVICE_HOLD || forwarded(skb, &p->key))
 			return PASS;
