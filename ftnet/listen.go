@@ -47,7 +47,33 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 		}
 		return &Listener{tcp: ln, log: log}, nil
 	}
-	return lc.listenProtected(ctx, network, address, e)
+	return lc.listenAgain(ctx, network, address, e)
+}
+
+// listenAgain listens for any port on the one that the process before had for this
+// address, if its clients wait there: else they would wait in vain.
+func (lc *ListenConfig) listenAgain(ctx context.Context, network, address string, e *engine) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if address == "" {
+		port, err = "0", nil
+	}
+	if err != nil || port != "0" && port != "" {
+		return lc.listenProtected(ctx, network, address, "", e)
+	}
+	asked := network + " " + net.JoinHostPort(host, "0")
+	former, err := e.session.Former(ctx, control.Protect{Network: network, Asked: asked, Compare: lc.Compare.String()})
+	if err != nil {
+		lc.logger().Debug("ftnet: whether a former port has clients is not known", "address", address, "reason", err)
+	}
+	if former != 0 {
+		again := net.JoinHostPort(host, strconv.Itoa(int(former)))
+		ln, err := lc.listenProtected(ctx, network, again, asked, e)
+		if err == nil || ctx.Err() != nil {
+			return ln, err
+		}
+		lc.logger().Warn("ftnet: the former port is not to be had; its clients are lost", "address", again, "reason", err)
+	}
+	return lc.listenProtected(ctx, network, address, asked, e)
 }
 
 var plainOnce sync.Once
@@ -59,8 +85,9 @@ func warnPlain(log *slog.Logger, err error) {
 }
 
 // listenProtected asks for protection before the bind where the port is known,
-// so that no client ever meets the port unprotected.
-func (lc *ListenConfig) listenProtected(ctx context.Context, network, address string, e *engine) (net.Listener, error) {
+// so that no client ever meets the port unprotected. asked is what the application
+// has asked for, if that was any port.
+func (lc *ListenConfig) listenProtected(ctx context.Context, network, address, asked string, e *engine) (net.Listener, error) {
 	id := e.nextID.Add(1)
 	protected := false
 	protect := func(network, address string, c syscall.RawConn) error {
@@ -74,7 +101,7 @@ func (lc *ListenConfig) listenProtected(ctx context.Context, network, address st
 		}
 		protected = true
 		return e.session.Protect(ctx, control.Protect{
-			ID: id, Network: network, Address: address, Port: uint16(n), Compare: lc.Compare.String(), Netns: netnsCookie(c),
+			ID: id, Network: network, Address: address, Port: uint16(n), Compare: lc.Compare.String(), Netns: netnsCookie(c), Asked: asked,
 		})
 	}
 	ln, err := lc.listenTCP(ctx, network, address, protect)

@@ -89,6 +89,22 @@ const drainPoll = 20 * time.Millisecond
 // segment again (RFC 6298: a time-out is a second at first, and rarely more later).
 const resetGrace = time.Second
 
+// Serves reports whether the core or the kernel has a connection of the port.
+func (e *Engine) Serves(port uint16) bool {
+	found := false
+	e.do(func(m *south.Machine) {
+		m.Conns(func(c *south.Conn) bool {
+			found = c.Flow.Server.Port() == port
+			return !found
+		})
+	})
+	if found {
+		return true
+	}
+	list, err := sockdiag.Sockets([]uint16{port})
+	return err != nil || slices.ContainsFunc(list, func(s sockdiag.Socket) bool { return s.State != sockdiag.TimeWait })
+}
+
 // remaining looks for sockets that have something to say, and for clients whose
 // RST is not certain to have arrived.
 func (e *Engine) remaining(ports []uint16) (open, resetting bool, err error) {

@@ -75,6 +75,8 @@ func (s *Service) adoptPorts() error {
 		ports = append(ports, n)
 	}
 	had := s.host.engine.Inherited()
+	s.admitting.Lock()
+	defer s.admitting.Unlock()
 	for _, n := range ports {
 		if !slices.Contains(had, n) {
 			continue

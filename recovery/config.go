@@ -66,6 +66,8 @@ type HostConfig struct {
 	// Trace, if not nil, is told each rise of a connection's stable number
 	// before the gate is (rawio.Config.Trace).
 	Trace func(flow rawio.Flow, stable uint32, now int64)
+
+	again again // of tests
 }
 
 // ServiceConfig is one server. Name and Command are required, and Listen for
@@ -156,6 +158,7 @@ func (c HostConfig) withDefaults() HostConfig {
 	if c.MaxConns == 0 {
 		c.MaxConns = gate.DefaultMaxConns
 	}
+	c.again.withDefault()
 	orElse(&c.LogURL, backend.URL{Kind: backend.Memory}.String())
 	return c
 }

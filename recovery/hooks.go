@@ -27,6 +27,10 @@ func (h hooks) Starting(attempt int) ([]string, error) {
 	}
 	next := s.pending
 	s.pending = nil
+	if next != nil {
+		before := s.cfg
+		s.before = &before
+	}
 	s.mu.Unlock()
 	if next != nil {
 		if err := s.apply(*next); err != nil {
@@ -81,6 +85,8 @@ func (s *Service) retire(ports []uint16) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	_ = s.host.engine.Drain(ctx, ports...) // what is left is the kernel's alone
+	s.admitting.Lock()
+	defer s.admitting.Unlock()
 	s.mu.Lock()
 	ports = slices.DeleteFunc(ports, func(n uint16) bool { // not if they have come back, or Remove was faster
 		return s.ports[n] == nil || slices.Contains(portsOf(s.listen), n)
@@ -174,6 +180,14 @@ func (h hooks) Halted() {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
 	h.s.setProcess(status.ProcessStopped, 0)
+}
+
+// FellBack has the configuration before Restart applied once more.
+func (h hooks) FellBack(why error) {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.s.pending, h.s.before = h.s.before, nil
+	h.s.process.fellBack = why
 }
 
 // GaveUp notes that no start will follow; Run tells the clients.

@@ -95,6 +95,7 @@ func (h *Host) open() error {
 		return err
 	}
 	h.onClose(h.engine.Close)
+	h.wg.Go(h.watchPorts)
 	return h.servePage()
 }
 

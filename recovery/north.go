@@ -58,6 +58,8 @@ func (n north) Protect(p *control.Peer, m control.Protect) error {
 	if !p.Hello.Resume {
 		n.takeOver(p, m.Port)
 	}
+	n.s.admitting.Lock()
+	defer n.s.admitting.Unlock()
 	if err := n.s.admit(p, m); err != nil {
 		n.s.log.Error("port is not protected", "port", m.Port, "error", err)
 		n.s.mu.Lock()
@@ -69,9 +71,8 @@ func (n north) Protect(p *control.Peer, m control.Protect) error {
 }
 
 // admit makes a port that a process asks for the service's, if it is not yet.
+// s.admitting is held.
 func (s *Service) admit(p *control.Peer, m control.Protect) error {
-	s.admitting.Lock()
-	defer s.admitting.Unlock()
 	s.mu.Lock()
 	pt, listen := s.ports[m.Port], s.listen
 	s.mu.Unlock()
@@ -90,7 +91,14 @@ func (s *Service) admit(p *control.Peer, m control.Protect) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ports[m.Port] = pt
-	pt.network, pt.address, pt.compare, pt.owner = m.Network, m.Address, m.Compare, p.ID
+	pt.network, pt.address, pt.compare, pt.owner, pt.listener = m.Network, m.Address, m.Compare, p.ID, m.ID
+	pt.asked, pt.left, pt.expiring = m.Asked, m.Left, false
+	pt.ambiguous = s.asked[p.ID][m.Asked] > 1
+	for _, other := range s.ports { // an engine that has taken over hears of all of them
+		if m.Asked != "" && other != pt && other.owner == p.ID && other.asked == m.Asked {
+			pt.ambiguous, other.ambiguous = true, true
+		}
+	}
 	return nil
 }
 
@@ -119,6 +127,7 @@ func (n north) Listening(p *control.Peer, m control.Listening) (control.Listenin
 	recovering := s.host.engine.Listening(number)
 	s.mu.Lock()
 	s.process.recovering += recovering
+	s.process.listenedAt = time.Now()
 	s.notify()
 	s.mu.Unlock()
 	s.log.Info("listening", "address", m.Address, "pid", p.Cred.PID, "recovering", recovering)
@@ -130,9 +139,13 @@ func (n north) Closed(p *control.Peer, m control.Closed) error {
 	n.s.mu.Lock()
 	defer n.s.mu.Unlock()
 	for _, pt := range n.s.ports {
-		if pt.owner == p.ID && pt.listener == m.ID {
-			pt.listening = false
+		if pt.owner != p.ID || pt.listener != m.ID {
+			continue
 		}
+		if pt.left = pt.listening; !pt.left {
+			pt.owner = 0 // it was never bound
+		}
+		pt.listening = false
 	}
 	return nil
 }
@@ -149,6 +162,7 @@ func (n north) Mismatch(_ *control.Peer, m control.Mismatch) error {
 	if pt := s.ports[flow.Server.Port()]; pt != nil {
 		pt.mismatches++
 	}
+	s.lose(flow, fmt.Sprintf("the restarted handler wrote something else at offset %d", m.Offset))
 	s.mu.Unlock()
 	s.log.Warn("connection reset: the restarted handler wrote something else than the client has acknowledged",
 		"connection", flow, "offset", m.Offset, "exact", m.Exact, "compare", m.Compare)
@@ -177,6 +191,7 @@ func (n north) Gone(p *control.Peer, err error) {
 	}
 	s.mu.Lock()
 	delete(s.peers, p.ID)
+	delete(s.asked, p.ID)
 	s.leaving++
 	pid := s.process.supervised
 	s.mu.Unlock()

@@ -20,6 +20,10 @@ type port struct {
 	claim                     *runtimedir.Port
 	network, address, compare string
 	owner, listener           uint64 // ModeListen: the process that protects it, and its number of the listener
+	asked                     string // what that has asked for, if it was any port
+	ambiguous                 bool   // it has asked for it more than once
+	left                      bool   // it has closed the listener
+	expiring                  bool   // its clients are being told that nobody listens there again
 	protected                 bool
 	listening                 bool
 	crashedAt                 time.Time // zero while there is no outage
@@ -209,10 +213,12 @@ func (s *Service) close() error {
 	if s.stop != nil {
 		errs = append(errs, s.stop())
 	}
+	s.admitting.Lock()
 	s.mu.Lock()
 	list := slices.Collect(maps.Keys(s.ports))
 	s.mu.Unlock()
 	errs = append(errs, s.giveUp(list...))
+	s.admitting.Unlock()
 	s.mu.Lock()
 	j := s.journal
 	s.journal = nil // the status may be asked for at any time

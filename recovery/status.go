@@ -116,6 +116,8 @@ func (p *port) status(s *Service, connections int) status.Service {
 	switch {
 	case !p.protected:
 		out.State = status.ServiceStopped
+	case p.left && p.crashedAt.IsZero():
+		out.State = status.ServiceClosed
 	case !p.listening:
 		out.State = status.ServiceOutage
 	case !p.crashedAt.IsZero():

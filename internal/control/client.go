@@ -159,6 +159,15 @@ func (c *Client) Protect(ctx context.Context, m Protect) error {
 	return c.call(ctx, typeProtect, m, &struct{}{})
 }
 
+// Former asks for the port that a listener before had for the address that is asked
+// for; 0: none.
+func (c *Client) Former(ctx context.Context, m Protect) (port uint16, err error) {
+	var r Former
+	m.Port = 0
+	err = c.call(ctx, typeProtect, m, &r)
+	return r.Port, err
+}
+
 // Listening reports a listener and waits until the gate is armed.
 func (c *Client) Listening(ctx context.Context, m Listening) (r ListeningReply, err error) {
 	err = c.call(ctx, typeListening, m, &r)

@@ -37,6 +37,13 @@ type Handler interface {
 	Gone(p *Peer, err error)
 }
 
+// Rememberer is a [Handler] that gives a listener on any port the port of the one
+// before it. Others answer that there is none.
+type Rememberer interface {
+	Handler
+	Former(p *Peer, m Protect) (Former, error)
+}
+
 // Successor is a [Handler] that takes over processes whose engine is gone. To
 // others such a process is refused.
 //

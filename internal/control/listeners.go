@@ -47,6 +47,17 @@ func (s *Session) Protect(ctx context.Context, m Protect) error {
 	return err
 }
 
+// Former asks for the port that a listener of the process before had for the address
+// m.Asked; 0: none. It waits as Protect does.
+func (s *Session) Former(ctx context.Context, m Protect) (port uint16, err error) {
+	bounded, result := patient(ctx)
+	err = result(s.do(bounded, 0, func(c *Client) (err error) {
+		port, err = c.Former(bounded, m)
+		return err
+	}))
+	return port, err
+}
+
 // Listening reports a listener and waits until the gate is armed. It waits as
 // Protect does.
 func (s *Session) Listening(ctx context.Context, m Listening) (r ListeningReply, err error) {

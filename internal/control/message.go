@@ -46,9 +46,19 @@ type Protect struct {
 	// Netns is the cookie of the socket's network namespace; 0 where the kernel has
 	// none.
 	Netns uint64 `json:"netns,omitempty"`
+	// Asked is what the application has asked for, network and address, if that was
+	// any port. With it and without a Port the process asks whether a listener before
+	// it had one; see Former.
+	Asked string `json:"asked,omitempty"`
 	// Left says, to an engine that takes over, that the listener is closed and
 	// only its connections are there.
 	Left bool `json:"left,omitempty"`
+}
+
+// Former answers a Protect without a Port: which port the process before had for the
+// same address, if its clients wait there and no other listener could be meant; 0: none.
+type Former struct {
+	Port uint16 `json:"port,omitempty"`
 }
 
 // Listening says that the listener accepts connections.

@@ -178,7 +178,13 @@ func (s *Server) serveControl(l *link, p *Peer) error {
 		var reply any = struct{}{}
 		switch t {
 		case typeProtect:
-			err = call(body, func(m Protect) error { return s.Handler.Protect(p, m) })
+			err = call(body, func(m Protect) (err error) {
+				if m.Port == 0 && m.Asked != "" {
+					reply, err = s.former(p, m)
+					return err
+				}
+				return s.Handler.Protect(p, m)
+			})
 		case typeListening:
 			err = call(body, func(m Listening) (err error) {
 				reply, err = s.Handler.Listening(p, m)
@@ -206,6 +212,13 @@ func (s *Server) serveControl(l *link, p *Peer) error {
 			return s.ended(err)
 		}
 	}
+}
+
+func (s *Server) former(p *Peer, m Protect) (Former, error) {
+	if h, ok := s.Handler.(Rememberer); ok {
+		return h.Former(p, m)
+	}
+	return Former{}, nil
 }
 
 func (s *Server) resumed(p *Peer) error {

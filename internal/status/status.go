@@ -93,6 +93,7 @@ const (
 	ServiceListening  ServiceState = "listening"
 	ServiceOutage     ServiceState = "outage"     // nobody listens, SYNs are held
 	ServiceRecovering ServiceState = "recovering" // listens, connections are being rolled forward
+	ServiceClosed     ServiceState = "closed"     // the server has closed its listener; connections go on
 	ServiceStopped    ServiceState = "stopped"    // its program was stopped, or has ended; it is not protected
 )
 

@@ -163,8 +163,10 @@ type service struct {
 	busy     bool  // reconnections of this recovery are not finished
 	since    int64 // beginning of the outage
 	crashed  int64 // time of the last crash
-	askedAt  int64 // time of the last question whether its process is ending
-	dying    bool  // the answer
+	// admitUntil is until when SYNs wait for room in the listener's queue; 0: none does.
+	admitUntil int64
+	askedAt    int64 // time of the last question whether its process is ending
+	dying      bool  // the answer
 }
 
 // Machine is the core for all connections of one engine.
@@ -195,6 +197,10 @@ type Machine struct {
 	young     []young                 // connections that may be half-open, the oldest first: see halfopen.go
 	inherited map[segment.Flow]uint32 // bound by an earlier engine, and nobody's yet
 	Stats     Stats
+
+	via     uint32            // interface of what is told of; see Via
+	ungated map[uint32]string // interfaces on which packets may pass by the gate, and why
+	exposed []*exposure
 }
 
 // Stats counts what the core has done.

@@ -1,0 +1,44 @@
+package recovery
+
+import (
+	"github.com/ftnet/ftnet/internal/control"
+)
+
+// Listeners on any port. A process that is started again gets another port from the
+// kernel, while the clients of the one before wait at the old one. So it is told the old
+// one and binds to that, if it can only be this listener's: both processes have asked
+// for any port of the address once only. A listener that got the clients of another one
+// would answer them wrongly.
+
+var _ control.Rememberer = north{}
+
+// Former returns the port that a process is to bind to.
+func (n north) Former(p *control.Peer, m control.Protect) (control.Former, error) {
+	s := n.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	asked := s.asked[p.ID]
+	if asked == nil {
+		asked = map[string]int{}
+		s.asked[p.ID] = asked
+	}
+	asked[m.Asked]++
+	if asked[m.Asked] > 1 {
+		for _, pt := range s.ports { // nobody can tell the two apart next time
+			if pt.owner == p.ID && pt.asked == m.Asked {
+				pt.ambiguous = true
+			}
+		}
+		return control.Former{}, nil
+	}
+	var port uint16
+	for number, pt := range s.ports {
+		if pt.asked != m.Asked || pt.compare != m.Compare || pt.left || pt.expiring || pt.ambiguous || pt.owner == p.ID || !s.dead(pt.owner) {
+			continue
+		}
+		if port == 0 || s.ports[port].crashedAt.Before(pt.crashedAt) { // of several, that of the last process
+			port = number
+		}
+	}
+	return control.Former{Port: port}, nil
+}

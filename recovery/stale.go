@@ -1,0 +1,120 @@
+package recovery
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/status"
+)
+
+// Ports of a server that calls ftnet.Listen, where nobody listens any more:
+//
+//	           closed                    its last connection has ended
+//	listening ────────► left ────────────────────────────────────────► given up
+//	    │                 │ crash                                        ▲
+//	    │ crash           ▼                                              │
+//	    └────────────► outage ───────────────────────────────────────────┘
+//	              the next process serves, but not here, for some time:
+//	              the clients get a RST
+
+// again is for how long clients wait for a listener that does not come back although
+// the server does.
+type again struct {
+	period  time.Duration // of the looks
+	anyPort time.Duration // from the crash on, where the server had asked for any port
+	settle  time.Duration // and from the last listener on that came back
+	fixed   time.Duration // likewise, where it had asked for this port
+}
+
+func (a *again) withDefault() {
+	if *a == (again{}) {
+		*a = defaultAgain
+	}
+}
+
+var defaultAgain = again{period: time.Second, anyPort: 30 * time.Second, settle: 5 * time.Second, fixed: 5 * time.Minute}
+
+const whyNobody = "nobody listens at its port again"
+
+// watchPorts gives ports up until the host is closed.
+func (h *Host) watchPorts() {
+	t := time.NewTicker(h.cfg.again.period)
+	defer t.Stop()
+	for {
+		select {
+		case <-h.ctx.Done():
+			return
+		case <-t.C:
+		}
+		for _, s := range h.list() {
+			s.giveUpEmpty()
+			s.giveUpStale()
+		}
+	}
+}
+
+// giveUpEmpty gives up ports whose listener the server has closed, or never bound, when
+// they have no connection any more.
+func (s *Service) giveUpEmpty() {
+	s.admitting.Lock()
+	defer s.admitting.Unlock()
+	list := s.portList(func(n uint16, p *port) bool {
+		unbound := p.owner == 0 && p.crashedAt.IsZero()
+		return !p.listening && !p.expiring && (p.left || unbound) && s.mayLose(n)
+	})
+	list = slices.DeleteFunc(list, s.host.engine.Serves)
+	if err := s.giveUp(list...); err != nil {
+		s.log.Warn("port not given up", "error", err)
+	}
+}
+
+// mayLose reports whether a port is the service's only because its server listened
+// there. s.mu is held.
+func (s *Service) mayLose(n uint16) bool {
+	return s.cfg.Mode != ModeUnmodified && !slices.Contains(portsOf(s.listen), n)
+}
+
+// stale reports whether the clients of a port have waited long enough. s.mu is held.
+func (s *Service) stale(n uint16, p *port) bool {
+	if p.listening || p.expiring || p.crashedAt.IsZero() || s.process.state != status.ProcessRunning || !s.mayLose(n) {
+		return false
+	}
+	crash, listener := time.Since(p.crashedAt), time.Since(s.process.listenedAt)
+	if p.asked != "" || p.left {
+		return crash >= s.host.cfg.again.anyPort && listener >= s.host.cfg.again.settle
+	}
+	return min(crash, listener) >= s.host.cfg.again.fixed
+}
+
+// giveUpStale has the clients of stale ports get a RST, and gives the ports up.
+func (s *Service) giveUpStale() {
+	s.admitting.Lock()
+	list := s.portList(s.stale)
+	s.mu.Lock()
+	for _, n := range list {
+		p := s.ports[n]
+		p.expiring = true
+		s.log.Warn("nobody listens at a port again: its clients get a RST", "port", n, "address", p.address, "waited", time.Since(p.crashedAt))
+	}
+	limit := s.cfg.Drain
+	s.mu.Unlock()
+	s.abort(list, whyNobody)
+	s.admitting.Unlock()
+	if len(list) == 0 {
+		return
+	}
+	s.host.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(s.host.ctx, limit)
+		defer cancel()
+		_ = s.host.engine.Drain(ctx, list...) // what is left is the kernel's alone
+		s.admitting.Lock()
+		defer s.admitting.Unlock()
+		s.mu.Lock()
+		gone := slices.DeleteFunc(list, func(n uint16) bool { return s.ports[n] == nil || !s.ports[n].expiring })
+		s.mu.Unlock()
+		if err := s.giveUp(gone...); err != nil {
+			s.log.Warn("port not given up", "error", err)
+		}
+	})
+}
