@@ -27,6 +27,10 @@ func (h hooks) Starting(attempt int) ([]string, error) {
 	}
 	next := s.pending
 	s.pending = nil
+	if next != nil {
+		before := s.cfg
+		s.before = &before
+	}
 	s.mu.Unlock()
 	if next != nil {
 		if err := s.apply(*next); err != nil {
@@ -176,6 +180,14 @@ func (h hooks) Halted() {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
 	h.s.setProcess(status.ProcessStopped, 0)
+}
+
+// FellBack has the configuration before Restart applied once more.
+func (h hooks) FellBack(why error) {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.s.pending, h.s.before = h.s.before, nil
+	h.s.process.fellBack = why
 }
 
 // GaveUp notes that no start will follow; Run tells the clients.

@@ -15,8 +15,9 @@ var ErrNotRunning = supervisor.ErrNotRunning
 // Restart kills the process and starts it again through recovery, its
 // connections open: a planned crash. cfg, if not nil, is the new configuration;
 // only name and mode must be the same. If it cannot be started the old process
-// goes on. Restart returns when the new process runs; see Await for when it
-// serves.
+// goes on; if the new one ends before it listens, what ran before is started again.
+// Restart returns when the new process runs; see Await for when it serves, and for
+// what has become of the connections.
 func (s *Service) Restart(cfg *ServiceConfig) error {
 	s.op.Lock()
 	defer s.op.Unlock()
@@ -24,6 +25,9 @@ func (s *Service) Restart(cfg *ServiceConfig) error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.process.fellBack, s.process.lost = nil, map[rawio.Flow]string{}
+	s.mu.Unlock()
 	if cfg == nil {
 		return sup.Restart(context.Background(), nil)
 	}
@@ -80,6 +84,9 @@ func (s *Service) Start() error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.process.fellBack, s.process.lost = nil, nil
+	s.mu.Unlock()
 	return sup.Start(context.Background())
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/rawio/south"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -31,6 +32,8 @@ func (s *Service) report(r south.Report) {
 		p.recovered++
 	case south.ConnMismatch:
 		p.mismatches++
+	case south.ConnReset:
+		s.lose(r.Flow, r.Reason)
 	case south.ConnCrashed:
 		s.workerCrashed(r.PID, r.Code)
 	case south.SYNRefused:
@@ -42,6 +45,13 @@ func (s *Service) report(r south.Report) {
 			p.crashedAt = time.Time{}
 			s.notify()
 		}
+	}
+}
+
+// lose notes a connection that was reset, for who has asked for a restart. s.mu is held.
+func (s *Service) lose(f rawio.Flow, why string) {
+	if s.process.lost != nil && s.process.lost[f] == "" {
+		s.process.lost[f] = why
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
@@ -38,6 +40,7 @@ type Service struct {
 	mu       sync.Mutex // guards what follows
 	cfg      ServiceConfig
 	pending  *ServiceConfig // of the next start
+	before   *ServiceConfig // of the process before pending, to which the supervisor may fall back
 	listen   []netip.AddrPort
 	uid      int
 	sup      *supervisor.Supervisor // of the present Run
@@ -69,6 +72,9 @@ type process struct {
 	recovering int       // connections that the last listening has begun to recover
 	ending     bool      // it has ended, and Exited has not told the engine yet
 	lastExit   string
+	fellBack   error // why this process is the one before the last Restart once more
+	// lost are the connections that were reset since the last Restart, and why.
+	lost map[rawio.Flow]string
 }
 
 func newService(h *Host, cfg ServiceConfig) *Service {
@@ -122,6 +128,8 @@ func (s *Service) begin() (*supervisor.Supervisor, error) {
 	s.begun = true
 	if s.process.state != status.ProcessRunning { // a survivor may have said so already
 		s.setProcess(status.ProcessStarting, 0)
+	} else {
+		sup.Confirm()
 	}
 	return sup, nil
 }
@@ -150,6 +158,9 @@ func (s *Service) supervisorConfig(c *ServiceConfig) (supervisor.Config, error) 
 // setProcess notes a state. s.mu is held.
 func (s *Service) setProcess(state status.ProcessState, pid int) {
 	s.process.state, s.process.pid, s.process.since = state, pid, time.Now()
+	if state == status.ProcessRunning && s.sup != nil {
+		s.sup.Confirm()
+	}
 	s.notify()
 }
 
@@ -168,6 +179,11 @@ func (s *Service) Await(ctx context.Context) (connections int, err error) {
 		done, n, err := s.serving()
 		changed := s.changed
 		s.mu.Unlock()
+		if done && err == nil && s.awaitReplay(ctx) {
+			s.mu.Lock()
+			done, n, err = s.serving()
+			s.mu.Unlock()
+		}
 		if done {
 			return n, err
 		}
@@ -179,11 +195,61 @@ func (s *Service) Await(ctx context.Context) (connections int, err error) {
 	}
 }
 
+// replayPatience is how long Await waits after a restart for handlers to repeat what
+// their predecessors have written. One that waits for something else than its client
+// may take as long as it likes.
+const replayPatience = 2 * time.Second
+
+// awaitReplay waits, after Restart, until the recovered connections have repeated
+// themselves: one that does it otherwise is found out then. It returns false if there
+// is nothing to wait for.
+func (s *Service) awaitReplay(ctx context.Context) bool {
+	s.mu.Lock()
+	restarted, j := s.process.lost != nil, s.journal
+	s.mu.Unlock()
+	if !restarted || j == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, replayPatience)
+	defer cancel()
+	done := func(slot uint32) bool {
+		h, ok := j.Head(slot)
+		return !ok || h.Recovered == 0 || h.Written >= h.Recorded
+	}
+	slots := j.Slots()
+	for p := newPoll(); ; {
+		if slots = slices.DeleteFunc(slots, done); len(slots) == 0 || !p.wait(ctx) {
+			return true
+		}
+	}
+}
+
 // Errors of [Service.Await].
 var (
 	ErrStopped = errors.New("the service is stopped")
 	ErrEnded   = errors.New("the service has ended")
 )
+
+// FellBackError is returned by [Service.Await] when what Restart has brought did not
+// serve, and what ran before serves again.
+type FellBackError struct{ Why error }
+
+func (e *FellBackError) Error() string { return e.Why.Error() + "; what ran before serves again" }
+func (e *FellBackError) Unwrap() error { return e.Why }
+
+// LostError is returned by [Service.Await] when the service serves, but not all
+// connections that it had to recover could be.
+type LostError struct {
+	Lost   int    // connections that got a RST
+	Reason string // of one of them
+}
+
+func (e *LostError) Error() string {
+	if e.Lost == 1 {
+		return "1 connection could not be recovered and was reset: " + e.Reason
+	}
+	return fmt.Sprintf("%d connections could not be recovered and were reset, one of them: %s", e.Lost, e.Reason)
+}
 
 // serving reports whether Await is over. s.mu is held.
 func (s *Service) serving() (done bool, connections int, err error) {
@@ -209,6 +275,15 @@ func (s *Service) serving() (done bool, connections int, err error) {
 		if !p.left && (!p.listening || !p.crashedAt.IsZero()) {
 			return false, 0, nil
 		}
+	}
+	if s.process.fellBack != nil {
+		return true, s.process.recovering, &FellBackError{Why: s.process.fellBack}
+	}
+	if n := len(s.process.lost); n > 0 {
+		e := &LostError{Lost: n}
+		for _, e.Reason = range s.process.lost {
+		}
+		return true, s.process.recovering, e
 	}
 	return true, s.process.recovering, nil
 }

@@ -53,20 +53,27 @@ func (r *rig) load(f family, seed uint64) *load {
 // moment waits for a random time below d.
 func (l *load) moment(d time.Duration) { pause(time.Duration(l.random.Int64N(int64(d)))) }
 
-// served waits until each of the 100 has been served, at least once since the last
+// served waits until each client has been served, at least once since the last
 // kill: else the retransmission time-outs of some double with each of many kills in
 // a row, to minutes, which docs/limits.md tells of and these tests are not about.
 func (l *load) served() {
 	l.r.t.Helper()
 	l.r.recovered()
-	before := make([]int64, len(l.steady.replies))
-	for i := range before {
-		before[i] = l.steady.replies[i].Load()
+	all := []*clients{&l.steady, &l.dialled}
+	var before []int64
+	for _, c := range all {
+		for i := range c.replies {
+			before = append(before, c.replies[i].Load())
+		}
 	}
 	l.until("every client is served", func() bool {
-		for i := range before {
-			if l.steady.replies[i].Load() == before[i] {
-				return false
+		n := 0
+		for _, c := range all {
+			for i := range c.replies {
+				if c.replies[i].Load() == before[n] {
+					return false
+				}
+				n++
 			}
 		}
 		return true

@@ -32,7 +32,7 @@ func shortQueues(t *testing.T, f func(t *testing.T, family family, begin func(fl
 					}
 					r := prepare(t, o)
 					// Nobody can listen with a longer queue.
-					for key, value := range map[string]string{"net/core/somaxconn": "16", "net/ipv4/tcp_max_syn_backlog": "16"} {
+					for key, value := range map[string]string{"core/somaxconn": "16", "ipv4/tcp_max_syn_backlog": "16"} {
 						r.sysctl(key, value)
 					}
 					r.spawn(o, "probe", append([]string{"-mode", mode, "-listen", ":7002"}, args...)...)
@@ -136,7 +136,7 @@ func (r *rig) kernelHas(n int) {
 func TestSYNCookies(t *testing.T) {
 	shortQueues(t, func(t *testing.T, f family, begin func([]string, ...string) *rig) {
 		r := begin(nil)
-		r.sysctl("net/ipv4/tcp_syncookies", "2")
+		r.sysctl("ipv4/tcp_syncookies", "2")
 		var list []*client
 		for range 40 {
 			list = append(list, r.dialTo(f.dial(r), f.address(7002)))
@@ -223,7 +223,7 @@ func TestRedisBurst(t *testing.T) {
 	}
 }
 
-// forge sends SYNs from addresses that nobody has.
+// forge sends SYNs from addresses that nobody has, on a network behind the client.
 func (r *rig) forge(f family, n int) {
 	r.t.Helper()
 	server := netip.MustParseAddrPort(f.address(7002))
@@ -231,6 +231,14 @@ func (r *rig) forge(f family, n int) {
 	if server.Addr().Is6() {
 		domain, level, option = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_HDRINCL
 	}
+	network, gateway := netip.MustParsePrefix("10.99.0.0/16"), netlab.Client4
+	if server.Addr().Is6() {
+		network, gateway = netip.MustParsePrefix("fd99::/64"), netlab.Client6
+	}
+	if out, err := r.lab.Server.Command("ip", "route", "add", network.String(), "via", gateway.String()).CombinedOutput(); err != nil {
+		r.t.Fatalf("%v: %s", err, out)
+	}
+	from := network.Addr()
 	err := r.lab.Client.Run(func() error {
 		fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 		if err != nil {
@@ -241,16 +249,11 @@ func (r *rig) forge(f family, n int) {
 			return err
 		}
 		for i := range n {
-			s := segment.Segment{Dst: server, Seq: uint32(i), Flags: segment.SYN, Window: 1000}
+			from = from.Next()
+			s := segment.Segment{Src: netip.AddrPortFrom(from, 1024), Dst: server, Seq: uint32(i), Flags: segment.SYN, Window: 1000}
 			s.Options.MSS = 1460
 			to := unix.Sockaddr(&unix.SockaddrInet4{Addr: netlab.Server4.As4()})
-			if a := netlab.Client4.As4(); domain == unix.AF_INET {
-				a[3] = byte(10 + i%200)
-				s.Src = netip.AddrPortFrom(netip.AddrFrom4(a), uint16(1024+i))
-			} else {
-				a := netlab.Client6.As16()
-				a[15] = byte(10 + i%200)
-				s.Src = netip.AddrPortFrom(netip.AddrFrom16(a), uint16(1024+i))
+			if domain == unix.AF_INET6 {
 				to = &unix.SockaddrInet6{Addr: netlab.Server6.As16()}
 			}
 			p, err := s.Append(nil)

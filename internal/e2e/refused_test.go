@@ -36,7 +36,9 @@ func TestSYNRepeatedWithoutEngine(t *testing.T) {
 				c, err := fromClient(r)(ctx, "tcp", probeAddress)
 				dialled <- result{c, err}
 			}()
-			r.waitStatus("the SYN-ACK has left", func(d *status.Document) bool { return conns(d, "established") == 1 })
+			r.waitStatus("the SYN-ACK has left", func(d *status.Document) bool {
+				return len(d.Services) == 1 && d.Services[0].HalfOpen == 1
+			})
 			r.killBoth()
 			r.onClient("nft", "delete table inet lost")
 			for deadline := time.Now().Add(20 * time.Second); r.repeated() == before; time.Sleep(10 * time.Millisecond) {

@@ -37,7 +37,9 @@ type Lab struct {
 	// Relay is nil in a direct lab.
 	Relay *Relay
 
+	base   string // of the namespaces' names
 	middle *Namespace
+	hosts  []*Namespace // added
 }
 
 var labs atomic.Uint32
@@ -72,14 +74,14 @@ func Open(config *Config) (*Lab, error) {
 }
 
 func (l *Lab) build(c Config) error {
-	base, err := ownedName(os.Getpid(), labs.Add(1))
-	if err != nil {
+	var err error
+	if l.base, err = ownedName(os.Getpid(), labs.Add(1)); err != nil {
 		return err
 	}
-	if l.Client, err = newNamespace(base + "-client"); err != nil {
+	if l.Client, err = newNamespace(l.base + "-client"); err != nil {
 		return err
 	}
-	if l.Server, err = newNamespace(base + "-server"); err != nil {
+	if l.Server, err = newNamespace(l.base + "-server"); err != nil {
 		return err
 	}
 	client := end{l.Client, ClientLink, []netip.Prefix{netip.PrefixFrom(Client4, 24), netip.PrefixFrom(Client6, 64)}}
@@ -87,7 +89,7 @@ func (l *Lab) build(c Config) error {
 	if c.Impair == nil {
 		return join(client, server, c.MTU)
 	}
-	if l.middle, err = newNamespace(base + "-relay"); err != nil {
+	if l.middle, err = newNamespace(l.base + "-relay"); err != nil {
 		return err
 	}
 	if err := join(client, end{l.middle, "rc", nil}, c.MTU); err != nil {
@@ -105,6 +107,17 @@ func (l *Lab) build(c Config) error {
 	return err
 }
 
+// Add adds a host without links, a namespace that Close removes like the others.
+// Names of one lab differ.
+func (l *Lab) Add(name string) (*Namespace, error) {
+	ns, err := newNamespace(l.base + "-" + name)
+	if err != nil {
+		return nil, fmt.Errorf("netlab: %w", err)
+	}
+	l.hosts = append(l.hosts, ns)
+	return ns, nil
+}
+
 // Close ends every process that still runs in the lab and removes it. It may
 // be called more than once.
 func (l *Lab) Close() error {
@@ -112,7 +125,7 @@ func (l *Lab) Close() error {
 	if l.Relay != nil {
 		l.Relay.close()
 	}
-	for _, ns := range []*Namespace{l.Client, l.Server, l.middle} {
+	for _, ns := range append([]*Namespace{l.Client, l.Server, l.middle}, l.hosts...) {
 		if ns != nil {
 			errs = append(errs, ns.close())
 		}

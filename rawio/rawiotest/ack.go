@@ -84,9 +84,9 @@ func (s *Socket) advance(acked uint32, p *Packet) {
 	now := s.stack.clock.Now()
 	switch {
 	case s.timestamps && p.Options.HasTS && p.Options.TSEcr != 0:
-		ms := s.tsNow() - p.Options.TSEcr
-		if ms < 1<<20 {
-			s.measure(time.Duration(ms) * time.Millisecond)
+		// What a socket before it has sent says nothing.
+		if rtt := time.Duration(s.tsNow()-p.Options.TSEcr) * time.Millisecond; rtt <= now-s.born {
+			s.measure(rtt)
 		}
 	case s.sampling && !seqnum.Less(s.sndUna, s.sampleEnd):
 		s.measure(now - s.sampleAt)

@@ -94,6 +94,7 @@ type Socket struct {
 	lastOOW             time.Duration // of the last challenge ACK
 	everOOW             bool
 	lastIn              time.Duration
+	born                time.Duration
 
 	retransmit, delayed, keepalive, linger *Event
 	ka                                     struct {
@@ -107,7 +108,7 @@ func (st *Stack) newSocket(local, remote netip.AddrPort, iss uint32) *Socket {
 	s := &Socket{
 		stack: st, id: st.ids, local: local, remote: remote,
 		iss: iss, sndUna: iss, sndNxt: iss, rtxNext: iss, rtxHigh: iss,
-		mss: 536, rto: time.Second, lastIn: st.clock.Now(),
+		mss: 536, rto: time.Second, lastIn: st.clock.Now(), born: st.clock.Now(),
 		tsOffset: st.rand.Uint32(), quick: quickACKs,
 	}
 	s.rcvWnd = uint32(min(st.config.ReceiveBuffer, 65535))

@@ -34,6 +34,8 @@ func (l *nullLog) Write(id logserver.ConnID, off int64, p []byte) (int, error) {
 	return len(p), nil
 }
 
+func (l *nullLog) Usage() (used, limit int64) { return 0, 1 << 40 }
+
 func (l *nullLog) Delete(logserver.ConnID) error { return nil }
 
 // bench is a Machine with n idle connections.

@@ -35,6 +35,10 @@
 // restore.go. Those whose server has outlived it go on where they were: see
 // adopt.go.
 //
+// A half-open one, Established before the client has answered the SYN-ACK, waits in Outage
+// for that: see halfopen.go. When the kernel has the socket of a connection that is
+// opened again: see opening.go.
+//
 // An Established connection that the application had closed stays Established
 // over a crash: the kernel's orphan drains. One whose FINs are exchanged but
 // which the application has not closed is recovered for the application's sake

@@ -1,6 +1,8 @@
 package south
 
 import (
+	"fmt"
+
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -103,24 +105,30 @@ func (m *Machine) giveWay() bool {
 		}
 		m.young = m.young[i+1:]
 		m.end(c, string(reason.GaveWay))
-		m.syns.make(c.Flow).gaveWay = true
+		m.goesUnprotected(c.Flow, reason.GaveWay)
 		return true
 	}
 	m.young = m.young[:0]
 	return false
 }
 
-// stranger takes a segment of a connection that is not known. If its handshake is
-// over without that the gate has shown its SYN-ACK, or it was forgotten, it goes on without
-// protection, and that is said once.
+// goesUnprotected remembers that a connection is not protected, and why. As long as its
+// client has not answered there may be none.
+func (m *Machine) goesUnprotected(flow segment.Flow, why reason.Reason) {
+	m.syns.drop(flow)
+	m.syns.make(flow).why = why
+}
+
+// stranger takes a segment of a connection that is not known: if it is one that goes on
+// without protection, that is said now, and once.
 func (m *Machine) stranger(svc *service, flow segment.Flow, s *segment.Segment) {
 	e := m.syns.get(flow)
-	if e == nil || !e.gaveWay || svc.outage || s.Flags&(segment.ACK|segment.RST|segment.SYN) != segment.ACK ||
+	if e == nil || e.why == "" || svc.outage || s.Flags&(segment.ACK|segment.RST|segment.SYN) != segment.ACK ||
 		m.env.Socket(flow) != SocketOpen {
 		return
 	}
 	m.syns.drop(flow)
-	m.declare(svc, flow, reason.GaveWay, "")
+	m.declare(svc, flow, e.why, fmt.Sprintf("there are %d slots", m.cfg.MaxConns))
 }
 
 // sendSYNACK sends the client the SYN-ACK once more; tsecr is the newest timestamp of its SYNs.

@@ -46,7 +46,7 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 	if e.synack != nil && m.now-e.arrived > synSkew {
 		e.synack, e.packet = nil, nil // of a SYN before; the kernel answers this one too
 	}
-	e.syn, e.arrived, e.gaveWay = clone(s), m.now, false
+	e.syn, e.arrived, e.why = clone(s), m.now, ""
 	if !svc.outage && e.synack != nil {
 		m.begin(svc, flow, e)
 	}
@@ -71,6 +71,11 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 			return
 		case c.state == Established && c.is(recovered) && m.resumes(c, s.Ack):
 			m.ackSpoofed(c, s) // the stack did not get our ACK
+			return
+		case c.state == SynReceived && s.Ack == c.irs+1: // nothing of the first has left
+			e := &embryo{syn: c.extra.syn, synack: clone(s), packet: append([]byte(nil), packet...), cookie: cookie}
+			m.end(c, whyAnew)
+			m.begin(svc, flow, e)
 			return
 		case c.state == Established && !c.is(recovered|confirmed) && s.Ack == c.irs+1:
 			if c.is(byCookie) && m.now-c.since < cookieLife {
@@ -102,6 +107,8 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 		m.begin(svc, flow, e)
 	}
 }
+
+const whyAnew = "closed before its client had heard of it, and begun anew"
 
 // cookieLife is for how long the kernel takes the third ACK of a SYN cookie at least, ns.
 // It has forgotten that it has sent one, and may answer the same SYN otherwise: the client
@@ -160,9 +167,8 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		c.client.wscale = 0
 	}
 	if !m.takeSlot(c) {
-		m.syns.drop(flow)
 		m.env.Forward(e.packet)
-		m.declare(svc, flow, reason.NoSlots, fmt.Sprintf("there are %d", m.cfg.MaxConns))
+		m.goesUnprotected(flow, reason.NoSlots)
 		return
 	}
 	m.conns.put(c)

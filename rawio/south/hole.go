@@ -103,7 +103,8 @@ func (m *Machine) tickHole(c *Conn) bool {
 		return false
 	}
 	now := heardOf(slot)
-	if next := c.rcvNxt(); h.next != next {
+	// While the log is behind, the client repeats what waits for that, and comes no further.
+	if next := c.rcvNxt(); h.next != next || c.behindLog() {
 		*h = hole{next: next, said: now}
 		return false
 	}

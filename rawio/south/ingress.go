@@ -99,7 +99,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	}
 	b = m.hear(c, s, b)
 	v := m.judge(c, s, b)
-	if c.is(adopted) && s.Flags.Has(segment.RST) && s.Seq == kernel {
+	if s.Flags.Has(segment.RST) && s.Seq == kernel && (c.is(adopted) || c.is(recovered) && seqnum.Less(kernel, c.rcvNxt())) {
 		v = resets // the log may have more than the kernel has taken
 	}
 	switch v {
@@ -230,11 +230,18 @@ func (m *Machine) append(c *Conn, p []byte) bool {
 	if c.is(limited) {
 		return false
 	}
-	n := int64(len(p))
-	if c.svc.Quota > 0 {
-		n = min(n, c.quotaLeft())
-	}
-	if n > 0 {
+	for len(p) > 0 {
+		n, why := int64(len(p)), ""
+		if c.svc.Quota > 0 && c.quotaLeft() < n {
+			n, why = c.quotaLeft(), "the connection's quota is used up"
+		}
+		if room := m.shared(c); room < n {
+			n, why = room, "the log's total quota is used up, but for what is kept for connections with little in it"
+		}
+		if n <= 0 {
+			m.full(c, why)
+			return false
+		}
 		taken, err := m.log.Write(c.ID, c.received, p[:n])
 		c.received += int64(taken)
 		m.Stats.Logged += uint64(taken)
@@ -242,10 +249,7 @@ func (m *Machine) append(c *Conn, p []byte) bool {
 			m.notTaken(c, err)
 			return false
 		}
-	}
-	if n < int64(len(p)) {
-		m.full(c, "the connection's quota is used up")
-		return false
+		p = p[n:]
 	}
 	m.limit(c)
 	m.noteReads(c)

@@ -128,10 +128,43 @@ func (m *Machine) pump(svc *service) {
 			return
 		}
 		e.synack, e.packet = nil, nil // of the dead process
-		m.env.ToServer(e.syn)
+		e.waits = true
 	})
+	svc.admitUntil = m.now + admitLife
+	m.admit(svc)
 	m.env.Report(Report{Kind: ServiceRecovered, Port: svc.port})
 }
+
+// admit gives the listener the SYNs that waited for it, as many as its queue takes: it
+// drops the others, and their clients would not ask again for seconds.
+func (m *Machine) admit(svc *service) {
+	room, left := m.env.Room(svc.port), false
+	m.syns.each(svc.port, func(f segment.Flow, e *embryo) {
+		switch {
+		case !e.waits:
+		case e.syn == nil || e.synack != nil || m.conns.get(f) != nil:
+			e.waits = false
+		case room > 0 && m.now >= e.again:
+			room--
+			e.again = m.now + admitAgain
+			m.env.ToServer(e.syn)
+			fallthrough
+		default:
+			left = true
+		}
+	})
+	if !left {
+		svc.admitUntil = 0
+	}
+}
+
+const (
+	// admitLife is how long SYNs wait for room, ns: then the clients' own repetitions
+	// have to do.
+	admitLife = 10e9
+	// admitAgain is when a SYN that was not answered is given to the listener again, ns.
+	admitAgain = 200e6
+)
 
 // synSlack is how long before an outage a SYN may have come that the dead
 // process did not answer, ns.

@@ -163,8 +163,10 @@ type service struct {
 	busy     bool  // reconnections of this recovery are not finished
 	since    int64 // beginning of the outage
 	crashed  int64 // time of the last crash
-	askedAt  int64 // time of the last question whether its process is ending
-	dying    bool  // the answer
+	// admitUntil is until when SYNs wait for room in the listener's queue; 0: none does.
+	admitUntil int64
+	askedAt    int64 // time of the last question whether its process is ending
+	dying      bool  // the answer
 }
 
 // Machine is the core for all connections of one engine.

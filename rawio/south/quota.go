@@ -1,6 +1,8 @@
 package south
 
 import (
+	"math"
+
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/rawio/gate"
 )
@@ -28,6 +30,29 @@ func (m *Machine) limit(c *Conn) {
 // quotaLeft is how much more of the client's stream the connection's quota has
 // room for, bytes. The service must have a quota.
 func (c *Conn) quotaLeft() int64 { return c.svc.Quota - (c.received - c.logStart()) }
+
+// Of the room that all connections share a part is kept for those that have little
+// in the log: an eighth, and of it each connection may have reserve bytes. So a few
+// uploads that use up the total quota do not stall everybody else, nor keep new
+// connections out.
+const (
+	reserve      = 64 << 10
+	reservedPart = 8
+)
+
+// shared is how much more the connection may take of what all have in common,
+// bytes. It asks the log only for those that are beyond their reserve.
+func (m *Machine) shared(c *Conn) int64 {
+	own := reserve - (c.received - c.logStart())
+	if own > 0 {
+		return own
+	}
+	used, limit := m.log.Usage()
+	if limit <= 0 {
+		return math.MaxInt64 // it has no limit, or has not told it yet
+	}
+	return max(0, limit-limit/reservedPart-used)
+}
 
 // full applies the chosen policy to a connection that the log has no room for.
 func (m *Machine) full(c *Conn, why string) {
@@ -64,6 +89,11 @@ func (m *Machine) closeWindow(c *Conn) {
 func (m *Machine) reopen(c *Conn) {
 	enough := int64(256 << 10)
 	room, err := m.log.Room(c.ID)
+	if c.received-c.logStart() >= reserve {
+		room = min(room, m.shared(c))
+	} else {
+		enough = reserve / 4
+	}
 	if c.svc.Quota > 0 {
 		room = min(room, c.quotaLeft())
 		enough = min(enough, c.svc.Quota/4)

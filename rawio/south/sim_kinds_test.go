@@ -26,6 +26,7 @@ type kind struct {
 var (
 	plain   = kind{test: "TestSimulation", plan: randomPlan, seeds: 1500, short: 200}
 	crashes = kind{test: "TestEngineCrashes", plan: randomEnginePlan, seeds: 1000, short: 150}
+	queues  = kind{test: "TestQueue", plan: randomQueuePlan, seeds: 1000, short: 150}
 	alone   = kind{test: "TestEngineAlone", plan: randomAlonePlan, seeds: 1000, short: 150}
 )
 

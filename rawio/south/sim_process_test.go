@@ -92,6 +92,9 @@ func (p *process) accept() {
 			continue
 		}
 		if c == nil {
+			if p.w.flows[flow].reset { // plain TCP makes two connections of one, too, if a SYN cookie began it
+				s.Abort()
+			}
 			continue // reset meanwhile
 		}
 		a := p.w.flows[flow].app

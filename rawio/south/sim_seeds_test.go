@@ -38,6 +38,9 @@ var mended = []struct {
 	{&alone, 20000441, "a server that tells nobody had closed a connection whose client knew of the FIN from an earlier one"},
 	{&alone, 20082870, "only what the client had been answered told that it had said more than the log had, and its time-out was long"},
 	{&alone, 1795903734510711, "the kernel had begun a half-open connection anew when its client got the first SYN-ACK"},
+	{&plain, 1795904205528231, "the RST of a client had the number that its new kernel socket expected, and not the log"},
+	{&plain, 1795904205517831, "a client that repeated what waited for the log was taken for one that the tap cannot see"},
+	{&plain, 1795904927737753, "an old ACK came after the last one, which the tap had missed, and the kernel had no socket any more"},
 }
 
 // TestMended runs them again.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
 
@@ -15,9 +16,11 @@ type embryo struct {
 	packet  []byte // of the SYN-ACK, as the kernel made it
 	cookie  bool   // it was a SYN cookie
 	arrived int64
-	after   int64 // SYN-ACKs from before this time are of a socket that is gone
-	refused int64 // time when the kernel refused it, 0: not
-	gaveWay bool  // its connection was forgotten before its client had answered: see halfopen.go
+	after   int64         // SYN-ACKs from before this time are of a socket that is gone
+	refused int64         // time when the kernel refused it, 0: not
+	why     reason.Reason // of a connection that goes on without protection if its client answers; then the rest is nil
+	waits   bool          // for the listener's queue to have room
+	again   int64         // when the listener gets it again
 	order   uint64
 }
 

@@ -15,6 +15,10 @@ func (m *Machine) Tick() {
 		if len(svc.queue) > 0 {
 			m.pump(svc)
 		}
+		if !svc.outage && m.now < svc.admitUntil {
+			m.lagging = true
+			m.admit(svc)
+		}
 	}
 	m.awake, m.ticked = min(m.now-m.ticked, maxAwake), m.now
 	m.seekHoles()

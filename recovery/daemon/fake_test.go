@@ -26,6 +26,7 @@ type fakeHost struct {
 	slow     bool             // new services do not listen by themselves
 	linger   bool             // new services linger
 	fragile  bool             // services end when they are stopped
+	awaited  error            // what await says of a service that listens
 	closed   bool
 }
 
@@ -149,7 +150,9 @@ func (s *fakeService) await(ctx context.Context) (int, error) {
 		case gone:
 			return 0, errors.New("it does not run")
 		case listens:
-			return 3, nil
+			s.host.mu.Lock()
+			defer s.host.mu.Unlock()
+			return 3, s.host.awaited
 		}
 		select {
 		case <-changed:

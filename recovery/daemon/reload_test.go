@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/daemon/admin"
 )
 
@@ -66,6 +67,34 @@ func TestReloadFails(t *testing.T) {
 	delete(h.refuse, "a")
 	h.mu.Unlock()
 	r.check(admin.Reload, "", []string{"a: restarted through recovery, 3 connections, T (env)"}, []string{"restart a true"})
+}
+
+// TestReloadFallsBack: a service of which the old version goes on, or of which
+// connections were lost, makes the reload fail; what was not changed the next one tries
+// again.
+func TestReloadFallsBack(t *testing.T) {
+	h := newFakeHost(t)
+	r := start(t, h, entry("a", "7001"))
+	r.expect("READY=1")
+	says := func(err error) {
+		h.mu.Lock()
+		h.awaited = err
+		h.mu.Unlock()
+	}
+	r.write(entry("a", "7001", `env = { X = "1" }`))
+	says(&recovery.FellBackError{Why: errors.New("exit status 1")})
+	for range 2 {
+		h.take()
+		r.refused(admin.Reload, "", admin.CodeFailed, "a: restarted through recovery, but: exit status 1; what ran before serves again")
+		if calls := h.take(); len(calls) != 1 || calls[0] != "restart a true" {
+			t.Error(calls)
+		}
+	}
+	says(&recovery.LostError{Lost: 2, Reason: "it says something else"})
+	r.refused(admin.Reload, "", admin.CodeFailed, "2 connections could not be recovered and were reset, one of them: it says something else")
+	says(nil)
+	r.check(admin.Reload, "", []string{"nothing has changed"}, nil)
+	r.expect("READY=1\nSTATUS=1 service up")
 }
 
 // TestReloadStopped: a service that was stopped stays so, and is started with

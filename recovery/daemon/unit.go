@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/config"
 	"github.com/ftnet/ftnet/recovery/daemon/output"
 	"github.com/ftnet/ftnet/recovery/supervisor"
@@ -122,10 +123,15 @@ func (u *unit) watch(svc service) {
 	ctx := u.ctx
 	u.mu.Unlock()
 	go func() {
-		if _, err := svc.await(ctx); err == nil {
+		if _, err := svc.await(ctx); serves(err) {
 			u.move(svc, starting, serving)
 		}
 	}()
+}
+
+// serves reports whether a service serves though not all has gone well.
+func serves(err error) bool {
+	return err == nil || errors.As(err, new(*recovery.FellBackError)) || errors.As(err, new(*recovery.LostError))
 }
 
 // set notes a state, unless another service is in its place by now.

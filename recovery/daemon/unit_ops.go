@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
@@ -73,7 +74,7 @@ func (u *unit) stop(ctx context.Context) (string, error) {
 // not nil. One that does not run is started, the stopped one only if it was not
 // just the configuration that asks for it.
 func (u *unit) restart(ctx context.Context, c *config.Service) (string, error) {
-	begin := time.Now()
+	begin, before := time.Now(), u.config()
 	what, err := u.relaunch(c)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", u.name, err)
@@ -81,7 +82,11 @@ func (u *unit) restart(ctx context.Context, c *config.Service) (string, error) {
 	if what == "" {
 		return u.name + ": changed, stays stopped", nil
 	}
-	return u.await(ctx, what, begin)
+	text, err := u.await(ctx, what, begin)
+	if c != nil && errors.As(err, new(*recovery.FellBackError)) {
+		u.keep(&before) // the next reload finds the difference again
+	}
+	return text, err
 }
 
 // relaunch does what restart promises, but waits for nothing. what is how to
@@ -148,7 +153,7 @@ func (u *unit) await(ctx context.Context, what string, begin time.Time) (string,
 	stop := context.AfterFunc(run, cancel)
 	defer stop()
 	n, err := svc.await(ctx)
-	if err == nil {
+	if serves(err) {
 		u.move(svc, starting, serving) // watch is about to
 	}
 	if now, st, why := u.get(); st == ended && now == svc {

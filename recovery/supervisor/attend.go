@@ -60,12 +60,18 @@ func (r *run) exited(a *attendance, exit Exit) (Exit, error) {
 		exit.Kind, exit.Again = Planned, true
 	case a.stopping || a.hup && exit.Signal == syscall.SIGHUP:
 		exit.Kind, exit.Again = Stopped, a.stopping && !a.ending
+	case r.onTrial(): // whatever it says: its predecessor is to serve
+		exit.Kind, exit.Again = Crashed, true
 	case exit.Kind == Crashed, r.plan.cfg.Restart == Always:
 		exit.Again = true
 	}
 	err := r.s.hooks.Ended(exit)
 	if a.failed != nil && exit.Kind != Stopped && exit.Kind != Planned {
 		err = a.failed
+	}
+	if err != nil && r.onTrial() {
+		r.plan.cfg.Logger.Error("the new process has ended", "error", err)
+		err = nil
 	}
 	if err != nil {
 		exit.Again = false
@@ -129,6 +135,7 @@ func (r *run) asked(a *attendance, q request) {
 		if q.plan != nil {
 			r.next = q.plan
 		}
+		r.keep()
 		r.started.add(q)
 		a.planned = true
 		a.p.body.killGroup()

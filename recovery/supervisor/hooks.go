@@ -27,6 +27,10 @@ type Hooks interface {
 	// Halted is called when Stop has taken effect: no process runs, and none
 	// is started before Start or Restart is called or Run returns.
 	Halted()
+	// FellBack is called when what Restart has brought could not be started, or has
+	// ended without having served (see Supervisor.Confirm): the next start is that of
+	// what ran before. It follows Exited, or Starting.
+	FellBack(why error)
 	// GaveUp is called when there will be no further start although nobody
 	// asked for the end: *GaveUpError or *StartError. It follows Exited.
 	GaveUp(err error)
@@ -43,4 +47,5 @@ func (NoHooks) Stopping()                      {}
 func (NoHooks) Ended(Exit) error               { return nil }
 func (NoHooks) Exited(Exit)                    {}
 func (NoHooks) Halted()                        {}
+func (NoHooks) FellBack(error)                 {}
 func (NoHooks) GaveUp(error)                   {}

@@ -13,6 +13,7 @@ type plan struct {
 	cfg     Config // with defaults
 	path    string
 	account account
+	program *os.File // what path names, if that is not for good
 }
 
 // prepare checks a configuration. What cannot be started is a *StartError.

@@ -60,6 +60,10 @@ func (r *run) spawn(env []string) (*process, error) {
 	if p.recorder != nil {
 		cmd.SysProcAttr.Pdeathsig = 0
 	}
+	r.program = plan.program
+	if r.program == nil {
+		r.program = openProgram(plan.path)
+	}
 	if err := r.forker.start(cmd, plan.cfg.Limits); err != nil {
 		if p.recorder != nil {
 			_ = p.recorder.Forget() // else the next supervisor finds that nobody is there

@@ -133,6 +133,8 @@ func (r *rig) Exited(e Exit) {
 
 func (r *rig) Halted() { r.note("halted") }
 
+func (r *rig) FellBack(error) { r.note("fell back") }
+
 func (r *rig) GaveUp(err error) { r.note("gave up"); r.gaveUp = err }
 
 // ends returns the ends so far.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,8 @@ type Supervisor struct {
 	requests chan request
 	running  chan struct{} // closed when Run begins
 	ended    chan struct{} // closed when it returns
+	// confirmed tells that the present process serves.
+	confirmed atomic.Bool
 }
 
 // New checks the configuration: the command must exist and user and groups be
@@ -47,6 +50,9 @@ type run struct {
 	started waiters // for the next start
 	halted  waiters // for the end that Stop has asked for
 	next    *plan   // of the next start; nil: as before
+
+	program  *os.File // of the process that was started last; nil if it is not known
+	fallback *plan    // what Restart has replaced, until the new process serves
 }
 
 // Run starts the command and returns when it has ended for good. The end of
@@ -93,6 +99,7 @@ func (r *run) once() (over bool, err error) {
 	if r.attempt == 1 && r.s.taken != nil {
 		p = r.s.taken.process(r.plan.cfg.Survive)
 	} else {
+		r.s.confirmed.Store(false)
 		env, err := r.s.hooks.Starting(r.attempt)
 		if err != nil {
 			err = fmt.Errorf("preparing start %d of %q: %w", r.attempt, command, err)
@@ -109,6 +116,9 @@ func (r *run) once() (over bool, err error) {
 		if r.last, err = r.attend(p); err != nil {
 			return true, fmt.Errorf("the end of %q: %w", command, err)
 		}
+	case permanent(err) && r.onTrial():
+		r.fallBack(&StartError{Command: command, Err: err})
+		return false, nil
 	case permanent(err):
 		err = &StartError{Command: command, Err: err}
 		r.s.hooks.GaveUp(err)
@@ -119,6 +129,9 @@ func (r *run) once() (over bool, err error) {
 		r.plan.cfg.Logger.Warn("the process could not be started, trying again", "error", err)
 	}
 	switch {
+	case r.last.Kind == Crashed && r.failed == nil && r.onTrial():
+		r.fallBack(fmt.Errorf("the new process has ended before it listened: %v", r.last))
+		return false, nil
 	case r.last.Kind == Planned:
 		r.halted.answer(nil) // it had not ended when Restart came
 		return false, nil
