@@ -77,9 +77,17 @@ const whyNotTaken = "the restarted server does not take the connection"
 // tickCookie does the same for one whose SYN was answered by a SYN cookie.
 func (m *Machine) tickCookie(c *Conn) {
 	x := c.extra
-	if m.env.Socket(c.Flow) == SocketOpen {
+	switch m.env.Socket(c.Flow) {
+	case SocketOpen:
 		m.live(c, x.answer)
 		return
+	case SocketNone:
+		if m.head(c).Closing { // between two looks the server has had it, and has reset it
+			m.Stats.Closed++
+			m.report(ConnClosed, c, "reset by the server")
+			m.dismiss(c, "reset by the server")
+			return
+		}
 	}
 	if m.now >= x.retryAt {
 		x.answer = nil

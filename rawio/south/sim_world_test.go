@@ -383,9 +383,7 @@ func (w *world) report(r south.Report) {
 			f.app.exposed = true
 			break
 		}
-		// A server that aborts at once what a SYN cookie has made is not seen to have had it.
-		may := w.plan.unmodified || w.plan.queue.slow > 0
-		if (!may || f == nil || !f.app.mayReset()) && (f == nil || !w.ghost(f.app)) {
+		if (!w.plan.unmodified || f == nil || !f.app.mayReset()) && (f == nil || !w.ghost(f.app)) {
 			w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)
 		}
 	case south.ConnUnprotected:
