@@ -17,10 +17,8 @@ import (
 // That is so when for holeAfter not one byte more has come in order, although the kernel
 // has answered the client holeAnswers times or more. A client that is silent, as one may
 // be for two minutes that waits for its retransmission time-out, proves nothing. Nor
-// does what the kernel says when the client lacks something of the server's: it
-// may be a repetition; nor what follows a segment that the tap has seen, for it may
-// answer that. Only where that never changes, for holeDeaf, the client is
-// taken for one of which the tap sees nothing at all.
+// does what follows a segment that the tap has seen: it may answer that. Only where
+// there is never anything else, for holeDeaf, it counts.
 
 const (
 	// holeAfter is how long, ns, not counting times when the engine stood still: what
