@@ -14,7 +14,7 @@ import (
 func (e *Engine) openGate() (err error) {
 	cfg := gate.Config{MaxConns: e.cfg.MaxConns + 1, // one stays free: see Probe
 		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer, DeadAfter: e.cfg.DeadAfter, BPFFS: e.cfg.BPFFS,
-		LoopbackCarries: e.loopbackCarries()}
+		LoopbackCarries: e.loopbackCarries(), Mark: e.cfg.Mark.Value}
 	defer func() {
 		if err == nil {
 			e.tellPins()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/inject"
@@ -41,6 +42,9 @@ type Config struct {
 	// BPFFS is the BPF file system that the gate is pinned in, see gate.Config. Empty
 	// means that it is not.
 	BPFFS string
+	// Mark is set in what the engine sends; the other bits are those of the connection's
+	// own packets. Default: no bits.
+	Mark fwmark.Mark
 	// Adopt says that the gate is there already, of an engine with this ID that was
 	// killed; see Service.Adopt. MaxConns and OutputBuffer are that one's. Open
 	// fails with the errors of gate.Adopt.
@@ -146,7 +150,7 @@ func (e *Engine) open() (err error) {
 	e.cfg.Log.SetUpcall(e.upcall)
 	e.cfg.Log.SetStatusUpcall(e.logStatus)
 	e.logStatus(e.cfg.Log.Status())
-	if e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log); err != nil {
+	if e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log, e.guarded); err != nil {
 		return err
 	}
 	return e.openCarrier()

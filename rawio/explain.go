@@ -13,15 +13,15 @@ import (
 )
 
 // explain finds out why neither tap nor gate has told of a connection that the
-// kernel has.
-func (e *Engine) explain(s *sockdiag.Socket) (why reason.Reason, detail string) {
+// kernel has. outside is the connection as it is in the network.
+func (e *Engine) explain(s *sockdiag.Socket) (why reason.Reason, detail string, outside Flow) {
 	f := s.Flow
 	e.mu.Lock()
 	early, began := e.unseen.halfOpen[s.Cookie]
 	syn := e.machine.HasSYN(f)
 	e.mu.Unlock()
 	if began {
-		return early, ""
+		return early, "", f
 	}
 	entry, err := nat.Lookup(f)
 	switch {
@@ -29,21 +29,21 @@ func (e *Engine) explain(s *sockdiag.Socket) (why reason.Reason, detail string) 
 	case err != nil:
 		e.log.Debug("connection tracking does not answer", "error", err)
 	case entry.Client == f.Server && entry.Server == f.Client:
-		return reason.Dialled, ""
+		return reason.Dialled, "", f
 	case entry.SYNProxy:
-		return reason.SYNProxied, ""
+		return reason.SYNProxied, "", f
 	case entry.Server != f.Server:
-		return reason.Translated, fmt.Sprintf("its client has dialled %v", entry.Server)
+		return reason.Translated, fmt.Sprintf("its client has dialled %v", entry.Server), Flow{Client: entry.Client, Server: entry.Server}
 	case entry.Client != f.Client:
-		return reason.Translated, fmt.Sprintf("its client is %v", entry.Client)
+		return reason.Translated, fmt.Sprintf("its client is %v", entry.Client), Flow{Client: entry.Client, Server: entry.Server}
 	}
 	if name := e.unprotectedWay(s); name != "" {
-		return reason.OtherWay, name
+		return reason.OtherWay, name, f
 	}
 	if syn {
-		return reason.Unrecognized, "its SYN came, but no SYN-ACK of it left by a protected interface"
+		return reason.Unrecognized, "its SYN came, but no SYN-ACK of it left by a protected interface", f
 	}
-	return reason.Unrecognized, "no SYN of it came to this port"
+	return reason.Unrecognized, "no SYN of it came to this port", f
 }
 
 // unprotectedWay returns the interface by which the kernel sends to a socket's

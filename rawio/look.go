@@ -134,11 +134,14 @@ func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
 		case err == segment.ErrFragment: // the others are still to come
 			continue
 		case err != nil:
-			e.badPackets.Add(1)
+			if _, _, proof := gate.Proof(p.Data); !proof {
+				e.badPackets.Add(1)
+			}
 			continue
 		}
 		e.env.ways.arrived(&e.decoded, p.IfIndex)
 		e.carried = e.carried || e.decoded.Len() > 0
+		m.Via(p.IfIndex)
 		m.Segment(&e.decoded, p.Time)
 		e.landing.learn(&e.decoded, size-len(e.decoded.Payload))
 	}
@@ -179,8 +182,12 @@ func (e *Engine) events(m *south.Machine, reports *gate.EventReader, events []ga
 // event decodes one captured packet. A capture holds all headers; where it
 // lacks payload, the header's length is cut to what there is.
 func (e *Engine) event(m *south.Machine, dec *segment.Decoder, ev *gate.Event) {
-	if ev.Kind == gate.EventCrashed {
+	switch ev.Kind {
+	case gate.EventCrashed:
 		m.Crashed(ev.Slot, ev.PID, ev.Code)
+		return
+	case gate.EventProofOut, gate.EventProofIn:
+		e.links.proved(ev)
 		return
 	}
 	var s segment.Segment
@@ -204,6 +211,7 @@ func (e *Engine) event(m *south.Machine, dec *segment.Decoder, ev *gate.Event) {
 	if missing > 0 {
 		length, packet = length+uint32(missing), nil
 	}
+	m.Via(ev.IfIndex)
 	m.Event(ev.Kind, &s, length, packet, wallTime(ev.Ktime))
 }
 

@@ -3,6 +3,8 @@ package rawio
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/journal"
@@ -115,6 +117,7 @@ func (e *Engine) Protect(s Service) error {
 		}
 		e.ports[s.Port] = &s
 		err = e.protect(m, &s)
+		e.links.setPorts(slices.Collect(maps.Keys(e.ports)))
 	})
 	if err != nil {
 		return fail(err)
@@ -132,6 +135,7 @@ func (e *Engine) Unprotect(port uint16) error {
 	e.do(func(m *south.Machine) {
 		m.Unprotect(port)
 		delete(e.ports, port)
+		e.links.setPorts(slices.Collect(maps.Keys(e.ports)))
 		e.unseen.forget(port)
 		err = e.gate.DeleteService(port)
 	})

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/rawio/nat"
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -33,6 +34,8 @@ type unseen struct {
 	// halfOpen are the sockets that were being opened when their port became
 	// protected.
 	halfOpen map[uint64]reason.Reason
+	// proxied has the sockets of which it is known whether a SYN proxy has answered.
+	proxied map[uint64]bool
 	// forgot says that one was declared that did not fit known: whether a
 	// connection was declared can't be told until all of them have ended.
 	forgot bool
@@ -46,7 +49,7 @@ type stranger struct {
 }
 
 func newUnseen() unseen {
-	return unseen{look: new(sync.Mutex), known: map[Flow]*stranger{}, halfOpen: map[uint64]reason.Reason{}}
+	return unseen{look: new(sync.Mutex), known: map[Flow]*stranger{}, halfOpen: map[uint64]reason.Reason{}, proxied: map[uint64]bool{}}
 }
 
 // note takes what the core says of a connection. Those of services that log nothing
@@ -104,7 +107,7 @@ func (u *unseen) prune(at time.Time, list []sockdiag.Socket) {
 		}
 	}
 	u.forgot = u.forgot && len(u.known) > 0
-	if len(u.halfOpen) == 0 {
+	if len(u.halfOpen) == 0 && len(u.proxied) == 0 {
 		return
 	}
 	living := map[uint64]bool{}
@@ -114,6 +117,11 @@ func (u *unseen) prune(at time.Time, list []sockdiag.Socket) {
 	for c := range u.halfOpen {
 		if !living[c] {
 			delete(u.halfOpen, c)
+		}
+	}
+	for c := range u.proxied {
+		if !living[c] {
+			delete(u.proxied, c)
 		}
 	}
 }
@@ -171,17 +179,60 @@ func (e *Engine) lookForUnseen() []sockdiag.Socket {
 			}
 		}
 		for _, s := range e.unknown(again) {
-			why, detail := e.explain(&s)
-			e.do(func(m *south.Machine) {
-				m.Declare(s.Flow, why, detail)
-				e.unseen.meet(&s, time.Now())
-			})
+			e.declare(&s)
 		}
 	}
+	e.findProxied(list)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.unseen.prune(began, list)
 	return list
+}
+
+// declare says why a connection is not protected. Where its ends are translated the core
+// may have it under those that it has in the network: that one is let go.
+func (e *Engine) declare(s *sockdiag.Socket) {
+	why, detail, outside := e.explain(s)
+	e.do(func(m *south.Machine) {
+		if outside != s.Flow && m.LetGo(outside, why, detail) {
+			e.unseen.note(&south.Report{Kind: south.ConnUnprotected, Flow: s.Flow, Why: why, Reason: why.With(detail)})
+		} else {
+			m.Declare(s.Flow, why, detail)
+		}
+		e.unseen.meet(s, time.Now())
+	})
+}
+
+// findProxied lets connections go that a SYN proxy has answered. To the gate they are as
+// those that began with a SYN cookie; but the socket has other numbers than the client,
+// and netfilter translates between the two.
+func (e *Engine) findProxied(list []sockdiag.Socket) {
+	var suspects []sockdiag.Socket
+	e.eachOf(list, func(s *sockdiag.Socket) {
+		if c := e.machine.Conn(s.Flow); c != nil && c.ByCookie() && !e.unseen.proxied[s.Cookie] {
+			e.unseen.proxied[s.Cookie] = true
+			suspects = append(suspects, *s)
+		}
+	})
+	for _, s := range suspects {
+		if entry, err := nat.Lookup(s.Flow); err == nil && entry.SYNProxy {
+			e.do(func(m *south.Machine) { m.LetGo(s.Flow, reason.SYNProxied, "") })
+		}
+	}
+}
+
+// eachOf calls f for each socket, with the engine's lock held, and lets the core work in
+// between.
+func (e *Engine) eachOf(list []sockdiag.Socket, f func(*sockdiag.Socket)) {
+	for len(list) > 0 {
+		n := min(len(list), unseenAtOnce)
+		e.mu.Lock()
+		for i := range list[:n] {
+			f(&list[i])
+		}
+		e.mu.Unlock()
+		list = list[n:]
+	}
 }
 
 // sockets returns the kernel's connections of the protected ports.
@@ -200,22 +251,15 @@ func (e *Engine) sockets() []sockdiag.Socket {
 }
 
 // unknown returns those of the sockets that serve a client whom the core does not
-// know and who was not declared. It lets the core work in between.
+// know and who was not declared.
 func (e *Engine) unknown(list []sockdiag.Socket) (out []sockdiag.Socket) {
 	now := time.Now()
-	for len(list) > 0 {
-		n := min(len(list), unseenAtOnce)
-		e.mu.Lock()
-		for i := range list[:n] {
-			s := &list[i]
-			met := e.unseen.meet(s, now)
-			if !met && !e.unseen.forgot && s.Served() && e.watched(s.Flow.Server.Port()) && e.machine.Conn(s.Flow) == nil {
-				out = append(out, *s)
-			}
+	e.eachOf(list, func(s *sockdiag.Socket) {
+		met := e.unseen.meet(s, now)
+		if !met && !e.unseen.forgot && s.Served() && e.watched(s.Flow.Server.Port()) && e.machine.Conn(s.Flow) == nil {
+			out = append(out, *s)
 		}
-		e.mu.Unlock()
-		list = list[n:]
-	}
+	})
 	return out
 }
 

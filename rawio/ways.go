@@ -130,7 +130,7 @@ func (v *environment) way(f Flow) way {
 // loopback leaves by the routes.
 func (v *environment) toClient(f Flow) inject.Way {
 	w := v.way(f)
-	return inject.Way{Device: w.out, Mark: w.mark}
+	return inject.Way{Device: w.out, Mark: v.e.cfg.Mark.Apply(w.mark)}
 }
 
 // byDevice is how many spoofed SYNs are sent by the client's device before one goes by
@@ -142,7 +142,7 @@ const byDevice, inVain = 2, 3
 // remember otherwise must be the first of a new one to them, where they see it leave.
 func (v *environment) toServer(s *segment.Segment) inject.Way {
 	f := Flow{Client: s.Src, Server: s.Dst}
-	to := inject.Way{Device: v.way(f).in}
+	to := inject.Way{Device: v.way(f).in, Mark: v.e.cfg.Mark.Value}
 	if s.Flags&(segment.SYN|segment.ACK) != segment.SYN {
 		if _, ok := v.syns[f]; ok { // it was answered
 			delete(v.syns, f)

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/internal/bytesize"
+	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/backend"
@@ -40,11 +41,12 @@ const NoDrain time.Duration = -1
 
 // HostConfig is what all services of an engine share. The zero value is usable.
 type HostConfig struct {
-	Name       string   // of the engine in the status; may be empty
-	RuntimeDir string   // default /run/ftnet
-	BPFFS      string   // that the engine's state in the kernel is pinned in; default /sys/fs/bpf
-	Interfaces []string // to protect; default all that carry a service
-	MaxConns   int      // default 65536
+	Name       string      // of the engine in the status; may be empty
+	RuntimeDir string      // default /run/ftnet
+	BPFFS      string      // that the engine's state in the kernel is pinned in; default /sys/fs/bpf
+	Mark       fwmark.Mark // of what the engine sends; default no bits
+	Interfaces []string    // to protect; default all that carry a service
+	MaxConns   int         // default 65536
 	// DeadAfter is for how long the gate waits for an engine that has died or got
 	// stuck before it lets everything pass (rawio.Config.DeadAfter). 0: for ever.
 	DeadAfter time.Duration

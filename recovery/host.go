@@ -163,7 +163,7 @@ func (h *Host) evictRivals() {
 func (h *Host) openEngine() (err error) {
 	rcfg := rawio.Config{
 		ID: h.dir.ID, Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConns,
-		DeadAfter: h.cfg.DeadAfter, BPFFS: h.cfg.BPFFS, Adopt: h.adopted,
+		DeadAfter: h.cfg.DeadAfter, BPFFS: h.cfg.BPFFS, Mark: h.cfg.Mark, Adopt: h.adopted,
 		Logger: h.log, Reports: h.report, Trace: h.cfg.Trace,
 	}
 	if h.cfg.Unmodified {

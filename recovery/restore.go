@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -82,11 +83,18 @@ func (h *Host) Settled() {
 	if err != nil {
 		h.log.Warn("directories of dead engines not listed", "error", err)
 	}
-	removed, err := gate.CleanStale(func(id string) bool {
+	needed := func(id string) bool {
 		return runtimedir.Living(id) || slices.ContainsFunc(kept, func(e runtimedir.Entry) bool { return e.ID == id && inhabited(e.Path) })
-	})
-	if err != nil {
+	}
+	removed, err := gate.CleanStale(needed)
+	links, lerr := gate.CleanLinks(h.cfg.BPFFS, needed)
+	if err = errors.Join(err, lerr); err != nil {
 		h.log.Warn("filters of dead engines not removed", "error", err)
+	}
+	for _, id := range links {
+		if !slices.Contains(removed, id) {
+			removed = append(removed, id)
+		}
 	}
 	pins, err := gate.CleanPins(h.cfg.BPFFS)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/recovery/supervisor"
@@ -41,6 +42,7 @@ type Config struct {
 	Drain      time.Duration // how long the engine serves open connections after the process ended on request; default 5 s; see NoDrain
 	RuntimeDir string        // default /run/ftnet
 	BPFFS      string        // see HostConfig.BPFFS
+	Mark       fwmark.Mark   // see HostConfig.Mark
 	Logger     hclog.Logger  // default: nothing is logged
 	// Trace, if not nil, is told each rise of a connection's stable number
 	// before the gate is (rawio.Config.Trace).
@@ -73,7 +75,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	cfg.LogOptions.Services = []string{cfg.Name}
 	h, err := OpenHost(HostConfig{
-		Name: cfg.Name, RuntimeDir: cfg.RuntimeDir, BPFFS: cfg.BPFFS, Interfaces: cfg.Interfaces, MaxConns: cfg.MaxConns, DeadAfter: cfg.DeadAfter,
+		Name: cfg.Name, RuntimeDir: cfg.RuntimeDir, BPFFS: cfg.BPFFS, Mark: cfg.Mark, Interfaces: cfg.Interfaces, MaxConns: cfg.MaxConns, DeadAfter: cfg.DeadAfter,
 		LogURL: cfg.LogURL, LogOptions: cfg.LogOptions, Forget: cfg.Forget, QuotaTotal: cfg.QuotaTotal, Unmodified: cfg.Mode == ModeUnmodified, Logger: cfg.Logger, Trace: cfg.Trace,
 	})
 	if err != nil {

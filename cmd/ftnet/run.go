@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ftnet/ftnet/internal/bytesize"
+	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/internal/oplog"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/supervisor"
@@ -92,6 +93,7 @@ type runOptions struct {
 	logLevel      string
 	runtimeDir    string
 	bpffs         string
+	mark          fwmark.Mark
 }
 
 func defaultRunOptions() *runOptions {
@@ -126,6 +128,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	f.Var(&o.quotaTotal, "quota-total", "bytes that the log may take (default: a quarter of the memory; with --log file: 8GiB, at most half of the disk)")
 	f.StringVar(&o.onFull, "on-full", o.onFull, "when a quota is full: close-window, unprotect or reset")
 	f.StringArrayVar(&o.interfaces, "interface", nil, "protect the service on this `INTERFACE` only; may be repeated (default: all)")
+	f.Var(&o.mark, "mark", "bits of the firewall mark that what ftnet sends has, besides those of the connection (default: none)")
 	f.IntVar(&o.maxConns, "max-connections", o.maxConns, "how many connections can be protected at a time")
 	f.IntVar(&o.restartLimit, "restart-limit", o.restartLimit, "restarts within --restart-window; -1 for no limit")
 	f.DurationVar(&o.restartWindow, "restart-window", o.restartWindow, "window of --restart-limit")
@@ -168,7 +171,7 @@ func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Con
 		Name: o.name, Command: command, User: o.user,
 		Quota: int64(o.quota), QuotaTotal: int64(o.quotaTotal), OnFull: onFull,
 		Interfaces: o.interfaces, MaxConns: o.maxConns, Drain: drain(o.drain),
-		RuntimeDir: o.runtimeDir, BPFFS: o.bpffs, Logger: logger,
+		RuntimeDir: o.runtimeDir, BPFFS: o.bpffs, Mark: o.mark, Logger: logger,
 		Supervisor: supervisor.Config{
 			Command: command, User: o.user, StopTimeout: o.stopTimeout,
 			RestartLimit: restartLimit(o.restartLimit), RestartWindow: o.restartWindow,

@@ -13,7 +13,7 @@ var layers = []layer{
 	// The bottom: knows nothing of the rest. A server that imports ftnet gets
 	// this and nothing else.
 	{[]string{"internal/seqnum", "internal/journal", "internal/control", "internal/control/controltest"}, nil},
-	{[]string{"internal/bytesize", "internal/caps", "internal/certs", "internal/oom", "internal/oplog", "internal/priority", "internal/procfs", "internal/reason", "internal/runtimedir", "internal/status", "internal/version"}, nil},
+	{[]string{"internal/bytesize", "internal/caps", "internal/certs", "internal/fwmark", "internal/oom", "internal/oplog", "internal/priority", "internal/procfs", "internal/reason", "internal/runtimedir", "internal/status", "internal/version"}, nil},
 
 	// The north side.
 	{[]string{"ftnet/..."}, []string{"internal/control", "internal/journal", "internal/seqnum"}},
@@ -22,9 +22,9 @@ var layers = []layer{
 	// The log and the south side.
 	{[]string{"logserver/..."}, []string{"internal/certs", "internal/bytesize", "internal/priority"}},
 	{[]string{"rawio/segment"}, []string{"internal/seqnum"}},
-	{[]string{"rawio/..."}, []string{"rawio/segment", "logserver", "internal/caps", "internal/priority", "internal/reason", "internal/seqnum", "internal/journal", "internal/control", "internal/status"}},
+	{[]string{"rawio/..."}, []string{"rawio/segment", "logserver", "internal/caps", "internal/fwmark", "internal/priority", "internal/reason", "internal/seqnum", "internal/journal", "internal/control", "internal/status"}},
 
-	{[]string{"recovery/..."}, []string{"rawio/...", "logserver/...", "internal/certs", "internal/seqnum", "internal/journal", "internal/control", "internal/reason", "internal/status", "internal/procfs", "internal/runtimedir", "internal/bytesize", "internal/oom", "internal/oplog", "internal/version"}},
+	{[]string{"recovery/..."}, []string{"rawio/...", "logserver/...", "internal/certs", "internal/fwmark", "internal/seqnum", "internal/journal", "internal/control", "internal/reason", "internal/status", "internal/procfs", "internal/runtimedir", "internal/bytesize", "internal/oom", "internal/oplog", "internal/version"}},
 	{[]string{"internal/logdaemon"}, []string{"logserver/...", "recovery/config", "recovery/daemon/notify", "internal/certs", "internal/oom", "internal/runtimedir", "internal/status", "internal/version"}},
 	{[]string{"internal/doctor"}, []string{"rawio/...", "logserver/backend", "internal/caps", "internal/certs", "internal/runtimedir", "internal/bytesize"}},
 	{[]string{"cmd/..."}, []string{"recovery/...", "rawio/...", "logserver/...", "ftnet/...", "internal/..."}},

@@ -37,7 +37,7 @@ func leftovers(m Machine) []Result {
 			found = append(found, "the directory of engine "+d.ID)
 		}
 	}
-	filters, filterErr := staleFilters()
+	filters, filterErr := staleFilters(m.BPFFS)
 	for _, id := range filters {
 		found = append(found, "filters of engine "+id)
 	}
@@ -57,15 +57,17 @@ func leftovers(m Machine) []Result {
 }
 
 // staleFilters looks without touching: every engine is said to be alive.
-func staleFilters() ([]string, error) {
+func staleFilters(bpffs string) ([]string, error) {
 	var stale []string
-	_, err := gate.CleanStale(func(id string) bool {
+	look := func(id string) bool {
 		if !runtimedir.Living(id) && !slices.Contains(stale, id) {
 			stale = append(stale, id)
 		}
 		return true
-	})
-	return stale, err
+	}
+	_, err := gate.CleanStale(look)
+	_, linkErr := gate.CleanLinks(bpffs, look)
+	return stale, errors.Join(err, linkErr)
 }
 
 // Clean removes what engines that no longer run have left behind: their filters
@@ -77,6 +79,12 @@ func Clean(runtimeDir, bpffs string) ([]string, error) {
 	for _, id := range filters {
 		removed = append(removed, fmt.Sprintf("filters of engine %s", id))
 	}
+	links, linkErr := gate.CleanLinks(bpffs, runtimedir.Living)
+	for _, id := range links {
+		if !slices.Contains(filters, id) {
+			removed = append(removed, fmt.Sprintf("filters of engine %s", id))
+		}
+	}
 	pins, pinErr := gate.CleanPins(bpffs)
 	for _, id := range pins {
 		removed = append(removed, fmt.Sprintf("pins of engine %s", id))
@@ -85,5 +93,5 @@ func Clean(runtimeDir, bpffs string) ([]string, error) {
 	for _, id := range dirs {
 		removed = append(removed, fmt.Sprintf("directory of engine %s", id))
 	}
-	return removed, errors.Join(err, pinErr, dirErr)
+	return removed, errors.Join(err, linkErr, pinErr, dirErr)
 }

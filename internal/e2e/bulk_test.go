@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"net"
 	"testing"
 	"time"
 
@@ -30,6 +31,32 @@ func TestDownloadAcrossCrashes(t *testing.T) {
 
 type move = func(ctx context.Context, dial workload.DialFunc, address string, n int64, seed uint64) (workload.Transfer, error)
 
+// standstill is for how long nothing may move: how long a transfer takes altogether
+// depends on who else needs the CPUs, for each restarted server computes the hash anew.
+const standstill = 3 * time.Minute
+
+// moving puts the end off while something moves.
+type moving struct {
+	*net.TCPConn
+	still *time.Timer
+}
+
+func (m *moving) Read(p []byte) (int, error) {
+	n, err := m.TCPConn.Read(p)
+	if n > 0 {
+		m.still.Reset(standstill)
+	}
+	return n, err
+}
+
+func (m *moving) Write(p []byte) (int, error) {
+	n, err := m.TCPConn.Write(p)
+	if n > 0 {
+		m.still.Reset(standstill)
+	}
+	return n, err
+}
+
 // transfer moves a gibibyte.
 func transfer(r *rig, f move) {
 	r.t.Helper()
@@ -46,15 +73,24 @@ func transferSome(r *rig, f move, n int64, crashes int) {
 // transferOver is transferSome over an address family.
 func transferOver(r *rig, over family, f move, n int64, crashes int) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	still := time.AfterFunc(standstill, cancel)
+	defer still.Stop()
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := over.dial(r)(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &moving{c.(*net.TCPConn), still}, nil
+	}
 	type result struct {
 		workload.Transfer
 		err error
 	}
 	done := make(chan result, 1)
 	go func() {
-		tr, err := f(ctx, over.dial(r), over.address(7001), n, 7)
+		tr, err := f(ctx, dial, over.address(7001), n, 7)
 		done <- result{tr, err}
 	}()
 	for i := range crashes {

@@ -118,15 +118,16 @@ func TestPaths(t *testing.T) {
 						clients = append(clients, c)
 					}
 				}
-				r.survives(clients)
+				r.survives(clients, strings.Contains(env.rules, "hook output priority 0; policy drop"))
 			})
 		}
 	}
 }
 
 // survives kills the server three times under the clients. Nothing that the engine
-// sends fails.
-func (r *rig) survives(clients []*client) {
+// sends fails, unless a rule set refuses what goes by loopback: a SYN that is not
+// answered twice goes there.
+func (r *rig) survives(clients []*client, refuses bool) {
 	r.t.Helper()
 	r.chatter(clients, func() {
 		for range 3 {
@@ -138,6 +139,9 @@ func (r *rig) survives(clients []*client) {
 	}
 	d := r.waitStatus("the gate's counters are there", func(d *status.Document) bool { return len(d.Gate.Reasons) > 0 })
 	for _, reason := range []string{"send_errors", "astray", "rewrite_failed"} {
+		if reason == "send_errors" && refuses {
+			continue
+		}
 		if n := d.Gate.Reasons[reason]; n != 0 {
 			r.t.Errorf("%s: %d", reason, n)
 		}
@@ -158,7 +162,7 @@ func TestPathsLinkLocal(t *testing.T) {
 				c.echo(fmt.Sprint("hello ", i))
 				clients = append(clients, c)
 			}
-			r.survives(clients)
+			r.survives(clients, false)
 		})
 	}
 }
@@ -201,7 +205,7 @@ func TestPathsLocal(t *testing.T) {
 					c.echo(fmt.Sprint("hello ", i))
 					clients = append(clients, c)
 				}
-				r.survives(clients)
+				r.survives(clients, false)
 			})
 		}
 	}

@@ -90,3 +90,30 @@ func TestOneInterface(t *testing.T) {
 	}
 	r.dial().echo("the next")
 }
+
+// TestClosedPort: a port whose listener the server has closed is the service's as long
+// as it has connections, which go on.
+func TestClosedPort(t *testing.T) {
+	r := start(t, options{}, "probe", "-listen", "10.77.0.2:0")
+	first := r.recovered().Services[0].Address
+	c := r.dialTo(fromClient(r), first)
+	c.echo("hello")
+	if err := r.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	r.waitOutput("listening again")
+	d := r.waitStatus("another port listens", func(d *status.Document) bool { return len(d.Services) == 2 })
+	for _, s := range d.Services {
+		if want := status.ServiceListening; s.Address != first && s.State != want {
+			t.Errorf("%+v", s)
+		} else if s.Address == first && (s.State != status.ServiceClosed || s.Connections != 1) {
+			t.Errorf("%+v", s)
+		}
+	}
+	c.echo("still there")
+	c.Close()
+	d = r.waitStatus("the closed port is gone", func(d *status.Document) bool { return len(d.Services) == 1 })
+	if d.Services[0].Address == first {
+		t.Errorf("%+v", d.Services)
+	}
+}

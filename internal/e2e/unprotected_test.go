@@ -115,6 +115,24 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
+// TestSourceTranslated: a client whose address is translated on the server's host, so
+// that its connection is another one in the network.
+func TestSourceTranslated(t *testing.T) {
+	bothModes(t, func(t *testing.T, r *rig, run func(...string)) {
+		r.nft("table ip t {\nchain i {\ntype nat hook input priority 100\ntcp dport 7002 snat to 10.77.0.9\n}\n}\n")
+		run()
+		c := r.dial()
+		c.echo("translated")
+		list := r.unprotected(reason.Translated, 1)
+		if len(list) == 0 || !strings.HasSuffix(list[0].Reason, c.LocalAddr().String()) {
+			t.Errorf("%+v", list)
+		}
+		r.crash()
+		c.expectLost()
+		r.unprotected(reason.Translated, 1)
+	})
+}
+
 // TestSYNProxy: a client whose SYN was answered by netfilter is not protected, and
 // that is said.
 func TestSYNProxy(t *testing.T) {

@@ -29,6 +29,8 @@ const (
 	Translated   Reason = "its address or port is translated on this host"
 	SYNProxied   Reason = "a SYN proxy on this host has answered its client"
 	OtherWay     Reason = "its replies leave by an interface that is not protected"
+	Ungated      Reason = "packets pass by the gate on its interface"
+	Passed       Reason = "bytes of it that nobody logged have passed by the gate"
 	Unrecognized Reason = "it passed the gate unseen"
 )
 
@@ -36,7 +38,7 @@ const (
 func All() []Reason {
 	return []Reason{
 		Earlier, NoSlots, GaveWay, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded,
-		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, SYNProxied, OtherWay, Unrecognized,
+		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, SYNProxied, OtherWay, Ungated, Passed, Unrecognized,
 	}
 }
 

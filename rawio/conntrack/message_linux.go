@@ -10,7 +10,7 @@ import (
 
 // What a request consists of (linux/netfilter/nfnetlink_conntrack.h, nf_conntrack_tcp.h).
 const (
-	changeEntry = unix.NFNL_SUBSYS_CTNETLINK<<8 | 0 // IPCTNL_MSG_CT_NEW
+	changeEntry = unix.NFNL_SUBSYS_CTNETLINK << 8   // IPCTNL_MSG_CT_NEW
 	deleteEntry = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2 // IPCTNL_MSG_CT_DELETE
 
 	tupleOrig          = 1 // CTA_TUPLE_ORIG

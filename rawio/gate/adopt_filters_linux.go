@@ -102,16 +102,20 @@ func (f *filters) complete(ifindex int, there []side) error {
 	if err != nil {
 		return err
 	}
-	f.attached[ifindex] = made
-	for _, s := range sides {
-		if slices.Contains(there, s) {
-			continue
-		}
+	a := &attachment{made: made}
+	f.attached[ifindex] = a
+	for i, s := range sides {
 		prog, err := f.program(link, s)
+		if err == nil {
+			a.ids[i], err = programID(prog)
+		}
 		if err != nil {
 			return err
 		}
-		if err := addFilter(f.nl, ifindex, filterName(f.id, s), s.parent, prog); err != nil {
+		if slices.Contains(there, s) {
+			continue
+		}
+		if err := addFilter(f.nl, ifindex, filterName(f.id, s), s.parent, prog, filterPriority); err != nil {
 			return err
 		}
 	}
@@ -145,7 +149,7 @@ func (f *filters) replace(old placed, name string) error {
 
 // program picks the program for a side of the interface.
 func (f *filters) program(link netlink.Link, s side) (*ebpf.Program, error) {
-	in, out, err := f.variant(link)
+	in, out, err := f.variant(link, f.progs)
 	if s == sides[0] {
 		return in, err
 	}

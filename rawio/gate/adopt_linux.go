@@ -49,9 +49,18 @@ func Adopt(config Config, id string) (*Gate, error) {
 	if err := left.announce(&g.objs.programs); err != nil {
 		return nil, errors.Join(err, g.abandon())
 	}
+	g.tcx.pins = func() *pins { return left.pins }
 	err = g.filters.adopt(left.filters)
 	if err == nil {
+		links := left.links
+		left.links = nil
+		err = g.filters.adoptTCX(links)
+	}
+	if err == nil {
 		err = g.releases.adopt(left)
+	}
+	if err == nil {
+		err = g.dropProofs()
 	}
 	if err != nil {
 		return nil, errors.Join(err, g.abandon())
@@ -60,6 +69,7 @@ func Adopt(config Config, id string) (*Gate, error) {
 		return nil, errors.Join(err, g.abandon())
 	}
 	g.inherit(left)
+	g.tcx.pins = g.ownPins
 	return g, nil
 }
 
@@ -87,7 +97,7 @@ func (g *Gate) inherit(left *remains) {
 
 // abandon closes g and leaves the filters where they are.
 func (g *Gate) abandon() error {
-	clear(g.attached)
+	g.filters.leave()
 	g.releases.abandon()
 	if g.pins != nil {
 		g.pins.leave()

@@ -32,6 +32,10 @@ const (
 	bpfProgIngressL3   = "ingress_l3"
 	bpfProgSockRelease = "sock_release"
 	bpfProgTap         = "tap"
+	bpfProgTcxInEth    = "tcx_in_eth"
+	bpfProgTcxInL3     = "tcx_in_l3"
+	bpfProgTcxOutEth   = "tcx_out_eth"
+	bpfProgTcxOutL3    = "tcx_out_l3"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -82,6 +86,10 @@ type bpfProgramSpecs struct {
 	IngressL3   *ebpf.ProgramSpec `ebpf:"ingress_l3"`
 	SockRelease *ebpf.ProgramSpec `ebpf:"sock_release"`
 	Tap         *ebpf.ProgramSpec `ebpf:"tap"`
+	TcxInEth    *ebpf.ProgramSpec `ebpf:"tcx_in_eth"`
+	TcxInL3     *ebpf.ProgramSpec `ebpf:"tcx_in_l3"`
+	TcxOutEth   *ebpf.ProgramSpec `ebpf:"tcx_out_eth"`
+	TcxOutL3    *ebpf.ProgramSpec `ebpf:"tcx_out_l3"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
@@ -169,6 +177,10 @@ type bpfPrograms struct {
 	IngressL3   *ebpf.Program `ebpf:"ingress_l3"`
 	SockRelease *ebpf.Program `ebpf:"sock_release"`
 	Tap         *ebpf.Program `ebpf:"tap"`
+	TcxInEth    *ebpf.Program `ebpf:"tcx_in_eth"`
+	TcxInL3     *ebpf.Program `ebpf:"tcx_in_l3"`
+	TcxOutEth   *ebpf.Program `ebpf:"tcx_out_eth"`
+	TcxOutL3    *ebpf.Program `ebpf:"tcx_out_l3"`
 }
 
 func (p *bpfPrograms) Close() error {
@@ -179,6 +191,10 @@ func (p *bpfPrograms) Close() error {
 		p.IngressL3,
 		p.SockRelease,
 		p.Tap,
+		p.TcxInEth,
+		p.TcxInL3,
+		p.TcxOutEth,
+		p.TcxOutL3,
 	)
 }
 

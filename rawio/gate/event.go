@@ -21,6 +21,10 @@ const (
 	// translated, a fragment. It has left, and so does all that follows (Slot.Opened);
 	// a fragment of a translated connection is held.
 	EventUnfollowed EventKind = 8
+	// A packet of a flow that BindProof has bound was at egress of the interface, from
+	// where the gate sends it on to ingress of the same, and there.
+	EventProofOut EventKind = 16
+	EventProofIn  EventKind = 17
 )
 
 // String returns the kind's name.
@@ -42,6 +46,10 @@ func (k EventKind) String() string {
 		return "COOKIE"
 	case EventUnfollowed:
 		return "UNFOLLOWED"
+	case EventProofOut:
+		return "PROOF_OUT"
+	case EventProofIn:
+		return "PROOF_IN"
 	}
 	return fmt.Sprintf("EVENT(%d)", uint32(k))
 }

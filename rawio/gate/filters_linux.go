@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -36,64 +37,104 @@ var sides = []side{
 
 func filterName(id string, s side) string { return filterPrefix + id + ":" + s.suffix }
 
-// filters attaches the programs to interfaces.
-//
-// tcx links would clean up after themselves when the engine dies, but tcx
-// programs can only pass, drop or redirect: there is no TC_ACT_STOLEN, and a
-// drop at egress corrupts the sending TCP's idea of what it sent.
+// filters attaches the programs to interfaces: as filters of a clsact qdisc, whose names
+// tell anybody whose they are, without a privilege. Where that does not do, because a
+// qdisc of another kind excludes clsact or programs of others stand before, it attaches
+// by tcx; see tcx.
 type filters struct {
 	id    string
 	progs *programs
+	tcx   tcx
 
 	mu       sync.Mutex
-	nl       *netlink.Handle // nil: not open. Guarded by mu, as is
-	attached map[int]bool    // by ifindex; true: the clsact qdisc is the engines' to remove
+	nl       *netlink.Handle     // nil: not open. Guarded by mu, as is
+	attached map[int]*attachment // by ifindex
 }
+
+// attachment is how the gate stands on an interface.
+type attachment struct {
+	made  bool              // the clsact qdisc is the engines' to remove
+	links [2]link.Link      // of the sides, if it is attached by tcx
+	ids   [2]ebpf.ProgramID // of the programs on the sides
+	yield map[string]bool   // what may stay before the gate: see Mend
+}
+
+func (a *attachment) byTCX() bool { return a.links[0] != nil }
 
 func (f *filters) open(id string, progs *programs) error {
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("gate: netlink: %w", err)
 	}
-	f.id, f.progs, f.nl, f.attached = id, progs, nl, make(map[int]bool)
+	f.id, f.progs, f.nl, f.attached = id, progs, nl, make(map[int]*attachment)
 	return nil
 }
 
 // Attach puts the gate on an interface of the network namespace that Load was
-// called in. Attaching twice is no error. Interfaces whose packets carry neither
-// an Ethernet header nor a bare IP packet are refused with ErrDevice.
+// called in, before what others have there. Attaching twice is no error. Interfaces whose packets carry neither
+// an Ethernet header nor a bare IP packet are refused with ErrDevice, those on which a qdisc
+// excludes clsact, on a kernel without tcx (before Linux 6.6), with ErrExcluded.
 func (f *filters) Attach(ifindex int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.nl == nil {
 		return net.ErrClosed
 	}
-	if _, ok := f.attached[ifindex]; ok {
+	if f.attached[ifindex] != nil {
 		return nil
 	}
-	link, err := f.nl.LinkByIndex(ifindex)
+	return f.attach(ifindex)
+}
+
+func (f *filters) attach(ifindex int) error {
+	on, err := f.nl.LinkByIndex(ifindex)
 	if err != nil {
 		return fmt.Errorf("gate: attach to interface %d: %w", ifindex, err)
 	}
-	in, out, err := f.variant(link)
+	in, out, err := f.variant(on, f.progs)
 	if err != nil {
-		return fmt.Errorf("gate: attach to %s: %w", link.Attrs().Name, err)
+		return fmt.Errorf("gate: attach to %s: %w", on.Attrs().Name, err)
 	}
+	ahead, err := f.strangers(ifindex)
+	if err != nil {
+		return fmt.Errorf("gate: attach to %s: %w", on.Attrs().Name, err)
+	}
+	if len(ahead) > 0 && f.attachTCX(on, ahead) == nil {
+		return nil
+	}
+	err = f.attachFilters(on, in, out, ahead, [2]bool{})
+	if !errors.Is(err, ErrExcluded) {
+		return err
+	}
+	if terr := f.attachTCX(on, ahead); terr != nil {
+		return fmt.Errorf("%w, and tcx: %w", err, terr)
+	}
+	return nil
+}
+
+// attachFilters attaches the programs as filters before those of strangers, but for what
+// is there already.
+func (f *filters) attachFilters(on netlink.Link, in, out *ebpf.Program, ahead []stranger, there [2]bool) error {
+	ifindex := on.Attrs().Index
 	made, err := addClsact(f.nl, ifindex)
 	if err != nil {
-		return fmt.Errorf("gate: clsact on %s: %w", link.Attrs().Name, unsupported("clsact", err))
+		return fmt.Errorf("gate: clsact on %s: %w", on.Attrs().Name, unsupported("clsact", err))
 	}
 	if !made {
 		// If it is there for other engines only, the last one takes it away.
 		if made, err = enginesOnly(f.nl, ifindex); err != nil {
-			return fmt.Errorf("gate: filters on %s: %w", link.Attrs().Name, err)
+			return fmt.Errorf("gate: filters on %s: %w", on.Attrs().Name, err)
 		}
 	}
-	f.attached[ifindex] = made
+	a := &attachment{made: made, yield: yielding(ahead)}
+	f.attached[ifindex] = a
 	for i, prog := range []*ebpf.Program{in, out} {
-		if err := addFilter(f.nl, ifindex, filterName(f.id, sides[i]), sides[i].parent, prog); err != nil {
-			f.detach(ifindex)
-			return fmt.Errorf("gate: filter on %s: %w", link.Attrs().Name, unsupported("BPF filters", err))
+		if a.ids[i], err = programID(prog); err == nil && !there[i] {
+			err = addFilter(f.nl, ifindex, filterName(f.id, sides[i]), sides[i].parent, prog, before(ahead))
+		}
+		if err != nil {
+			_ = f.detach(ifindex)
+			return fmt.Errorf("gate: filter on %s: %w", on.Attrs().Name, unsupported("BPF filters", err))
 		}
 	}
 	return nil
@@ -116,16 +157,29 @@ func (f *filters) Detach(ifindex int) error {
 }
 
 func (f *filters) detach(ifindex int) error {
-	made, ok := f.attached[ifindex]
-	if !ok {
+	a := f.attached[ifindex]
+	if a == nil {
 		return nil
 	}
 	delete(f.attached, ifindex)
-	_, err := removeFilters(f.nl, ifindex, made, func(id string) bool { return id == f.id })
+	err := f.takeOff(ifindex, a)
 	if err != nil {
 		return fmt.Errorf("gate: detach from interface %d: %w", ifindex, err)
 	}
 	return nil
+}
+
+// takeOff removes what an attachment has on the interface.
+func (f *filters) takeOff(ifindex int, a *attachment) error {
+	if a.byTCX() {
+		err := f.tcx.remove(ifindex, a)
+		if a.made {
+			err = errors.Join(err, gone(removeClsact(f.nl, ifindex)))
+		}
+		return err
+	}
+	_, err := removeFilters(f.nl, ifindex, a.made, func(id string) bool { return id == f.id })
+	return err
 }
 
 func (f *filters) close() error {
@@ -138,18 +192,19 @@ func (f *filters) close() error {
 	for ifindex := range f.attached {
 		errs = append(errs, f.detach(ifindex))
 	}
+	f.tcx.close()
 	f.nl.Close()
 	f.nl = nil
 	return errors.Join(errs...)
 }
 
 // variant picks the programs for the interface's link type.
-func (f *filters) variant(link netlink.Link) (in, out *ebpf.Program, err error) {
-	switch t := link.Attrs().EncapType; t {
+func (f *filters) variant(on netlink.Link, p *programs) (in, out *ebpf.Program, err error) {
+	switch t := on.Attrs().EncapType; t {
 	case "ether", "loopback":
-		return f.progs.IngressEth, f.progs.EgressEth, nil
+		return p.IngressEth, p.EgressEth, nil
 	case "none", "ppp", "ipip", "tunnel6", "sit", "unknown519": // 519: ARPHRD_RAWIP
-		return f.progs.IngressL3, f.progs.EgressL3, nil
+		return p.IngressL3, p.EgressL3, nil
 	default:
 		return nil, nil, fmt.Errorf("%w %q", ErrDevice, t)
 	}
@@ -175,7 +230,7 @@ func addClsact(nl *netlink.Handle, ifindex int) (bool, error) {
 	}
 	kind, err := ingressKind(nl, ifindex)
 	if err == nil && kind != "clsact" {
-		err = fmt.Errorf("the interface has a qdisc of kind %q, which excludes clsact", kind)
+		err = fmt.Errorf("%w: its kind is %q", ErrExcluded, kind)
 	}
 	return false, err
 }
@@ -209,9 +264,9 @@ func enginesOnly(nl *netlink.Handle, ifindex int) (bool, error) {
 	return found, nil
 }
 
-func addFilter(nl *netlink.Handle, ifindex int, name string, parent uint32, prog *ebpf.Program) error {
+func addFilter(nl *netlink.Handle, ifindex int, name string, parent uint32, prog *ebpf.Program, priority uint16) error {
 	var err error
-	for prio := uint16(filterPriority); prio < filterPriority+maxPriorities; prio++ {
+	for prio := priority; prio < filterPriority+maxPriorities; prio++ {
 		err = nl.FilterAdd(&netlink.BpfFilter{
 			FilterAttrs: netlink.FilterAttrs{
 				LinkIndex: ifindex,
@@ -301,6 +356,20 @@ func removeFilters(nl *netlink.Handle, ifindex int, clsactToo bool, match func(i
 		return ids, nil
 	}
 	return ids, gone(nl.QdiscDel(clsact(ifindex)))
+}
+
+// removeClsact removes the qdisc if there is one and nothing is on it.
+func removeClsact(nl *netlink.Handle, ifindex int) error {
+	if kind, err := ingressKind(nl, ifindex); err != nil || kind != "clsact" {
+		return err
+	}
+	for _, s := range sides {
+		list, err := nl.FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}, s.parent)
+		if err != nil || len(list) > 0 {
+			return err
+		}
+	}
+	return nl.QdiscDel(clsact(ifindex))
 }
 
 // engineID returns the engine whose filter it is, if it is a gate's.

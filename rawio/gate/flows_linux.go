@@ -17,9 +17,30 @@ func (k flowKey) flow() segment.Flow {
 	return segment.Flow{Client: end(k.Client, k.ClientPort), Server: end(k.Server, k.ServerPort)}
 }
 
-// Flows returns all bound flows and their slots. A flow that is bound or unbound
+// Flows returns all bound flows and their slots, but for those of BindProof. A flow that is bound or unbound
 // meanwhile may or may not be among them.
 func (g *Gate) Flows() (map[segment.Flow]uint32, error) {
+	flows, err := g.flows()
+	for f, slot := range flows {
+		if slot == proofSlot {
+			delete(flows, f)
+		}
+	}
+	return flows, err
+}
+
+// dropProofs unbinds what an engine before has bound by BindProof.
+func (g *Gate) dropProofs() error {
+	flows, err := g.flows()
+	for f, slot := range flows {
+		if slot == proofSlot {
+			err = errors.Join(err, g.Unbind(f))
+		}
+	}
+	return err
+}
+
+func (g *Gate) flows() (map[segment.Flow]uint32, error) {
 	const attempts = 10
 	var err error
 	for range attempts {

@@ -143,6 +143,13 @@ var (
 	// ErrDevice is returned by Attach for an interface whose packets carry
 	// neither an Ethernet header nor a bare IP packet.
 	ErrDevice = errors.New("gate: unsupported link type")
+	// ErrExcluded is returned by Attach for an interface with a qdisc that excludes
+	// clsact ("ingress"), on a kernel without tcx.
+	ErrExcluded = errors.New("gate: a qdisc of the interface excludes clsact")
+	// ErrAway is what Mend tells of a gate that somebody had taken away.
+	ErrAway = errors.New("gate: somebody has taken the gate off the interface")
+	// ErrBehind is what Mend tells of a gate that others had put something before.
+	ErrBehind = errors.New("gate: somebody has put something before the gate")
 	// ErrNoGate is returned by Adopt if the engine has left no gate here.
 	ErrNoGate = errors.New("gate: the engine has left no gate")
 	// ErrLayout is returned by Adopt if the gate's maps are not those that this

@@ -103,6 +103,7 @@ func (g *Gate) load(there map[string]*ebpf.Map) error {
 		return unsupported("BPF ring buffer", err)
 	}
 	g.releases.open()
+	g.tcx = tcx{load: g.loadTCX, pins: g.ownPins}
 	return g.filters.open(g.config.ID, &g.objs.programs)
 }
 
@@ -233,6 +234,18 @@ func (g *Gate) Unbind(flow segment.Flow) error {
 	err := g.objs.Conns.Delete(keyOf(flow))
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("gate: unbind %v: %w", flow, err)
+	}
+	return nil
+}
+
+// BindProof has the gate say that it is in the way of the flow's packets, which are not
+// a connection's: it reports one that leaves as EventProofOut and sends it back in by the
+// same interface; what comes in it reports as EventProofIn and consumes. Both
+// ends of the flow should be the same, with a service's port, so that a packet is of it
+// both ways. Unbind ends it; so does Adopt, for the flows of the engine before.
+func (g *Gate) BindProof(flow segment.Flow) error {
+	if err := g.objs.Conns.Put(keyOf(flow), uint32(proofSlot)); err != nil {
+		return fmt.Errorf("gate: bind %v: %w", flow, err)
 	}
 	return nil
 }

@@ -44,6 +44,9 @@ func Abandoned(func(id string) bool) ([]string, error) { return nil, ErrNotSuppo
 // CleanStale returns ErrNotSupported.
 func CleanStale(func(id string) bool) ([]string, error) { return nil, ErrNotSupported }
 
+// CleanLinks returns ErrNotSupported.
+func CleanLinks(string, func(id string) bool) ([]string, error) { return nil, ErrNotSupported }
+
 // CleanPins returns ErrNotSupported.
 func CleanPins(string) ([]string, error) { return nil, ErrNotSupported }
 
@@ -56,10 +59,13 @@ func MayPin(string) error { return ErrNotSupported }
 func (*Gate) Attach(int) error                            { return ErrNotSupported }
 func (*Gate) Attached(int) bool                           { return false }
 func (*Gate) Detach(int) error                            { return ErrNotSupported }
+func (*Gate) Mend(int) (was, err error)                   { return nil, ErrNotSupported }
+func (*Gate) Overtaken(int) bool                          { return false }
 func (*Gate) Close() error                                { return ErrNotSupported }
 func (*Gate) SetService(uint16, ServiceState, bool) error { return ErrNotSupported }
 func (*Gate) DeleteService(uint16) error                  { return ErrNotSupported }
 func (*Gate) Bind(segment.Flow, uint32) error             { return ErrNotSupported }
+func (*Gate) BindProof(segment.Flow) error                { return ErrNotSupported }
 func (*Gate) Unbind(segment.Flow) error                   { return ErrNotSupported }
 func (*Gate) Flows() (map[segment.Flow]uint32, error)     { return nil, ErrNotSupported }
 func (*Gate) Services() ([]Service, error)                { return nil, ErrNotSupported }

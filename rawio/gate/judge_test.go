@@ -15,6 +15,7 @@ type judge interface {
 	SetService(port uint16, state ServiceState, unmodified bool) error
 	DeleteService(port uint16) error
 	Bind(flow segment.Flow, slot uint32) error
+	BindProof(flow segment.Flow) error
 	Unbind(flow segment.Flow) error
 	Slot(i uint32) *Slot
 	Stats() (Stats, error)
@@ -148,6 +149,9 @@ func check(t *testing.T, j judge, e env, r rule) {
 	if r.unknown {
 		must(t, j.Unbind(flow))
 	}
+	if r.proof {
+		must(t, j.BindProof(flow))
+	}
 	pkt, want := r.packets(e)
 	state := r.slot
 	if e.layout == noTimestamps {
@@ -182,6 +186,9 @@ func check(t *testing.T, j judge, e env, r rule) {
 		wantSlot := uint32(slot)
 		if r.unknown || r.stranger {
 			wantSlot = NoSlot
+		}
+		if r.proof {
+			wantSlot = proofSlot
 		}
 		if ev.Slot != wantSlot || ev.Length != len(pkt) {
 			t.Errorf("event %v: slot %d, length %d", ev.Kind, ev.Slot, ev.Length)

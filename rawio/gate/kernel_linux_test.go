@@ -26,6 +26,8 @@ const (
 	ethernet framing = iota
 	vlan             // one 802.1Q priority tag in line
 	bareIP
+	tcxEthernet // the programs for tcx
+	tcxBareIP
 )
 
 // kernelJudge runs the loaded programs on single packets (BPF_PROG_TEST_RUN).
@@ -50,10 +52,16 @@ func loadConfig(t testing.TB, config Config) *Gate {
 
 func (k kernelJudge) program(ingress bool) *ebpf.Program {
 	p := &k.objs.programs
-	switch {
-	case k.framing == bareIP && ingress:
+	if k.byTCX() {
+		var err error
+		if p, err = k.tcx.programs(false); err != nil {
+			panic(err)
+		}
+	}
+	switch bare := k.framing == bareIP || k.framing == tcxBareIP; {
+	case bare && ingress:
 		return p.IngressL3
-	case k.framing == bareIP:
+	case bare:
 		return p.EgressL3
 	case ingress:
 		return p.IngressEth
@@ -61,10 +69,12 @@ func (k kernelJudge) program(ingress bool) *ebpf.Program {
 	return p.EgressEth
 }
 
+func (k kernelJudge) byTCX() bool { return k.framing == tcxEthernet || k.framing == tcxBareIP }
+
 func (k kernelJudge) run(t testing.TB, ingress bool, pkt []byte, priority, mark uint32) (Verdict, []byte, []Event) {
 	t.Helper()
 	in := pkt
-	if k.framing != bareIP {
+	if k.framing != bareIP && k.framing != tcxBareIP {
 		in = frame(pkt, k.framing == vlan)
 	}
 	var after struct {
@@ -85,7 +95,15 @@ func (k kernelJudge) run(t testing.TB, ingress bool, pkt []byte, priority, mark 
 	if after.Mark != mark {
 		t.Errorf("the packet leaves the gate with mark %#x, not %#x", after.Mark, mark)
 	}
-	return Verdict(int32(ret)), opts.DataOut[len(in)-len(pkt):], k.drain(t)
+	verdict, events := Verdict(int32(ret)), k.drain(t)
+	returned := len(events) == 1 && events[0].Kind == EventProofOut
+	if k.byTCX() && verdict == Held {
+		t.Error("a verdict that tcx does not know")
+	}
+	if k.byTCX() && verdict == Returned && !returned {
+		verdict = Held // by a redirect to nowhere
+	}
+	return verdict, opts.DataOut[len(in)-len(pkt):], events
 }
 
 // drain takes the events that are there; a test run has finished writing them.
@@ -166,7 +184,9 @@ func (k kernelJudge) outputs(t testing.TB) []Output {
 
 func TestKernelRules(t *testing.T) {
 	g := loadGate(t, 16)
-	for name, f := range map[string]framing{"ethernet": ethernet, "vlan": vlan, "bare": bareIP} {
+	for name, f := range map[string]framing{
+		"ethernet": ethernet, "vlan": vlan, "bare": bareIP, "tcx": tcxEthernet, "tcx bare": tcxBareIP,
+	} {
 		t.Run(name, func(t *testing.T) { testRules(t, kernelJudge{g, f}) })
 	}
 }

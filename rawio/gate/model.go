@@ -94,6 +94,12 @@ func (m *Model) Bind(flow segment.Flow, slot uint32) error {
 	return nil
 }
 
+// BindProof is Gate.BindProof.
+func (m *Model) BindProof(flow segment.Flow) error {
+	m.conns[flow] = proofSlot
+	return nil
+}
+
 // Unbind is Gate.Unbind.
 func (m *Model) Unbind(flow segment.Flow) error {
 	delete(m.conns, flow)
@@ -101,7 +107,11 @@ func (m *Model) Unbind(flow segment.Flow) error {
 }
 
 // Flows is Gate.Flows.
-func (m *Model) Flows() (map[segment.Flow]uint32, error) { return maps.Clone(m.conns), nil }
+func (m *Model) Flows() (map[segment.Flow]uint32, error) {
+	flows := maps.Clone(m.conns)
+	maps.DeleteFunc(flows, func(_ segment.Flow, slot uint32) bool { return slot == proofSlot })
+	return flows, nil
+}
 
 // Slot is Gate.Slot.
 func (m *Model) Slot(i uint32) *Slot { return &m.slots[i] }
@@ -232,6 +242,9 @@ func (m *Model) lookup(flow segment.Flow) (*Slot, uint32) {
 	i, ok := m.conns[flow]
 	if !ok {
 		return nil, NoSlot
+	}
+	if i == proofSlot {
+		return nil, i
 	}
 	return &m.slots[i], i
 }

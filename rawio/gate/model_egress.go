@@ -33,6 +33,10 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	synack := p.flags()&(flagSYN|flagACK) == flagSYN|flagACK
 	s, index := m.lookup(p.flow)
+	if index == proofSlot {
+		m.report(EventProofOut, index, p)
+		return Returned
+	}
 	if s == nil && m.From == FromElsewhere {
 		return Pass
 	}

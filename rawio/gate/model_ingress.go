@@ -36,7 +36,11 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 	if p.flags()&(flagSYN|flagACK) == flagSYN && m.ingressSYN(p, service.state) == Held {
 		return Held
 	}
-	s, _ := m.lookup(p.flow)
+	s, index := m.lookup(p.flow)
+	if index == proofSlot {
+		m.report(EventProofIn, index, p)
+		return Held
+	}
 	if s == nil && service.state == ServiceHold {
 		m.count[statOutageIn]++
 		return Held
@@ -67,7 +71,7 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 // server has closed, and that a SYN cookie had begun.
 func (p *packet) replays(s *Slot) bool {
 	seq := be.Uint32(p.tcp()[4:])
-	if _, closed := s.FIN(); !closed || s.Flags()&FlagCookie == 0 || p.flags()&(flagSYN|flagRST) != 0 || !after(s.Ack(), seq) {
+	if _, closed := s.FIN(); p.fragment || !closed || s.Flags()&FlagCookie == 0 || p.flags()&(flagSYN|flagRST) != 0 || !after(s.Ack(), seq) {
 		return false
 	}
 	return !after(seq+uint32(p.end-p.l4-p.headerLen())+uint32(p.flags()&flagFIN), s.Ack())

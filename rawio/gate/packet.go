@@ -203,3 +203,22 @@ func adjust(h []byte, at int, old []byte, csum int) {
 }
 
 func after(a, b uint32) bool { return seqnum.Less(b, a) }
+
+// onesSum is the ones' complement sum of 16-bit words (RFC 1071).
+func onesSum(sum uint32, b []byte) uint16 {
+	for ; len(b) > 1; b = b[2:] {
+		sum += uint32(b[0])<<8 | uint32(b[1])
+	}
+	if len(b) == 1 {
+		sum += uint32(b[0]) << 8
+	}
+	for sum > 0xffff {
+		sum = sum&0xffff + sum>>16
+	}
+	return uint16(sum)
+}
+
+// pseudo is that of the pseudo-header before n bytes (RFC 9293, section 3.1).
+func pseudo(src, dst netip.Addr, protocol uint8, n int) uint32 {
+	return uint32(onesSum(0, src.AsSlice())) + uint32(onesSum(0, dst.AsSlice())) + uint32(protocol) + uint32(n)
+}

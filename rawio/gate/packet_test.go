@@ -171,23 +171,6 @@ func (p tcp) icmp(typ, code byte, mtu uint32) []byte {
 	return p.ip(src.Addr(), dst.Addr(), protocol, body)
 }
 
-func onesSum(sum uint32, b []byte) uint16 {
-	for ; len(b) > 1; b = b[2:] {
-		sum += uint32(b[0])<<8 | uint32(b[1])
-	}
-	if len(b) == 1 {
-		sum += uint32(b[0]) << 8
-	}
-	for sum > 0xffff {
-		sum = sum&0xffff + sum>>16
-	}
-	return uint16(sum)
-}
-
-func pseudo(src, dst netip.Addr, protocol uint8, n int) uint32 {
-	return uint32(onesSum(0, src.AsSlice())) + uint32(onesSum(0, dst.AsSlice())) + uint32(protocol) + uint32(n)
-}
-
 func tcpChecksum(src, dst netip.Addr, h []byte) uint16 {
 	return ^onesSum(pseudo(src, dst, protoTCP, len(h)), h)
 }

@@ -12,6 +12,8 @@ import (
 // Pins tells whether the gate is pinned.
 func (g *Gate) Pins() Pins { return g.pinned }
 
+func (g *Gate) ownPins() *pins { return g.pins }
+
 // pin makes the gate's pins. A gate does without, if it has to.
 func (g *Gate) pin() {
 	p, err := g.makePins()

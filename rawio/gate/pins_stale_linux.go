@@ -24,18 +24,6 @@ func CleanPins(bpffs string) ([]string, error) {
 
 // stalePins calls f for the pins that serve nobody; f closes them.
 func stalePins(bpffs string, f func(*pinRoot, *pins) error) (ids []string, err error) {
-	r, err := openPinRoot(bpffs, false)
-	if errors.Is(err, ErrNoBPFFS) || errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer r.unlock()
-	names, err := r.dir.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
 	netns, err := netnsInode()
 	if err != nil {
 		return nil, err
@@ -44,15 +32,11 @@ func stalePins(bpffs string, f func(*pinRoot, *pins) error) (ids []string, err e
 	if err != nil {
 		return nil, err
 	}
-	var errs []error
-	for _, name := range names {
-		its, id, ok := strings.Cut(name, "-")
-		if !ok {
-			continue
-		}
+	err = eachPins(bpffs, func(r *pinRoot, name string) error {
+		its, id, _ := strings.Cut(name, "-")
 		p, err := r.open(name)
 		if errors.Is(err, errPinned) {
-			continue
+			return nil
 		}
 		var stale bool
 		if err == nil {
@@ -65,9 +49,33 @@ func stalePins(bpffs string, f func(*pinRoot, *pins) error) (ids []string, err e
 				ids = append(ids, id)
 			}
 		}
-		errs = append(errs, err)
+		return err
+	})
+	return ids, err
+}
+
+// eachPins calls f for the name of all pins of gates, whatever network namespace they
+// belong to. A BPF file system that is not there has none.
+func eachPins(bpffs string, f func(r *pinRoot, name string) error) error {
+	r, err := openPinRoot(bpffs, false)
+	if errors.Is(err, ErrNoBPFFS) || errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return ids, errors.Join(errs...)
+	if err != nil {
+		return err
+	}
+	defer r.unlock()
+	names, err := r.dir.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		if strings.Contains(name, "-") {
+			errs = append(errs, f(r, name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // stale reports whether the filters of the pins are gone. here says that theirs is,
@@ -85,5 +93,9 @@ func (p *pins) stale(here bool, filters []placed) (bool, error) {
 			return false, nil
 		}
 	}
-	return true, nil
+	links, err := p.links()
+	for _, a := range links {
+		a.close()
+	}
+	return err == nil && len(links) == 0, err
 }

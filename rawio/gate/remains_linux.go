@@ -20,6 +20,7 @@ type remains struct {
 	maps     map[string]*ebpf.Map
 	pins     *pins                   // nil: it was found by numbers
 	programs map[ebpf.ProgramID]bool // that are pinned
+	links    map[int]*attachment     // by tcx, that are pinned
 }
 
 func (r *remains) close() {
@@ -28,6 +29,9 @@ func (r *remains) close() {
 	}
 	for _, m := range r.maps {
 		m.Close()
+	}
+	for _, a := range r.links {
+		a.close()
 	}
 }
 

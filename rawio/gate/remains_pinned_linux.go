@@ -79,7 +79,10 @@ func (r *pinRoot) remains(name, id string, all []placed, open func(string) (*pin
 	}
 	left := &remains{pins: p, maps: make(map[string]*ebpf.Map)}
 	if left.programs, err = p.programs(); err == nil {
-		its := false
+		left.links, err = p.links()
+	}
+	if err == nil {
+		its := len(left.links) > 0 && strings.HasSuffix(name, "-"+id) // there may be no filter
 		for _, f := range all {
 			if left.programs[ebpf.ProgramID(f.Id)] {
 				left.filters = append(left.filters, f)
@@ -103,7 +106,7 @@ func (r *remains) openPinned() error {
 		return fmt.Errorf("gate: pins: %w", err)
 	}
 	for _, name := range names {
-		if name == witnessPin || name == releasePin || strings.HasPrefix(name, programPin) {
+		if name == witnessPin || name == releasePin || strings.HasPrefix(name, programPin) || strings.HasPrefix(name, tcxPinPrefix) {
 			continue
 		}
 		m, err := ebpf.LoadPinnedMap(r.pins.at(name), nil)

@@ -32,6 +32,7 @@ type rule struct {
 	outage   bool // the service's state, as is
 	hold     bool
 	unknown  bool // the flow is not bound
+	proof    bool // it is bound by BindProof
 	other    bool // the port is not a service
 	full     bool // the ring of outputs has no room
 	engine   life
@@ -420,6 +421,7 @@ func rules(e env) []rule {
 	all = append(all, unmodifiedRules(e, live, xlate)...)
 	all = append(all, refusalRules(e, live, xlate)...)
 	all = append(all, restoreRules(e, live)...)
+	all = append(all, proofRules(e, live)...)
 	all = append(all, outputRules(e, live, xlate)...)
 	all = append(all, fragmentRules(e, live, xlate, data, in)...)
 	all = append(all, deadRules(e, live, xlate)...)

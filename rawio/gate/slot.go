@@ -28,6 +28,9 @@ const (
 	ModeRoll Mode = 5
 )
 
+// proofSlot is PROOF in bpf/maps.h: what a flow is bound to that is no connection.
+const proofSlot = NoSlot - 1
+
 // SlotFlags say which parts of a Slot are valid.
 type SlotFlags uint32
 

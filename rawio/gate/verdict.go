@@ -6,12 +6,18 @@ type Verdict int
 const (
 	Pass Verdict = -1 // TC_ACT_UNSPEC: goes on, to other engines' filters first
 	Held Verdict = 4  // TC_ACT_STOLEN: consumed; the sender believes that it left
+	// Returned is TC_ACT_REDIRECT: the packet comes in again by the interface by which
+	// it was to leave, see Gate.BindProof.
+	Returned Verdict = 7
 )
 
 // String returns the verdict's name.
 func (v Verdict) String() string {
-	if v == Pass {
+	switch v {
+	case Pass:
 		return "pass"
+	case Returned:
+		return "returned"
 	}
 	return "held"
 }

@@ -103,7 +103,7 @@ func (c *conn) lookup(r *request) (found message, err error) {
 		return found, unsupported(err)
 	}
 	for found.Family == 0 && err == nil {
-		_, err = c.receive(func(m *message) { found = *m })
+		_, err = c.receive(func(m *message, _ []byte) { found = *m })
 	}
 	if errors.Is(err, unix.ENOENT) {
 		return found, ErrNotFound
@@ -145,6 +145,12 @@ func (c *conn) acknowledged(kind uint16, r *request) error {
 
 // dump calls f for each socket that the request selects.
 func (c *conn) dump(r *request, f func(*message)) error {
+	return c.dumpAttributes(r, func(m *message, _ []byte) { f(m) })
+}
+
+// dumpAttributes is dump for requests with extensions: f gets the netlink attributes with
+// the answers.
+func (c *conn) dumpAttributes(r *request, f func(*message, []byte)) error {
 	if err := c.send(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, r); err != nil {
 		return err
 	}
@@ -168,7 +174,7 @@ func (c *conn) send(kind, flags uint16, r *request) error {
 
 // receive reads one datagram of answers and calls f, if not nil, for each socket. It reports whether the request is
 // done, by an acknowledgment or the end of a dump.
-func (c *conn) receive(f func(*message)) (done bool, err error) {
+func (c *conn) receive(f func(*message, []byte)) (done bool, err error) {
 	n, _, flags, _, err := c.Recvmsg(context.Background(), c.buf, nil, 0)
 	if err != nil {
 		return false, err
@@ -200,7 +206,7 @@ func (c *conn) receive(f func(*message)) (done bool, err error) {
 				return false, errors.New("netlink answer too short")
 			}
 			if f != nil {
-				f((*message)(unsafe.Pointer(&a.Data[0])))
+				f((*message)(unsafe.Pointer(&a.Data[0])), a.Data[unsafe.Sizeof(message{}):])
 			}
 		}
 	}

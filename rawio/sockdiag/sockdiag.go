@@ -83,3 +83,7 @@ type Listener struct {
 	Cookie  uint64         // no other socket of this boot has it
 	Inode   uint32         // as in /proc/PID/fd
 }
+
+// Bytes is how many new bytes of the stream a connection's socket has received, in order,
+// and sent. A FIN that has been received counts as one.
+type Bytes struct{ Received, Sent int64 }

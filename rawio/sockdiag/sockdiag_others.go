@@ -10,6 +10,9 @@ func Destroy(segment.Flow, ...int) error { return ErrNotSupported }
 // List returns ErrNotSupported.
 func List([]uint16) (map[segment.Flow]State, error) { return nil, ErrNotSupported }
 
+// Progress returns ErrNotSupported.
+func Progress([]uint16) (map[segment.Flow]Bytes, error) { return nil, ErrNotSupported }
+
 // Sockets returns ErrNotSupported.
 func Sockets([]uint16) ([]Socket, error) { return nil, ErrNotSupported }
 

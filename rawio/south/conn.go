@@ -91,6 +91,7 @@ type Conn struct {
 	synWindow  uint16
 	peerWindow uint16 // newest window field of the client
 	recoveries uint16
+	in, out    uint32 // interfaces: of the client's newest segment, and of the SYN-ACK; 0: not known
 	flags      flags
 	state      State
 }
@@ -118,6 +119,7 @@ const (
 	unmet                        // restored, and the client has not been heard yet
 	toldClosed                   // the log knows that the server's FIN has left
 	readsDue                     // in Machine.reading
+	exposed                      // packets of it may pass by the gate, or have done so: see exposed.go
 	adopted                      // its client has not been heard by this engine: una is guessed
 	opening                      // live, but the kernel is not known to have its new socket: see opening.go
 	byCookie                     // its SYN-ACK was a SYN cookie

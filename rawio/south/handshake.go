@@ -46,7 +46,7 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 	if e.synack != nil && m.now-e.arrived > synSkew {
 		e.synack, e.packet = nil, nil // of a SYN before; the kernel answers this one too
 	}
-	e.syn, e.arrived, e.why = clone(s), m.now, ""
+	e.syn, e.arrived, e.why, e.in = clone(s), m.now, "", m.via
 	if !svc.outage && e.synack != nil {
 		m.begin(svc, flow, e)
 	}
@@ -103,6 +103,7 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 		return
 	}
 	e.synack, e.packet, e.cookie, e.arrived = clone(s), append([]byte(nil), packet...), cookie, m.now
+	e.out = m.via
 	if e.syn != nil {
 		m.begin(svc, flow, e)
 	}
@@ -152,7 +153,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		una: synack.Seq + 1, nxt: synack.Seq + 1, acked: syn.Seq + 1, high: syn.Seq + 1,
 		peerWindow: syn.Window, maxWindow: uint32(syn.Window),
 		peerTS: syn.Options.TSVal, tsAt: m.seconds(),
-		last: m.now, since: m.now,
+		last: m.now, since: m.now, in: e.in, out: e.out,
 	}
 	if svc.Unmodified {
 		c.wire = newWire(svc.Compare, c.client.mss)
@@ -230,6 +231,7 @@ func (m *Machine) metaStable(c *Conn) {
 		return
 	}
 	c.state = Established
+	m.meetUngated(c)
 	m.mayBeHalfOpen(c)
 	m.Stats.Opened++
 	m.report(ConnOpened, c, "")

@@ -12,12 +12,18 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		return
 	}
 	x := c.more()
-	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.is(finSent) && !c.is(finAcked) &&
-		s.Seq+m.env.Slot(c.slot).Delta() == c.finEnd {
-		// Such an answer repeats the client's ACK number: the tap has missed
-		// that the FIN is acknowledged.
-		m.takeAll(c)
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.hole != nil && m.goneWithHole(c) {
 		return
+	}
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.is(finSent) && !c.is(finAcked) {
+		// Such an answer repeats the client's ACK number. It tells that the FIN is
+		// acknowledged, which the tap has missed; so does an older number when both
+		// have closed: the kernel keeps the socket until then.
+		seq := s.Seq + m.env.Slot(c.slot).Delta()
+		if seq == c.finEnd || seqnum.Less(seq, c.finEnd) && c.fin >= 0 && m.head(c).Closing {
+			m.takeAll(c)
+			return
+		}
 	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.wire != nil && (c.is(abandoned) || m.head(c).Closing) {
 		// The server has closed. If the client repeats something, it has missed

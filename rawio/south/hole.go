@@ -16,7 +16,10 @@ import (
 //
 // That is so when for holeAfter not one byte more has come in order, although the kernel
 // has answered the client holeAnswers times or more. A client that is silent, as one may
-// be for two minutes that waits for its retransmission time-out, proves nothing.
+// be for two minutes that waits for its retransmission time-out, proves nothing. Nor
+// does what the kernel says when the client lacks something of the server's: it
+// may be a repetition. Only where that never changes, for holeDeaf, the client is
+// taken for one of which the tap sees nothing at all.
 
 const (
 	// holeAfter is how long, ns, not counting times when the engine stood still: what
@@ -25,8 +28,12 @@ const (
 	// holeAnswers is how many ticks must find that the kernel has answered. A client
 	// repeats itself more often than that in holeAfter, with an exponential back-off.
 	holeAnswers = 3
+	// holeDeaf is how long, ns, and deafAnswers how many of such ticks, if the client
+	// does not acknowledge what the server sends.
+	holeDeaf    = 60e9
+	deafAnswers = 4
 	// maxAwake is the most that a tick counts for, ns.
-	maxAwake = 500e6
+	maxAwake = 1e9
 	// seekEvery is how often the core looks for new holes, ns, each time at a part
 	// of the slots, but not at fewer than seekMin.
 	seekEvery = 200e6
@@ -37,7 +44,8 @@ const (
 type hole struct {
 	next    uint32 // the first byte that lacks
 	lasted  int64  // ns
-	answers int
+	answers int    // of the kernel, to the client
+	doubts  int    // what may be one
 	said    said
 }
 
@@ -48,10 +56,8 @@ func heardOf(slot *gate.Slot) said {
 	return said{slot.Egress(), slot.Ack(), slot.Edge(), slot.SndNxt()}
 }
 
-// answered reports whether the kernel has answered the client between two looks: it has
-// sent something that is neither new data nor only a wider window. (It may have repeated
-// what the client does not acknowledge: then the path is cut as well. Who takes that for
-// an answer gives up a protection that can't be had before the path is mended.)
+// answered reports whether the kernel has answered the client between two looks, or has
+// repeated data: it has sent something that is neither new data nor only a wider window.
 func (s said) answered(since said) bool {
 	return s.egress != since.egress && s.sent == since.sent && (s.ack != since.ack || s.edge == since.edge)
 }
@@ -83,12 +89,13 @@ func (m *Machine) seekHoles() {
 	}
 }
 
-// misses reports whether a live connection has a hole. Where the log takes no more, the
-// window closes: see closeWindow. Of what a server that has closed would not read
-// the core takes nothing.
+// misses reports whether a live connection has a hole. Where the log takes no more, or
+// nothing, the window closes and it is not the tap's: see closeWindow. While the log is
+// behind, the client says again what comes before the hole. Of what a server that has
+// closed would not read the core takes nothing.
 func (m *Machine) misses(c *Conn, slot *gate.Slot) bool {
-	return c.state == Established && !c.is(limited) && seqnum.Less(c.rcvNxt(), slot.Ack()) &&
-		slot.Released() == gate.ReleasedNo
+	return c.state == Established && !c.is(limited) && !c.behindLog() && m.down.since == 0 &&
+		seqnum.Less(c.rcvNxt(), slot.Ack()) && slot.Released() == gate.ReleasedNo
 }
 
 // tickHole looks after a connection with a hole. It reports whether it has let go of it.
@@ -99,19 +106,68 @@ func (m *Machine) tickHole(c *Conn) bool {
 		return false
 	}
 	now := heardOf(slot)
-	if next := c.rcvNxt(); h.next != next {
+	// While the log is behind, the client repeats what waits for that, and comes no further.
+	if next := c.rcvNxt(); h.next != next || c.behindLog() {
 		*h = hole{next: next, said: now}
 		return false
 	}
 	h.lasted += m.awake
 	if now.answered(h.said) {
-		h.answers++
+		if h.doubts++; now.ack != h.said.ack || now.sent == c.una {
+			h.answers++
+		}
 	}
 	h.said = now
-	if h.lasted < holeAfter || h.answers < holeAnswers || !m.mayGoOn(c) {
+	long := h.lasted >= holeDeaf
+	if long && c.wire != nil && m.hasClosed(c, slot) && c.is(finAcked) { // nobody says anything more by himself
+		h.answers = holeAnswers
+	}
+	if !(long && h.doubts >= deafAnswers) && !(h.lasted >= holeAfter && h.answers >= holeAnswers) {
+		return false
+	}
+	switch {
+	case !c.behind(slot) || m.hasClosed(c, slot):
+		m.goOnUnseen(c, slot)
+	case long:
+		// The restarted server waits for what only its predecessor has had.
+		m.reset(c, reason.Unseen.With(m.unseen(c, slot)))
+	default:
 		return false
 	}
 	c.hole = nil
-	m.unprotect(c, reason.Unseen, fmt.Sprintf("%d, from byte %d on", seqnum.Diff(now.ack, h.next), c.received))
+	return true
+}
+
+// hasClosed reports whether the server has closed the connection.
+func (m *Machine) hasClosed(c *Conn, slot *gate.Slot) bool {
+	return c.is(abandoned) || m.head(c).Closing || slot.Released() == gate.ReleasedClosed
+}
+
+// goOnUnseen has a connection with a hole go on without the core. What the client says
+// to an unmodified server that has closed nobody would read, nor log.
+func (m *Machine) goOnUnseen(c *Conn, slot *gate.Slot) {
+	if c.wire != nil && m.hasClosed(c, slot) {
+		m.release(c)
+		return
+	}
+	m.unprotect(c, reason.Unseen, m.unseen(c, slot))
+}
+
+func (m *Machine) unseen(c *Conn, slot *gate.Slot) string {
+	return fmt.Sprintf("%d, from byte %d on", seqnum.Diff(slot.Ack(), c.rcvNxt()), c.received)
+}
+
+// goneWithHole takes note that the kernel does not know a connection with a hole any more:
+// that is no answer to the client. If an unmodified server has closed it and the client
+// knows, nobody would read what lacks, and the client, which answers whatever it is asked,
+// may never say it again. It reports whether it has let go of the connection.
+func (m *Machine) goneWithHole(c *Conn) bool {
+	h, slot := c.hole, m.env.Slot(c.slot)
+	h.answers, h.doubts = 0, 0
+	if c.wire == nil || h.lasted < holeAfter || !m.misses(c, slot) || !c.is(finAcked) || !m.hasClosed(c, slot) {
+		return false
+	}
+	c.hole = nil
+	m.goOnUnseen(c, slot)
 	return true
 }

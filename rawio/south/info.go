@@ -1,5 +1,7 @@
 package south
 
+import "github.com/ftnet/ftnet/internal/reason"
+
 // Info is what a status page shows of a connection.
 type Info struct {
 	State      State // SynReceived until the client has answered the SYN-ACK
@@ -38,6 +40,9 @@ func (c *Conn) Info() Info {
 	if c.is(unmet) {
 		i.State = c.state
 		i.Reason = "it was found in the log; its client has not been heard yet"
+	}
+	if c.is(exposed) {
+		i.Protected, i.Reason = false, string(reason.Ungated)
 	}
 	if c.state == Lingering {
 		i.Reason = "it is over; late segments are answered"

@@ -27,7 +27,8 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 		m.stranger(svc, flow, s)
 		return
 	}
-	c.last = m.now
+	c.last, c.in = m.now, m.via
+	m.meetUngated(c)
 	if m.over(c) && c.state != Resetting && c.state != Open {
 		m.late(c, s)
 		if c.state == Established { // what was missing may be the kernel's last ACK, of which nobody tells
@@ -97,9 +98,12 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		edge: slot.Edge(),
 		sent: seqnum.Max(c.nxt, slot.SndNxt()),
 	}
+	if c.is(exposed) {
+		b = m.loosen(c, s, b)
+	}
 	b = m.hear(c, s, b)
 	v := m.judge(c, s, b)
-	if c.is(adopted) && s.Flags.Has(segment.RST) && s.Seq == kernel {
+	if s.Flags.Has(segment.RST) && s.Seq == kernel && (c.is(adopted) || c.is(recovered) && seqnum.Less(kernel, c.rcvNxt())) {
 		v = resets // the log may have more than the kernel has taken
 	}
 	switch v {

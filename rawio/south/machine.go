@@ -197,6 +197,10 @@ type Machine struct {
 	young     []young                 // connections that may be half-open, the oldest first: see halfopen.go
 	inherited map[segment.Flow]uint32 // bound by an earlier engine, and nobody's yet
 	Stats     Stats
+
+	via     uint32            // interface of what is told of; see Via
+	ungated map[uint32]string // interfaces on which packets may pass by the gate, and why
+	exposed []*exposure
 }
 
 // Stats counts what the core has done.

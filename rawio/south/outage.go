@@ -1,6 +1,7 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -73,7 +74,12 @@ func (m *Machine) crashed(c *Conn) {
 			}
 			return
 		}
+		lost := m.lostUnseen(c)
 		m.interrupt(c)
+		if lost {
+			m.reset(c, string(reason.Passed))
+			return
+		}
 		if head.Lost {
 			m.reset(c, "the record of its reads or writes is incomplete")
 		}

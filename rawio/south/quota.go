@@ -78,6 +78,7 @@ func (m *Machine) full(c *Conn, why string) {
 // closeWindow has the client send nothing more until the log has room.
 func (m *Machine) closeWindow(c *Conn) {
 	c.set(limited)
+	c.hole = nil // the tap has seen what lacks
 	slot := m.env.Slot(c.slot)
 	slot.SetLimit(c.rcvNxt())
 	slot.SetFlags(slot.Flags() | gate.FlagLimit)

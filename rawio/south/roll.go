@@ -43,6 +43,9 @@ type roll struct {
 	starvedAt int64 // last time that the log was waited for
 	askedAt   int64 // last repetition for want of progress
 	asks      int   // since
+
+	lacked   uint32 // the first byte that the client has to say again
+	lackedAt int64  // since when
 }
 
 // piece is output that waits to be compared before the client gets it.
@@ -235,18 +238,27 @@ func (m *Machine) tickRoll(c *Conn) {
 // say again, and lives to do so: the earlier server may have answered it, and the
 // client's time-out may have grown long.
 func (m *Machine) lacks(c *Conn) bool {
+	r := c.extra.roll
+	if next := c.rcvNxt(); r.lackedAt == 0 || r.lacked != next {
+		r.lacked, r.lackedAt = next, m.now
+	}
 	if m.now-c.last >= lacksMost {
 		return false
 	}
 	// What a restored connection's client has said shows only in what it was answered, if
 	// its window was closed behind that.
-	r := c.extra.roll
 	answered := c.is(restored) && r.out < c.outputOff(c.ackedEnd()) && m.now-r.movedAt < owesMost
-	return answered || c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said)
+	return answered || c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said) && m.now-r.lackedAt < lacksLongest
 }
 
-// lacksMost is how long a silent client is waited for, ns. It is asked more often.
-const lacksMost = 60e9
+const (
+	// lacksMost is how long a silent client is waited for, ns. It is asked more often.
+	lacksMost = 60e9
+	// lacksLongest is how long one is waited for that speaks, but does not say what
+	// lacks, ns: what it repeats the tap may never see. New clients wait as long, and
+	// give up after two minutes.
+	lacksLongest = 90e9
+)
 
 // askClient has the client say what it has received: it answers an old sequence
 // number with the newest it knows (RFC 9293 section 3.8.4).

@@ -78,6 +78,12 @@ func (s *script) line(line string) {
 	case "up":
 		s.log.down = false
 		s.machine.LogStatus(logserver.OK)
+	case "ungated":
+		s.machine.Ungated(1, "taken off")
+	case "gated": // the kernel's socket has received and sent so many bytes
+		in, _ := strconv.Atoi(w[1])
+		out, _ := strconv.Atoi(w[2])
+		s.machine.Gated(1, map[segment.Flow]south.Progress{s.flow: {Received: int64(in), Sent: int64(out)}})
 	case "dying":
 		s.dying = true
 	case "crash":
@@ -308,6 +314,9 @@ func (s *script) conn() {
 	}
 	i := c.Info()
 	s.print("%v received %d stable %d acknowledged %d recoveries %d", c.State(), i.Received, i.Stable, i.Acked, i.Recoveries)
+	if !i.Protected && c.State() == south.Established {
+		s.print("not protected: %s", i.Reason)
+	}
 }
 
 func (s *script) slot() {

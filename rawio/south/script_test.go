@@ -44,6 +44,8 @@ import (
 //	down, up         the log takes nothing and makes nothing stable; status tells it
 //	fetched [N] [unreachable|failed]   the log's answer to the oldest N fetches, or all
 //	                 (after `new fetched`)
+//	ungated, gated RECEIVED SENT   packets pass by the gate; not any more, and so far
+//	                 has the kernel's socket come
 //	restart          another engine takes over what the log holds (`new lasting`)
 //	dies, adopt      the engine goes alone; another one takes over all that has lived on (`new lasting`)
 //	conn, slot, log  show state

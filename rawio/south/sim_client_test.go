@@ -36,6 +36,8 @@ type behaviour struct {
 	padding int           // bytes in each reply beside the record
 	greet   bool          // the server speaks first
 	end     ending
+
+	blindFrom time.Duration // from then on the tap does not see what it sends; 0: it does
 }
 
 // record is the server's reply to a read: its number, the bytes read so far,
@@ -140,7 +142,7 @@ func (a *clientApp) step() {
 		return
 	}
 	err := a.sock.Err()
-	if errors.Is(err, rawiotest.ErrTimeout) && a.unanswered() {
+	if errors.Is(err, rawiotest.ErrTimeout) && (a.unanswered() || a.waitsForOthers()) {
 		a.exposed = true
 	}
 	if err != nil && !a.mayReset() {

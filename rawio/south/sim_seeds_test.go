@@ -37,7 +37,17 @@ var mended = []struct {
 	{&plain, 8048306, "the client's time-out had grown while it waited for the log, and the connection was forgotten too soon"},
 	{&alone, 20000441, "a server that tells nobody had closed a connection whose client knew of the FIN from an earlier one"},
 	{&alone, 20082870, "only what the client had been answered told that it had said more than the log had, and its time-out was long"},
+	{&queues, 15, "a SYN cookie had no room for what the restarted stack agreed to"},
+	{&queues, 268, "the listener did not know what came before the third ACK of a SYN cookie, and knew it later"},
+	{&queues, 571, "a SYN cookie's first segment made another connection when the first was over"},
+	{&queues, 12016, "the kernel took the time since an earlier socket's segment for a round trip"},
+	{&queues, 16715, "a SYN cookie waited for the log when the kernel answered its SYN again otherwise"},
+	{&queues, 19853, "the SYNs that had waited for a server found its queue full"},
+	{&queues, 10963, "what only the tap lacks was not repeated because the log was behind"},
 	{&alone, 1795903734510711, "the kernel had begun a half-open connection anew when its client got the first SYN-ACK"},
+	{&plain, 1795904205528231, "the RST of a client had the number that its new kernel socket expected, and not the log"},
+	{&plain, 1795904205517831, "a client that repeated what waited for the log was taken for one that the tap cannot see"},
+	{&plain, 1795904927737753, "an old ACK came after the last one, which the tap had missed, and the kernel had no socket any more"},
 }
 
 // TestMended runs them again.

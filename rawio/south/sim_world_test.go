@@ -202,10 +202,11 @@ func (w *world) arrive(g *rawiotest.Packet) {
 		w.note("lost       %v", &g.Segment)
 		return
 	}
-	if f := w.flows[segment.Flow{Client: g.Src, Server: g.Dst}]; f != nil && g.Flags.Has(segment.SYN) && !w.down {
+	f := w.flows[segment.Flow{Client: g.Src, Server: g.Dst}]
+	if f != nil && g.Flags.Has(segment.SYN) && !w.down {
 		f.app.owed = true
 	}
-	if w.rand.Float64() >= w.plan.tapLoss {
+	if w.rand.Float64() >= w.plan.tapLoss && !(f != nil && w.unseen(f.app, g)) {
 		w.tapped = append(w.tapped, tapped{decoded(p, segment.ChecksumVerify), w.now()})
 		w.wake()
 	} else {
@@ -374,11 +375,15 @@ func (w *world) report(r south.Report) {
 	f := w.flows[r.Flow]
 	switch r.Kind {
 	case south.ConnReset, south.ConnMismatch:
+		if w.vain(f, &r) {
+			f.app.exposed = true
+			break
+		}
 		if (!w.plan.unmodified || f == nil || !f.app.mayReset()) && (f == nil || !w.ghost(f.app)) {
 			w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)
 		}
 	case south.ConnUnprotected:
-		if w.plan.log == nil || w.plan.log.policy != south.DownUnprotect || f == nil {
+		if !w.mayLetGo(f, &r) {
 			w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)
 			break
 		}
@@ -473,6 +478,7 @@ func (w *world) checkLeaving(g *rawiotest.Packet) {
 		// As with plain TCP, an old ACK that comes late may find nobody; the client
 		// ignores what it gets for it.
 		old := f.app.letGo() && seqnum.Less(g.Seq, f.app.sock.Info().RcvNxt)
+		old = old || f.forsaken()
 		if alive && !f.app.mayReset() && !old && !w.ghost(f.app) {
 			w.fail("%v: RST leaves", g.Dst)
 		}

@@ -22,6 +22,7 @@ type embryo struct {
 	waits   bool          // for the listener's queue to have room
 	again   int64         // when the listener gets it again
 	order   uint64
+	in, out uint32 // interfaces of SYN and SYN-ACK
 }
 
 // synTable remembers a bounded number of embryos: two generations, of which

@@ -27,6 +27,7 @@ func (m *Machine) Tick() {
 			m.tick(m.active[i])
 		}
 	}
+	m.tickExposed()
 	m.Flush()
 }
 

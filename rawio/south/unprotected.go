@@ -24,6 +24,22 @@ func (m *Machine) Declare(flow segment.Flow, why reason.Reason, detail string) {
 	}
 }
 
+// LetGo has the live connection of a flow go on without protection, and declares it. It
+// returns false if there is none.
+func (m *Machine) LetGo(flow segment.Flow, why reason.Reason, detail string) bool {
+	c := m.conns.get(flow)
+	if c == nil || c.state != Established {
+		return false
+	}
+	m.now = m.env.Now()
+	m.unprotect(c, why, detail)
+	return true
+}
+
+// ByCookie reports whether a connection began with a SYN-ACK that had no socket: a SYN
+// cookie, or what a SYN proxy has answered.
+func (c *Conn) ByCookie() bool { return c.is(byCookie) && c.state == Established }
+
 // Ending reports whether the connections of a port have been released, and none has
 // begun to be protected since.
 func (m *Machine) Ending(port uint16) bool {

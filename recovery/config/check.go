@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/ftnet/ftnet/internal/fwmark"
 )
 
 // What follows judges values by themselves; see spec.check.
@@ -43,6 +45,12 @@ func checkLogDir(c *checker, path string, n *node) { checkDirectory(c, path, n, 
 func checkBPFFS(c *checker, path string, n *node) {
 	if !filepath.IsAbs(n.text) {
 		c.complain(n.at, path, "write it from the root, such as \"/sys/fs/bpf\"", "%s: %q is a relative path", path, n.text)
+	}
+}
+
+func checkMark(c *checker, path string, n *node) {
+	if _, err := fwmark.Parse(n.text); err != nil {
+		c.complain(n.at, path, "write for example \"0x10/0xff\"", "%s: %v", path, err)
 	}
 }
 

@@ -89,6 +89,13 @@ var fileKeys = []key[File]{
 		},
 	},
 	{
+		path: "engine.mark", field: func(f *File) any { return &f.Engine.Mark },
+		spec: spec{
+			kind: aString, defText: "no bits", example: `"0x10/0xff"`, effect: engine, check: checkMark, also: []string{"fwmark", "firewall-mark", "so-mark"},
+			doc: "Bits of the firewall mark (`VALUE/MASK`) that what ftnet sends is to have, for rule sets and `ip rule`; the other bits are those of the connection's own packets. The flag of `ftnet run` is `--mark`",
+		},
+	},
+	{
 		path: "engine.when-dead", field: func(f *File) any { return &f.Engine.WhenDead },
 		spec: spec{
 			kind: aChoice, choices: []string{DeadHold, DeadOpen}, def: `"hold"`, effect: engine, also: []string{"dead", "on-death", "when-killed", "on-crash", "fail"},

@@ -44,6 +44,7 @@ type Engine struct {
 	MaxConnections int
 	RuntimeDir     string        // "" if the file does not say; otherwise absolute
 	BPFFS          string        // "" if the file does not say; otherwise absolute
+	Mark           string        // for fwmark.Parse; "": no bits
 	LogLevel       string        // trace, debug, info, warn, error or off
 	WhenDead       string        // "hold" or "open": what the gate does without an engine
 	DeadAfter      time.Duration // how long "open" waits

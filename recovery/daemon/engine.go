@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/config"
 )
@@ -25,8 +26,14 @@ func openHost(f *config.File, log hclog.Logger) (host, error) {
 	if f.Engine.WhenDead == config.DeadOpen {
 		deadAfter = f.Engine.DeadAfter
 	}
+	var mark fwmark.Mark
+	if f.Engine.Mark != "" {
+		if err := mark.Set(f.Engine.Mark); err != nil {
+			return nil, err // cannot be: the file was checked
+		}
+	}
 	h, err := recovery.OpenHost(recovery.HostConfig{
-		RuntimeDir: f.Engine.RuntimeDir, BPFFS: f.Engine.BPFFS, Interfaces: f.Engine.Interfaces, MaxConns: f.Engine.MaxConnections, DeadAfter: deadAfter,
+		RuntimeDir: f.Engine.RuntimeDir, BPFFS: f.Engine.BPFFS, Mark: mark, Interfaces: f.Engine.Interfaces, MaxConns: f.Engine.MaxConnections, DeadAfter: deadAfter,
 		LogURL: f.Log.URL, LogOptions: logOptions(f), Forget: !f.Log.Recover,
 		QuotaTotal: f.Log.QuotaTotal, Unmodified: true, Logger: log, // a reload may bring some
 	})

@@ -7,11 +7,9 @@
 #include "options.h"
 #include "output.h"
 #include "own.h"
+#include "proof.h"
 #include "release.h"
 #include "translate.h"
-
-#define HELD TC_ACT_STOLEN
-#define PASS TC_ACT_UNSPEC
 
 /* What a judged segment says, and what it shall say. */
 struct segment {
@@ -583,6 +581,8 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	}
 	index = bpf_map_lookup_elem(&conns, &p->key);
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
+	if (!slot && proves(index))
+		return proof_out(skb, p);
 	if (slot)
 		note_way_out(skb, slot);
 	verdict = judge_egress(skb, p, *state, slot, index);

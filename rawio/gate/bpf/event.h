@@ -16,6 +16,8 @@ enum event_kind {
 	EVENT_CRASHED,
 	EVENT_COOKIE,
 	EVENT_UNFOLLOWED,
+	EVENT_PROOF_OUT = 16,
+	EVENT_PROOF_IN,
 };
 
 /* Every record begins like this. */

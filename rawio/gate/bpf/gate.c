@@ -31,16 +31,21 @@ int egress_l3(struct __sk_buff *skb)
 	return egress(skb, 0);
 }
 
+/* incoming is where the IP header is of a frame that is to be judged, or 0. A frame for
+ * another address than the device's is perhaps for a device on top of it (macvlan),
+ * where it passes the gate once more. */
+static __always_inline __u32 incoming(struct __sk_buff *skb)
+{
+	if (arrives(skb) || skb->pkt_type == PACKET_OTHERHOST)
+		return 0;
+	return network_offset(skb);
+}
+
 SEC("tc")
 int ingress_eth(struct __sk_buff *skb)
 {
-	__u32 l3;
+	__u32 l3 = incoming(skb);
 
-	/* A frame for another address than the device's is perhaps for a device on top
-	 * of it (macvlan), where it passes the gate once more. */
-	if (arrives(skb) || skb->pkt_type == PACKET_OTHERHOST)
-		return PASS;
-	l3 = network_offset(skb);
 	return l3 ? ingress(skb, l3) : PASS;
 }
 
@@ -48,6 +53,42 @@ SEC("tc")
 int ingress_l3(struct __sk_buff *skb)
 {
 	return arrives(skb) ? PASS : ingress(skb, 0);
+}
+
+/* The same for tcx, where there is no TC_ACT_STOLEN: all verdicts but pass, drop and
+ * redirect go on to the next program. A redirect to an interface that does not exist
+ * frees the packet, and unlike a drop the sender hears of a success. */
+static __always_inline int tcx(int verdict) { return verdict == HELD ? bpf_redirect(0, 0) : verdict; }
+
+__noinline int tcx_egress(struct __sk_buff *skb, __u32 l3) { return skb ? egress(skb, l3) : PASS; }
+__noinline int tcx_ingress(struct __sk_buff *skb, __u32 l3) { return skb ? ingress(skb, l3) : PASS; }
+
+SEC("tc")
+int tcx_out_eth(struct __sk_buff *skb)
+{
+	__u32 l3 = network_offset(skb);
+
+	return l3 ? tcx(tcx_egress(skb, l3)) : PASS;
+}
+
+SEC("tc")
+int tcx_out_l3(struct __sk_buff *skb)
+{
+	return tcx(tcx_egress(skb, 0));
+}
+
+SEC("tc")
+int tcx_in_eth(struct __sk_buff *skb)
+{
+	__u32 l3 = incoming(skb);
+
+	return l3 ? tcx(tcx_ingress(skb, l3)) : PASS;
+}
+
+SEC("tc")
+int tcx_in_l3(struct __sk_buff *skb)
+{
+	return arrives(skb) ? PASS : tcx(tcx_ingress(skb, 0));
 }
 
 SEC("socket")

@@ -137,7 +137,7 @@ static __always_inline bool replays(const struct packet *p, const struct slot *s
 {
 	__u32 seq = bpf_ntohl(p->tcp.seq), ack = READ_ONCE(slot->ack), end;
 
-	if (!(slot->flags & COOKIE) || !(slot->fin & 1) || p->tcp.flags & (SYN | RST) || !after(ack, seq))
+	if (p->fragment || !(slot->flags & COOKIE) || !(slot->fin & 1) || p->tcp.flags & (SYN | RST) || !after(ack, seq))
 		return false;
 	end = seq + (p->end - p->l4 - tcp_header_len(p)) + !!(p->tcp.flags & FIN);
 	return !after(end, ack);
@@ -179,6 +179,8 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 		return HELD;
 	index = bpf_map_lookup_elem(&conns, &p->key);
 	slot = index ? bpf_map_lookup_elem(&slots, index) : NULL;
+	if (!slot && proves(index))
+		return proof_in(skb, p);
 	if (!slot) {
 		if ((*state & SERVICE_STATE) != SERVICE_HOLD || forwarded(skb, &p->key))
 			return PASS;

@@ -104,6 +104,10 @@ struct {
 	__type(value, __u32);
 } conns SEC(".maps");
 
+/* The entry in conns of a flow that is no connection: the engine sends packets of it
+ * to prove that the gate is in the way; see proof.h. */
+#define PROOF 0xfffffffe
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

@@ -5,6 +5,9 @@
 
 #include "alive.h"
 
+#define HELD TC_ACT_STOLEN
+#define PASS TC_ACT_UNSPEC
+
 #define ETH_LEN 14
 #define VLAN_LEN 4
 #define PROTO_IPV4 0x0800

@@ -1,0 +1,238 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	ebpflink "github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+
+	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/status"
+)
+
+// tc runs commands of tc in the server's namespace.
+func (r *rig) tc(lines ...string) {
+	r.t.Helper()
+	for _, line := range lines {
+		if out, err := r.lab.Server.Command("tc", strings.Fields(line)...).CombinedOutput(); err != nil {
+			r.t.Fatalf("tc %s: %v\n%s", line, err, out)
+		}
+	}
+}
+
+// tcxPass attaches a program of somebody else to the server's interface, before all
+// others, which has the last word on everything.
+func (r *rig) tcxPass(side ebpf.AttachType) {
+	r.t.Helper()
+	err := r.lab.Server.Run(func() error {
+		on, err := netlink.LinkByName("s0")
+		if err != nil {
+			return err
+		}
+		prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+			Name: "stranger", Type: ebpf.SchedCLS, License: "GPL",
+			Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+		})
+		if err != nil {
+			return err
+		}
+		defer prog.Close()
+		l, err := ebpflink.AttachTCX(ebpflink.TCXOptions{Interface: on.Attrs().Index, Program: prog, Attach: side, Anchor: ebpflink.Head()})
+		if err == nil {
+			r.t.Cleanup(func() { l.Close() })
+		}
+		return err
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+const (
+	ungated = "interface is not protected: interface=s0 "
+	gated   = "interface is protected again: interface=s0"
+)
+
+// passAll puts a filter before the gate's that has the last word on everything.
+func (r *rig) passAll(side string) {
+	r.t.Helper()
+	args := append(strings.Fields("filter add dev s0 "+side+" prio 1 protocol all bpf da bytecode"), "1,6 0 0 0,")
+	if out, err := r.lab.Server.Command("tc", args...).CombinedOutput(); err != nil {
+		r.t.Fatalf("tc: %v\n%s", err, out)
+	}
+}
+
+// TestGateTakenAway: whoever takes the gate off the interface, or puts something before
+// it, it is put back, that is said once, and connections are protected as before.
+func TestGateTakenAway(t *testing.T) {
+	for _, m := range probes(t) {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			r := prepare(t, options{})
+			m.spawn(r)
+			old := r.dial()
+			old.echo("hello")
+			harms := []struct {
+				name string
+				do   func()
+			}{
+				{"qdisc deleted", func() { r.tc("qdisc del dev s0 clsact") }},
+				{"ingress filters deleted", func() { r.tc("filter del dev s0 ingress") }},
+				{"egress filters deleted", func() { r.tc("filter del dev s0 egress") }},
+				{"filter before it", func() { r.passAll("egress") }},
+				{"tcx program at egress", func() { r.tcxPass(ebpf.AttachTCXEgress) }},
+				{"tcx program at ingress", func() { r.tcxPass(ebpf.AttachTCXIngress) }},
+			}
+			for i, h := range harms {
+				fresh := r.dial()
+				fresh.echo("before: " + h.name)
+				h.do()
+				r.waitCount(gated, i+1)
+				for _, c := range []*client{old, fresh} {
+					c.echo("after: " + h.name)
+				}
+				r.protects(2 + i)
+				r.crash()
+				for _, c := range []*client{old, fresh} {
+					c.echo("recovered: " + h.name)
+				}
+			}
+			if n := strings.Count(r.out.String(), ungated); n != len(harms) {
+				t.Errorf("said %d times that the interface is not protected", n)
+			}
+			r.stop()
+			r.tc("qdisc del dev s0 clsact") // the stranger's filter is on it
+		})
+	}
+}
+
+// TestFilterBeforeGate: filters of lower number with a final verdict hide nothing from the
+// gate, whether they are there before it or not.
+func TestFilterBeforeGate(t *testing.T) {
+	t.Parallel()
+	r := prepare(t, options{})
+	r.tc("qdisc add dev s0 clsact")
+	r.passAll("ingress")
+	m := probes(t)[1]
+	m.spawn(r)
+	c := r.dial()
+	c.echo("hello")
+	r.crash()
+	c.echo("recovered")
+	r.tc("filter del dev s0 ingress prio 1")
+	r.passAll("egress")
+	c.echo("after")
+	r.protects(1)
+	r.crash()
+	c.echo("recovered again")
+	r.stop()
+	r.tc("qdisc del dev s0 clsact")
+}
+
+// TestIngressQdisc: an interface with a qdisc that excludes clsact does not keep ftnet
+// from starting, and is protected, too.
+func TestIngressQdisc(t *testing.T) {
+	for _, m := range probes(t) {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			r := prepare(t, options{})
+			r.tc("qdisc add dev s0 ingress")
+			m.spawn(r)
+			c := r.dial()
+			c.echo("hello")
+			d := r.protects(1)
+			if got := fmt.Sprint(d.Engine.Interfaces); got != "[lo s0]" {
+				t.Errorf("protected: %s", got)
+			}
+			for range 2 {
+				r.crash()
+				c.echo("recovered")
+			}
+			r.stop()
+			r.tc("qdisc del dev s0 ingress")
+		})
+	}
+}
+
+// TestUngatedSaid: while packets pass by the gate, status says so, of the connections
+// concerned and with the reason, and they are counted; later they are protected again.
+func TestUngatedSaid(t *testing.T) {
+	t.Parallel()
+	r := probe(t, options{})
+	remote, local := r.dial(), r.dialTo(fromServer(r), "127.0.0.1:7002")
+	remote.echo("hello")
+	local.echo("hello")
+	r.protects(2)
+	// Who takes the gate away again and again is let have it for a while.
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+				_, _ = r.lab.Server.Command("tc", "qdisc", "del", "dev", "s0", "clsact").CombinedOutput()
+			}
+		}
+	}()
+	r.waitStatus("the remote connection is not protected", func(d *status.Document) bool {
+		ok := 0
+		for _, c := range d.Connections {
+			if strings.HasPrefix(c.Client, "127.") {
+				if c.Protection == status.Protected {
+					ok++
+				}
+			} else if c.Protection == status.Unprotected && c.Reason == string(reason.Ungated) {
+				ok++
+			}
+		}
+		return ok == 2 && d.Services[0].Unprotected[string(reason.Ungated)] == 1
+	})
+	r.waitStatus("the interface is not protected", func(d *status.Document) bool {
+		return fmt.Sprint(d.Engine.Interfaces) == "[lo]"
+	})
+	r.waitOutput("connection is not protected: connection=")
+	close(stop)
+	<-done
+	remote.echo("still here")
+	r.protects(2)
+	r.crash()
+	remote.echo("recovered")
+	local.echo("recovered")
+}
+
+// protects waits until the engine has that many connections, all protected.
+func (r *rig) protects(n int) *status.Document {
+	r.t.Helper()
+	return r.waitStatus(fmt.Sprintf("%d connections are protected", n), func(d *status.Document) bool {
+		for _, c := range d.Connections {
+			if c.Protection != status.Protected {
+				return false
+			}
+		}
+		return len(d.Connections) == n
+	})
+}
+
+// waitCount waits until the processes have written text n times.
+func (r *rig) waitCount(text string, n int) {
+	r.t.Helper()
+	limit := time.After(20 * time.Second)
+	for {
+		s, more := r.out.next()
+		if strings.Count(s, text) >= n {
+			return
+		}
+		select {
+		case <-more:
+		case <-limit:
+			r.t.Fatalf("waited in vain for the output %q, %d times", text, n)
+		}
+	}
+}

@@ -1,0 +1,262 @@
+package rawio
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// How often and how patiently the gate is asked to prove that it is in the way.
+const (
+	proofEvery = time.Second
+	// proofWait is how long a packet may be under way to the gate, and the news of it
+	// from there: it takes some ten microseconds, and longer on a busy host.
+	proofWait = 200 * time.Millisecond
+	// proofTries in vain, each after an attempt to mend, and the gate is not in the way: a
+	// flood may cost some packets, but not all.
+	proofTries = 3
+)
+
+// prover sends the packets that prove that the gate is in the way: see gate.BindProof.
+// links.mu guards it.
+type prover struct {
+	gate  *gate.Gate
+	fd    int // -1: not open
+	buf   []byte
+	ports []uint16     // of the services
+	flow  segment.Flow // bound; the zero Flow if there are no ports
+	until time.Time    // when another port has its turn
+}
+
+// portsTurn is how long the packets are of one of the ports: a filter that somebody puts
+// before the gate may look at it.
+const portsTurn = 10 * time.Second
+
+// proof is what is known of an interface.
+type proof struct {
+	number  uint32 // of the newest packet; 0: none was sent
+	out, in bool   // that it was seen there
+	due     time.Time
+	tries   int  // in vain
+	done    bool // number was seen on both sides
+	once    bool // some number was, since the gate was attached
+}
+
+func (p *prover) open(g *gate.Gate) (err error) {
+	p.gate = g
+	// Protocol 0: it receives nothing.
+	p.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return fmt.Errorf("rawio: open a packet socket: %w", err)
+	}
+	return nil
+}
+
+func (p *prover) close() {
+	if p.fd > 0 {
+		unix.Close(p.fd)
+		p.fd = -1
+	}
+}
+
+// turn sees to it that the packets are of one of the ports.
+func (p *prover) turn(now time.Time) error {
+	port := p.flow.Server.Port()
+	at, there := slices.BinarySearch(p.ports, port)
+	if there && (now.Before(p.until) || len(p.ports) == 1) {
+		return nil
+	}
+	if there {
+		at++
+	}
+	if port != 0 {
+		_ = p.gate.Unbind(p.flow) // fails only with the gate itself
+		p.flow = segment.Flow{}
+	}
+	if len(p.ports) == 0 {
+		return nil
+	}
+	flow := gate.ProofFlow(p.ports[at%len(p.ports)])
+	if err := p.gate.BindProof(flow); err != nil {
+		return err
+	}
+	p.flow, p.until = flow, now.Add(portsTurn)
+	return nil
+}
+
+// send sends a packet by an interface, as IPv4 or IPv6 in turns.
+func (p *prover) send(g *guarded) error {
+	number := rand.Uint32() | 2
+	if g.proof.number&1 == 0 {
+		number |= 1
+	} else {
+		number &^= 1
+	}
+	g.proof.number, g.proof.out, g.proof.in, g.proof.done = number, false, false, false
+	v6 := number&1 != 0
+	p.buf = gate.AppendProof(p.buf[:0], p.flow, v6, number)
+	to := unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_IP), Ifindex: g.index}
+	if v6 {
+		to.Protocol = htons(unix.ETH_P_IPV6)
+	}
+	// To the interface itself: should the packet leave, no switch forwards it.
+	to.Halen = uint8(copy(to.Addr[:], g.addr))
+	return unix.Sendto(p.fd, p.buf, 0, &to)
+}
+
+func htons(n uint16) uint16 { return n<<8 | n>>8&0xff }
+
+// proved takes what the gate tells of such a packet. The engine's lock is held.
+func (l *links) proved(ev *gate.Event) {
+	number, _, ok := gate.Proof(ev.Packet)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g := l.all[ev.IfIndex]
+	if g == nil || g.proof.number != number {
+		return
+	}
+	p := &g.proof
+	p.out = p.out || ev.Kind == gate.EventProofOut
+	p.in = p.in || ev.Kind == gate.EventProofIn
+	if p.out && p.in && !p.done {
+		p.done, p.once, p.tries = true, true, 0
+		if g.why != "" {
+			l.hurry()
+		}
+	}
+}
+
+// setPorts says which ports there are to prove something of.
+func (l *links) setPorts(ports []uint16) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := len(l.prover.ports) == 0
+	slices.Sort(ports)
+	l.prover.ports = ports
+	if first {
+		l.hurry()
+	}
+}
+
+// prove does what is due at an interface: it looks at what has become of the packet that
+// was sent last, has the gate mended if need be, and sends another one. It returns
+// when to come again. mu is held.
+func (l *links) prove(g *guarded, now time.Time) time.Time {
+	p := &g.proof
+	if g.refused != nil {
+		return now.Add(proofEvery)
+	}
+	if p.done && g.why != "" {
+		l.regained(g)
+	}
+	late := p.number != 0 && !p.done && !now.Before(p.due)
+	switch {
+	case late:
+		p.tries++
+	case !g.look && p.number != 0 && now.Before(p.due):
+		return p.due
+	}
+	if g.look || late || l.gate.Overtaken(g.index) {
+		l.mend(g, now)
+	}
+	if late && p.tries >= proofTries && g.why == "" {
+		l.unguarded(g, p.missed())
+	}
+	if l.prover.flow.Server.Port() == 0 {
+		if g.why != "" && g.mended.err == nil { // what Attach says has to do
+			l.regained(g)
+		}
+		*p = proof{due: now.Add(proofEvery)}
+		return p.due
+	}
+	err := l.prover.send(g)
+	p.due = now.Add(proofWait)
+	switch {
+	case err == nil:
+		if g.why == "" && p.tries == 0 && p.once {
+			p.due = now.Add(proofEvery) // and if it does not come back till then, soon again
+		}
+	case errors.Is(err, unix.ENETDOWN), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
+		*p = proof{due: now.Add(proofEvery)} // nothing passes here
+	default:
+		l.log.Debug("proof not sent", "interface", g.name, "error", err)
+	}
+	return p.due
+}
+
+// missed says how far the packet came.
+func (p *proof) missed() string {
+	switch {
+	case !p.out && !p.in:
+		return "nothing that is sent reaches it"
+	case !p.out:
+		return "nothing that is sent reaches it at egress"
+	}
+	return "nothing that arrives reaches it"
+}
+
+// unguarded takes note that packets may pass by the gate.
+func (l *links) unguarded(g *guarded, why string) {
+	if g.why == "" {
+		l.log.Warn("interface is not protected", "interface", g.name, "reason", why)
+	}
+	g.why = why
+}
+
+func (l *links) regained(g *guarded) {
+	g.why = ""
+	l.log.Info("interface is protected again", "interface", g.name)
+}
+
+// mends bounds how often the gate is attached again: who takes it away again and again
+// may have a reason.
+type mends struct {
+	since time.Time
+	n     int
+	err   error // the last attempt has failed
+}
+
+const (
+	mendsAtOnce = 5
+	mendsPause  = 10 * time.Second
+)
+
+// mend attaches the gate again if something has happened to it. mu is held.
+func (l *links) mend(g *guarded, now time.Time) {
+	m := &g.mended
+	if now.Sub(m.since) > mendsPause {
+		m.since, m.n = now, 0
+	}
+	if m.n >= mendsAtOnce {
+		return // and g.look stays
+	}
+	g.look = false
+	was, err := l.gate.Mend(g.index)
+	if errors.Is(err, net.ErrClosed) {
+		return
+	}
+	if err != nil && m.err == nil {
+		l.log.Warn("the gate cannot be put back", "interface", g.name, "error", err)
+	}
+	m.err = err
+	if was == nil && err == nil {
+		return
+	}
+	m.n++
+	if was == nil {
+		was = err
+	}
+	l.unguarded(g, was.Error())
+	g.proof = proof{}
+}

@@ -1,0 +1,197 @@
+package south
+
+import (
+	"slices"
+
+	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/segment"
+)
+
+// Somebody may take the gate off an interface, or put something before it. From then on
+// the packets of a connection by that interface are not judged: ACKs leave that the log
+// does not cover, output that nobody records, and at a crash FINs and RSTs. The core calls
+// such connections exposed, and they are not protected.
+//
+//	            Ungated                 Gated
+//	protected ──────────► exposed ───────────────► exposed, settling
+//	    ▲                     ▲                       │         │ settleFor is over
+//	    └─────────────────────┼───────────────────────┘         ▼
+//	      the log has what    └─ Ungated again             unprotected for good
+//	      the kernel had taken by then, and the record
+//	      what it had sent
+//
+// The client does not say again what the kernel has acknowledged. It is in the log all the
+// same if the tap has seen it, and soon stable: then nothing is lost.
+
+// Progress is how far the kernel's socket of a connection has come: new bytes of the
+// stream, either way.
+type Progress struct{ Received, Sent int64 }
+
+// exposure is what is known of an exposed connection.
+type exposure struct {
+	conn   *Conn
+	since  int64
+	detail string
+	told   bool
+
+	settling bool // the gate is there again
+	until    int64
+	progress Progress // to be found in log and record
+}
+
+const (
+	// tellExposed is after what time an exposed connection is reported, ns: most often the
+	// gate is back within a millisecond.
+	tellExposed = 1e9
+	settleFor   = 3e9
+)
+
+// Via says by which interface that has come of which Segment or Event tell next.
+func (m *Machine) Via(ifindex int) { m.via = uint32(ifindex) }
+
+// Ungated says that packets may pass by the gate on an interface, and why.
+func (m *Machine) Ungated(ifindex int, why string) {
+	m.now = m.env.Now()
+	if m.ungated == nil {
+		m.ungated = map[uint32]string{}
+	}
+	m.ungated[uint32(ifindex)] = why
+	for _, e := range m.exposed {
+		if e.conn.by(uint32(ifindex)) {
+			e.settling, e.detail = false, why
+		}
+	}
+	m.Conns(func(c *Conn) bool {
+		if c.by(uint32(ifindex)) {
+			m.expose(c, why)
+		}
+		return true
+	})
+}
+
+// by reports whether packets of the connection are known to pass an interface, or may.
+func (c *Conn) by(ifindex uint32) bool {
+	return c.in == ifindex || c.out == ifindex || c.in == 0 && c.out == 0
+}
+
+// expose takes note that packets of the connection may pass by the gate from now on.
+func (m *Machine) expose(c *Conn, why string) {
+	if c.mayBeExposed() && !c.is(exposed) {
+		c.set(exposed)
+		m.exposed = append(m.exposed, &exposure{conn: c, since: m.now, detail: why})
+	}
+}
+
+// mayBeExposed reports whether the connection's state is one that is protected.
+func (c *Conn) mayBeExposed() bool {
+	return c.state == Established || c.state == Outage || c.state == Reconnecting || c.state == Rolling
+}
+
+// meetUngated exposes a connection that begins, or is heard, on an interface without gate.
+func (m *Machine) meetUngated(c *Conn) {
+	if len(m.ungated) == 0 || c.is(exposed) {
+		return
+	}
+	for _, i := range [2]uint32{c.in, c.out} {
+		if why, ok := m.ungated[i]; ok && i != 0 {
+			m.expose(c, why)
+			return
+		}
+	}
+}
+
+// Gated says that no packet passes by the gate on an interface any more. progress is that
+// of the kernel's sockets, at some time after; nil: it is not known.
+func (m *Machine) Gated(ifindex int, progress map[segment.Flow]Progress) {
+	m.now = m.env.Now()
+	delete(m.ungated, uint32(ifindex))
+	for _, e := range m.exposed {
+		c := e.conn
+		if e.settling || !c.is(exposed) || m.stillUngated(c) {
+			continue
+		}
+		e.settling, e.until = true, m.now+settleFor
+		p, ok := progress[c.Flow]
+		if !ok || c.is(recovered) {
+			// A translated connection stood still: neither end takes the other's numbers.
+			p = Progress{Received: c.received}
+		}
+		e.progress = p
+	}
+	m.tickExposed()
+}
+
+func (m *Machine) stillUngated(c *Conn) bool {
+	for i := range m.ungated {
+		if c.by(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// tickExposed looks after exposed connections.
+func (m *Machine) tickExposed() {
+	if len(m.exposed) == 0 {
+		return
+	}
+	m.exposed = slices.DeleteFunc(m.exposed, func(e *exposure) bool {
+		c := e.conn
+		if !c.mayBeExposed() {
+			c.unset(exposed)
+			return true
+		}
+		if !e.told && m.now-e.since >= tellExposed {
+			e.told = true
+			m.declare(c.svc, c.Flow, reason.Ungated, e.detail)
+		}
+		switch {
+		case !e.settling:
+			return false
+		case c.state != Established, c.caughtUp(e.progress):
+			c.unset(exposed)
+			return true
+		case m.now < e.until:
+			return false
+		}
+		c.unset(exposed)
+		m.unprotect(c, reason.Passed, "")
+		return true
+	})
+}
+
+// lostUnseen reports whether a connection that has just crashed cannot be recovered: its
+// client will not say again what the kernel has acknowledged, and the log has not got it.
+func (m *Machine) lostUnseen(c *Conn) bool {
+	return c.is(exposed) && slices.ContainsFunc(m.exposed, func(e *exposure) bool {
+		return e.conn == c && e.settling && !c.caughtUp(e.progress)
+	})
+}
+
+// caughtUp reports whether log and record have all that the kernel's socket has taken and
+// sent.
+func (c *Conn) caughtUp(p Progress) bool {
+	if c.stable < c.received || c.ahead != nil {
+		return false
+	}
+	received := c.received
+	if c.fin >= 0 { // the kernel counts it
+		received++
+	}
+	if received < p.Received {
+		return false
+	}
+	return c.wire == nil || c.wire.digest == nil || c.wire.digest.loose || c.wire.digest.end >= p.Sent
+}
+
+// loosen widens the bounds of what the kernel accepts, of which the gate sees nothing
+// while the connection is exposed.
+func (m *Machine) loosen(c *Conn, s *segment.Segment, b bounds) bounds {
+	b.edge = seqnum.Max(b.edge, c.rcvNxt()+maxAhead)
+	if seqnum.Less(b.sent, s.Ack) {
+		b.sent = s.Ack
+		m.env.Slot(c.slot).SetSndNxt(s.Ack)
+	}
+	return b
+}

@@ -1,0 +1,67 @@
+package south_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/rawio/rawiotest"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// The simulation of clients whose data reaches the kernel in packets that the tap
+// does not understand, from some moment on.
+
+var blind = kind{test: "TestBlindTap", plan: randomBlindPlan, seeds: 1000, short: 150}
+
+// TestBlindTap: they are let go of, and go on to their end; nobody else is.
+func TestBlindTap(t *testing.T) { blind.run(t) }
+
+func randomBlindPlan(seed uint64) plan {
+	p := randomPlan(seed)
+	r := rand.New(rand.NewPCG(seed, 0x626c696e64))
+	p.log, p.tapLoss = nil, 0
+	p.stack.TimeWait = time.Minute // longer than a hole lasts, as in Linux
+	for i := range p.clients {
+		if r.IntN(2) == 0 {
+			p.clients[i].blindFrom = time.Duration(1 + r.Int64N(int64(time.Second)))
+		}
+	}
+	return p
+}
+
+// unseen reports whether the tap does not see what a client sends.
+func (w *world) unseen(a *clientApp, g *rawiotest.Packet) bool {
+	return a.b.blindFrom > 0 && w.clock.Now() >= a.b.blindFrom && len(g.Payload) > 0
+}
+
+// vain reports whether a connection is rightly said not to be recovered: its server had
+// answered what the log lacks and the client can't say again.
+func (w *world) vain(f *flow, r *south.Report) bool {
+	return f != nil && f.app.b.blindFrom > 0 && w.crashes > 0 &&
+		(strings.Contains(r.Reason, "does not come as far") || strings.HasPrefix(r.Reason, string(reason.Unseen)))
+}
+
+// forsaken reports whether a client may meet a kernel that has forgotten its closed
+// connection, as with plain TCP: the tap did not see what it repeats.
+func (f *flow) forsaken() bool { return f.app.b.blindFrom > 0 && (f.open || f.app.letGo()) }
+
+// waitsForOthers reports whether a client's dialling can come to nothing because the
+// recovery waits for one that repeats itself in vain.
+func (a *clientApp) waitsForOthers() bool {
+	return !a.connected && slices.ContainsFunc(a.w.clients, func(b *clientApp) bool { return b.b.blindFrom > 0 })
+}
+
+// mayLetGo reports whether a connection is rightly said to go on without protection.
+func (w *world) mayLetGo(f *flow, r *south.Report) bool {
+	switch {
+	case f == nil:
+		return false
+	case f.app.b.blindFrom > 0:
+		return r.Why == reason.Unseen
+	}
+	return w.plan.log != nil && w.plan.log.policy == south.DownUnprotect
+}
