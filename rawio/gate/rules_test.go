@@ -369,8 +369,7 @@ func rules(e env) []rule {
 	r = ingress("repeated data is held when a cookie's server has closed", again, closed)
 	r.verdict, r.stats.OutageIn = Held, 1
 	add(r)
-	r = ingress("so is a repeated ACK", mod(again, func(p *tcp) { p.payload = 0 }), closed)
-	r.verdict, r.stats.OutageIn = Held, 1
+	r = ingress("a probe passes to a cookie's socket", mod(again, func(p *tcp) { p.payload = 0 }), closed)
 	add(r)
 	r = ingress("new data passes to a cookie's socket", mod(again, func(p *tcp) { p.payload = 51 }), closed)
 	add(r)

@@ -68,7 +68,7 @@ func (m *Machine) retry(c *Conn) {
 			m.settled(c)
 			return
 		}
-		c.state, x.tries = Reconnecting, 0
+		c.state, x.tries, x.answer = Reconnecting, 0, nil
 		m.touch(c)
 	default:
 		m.spoof(c)
@@ -131,6 +131,7 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, cookie bool, at int64
 	switch {
 	case c.wire != nil:
 		m.beginRoll(c, s)
+	case !m.prepare(c): // the server may accept it from the third ACK on
 	case cookie:
 		x.answer = clone(s)
 		m.env.ToServer(m.thirdACK(c, s))
@@ -140,20 +141,25 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, cookie bool, at int64
 	}
 }
 
-// live fixes the translation by the restarted stack's SYN-ACK, and lets the connection
-// live again.
-func (m *Machine) live(c *Conn, s *segment.Segment) {
-	x := c.extra
+// prepare tells the journal how far the connection has come. It reports whether that was
+// possible; if not, the connection is reset.
+func (m *Machine) prepare(c *Conn) bool {
 	una, sent := c.ackedEnd(), c.sentEnd()
-	if x.restore != nil || c.is(doubtful) {
+	if c.extra.restore != nil || c.is(doubtful) {
 		sent = una // of the rest there is no record
 	}
 	unaOff := c.unaOff + int64(seqnum.Diff(una, c.una))
 	if err := m.env.Prepare(c.slot, unaOff, unaOff+int64(seqnum.Diff(sent, una)), c.resume); err != nil {
 		m.reset(c, err.Error())
-		return
+		return false
 	}
+	return true
+}
 
+// live fixes the translation by the restarted stack's SYN-ACK, and lets the connection
+// live again.
+func (m *Machine) live(c *Conn, s *segment.Segment) {
+	x, una := c.extra, c.ackedEnd()
 	slot := m.env.Slot(c.slot)
 	slot.ResetGate()
 	slot.SetTranslation(una-(s.Seq+1), c.tsDelta(s))

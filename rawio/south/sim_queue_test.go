@@ -16,6 +16,7 @@ import (
 
 type queuePlan struct {
 	late time.Duration // from listening to the first Accept
+	slow time.Duration // of the core's packets to the kernel, in order; 0: at once
 }
 
 func randomQueuePlan(seed uint64) plan {
@@ -37,6 +38,10 @@ func randomQueuePlan(seed uint64) plan {
 	}
 	if r.IntN(2) == 0 {
 		p.window = 8
+	}
+	// An ACK of a roll-forward that outlives its socket would be a third ACK once more.
+	if r.IntN(3) == 0 && !p.unmodified {
+		p.queue.slow = 1 + time.Duration(r.Int64N(int64(2*time.Millisecond)))
 	}
 	for range r.IntN(12) { // at once, more or less
 		b := p.clients[r.IntN(len(p.clients))]

@@ -140,7 +140,7 @@ static __always_inline bool replays(const struct packet *p, const struct slot *s
 	if (p->fragment || !(slot->flags & COOKIE) || !(slot->fin & 1) || p->tcp.flags & (SYN | RST) || !after(ack, seq))
 		return false;
 	end = seq + (p->end - p->l4 - tcp_header_len(p)) + !!(p->tcp.flags & FIN);
-	return !after(end, ack);
+	return end != seq && !after(end, ack); /* the kernel has to answer probes */
 }
 
 /* short_fragment judges a first fragment without a whole TCP header: it can't be
