@@ -50,7 +50,7 @@ func TestRestartFallsBack(t *testing.T) {
 }
 
 // TestRestartLosesConnection: a new program that answers otherwise is told so, by
-// Await.
+// Lost.
 func TestRestartLosesConnection(t *testing.T) {
 	for name, role := range map[string]string{"listen": "listen :7966", "unmodified": "plain :7966"} {
 		t.Run(name, func(t *testing.T) {
@@ -66,10 +66,10 @@ func TestRestartLosesConnection(t *testing.T) {
 			if err := r.Restart(&cfg); err != nil {
 				t.Fatal(err)
 			}
-			_, err := r.await()
+			r.serves()
 			var lost *LostError
-			if !errors.As(err, &lost) || lost.Lost != 1 {
-				t.Errorf("Await: %v", err)
+			if err := r.Lost(); !errors.As(err, &lost) || lost.Lost != 1 {
+				t.Errorf("Lost: %v", err)
 			}
 			if err := a.ended(); errors.Is(err, io.EOF) {
 				t.Error("the connection that could not be recovered was closed, not reset")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"slices"
 	"sync"
@@ -102,7 +103,9 @@ func (h *Host) open() error {
 // spare has the OOM killer take something else first.
 func (h *Host) spare() {
 	restore, err := oom.Lower()
-	if err != nil {
+	if errors.Is(err, fs.ErrPermission) {
+		return // that takes CAP_SYS_RESOURCE, which the engine does without
+	} else if err != nil {
 		h.log.Debug("the OOM killer may take the engine first", "error", err)
 		return
 	}

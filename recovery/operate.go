@@ -16,8 +16,8 @@ var ErrNotRunning = supervisor.ErrNotRunning
 // connections open: a planned crash. cfg, if not nil, is the new configuration;
 // only name and mode must be the same. If it cannot be started the old process
 // goes on; if the new one ends before it listens, what ran before is started again.
-// Restart returns when the new process runs; see Await for when it serves, and for
-// what has become of the connections.
+// Restart returns when the new process runs; see Await for when it serves, and Lost
+// for what has become of the connections.
 func (s *Service) Restart(cfg *ServiceConfig) error {
 	s.op.Lock()
 	defer s.op.Unlock()

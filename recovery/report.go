@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"slices"
 	"syscall"
 	"time"
 
@@ -50,7 +51,8 @@ func (s *Service) report(r south.Report) {
 
 // lose notes a connection that was reset, for who has asked for a restart. s.mu is held.
 func (s *Service) lose(f rawio.Flow, why string) {
-	if s.process.lost != nil && s.process.lost[f] == "" {
+	asked := len(s.listen) > 0 && !slices.Contains(portsOf(s.listen), f.Server.Port())
+	if s.process.lost != nil && !asked && s.process.lost[f] == "" {
 		s.process.lost[f] = why
 	}
 }

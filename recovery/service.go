@@ -237,8 +237,23 @@ type FellBackError struct{ Why error }
 func (e *FellBackError) Error() string { return e.Why.Error() + "; what ran before serves again" }
 func (e *FellBackError) Unwrap() error { return e.Why }
 
-// LostError is returned by [Service.Await] when the service serves, but not all
-// connections that it had to recover could be.
+// Lost returns a *LostError if connections were reset since the last Restart, which
+// should have been recovered. It is for when Await has returned; those on a port that the
+// new configuration does not have any more are not among them.
+func (s *Service) Lost() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.process.lost) == 0 {
+		return nil
+	}
+	e := &LostError{Lost: len(s.process.lost)}
+	for _, e.Reason = range s.process.lost {
+	}
+	return e
+}
+
+// LostError says that the service serves, but that not all connections could be
+// recovered.
 type LostError struct {
 	Lost   int    // connections that got a RST
 	Reason string // of one of them
@@ -278,12 +293,6 @@ func (s *Service) serving() (done bool, connections int, err error) {
 	}
 	if s.process.fellBack != nil {
 		return true, s.process.recovering, &FellBackError{Why: s.process.fellBack}
-	}
-	if n := len(s.process.lost); n > 0 {
-		e := &LostError{Lost: n}
-		for _, e.Reason = range s.process.lost {
-		}
-		return true, s.process.recovering, e
 	}
 	return true, s.process.recovering, nil
 }

@@ -174,6 +174,7 @@ func check(t *testing.T, j judge, e env, r rule) {
 	if r.after != nil {
 		r.after(&wantState)
 	}
+	wantState.BareACKs += uint32(r.stats.AckHeld)
 	if e.layout == noTimestamps {
 		wantState.TSVal, wantState.TSEcr = state.TSVal, state.TSEcr
 	}

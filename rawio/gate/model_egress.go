@@ -234,6 +234,7 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		m.fitWindow(s, &j, false)
 	} else if flags&flagACK != 0 {
 		if !m.judgeAck(p, s, &j, previous) {
+			s.hflags.Add(bareACK)
 			m.count[statAckHeld]++
 			return Held
 		}
@@ -343,7 +344,7 @@ func (m *Model) judgeAck(p *packet, s *Slot, j *judged, previous uint32) bool {
 		s.TakeHeld()
 		return true
 	}
-	s.hflags.Store(uint32(p.flags() & flagECN))
+	s.hflags.Store(s.hflags.Load()&^0xff | uint32(p.flags()&flagECN))
 	s.held.Swap(1)
 	stable = s.Stable()
 	if !after(j.ack, stable) {
@@ -371,7 +372,7 @@ func (m *Model) judgeSACK(p *packet, s *Slot, j *judged) bool {
 		j.stripSACK = true
 		return true
 	}
-	s.hflags.Store(uint32(p.flags() & flagECN))
+	s.hflags.Store(s.hflags.Load()&^0xff | uint32(p.flags()&flagECN))
 	s.held.Swap(1)
 	return !after(top, s.High()) && s.TakeHeld()
 }

@@ -185,6 +185,7 @@ type slotState struct {
 	Held                                              bool
 	Ack, Edge, SndNxt, TSVal, TSEcr, FINEnd, StolenIn uint32
 	HFlags                                            uint8
+	BareACKs                                          uint32
 	FIN, Aborted                                      bool
 	Egress                                            uint32
 	Released                                          Released
@@ -208,7 +209,7 @@ func (w slotState) store(s *Slot) {
 	s.SetAck(w.Ack, w.Edge)
 	s.SetSndNxt(w.SndNxt)
 	s.SetTS(w.TSVal, w.TSEcr)
-	s.hflags.Store(uint32(w.HFlags))
+	s.hflags.Store(w.BareACKs*bareACK | uint32(w.HFlags))
 	if w.FIN {
 		s.SetFIN(w.FINEnd)
 	}
@@ -231,7 +232,7 @@ func loadState(s *Slot) slotState {
 		Mode: s.Mode(), Flags: s.Flags(), Stable: s.Stable(), Delta: s.Delta(), TSDelta: s.TSDelta(),
 		Limit: s.Limit(), High: s.High(), IRS: s.IRS(), Gen: s.Gen(), Base: s.Base(), KScale: kernel, CScale: client,
 		Held: s.Held(), Ack: s.Ack(), Edge: s.Edge(), SndNxt: s.SndNxt(), TSVal: s.TSVal(), TSEcr: s.TSEcr(),
-		HFlags: s.HeldFlags(), FIN: fin, FINEnd: end, Aborted: s.Aborted(), Egress: s.Egress(), StolenIn: s.StolenIn(),
+		HFlags: s.HeldFlags(), BareACKs: s.BareACKs(), FIN: fin, FINEnd: end, Aborted: s.Aborted(), Egress: s.Egress(), StolenIn: s.StolenIn(),
 		Released: s.Released(), Opened: s.Opened(),
 	}
 }

@@ -283,6 +283,14 @@ func (s *Slot) SetTS(val, ecr uint32) {
 // HeldFlags returns the ECN bits (ECE 64, CWR 128) of the newest held ACK.
 func (s *Slot) HeldFlags() uint8 { return uint8(s.hflags.Load()) }
 
+// bareACK is one in the count above the flags in hflags.
+const bareACK = 0x100
+
+// BareACKs returns how many segments without data, FIN or RST were held because their
+// ACK number was above stable; it wraps at 2^24. The kernel makes them when it has
+// taken something of the client, or was told again what it has.
+func (s *Slot) BareACKs() uint32 { return s.hflags.Load() / bareACK }
+
 // FIN returns the sequence end, as the client sees it, of the FIN that the
 // application meant, and whether one has passed.
 func (s *Slot) FIN() (end uint32, passed bool) {

@@ -17,9 +17,8 @@ import (
 // That is so when for holeAfter not one byte more has come in order, although the kernel
 // has answered the client holeAnswers times or more. A client that is silent, as one may
 // be for two minutes that waits for its retransmission time-out, proves nothing. Nor
-// does what the kernel says when the client lacks something of the server's: it
-// may be a repetition. Only where that never changes, for holeDeaf, the client is
-// taken for one of which the tap sees nothing at all.
+// does what follows a segment that the tap has seen: it may answer that. Only where
+// there is never anything else, for holeDeaf, it counts.
 
 const (
 	// holeAfter is how long, ns, not counting times when the engine stood still: what
@@ -28,8 +27,11 @@ const (
 	// holeAnswers is how many ticks must find that the kernel has answered. A client
 	// repeats itself more often than that in holeAfter, with an exponential back-off.
 	holeAnswers = 3
-	// holeDeaf is how long, ns, and deafAnswers how many of such ticks, if the client
-	// does not acknowledge what the server sends.
+	// holeQuiet is for how long before the tick the tap must have seen nothing of the
+	// client, ns.
+	holeQuiet = 100e6
+	// holeDeaf is how long, ns, and deafAnswers how many of such ticks, if the tap sees
+	// something of the client before each of them.
 	holeDeaf    = 60e9
 	deafAnswers = 4
 	// maxAwake is the most that a tick counts for, ns.
@@ -50,16 +52,14 @@ type hole struct {
 }
 
 // said is what the gate has noted of the kernel's segments.
-type said struct{ egress, ack, edge, sent uint32 }
+type said struct{ bare, ack, edge uint32 }
 
-func heardOf(slot *gate.Slot) said {
-	return said{slot.Egress(), slot.Ack(), slot.Edge(), slot.SndNxt()}
-}
+func heardOf(slot *gate.Slot) said { return said{slot.BareACKs(), slot.Ack(), slot.Edge()} }
 
-// answered reports whether the kernel has answered the client between two looks, or has
-// repeated data: it has sent something that is neither new data nor only a wider window.
+// answered reports whether the kernel has answered the client between two looks: what it
+// has said without data was not only that its window is wider.
 func (s said) answered(since said) bool {
-	return s.egress != since.egress && s.sent == since.sent && (s.ack != since.ack || s.edge == since.edge)
+	return s.bare != since.bare && (s.ack != since.ack || s.edge == since.edge)
 }
 
 // search is where the core looks for holes next, and when.
@@ -113,7 +113,7 @@ func (m *Machine) tickHole(c *Conn) bool {
 	}
 	h.lasted += m.awake
 	if now.answered(h.said) {
-		if h.doubts++; now.ack != h.said.ack || now.sent == c.una {
+		if h.doubts++; m.now-c.last > holeQuiet {
 			h.answers++
 		}
 	}

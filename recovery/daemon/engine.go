@@ -77,6 +77,9 @@ func (s *supervised) remove() error                 { return s.host.Remove(s.svc
 func (s *supervised) await(ctx context.Context) (int, error) {
 	for {
 		n, err := s.svc.Await(ctx)
+		if err == nil {
+			err = s.svc.Lost()
+		}
 		if !errors.Is(err, recovery.ErrStopped) || s.halted.Load() {
 			return n, err
 		}

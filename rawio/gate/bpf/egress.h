@@ -67,7 +67,7 @@ static __always_inline bool judge_ack(const struct packet *p, struct slot *slot,
 		take_held(slot);
 		return true;
 	}
-	slot->hflags = p->tcp.flags & (ECE | CWR);
+	slot->hflags = (slot->hflags & ~0xff) | (p->tcp.flags & (ECE | CWR));
 	hold(slot);
 	stable = READ_ONCE(slot->stable);
 	if (!after(s->ack, stable)) {
@@ -99,7 +99,7 @@ static __always_inline bool judge_sack(struct __sk_buff *skb, const struct packe
 		s->strip = true;
 		return true;
 	}
-	slot->hflags = p->tcp.flags & (ECE | CWR);
+	slot->hflags = (slot->hflags & ~0xff) | (p->tcp.flags & (ECE | CWR));
 	hold(slot);
 	return !after(top, READ_ONCE(slot->high)) && take_held(slot);
 }
@@ -357,6 +357,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 		fit_window(slot, &s, false);
 	} else if (flags & ACK) {
 		if (!judge_ack(p, slot, &s, previous)) {
+			slot->hflags += BARE_ACK;
 			count(STAT_ACK_HELD);
 			return HELD;
 		}

@@ -74,7 +74,7 @@ struct slot {
 	__u32 snd_nxt;  /* highest client-visible sequence end sent */
 	__u32 tsval;    /* newest TSval as the client sees it */
 	__u32 tsecr;
-	__u32 hflags;   /* ECN bits of the newest held ACK */
+	__u32 hflags;   /* bits 0 to 7: ECN of the newest held ACK; above: how many without data were held */
 	__u32 fin;      /* bit 0: a meant FIN has passed, bit 1: a meant RST */
 	__u32 fin_end;  /* its sequence end, client-visible */
 	__u32 egress;   /* packets seen */
@@ -85,6 +85,8 @@ struct slot {
 	__u32 iif; /* device by which the client's packets come, and */
 	__u32 oif; /* the first one by which the kernel's leave; 0: not known */
 };
+
+#define BARE_ACK 0x100 /* one in hflags */
 
 _Static_assert(sizeof(struct slot) == 128, "slot is two cache lines");
 _Static_assert(__builtin_offsetof(struct slot, held) == 64, "the gate owns the second line");
