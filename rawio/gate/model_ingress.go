@@ -74,8 +74,7 @@ func (p *packet) replays(s *Slot) bool {
 	if _, closed := s.FIN(); p.fragment || !closed || s.Flags()&FlagCookie == 0 || p.flags()&(flagSYN|flagRST) != 0 || !after(s.Ack(), seq) {
 		return false
 	}
-	end := seq + uint32(p.end-p.l4-p.headerLen()) + uint32(p.flags()&flagFIN)
-	return end != seq && !after(end, s.Ack()) // the kernel has to answer probes
+	return !after(seq+uint32(p.end-p.l4-p.headerLen())+uint32(p.flags()&flagFIN), s.Ack())
 }
 
 // shortFragment judges a first fragment without a whole TCP header, which can't be

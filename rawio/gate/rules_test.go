@@ -369,7 +369,8 @@ func rules(e env) []rule {
 	r = ingress("repeated data is held when a cookie's server has closed", again, closed)
 	r.verdict, r.stats.OutageIn = Held, 1
 	add(r)
-	r = ingress("a probe passes to a cookie's socket", mod(again, func(p *tcp) { p.payload = 0 }), closed)
+	r = ingress("so is a repeated ACK, and a probe, which the core answers", mod(again, func(p *tcp) { p.payload = 0 }), closed)
+	r.verdict, r.stats.OutageIn = Held, 1
 	add(r)
 	r = ingress("new data passes to a cookie's socket", mod(again, func(p *tcp) { p.payload = 51 }), closed)
 	add(r)

@@ -83,14 +83,16 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		}
 		return
 	}
+	m.noticeFIN(c, slot)
+	shielded := c.shielded(s, slot)
 	if x := c.extra; x != nil && x.cutover != 0 {
-		if t <= x.cutover {
-			m.relay(s, slot)
-		} else {
+		switch {
+		case t > x.cutover:
 			x.cutover = 0
+		case !shielded:
+			m.relay(s, slot)
 		}
 	}
-	m.noticeFIN(c, slot)
 	kernel, before := slot.Ack(), c.rcvNxt()
 	b := bounds{
 		ack:  seqnum.Min(c.rcvNxt(), kernel),
@@ -118,7 +120,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	default: // the kernel answers
 		m.Stats.Refused++
 		m.overhear(c, s, slot)
-		if m.unheard(c, slot) || s.Len() > 0 && c.shielded() {
+		if m.unheard(c, slot) || shielded {
 			c.set(dupAck)
 		}
 		m.touch(c)
@@ -130,7 +132,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	}
 	m.keepRefused(c, s, slot)
 	m.accepted(c, s, b)
-	if s.Len() > 0 && c.rcvNxt() == before && (m.unheard(c, slot) || c.shielded()) {
+	if s.Len() > 0 && c.rcvNxt() == before && (m.unheard(c, slot) || shielded) {
 		c.set(dupAck)
 	}
 	if s.Len() > 0 && seqnum.Less(c.rcvNxt(), seqnum.Min(s.Seq, kernel)) {
@@ -141,9 +143,13 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	}
 }
 
-// shielded reports whether the gate keeps from the kernel what the client repeats: then
-// the core answers it.
-func (c *Conn) shielded() bool { return c.is(replayed) && c.is(finSent) }
+// shielded reports whether the gate keeps a segment from the kernel because the client
+// repeats itself: then the core answers it.
+func (c *Conn) shielded(s *segment.Segment, slot *gate.Slot) bool {
+	kernel := slot.Ack()
+	return c.is(replayed) && c.is(finSent) && !s.Flags.Any(segment.SYN|segment.RST) &&
+		seqnum.Less(s.Seq, kernel) && seqnum.LEQ(s.End(), kernel)
+}
 
 // unheard reports whether the client does not hear what the kernel answers: the
 // gate holds it because the log is behind, or the client refuses it.

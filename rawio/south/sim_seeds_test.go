@@ -48,6 +48,9 @@ var mended = []struct {
 	{&plain, 1795904205528231, "the RST of a client had the number that its new kernel socket expected, and not the log"},
 	{&plain, 1795904205517831, "a client that repeated what waited for the log was taken for one that the tap cannot see"},
 	{&plain, 1795904927737753, "an old ACK came after the last one, which the tap had missed, and the kernel had no socket any more"},
+	{&queues, 62894, "an ACK that came late found a listener that had sent a SYN cookie, and made another connection"},
+	{&queues, 67689, "the same, of one that was opened again; the core gave it the same ACK"},
+	{&queues, 9778, "the same"},
 }
 
 // TestMended runs them again.

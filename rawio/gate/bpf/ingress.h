@@ -132,7 +132,8 @@ static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packe
 
 /* replays says whether the client repeats, perhaps because its ACK waits for the log,
  * what the kernel has had in a connection that the server has closed. The socket may be
- * gone, and of a SYN cookie's first segment the listener would make another connection. */
+ * gone, and of a SYN cookie's first segment, or of an ACK that comes late, the listener
+ * would make another connection. The kernel only answers such a segment; the core does. */
 static __always_inline bool replays(const struct packet *p, const struct slot *slot)
 {
 	__u32 seq = bpf_ntohl(p->tcp.seq), ack = READ_ONCE(slot->ack), end;
@@ -140,7 +141,7 @@ static __always_inline bool replays(const struct packet *p, const struct slot *s
 	if (p->fragment || !(slot->flags & COOKIE) || !(slot->fin & 1) || p->tcp.flags & (SYN | RST) || !after(ack, seq))
 		return false;
 	end = seq + (p->end - p->l4 - tcp_header_len(p)) + !!(p->tcp.flags & FIN);
-	return end != seq && !after(end, ack); /* the kernel has to answer probes */
+	return !after(end, ack);
 }
 
 /* short_fragment judges a first fragment without a whole TCP header: it can't be
