@@ -76,6 +76,12 @@ func (m *Machine) finished(c *Conn) {
 		m.end(c, "closed") // the kernel's own ACK has left, or its FIN with it
 		return
 	}
+	m.linger(c)
+}
+
+// linger has a connection that is over be remembered for its client, which may have
+// missed the last ACK.
+func (m *Machine) linger(c *Conn) {
 	m.Stats.Closed++
 	m.report(ConnClosed, c, "closed")
 	_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete

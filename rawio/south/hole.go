@@ -168,6 +168,20 @@ func (m *Machine) goneWithHole(c *Conn) bool {
 		return false
 	}
 	c.hole = nil
+	if end := c.irs + 1 + uint32(c.early) + 1; c.early >= 0 && slot.Ack() == end {
+		m.overUnread(c, slot)
+		return true
+	}
 	m.goOnUnseen(c, slot)
 	return true
+}
+
+// overUnread ends a connection that is over for the kernel, which has had all that the
+// client had to say. The client may not hear that at once, and repeats it.
+func (m *Machine) overUnread(c *Conn, slot *gate.Slot) {
+	m.sendAck(c, slot, slot.Ack())
+	c.fin, c.early, c.ahead = c.early, -1, nil
+	c.received, c.stable = c.fin, c.fin
+	c.set(finLogged)
+	m.linger(c)
 }
