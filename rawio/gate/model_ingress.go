@@ -68,10 +68,17 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 }
 
 // replays says whether the client repeats what the kernel has had in a connection that the
-// server has closed, and that a SYN cookie had begun.
+// server has closed, and that a SYN cookie had begun. If its process has crashed everything
+// may be the first segment.
 func (p *packet) replays(s *Slot) bool {
+	if p.fragment || s.Flags()&FlagCookie == 0 || p.flags()&(flagSYN|flagRST) != 0 {
+		return false
+	}
+	if s.Released() == ReleasedCrashed {
+		return true
+	}
 	seq := be.Uint32(p.tcp()[4:])
-	if _, closed := s.FIN(); p.fragment || !closed || s.Flags()&FlagCookie == 0 || p.flags()&(flagSYN|flagRST) != 0 || !after(s.Ack(), seq) {
+	if _, closed := s.FIN(); !closed || !after(s.Ack(), seq) {
 		return false
 	}
 	return !after(seq+uint32(p.end-p.l4-p.headerLen())+uint32(p.flags()&flagFIN), s.Ack())

@@ -381,6 +381,15 @@ func rules(e env) []rule {
 	r = ingress("repeated data passes while the engine is dead", again, closed)
 	r.engine = deadOpen
 	add(r)
+	crashed := with(live, func(s *slotState) { s.Flags |= FlagCookie | FlagUnmodified; s.Released = ReleasedCrashed })
+	first := mod(in, func(p *tcp) { p.seq, p.payload = e.c(90), 10 })
+	r = ingress("new data is held when a cookie's process has crashed", first, crashed)
+	r.verdict, r.stats.OutageIn = Held, 1
+	add(r)
+	r = ingress("RST passes when a cookie's process has crashed", mod(first, func(p *tcp) { p.flags |= flagRST }), crashed)
+	add(r)
+	r = ingress("new data passes without a cookie when the process has crashed", first, with(crashed, func(s *slotState) { s.Flags &^= FlagCookie }))
+	add(r)
 
 	// SYNs.
 	syn := tcp{seq: e.c(-1), flags: flagSYN, window: 64000}

@@ -52,6 +52,7 @@ var mended = []struct {
 	{&queues, 67689, "the same, of one that was opened again; the core gave it the same ACK"},
 	{&queues, 9778, "the same"},
 	{&queues, 1795906806005278, "an unmodified server had closed, the log lacked a part, and the client did not hear the ACK of all of it"},
+	{&queues, 1795906806000404, "a SYN cookie's first segment made another connection when a worker had crashed and nobody knew yet"},
 }
 
 // TestMended runs them again.

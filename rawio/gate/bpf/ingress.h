@@ -133,12 +133,18 @@ static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packe
 /* replays says whether the client repeats, perhaps because its ACK waits for the log,
  * what the kernel has had in a connection that the server has closed. The socket may be
  * gone, and of a SYN cookie's first segment, or of an ACK that comes late, the listener
- * would make another connection. The kernel only answers such a segment; the core does. */
+ * would make another connection. The kernel only answers such a segment; the core does.
+ * If the process has crashed, whatever the client says may be the first segment; the
+ * engine, which has it from the tap, will hear of the crash in a moment. */
 static __always_inline bool replays(const struct packet *p, const struct slot *slot)
 {
 	__u32 seq = bpf_ntohl(p->tcp.seq), ack = READ_ONCE(slot->ack), end;
 
-	if (p->fragment || !(slot->flags & COOKIE) || !(slot->fin & 1) || p->tcp.flags & (SYN | RST) || !after(ack, seq))
+	if (p->fragment || !(slot->flags & COOKIE) || p->tcp.flags & (SYN | RST))
+		return false;
+	if (slot->released == RELEASED_CRASHED)
+		return true;
+	if (!(slot->fin & 1) || !after(ack, seq))
 		return false;
 	end = seq + (p->end - p->l4 - tcp_header_len(p)) + !!(p->tcp.flags & FIN);
 	return !after(end, ack);
