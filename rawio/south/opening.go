@@ -83,9 +83,7 @@ func (m *Machine) tickCookie(c *Conn) {
 		return
 	case SocketNone:
 		if m.head(c).Closing { // between two looks the server has had it, and has reset it
-			m.Stats.Closed++
-			m.report(ConnClosed, c, "reset by the server")
-			m.dismiss(c, "reset by the server")
+			m.dismissByServer(c)
 			return
 		}
 	}

@@ -9,23 +9,30 @@ import (
 // resetByServer ends a connection whose client has been sent a RST that the
 // application meant.
 func (m *Machine) resetByServer(c *Conn) {
-	const why = "reset by the server"
+	const why = whyByServer
 	switch c.state {
 	case Established:
 		if c.is(recovered) && seqnum.Less(m.env.Slot(c.slot).SndNxt(), c.nxt) {
 			// The client may have more than the new socket has sent, and then
 			// the socket's RST lies below what it expects.
-			m.Stats.Closed++
-			m.report(ConnClosed, c, why)
-			m.dismiss(c, why)
+			m.dismissByServer(c)
 			return
 		}
 		m.end(c, why)
 	case Outage: // the process died right after
 		m.end(c, why)
 	case Reconnecting, Rolling:
-		m.reset(c, why)
+		m.dismissByServer(c)
 	}
+}
+
+const whyByServer = "reset by the server"
+
+// dismissByServer resets a connection because its application has.
+func (m *Machine) dismissByServer(c *Conn) {
+	m.Stats.Closed++
+	m.report(ConnClosed, c, whyByServer)
+	m.dismiss(c, whyByServer)
 }
 
 // reset ends a connection that cannot be continued: the client gets a RST, and
