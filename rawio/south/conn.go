@@ -163,7 +163,8 @@ type extra struct {
 	heldLen  uint32           // its length in sequence space
 	whole    bool             // all its payload is known
 	heldAt   int64
-	heldFor  int // ticks
+	heldFor  int  // ticks
+	heldLast bool // the server's FIN had left before
 	expireAt int64
 	waited   int64 // how long the log has kept the client waiting, ns; until the next tick
 	reason   string

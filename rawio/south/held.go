@@ -42,7 +42,8 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 	if x.held == nil {
 		x.heldAt, x.heldFor = m.now, 0
 	}
-	x.held, x.heldLen, x.whole = clone(s), length, whole
+	m.noticeFIN(c, m.env.Slot(c.slot))
+	x.held, x.heldLen, x.whole, x.heldLast = clone(s), length, whole, c.is(finSent)
 	if c.state == Open || m.closing(c) {
 		m.releaseHeld(c) // Close was on its way
 		m.touch(c)

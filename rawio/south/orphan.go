@@ -53,14 +53,23 @@ func (m *Machine) Crashed(slot uint32, pid, code int) {
 // Of such a connection nobody tells.
 func (m *Machine) vanished(c *Conn) bool {
 	x := c.extra
-	if c.is(abandoned) || !x.held.Flags.Has(segment.RST) || x.held.Flags.Has(segment.ACK) {
+	if !x.held.Flags.Has(segment.RST) || x.held.Flags.Has(segment.ACK) {
+		return false
+	}
+	if m.wasAnswer(c) {
+		x.held = nil
+		return false
+	}
+	if c.is(abandoned) {
 		return false
 	}
 	m.lagging = true
-	if !c.svc.alive || m.now-x.heldAt < orphanAfter || m.env.Slot(c.slot).Released() != gate.ReleasedNo {
+	if !c.svc.alive || m.now-x.heldAt < orphanAfter {
 		return false
 	}
 	switch {
+	case m.env.Slot(c.slot).Released() != gate.ReleasedNo:
+		return false
 	case m.env.Socket(c.Flow) != SocketNone:
 		x.held = nil // it was an answer to a segment that came before the handshake was over
 		return false
@@ -68,6 +77,13 @@ func (m *Machine) vanished(c *Conn) bool {
 		return !m.head(c).Accepted
 	}
 	return true
+}
+
+// wasAnswer reports whether the kernel has had a socket since it did not know one: that
+// has sent the FIN of the server.
+func (m *Machine) wasAnswer(c *Conn) bool {
+	_, closed := m.env.Slot(c.slot).FIN()
+	return closed && !c.extra.heldLast
 }
 
 // reopenVanished opens it again, as after a crash of its process.
