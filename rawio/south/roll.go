@@ -46,6 +46,8 @@ type roll struct {
 
 	lacked   uint32 // the first byte that the client has to say again
 	lackedAt int64  // since when
+
+	deafUntil int64 // what comes before may be the last socket's; 0: it cannot
 }
 
 // piece is output that waits to be compared before the client gets it.
@@ -60,6 +62,9 @@ const (
 	stallAsk = 200e6
 	// stallEnd is the same before the connection is given up.
 	stallEnd = 20e9
+	// deafFor is for how long captured output may be under way from the gate, ns. The
+	// kernel repeats what was not heard.
+	deafFor = 100e6
 )
 
 // beginRoll takes the SYN-ACK of the restarted server.
@@ -77,6 +82,10 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 		out: w.out, told: w.out, edgeOut: w.out, fin: -1, check: check{verified: w.out},
 		tsval: s.Options.TSVal, ackDue: true, movedAt: m.now, askedAt: m.now,
 	}
+	if w.rolls && w.iss == s.Seq { // SYN cookies for the same SYN
+		x.roll.deafUntil = m.now + deafFor
+	}
+	w.rolls, w.iss = true, s.Seq
 	m.env.Slot(c.slot).SetMode(gate.ModeRoll)
 	c.state = Rolling
 	m.rolling++

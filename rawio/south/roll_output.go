@@ -13,7 +13,7 @@ import (
 // held.
 func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	r := c.extra.roll
-	if c.stray(s) {
+	if m.now < r.deafUntil || c.stray(s) {
 		return
 	}
 	if s.Flags.Has(segment.URG) { // what is forwarded has no urgent data

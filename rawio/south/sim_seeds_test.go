@@ -53,6 +53,11 @@ var mended = []struct {
 	{&queues, 9778, "the same"},
 	{&queues, 1795906806005278, "an unmodified server had closed, the log lacked a part, and the client did not hear the ACK of all of it"},
 	{&queues, 1795906806000404, "a SYN cookie's first segment made another connection when a worker had crashed and nobody knew yet"},
+	{&queues, 1795907135619819, "the restarted server reset a connection of which it was not known yet that it had it"},
+	{&queues, 1795907135549436, "the kernel answered a copy of the SYN, and then took the third ACK of the SYN cookie before"},
+	{&queues, 1795907135580414, "the second segment came before the first one of a SYN cookie, and the RST for it was taken for the server's"},
+	{&queues, 1795907135608546, "a crashed server's FIN was taken for that of the next one, whose SYN cookie had the same number"},
+	{&queues, 1795907135615202, "the same"},
 }
 
 // TestMended runs them again.

@@ -17,6 +17,8 @@ type wire struct {
 	futile   int   // crashes since, one soon after the other, without new input
 	reopened int64 // time when it was opened again after one
 	compare  Compare
+	rolls    bool   // it has been opened again before
+	iss      uint32 // of the socket of the last time
 }
 
 // maxFutile is how often in a row the process that holds a connection may crash
