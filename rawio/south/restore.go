@@ -416,13 +416,15 @@ func (m *Machine) heard(c *Conn, s *segment.Segment) {
 		m.forgetOutput(c)
 	}
 	x := c.extra
+	// A segment of the time before may have been on its way for longer than this one, and
+	// what looks older than that the client refuses (PAWS).
+	if x != nil && c.state != Established && c.server.ts && s.Options.HasTS {
+		x.tsval = seqnum.Max(x.tsval, s.Options.TSEcr)
+	}
 	if x == nil || x.restore == nil {
 		return
 	}
 	x.edge = seqnum.Max(x.edge, seqnum.Min(s.End(), x.restore.accept))
-	if c.server.ts && s.Options.HasTS {
-		x.tsval = seqnum.Max(x.tsval, s.Options.TSEcr)
-	}
 	x.restore.next = seqnum.Max(x.restore.next, s.End())
 }
 

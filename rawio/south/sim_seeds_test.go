@@ -58,6 +58,7 @@ var mended = []struct {
 	{&queues, 1795907135580414, "the second segment came before the first one of a SYN cookie, and the RST for it was taken for the server's"},
 	{&queues, 1795907135608546, "a crashed server's FIN was taken for that of the next one, whose SYN cookie had the same number"},
 	{&queues, 1795907135615202, "the same"},
+	{&crashes, 1795907119951636, "a segment of the time before the engine's crash reached the client late, and had a newer timestamp than was known"},
 }
 
 // TestMended runs them again.
