@@ -47,7 +47,7 @@ type roll struct {
 	lacked   uint32 // the first byte that the client has to say again
 	lackedAt int64  // since when
 
-	deafUntil int64 // what comes before may be the last socket's; 0: it cannot
+	deafUntil int64 // a FIN that comes before may be the last socket's; 0: it cannot
 }
 
 // piece is output that waits to be compared before the client gets it.

@@ -13,7 +13,10 @@ import (
 // held.
 func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	r := c.extra.roll
-	if m.now < r.deafUntil || c.stray(s) {
+	if m.now < r.deafUntil { // of data the next server says the same
+		s.Flags &^= segment.FIN
+	}
+	if c.stray(s) {
 		return
 	}
 	if s.Flags.Has(segment.URG) { // what is forwarded has no urgent data
