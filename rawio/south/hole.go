@@ -27,8 +27,8 @@ const (
 	// holeAnswers is how many ticks must find that the kernel has answered. A client
 	// repeats itself more often than that in holeAfter, with an exponential back-off.
 	holeAnswers = 3
-	// holeQuiet is for how long before the tick the tap must have seen nothing of the
-	// client, ns.
+	// holeQuiet is for how long before the tick, and since the tick before, the tap must
+	// have seen nothing of the client, ns.
 	holeQuiet = 100e6
 	// holeDeaf is how long, ns, and deafAnswers how many of such ticks, if the tap sees
 	// something of the client before each of them.
@@ -49,6 +49,7 @@ type hole struct {
 	answers int    // of the kernel, to the client
 	doubts  int    // what may be one
 	said    said
+	looked  int64 // time of the last look
 }
 
 // said is what the gate has noted of the kernel's segments.
@@ -113,11 +114,11 @@ func (m *Machine) tickHole(c *Conn) bool {
 	}
 	h.lasted += m.awake
 	if now.answered(h.said) {
-		if h.doubts++; m.now-c.last > holeQuiet {
+		if h.doubts++; m.now-c.last > holeQuiet && c.last < h.looked {
 			h.answers++
 		}
 	}
-	h.said = now
+	h.said, h.looked = now, m.now
 	long := h.lasted >= holeDeaf
 	if long && c.wire != nil && m.hasClosed(c, slot) && c.is(finAcked) { // nobody says anything more by himself
 		h.answers = holeAnswers

@@ -59,6 +59,8 @@ var mended = []struct {
 	{&queues, 1795907135608546, "a crashed server's FIN was taken for that of the next one, whose SYN cookie had the same number"},
 	{&queues, 1795907135615202, "the same"},
 	{&crashes, 1795907119951636, "a segment of the time before the engine's crash reached the client late, and had a newer timestamp than was known"},
+	{&plain, 1795907535809198, "the kernel's answers to what the client had answered the core were taken for ones to what the tap cannot see"},
+	{&alone, 1795907550671067, "the same"},
 }
 
 // TestMended runs them again.
