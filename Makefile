@@ -9,7 +9,7 @@ build:
 # What needs root fails, rather than being skipped, with
 # FTNET_KERNEL_TESTS=require. Packages that share the kernel's network state
 # with others run one at a time (-p 1), so that timing bounds hold. The longest
-# one takes about six minutes; a test that hangs is to be known soon.
+# one takes about ten minutes; a test that hangs is to be known soon.
 # TESTFLAGS=-v shows each test.
 test:
 	go test -p 1 -count 1 -timeout 15m $(TESTFLAGS) ./...
@@ -29,7 +29,7 @@ lint-pebblelog:
 # hour or two. The result is committed.
 SEEDS = 1000000
 soak:
-	go test ./rawio/south -run '^Test(Simulation|EngineCrashes|EngineAlone)$$' -count 1 -timeout 0 -v \
+	go test ./rawio/south -run '^Test(Simulation|EngineCrashes|EngineAlone|Queue|BlindTap)$$' -count 1 -timeout 0 -v \
 		-sim.first=0 -sim.seeds=$(SEEDS) > rawio/south/soak.txt; status=$$?; cat rawio/south/soak.txt; exit $$status
 
 bench:

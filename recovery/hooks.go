@@ -136,7 +136,7 @@ func (h hooks) Ended(e supervisor.Exit) error {
 	h.s.mu.Unlock()
 	h.s.unwatch()
 	if e.Kind == supervisor.Crashed && refused != nil {
-		return refused
+		return &PortError{refused}
 	}
 	if e.Kind != supervisor.Clean || h.s.socket != "" {
 		return nil

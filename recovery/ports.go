@@ -34,6 +34,14 @@ type port struct {
 	last, longest             time.Duration
 }
 
+// PortError is returned by Service.Run if the server has ended because it may not have a
+// port, as when another engine protects it: it would be told the same again.
+type PortError struct{ Err error }
+
+func (e *PortError) Error() string { return "the command may not have a port: " + e.Err.Error() }
+
+func (e *PortError) Unwrap() error { return e.Err }
+
 // portsOf returns the ports of addresses, each once, in order.
 func portsOf(list []netip.AddrPort) []uint16 {
 	var out []uint16

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/daemon"
 	"github.com/ftnet/ftnet/recovery/daemon/admin"
 	"github.com/ftnet/ftnet/recovery/supervisor"
@@ -31,7 +32,7 @@ const exitHelp = `
 Exit status: that of the command (0, or what it ended with after it was asked to
 stop; 128+N for signal N); 64 wrong usage, or a configuration that is not valid;
 70 the engine failed; 71 the command, or a service, crashed more often than its
-restart limit allows; 77 a privilege is missing;
+restart limit allows, or may not have its port; 77 a privilege is missing;
 126 the command cannot be executed, or not as that user; 127 it was not found.`
 
 type usageError struct{ error }
@@ -66,6 +67,7 @@ func exitCode(err error) int {
 		refused *admin.Error
 		invalid *daemon.ConfigError
 		failed  *daemon.FailedError
+		port    *recovery.PortError
 	)
 	switch {
 	case err == nil:
@@ -82,7 +84,7 @@ func exitCode(err error) int {
 		return refusalCode(refused)
 	case errors.As(err, &exit):
 		return exit.Exit.Status()
-	case errors.As(err, &gaveUp): // before StartError: it may wrap one
+	case errors.As(err, &gaveUp), errors.As(err, &port): // before StartError: it may wrap one
 		return exitGaveUp
 	case errors.As(err, &start):
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {

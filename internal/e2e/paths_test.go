@@ -1,11 +1,15 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/netlab"
 	"github.com/ftnet/ftnet/internal/status"
@@ -156,6 +160,7 @@ func TestPathsLinkLocal(t *testing.T) {
 			r := prepare(t, options{})
 			m.spawn(r)
 			address := net.JoinHostPort(linkLocal(t, r.lab.Server, netlab.ServerLink).WithZone(netlab.ClientLink).String(), "7002")
+			r.routed(address)
 			var clients []*client
 			for i := range 3 {
 				c := r.dialTo(fromClient(r), address)
@@ -164,6 +169,22 @@ func TestPathsLinkLocal(t *testing.T) {
 			}
 			r.survives(clients, false)
 		})
+	}
+}
+
+// routed waits until the client has a route to an address: the kernel makes that of a
+// link's own network in the background, when the link has a carrier.
+func (r *rig) routed(address string) {
+	r.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(statusPoll) {
+		c, err := r.lab.Client.Dial("udp", address) // sends nothing
+		if err == nil {
+			c.Close()
+			return
+		}
+		if !errors.Is(err, unix.ENETUNREACH) && !errors.Is(err, unix.EADDRNOTAVAIL) || time.Now().After(deadline) {
+			r.t.Fatal(err)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/ftnet/ftnet/internal/netlab"
 )
@@ -147,20 +146,10 @@ var places = []place{
 // dnatPort is the port that the place with DNAT has for its clients.
 const dnatPort = 80
 
-// sh runs a script in a host.
-func (r *rig) sh(ns *netlab.Namespace, script string) {
-	r.t.Helper()
-	cmd := ns.Command("sh", "-ec", script)
-	cmd.Stdin = strings.NewReader("")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		r.t.Fatalf("%v\n%s\n%s", err, script, out)
-	}
-}
-
 // on gives the server's addresses to another device, which the script makes.
 func on(device, script string) func(r *rig) site {
 	return func(r *rig) site {
-		r.sh(r.lab.Server, script+`
+		shell(r.t, r.lab.Server, script+`
 			ip addr flush dev s0 scope global
 			ip addr add 10.77.0.2/24 dev `+device+`
 			ip addr add fd77::2/64 dev `+device+` nodad
@@ -172,7 +161,7 @@ func on(device, script string) func(r *rig) site {
 // ruled gives the server a rule set of netfilter.
 func ruled(chains string) func(r *rig) site {
 	return func(r *rig) site {
-		r.sh(r.lab.Server, "nft -f - <<-'END'\ntable inet filter {\n"+chains+"\n}\nEND")
+		ruleset(r.t, r.lab.Server, "table inet filter {\n"+chains+"\n}")
 		return direct
 	}
 }
@@ -185,8 +174,8 @@ func routed(router, server string, port int) func(r *rig) site {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		r.sh(r.lab.Client, "ip link del c0")
-		r.sh(between, fmt.Sprintf(`
+		shell(r.t, r.lab.Client, "ip link del c0")
+		shell(r.t, between, fmt.Sprintf(`
 			ip link add rc index 20 type veth peer name c0 netns %s
 			ip link add rs index 21 type veth peer name s0 netns %s
 			ip addr add 10.78.1.254/24 dev rc; ip addr add fd78:1::fe/64 dev rc nodad; ip link set rc up
@@ -194,10 +183,10 @@ func routed(router, server string, port int) func(r *rig) site {
 			echo 1 >/proc/sys/net/ipv4/ip_forward
 			echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
 			%s`, r.lab.Client.Name(), r.lab.Server.Name(), router))
-		r.sh(r.lab.Client, `
+		shell(r.t, r.lab.Client, `
 			ip addr add 10.78.1.1/24 dev c0; ip addr add fd78:1::1/64 dev c0 nodad; ip link set c0 up
 			ip route add default via 10.78.1.254; ip -6 route add default via fd78:1::fe`)
-		r.sh(r.lab.Server, `
+		shell(r.t, r.lab.Server, `
 			ip addr add 10.78.2.2/24 dev s0; ip addr add fd78:2::2/64 dev s0 nodad; ip link set s0 up
 			ip route add default via 10.78.2.254; ip -6 route add default via fd78:2::fe
 			`+server)
@@ -220,7 +209,7 @@ func vxlan(r *rig) site {
 	}{
 		{r.lab.Client, "c0", "10.99.0.1", "10.99.0.2", "1"}, {r.lab.Server, "s0", "10.99.0.2", "10.99.0.1", "2"},
 	} {
-		r.sh(h.ns, fmt.Sprintf(`
+		shell(r.t, h.ns, fmt.Sprintf(`
 			ip addr flush dev %[1]s scope global
 			ip addr add %[2]s/24 dev %[1]s
 			ip link add vx0 type vxlan id 5 dstport 4789 local %[2]s remote %[3]s dev %[1]s
@@ -236,7 +225,7 @@ func docker(r *rig) site {
 		ip link add docker0 type bridge
 		ip link set s0 master docker0
 		echo 1 >/proc/sys/net/ipv4/ip_forward`)(r)
-	r.sh(r.lab.Server, `nft -f - <<-'END'
+	shell(r.t, r.lab.Server, `nft -f - <<-'END'
 		table ip nat {
 			chain DOCKER { iifname "docker0" return; tcp dport 8080 dnat to 10.77.0.9:80; }
 			chain prerouting { type nat hook prerouting priority dstnat; fib daddr type local jump DOCKER; }

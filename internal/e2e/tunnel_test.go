@@ -14,11 +14,11 @@ import (
 // tunnel puts the lab's addresses on TUN devices, which carry bare IP packets, with a
 // program that takes the packets from one end to the other.
 func tunnel(r *rig) site {
-	r.sh(r.lab.Client, "ip addr flush dev c0 scope global")
-	r.sh(r.lab.Server, "ip addr flush dev s0 scope global")
+	shell(r.t, r.lab.Client, "ip addr flush dev c0 scope global")
+	shell(r.t, r.lab.Server, "ip addr flush dev s0 scope global")
 	client, server := openTUN(r.t, r.lab.Client), openTUN(r.t, r.lab.Server)
-	r.sh(r.lab.Client, "ip addr add 10.77.0.1/24 dev tun0; ip addr add fd77::1/64 dev tun0 nodad; ip link set tun0 up")
-	r.sh(r.lab.Server, "ip addr add 10.77.0.2/24 dev tun0; ip addr add fd77::2/64 dev tun0 nodad; ip link set tun0 up")
+	shell(r.t, r.lab.Client, "ip addr add 10.77.0.1/24 dev tun0; ip addr add fd77::1/64 dev tun0 nodad; ip link set tun0 up")
+	shell(r.t, r.lab.Server, "ip addr add 10.77.0.2/24 dev tun0; ip addr add fd77::2/64 dev tun0 nodad; ip link set tun0 up")
 	go carry(r.t, client, server)
 	go carry(r.t, server, client)
 	return site{direct.address, "tun0"}
