@@ -153,7 +153,6 @@ func (s *Service) crash(ports []uint16) { s.outage(ports, s.host.engine.Crash) }
 func (s *Service) outage(ports []uint16, declare func(...uint16)) {
 	var down []uint16
 	s.mu.Lock()
-	s.process.recovering = 0
 	for _, n := range ports {
 		p := s.ports[n]
 		if p == nil || !p.protected {
@@ -165,6 +164,9 @@ func (s *Service) outage(ports []uint16, declare func(...uint16)) {
 			p.outages++
 		}
 		down = append(down, n)
+	}
+	if len(down) > 0 { // else it is late news of a process whose ports another has by now
+		s.process.recovering = 0
 	}
 	s.notify()
 	s.mu.Unlock()
