@@ -11,6 +11,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/conntrack"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/inject"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -69,6 +70,8 @@ type Engine struct {
 	tap    *tap.Tap
 	inject *inject.Injector
 	links  *links
+	// tracked is what netfilter knows of connections.
+	tracked conntrack.Table
 
 	mu      sync.Mutex // guards what follows
 	machine *south.Machine

@@ -10,7 +10,6 @@ import (
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/conntrack"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/inject"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -35,7 +34,6 @@ type environment struct {
 	ways      ways
 	syns      map[Flow]int    // spoofed SYNs that were not answered yet
 	vain      map[uint16]bool // ports of which it was said in this outage that they are not
-	tracked   *conntrack.Table
 	addresses addresses
 	sockets   *sockdiag.Watcher
 }
@@ -263,7 +261,5 @@ func (v *environment) close() {
 	if v.sockets != nil {
 		_ = v.sockets.Close()
 	}
-	if v.tracked != nil {
-		_ = v.tracked.Close()
-	}
+	_ = v.e.tracked.Close()
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/ftnet/ftnet/internal/reason"
-	"github.com/ftnet/ftnet/rawio/nat"
+	"github.com/ftnet/ftnet/rawio/conntrack"
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 )
 
@@ -23,9 +23,9 @@ func (e *Engine) explain(s *sockdiag.Socket) (why reason.Reason, detail string, 
 	if began {
 		return early, "", f
 	}
-	entry, err := nat.Lookup(f)
+	entry, err := e.tracked.Lookup(f)
 	switch {
-	case errors.Is(err, nat.ErrNotFound):
+	case errors.Is(err, conntrack.ErrNotFound):
 	case err != nil:
 		e.log.Debug("connection tracking does not answer", "error", err)
 	case entry.Client == f.Server && entry.Server == f.Client:

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/reason"
-	"github.com/ftnet/ftnet/rawio/nat"
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -215,7 +214,7 @@ func (e *Engine) findProxied(list []sockdiag.Socket) {
 		}
 	})
 	for _, s := range suspects {
-		if entry, err := nat.Lookup(s.Flow); err == nil && entry.SYNProxy {
+		if entry, err := e.tracked.Lookup(s.Flow); err == nil && entry.SYNProxy {
 			e.do(func(m *south.Machine) { m.LetGo(s.Flow, reason.SYNProxied, "") })
 		}
 	}

@@ -182,14 +182,7 @@ func (v *environment) tellVain(f Flow, device int) {
 
 // tracking changes what connection tracking knows of a connection.
 func (v *environment) tracking(f Flow, change func(*conntrack.Table, segment.Flow) error) {
-	var err error
-	if v.tracked == nil {
-		v.tracked, err = conntrack.Open()
-	}
-	if err == nil {
-		err = change(v.tracked, f)
-	}
-	if err != nil {
+	if err := change(&v.e.tracked, f); err != nil {
 		v.e.log.Debug("connection tracking was not told", "connection", f, "error", err)
 	}
 }

@@ -13,18 +13,8 @@ import (
 // TestDelete deletes connections that either end has begun, and lets others alone.
 func TestDelete(t *testing.T) {
 	lab := netlabtest.New(t, nil)
-	nft := lab.Server.Command("nft", "-f", "-")
-	nft.Stdin = strings.NewReader(`table inet t {
-	chain i { type filter hook input priority 0; ct state new accept; }
-}`)
-	if out, err := nft.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	var table *Table
-	if err := lab.Server.Run(func() (err error) { table, err = Open(); return err }); err != nil {
-		t.Fatal(err)
-	}
-	defer table.Close()
+	rules(t, lab, "table inet t {\nchain i { type filter hook input priority 0; ct state new accept; }\n}\n")
+	table := tableOf(t, lab)
 	for _, addr := range []netip.Addr{netlab.Server4, netlab.Server6} {
 		ln, err := lab.Server.Listen("tcp", netip.AddrPortFrom(addr, 7000).String())
 		if err != nil {

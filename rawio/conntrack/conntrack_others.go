@@ -7,8 +7,8 @@ import "github.com/ftnet/ftnet/rawio/segment"
 // Table is the kernel's table of connections.
 type Table struct{}
 
-// Open returns ErrNotSupported.
-func Open() (*Table, error) { return nil, ErrNotSupported }
+// Lookup returns ErrNotSupported.
+func (*Table) Lookup(segment.Flow) (Entry, error) { return Entry{}, ErrNotSupported }
 
 // Delete returns ErrNotSupported.
 func (*Table) Delete(segment.Flow) error { return ErrNotSupported }

@@ -8,9 +8,10 @@ import (
 	"github.com/ftnet/ftnet/rawio/segment"
 )
 
-// What a request consists of (linux/netfilter/nfnetlink_conntrack.h, nf_conntrack_tcp.h).
+// What requests and answers consist of (linux/netfilter/nfnetlink_conntrack.h, nf_conntrack_tcp.h).
 const (
 	changeEntry = unix.NFNL_SUBSYS_CTNETLINK << 8   // IPCTNL_MSG_CT_NEW
+	getEntry    = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1 // IPCTNL_MSG_CT_GET
 	deleteEntry = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2 // IPCTNL_MSG_CT_DELETE
 
 	tupleOrig          = 1 // CTA_TUPLE_ORIG
@@ -26,14 +27,20 @@ const (
 	tcpFlagsOrig, tcpFlagsReply = 4, 5
 	liberal                     = 0x08 // IP_CT_TCP_FLAG_BE_LIBERAL
 
-	nested = 1 << 15 // NLA_F_NESTED
+	synProxy = 24 // CTA_SYNPROXY
+
+	nested = unix.NLA_F_NESTED
+	// typeMask leaves the type of an attribute.
+	typeMask = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
+	// sizeofNfgenmsg is the length of struct nfgenmsg, before the attributes.
+	sizeofNfgenmsg = 4
 )
 
 // message is a netlink message that is being built.
 type message struct{ b []byte }
 
 // head begins a request that is to be acknowledged.
-func (m *message) head(kind uint16, v6 bool) {
+func (m *message) head(kind uint16, seq uint32, v6 bool) {
 	family := byte(unix.AF_INET)
 	if v6 {
 		family = unix.AF_INET6
@@ -42,6 +49,7 @@ func (m *message) head(kind uint16, v6 bool) {
 	m.b = append(m.b, family, 0 /* NFNETLINK_V0 */, 0, 0)
 	binary.NativeEndian.PutUint16(m.b[4:], kind)
 	binary.NativeEndian.PutUint16(m.b[6:], unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+	binary.NativeEndian.PutUint32(m.b[8:], seq)
 }
 
 func (m *message) whole() []byte {
