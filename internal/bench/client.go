@@ -196,9 +196,16 @@ func idle(job Job, in io.Reader, out io.Writer) error {
 	fmt.Fprintln(out, "ready")
 	bufio.NewReader(in).ReadString('\n')
 	for _, c := range conns {
-		c.Close()
+		drop(c)
 	}
 	return nil
+}
+
+// drop ends one of many connections by RST. In TIME-WAIT they would keep their ports, and
+// the kernel looks at one after the other for each connection that is opened later.
+func drop(c net.Conn) {
+	c.(*net.TCPConn).SetLinger(0)
+	c.Close()
 }
 
 // dialMany opens echo connections, each of which has had one reply.

@@ -44,11 +44,10 @@ func closingRates(c Config, worlds []*world, t *Table) error {
 		return err
 	}
 	for round := range c.Rounds {
-		for i := range worlds {
-			w := worlds[(round+i)%len(worlds)] // who is first alternates
-			fmt.Fprintf(c.Progress, "closing %d of %d: %s\n", round+1, c.Rounds, w.name())
+		for w := range turns(worlds, round) {
+			fmt.Fprintf(c.Progress, "closing %d of %d: %s\n", round+1, c.Rounds, w.name)
 			if err := w.closingRates(args, c.Closing, t); err != nil {
-				return fmt.Errorf("closing: %s: %w", w.name(), err)
+				return fmt.Errorf("closing: %s: %w", w.name, err)
 			}
 		}
 	}
@@ -79,7 +78,7 @@ func (w *world) closingRates(nginx []string, d time.Duration, t *Table) (err err
 		if err != nil {
 			return err
 		}
-		t.add(w.protected, way.row, rate)
+		t.add(w.column, way.row, rate)
 		t.row(engineOf(way.row))
 		if !w.protected {
 			continue
@@ -88,7 +87,7 @@ func (w *world) closingRates(nginx []string, d time.Duration, t *Table) (err err
 		if err != nil {
 			return err
 		}
-		t.add(true, engineOf(way.row), (after-before)*1e6/(rate*d.Seconds()))
+		t.add(w.column, engineOf(way.row), (after-before)*1e6/(rate*d.Seconds()))
 	}
 	return nil
 }

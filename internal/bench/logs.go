@@ -56,12 +56,20 @@ func logs(c Config, worlds []*world, t *Table) (err error) {
 			k := all[(round+i)%len(all)]
 			fmt.Fprintf(c.Progress, "  %s\n", k.name)
 			m := logMeasurement{Config: c, kind: k, tls: tls, table: t, dir: dir}
-			if e := m.run(worlds[0], worlds[1]); e != nil {
+			if e := m.run(worlds, round); e != nil {
 				err = errors.Join(err, fmt.Errorf("%s: %w", k.name, e))
 			}
 		}
 	}
 	return err
+}
+
+// ownFiles is the URL of a log whose files no other commit has written.
+func (w *world) ownFiles(url string) string {
+	if strings.HasPrefix(url, "file:") {
+		return url + "-" + w.name
+	}
+	return url
 }
 
 // logMeasurement is one log in one round, beside plain TCP and what else the
@@ -76,7 +84,7 @@ type logMeasurement struct {
 	plainRate, disk float64 // MiB/s
 }
 
-func (r *logMeasurement) run(plain, protected *world) error {
+func (r *logMeasurement) run(worlds []*world, round int) error {
 	r.rows(r.table)
 	if r.onDisk() {
 		if err := r.diskAlone(); err != nil {
@@ -84,14 +92,19 @@ func (r *logMeasurement) run(plain, protected *world) error {
 		}
 	}
 	if r.store != "" {
-		if err := r.stream(protected); err != nil {
+		if err := r.stream(worlds[1]); err != nil {
 			return fmt.Errorf("TLS alone: %w", err)
 		}
 	}
-	if err := r.plain(plain); err != nil {
+	if err := r.plain(worlds[0]); err != nil {
 		return fmt.Errorf("plain: %w", err)
 	}
-	return r.measure(protected)
+	for w := range turns(worlds[1:], round) {
+		if err := r.measure(w); err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+	}
+	return nil
 }
 
 // diskAlone measures the disk.
@@ -103,7 +116,7 @@ func (r *logMeasurement) diskAlone() (err error) {
 			return err
 		}
 	}
-	r.table.add(false, diskRate, r.disk)
+	r.table.add(plainTCP, diskRate, r.disk)
 	return nil
 }
 
@@ -130,11 +143,11 @@ func (r *logMeasurement) plain(w *world) (err error) {
 		return err
 	}
 	if r.store != "" {
-		r.table.add(false, plainCPU, (after-before)*(1<<30)/float64(r.Bytes))
+		r.table.add(plainTCP, plainCPU, (after-before)*(1<<30)/float64(r.Bytes))
 	}
-	r.table.add(false, r.row(uploadOf), r.plainRate)
-	r.table.add(false, r.row(echoOf), echo.P50)
-	r.table.add(false, r.row(echo99Of), echo.P99)
+	r.table.add(plainTCP, r.row(uploadOf), r.plainRate)
+	r.table.add(plainTCP, r.row(echoOf), echo.P50)
+	r.table.add(plainTCP, r.row(echo99Of), echo.P99)
 	return nil
 }
 
@@ -150,11 +163,11 @@ func (r *logMeasurement) upload(w *world) (float64, error) {
 
 // measure measures the log.
 func (r *logMeasurement) measure(w *world) (err error) {
-	log := LogAt{URL: r.url}
+	log := LogAt{URL: w.ownFiles(r.url)}
 	var server *logServer
 	if r.store != "" {
 		log.CA, log.Cert, log.Key = r.tls.CA, r.tls.Cert, r.tls.Key
-		if server, err = w.startLogServer(r.store, filepath.Dir(r.tls.CA)); err != nil {
+		if server, err = w.startLogServer(w.ownFiles(r.store), filepath.Dir(r.tls.CA)); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, server.stop()) }()
@@ -167,8 +180,8 @@ func (r *logMeasurement) measure(w *world) (err error) {
 	if err != nil {
 		return err
 	}
-	r.table.add(true, r.row(upcall50Of), p.P50)
-	r.table.add(true, r.row(upcall99Of), p.P99)
+	r.table.add(w.column, r.row(upcall50Of), p.P50)
+	r.table.add(w.column, r.row(upcall99Of), p.P99)
 	return nil
 }
 
@@ -200,15 +213,15 @@ func (r *logMeasurement) protected(w *world, log LogAt, server *logServer) (err 
 		return err
 	}
 	gib := float64(r.Bytes) / (1 << 30)
-	r.table.add(true, r.row(cpuEngine), (after.engine-before.engine)/gib)
+	r.table.add(w.column, r.row(cpuEngine), (after.engine-before.engine)/gib)
 	if server != nil {
-		r.table.add(true, r.row(cpuLogServer), (after.logServer-before.logServer)/gib)
+		r.table.add(w.column, r.row(cpuLogServer), (after.logServer-before.logServer)/gib)
 	}
-	r.table.add(true, r.row(uploadOf), up)
-	r.table.add(true, r.row(echoOf), echo.P50)
-	r.table.add(true, r.row(echo99Of), echo.P99)
+	r.table.add(w.column, r.row(uploadOf), up)
+	r.table.add(w.column, r.row(echoOf), echo.P50)
+	r.table.add(w.column, r.row(echo99Of), echo.P99)
 	if r.onDisk() {
-		r.table.add(true, diskShare, up/min(r.plainRate, r.disk))
+		r.table.add(w.column, diskShare, up/min(r.plainRate, r.disk))
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func pause(job Job, in io.Reader, out io.Writer, r *Result) error {
 }
 
 func (p *pauses) ask(c net.Conn, offset, think time.Duration) {
-	defer c.Close()
+	defer drop(c)
 	time.Sleep(offset)
 	var message [echoSize]byte
 	for answered := 0; answered < afterKill; {

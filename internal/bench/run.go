@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 // Config says how much is measured.
 type Config struct {
 	Programs   Programs
+	Against    Programs      // of another commit, measured in the same rounds; without Ftnet: none
 	Rounds     int           // of plain and ftnet in turn
 	Bytes      int64         // of one upload or download
 	Echoes     int           // round trips of one echo measurement
@@ -38,7 +40,7 @@ type Load struct {
 }
 
 // Parts are what Config.Only may name.
-var Parts = []string{"upload", "download", "logs", "roll-forward", "loaded-pause", "closing"}
+var Parts = []string{"upload", "download", "idle", "logs", "roll-forward", "loaded-pause", "closing"}
 
 // Full returns the configuration that "make bench" uses, Quick one that shows
 // in half a minute whether everything works.
@@ -55,25 +57,28 @@ func Quick(p Programs) Config {
 		Logged: []Load{{1, 64 << 20}, {64, 1 << 20}}, Loaded: Load{1000, 10 << 10}, Closing: time.Second}
 }
 
-// Run measures and returns the table. An error of the protected half leaves
-// what was measured until then in the table.
+// Run measures and returns the table. An error of a protected world leaves what was
+// measured until then in the table.
 func Run(c Config) (t *Table, err error) {
-	t = &Table{}
-	plain, err := openWorld(c, false)
-	if err != nil {
-		return t, err
-	}
-	defer func() { err = errors.Join(err, plain.close()) }()
-	worlds := []*world{plain}
-	if c.Programs.Ftnet != "" {
-		protected, e := openWorld(c, true)
+	t = &Table{against: c.Against.Name}
+	var worlds []*world // the first is the plain one
+	defer func() {
+		for _, w := range worlds {
+			err = errors.Join(err, w.close())
+		}
+	}()
+	c.Programs.Name = "ftnet"
+	for of, p := range []Programs{plainTCP: {Client: c.Programs.Client, Plain: c.Programs.Plain, Name: "plain"}, against: c.Against, ftnet: c.Programs} {
+		if column(of) != plainTCP && p.Ftnet == "" {
+			continue
+		}
+		w, e := openWorld(c, column(of), p)
 		if e != nil {
 			return t, e
 		}
-		defer func() { err = errors.Join(err, protected.close()) }()
-		worlds = append(worlds, protected)
+		worlds = append(worlds, w)
 	}
-	if !slices.Contains(Parts[2:], c.Only) {
+	if !slices.Contains(Parts[3:], c.Only) {
 		if err := first(c, worlds, t); err != nil {
 			return t, err
 		}
@@ -86,46 +91,57 @@ func Run(c Config) (t *Table, err error) {
 	return t, unmodified(c, worlds, t)
 }
 
+// turns yields all worlds; who is first alternates by rounds.
+func turns(worlds []*world, round int) iter.Seq[*world] {
+	return func(yield func(*world) bool) {
+		for i := range worlds {
+			if !yield(worlds[(round+i)%len(worlds)]) {
+				return
+			}
+		}
+	}
+}
+
 // first measures what a server on ftnet.Listen meets, beside the same server on
 // net.Listen.
 func first(c Config, worlds []*world, t *Table) (err error) {
 	for round := range c.Rounds {
-		for i := range worlds {
-			w := worlds[(round+i)%len(worlds)] // who is first alternates
-			fmt.Fprintf(c.Progress, "round %d of %d: %s\n", round+1, c.Rounds, w.name())
+		for w := range turns(worlds, round) {
+			if c.Only == "idle" {
+				break
+			}
+			fmt.Fprintf(c.Progress, "round %d of %d: %s\n", round+1, c.Rounds, w.name)
 			if err := w.round(c, t); err != nil {
-				return fmt.Errorf("%s: %w", w.name(), err)
+				return fmt.Errorf("%s: %w", w.name, err)
+			}
+		}
+	}
+	for round := range min(c.Rounds, 3) {
+		for w := range turns(worlds, round) {
+			if c.Only != "" && c.Only != "idle" {
+				break
+			}
+			fmt.Fprintf(c.Progress, "%d idle connections: %s\n", c.Idle, w.name)
+			if err := w.idle(c, t); err != nil {
+				return fmt.Errorf("%s: %w", w.name, err)
 			}
 		}
 	}
 	if c.Only != "" {
 		return nil
 	}
-	for _, w := range worlds {
-		if err := w.idle(c, t); err != nil {
-			return fmt.Errorf("%s: %w", w.name(), err)
-		}
-	}
-	if len(worlds) == 1 {
-		return nil
-	}
 	for round := range min(c.Rounds, 3) {
 		for _, n := range c.Pauses {
-			fmt.Fprintf(c.Progress, "kill %d with %d connections\n", round+1, n)
-			t.row(pauseMetric(n))
-			if e := worlds[1].pause(n, t); e != nil {
-				err = errors.Join(err, fmt.Errorf("kill with %d connections: %w", n, e))
+			for w := range turns(worlds[1:], round) {
+				fmt.Fprintf(c.Progress, "kill %d with %d connections: %s\n", round+1, n, w.name)
+				t.row(pauseMetric(n))
+				if e := w.pause(n, t); e != nil {
+					err = errors.Join(err, fmt.Errorf("%s: kill with %d connections: %w", w.name, n, e))
+				}
 			}
 		}
 	}
 	return err
-}
-
-func (w *world) name() string {
-	if w.protected {
-		return "ftnet"
-	}
-	return "plain"
 }
 
 func (w *world) round(c Config, t *Table) (err error) {
@@ -151,12 +167,12 @@ func (w *world) round(c Config, t *Table) (err error) {
 	if err != nil {
 		return err
 	}
-	t.add(w.protected, echoP50, r.P50)
-	t.add(w.protected, echoP99, r.P99)
+	t.add(w.column, echoP50, r.P50)
+	t.add(w.column, echoP99, r.P99)
 	if r, err = w.do(Job{Kind: "connect", For: c.Connect}); err != nil {
 		return err
 	}
-	t.add(w.protected, connects, r.PerSec)
+	t.add(w.column, connects, r.PerSec)
 	return nil
 }
 
@@ -175,14 +191,14 @@ func (w *world) bulk(kind string, n int64, t *Table) error {
 		return err
 	}
 	gib := float64(n) / (1 << 30)
-	t.add(w.protected, metric(kind, speed), float64(n)/(1<<20)/r.Seconds)
-	t.add(w.protected, metric(kind, cpuSystem), (after.system-before.system)/gib)
-	t.add(w.protected, metric(kind, cpuServer), (after.server-before.server)/gib)
+	t.add(w.column, metric(kind, speed), float64(n)/(1<<20)/r.Seconds)
+	t.add(w.column, metric(kind, cpuSystem), (after.system-before.system)/gib)
+	t.add(w.column, metric(kind, cpuServer), (after.server-before.server)/gib)
 	t.row(metric(kind, cpuEngine))
 	if w.protected {
-		t.add(true, metric(kind, cpuEngine), (after.engine-before.engine)/gib)
+		t.add(w.column, metric(kind, cpuEngine), (after.engine-before.engine)/gib)
 	}
-	t.add(w.protected, metric(kind, cpuClient), r.CPU/gib)
+	t.add(w.column, metric(kind, cpuClient), r.CPU/gib)
 	return nil
 }
 
@@ -200,48 +216,6 @@ func (w *world) cpu() (u usage, err error) {
 	return u, err
 }
 
-// idle measures what connections that do nothing cost.
-func (w *world) idle(c Config, t *Table) (err error) {
-	fmt.Fprintf(c.Progress, "%d idle connections: %s\n", c.Idle, w.name())
-	if err := w.start(); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.stop()) }()
-	// The first connections make the engine allocate what it keeps for good.
-	if _, err := w.do(Job{Kind: "echo", Count: 1000}); err != nil {
-		return err
-	}
-	before, err := w.memory()
-	if err != nil {
-		return err
-	}
-	crowd, err := w.client(Job{Kind: "idle", Count: c.Idle})
-	if err != nil {
-		return err
-	}
-	if err := crowd.ready(); err != nil {
-		return err
-	}
-	if w.protected {
-		with, err := w.memory()
-		if err != nil {
-			return err
-		}
-		t.add(true, idleMemory, float64(with.engine-before.engine)/float64(c.Idle))
-		t.add(true, idleLog, float64(with.log-before.log)/float64(c.Idle))
-	}
-	r, err := w.do(Job{Kind: "echo", Count: c.Echoes})
-	if err != nil {
-		return err
-	}
-	t.add(w.protected, crowdedP50, r.P50)
-	if err := crowd.proceed(); err != nil {
-		return err
-	}
-	_, err = crowd.result()
-	return err
-}
-
 // pause measures how long clients wait when the server is killed once.
 func (w *world) pause(n int, t *Table) (err error) {
 	if err := w.start(); err != nil {
@@ -250,7 +224,7 @@ func (w *world) pause(n int, t *Table) (err error) {
 	defer func() { err = errors.Join(err, w.stop()) }()
 	longest, err := w.longestPause(Load{Connections: n})
 	if err == nil {
-		t.add(true, pauseMetric(n), longest)
+		t.add(w.column, pauseMetric(n), longest)
 	}
 	return err
 }
@@ -262,6 +236,7 @@ func (w *world) longestPause(l Load) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	defer clients.stop()
 	if err := clients.ready(); err != nil {
 		return 0, err
 	}

@@ -93,6 +93,7 @@ func (r *logMeasurement) stream(w *world) error {
 	if err != nil {
 		return err
 	}
+	defer sink.stop()
 	if err := sink.ready(); err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func (r *logMeasurement) stream(w *world) error {
 	if err != nil {
 		return err
 	}
-	r.table.add(false, streamRate, float64(r.Bytes)/(1<<20)/source.Seconds)
-	r.table.add(false, streamCPU, (source.CPU+sunk.CPU)*(1<<30)/float64(r.Bytes))
+	r.table.add(plainTCP, streamRate, float64(r.Bytes)/(1<<20)/source.Seconds)
+	r.table.add(plainTCP, streamCPU, (source.CPU+sunk.CPU)*(1<<30)/float64(r.Bytes))
 	return nil
 }

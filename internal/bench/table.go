@@ -130,13 +130,24 @@ var bounds = map[string]bound{
 
 // Table holds all figures of a run.
 type Table struct {
-	rows  []*row
-	notes []string // below the table: what was not measured, and why
+	rows    []*row
+	against string   // heads the column of another commit; empty: there is none
+	notes   []string // below the table: what was not measured, and why
 }
 
+// column is whose figures stand in it.
+type column int
+
+const (
+	plainTCP column = iota
+	against         // ftnet as of another commit
+	ftnet
+	columns
+)
+
 type row struct {
-	name         string
-	plain, ftnet []float64
+	name    string
+	figures [columns][]float64
 }
 
 // row returns the named row; the order of the first calls is that of the table.
@@ -149,32 +160,42 @@ func (t *Table) row(name string) *row {
 	return t.rows[i]
 }
 
-func (t *Table) add(protected bool, name string, v float64) {
-	if r := t.row(name); protected {
-		r.ftnet = append(r.ftnet, v)
-	} else {
-		r.plain = append(r.plain, v)
-	}
+func (t *Table) add(c column, name string, v float64) {
+	r := t.row(name)
+	r.figures[c] = append(r.figures[c], v)
 }
 
-// Write prints the medians side by side, with their ratio and what it is to be.
+// Write prints the medians side by side, with the ratio to plain TCP and what it is to
+// be. A run against another commit has that one's column and ratio too, and what has
+// become of it: ftnet's figure over the other commit's.
 func (t *Table) Write(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "median of each\tplain\tftnet\tratio\tbound\t")
-	fmt.Fprintln(w, strings.Repeat("─", 14)+"\t─────\t─────\t─────\t─────\t")
+	heads := []string{"median of each", "plain", "ftnet", "ratio", "bound"}
+	if t.against != "" {
+		heads = []string{"median of each", "plain", t.against, "ratio", "ftnet", "ratio", "change", "bound"}
+	}
+	fmt.Fprintln(w, strings.Join(heads, "\t")+"\t")
+	for i, head := range heads {
+		heads[i] = strings.Repeat("─", len(head))
+	}
+	fmt.Fprintln(w, strings.Join(heads, "\t")+"\t")
 	for _, r := range t.rows {
-		ratio := "–"
-		if len(r.plain) > 0 && len(r.ftnet) > 0 {
-			ratio = fmt.Sprintf("%.2f", r.ratio())
-		}
 		text, verdict := "", ""
-		if b, ok := bounds[r.name]; ok && len(r.ftnet) > 0 {
+		if b, ok := bounds[r.name]; ok && len(r.figures[ftnet]) > 0 {
 			text, verdict = b.text, "ok"
 			if !r.holds(b) {
 				verdict = "SHORT"
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.name, figure(r.plain), figure(r.ftnet), ratio, text, verdict)
+		cells := []string{r.name, figure(r.figures[plainTCP])}
+		if t.against != "" {
+			cells = append(cells, figure(r.figures[against]), r.quotient(against, plainTCP))
+		}
+		cells = append(cells, figure(r.figures[ftnet]), r.quotient(ftnet, plainTCP))
+		if t.against != "" {
+			cells = append(cells, r.quotient(ftnet, against))
+		}
+		fmt.Fprintln(w, strings.Join(append(cells, text, verdict), "\t"))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -190,19 +211,27 @@ func (t *Table) Write(out io.Writer) error {
 // Short returns the names of the rows that miss their bound.
 func (t *Table) Short() (names []string) {
 	for _, r := range t.rows {
-		if b, ok := bounds[r.name]; ok && len(r.ftnet) > 0 && !r.holds(b) {
+		if b, ok := bounds[r.name]; ok && len(r.figures[ftnet]) > 0 && !r.holds(b) {
 			names = append(names, r.name)
 		}
 	}
 	return names
 }
 
-func (r *row) ratio() float64 { return median(r.ftnet) / median(r.plain) }
+func (r *row) ratio(of, to column) float64 { return median(r.figures[of]) / median(r.figures[to]) }
+
+// quotient is ratio in words.
+func (r *row) quotient(of, to column) string {
+	if len(r.figures[of]) == 0 || len(r.figures[to]) == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", r.ratio(of, to))
+}
 
 func (r *row) holds(b bound) bool {
-	v := median(r.ftnet)
+	v := median(r.figures[ftnet])
 	if b.relative {
-		v = r.ratio()
+		v = r.ratio(ftnet, plainTCP)
 	}
 	if b.atLeast {
 		return v >= b.limit

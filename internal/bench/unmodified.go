@@ -9,28 +9,27 @@ import (
 // recoverLimit is how long one recovery may take.
 const recoverLimit = time.Minute
 
-// unmodified measures servers that know nothing of ftnet. The last of the worlds
-// is the protected one, if there are two.
+// unmodified measures servers that know nothing of ftnet. All worlds but the first are
+// protected ones.
 func unmodified(c Config, worlds []*world, t *Table) (err error) {
 	measured := func(part string) bool { return c.Only == part || c.Only == "" }
-	if len(worlds) == 2 {
-		w := worlds[1]
-		for round := range min(c.Rounds, 3) {
+	for round := range min(c.Rounds, 3) {
+		for w := range turns(worlds[1:], round) {
 			for _, l := range c.Logged {
 				if !measured("roll-forward") {
 					break
 				}
-				fmt.Fprintf(c.Progress, "roll-forward %d of %d × %d bytes\n", round+1, l.Connections, l.Bytes)
+				fmt.Fprintf(c.Progress, "roll-forward %d of %d × %d bytes: %s\n", round+1, l.Connections, l.Bytes, w.name)
 				if e := w.rollForward(l, t); e != nil {
-					err = errors.Join(err, fmt.Errorf("%s: %w", rollMetric(l), e))
+					err = errors.Join(err, fmt.Errorf("%s: %s: %w", w.name, rollMetric(l), e))
 				}
 			}
 			if !measured("loaded-pause") {
 				continue
 			}
-			fmt.Fprintf(c.Progress, "kill %d of an unmodified server\n", round+1)
+			fmt.Fprintf(c.Progress, "kill %d of an unmodified server: %s\n", round+1, w.name)
 			if e := w.loadedPause(c.Loaded, t); e != nil {
-				err = errors.Join(err, fmt.Errorf("%s: %w", loadedMetric(c.Loaded), e))
+				err = errors.Join(err, fmt.Errorf("%s: %s: %w", w.name, loadedMetric(c.Loaded), e))
 			}
 		}
 	}
@@ -53,6 +52,7 @@ func (w *world) rollForward(l Load, t *Table) (err error) {
 	if err != nil {
 		return err
 	}
+	defer clients.stop()
 	if err := clients.ready(); err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (w *world) rollForward(l Load, t *Table) (err error) {
 	}
 	// The server's time has no monotonic part, so both are wall-clock times.
 	mib := float64(l.Bytes) * float64(l.Connections) / (1 << 20)
-	t.add(true, rollMetric(l), mib/recovered.Sub(listens).Seconds())
+	t.add(w.column, rollMetric(l), mib/recovered.Sub(listens).Seconds())
 	return nil
 }
 
@@ -88,7 +88,7 @@ func (w *world) loadedPause(l Load, t *Table) error {
 	if err != nil {
 		return err
 	}
-	t.add(true, startTime, start)
+	t.add(w.column, startTime, start)
 	if err := w.startUnmodified(); err != nil {
 		return err
 	}
@@ -96,8 +96,8 @@ func (w *world) loadedPause(l Load, t *Table) error {
 	if err := errors.Join(err, w.stop()); err != nil {
 		return err
 	}
-	t.add(true, loadedMetric(l), longest)
-	t.add(true, overMetric(l), longest-start)
+	t.add(w.column, loadedMetric(l), longest)
+	t.add(w.column, overMetric(l), longest-start)
 	return nil
 }
 

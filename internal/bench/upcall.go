@@ -20,9 +20,14 @@ type LogAt struct {
 // time.
 var upcallLoad = logbench.Load{Conns: 1, Size: 100, Window: 100}
 
+// upcallQuota is what a log in the client process may occupy, upcallBytes how much of
+// it is written: a log keeps more than the bytes, and a fast one is full in less than
+// the time of the measurement.
+const upcallQuota, upcallBytes = 1 << 30, 256 << 20
+
 // upcall measures how long a log takes to say that a write is stable.
 func upcall(job Job, r *Result) (err error) {
-	o := backend.Options{QuotaTotal: 1 << 30}
+	o := backend.Options{QuotaTotal: upcallQuota}
 	if job.Log.CA != "" {
 		o = backend.Options{}
 		o.TLS.Authority, o.TLS.Cert, o.TLS.Key = job.Log.CA, job.Log.Cert, job.Log.Key
@@ -37,7 +42,7 @@ func upcall(job Job, r *Result) (err error) {
 			return fmt.Errorf("%s: %w", job.Log.URL, logserver.ErrUnreachable)
 		}
 	}
-	f, err := logbench.Measure(log, upcallLoad, 1<<30, job.For)
+	f, err := logbench.Measure(log, upcallLoad, upcallBytes, job.For)
 	if err != nil {
 		return err
 	}

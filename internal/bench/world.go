@@ -25,6 +25,8 @@ type Programs struct {
 	Ftnet  string // cmd/ftnet; empty: only the plain half is measured
 	// RuntimeDir is where ftnet keeps its sockets.
 	RuntimeDir string
+	// Name is what the column of these programs is called.
+	Name string
 }
 
 const (
@@ -35,6 +37,8 @@ const (
 // world is one lab with one server in it, plain or protected.
 type world struct {
 	programs  Programs
+	column    column
+	name      string
 	protected bool
 	log       io.Writer
 	lab       *netlab.Lab
@@ -46,15 +50,18 @@ type world struct {
 	recovered chan time.Time // when the engine said that all connections were live
 }
 
-func openWorld(c Config, protected bool) (*world, error) {
+func openWorld(c Config, of column, p Programs) (*world, error) {
 	lab, err := netlab.Open(nil)
 	if err != nil {
 		return nil, err
 	}
-	w := &world{programs: c.Programs, protected: protected, log: c.Progress, lab: lab}
-	// Ten thousand connections to one address need as many ports.
-	if err := lab.Client.Sysctl("ipv4/ip_local_port_range", "1024 65535"); err != nil {
-		return nil, errors.Join(err, lab.Close())
+	w := &world{programs: p, column: of, name: p.Name, protected: of != plainTCP, log: c.Progress, lab: lab}
+	// Ten thousand connections to one address need as many ports, but for that of a
+	// log server: a client's connection that has ended would keep it from listening.
+	for name, value := range map[string]string{"ipv4/ip_local_port_range": "1024 65535", "ipv4/ip_local_reserved_ports": logPort} {
+		if err := lab.Client.Sysctl(name, value); err != nil {
+			return nil, errors.Join(err, lab.Close())
+		}
 	}
 	if c.Congestion != "" {
 		if err := lab.Client.Sysctl("ipv4/tcp_congestion_control", c.Congestion); err != nil {
@@ -73,10 +80,15 @@ func (w *world) address() string {
 // start starts the server and returns once it listens.
 func (w *world) start() error {
 	if w.protected {
-		// An upload stays in the log until its connection ends.
-		return w.launch(w.ftnet("--quota", "8GiB", "--quota-total", "10GiB", "--", w.programs.Server, "-listen", w.address()))
+		return w.launch(w.listener())
 	}
 	return w.launch(w.lab.Server.Command(w.programs.Plain, "-listen", w.address()))
+}
+
+// listener is "ftnet run" with the server on ftnet.Listen. An upload stays in the log
+// until its connection ends.
+func (w *world) listener() *netlab.Cmd {
+	return w.ftnet("--quota", "8GiB", "--quota-total", "10GiB", "--", w.programs.Server, "-listen", w.address())
 }
 
 // startUnmodified is start with the server that knows nothing of ftnet.
@@ -178,6 +190,7 @@ type client struct {
 	in     io.WriteCloser
 	out    *bufio.Reader
 	errors bytes.Buffer
+	ended  bool
 }
 
 func (w *world) client(job Job) (*client, error) { return w.clientIn(w.lab.Client, job) }
@@ -222,10 +235,20 @@ func (c *client) proceed() error {
 func (c *client) result() (Result, error) {
 	var r Result
 	decode := json.NewDecoder(c.out).Decode(&r)
+	c.ended = true
 	if err := c.cmd.Wait(); err != nil {
 		return r, fmt.Errorf("client: %w: %s", err, strings.TrimSpace(c.errors.String()))
 	}
 	return r, decode
+}
+
+// stop ends a client whose result nobody has waited for.
+func (c *client) stop() {
+	if !c.ended {
+		c.ended = true
+		c.cmd.Process.Kill()
+		c.cmd.Wait()
+	}
 }
 
 // do runs a whole job.

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 func main() {
 	quick := flag.Bool("quick", false, "measure little: shows that everything works, not how fast")
 	plain := flag.Bool("plain", false, "measure only the plain half")
+	against := flag.String("against", "", "measure ftnet as of this `commit` too, in the same rounds")
 	rounds := flag.Int("rounds", 0, "number of rounds (default 7, or 1 with -quick)")
 	only := flag.String("only", "", "measure one `part` and nothing else: "+strings.Join(bench.Parts, ", "))
 	check := flag.Bool("check", false, "exit with status 2 if a figure misses its bound")
@@ -39,7 +41,7 @@ func main() {
 	if *only != "" && !slices.Contains(bench.Parts, *only) {
 		fail(fmt.Errorf("-only %s: not one of %s", *only, strings.Join(bench.Parts, ", ")))
 	}
-	table, err := run(*quick, *plain, *verbose, bench.Config{
+	table, err := run(*quick, *plain, *verbose, *against, bench.Config{
 		Rounds: *rounds, Only: *only, LogKind: *kind, LogDir: *logDir, Quiet: *quiet, Congestion: *congestion,
 	})
 	if table != nil {
@@ -60,7 +62,7 @@ func fail(err error) {
 }
 
 // run measures what chosen says; zero fields of it mean what is usual.
-func run(quick, plain, verbose bool, chosen bench.Config) (*bench.Table, error) {
+func run(quick, plain, verbose bool, against string, chosen bench.Config) (*bench.Table, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("needs root for network namespaces and BPF")
 	}
@@ -73,10 +75,19 @@ func run(quick, plain, verbose bool, chosen bench.Config) (*bench.Table, error) 
 	if err != nil {
 		return nil, err
 	}
+	var other bench.Programs
+	if against != "" && !plain {
+		if other, err = buildCommit(dir, against); err != nil {
+			return nil, fmt.Errorf("-against %s: %w", against, err)
+		}
+		other.Client = programs.Client
+		other.Plain = programs.Plain
+	}
 	config := bench.Full(programs)
 	if quick {
 		config = bench.Quick(programs)
 	}
+	config.Against = other
 	config.Only, config.LogKind, config.LogDir, config.Quiet, config.Congestion =
 		chosen.Only, chosen.LogKind, chosen.LogDir, chosen.Quiet, chosen.Congestion
 	if chosen.Rounds > 0 {
@@ -99,22 +110,49 @@ func build(dir string, plain bool) (p bench.Programs, err error) {
 	if p.Client, err = os.Executable(); err != nil {
 		return p, err
 	}
-	compile := func(name string, pkg string) (string, error) {
-		path := filepath.Join(dir, name)
-		cmd := exec.Command("go", "build", "-o", path, pkg)
-		cmd.Stderr = os.Stderr
-		return path, cmd.Run()
-	}
-	const servers = "github.com/ftnet/ftnet/internal/bench/cmd/"
-	if p.Plain, err = compile("plainserver", servers+"plainserver"); err != nil || plain {
+	if p.Plain, err = compile(".", dir, "internal/bench/cmd/plainserver"); err != nil || plain {
 		return p, err
 	}
-	if p.Server, err = compile("benchserver", servers+"benchserver"); err != nil {
-		return p, err
-	}
-	p.RuntimeDir = filepath.Join(dir, "run")
-	p.Ftnet, err = compile("ftnet", "github.com/ftnet/ftnet/cmd/ftnet")
+	err = buildFtnet(&p, ".", dir)
 	return p, err
+}
+
+// buildCommit compiles ftnet and the server on it as another commit has them. The
+// server's own protocol, which this commit's clients speak, must be the same there.
+func buildCommit(dir, commit string) (p bench.Programs, err error) {
+	name, err := exec.Command("git", "rev-parse", "--short", "--verify", commit+"^{commit}").Output()
+	if err != nil {
+		return p, fmt.Errorf("git rev-parse: %w", err)
+	}
+	p.Name = strings.TrimSpace(string(name))
+	own := filepath.Join(dir, p.Name)
+	tree := filepath.Join(own, "tree")
+	if out, err := exec.Command("git", "worktree", "add", "--detach", tree, p.Name).CombinedOutput(); err != nil {
+		return p, fmt.Errorf("git worktree: %w: %s", err, out)
+	}
+	err = buildFtnet(&p, tree, own)
+	if out, e := exec.Command("git", "worktree", "remove", "--force", tree).CombinedOutput(); e != nil {
+		err = errors.Join(err, fmt.Errorf("git worktree: %w: %s", e, out))
+	}
+	return p, err
+}
+
+// buildFtnet compiles what is protected from the source in tree into dir.
+func buildFtnet(p *bench.Programs, tree, dir string) (err error) {
+	p.RuntimeDir = filepath.Join(dir, "run")
+	if p.Server, err = compile(tree, dir, "internal/bench/cmd/benchserver"); err != nil {
+		return err
+	}
+	p.Ftnet, err = compile(tree, dir, "cmd/ftnet")
+	return err
+}
+
+// compile builds one program of the source in tree and returns its path in dir.
+func compile(tree, dir, pkg string) (string, error) {
+	path := filepath.Join(dir, filepath.Base(pkg))
+	cmd := exec.Command("go", "build", "-o", path, "./"+pkg)
+	cmd.Dir, cmd.Stderr = tree, os.Stderr
+	return path, cmd.Run()
 }
 
 func kernel() string {
