@@ -127,9 +127,7 @@ func TestMend(t *testing.T) {
 // TestMendGivesWay: who insists on being first is left there.
 func TestMendGivesWay(t *testing.T) {
 	l := newLab(t)
-	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
-	must(t, err)
-	defer func() { must(t, g.Close()) }()
+	g := loadConfig(t, Config{MaxConns: 4, ID: "00000001"})
 	must(t, g.Attach(l.a))
 	prog := verdictProgram(t, -1)
 	for round := range 3 {
@@ -181,9 +179,7 @@ func TestMovedInterface(t *testing.T) {
 			if by == "tcx" {
 				must(t, netlink.QdiscAdd(ingressQdisc(l.a)))
 			}
-			g, err := Load(Config{MaxConns: 4, ID: "00000001", BPFFS: ownBPFFS(t)})
-			must(t, err)
-			defer func() { must(t, g.Close()) }()
+			g := loadConfig(t, Config{MaxConns: 4, ID: "00000001", BPFFS: ownBPFFS(t)})
 			must(t, g.Attach(l.a))
 			on, err := netlink.LinkByIndex(l.a)
 			must(t, err)

@@ -73,9 +73,7 @@ func (a arrivals) next(t *testing.T) (seq, mark uint32) {
 // is the server's.
 func TestOwnSockets(t *testing.T) {
 	l := newLab(t)
-	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
-	must(t, err)
-	defer func() { must(t, g.Close()) }()
+	g := loadConfig(t, Config{MaxConns: 4, ID: "00000001"})
 	must(t, g.Attach(l.a))
 	must(t, g.Attach(l.lo))
 	must(t, g.SetService(servicePort, ServiceListen, false))
@@ -135,9 +133,7 @@ func TestOwnSockets(t *testing.T) {
 // TestOwnProbe: a client of the engine's own reaches a listener in an outage.
 func TestOwnProbe(t *testing.T) {
 	l := newLab(t)
-	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
-	must(t, err)
-	defer func() { must(t, g.Close()) }()
+	g := loadConfig(t, Config{MaxConns: 4, ID: "00000001"})
 	must(t, g.Attach(l.lo))
 	for _, addr := range []string{"127.0.0.1", "10.77.0.1"} {
 		server := netip.AddrPortFrom(netip.MustParseAddr(addr), servicePort)

@@ -81,9 +81,7 @@ func (p *proofs) want(t *testing.T, ifindex int, want ...EventKind) {
 func TestProof(t *testing.T) {
 	l := newLab(t)
 	_, tun := newTun(t)
-	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
-	must(t, err)
-	defer func() { must(t, g.Close()) }()
+	g := loadConfig(t, Config{MaxConns: 4, ID: "00000001"})
 	p := newProofs(t, g)
 	for _, ifindex := range []int{l.a, l.lo, tun} {
 		p.want(t, ifindex)

@@ -78,9 +78,7 @@ func TestIngressQdisc(t *testing.T) {
 func TestHeldByTCX(t *testing.T) {
 	l := newLab(t)
 	must(t, netlink.QdiscAdd(ingressQdisc(l.a)))
-	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
-	must(t, err)
-	defer func() { must(t, g.Close()) }()
+	g := loadConfig(t, Config{MaxConns: 4, ID: "00000001"})
 	server := netip.MustParseAddr("10.77.0.1")
 	listener, err := net.Listen("tcp", netip.AddrPortFrom(server, servicePort).String())
 	must(t, err)

@@ -28,9 +28,7 @@ func TestTranslatedConnection(t *testing.T) {
 
 // translatedConnection has the gate on some interfaces, by their indexes.
 func translatedConnection(t *testing.T, l *lab, addr netip.Addr, interfaces ...int) {
-	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
-	must(t, err)
-	defer func() { must(t, g.Close()) }()
+	g := loadConfig(t, Config{MaxConns: 4, ID: "00000001"})
 	must(t, g.SetService(servicePort, ServiceListen, false))
 	for _, i := range interfaces {
 		must(t, g.Attach(i))

@@ -34,9 +34,7 @@ func (s rawSocket) sendFrame(t *testing.T, ifindex int, to, from [6]byte, p []by
 // size that this would not take; the slot tells which devices those are.
 func TestOwnTurns(t *testing.T) {
 	l := newLab(t)
-	g, err := Load(Config{MaxConns: 4, ID: "00000001", Mark: 7})
-	must(t, err)
-	defer func() { must(t, g.Close()) }()
+	g := loadConfig(t, Config{MaxConns: 4, ID: "00000001", Mark: 7})
 	must(t, g.Attach(l.a))
 	must(t, g.Attach(l.lo))
 	must(t, g.SetService(servicePort, ServiceListen, false))
