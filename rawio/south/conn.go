@@ -70,6 +70,7 @@ type Conn struct {
 	unaOff int64 // offset of una from the server's first data byte
 
 	lagAt  uint32 // time since when it waits for a log that stands still, see down.go; 0: it does not
+	waited uint32 // how long the client has waited for an answer because of us, ms: see patience
 	askAt  uint32 // time when the client was last asked whether it lives; 0: it need not be
 	slot   uint32
 	gen    uint32
@@ -166,7 +167,6 @@ type extra struct {
 	heldFor  int  // ticks
 	heldLast bool // the server's FIN had left before
 	expireAt int64
-	waited   int64 // how long the log has kept the client waiting, ns; until the next tick
 	reason   string
 
 	restore *restore // of a connection that was restored, until it is live

@@ -121,17 +121,12 @@ func (c *Conn) waits() bool {
 
 // progress notes that the log works.
 func (m *Machine) progress(c *Conn) {
-	if w := m.millis() - c.lagAt; c.lagAt != 0 && w >= lingerFrom {
-		c.more().waited = int64(w) * 1e6
-	}
+	m.answered(c)
 	m.down.until, c.lagAt, c.askAt = 0, 0, 0
 	if c.is(stuck) {
 		m.reopen(c)
 	}
 }
-
-// lingerFrom is how long a client must have waited before its time-out matters, ms.
-const lingerFrom = 1000
 
 // tickDown looks after a connection that waits, and ends its protection if that
 // has lasted for too long. It reports whether it has.
