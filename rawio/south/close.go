@@ -72,10 +72,8 @@ func (m *Machine) finished(c *Conn) {
 	if c.is(opening) { // nobody else could have closed it
 		m.done(c)
 	}
-	if !c.is(recovered) && c.acked != c.stableSeq() {
-		m.end(c, "closed") // the kernel's own ACK has left, or its FIN with it
-		return
-	}
+	// Even if the kernel's own ACK has left: the FIN by which it knows that the client has
+	// that may have left before, with a lower number.
 	m.linger(c)
 }
 
