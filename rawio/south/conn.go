@@ -133,6 +133,7 @@ type extra struct {
 	// A handshake that waits for the log.
 	syn    *segment.Segment
 	synack []byte
+	late   bool // the client had asked in vain before
 
 	// An outage: what the client has been told, and when.
 	edge    uint32 // right window edge that the client was promised
@@ -147,6 +148,7 @@ type extra struct {
 	tries     int
 	since     int64
 	began     int64            // first try of the present attempt
+	cookie    bool             // Established: its SYN cookie is to be repeated, see awaitCookie
 	notBefore int64            // when the next attempt may begin
 	answer    *segment.Segment // the SYN-ACK, until the kernel has the socket; while Reconnecting: a SYN cookie
 	retryAt   int64

@@ -95,7 +95,7 @@ func (m *Machine) passUnprotected(svc *service, flow segment.Flow, e *embryo) {
 	m.syns.drop(flow)
 	m.Stats.LogDown++
 	m.declare(svc, flow, reason.LogDown, svc.waited())
-	m.env.Forward(e.packet)
+	m.pass(flow, e.packet, e.synack.Seq, e.synack.Ack)
 }
 
 // waited is for how long the log has made nothing stable when a connection of the
@@ -177,7 +177,7 @@ func (m *Machine) goOn(c *Conn) {
 		packet := c.extra.synack
 		m.declare(c.svc, c.Flow, reason.LogDown, c.svc.waited())
 		m.forget(c)
-		m.env.Forward(packet)
+		m.pass(c.Flow, packet, c.iss, c.irs+1)
 		return
 	}
 	m.unprotect(c, reason.LogDown, c.svc.waited())

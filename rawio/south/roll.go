@@ -198,7 +198,7 @@ func (m *Machine) forwardFIN(c *Conn, off int64) {
 	if c.is(finAcked) {
 		return
 	}
-	s := c.ackSegment(c.stableSeq(), slot.Edge())
+	s := c.ackSegment(seqnum.Min(c.stableSeq(), slot.Ack()), slot.Edge())
 	s.Seq, s.Flags = end-1, segment.FIN|segment.ACK
 	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), c.peerTS
 	m.env.ToClient(s)

@@ -190,8 +190,10 @@ func (m *Machine) forwardOutput(c *Conn, off int64, p []byte) {
 	}
 }
 
-// liveSegment gives a segment the window and timestamps of a live connection.
+// liveSegment gives a segment the ACK number, window and timestamps of a live connection:
+// what the core has and the kernel not, the client has to say again.
 func (m *Machine) liveSegment(c *Conn, s *segment.Segment, slot *gate.Slot) *segment.Segment {
+	s.Ack = seqnum.Min(s.Ack, slot.Ack())
 	s.Window = uint16(min(uint32(max(seqnum.Diff(slot.Edge(), s.Ack), 0))>>c.server.wscale, 65535))
 	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), slot.TSEcr()
 	return s
