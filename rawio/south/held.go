@@ -69,6 +69,15 @@ func (m *Machine) lacksFIN(c *Conn, rst *segment.Segment) bool {
 		rst.Seq+slot.Delta() == c.finEnd-1 && seqnum.LEQ(c.stableSeq(), slot.Ack())
 }
 
+// neverLeft reports the same of a FIN that has not left at all: there was no engine for as
+// long as the kernel has tried. rst names the client's numbers.
+func (m *Machine) neverLeft(c *Conn, rst *segment.Segment) bool {
+	slot := m.env.Slot(c.slot)
+	return rst.Flags&(segment.RST|segment.ACK) == segment.RST && c.state == Established && c.wire == nil &&
+		!c.is(finSent) && c.is(finLogged) && seqnum.LEQ(slot.SndNxt(), rst.Seq+1) && seqnum.LEQ(c.stableSeq(), slot.Ack()) &&
+		m.head(c).Output == c.unaOff+int64(seqnum.Diff(rst.Seq, c.una))
+}
+
 // repeatOwnFIN sends the server's FIN in the kernel's stead.
 func (m *Machine) repeatOwnFIN(c *Conn) {
 	slot := m.env.Slot(c.slot)
@@ -110,6 +119,12 @@ func (m *Machine) releaseHeld(c *Conn) {
 	x.held = nil
 	ack := s.Ack
 	s.Seq += slot.Delta()
+	if m.neverLeft(c, s) {
+		slot.SetFIN(s.Seq + 1)
+		c.meantFIN(s.Seq + 1)
+		m.repeatOwnFIN(c)
+		return
+	}
 	if c.state == Established && slot.Mode() != gate.ModeOpen { // else it may be the kernel's last word
 		s.Ack = seqnum.Min(ack, c.stableSeq())
 	}
