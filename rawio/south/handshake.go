@@ -81,8 +81,8 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 			m.begin(svc, flow, e)
 			return
 		case c.state == Established && !c.is(recovered) && c.is(confirmed) && c.is(byCookie) && s.Ack == c.irs+1 &&
-			m.env.Socket(flow) == SocketOpen:
-			return // of a copy of the SYN, from before the cookie's third ACK
+			(m.now-c.since < cookieLife || m.env.Socket(flow) == SocketOpen):
+			return // of a copy of the SYN, from before the cookie's third ACK, which may be lost
 		case c.state == Established && !c.is(recovered|confirmed) && s.Ack == c.irs+1:
 			if c.is(byCookie) && m.now-c.since < cookieLife {
 				m.sendSYNACK(c, s.Options.TSEcr)

@@ -69,6 +69,8 @@ var mended = []struct {
 	{&plain, 1795910617923902, "the SYN-ACK of a connection without protection was repeated, and taken for that of a new one"},
 	{&plain, 1795910618027498, "what a crashed socket had said was taken for the next one's, whose clock it is not"},
 	{&crashes, 1795910769844980, "after a roll-forward the core acknowledged what only it had"},
+	{&queues, 1795912714509860, "a server had closed before the core looked what an answer to a segment before the third ACK was"},
+	{&queues, 1795912028848761, "the client's last segment came before the third ACK of a SYN cookie, and the kernel had answered a copy of the SYN"},
 	{&crashes, 1795910769743401, "a restored connection was over, and the gate held the FIN of the server that tells nobody"},
 }
 
