@@ -137,7 +137,7 @@ func (m *Machine) mayLeave(c *Conn, s *segment.Segment, slot *gate.Slot) bool {
 // log that outlives the host: the client may lack what the kernel still has. Data
 // that the client repeats and the kernel does not take is what nobody will read.
 func (m *Machine) remains(c *Conn, s *segment.Segment) bool {
-	return m.cfg.Lasting && (len(s.Payload) == 0 || !seqnum.Less(s.Seq, c.rcvNxt()))
+	return m.cfg.Lasting && (len(s.Payload) == 0 || !seqnum.Less(s.Seq, c.rcvNxt()) || seqnum.LEQ(s.End(), m.env.Slot(c.slot).Ack()))
 }
 
 // leave lets go of an unmodified server's connection whose process has closed it,

@@ -37,6 +37,9 @@ func (w *world) checkSurvives(f *flow, flow segment.Flow, ack uint32) {
 // taken. The client would not say the rest again.
 func (w *world) checkTaken(g *segment.Segment) {
 	c, s := w.machine.Conn(segment.Flow{Client: g.Dst, Server: g.Src}), w.server.Lookup(g.Src, g.Dst)
+	if f := w.flows[segment.Flow{Client: g.Dst, Server: g.Src}]; f == nil || f.app.mayReset() || f.reset {
+		return // it may be another connection's socket
+	}
 	if c == nil || s == nil || c.State() != south.Established || w.gate.Slot(c.Slot()).Mode() != gate.ModeLive {
 		return
 	}
