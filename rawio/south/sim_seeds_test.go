@@ -71,7 +71,7 @@ var mended = []struct {
 	{&crashes, 1795910769844980, "after a roll-forward the core acknowledged what only it had"},
 	{&queues, 1795912714509860, "a server had closed before the core looked what an answer to a segment before the third ACK was"},
 	{&queues, 1795912028848761, "the client's last segment came before the third ACK of a SYN cookie, and the kernel had answered a copy of the SYN"},
-	{&crashes, 1795912714707938, "a copy of what the kernel had taken was taken for what nobody would read, and the client lacked the last output when the host was booted"},
+	{&crashes, 1795912714707938, "a copy of what the kernel had taken was taken for what nobody reads, and the host was booted before the last output had left"},
 	{&crashes, 1795910769743401, "a restored connection was over, and the gate held the FIN of the server that tells nobody"},
 }
 
