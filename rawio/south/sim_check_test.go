@@ -40,7 +40,7 @@ func (w *world) checkTaken(g *segment.Segment) {
 	if f := w.flows[segment.Flow{Client: g.Dst, Server: g.Src}]; f == nil || f.app.mayReset() || f.reset {
 		return // it may be another connection's socket
 	}
-	if c == nil || s == nil || c.State() != south.Established || w.gate.Slot(c.Slot()).Mode() != gate.ModeLive {
+	if c == nil || s == nil || s.State() == rawiotest.SynReceived || c.State() != south.Established || w.gate.Slot(c.Slot()).Mode() != gate.ModeLive {
 		return
 	}
 	if taken := s.Info().RcvNxt; g.Flags.Has(segment.ACK) && !g.Flags.Any(segment.SYN|segment.RST) && seqnum.Less(taken, g.Ack) {
