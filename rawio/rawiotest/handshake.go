@@ -114,6 +114,8 @@ func (s *Socket) inputSynSent(p *Packet) {
 		return
 	}
 	s.establish(p)
+	s.lastIn = s.stack.clock.Now()
+	s.startKeepAlive()
 	s.sndWnd = uint32(p.Window) // the SYN-ACK's is not scaled
 	s.maxWnd = s.sndWnd
 	s.sendACK()

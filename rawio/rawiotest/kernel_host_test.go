@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/ftnet/ftnet/internal/netlab"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -22,6 +23,9 @@ type host interface {
 	send(p *Packet) []*Packet
 	listen(server netip.AddrPort) (closer func())
 	accept() hostSocket
+	// connect begins a connection to the peer, with keepalive probes after so many seconds.
+	connect(server, peer netip.AddrPort, idle int) hostSocket
+	wait(time.Duration)
 	destroy(peer, server netip.AddrPort) bool // SOCK_DESTROY; false: no such socket
 }
 
@@ -75,6 +79,17 @@ func (h *modelHost) accept() hostSocket {
 	}
 	return modelSocket{h.t, s}
 }
+
+func (h *modelHost) connect(server, peer netip.AddrPort, idle int) hostSocket {
+	s, err := h.p.Connect(server, peer)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	s.SetKeepAlive(time.Duration(idle)*time.Second, time.Minute, 9)
+	return modelSocket{h.t, s}
+}
+
+func (h *modelHost) wait(d time.Duration) { h.c.Run(d, nil) }
 
 func (h *modelHost) destroy(peer, server netip.AddrPort) bool {
 	return h.st.Destroy(server, peer) == nil
@@ -228,6 +243,30 @@ func (h *kernelHost) accept() hostSocket {
 	h.try(err)
 	return h.file(fd)
 }
+
+func (h *kernelHost) connect(server, peer netip.AddrPort, idle int) hostSocket {
+	fd := -1
+	h.try(h.lab.Server.Run(func() (err error) {
+		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		if err = unix.Bind(fd, &unix.SockaddrInet4{Port: int(server.Port()), Addr: server.Addr().As4()}); err != nil {
+			return err
+		}
+		err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(peer.Port()), Addr: peer.Addr().As4()})
+		if errors.Is(err, unix.EINPROGRESS) {
+			err = nil
+		}
+		return errors.Join(err,
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1),
+			unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, idle))
+	}))
+	return h.file(fd)
+}
+
+// wait lets the kernel's timers have their turn.
+func (h *kernelHost) wait(d time.Duration) { time.Sleep(d) }
 
 func (h *kernelHost) file(fd int) kernelSocket {
 	h.files[fd] = true

@@ -414,7 +414,7 @@ func TestStackDoesAsTheKernel(t *testing.T) {
 	}
 }
 
-func play1(t *testing.T, h host, port uint16, timestamps bool, play func(*script)) []string {
+func play1(t testing.TB, h host, port uint16, timestamps bool, play func(*script)) []string {
 	x := &script{
 		host: h, t: t, timestamps: timestamps, seen: map[string]bool{},
 		peer:   netip.AddrPortFrom(kernelPeer, port),

@@ -345,18 +345,6 @@ func TestZeroWindow(t *testing.T) {
 	}
 }
 
-func TestKeepAlive(t *testing.T) {
-	l := newLab(t, 1, Impairment{}, Config{}, Config{})
-	c, s := l.connect()
-	c.SetKeepAlive(10*time.Second, time.Second, 3)
-	l.settle(time.Minute)
-	if c.Err() != nil || s.State() != Established || len(l.toServer) < 5 {
-		t.Fatalf("client %v, server %v, %d packets", c.Err(), s.State(), len(l.toServer))
-	}
-	l.dropToServer = func(*Packet) bool { return true }
-	l.run(15*time.Second, func() bool { return errors.Is(c.Err(), ErrTimeout) })
-}
-
 func TestDelayedACK(t *testing.T) {
 	l := newLab(t, 1, Impairment{}, Config{}, Config{})
 	c, _ := l.connect()

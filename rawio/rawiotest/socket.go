@@ -136,10 +136,7 @@ func (s *Socket) SetLinger0(on bool) { s.linger0 = on }
 // up after count probes without an answer. An idle of 0 turns it off.
 func (s *Socket) SetKeepAlive(idle, interval time.Duration, count int) {
 	s.ka.idle, s.ka.interval, s.ka.count, s.ka.sent = idle, interval, count, 0
-	s.keepalive.Stop()
-	if idle > 0 {
-		s.keepalive = s.stack.clock.After(idle, s.keepaliveTimeout)
-	}
+	s.startKeepAlive()
 }
 
 // Readable returns the number of bytes that Recv would deliver.

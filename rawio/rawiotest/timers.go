@@ -86,23 +86,32 @@ func (s *Socket) sendProbe() {
 	s.stack.config.Output(s.packet(segment.ACK, s.sndUna-1))
 }
 
+// startKeepAlive counts the idle time from now on, if the process has asked for probes.
+func (s *Socket) startKeepAlive() {
+	s.keepalive.Stop()
+	if s.ka.idle > 0 {
+		s.keepalive = s.stack.clock.After(s.ka.idle, s.keepaliveTimeout)
+	}
+}
+
+// keepaliveTimeout is tcp_keepalive_timer. In SYN_SENT it does nothing, and is not set
+// again: the handshake does that (tcp_finish_connect).
 func (s *Socket) keepaliveTimeout() {
 	defer s.stack.enter()()
-	switch s.state {
-	case Established, CloseWait, FinWait1, FinWait2:
-	default:
+	if s.state == Closed || s.state == SynSent || s.state == TimeWait || s.state == FinWait2 && s.orphan {
 		return
 	}
 	silent := s.stack.clock.Now() - s.lastIn
 	next := s.ka.interval
 	switch {
-	case silent < s.ka.idle && s.ka.sent == 0:
+	case s.sndNxt != s.sndUna || s.end() != s.sndNxt: // another timer is at work
+		next = s.ka.idle
+	case silent < s.ka.idle:
 		next = s.ka.idle - silent
 	case s.ka.sent >= s.ka.count:
 		s.sendReset()
 		s.remove(ErrTimeout)
 		return
-	case s.sndNxt != s.sndUna: // the retransmission timer is at work
 	default:
 		s.ka.sent++
 		s.sendProbe()

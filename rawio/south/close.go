@@ -72,10 +72,8 @@ func (m *Machine) finished(c *Conn) {
 	if c.is(opening) { // nobody else could have closed it
 		m.done(c)
 	}
-	if !c.is(recovered) && c.acked != c.stableSeq() {
-		m.end(c, "closed") // the kernel's own ACK has left, or its FIN with it
-		return
-	}
+	// Even if the kernel's own ACK has left: the FIN by which it knows that the client has
+	// that may have left before, with a lower number.
 	m.linger(c)
 }
 
@@ -96,18 +94,14 @@ func (m *Machine) linger(c *Conn) {
 }
 
 // lingers is for how long a connection that is over is remembered, in ns: its client
-// may have missed the last ACK, and repeats what that acknowledges after a time-out
-// that has grown with how long it has waited for the log.
+// may have missed the last ACK, and repeats what that acknowledges after a time-out.
 func (m *Machine) lingers(c *Conn) int64 {
-	life := max(m.cfg.Linger, min(4*c.extra.waited, lingerMost))
+	life := max(m.cfg.Linger, c.patience())
 	if c.is(recovered) && m.env.Slot(c.slot).Mode() != gate.ModeOutage {
 		life = max(life, timeWait)
 	}
 	return life
 }
-
-// lingerMost is four times the longest time-out of Linux, ns.
-const lingerMost = 480e9
 
 // noteRelease remembers that an unmodified server has closed the connection. From
 // then on an answer of the kernel to a segment that it does not know any more is
@@ -126,7 +120,7 @@ func (m *Machine) mayLeave(c *Conn, s *segment.Segment, slot *gate.Slot) bool {
 	if c.wire == nil {
 		return false
 	}
-	if slot.Released() == gate.ReleasedClosed && !c.is(recovered) && c.fin < 0 && c.early < 0 &&
+	if slot.Released() == gate.ReleasedClosed && !c.is(recovered) && c.fin < 0 && c.early < 0 && c.patience() < timeWait &&
 		seqnum.LEQ(s.Seq, c.rcvNxt()) && seqnum.LEQ(slot.Ack(), seqnum.Max(c.rcvNxt(), s.End())) {
 		// If the server has closed first, its socket stays until the client has
 		// closed too, then in TIME_WAIT, and repeats what the client asks for.
@@ -143,7 +137,7 @@ func (m *Machine) mayLeave(c *Conn, s *segment.Segment, slot *gate.Slot) bool {
 // log that outlives the host: the client may lack what the kernel still has. Data
 // that the client repeats and the kernel does not take is what nobody will read.
 func (m *Machine) remains(c *Conn, s *segment.Segment) bool {
-	return m.cfg.Lasting && (len(s.Payload) == 0 || !seqnum.Less(s.Seq, c.rcvNxt()))
+	return m.cfg.Lasting && (len(s.Payload) == 0 || !seqnum.Less(s.Seq, c.rcvNxt()) || seqnum.LEQ(s.End(), m.env.Slot(c.slot).Ack()))
 }
 
 // leave lets go of an unmodified server's connection whose process has closed it,

@@ -70,6 +70,7 @@ type Conn struct {
 	unaOff int64 // offset of una from the server's first data byte
 
 	lagAt  uint32 // time since when it waits for a log that stands still, see down.go; 0: it does not
+	waited uint32 // how long the client has waited for an answer because of us, ms: see patience
 	askAt  uint32 // time when the client was last asked whether it lives; 0: it need not be
 	slot   uint32
 	gen    uint32
@@ -132,6 +133,7 @@ type extra struct {
 	// A handshake that waits for the log.
 	syn    *segment.Segment
 	synack []byte
+	late   bool // the client had asked in vain before
 
 	// An outage: what the client has been told, and when.
 	edge    uint32 // right window edge that the client was promised
@@ -146,6 +148,7 @@ type extra struct {
 	tries     int
 	since     int64
 	began     int64            // first try of the present attempt
+	cookie    bool             // Established: its SYN cookie is to be repeated, see awaitCookie
 	notBefore int64            // when the next attempt may begin
 	answer    *segment.Segment // the SYN-ACK, until the kernel has the socket; while Reconnecting: a SYN cookie
 	retryAt   int64
@@ -166,7 +169,6 @@ type extra struct {
 	heldFor  int  // ticks
 	heldLast bool // the server's FIN had left before
 	expireAt int64
-	waited   int64 // how long the log has kept the client waiting, ns; until the next tick
 	reason   string
 
 	restore *restore // of a connection that was restored, until it is live

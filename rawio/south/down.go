@@ -95,7 +95,7 @@ func (m *Machine) passUnprotected(svc *service, flow segment.Flow, e *embryo) {
 	m.syns.drop(flow)
 	m.Stats.LogDown++
 	m.declare(svc, flow, reason.LogDown, svc.waited())
-	m.env.Forward(e.packet)
+	m.pass(flow, e.packet, e.synack.Seq, e.synack.Ack)
 }
 
 // waited is for how long the log has made nothing stable when a connection of the
@@ -121,17 +121,12 @@ func (c *Conn) waits() bool {
 
 // progress notes that the log works.
 func (m *Machine) progress(c *Conn) {
-	if w := m.millis() - c.lagAt; c.lagAt != 0 && w >= lingerFrom {
-		c.more().waited = int64(w) * 1e6
-	}
+	m.answered(c)
 	m.down.until, c.lagAt, c.askAt = 0, 0, 0
 	if c.is(stuck) {
 		m.reopen(c)
 	}
 }
-
-// lingerFrom is how long a client must have waited before its time-out matters, ms.
-const lingerFrom = 1000
 
 // tickDown looks after a connection that waits, and ends its protection if that
 // has lasted for too long. It reports whether it has.
@@ -182,7 +177,7 @@ func (m *Machine) goOn(c *Conn) {
 		packet := c.extra.synack
 		m.declare(c.svc, c.Flow, reason.LogDown, c.svc.waited())
 		m.forget(c)
-		m.env.Forward(packet)
+		m.pass(c.Flow, packet, c.iss, c.irs+1)
 		return
 	}
 	m.unprotect(c, reason.LogDown, c.svc.waited())

@@ -30,6 +30,32 @@ const (
 	halfOpenLife  = synAckFirst << (synAckRepeats + 1)
 )
 
+// A SYN cookie nobody repeats but for the client's next SYN. While a server was away its
+// client may have said that so often that it will not again, or not for a minute.
+
+// awaitCookie has the core repeat a SYN cookie in the kernel's stead.
+func (m *Machine) awaitCookie(c *Conn) {
+	x := c.more()
+	x.cookie, x.tries, x.retryAt = true, 0, m.now+synAckFirst
+	m.watch(c)
+}
+
+// tickCookieSYN repeats it, and reports whether that has to go on.
+func (m *Machine) tickCookieSYN(c *Conn) bool {
+	x := c.extra
+	if m.completed(c) || x.tries == synAckRepeats {
+		x.cookie = false
+		return false
+	}
+	x.retryAt = min(x.retryAt, m.now+halfOpenLife) // the clock may have been set back
+	if m.now >= x.retryAt {
+		x.tries++
+		x.retryAt = m.now + synAckFirst<<x.tries
+		m.sendSYNACK(c, c.peerTS)
+	}
+	return true
+}
+
 // completed reports whether a connection's handshake is. The kernel may have heard what
 // the tap has missed: it gives a connection to Accept, and has it say something, after the third ACK only.
 func (m *Machine) completed(c *Conn) bool {

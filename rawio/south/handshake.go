@@ -46,7 +46,10 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 	if e.synack != nil && m.now-e.arrived > synSkew {
 		e.synack, e.packet = nil, nil // of a SYN before; the kernel answers this one too
 	}
-	e.syn, e.arrived, e.why, e.in = clone(s), m.now, "", m.via
+	if e.passed != nil && e.passed.ack == s.Seq+1 {
+		return // sent again
+	}
+	e.syn, e.arrived, e.why, e.in, e.passed = clone(s), m.now, "", m.via, nil
 	if !svc.outage && e.synack != nil {
 		m.begin(svc, flow, e)
 	}
@@ -78,8 +81,8 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 			m.begin(svc, flow, e)
 			return
 		case c.state == Established && !c.is(recovered) && c.is(confirmed) && c.is(byCookie) && s.Ack == c.irs+1 &&
-			m.env.Socket(flow) == SocketOpen:
-			return // of a copy of the SYN, from before the cookie's third ACK
+			(m.now-c.since < cookieLife || m.env.Socket(flow) == SocketOpen):
+			return // of a copy of the SYN, from before the cookie's third ACK, which may be lost
 		case c.state == Established && !c.is(recovered|confirmed) && s.Ack == c.irs+1:
 			if c.is(byCookie) && m.now-c.since < cookieLife {
 				m.sendSYNACK(c, s.Options.TSEcr)
@@ -102,7 +105,11 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 		return
 	}
 	e := m.syns.make(flow)
-	if at < e.after {
+	switch {
+	case at < e.after:
+		return
+	case e.passed != nil && *e.passed == passed{s.Seq, s.Ack}:
+		m.env.Forward(packet)
 		return
 	}
 	e.synack, e.packet, e.cookie, e.arrived = clone(s), append([]byte(nil), packet...), cookie, m.now
@@ -138,7 +145,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 	}
 	if svc.Log == LogOff {
 		m.syns.drop(flow)
-		m.env.Forward(e.packet)
+		m.pass(flow, e.packet, synack.Seq, synack.Ack)
 		m.declare(svc, flow, reason.Off, "")
 		return
 	}
@@ -171,13 +178,13 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		c.client.wscale = 0
 	}
 	if !m.takeSlot(c) {
-		m.env.Forward(e.packet)
 		m.goesUnprotected(flow, reason.NoSlots)
+		m.pass(flow, e.packet, c.iss, synack.Ack)
 		return
 	}
 	m.conns.put(c)
 	c.extra = &extra{syn: syn, synack: e.packet, edge: c.irs + 1 + uint32(synack.Window),
-		tsval: synack.Options.TSVal, tsecr: synack.Options.TSEcr}
+		tsval: synack.Options.TSVal, tsecr: synack.Options.TSEcr, late: e.waits}
 	m.syns.drop(flow)
 	id, err := m.log.Open(metaOf(c, syn, synack))
 	if err != nil {
@@ -204,7 +211,7 @@ func (m *Machine) openFailed(c *Conn, err error) {
 	packet := c.extra.synack
 	m.forget(c)
 	if c.svc.OnFull == Unprotect && errors.Is(err, logserver.ErrQuota) {
-		m.env.Forward(packet)
+		m.pass(c.Flow, packet, c.iss, c.irs+1)
 		m.declare(c.svc, c.Flow, reason.LogFull, err.Error())
 		return
 	}
@@ -230,7 +237,7 @@ func (m *Machine) metaStable(c *Conn) {
 	if err := m.bind(c); err != nil {
 		m.forget(c)
 		m.declare(c.svc, c.Flow, reason.Refused, err.Error())
-		m.env.Forward(x.synack)
+		m.pass(c.Flow, x.synack, c.iss, c.irs+1)
 		return
 	}
 	c.state = Established
@@ -239,6 +246,9 @@ func (m *Machine) metaStable(c *Conn) {
 	m.Stats.Opened++
 	m.report(ConnOpened, c, "")
 	m.env.Forward(x.synack)
+	if x.late && c.is(byCookie) {
+		m.awaitCookie(c)
+	}
 }
 
 // bind makes the journal and the gate know the connection.

@@ -25,6 +25,10 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 			return
 		}
 	}
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && m.lacksFIN(c, s) {
+		m.repeatOwnFIN(c)
+		return
+	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.wire != nil && (c.is(abandoned) || m.head(c).Closing) {
 		// The server has closed. If the client repeats something, it has missed
 		// an ACK, which the core repeats; if it says something new, the
@@ -53,6 +57,33 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 	if c.wire != nil {
 		m.lagging = true // see vanished
 	}
+}
+
+// lacksFIN reports whether a RST answers a client that has had all of a server's stream
+// but the FIN, and has closed: it is waiting for that. The kernel has given up to repeat
+// it. It does so some hundred seconds after the server has closed, and of these the gate may
+// have held the FIN for the most part, because there was no engine.
+func (m *Machine) lacksFIN(c *Conn, rst *segment.Segment) bool {
+	slot := m.env.Slot(c.slot)
+	return c.state == Established && c.is(finSent) && !c.is(finAcked) && c.is(finLogged) &&
+		rst.Seq+slot.Delta() == c.finEnd-1 && seqnum.LEQ(c.stableSeq(), slot.Ack())
+}
+
+// neverLeft reports the same of a FIN that has not left at all: there was no engine for as
+// long as the kernel has tried. rst names the client's numbers.
+func (m *Machine) neverLeft(c *Conn, rst *segment.Segment) bool {
+	slot := m.env.Slot(c.slot)
+	return rst.Flags&(segment.RST|segment.ACK) == segment.RST && c.state == Established && c.wire == nil &&
+		!c.is(finSent) && c.is(finLogged) && seqnum.LEQ(slot.SndNxt(), rst.Seq+1) && seqnum.LEQ(c.stableSeq(), slot.Ack()) &&
+		m.head(c).Output == c.unaOff+int64(seqnum.Diff(rst.Seq, c.una))
+}
+
+// repeatOwnFIN sends the server's FIN in the kernel's stead.
+func (m *Machine) repeatOwnFIN(c *Conn) {
+	slot := m.env.Slot(c.slot)
+	s := c.liveAck(slot, c.stableSeq())
+	s.Seq, s.Flags, s.Options.NSACK = c.finEnd-1, segment.FIN|segment.ACK, 0
+	m.env.ToClient(s)
 }
 
 // closing reports whether what is held belongs to a Close of the application.
@@ -88,6 +119,12 @@ func (m *Machine) releaseHeld(c *Conn) {
 	x.held = nil
 	ack := s.Ack
 	s.Seq += slot.Delta()
+	if m.neverLeft(c, s) {
+		slot.SetFIN(s.Seq + 1)
+		c.meantFIN(s.Seq + 1)
+		m.repeatOwnFIN(c)
+		return
+	}
 	if c.state == Established && slot.Mode() != gate.ModeOpen { // else it may be the kernel's last word
 		s.Ack = seqnum.Min(ack, c.stableSeq())
 	}

@@ -60,7 +60,10 @@ func (m *Machine) vanished(c *Conn) bool {
 		x.held = nil
 		return false
 	}
-	if c.is(abandoned) {
+	if c.is(abandoned) || m.env.Slot(c.slot).Released() == gate.ReleasedClosed {
+		if m.env.Socket(c.Flow) != SocketNone {
+			x.held = nil // as below
+		}
 		return false
 	}
 	m.lagging = true

@@ -130,7 +130,7 @@ func (m *Machine) stored(svc *service, s *Stored) *Conn {
 		received: s.End, stable: s.End, fin: -1, early: -1,
 		una: meta.ISS + 1, nxt: meta.ISS + 1, peerWindow: 65535,
 		peerTS: syn.TSVal, tsAt: uint32(meta.Created.Unix()),
-		since: meta.Created.UnixNano(), last: m.now,
+		since: meta.Created.UnixNano(), last: m.now, waited: engineWait,
 	}
 	if !c.server.hasWS {
 		c.client.wscale = 0

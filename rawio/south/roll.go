@@ -36,6 +36,8 @@ type roll struct {
 	check   check
 	pending []piece // beyond una, not yet sent to the client
 	tsval   uint32  // newest of the kernel
+	tsFirst uint32  // of its SYN-ACK
+	tsSince int64   // when that came
 	ackDue  bool
 	opened  bool // the kernel is known to have the socket
 
@@ -80,7 +82,7 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 		delta: first - (s.Seq + 1), tsDelta: c.tsDelta(s), wscale: o.wscale,
 		most: w.start, sent: w.start, acked: w.start, edge: w.start + int64(s.Window), // not scaled in a SYN-ACK
 		out: w.out, told: w.out, edgeOut: w.out, fin: -1, check: check{verified: w.out},
-		tsval: s.Options.TSVal, ackDue: true, movedAt: m.now, askedAt: m.now,
+		tsval: s.Options.TSVal, tsFirst: s.Options.TSVal, tsSince: m.now, ackDue: true, movedAt: m.now, askedAt: m.now,
 	}
 	if w.rolls && w.iss == s.Seq { // SYN cookies for the same SYN
 		x.roll.deafUntil = m.now + deafFor
@@ -196,7 +198,7 @@ func (m *Machine) forwardFIN(c *Conn, off int64) {
 	if c.is(finAcked) {
 		return
 	}
-	s := c.ackSegment(c.stableSeq(), slot.Edge())
+	s := c.ackSegment(seqnum.Min(c.stableSeq(), slot.Ack()), slot.Edge())
 	s.Seq, s.Flags = end-1, segment.FIN|segment.ACK
 	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), c.peerTS
 	m.env.ToClient(s)

@@ -16,7 +16,7 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	if m.now < r.deafUntil { // of data the next server says the same
 		s.Flags &^= segment.FIN
 	}
-	if c.stray(s) {
+	if m.stray(c, s) {
 		return
 	}
 	if s.Flags.Has(segment.URG) { // what is forwarded has no urgent data
@@ -73,16 +73,27 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 }
 
 // stray reports whether a captured packet is not of the present roll-forward's
-// socket: it acknowledges what was not sent to that, or lies where that may not
-// send. The socket before it may have said something at its end.
-func (c *Conn) stray(s *segment.Segment) bool {
+// socket: it acknowledges what was not sent to that, lies where that may not
+// send, or has another clock. The socket before it may have said something at its end.
+func (m *Machine) stray(c *Conn, s *segment.Segment) bool {
 	r := c.extra.roll
+	if o := &s.Options; o.HasTS {
+		// At most a tick in a microsecond (tcp_usec_ts).
+		elapsed := (m.now-r.tsSince)/1e3 + tsSlack
+		if d := int64(seqnum.Diff(o.TSVal, r.tsFirst)); d < 0 || d > elapsed && elapsed < 1<<31 {
+			return true
+		}
+	}
 	off := r.out + int64(seqnum.Diff(s.Seq+r.delta, c.outputSeq(r.out)))
 	if off < c.wire.out-1 || off > r.edgeOut+1 {
 		return true
 	}
 	return s.Flags.Has(segment.ACK) && seqnum.Unwrap(s.Ack, c.irs+1, r.acked) > r.most
 }
+
+// tsSlack is by how much the clock of a SYN-ACK may be behind: that of a SYN cookie is, and
+// it may have waited to be heard of.
+const tsSlack = 1e6
 
 // repeated takes output that the server has sent before. What of it the client
 // has been sent may be lost, and only the server knows when to repeat it.
@@ -179,8 +190,10 @@ func (m *Machine) forwardOutput(c *Conn, off int64, p []byte) {
 	}
 }
 
-// liveSegment gives a segment the window and timestamps of a live connection.
+// liveSegment gives a segment the ACK number, window and timestamps of a live connection:
+// what the core has and the kernel not, the client has to say again.
 func (m *Machine) liveSegment(c *Conn, s *segment.Segment, slot *gate.Slot) *segment.Segment {
+	s.Ack = seqnum.Min(s.Ack, slot.Ack())
 	s.Window = uint16(min(uint32(max(seqnum.Diff(slot.Edge(), s.Ack), 0))>>c.server.wscale, 65535))
 	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), slot.TSEcr()
 	return s

@@ -24,7 +24,6 @@ func randomBlindPlan(seed uint64) plan {
 	p := randomPlan(seed)
 	r := rand.New(rand.NewPCG(seed, 0x626c696e64))
 	p.log, p.tapLoss = nil, 0
-	p.stack.TimeWait = time.Minute // longer than a hole lasts, as in Linux
 	for i := range p.clients {
 		if r.IntN(2) == 0 {
 			p.clients[i].blindFrom = time.Duration(1 + r.Int64N(int64(time.Second)))

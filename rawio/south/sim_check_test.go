@@ -2,6 +2,7 @@ package south_test
 
 import (
 	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/rawiotest"
 	"github.com/ftnet/ftnet/rawio/segment"
 	"github.com/ftnet/ftnet/rawio/south"
@@ -29,6 +30,21 @@ func (w *world) checkSurvives(f *flow, flow segment.Flow, ack uint32) {
 	}
 	if most := limit(f.irs, stable, fin); seqnum.Less(most, ack) {
 		w.fail("%v: ACK %d leaves, %d would survive a crash of the log", flow.Client, ack-f.irs, most-f.irs)
+	}
+}
+
+// checkTaken: while the server lives, the core acknowledges only what the kernel has
+// taken. The client would not say the rest again.
+func (w *world) checkTaken(g *segment.Segment) {
+	c, s := w.machine.Conn(segment.Flow{Client: g.Dst, Server: g.Src}), w.server.Lookup(g.Src, g.Dst)
+	if f := w.flows[segment.Flow{Client: g.Dst, Server: g.Src}]; f == nil || f.app.mayReset() || f.reset {
+		return // it may be another connection's socket
+	}
+	if c == nil || s == nil || s.State() == rawiotest.SynReceived || c.State() != south.Established || w.gate.Slot(c.Slot()).Mode() != gate.ModeLive {
+		return
+	}
+	if taken := s.Info().RcvNxt; g.Flags.Has(segment.ACK) && !g.Flags.Any(segment.SYN|segment.RST) && seqnum.Less(taken, g.Ack) {
+		w.fail("%v: the core acknowledges %d, the kernel has %d", g.Dst, g.Ack-s.Info().IRS, taken-s.Info().IRS)
 	}
 }
 

@@ -61,6 +61,18 @@ var mended = []struct {
 	{&crashes, 1795907119951636, "a segment of the time before the engine's crash reached the client late, and had a newer timestamp than was known"},
 	{&plain, 1795907535809198, "the kernel's answers to what the client had answered the core were taken for ones to what the tap cannot see"},
 	{&alone, 1795907550671067, "the same"},
+	{&crashes, 1795909340115530, "a client's handshake took longer than its keepalive time, and the model probed no more"},
+	{&alone, 1795909394021415, "a FIN was held while there was no engine, and the kernel had given up to repeat it"},
+	{&queues, 1795907476610146, "a client's time-out had grown while it waited for the log, and outlasted TIME_WAIT"},
+	{&queues, 1795907623416201, "a SYN cookie for a client that had waited was lost, and nobody repeated it"},
+	{&plain, 1795910617849224, "the FIN had left with a lower ACK number, and the kernel's last ACK was lost"},
+	{&plain, 1795910617923902, "the SYN-ACK of a connection without protection was repeated, and taken for that of a new one"},
+	{&plain, 1795910618027498, "what a crashed socket had said was taken for the next one's, whose clock it is not"},
+	{&crashes, 1795910769844980, "after a roll-forward the core acknowledged what only it had"},
+	{&queues, 1795912714509860, "a server had closed before the core looked what an answer to a segment before the third ACK was"},
+	{&queues, 1795912028848761, "the client's last segment came before the third ACK of a SYN cookie, and the kernel had answered a copy of the SYN"},
+	{&crashes, 1795912714707938, "a copy of what the kernel had taken was taken for what nobody reads, and the host was booted before the last output had left"},
+	{&crashes, 1795910769743401, "a restored connection was over, and the gate held the FIN of the server that tells nobody"},
 }
 
 // TestMended runs them again.

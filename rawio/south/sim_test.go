@@ -59,7 +59,7 @@ func randomPlan(seed uint64) plan {
 	p.stack = rawiotest.Config{
 		NoTimestamps: some(0.2), NoSACK: some(0.2), NoWScale: some(0.2), WScale: uint8(1 + r.IntN(10)),
 		MSS: uint16(100 + r.IntN(1400)), ReceiveBuffer: 4096 << r.IntN(6), SendBuffer: 4096 << r.IntN(6),
-		TimeWait: 5 * time.Second, FinTimeout: 5 * time.Second,
+		FinTimeout: 5 * time.Second,
 	}
 	if some(0.5) { // numbers next to 2³²
 		p.stack.ISN = func() uint32 { return uint32(r.IntN(4000)) - 3000 }

@@ -115,6 +115,7 @@ func newWorld(p plan) *world {
 		ending: func() bool { return w.process != nil && w.process.dead },
 		now:    w.now, gate: w.gate, heads: map[uint32]*head{},
 		toClient: func(s *segment.Segment) {
+			w.checkTaken(s)
 			w.toClient(&rawiotest.Packet{Segment: *s}, "core")
 		},
 		toServer: func(s *segment.Segment) {

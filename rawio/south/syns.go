@@ -19,10 +19,21 @@ type embryo struct {
 	after   int64         // SYN-ACKs from before this time are of a socket that is gone
 	refused int64         // time when the kernel refused it, 0: not
 	why     reason.Reason // of a connection that goes on without protection if its client answers; then the rest is nil
+	passed  *passed       // of a connection that goes on without protection; nil: it does not
 	waits   bool          // for the listener's queue to have room
 	again   int64         // when the listener gets it again
 	order   uint64
 	in, out uint32 // interfaces of SYN and SYN-ACK
+}
+
+// passed names the SYN-ACK that has left of a connection without protection: what the
+// kernel repeats of that leaves as well. The client may know it.
+type passed struct{ iss, ack uint32 }
+
+// pass lets a SYN-ACK go whose connection will not be protected.
+func (m *Machine) pass(flow segment.Flow, packet []byte, iss, ack uint32) {
+	m.syns.make(flow).passed = &passed{iss, ack}
+	m.env.Forward(packet)
 }
 
 // synTable remembers a bounded number of embryos: two generations, of which

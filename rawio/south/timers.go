@@ -2,6 +2,7 @@ package south
 
 import (
 	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
 
@@ -127,6 +128,7 @@ func (m *Machine) tick(c *Conn) {
 func (m *Machine) tickLive(c *Conn) bool {
 	x := c.extra
 	refused := x.refused != nil && m.offer(c)
+	cookie := x.cookie && m.tickCookieSYN(c)
 	if c.state != Established {
 		return true
 	}
@@ -146,7 +148,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		}
 		return true
 	}
-	if x.liveAt == 0 && !refused {
+	if x.liveAt == 0 && !refused && !cookie {
 		c.extra = nil
 		return false
 	}
@@ -165,7 +167,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		}
 		return true
 	}
-	if refused || m.now-x.liveAt < settleTime {
+	if refused || cookie || m.now-x.liveAt < settleTime {
 		return true
 	}
 	c.extra = nil
@@ -201,8 +203,10 @@ func (m *Machine) Sweep(idle int64, exists func(segment.Flow) bool) int {
 		}
 		switch c.state {
 		case SynReceived, Established, Open:
-			// What is over waits for the application only.
-			if (!c.closed() || c.is(outlived)) && !exists(c.Flow) {
+			// What is over waits for the application only. If that has a new socket, whose
+			// FIN the gate holds, the socket does not go before it is closed.
+			waits := c.closed() && !c.is(outlived) && m.env.Slot(c.slot).Mode() != gate.ModeOutage
+			if !waits && !exists(c.Flow) {
 				m.end(c, "its socket is gone")
 				n++
 			}
