@@ -81,6 +81,7 @@ func (m *Machine) open(c *Conn, why string) {
 			return
 		}
 	}
+	c.ahead = nil // the kernel may lack it: from now on only what that SACKs is promised
 	if held && seqnum.Less(c.acked, slot.Ack()) {
 		m.sendAck(c, slot, slot.Ack())
 	}
@@ -88,7 +89,6 @@ func (m *Machine) open(c *Conn, why string) {
 		_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
 		c.ID = 0
 	} // else the handler may still be reading from the log
-	c.ahead = nil
 	open := c.isOpening()
 	c.flags &= recovered | finSent
 	c.state = Open
