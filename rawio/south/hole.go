@@ -59,8 +59,9 @@ type hole struct {
 	answers int    // of the kernel, to the client, or what the gate has held of it unseen
 	doubts  int    // what may be one
 	said    said
-	looked  int64 // time of the last look
-	found   int64 // time of the last look at which there was a hole, or something unseen
+	looked  int64  // time of the last look
+	found   int64  // time of the last look at which there was a hole, or something unseen
+	clock   uint32 // newest TSval of the client
 }
 
 // said is what the gate has noted of the kernel's segments.
@@ -98,7 +99,7 @@ func (m *Machine) seekHoles() {
 		if c := m.slots[m.sought.slot].conn; c != nil && c.state == Established {
 			slot := m.env.Slot(c.slot)
 			if c.hole == nil && m.misses(c, slot) {
-				c.hole = &hole{next: c.rcvNxt(), said: heardOf(slot), found: m.now}
+				c.hole = m.newHole(c, heardOf(slot))
 				m.watch(c)
 			}
 			if slot.Held() && !c.waits() {
@@ -118,6 +119,10 @@ func (m *Machine) misses(c *Conn, slot *gate.Slot) bool {
 		seqnum.Less(c.rcvNxt(), slot.Ack()) && slot.Released() == gate.ReleasedNo
 }
 
+func (m *Machine) newHole(c *Conn, now said) *hole {
+	return &hole{next: c.rcvNxt(), said: now, found: m.now, clock: c.peerTS}
+}
+
 // tickHole looks after a connection with a hole. It reports whether it has let go of it.
 func (m *Machine) tickHole(c *Conn) bool {
 	h, slot := c.hole, m.env.Slot(c.slot)
@@ -125,7 +130,7 @@ func (m *Machine) tickHole(c *Conn) bool {
 	switch {
 	case m.misses(c, slot):
 		if h.next != next {
-			*h = hole{next: next, said: now, found: m.now}
+			c.hole = m.newHole(c, now)
 			return false
 		}
 	case h.next == next && c.mayMiss(slot) && m.now-h.found < holeKept:
@@ -192,7 +197,7 @@ func (m *Machine) tickUnseen(c *Conn) {
 	case m.now-x.unseenAt > holeQuiet:
 		x.unseenAt, x.stolen, x.lookedAt = 0, n, m.now
 		if next := c.rcvNxt(); c.hole == nil || c.hole.next != next {
-			c.hole = &hole{next: next}
+			c.hole = m.newHole(c, said{})
 		}
 		c.hole.answers++
 		c.hole.found = m.now
