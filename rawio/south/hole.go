@@ -19,6 +19,10 @@ import (
 // be for two minutes that waits for its retransmission time-out, proves nothing. Nor
 // does what follows a segment that the tap has seen: it may answer that. Only where
 // there is never anything else, for holeDeaf, it counts.
+//
+// A crash does not undo what was found until then, for a client gives up after a number of
+// time-outs, each twice as long as the one before, whatever crashes meanwhile. Nor does
+// it keep the core from finding more: in an outage the gate counts what it holds.
 
 const (
 	// holeAfter is how long, ns, not counting times when the engine stood still: what
@@ -41,26 +45,37 @@ const (
 	seekEvery = 200e6
 	seekParts = 8
 	seekMin   = 256
+	// holeKept is for how long what was found is kept after the last of it, ns, while the
+	// kernel has nothing that lacks: a client's time-out is two minutes at most.
+	holeKept = 150e9
+	// askedQuiet is how long after a segment of the core, ns, what the client says may
+	// answer that.
+	askedQuiet = 1e9
 )
 
 type hole struct {
 	next    uint32 // the first byte that lacks
 	lasted  int64  // ns
-	answers int    // of the kernel, to the client
+	answers int    // of the kernel, to the client, or what the gate has held of it unseen
 	doubts  int    // what may be one
 	said    said
-	looked  int64 // time of the last look
+	looked  int64  // time of the last look
+	found   int64  // time of the last look at which there was a hole, or something unseen
+	clock   uint32 // newest TSval of the client
 }
 
 // said is what the gate has noted of the kernel's segments.
-type said struct{ bare, ack, edge uint32 }
+type said struct{ bare, ack, edge, echo uint32 }
 
-func heardOf(slot *gate.Slot) said { return said{slot.BareACKs(), slot.Ack(), slot.Edge()} }
+func heardOf(slot *gate.Slot) said {
+	return said{slot.BareACKs(), slot.Ack(), slot.Edge(), slot.TSEcr()}
+}
 
 // answered reports whether the kernel has answered the client between two looks: what it
-// has said without data was not only that its window is wider.
+// has said without data was not only that its window is wider. A newer timestamp to echo
+// it has from a segment of the client.
 func (s said) answered(since said) bool {
-	return s.bare != since.bare && (s.ack != since.ack || s.edge == since.edge)
+	return s.bare != since.bare && (s.ack != since.ack || s.edge == since.edge || s.echo != since.echo)
 }
 
 // search is where the core looks for holes next, and when.
@@ -70,7 +85,8 @@ type search struct {
 }
 
 // seekHoles has tick watch the connections with a hole: of a client of which the
-// tap sees nothing no other event tells.
+// tap sees nothing no other event tells. Nor does any of an ACK that the gate has held
+// because it SACKs what the tap has not seen, though all below that is in the log.
 func (m *Machine) seekHoles() {
 	if m.now-m.sought.at < seekEvery {
 		return
@@ -80,10 +96,14 @@ func (m *Machine) seekHoles() {
 		if m.sought.slot >= len(m.slots) {
 			m.sought.slot = 0
 		}
-		if c := m.slots[m.sought.slot].conn; c != nil && c.hole == nil {
-			if slot := m.env.Slot(c.slot); m.misses(c, slot) {
-				c.hole = &hole{next: c.rcvNxt(), said: heardOf(slot)}
+		if c := m.slots[m.sought.slot].conn; c != nil && c.state == Established {
+			slot := m.env.Slot(c.slot)
+			if c.hole == nil && m.misses(c, slot) {
+				c.hole = m.newHole(c, heardOf(slot))
 				m.watch(c)
+			}
+			if slot.Held() && !c.waits() {
+				m.touch(c)
 			}
 		}
 		m.sought.slot++
@@ -99,19 +119,30 @@ func (m *Machine) misses(c *Conn, slot *gate.Slot) bool {
 		seqnum.Less(c.rcvNxt(), slot.Ack()) && slot.Released() == gate.ReleasedNo
 }
 
+func (m *Machine) newHole(c *Conn, now said) *hole {
+	return &hole{next: c.rcvNxt(), said: now, found: m.now, clock: c.peerTS}
+}
+
 // tickHole looks after a connection with a hole. It reports whether it has let go of it.
 func (m *Machine) tickHole(c *Conn) bool {
 	h, slot := c.hole, m.env.Slot(c.slot)
-	if !m.misses(c, slot) {
+	now, next := heardOf(slot), c.rcvNxt()
+	switch {
+	case m.misses(c, slot):
+		if h.next != next {
+			c.hole = m.newHole(c, now)
+			return false
+		}
+	case h.next == next && c.mayMiss(slot) && m.now-h.found < holeKept:
+		if h.said, h.looked = now, m.now; c.state != Established {
+			h.said = said{} // the next socket says everything anew
+		}
+		return false
+	default:
 		c.hole = nil
 		return false
 	}
-	now := heardOf(slot)
-	// While the log is behind, the client repeats what waits for that, and comes no further.
-	if next := c.rcvNxt(); h.next != next || c.behindLog() {
-		*h = hole{next: next, said: now}
-		return false
-	}
+	h.found = m.now
 	h.lasted += m.awake
 	if now.answered(h.said) {
 		if h.doubts++; m.now-c.last > holeQuiet && c.last < h.looked {
@@ -137,6 +168,43 @@ func (m *Machine) tickHole(c *Conn) bool {
 	}
 	c.hole = nil
 	return true
+}
+
+// mayMiss reports whether what was found of a hole still counts, although the kernel has
+// nothing that lacks: it is another kernel socket than before, or there is none.
+func (c *Conn) mayMiss(slot *gate.Slot) bool {
+	switch c.state {
+	case Outage, Reconnecting, Rolling:
+		return true
+	}
+	return c.state == Established && !c.is(limited) && !c.behindLog() && slot.Released() != gate.ReleasedClosed &&
+		seqnum.LEQ(slot.Ack(), c.rcvNxt())
+}
+
+// tickUnseen looks in an outage for what the gate has held of the client and the tap has
+// not seen: what nobody has asked for the client repeats.
+func (m *Machine) tickUnseen(c *Conn) {
+	x, n := c.extra, m.env.Slot(c.slot).StolenIn()
+	switch {
+	case x.unseenAt == 0:
+		if n == x.stolen || m.now-x.ackedAt <= askedQuiet {
+			x.stolen, x.lookedAt = n, m.now
+			break
+		}
+		x.unseenAt = m.now // the tap may see it yet
+	case c.last >= x.lookedAt:
+		x.unseenAt, x.stolen, x.lookedAt = 0, n, m.now
+	case m.now-x.unseenAt > holeQuiet:
+		x.unseenAt, x.stolen, x.lookedAt = 0, n, m.now
+		if next := c.rcvNxt(); c.hole == nil || c.hole.next != next {
+			c.hole = m.newHole(c, said{})
+		}
+		c.hole.answers++
+		c.hole.found = m.now
+	}
+	if c.hole != nil {
+		c.hole.lasted += m.awake
+	}
 }
 
 // hasClosed reports whether the server has closed the connection.

@@ -103,6 +103,7 @@ func (m *Machine) interrupt(c *Conn) {
 		m.guess(c)
 		m.left(c)
 		x.edge, x.tsval, x.said = slot.Edge(), slot.TSVal(), c.high
+		x.stolen, x.lookedAt, x.unseenAt = slot.StolenIn(), m.now, 0
 		if slot.Flags()&gate.FlagLimit != 0 {
 			x.edge = seqnum.Min(x.edge, slot.Limit())
 		}

@@ -9,6 +9,17 @@ var mended = []struct {
 	seed uint64
 	why  string
 }{
+	{&blind, 1795909217744929, "the server crashed again and again, and each time what was found of what the tap could not see was forgotten"},
+	{&blind, 1795909217747133, "the same"},
+	{&blind, 1795909217760309, "the same"},
+	{&blind, 1795909217771909, "the same"},
+	{&blind, 1795909217755555, "the kernel SACKed what the tap could not see, and nobody looked after the ACK that was held for it"},
+	{&blind, 1795909217768459, "nobody asked the client in place of the kernel, whose probes were held"},
+	{&blind, 1795909217756345, "the client had repeated itself unseen in the outage, and gave up before it had done so often enough after it"},
+	{&blind, 1795909217759703, "the same"},
+	{&blind, 1795909217770910, "the same"},
+	{&blind, 1795909217771583, "the same"},
+	{&blind, 1795911062635830, "the ACK of what had waited echoed the first time that it was said: the client took all of that for a round trip"},
 	{&plain, 64653, "a client that had closed and forgotten the connection was taken for one that resets it"},
 	{&alone, 10467, "the kernel had forgotten a half-open connection and begun it with another number"},
 	{&alone, 14946, "the same"},

@@ -172,6 +172,9 @@ func (w *world) checkRest() {
 	if w.plan.unmodified || w.unprotected { // whose application may still have something to read
 		w.clock.Run(20*time.Second, func() bool { w.steps++; return w.steps > maxSteps || w.failure != "" })
 	}
+	if w.unprotected { // and whose client something to say, after a time-out
+		w.clock.Run(15*time.Minute, func() bool { w.steps++; return w.steps > maxSteps || w.failure != "" || w.saidAll() })
+	}
 	w.do(func() {
 		w.machine.Sweep(int64(time.Minute), func(f segment.Flow) bool { return w.server.Lookup(f.Server, f.Client) != nil })
 	})
@@ -196,6 +199,17 @@ func (w *world) checkRest() {
 	if err := w.log.Close(); err != nil {
 		w.fail("log: %v", err)
 	}
+}
+
+// saidAll reports whether the clients of what goes on without protection have nothing
+// left to say.
+func (w *world) saidAll() bool {
+	for _, f := range w.flows {
+		if state := f.app.sock.State(); f.open && state != rawiotest.Closed && state != rawiotest.TimeWait && state != rawiotest.FinWait2 {
+			return false
+		}
+	}
+	return true
 }
 
 // TestCrashAtEveryStep crashes a small conversation at each step of the clock,

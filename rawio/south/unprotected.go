@@ -81,14 +81,15 @@ func (m *Machine) open(c *Conn, why string) {
 			return
 		}
 	}
+	c.ahead = nil // the kernel may lack it: from now on only what that SACKs is promised
 	if held && seqnum.Less(c.acked, slot.Ack()) {
+		c.echoNewest(slot)
 		m.sendAck(c, slot, slot.Ack())
 	}
 	if replays := c.wire == nil && c.is(recovered) && c.svc.alive; !replays {
 		_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
 		c.ID = 0
 	} // else the handler may still be reading from the log
-	c.ahead = nil
 	open := c.isOpening()
 	c.flags &= recovered | finSent
 	c.state = Open
@@ -104,6 +105,18 @@ func (m *Machine) open(c *Conn, why string) {
 	if open {
 		m.settled(c)
 	}
+}
+
+// echoNewest has the last ACK of the core echo the newest timestamp of the client that is
+// known. What it acknowledges came long ago, and was said again since; the kernel echoes
+// the timestamp of the first time, from which the client would take a round trip
+// to last as long as all of that, and wait for as long when something is lost.
+func (c *Conn) echoNewest(slot *gate.Slot) {
+	newest := seqnum.Max(slot.TSEcr(), c.peerTS)
+	if c.hole != nil {
+		newest = seqnum.Max(newest, c.hole.clock)
+	}
+	slot.SetTS(slot.TSVal(), newest)
 }
 
 // openLife is how long a connection that needs no translation is remembered
