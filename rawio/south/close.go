@@ -115,7 +115,7 @@ const lingerMost = 480e9
 func (m *Machine) noteRelease(c *Conn, slot *gate.Slot) {
 	if c.wire != nil && slot.Released() == gate.ReleasedClosed {
 		c.set(abandoned)
-		slot.SetReleased(gate.ReleasedNo)
+		slot.NoteRelease()
 	}
 }
 

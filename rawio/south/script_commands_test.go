@@ -44,6 +44,7 @@ func (s *script) line(line string) {
 	case "released":
 		s.env.gate.Task = gate.Task{Exiting: w[1] == "crash", PID: 42, Code: 9}
 		s.env.gate.Release(s.flow)
+		s.env.gate.Task = gate.Task{}
 		s.events()
 	case "stall": // of the engine; the gate waits for a second
 		s.env.gate.Patience = 1e9
