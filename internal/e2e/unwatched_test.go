@@ -1,0 +1,87 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	ebpflink "github.com/cilium/ebpf/link"
+)
+
+// unwatch detaches the program that notes releases of sockets, whose link the engine
+// holds. Others may be of other engines.
+func (r *rig) unwatch() {
+	r.t.Helper()
+	n := 0
+	for _, id := range releaseLinks(r.t, r.cmd.Process.Pid) {
+		l, err := ebpflink.NewFromID(id)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if err := l.Detach(); err != nil {
+			r.t.Fatal(err)
+		}
+		l.Close()
+		n++
+	}
+	if n != 1 {
+		r.t.Fatalf("%d links of programs at the cgroup", n)
+	}
+}
+
+// releaseLinks are the links to cgroups that a process holds and that are attached.
+func releaseLinks(t testing.TB, pid int) (ids []ebpflink.ID) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			continue // closed meanwhile
+		}
+		var id, cgroup uint64
+		kind := ""
+		for lines := bufio.NewScanner(f); lines.Scan(); {
+			fmt.Sscanf(lines.Text(), "link_type:\t%s", &kind)
+			fmt.Sscanf(lines.Text(), "link_id:\t%d", &id)
+			fmt.Sscanf(lines.Text(), "cgroup_id:\t%d", &cgroup)
+		}
+		f.Close()
+		if kind == "cgroup" && cgroup != 0 {
+			ids = append(ids, ebpflink.ID(id))
+		}
+	}
+	return ids
+}
+
+// TestEngineKilledUnwatched: without pins and CAP_SYS_ADMIN the program that notes
+// releases of sockets ends with the engine, and a busy machine may need a while until the
+// server ends too. Its clients do not hear of that.
+func TestEngineKilledUnwatched(t *testing.T) {
+	change := func(s *served) {
+		with(capabilities(t))(s)
+		s.bpffs = t.TempDir()
+	}
+	s := serve(t, change, "[log]\nurl = \"file://"+t.TempDir()+"\"\n", listening(t, "own", 7002), unmodified(t, "plain", 7003))
+	var clients []*client
+	for _, f := range families {
+		for _, port := range []int{7002, 7003} {
+			c := s.dialTo(f.dial(s.rig), f.address(port))
+			c.echo(strings.Join([]string{"hello", f.name}, " "))
+			clients = append(clients, c)
+		}
+	}
+	s.signal(syscall.SIGSTOP) // it is not to put the program back
+	s.unwatch()
+	s.killFtnet()
+	s.begin()
+	for _, c := range clients {
+		c.echo("again")
+	}
+}
