@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	ebpflink "github.com/cilium/ebpf/link"
+
+	"github.com/ftnet/ftnet/internal/status"
 )
 
 // unwatch detaches the program that notes releases of sockets, whose link the engine
@@ -58,6 +60,45 @@ func releaseLinks(t testing.TB, pid int) (ids []ebpflink.ID) {
 		}
 	}
 	return ids
+}
+
+// TestUnwatched: a program that notes releases and that somebody takes away is put back,
+// which is said, and so are pins; crashes of workers are told from closes as ever.
+func TestUnwatched(t *testing.T) {
+	for name, pinned := range map[string]bool{"pins": true, "no pins": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := prepare(t, options{})
+			if !pinned {
+				r.bpffs = t.TempDir()
+			}
+			r.spawn(options{flags: []string{"--unmodified", "--listen", ":7002"}}, "probe", "-mode", "plain", "-listen", ":7002")
+			c := r.dial()
+			c.echo("hello")
+			mended := func(what string, n uint64) {
+				t.Helper()
+				r.waitStatus(fmt.Sprint(what, " put back"), func(d *status.Document) bool {
+					return d.Gate.Mended[what] == n && len(d.Gate.Missing) == 0
+				})
+			}
+			for i := range uint64(2) {
+				r.unwatch()
+				mended("releases", i+1)
+				r.protects(1)
+				r.crash()
+				c.echo("recovered")
+			}
+			r.waitOutput("the gate was not complete, and was put right: missing=releases")
+			if !pinned {
+				return
+			}
+			if err := os.RemoveAll(filepath.Join(r.bpffs, "ftnet")); err != nil {
+				t.Fatal(err)
+			}
+			mended("pins", 1)
+			r.waitOutput("the gate was not complete, and was put right: missing=pins")
+		})
+	}
 }
 
 // TestEngineKilledUnwatched: without pins and CAP_SYS_ADMIN the program that notes

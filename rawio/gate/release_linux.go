@@ -19,6 +19,7 @@ type releases struct {
 	mu     sync.Mutex
 	at     place // of the program; nil: not watching. Guarded by mu, as are
 	old    place // of an adopted gate's program, until there is one
+	lost   bool  // the program was taken away, and could not be attached again
 	closed bool
 }
 
@@ -95,8 +96,11 @@ func (g *Gate) WatchReleases() error {
 		r.at, r.old = r.old, nil
 		return nil
 	}
-	if r.at, err = attachToCgroups(prog, g.pins); err != nil || r.old == nil {
+	if r.at, err = attachToCgroups(prog, g.pins); err != nil {
 		return err
+	}
+	if r.lost = false; r.old == nil {
+		return nil
 	}
 	err = r.old.Close() // only now: both have judged the same for a moment
 	r.old = nil

@@ -197,6 +197,9 @@ func (m *Machine) end(c *Conn, why string) {
 
 // forget frees all that the core and the gate keep of a connection.
 func (m *Machine) forget(c *Conn) {
+	if c.state == Established || c.state == Outage {
+		m.completed(c)
+	}
 	was, open := c.state, c.isOpening()
 	c.state = Closed
 	c.unset(opening)

@@ -238,6 +238,7 @@ func (m *Machine) metaStable(c *Conn) {
 	m.mayBeHalfOpen(c)
 	m.Stats.Opened++
 	m.report(ConnOpened, c, "")
+	m.meetUnwatched(c)
 	m.env.Forward(x.synack)
 }
 
