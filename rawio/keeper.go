@@ -61,6 +61,7 @@ func (e *Engine) keepLoop() {
 			return
 		case <-ticker.C:
 		}
+		e.keep(keepPins, e.gate.MendPins) // a crash of the server does not need them
 		if missing, changed := e.keep(keepReleases, e.gate.MendReleases); changed {
 			e.do(func(m *south.Machine) {
 				if missing == "" {
@@ -70,7 +71,6 @@ func (e *Engine) keepLoop() {
 				}
 			})
 		}
-		e.keep(keepPins, e.gate.MendPins) // a crash of the server does not need them
 	}
 }
 

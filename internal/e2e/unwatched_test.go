@@ -11,6 +11,7 @@ import (
 
 	ebpflink "github.com/cilium/ebpf/link"
 
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/status"
 )
 
@@ -63,42 +64,72 @@ func releaseLinks(t testing.TB, pid int) (ids []ebpflink.ID) {
 }
 
 // TestUnwatched: a program that notes releases and that somebody takes away is put back,
-// which is said, and so are pins; crashes of workers are told from closes as ever.
+// which is said, and so are pins; a server's crashes are told from closes as ever.
 func TestUnwatched(t *testing.T) {
-	for name, pinned := range map[string]bool{"pins": true, "no pins": false} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := prepare(t, options{})
-			if !pinned {
-				r.bpffs = t.TempDir()
-			}
-			r.spawn(options{flags: []string{"--unmodified", "--listen", ":7002"}}, "probe", "-mode", "plain", "-listen", ":7002")
-			c := r.dial()
-			c.echo("hello")
-			mended := func(what string, n uint64) {
-				t.Helper()
-				r.waitStatus(fmt.Sprint(what, " put back"), func(d *status.Document) bool {
-					return d.Gate.Mended[what] == n && len(d.Gate.Missing) == 0
-				})
-			}
-			for i := range uint64(2) {
-				r.unwatch()
-				mended("releases", i+1)
-				r.protects(1)
-				r.crash()
-				c.echo("recovered")
-			}
-			r.waitOutput("the gate was not complete, and was put right: missing=releases")
-			if !pinned {
-				return
-			}
-			if err := os.RemoveAll(filepath.Join(r.bpffs, "ftnet")); err != nil {
-				t.Fatal(err)
-			}
-			mended("pins", 1)
-			r.waitOutput("the gate was not complete, and was put right: missing=pins")
+	t.Parallel()
+	r := modeProbe(t, "plain", nil)
+	c := r.dial()
+	c.echo("hello")
+	mended := func(what string, n uint64) {
+		t.Helper()
+		r.waitStatus(fmt.Sprint(what, " put back"), func(d *status.Document) bool {
+			return d.Gate.Mended[what] == n && len(d.Gate.Missing) == 0
 		})
 	}
+	for i := range uint64(2) {
+		r.unwatch()
+		mended("releases", i+1)
+		r.protects(1)
+		r.crash()
+		c.echo("recovered")
+	}
+	r.waitOutput("the gate was not complete, and was put right: missing=releases")
+	if err := os.RemoveAll(filepath.Join(r.bpffs, "ftnet")); err != nil {
+		t.Fatal(err)
+	}
+	mended("pins", 1)
+	r.waitOutput("the gate was not complete, and was put right: missing=pins")
+}
+
+// TestUnwatchedSaid: what cannot be put back is said, of the engine and of the connections
+// that depend on it, and when it can be it is.
+func TestUnwatchedSaid(t *testing.T) {
+	t.Parallel()
+	r := modeProbe(t, "plain", nil)
+	c := r.dial()
+	c.echo("hello")
+	root := filepath.Join(r.bpffs, "ftnet")
+	dir, err := filepath.Glob(filepath.Join(root, "*-*"))
+	if err != nil || len(dir) != 1 {
+		t.Fatal(dir, err)
+	}
+	// Nobody can make pins here, nor the link that is to be pinned.
+	r.signal(syscall.SIGSTOP)
+	if err := os.RemoveAll(root); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(root, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(root, 0o777); err != nil { // open to other users: not trusted
+		t.Fatal(err)
+	}
+	r.unwatch()
+	r.signal(syscall.SIGCONT)
+	r.waitStatus("what is missing is said", func(d *status.Document) bool {
+		return d.Gate.Missing["pins"] != "" && d.Gate.Missing["releases"] != "" && len(d.Connections) == 1 &&
+			d.Connections[0].Protection == status.Unprotected && d.Connections[0].Reason == string(reason.Unwatched) &&
+			d.Services[0].Unprotected[string(reason.Unwatched)] == 1
+	})
+	r.waitOutput("connection is not protected: connection=")
+	if err := os.Remove(root); err != nil {
+		t.Fatal(err)
+	}
+	r.waitStatus("nothing is missing", func(d *status.Document) bool { return len(d.Gate.Missing) == 0 })
+	r.waitOutput("the gate is complete again: was missing=releases")
+	r.protects(1)
+	r.crash()
+	c.echo("recovered")
 }
 
 // TestEngineKilledUnwatched: without pins and CAP_SYS_ADMIN the program that notes

@@ -79,6 +79,12 @@ func (s *script) line(line string) {
 	case "up":
 		s.log.down = false
 		s.machine.LogStatus(logserver.OK)
+	case "accepted":
+		s.print("%d accepted", s.accepted)
+	case "unwatched":
+		s.machine.Unwatched("taken away")
+	case "watched":
+		s.machine.Watched()
 	case "ungated":
 		s.machine.Ungated(1, "taken off")
 	case "gated": // the kernel's socket has received and sent so many bytes

@@ -80,6 +80,7 @@ func TestScripts(t *testing.T) {
 const scriptPort = 7000
 
 type script struct {
+	accepted int // connections whose client has answered
 	t       *testing.T
 	out     []string
 	times   []int
@@ -192,7 +193,8 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 		destroy: func(segment.Flow) { s.print("kernel: destroy") },
 		fetch:   s.fetch,
 		report: func(r south.Report) {
-			if r.Kind == south.ConnEstablished { // as most are: see TestEstablished
+			if r.Kind == south.ConnEstablished { // as most are; the command "accepted" tells
+				s.accepted++
 				return
 			}
 			line := "report: " + kindNames[r.Kind]
