@@ -81,20 +81,20 @@ const scriptPort = 7000
 
 type script struct {
 	accepted int // connections whose client has answered
-	t       *testing.T
-	out     []string
-	times   []int
-	time    int64
-	env     *fakeEnv
-	machine *south.Machine
-	dying   bool // the server's process is ending
-	cfg     south.Config
-	service south.Service
-	log     *noteLog
-	manual  bool
-	dead    bool // there is no engine
-	fetches []fetchCall
-	upcalls []logserver.Upcall
+	t        *testing.T
+	out      []string
+	times    []int
+	time     int64
+	env      *fakeEnv
+	machine  *south.Machine
+	dying    bool // the server's process is ending
+	cfg      south.Config
+	service  south.Service
+	log      *noteLog
+	manual   bool
+	dead     bool // there is no engine
+	fetches  []fetchCall
+	upcalls  []logserver.Upcall
 
 	flow     segment.Flow
 	irs, iss uint32 // base of relative numbers, as the client sees them
