@@ -92,6 +92,7 @@ type Engine struct {
 	fetches fetches
 	busy    atomic.Bool // the machine is running: it will drain the upcalls
 	ticks   *ticker
+	keeper  keeper
 
 	tapPackets atomic.Uint64
 	tapBytes   atomic.Uint64
@@ -187,6 +188,7 @@ func (e *Engine) start() {
 	e.wg.Go(e.tickLoop)
 	e.wg.Go(e.upcallLoop)
 	e.wg.Go(e.unseenLoop)
+	e.wg.Go(e.keepLoop)
 	if e.Lasting() {
 		e.wg.Go(e.readsLoop)
 	}

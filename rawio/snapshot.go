@@ -22,7 +22,9 @@ type Snapshot struct {
 	BadPackets  uint64 // truncated, malformed, or with a wrong checksum
 	SendErrors  uint64
 	Interfaces  []string
-	Connections []Connection // only if asked for
+	Missing     map[string]string // of the gate, and could not be put back: why
+	Mended      map[string]uint64 // of the gate: how often it was put back
+	Connections []Connection      // only if asked for
 }
 
 // Connection is one entry of a Snapshot.
@@ -50,6 +52,7 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 		Fragments: e.tapFragments.Load(), BadPackets: e.badPackets.Load(), SendErrors: e.sendErrors.Load(),
 		Interfaces: e.links.interfaces(),
 	}
+	s.Missing, s.Mended = e.keeper.state()
 	var err error
 	if s.TapDrops, err = e.tap.Drops(); err != nil {
 		return s, err
@@ -106,6 +109,9 @@ func (e *Engine) connection(c *south.Conn, now time.Time) Connection {
 		ID: c.ID, Flow: c.Flow, State: i.State, Protected: i.Protected, Reason: i.Reason, How: i.How, Start: i.Start,
 		Received: i.Received, Stable: i.Stable, Acked: i.Acked, Recovered: i.Recoveries,
 		Since: time.Unix(0, i.Since), Idle: now.Sub(time.Unix(0, i.Last)),
+	}
+	if out.Protected && e.machine.IsUnwatched(c) {
+		out.Protected, out.Reason = false, string(reason.Unwatched)
 	}
 	if slot := e.gate.Slot(c.Slot()); c.State() == south.Established {
 		out.HeldACK = slot.Held() && seqnum.Less(slot.Stable(), slot.Ack())

@@ -22,7 +22,7 @@ func (s *Service) report(r south.Report) {
 		return
 	}
 	switch r.Kind {
-	case south.ConnOpened:
+	case south.ConnEstablished:
 		p.accepted++
 	case south.ConnUnprotected:
 		if p.unprotected == nil {

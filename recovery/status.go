@@ -24,6 +24,9 @@ func (h *Host) Document() *status.Document {
 		ID: h.dir.ID, Name: h.cfg.Name, Version: version.String(), PID: os.Getpid(),
 		Started: h.started, Interfaces: snap.Interfaces,
 	}
+	if l, ok := h.log.(interface{ Lost() uint64 }); ok {
+		d.Engine.LostLines = l.Lost()
+	}
 	d.Log = h.logStatus(snap)
 	d.Tap = status.Tap{Packets: snap.TapPackets, Bytes: snap.TapBytes, Losses: snap.TapDrops, Fragments: snap.Fragments, Invalid: snap.BadPackets}
 	d.Gate = gateStatus(snap)
@@ -147,6 +150,7 @@ func gateStatus(snap rawio.Snapshot) status.Gate {
 	g := &snap.Gate
 	return status.Gate{
 		HeldACKs: g.AckHeld + g.SACKHeld, Released: snap.Core.ACKs,
+		Mended: snap.Mended, Missing: snap.Missing,
 		HeldFINs: g.FINHeld, HeldRSTs: g.RSTHeld, LostEvents: g.EventsLost,
 		Reasons: map[string]uint64{
 			"ack_lowered": g.AckLowered, "sack_removed": g.SACKRemoved, "window_limited": g.Limited,

@@ -55,7 +55,8 @@ func TestLogReaderGoneRun(t *testing.T) {
 	testenv.RequireRoot(t)
 	for name, open := range readers {
 		t.Run(name, func(t *testing.T) {
-			cmd := runCommand(t, t.TempDir(), "--log-level", "debug", "--name", "shell", "--", "sh", "-c", "echo $$; exec cat")
+			base := t.TempDir()
+			cmd := runCommand(t, base, "--log-level", "debug", "--name", "shell", "--", "sh", "-c", "echo $$; exec cat")
 			if _, err := cmd.StdinPipe(); err != nil {
 				t.Fatal(err)
 			}
@@ -83,6 +84,9 @@ func TestLogReaderGoneRun(t *testing.T) {
 			}
 			if _, err := out.ReadString('\n'); err != nil {
 				t.Fatal(err)
+			}
+			if text, code := command(t, "status", "--json", "--runtime-dir", base); name == "gone" && !strings.Contains(text, `"lost_lines": `) {
+				t.Errorf("status does not say how many lines were lost: exit %d, %s", code, text)
 			}
 			cmd.Process.Signal(syscall.SIGTERM)
 			cmd.Wait()

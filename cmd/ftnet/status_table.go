@@ -54,6 +54,15 @@ func writeSummary(w io.Writer, d *status.Document) {
 	g := d.Gate
 	line("gate", "held: %s (%d released), %s, %s%s%s", count(g.HeldACKs, "ACK"), g.Released, count(g.HeldFINs, "FIN"),
 		count(g.HeldRSTs, "RST"), unless0(g.LostEvents, "; %d events lost"), reasons(g.Reasons))
+	for _, what := range slices.Sorted(maps.Keys(g.Missing)) {
+		line("missing", "%s of the gate: %s", what, g.Missing[what])
+	}
+	for _, what := range slices.Sorted(maps.Keys(g.Mended)) {
+		line("put back", "%s of the gate, %s", what, count(g.Mended[what], "time"))
+	}
+	if e.LostLines > 0 {
+		line("messages", "%s lost", count(e.LostLines, "line"))
+	}
 	line("memory", "%s resident, %s heap, %s journal", size(d.Memory.Resident), size(d.Memory.Heap), size(d.Memory.Journal))
 }
 

@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) { // the default
 		_ = f.Value.Set(strconv.Itoa(sideBySide * runtime.GOMAXPROCS(0)))
 	}
+	if f := flag.Lookup("test.list"); f.Value.String() == "" && os.Geteuid() == 0 {
+		build() // else the first test would seem to take so long
+	}
 	code := m.Run()
 	if binaries.dir != "" {
 		os.RemoveAll(binaries.dir)
@@ -38,6 +41,14 @@ func TestMain(m *testing.M) {
 // binary returns the path of a program of this module, built from its package.
 func binary(t testing.TB, name string) string {
 	t.Helper()
+	build()
+	if binaries.err != nil {
+		t.Fatalf("build: %v", binaries.err)
+	}
+	return filepath.Join(binaries.dir, name)
+}
+
+func build() {
 	binaries.once.Do(func() {
 		if binaries.dir, binaries.err = os.MkdirTemp("", "ftnet-e2e-"); binaries.err != nil {
 			return
@@ -50,8 +61,4 @@ func binary(t testing.TB, name string) string {
 			binaries.err = fmt.Errorf("%w\n%s", err, out)
 		}
 	})
-	if binaries.err != nil {
-		t.Fatalf("build: %v", binaries.err)
-	}
-	return filepath.Join(binaries.dir, name)
 }

@@ -291,7 +291,7 @@ func TestForgedSYNs(t *testing.T) {
 		}
 		r.kill()
 		d = r.recovered()
-		if s := d.Services[0]; s.Connections != len(list) || s.Recovered != uint64(len(list)) || len(s.Unprotected) > 0 {
+		if s := d.Services[0]; s.Connections != len(list) || s.Accepted != uint64(len(list)) || s.Recovered != uint64(len(list)) || len(s.Unprotected) > 0 {
 			t.Errorf("%+v", s)
 		}
 		r.kernelHas(len(list))

@@ -38,6 +38,7 @@ type Engine struct {
 	Started    time.Time `json:"started"`
 	Command    []string  `json:"command"` // of the only program
 	Interfaces []string  `json:"interfaces"`
+	LostLines  uint64    `json:"lost_lines,omitempty"` // of its own log, that could not be written
 }
 
 // ProcessState is that of the supervised process.
@@ -106,12 +107,12 @@ type Service struct {
 	Compare        string       `json:"compare"` // strict, length
 	Connections    int          `json:"connections"`
 	HalfOpen       int          `json:"half_open,omitempty"` // handshakes whose client has not answered yet
-	Accepted       uint64       `json:"accepted"`
-	Recovered      uint64       `json:"recovered"`      // times that a connection was recovered
-	Mismatches     uint64       `json:"mismatches"`     // connections reset because the replies differed
-	Outages        uint64       `json:"outages"`        //
-	LastOutage     float64      `json:"last_outage"`    // seconds from the crash until all was live
-	LongestOutage  float64      `json:"longest_outage"` // seconds
+	Accepted       uint64       `json:"accepted"`            // handshakes that were completed
+	Recovered      uint64       `json:"recovered"`           // times that a connection was recovered
+	Mismatches     uint64       `json:"mismatches"`          // connections reset because the replies differed
+	Outages        uint64       `json:"outages"`             //
+	LastOutage     float64      `json:"last_outage"`         // seconds from the crash until all was live
+	LongestOutage  float64      `json:"longest_outage"`      // seconds
 	RefusedOptions uint64       `json:"refused_options,omitempty"`
 	// Unprotected counts the connections that were not protected from some moment on, by
 	// reason, in the words of docs/limits.md.
@@ -182,6 +183,11 @@ type Gate struct {
 	HeldRSTs   uint64            `json:"held_rsts"`
 	LostEvents uint64            `json:"lost_events"`
 	Reasons    map[string]uint64 `json:"reasons,omitempty"`
+	// Mended counts how often something of the gate was put back that somebody had taken
+	// away, Missing says what could not be, and why: the program that notes releases of
+	// sockets ("releases"), the pins ("pins").
+	Mended  map[string]uint64 `json:"mended,omitempty"`
+	Missing map[string]string `json:"missing,omitempty"`
 }
 
 // Memory of the engine.

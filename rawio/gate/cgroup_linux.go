@@ -32,6 +32,7 @@ type place interface {
 	Close() error                // takes it away
 	leave()                      // does what this process's death does
 	pinned() bool                // reports whether it outlives this process by a pin
+	there() (bool, error)        // reports whether the program is attached
 }
 
 // attachToCgroups attaches the program until the result is closed. It outlives this
@@ -58,10 +59,15 @@ func attachToCgroups(prog *ebpf.Program, p *pins) (place, error) {
 // linked is a program whose link is open, and perhaps pinned.
 type linked struct {
 	link.Link
-	pin bool
+	pin  bool
+	prog ebpf.ProgramID
 }
 
 func attachLink(root *os.File, prog *ebpf.Program, p *pins) (*linked, error) {
+	id, err := programID(prog)
+	if err != nil {
+		return nil, err
+	}
 	l, err := link.AttachCgroup(link.CgroupOptions{
 		Path:    fmt.Sprintf("/proc/thread-self/fd/%d", root.Fd()),
 		Attach:  ebpf.AttachCgroupInetSockRelease,
@@ -76,13 +82,23 @@ func attachLink(root *os.File, prog *ebpf.Program, p *pins) (*linked, error) {
 			return nil, fmt.Errorf("pin %s: %w", releasePin, err)
 		}
 	}
-	return &linked{l, p != nil}, nil
+	return &linked{l, p != nil, id}, nil
 }
 
 func (l *linked) pinned() bool { return l.pin }
 
-func (l *linked) replace(prog *ebpf.Program) error { return l.Update(prog) }
-func (l *linked) leave()                           { l.Link.Close() }
+func (l *linked) replace(prog *ebpf.Program) error {
+	id, err := programID(prog)
+	if err == nil {
+		err = l.Update(prog)
+	}
+	if err == nil {
+		l.prog = id
+	}
+	return err
+}
+
+func (l *linked) leave() { l.Link.Close() }
 
 // Close takes the program away at once, whether its pin is there or not.
 func (l *linked) Close() error { return errors.Join(l.Detach(), l.Link.Close()) }

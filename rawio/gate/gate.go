@@ -150,6 +150,10 @@ var (
 	ErrAway = errors.New("gate: somebody has taken the gate off the interface")
 	// ErrBehind is what Mend tells of a gate that others had put something before.
 	ErrBehind = errors.New("gate: somebody has put something before the gate")
+	// ErrUnwatched is what MendReleases tells of a program that somebody had taken away.
+	ErrUnwatched = errors.New("gate: somebody has taken away the program that notes releases of sockets")
+	// ErrUnpinned is what MendPins tells of pins that somebody had removed.
+	ErrUnpinned = errors.New("gate: somebody has removed pins")
 	// ErrNoGate is returned by Adopt if the engine has left no gate here.
 	ErrNoGate = errors.New("gate: the engine has left no gate")
 	// ErrLayout is returned by Adopt if the gate's maps are not those that this

@@ -76,6 +76,8 @@ func (*Gate) MaxConns() int                               { return 0 }
 func (*Gate) Events() *EventReader                        { return nil }
 func (*Gate) Outputs() *OutputReader                      { return nil }
 func (*Gate) WatchReleases() error                        { return ErrNotSupported }
+func (*Gate) MendReleases() (was, err error)              { return nil, ErrNotSupported }
+func (*Gate) MendPins() (was, err error)                  { return nil, ErrNotSupported }
 func (*Gate) Beat() bool                                  { return false }
 func (*Gate) Pins() Pins                                  { return Pins{Err: ErrNotSupported} }
 func (*Gate) Stats() (Stats, error)                       { return Stats{}, ErrNotSupported }

@@ -32,9 +32,11 @@ type Model struct {
 	Patience uint64
 	// OutputsFull says that the ring of outputs has no room.
 	OutputsFull bool
-	// Task is in whose name the kernel works, for Release and for the RSTs of
-	// connections that nobody has accepted.
+	// Task is in whose name the kernel works, for Release and for the FINs and RSTs of
+	// connections whose release the gate has not seen.
 	Task Task
+	// Holder says whose the sockets are that the packets given to Egress come from.
+	Holder Holder
 	// From is where the packets given to Egress come from.
 	From Origin
 }
@@ -46,6 +48,15 @@ const (
 	FromSocket    Origin = iota // of this host
 	FromStack                   // of this host, without a socket: a SYN cookie
 	FromElsewhere               // forwarded for another host
+)
+
+// Holder is who has a socket.
+type Holder uint8
+
+const (
+	HolderTask  Holder = iota // Task, which works on it, or nobody has accepted it yet
+	HolderOther               // a process; Task has only been interrupted
+	HolderNone                // no process any more
 )
 
 // Task is a process, as far as the gate looks at it.

@@ -196,19 +196,19 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		return Pass
 	case flags&flagRST != 0:
 		kind := m.judgeRST(p, s, index, priority)
-		if kind != rstMeant && !m.letGo(s) {
-			if kind == rstStray {
+		if kind != endMeant && !m.letGo(s) {
+			if kind == endStray {
 				m.report(EventRSTHeld, index, p)
 			}
 			m.count[statRSTHeld]++
 			return Held
 		}
-		if kind == rstMeant {
+		if kind == endMeant {
 			s.fin.Or(finRST)
 		}
 		m.report(EventRSTSent, index, p)
 	case flags&flagFIN != 0:
-		if !meantFIN(s, &j, priority) && !m.letGo(s) {
+		if !m.meantFIN(s, &j, index, priority) && !m.letGo(s) {
 			m.report(EventFINHeld, index, p)
 			m.count[statFINHeld]++
 			return Held
@@ -260,42 +260,55 @@ func (s *Slot) ended() bool {
 // meantFIN says whether the application announced the FIN, or did not die of a
 // crash if it announces nothing, or the FIN is a retransmission of one that was
 // meant.
-func meantFIN(s *Slot, j *judged, priority uint32) bool {
+func (m *Model) meantFIN(s *Slot, j *judged, index, priority uint32) bool {
 	if end, passed := s.FIN(); passed && end == j.end {
 		return true
 	}
-	if s.Flags()&FlagUnmodified != 0 {
-		return s.Released() != ReleasedCrashed
+	switch {
+	case s.Flags()&FlagUnmodified == 0:
+		return priority == PrioClose || priority == PrioShut
+	case s.Released() == ReleasedNo:
+		return s.Noted() || m.unnotedEnd(s, index) == endMeant
 	}
-	return priority == PrioClose || priority == PrioShut
+	return s.Released() == ReleasedClosed
 }
 
-type rstKind int
+type endKind int
 
 const (
-	rstStray rstKind = iota
-	rstMeant
-	rstCrash
+	endStray endKind = iota
+	endMeant
+	endCrash
 )
 
-func (m *Model) judgeRST(p *packet, s *Slot, index, priority uint32) rstKind {
+func (m *Model) judgeRST(p *packet, s *Slot, index, priority uint32) endKind {
 	switch {
 	case s.Aborted(): // the client may have missed that one
-		return rstMeant
+		return endMeant
 	case s.Flags()&FlagUnmodified == 0:
 		if priority == PrioClose {
-			return rstMeant
+			return endMeant
 		}
-		return rstStray
+		return endStray
 	case s.Released() == ReleasedCrashed, p.flags()&flagACK == 0:
-		return rstStray
-	case s.Released() == ReleasedClosed:
-		return rstMeant
-	case m.Task.crashing():
-		m.crashed(s, index)
-		return rstCrash
+		return endStray
+	case s.Released() == ReleasedClosed, s.Noted():
+		return endMeant
 	}
-	return rstMeant
+	return m.unnotedEnd(s, index)
+}
+
+// unnotedEnd judges what ends a connection of whose release nothing is noted: there was
+// none, or the program that notes releases had gone.
+func (m *Model) unnotedEnd(s *Slot, index uint32) endKind {
+	switch {
+	case m.Holder == HolderNone:
+		return endStray
+	case m.Holder == HolderTask && m.Task.crashing():
+		m.crashed(s, index)
+		return endCrash
+	}
+	return endMeant
 }
 
 func (m *Model) egressOpen(p *packet, s *Slot) Verdict {

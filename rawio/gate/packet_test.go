@@ -186,7 +186,7 @@ type slotState struct {
 	Ack, Edge, SndNxt, TSVal, TSEcr, FINEnd, StolenIn uint32
 	HFlags                                            uint8
 	BareACKs                                          uint32
-	FIN, Aborted                                      bool
+	FIN, Aborted, Noted                               bool
 	Egress                                            uint32
 	Released                                          Released
 	Opened                                            bool
@@ -219,6 +219,9 @@ func (w slotState) store(s *Slot) {
 	s.stolenIn.Store(w.StolenIn)
 	s.egress.Store(w.Egress)
 	s.SetReleased(w.Released)
+	if w.Noted {
+		s.fin.Or(finClosed)
+	}
 	if w.Opened {
 		s.opened.Store(1)
 	}
@@ -232,7 +235,7 @@ func loadState(s *Slot) slotState {
 		Mode: s.Mode(), Flags: s.Flags(), Stable: s.Stable(), Delta: s.Delta(), TSDelta: s.TSDelta(),
 		Limit: s.Limit(), High: s.High(), IRS: s.IRS(), Gen: s.Gen(), Base: s.Base(), KScale: kernel, CScale: client,
 		Held: s.Held(), Ack: s.Ack(), Edge: s.Edge(), SndNxt: s.SndNxt(), TSVal: s.TSVal(), TSEcr: s.TSEcr(),
-		HFlags: s.HeldFlags(), BareACKs: s.BareACKs(), FIN: fin, FINEnd: end, Aborted: s.Aborted(), Egress: s.Egress(), StolenIn: s.StolenIn(),
+		HFlags: s.HeldFlags(), BareACKs: s.BareACKs(), FIN: fin, FINEnd: end, Aborted: s.Aborted(), Noted: s.Noted(), Egress: s.Egress(), StolenIn: s.StolenIn(),
 		Released: s.Released(), Opened: s.Opened(),
 	}
 }

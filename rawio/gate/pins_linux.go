@@ -142,6 +142,18 @@ func (p *pins) unpin(name string) error {
 
 // addMaps pins the maps, and the witness of the network namespace.
 func (p *pins) addMaps(maps map[string]*ebpf.Map) error {
+	if err := p.addWitness(); err != nil {
+		return err
+	}
+	for name, m := range maps {
+		if err := m.Pin(p.at(name)); err != nil {
+			return fmt.Errorf("gate: pin %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (p *pins) addWitness() error {
 	w, err := newWitness()
 	if err != nil {
 		return unsupported("BPF device map", err)
@@ -149,11 +161,6 @@ func (p *pins) addMaps(maps map[string]*ebpf.Map) error {
 	defer w.Close() // the pin holds it
 	if err := w.Pin(p.at(witnessPin)); err != nil {
 		return fmt.Errorf("gate: pin %s: %w", witnessPin, err)
-	}
-	for name, m := range maps {
-		if err := m.Pin(p.at(name)); err != nil {
-			return fmt.Errorf("gate: pin %s: %w", name, err)
-		}
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func randomState(rnd *rand.Rand, e env) slotState {
 		Stable: near(e.c(0)), High: near(e.c(10)), IRS: near(e.c(-1)), Limit: near(e.c(5000)),
 		KScale: uint8(rnd.IntN(15)), CScale: uint8(rnd.IntN(15)),
 		Held: rnd.IntN(2) == 0, Ack: near(e.c(0)), SndNxt: near(e.s(0)),
-		FIN: rnd.IntN(2) == 0, FINEnd: near(e.s(0)),
+		Noted: rnd.IntN(4) == 0, FIN: rnd.IntN(2) == 0, FINEnd: near(e.s(0)),
 	}
 	if rnd.IntN(2) == 0 {
 		s.Mode = ModeLive

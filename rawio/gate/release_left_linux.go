@@ -117,7 +117,7 @@ func (r *releases) adopt(left *remains) error {
 	if left.pins != nil {
 		l, err := link.LoadPinnedLink(left.pins.at(releasePin), nil)
 		if err == nil {
-			r.old = &linked{l, true}
+			r.old = &linked{Link: l, pin: true}
 			return nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {

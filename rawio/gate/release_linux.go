@@ -19,6 +19,7 @@ type releases struct {
 	mu     sync.Mutex
 	at     place // of the program; nil: not watching. Guarded by mu, as are
 	old    place // of an adopted gate's program, until there is one
+	lost   bool  // the program was taken away, and could not be attached again
 	closed bool
 }
 
@@ -95,8 +96,11 @@ func (g *Gate) WatchReleases() error {
 		r.at, r.old = r.old, nil
 		return nil
 	}
-	if r.at, err = attachToCgroups(prog, g.pins); err != nil || r.old == nil {
+	if r.at, err = attachToCgroups(prog, g.pins); err != nil {
 		return err
+	}
+	if r.lost = false; r.old == nil {
+		return nil
 	}
 	err = r.old.Close() // only now: both have judged the same for a moment
 	r.old = nil
@@ -107,11 +111,12 @@ func (g *Gate) WatchReleases() error {
 type watch struct {
 	NetNS                 uint64
 	Flags, ExitCode, TGID uint32
-	_                     uint32
+
+	SockFlags, SockOwned, SockSocket uint32
 }
 
 func (g *Gate) loadRelease() (*ebpf.Program, error) {
-	layout, err := taskLayout()
+	layout, err := kernelLayout()
 	if err != nil {
 		return nil, needs("kernel type information", "a kernel with CONFIG_DEBUG_INFO_BTF", err)
 	}
@@ -142,41 +147,78 @@ func (g *Gate) loadRelease() (*ebpf.Program, error) {
 	return release.Prog, nil
 }
 
-// taskLayout finds out where the running kernel keeps what the gate reads of a
-// task.
-func taskLayout() (w watch, err error) {
+// kernelLayout finds out where the running kernel keeps what the gate reads of tasks
+// and sockets.
+func kernelLayout() (w watch, err error) {
 	spec, err := btf.LoadKernelSpec()
 	if err != nil {
 		return w, err
 	}
-	var task *btf.Struct
-	if err := spec.TypeByName("task_struct", &task); err != nil {
-		return w, err
-	}
-	for name, at := range map[string]*uint32{"flags": &w.Flags, "exit_code": &w.ExitCode, "tgid": &w.TGID} {
-		bits, ok := memberOffset(task.Members, name)
-		if !ok {
-			return w, fmt.Errorf("task_struct has no member %s", name)
+	for _, f := range []struct {
+		of   string
+		path []string
+		at   *uint32
+	}{
+		{"task_struct", []string{"flags"}, &w.Flags},
+		{"task_struct", []string{"exit_code"}, &w.ExitCode},
+		{"task_struct", []string{"tgid"}, &w.TGID},
+		{"sock", []string{"__sk_common", "skc_flags"}, &w.SockFlags},
+		{"sock", []string{"sk_lock", "owned"}, &w.SockOwned},
+		{"sock", []string{"sk_socket"}, &w.SockSocket},
+	} {
+		var in *btf.Struct
+		if err := spec.TypeByName(f.of, &in); err != nil {
+			return w, err
 		}
-		*at = uint32(bits.Bytes())
+		at, err := pathOffset(in, f.path)
+		if err != nil {
+			return w, fmt.Errorf("%s: %w", f.of, err)
+		}
+		*f.at = uint32(at.Bytes())
 	}
 	return w, nil
 }
 
-// memberOffset looks for a member, also in anonymous structs: a kernel with
-// randomized layout has one around most of the task.
-func memberOffset(members []btf.Member, name string) (btf.Bits, bool) {
-	for _, m := range members {
-		if m.Name == name {
-			return m.Offset, true
+// pathOffset looks for a member, and members of that.
+func pathOffset(in *btf.Struct, path []string) (at btf.Bits, err error) {
+	for i, name := range path {
+		m, base, ok := findMember(in.Members, name)
+		if !ok {
+			return 0, fmt.Errorf("there is no member %s", name)
 		}
-		if inner, ok := btf.UnderlyingType(m.Type).(*btf.Struct); ok && m.Name == "" {
-			if at, ok := memberOffset(inner.Members, name); ok {
-				return m.Offset + at, true
-			}
+		at += base + m.Offset
+		if i == len(path)-1 {
+			break
+		}
+		if in, ok = btf.UnderlyingType(m.Type).(*btf.Struct); !ok {
+			return 0, fmt.Errorf("the member %s is no struct", name)
 		}
 	}
-	return 0, false
+	return at, nil
+}
+
+// findMember looks for a member, also in anonymous structs and unions, and returns where
+// that is in which it lies: a kernel with randomized layout has one around most of the task.
+func findMember(members []btf.Member, name string) (found btf.Member, base btf.Bits, ok bool) {
+	for _, m := range members {
+		if m.Name == name {
+			return m, 0, true
+		}
+		if m.Name != "" {
+			continue
+		}
+		var inner []btf.Member
+		switch t := btf.UnderlyingType(m.Type).(type) {
+		case *btf.Struct:
+			inner = t.Members
+		case *btf.Union:
+			inner = t.Members
+		}
+		if found, base, ok = findMember(inner, name); ok {
+			return found, m.Offset + base, true
+		}
+	}
+	return found, 0, false
 }
 
 // netnsCookie returns the cookie of the calling thread's network namespace.

@@ -67,7 +67,12 @@ func unmodifiedRules(e env, live, _ slotState) []rule {
 	announced := held("a priority says nothing of an unmodified server", fin, state(ReleasedCrashed), EventFINHeld, Stats{FINHeld: 1})
 	announced.priority = PrioClose
 	finHeld, rstHeld := Stats{FINHeld: 1}, Stats{RSTHeld: 1}
+	known := state(ReleasedNo)
+	known.Noted = true
 	return []rule{
+		left("FIN of a closed socket leaves when that was noted", fin, known, noted),
+		left("RST of a closed socket leaves when that was noted", rst, known, aborted, EventRSTSent),
+		held("answer to a segment is held when that was noted", stray, known, EventRSTHeld, rstHeld),
 		left("FIN of a socket that is held leaves", fin, state(ReleasedNo), noted),
 		left("FIN of a closed socket leaves", fin, state(ReleasedClosed), noted),
 		held("FIN of a crash is held", fin, state(ReleasedCrashed), EventFINHeld, finHeld),

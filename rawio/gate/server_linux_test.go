@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -120,6 +121,8 @@ func serve(addr netip.AddrPort) error {
 			err = unix.Close(listener)
 		case "shutdown":
 			err = unix.Shutdown(conn, unix.SHUT_WR)
+		case "fill": // write until nothing more fits; how much
+			n, err = fill(conn)
 		case "linger":
 			err = unix.SetsockoptLinger(conn, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 		case "wait": // until something arrives
@@ -140,6 +143,20 @@ func serve(addr netip.AddrPort) error {
 		fmt.Println(n)
 	}
 	return nil
+}
+
+// fill writes until the send buffer is full.
+func fill(conn int) (n int, err error) {
+	for {
+		sent, err := unix.SendmsgN(conn, make([]byte, 1<<12), nil, nil, unix.MSG_DONTWAIT)
+		if errors.Is(err, unix.EAGAIN) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		n += sent
+	}
 }
 
 // listenOn listens on an address. An IPv6 address of all zeros takes IPv4 too.

@@ -308,6 +308,9 @@ func (s *Slot) SetFIN(end uint32) {
 // finRST says in Slot.fin that a meant RST has passed.
 const finRST = 2
 
+// finClosed says in Slot.fin that the engine has taken note of a meant release.
+const finClosed = 4
+
 // Aborted reports whether a RST has passed that the application meant. The
 // connection is over, whoever has heard of it: from then on every RST passes.
 func (s *Slot) Aborted() bool { return s.fin.Load()&finRST != 0 }
@@ -320,10 +323,19 @@ func (s *Slot) Egress() uint32 { return s.egress.Load() }
 // socket's FIN or RST is judged.
 func (s *Slot) Released() Released { return Released(s.released.Load()) }
 
-// SetReleased sets it: for a connection that gets a new kernel socket, or whose
-// release the engine has taken note of. The gate sets it whenever a socket is
-// released.
+// SetReleased sets it, for a connection that gets a new kernel socket. The gate sets it
+// whenever a socket is released.
 func (s *Slot) SetReleased(r Released) { s.released.Store(uint32(r)) }
+
+// NoteRelease clears ReleasedClosed, of which the engine has taken note: ACKs wait for
+// the log again. A FIN or RST of the socket that is still to come is meant all the same.
+func (s *Slot) NoteRelease() {
+	s.fin.Or(finClosed)
+	s.released.Store(uint32(ReleasedNo))
+}
+
+// Noted reports whether NoteRelease was called for the present kernel socket.
+func (s *Slot) Noted() bool { return s.fin.Load()&finClosed != 0 }
 
 // In returns the index of the interface by which the client's packets arrive, the
 // last that saw them in front of the IP stack; 0: it is not known yet.

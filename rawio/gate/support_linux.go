@@ -81,7 +81,7 @@ func Features() []Feature {
 // servers that know nothing of the gate need it, others do not.
 func ReleaseFeatures() []Feature {
 	return try([]probe{
-		{"kernel type information", func() error { _, err := taskLayout(); return err }},
+		{"kernel type information", func() error { _, err := kernelLayout(); return err }},
 		{"network namespace cookies", func() error { _, err := netnsCookie(); return err }},
 		{"cgroup2", func() error {
 			root, err := openCgroupRoot()

@@ -276,16 +276,22 @@ func TestMountedCgroup2(t *testing.T) {
 	}
 }
 
-// TestMemberOffset: a randomized task_struct has its members in an anonymous
+// TestPathOffset: a randomized task_struct has its members in an anonymous
 // struct.
-func TestMemberOffset(t *testing.T) {
-	inner := &btf.Struct{Members: []btf.Member{{Name: "x", Offset: 32}, {Name: "tgid", Offset: 64}}}
-	members := []btf.Member{{Name: "info"}, {Name: "named", Type: inner, Offset: 64}, {Type: inner, Offset: 128}}
-	if at, ok := memberOffset(members, "tgid"); !ok || at != 192 {
-		t.Errorf("tgid at bit %d, %v", at, ok)
+func TestPathOffset(t *testing.T) {
+	inner := &btf.Struct{Members: []btf.Member{{Name: "x", Offset: 32}, {Name: "tgid", Type: &btf.Int{}, Offset: 64}}}
+	members := []btf.Member{{Name: "info", Type: &btf.Int{}}, {Name: "named", Type: inner, Offset: 64}, {Type: inner, Offset: 128}}
+	task := &btf.Struct{Members: members}
+	if at, err := pathOffset(task, []string{"tgid"}); err != nil || at != 192 {
+		t.Errorf("tgid at bit %d, %v", at, err)
 	}
-	if _, ok := memberOffset(members, "flags"); ok {
-		t.Error("found a member that is not there")
+	if at, err := pathOffset(task, []string{"named", "tgid"}); err != nil || at != 128 {
+		t.Errorf("named.tgid at bit %d, %v", at, err)
+	}
+	for _, path := range [][]string{{"flags"}, {"named", "flags"}, {"tgid", "x"}} {
+		if _, err := pathOffset(task, path); err == nil {
+			t.Errorf("found %v, which is not there", path)
+		}
 	}
 }
 

@@ -109,7 +109,7 @@ func (m *Machine) lingers(c *Conn) int64 {
 func (m *Machine) noteRelease(c *Conn, slot *gate.Slot) {
 	if c.wire != nil && slot.Released() == gate.ReleasedClosed {
 		c.set(abandoned)
-		slot.SetReleased(gate.ReleasedNo)
+		slot.NoteRelease()
 	}
 }
 
@@ -191,6 +191,9 @@ func (m *Machine) end(c *Conn, why string) {
 
 // forget frees all that the core and the gate keep of a connection.
 func (m *Machine) forget(c *Conn) {
+	if c.state == Established || c.state == Outage {
+		m.completed(c)
+	}
 	was, open := c.state, c.isOpening()
 	c.state = Closed
 	c.unset(opening)

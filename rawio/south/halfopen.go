@@ -64,9 +64,20 @@ func (m *Machine) completed(c *Conn) bool {
 	case c.is(unmet), c.state == SynReceived:
 		return false
 	case c.is(recovered), m.head(c).Accepted, c.state == Established && m.env.Slot(c.slot).SndNxt() != c.iss+1, c.nxt != c.iss+1:
-		c.set(confirmed)
+		m.confirm(c)
 	}
 	return c.is(confirmed)
+}
+
+// confirm takes note that the client has answered the SYN-ACK.
+func (m *Machine) confirm(c *Conn) {
+	if c.is(confirmed) {
+		return
+	}
+	c.set(confirmed)
+	if !c.is(restored | adopted) { // of those an engine before has told
+		m.report(ConnEstablished, c, "")
+	}
 }
 
 // awaitThirdACK notes of an interrupted connection that it is not opened again before its

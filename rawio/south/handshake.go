@@ -245,6 +245,7 @@ func (m *Machine) metaStable(c *Conn) {
 	m.mayBeHalfOpen(c)
 	m.Stats.Opened++
 	m.report(ConnOpened, c, "")
+	m.meetUnwatched(c)
 	m.env.Forward(x.synack)
 	if x.late && c.is(byCookie) {
 		m.awaitCookie(c)

@@ -72,7 +72,7 @@ func (m *Machine) seconds() uint32 { return uint32(m.now / 1e9) }
 // acknowledgment, window and timestamp. ack is the highest number that was
 // acknowledged to the client.
 func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
-	c.set(confirmed)
+	m.confirm(c)
 	una := m.ackedBy(c, s)
 	d := seqnum.Diff(una, c.una)
 	if c.is(adopted) {

@@ -92,6 +92,9 @@ const (
 	ConnCrashed  // the process that held it crashed, others of its server may live: PID, Code
 	ConnMismatch // the restarted server sent something else; ConnReset follows
 	ConnWaits    // the log does not take what the client says: Reason
+	// ConnEstablished: the client has answered the SYN-ACK. There is one of each
+	// connection that has begun here.
+	ConnEstablished
 )
 
 // Report is one noteworthy event.
@@ -201,6 +204,8 @@ type Machine struct {
 	via     uint32            // interface of what is told of; see Via
 	ungated map[uint32]string // interfaces on which packets may pass by the gate, and why
 	exposed []*exposure
+	// unwatched says why nothing tells of releases; empty: it does.
+	unwatched string
 }
 
 // Stats counts what the core has done.

@@ -44,6 +44,7 @@ func (s *script) line(line string) {
 	case "released":
 		s.env.gate.Task = gate.Task{Exiting: w[1] == "crash", PID: 42, Code: 9}
 		s.env.gate.Release(s.flow)
+		s.env.gate.Task = gate.Task{}
 		s.events()
 	case "stall": // of the engine; the gate waits for a second
 		s.env.gate.Patience = 1e9
@@ -78,6 +79,12 @@ func (s *script) line(line string) {
 	case "up":
 		s.log.down = false
 		s.machine.LogStatus(logserver.OK)
+	case "accepted":
+		s.print("%d accepted", s.accepted)
+	case "unwatched":
+		s.machine.Unwatched("taken away")
+	case "watched":
+		s.machine.Watched()
 	case "ungated":
 		s.machine.Ungated(1, "taken off")
 	case "gated": // the kernel's socket has received and sent so many bytes

@@ -80,20 +80,21 @@ func TestScripts(t *testing.T) {
 const scriptPort = 7000
 
 type script struct {
-	t       *testing.T
-	out     []string
-	times   []int
-	time    int64
-	env     *fakeEnv
-	machine *south.Machine
-	dying   bool // the server's process is ending
-	cfg     south.Config
-	service south.Service
-	log     *noteLog
-	manual  bool
-	dead    bool // there is no engine
-	fetches []fetchCall
-	upcalls []logserver.Upcall
+	accepted int // connections whose client has answered
+	t        *testing.T
+	out      []string
+	times    []int
+	time     int64
+	env      *fakeEnv
+	machine  *south.Machine
+	dying    bool // the server's process is ending
+	cfg      south.Config
+	service  south.Service
+	log      *noteLog
+	manual   bool
+	dead     bool // there is no engine
+	fetches  []fetchCall
+	upcalls  []logserver.Upcall
 
 	flow     segment.Flow
 	irs, iss uint32 // base of relative numbers, as the client sees them
@@ -192,6 +193,10 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 		destroy: func(segment.Flow) { s.print("kernel: destroy") },
 		fetch:   s.fetch,
 		report: func(r south.Report) {
+			if r.Kind == south.ConnEstablished { // as most are; the command "accepted" tells
+				s.accepted++
+				return
+			}
 			line := "report: " + kindNames[r.Kind]
 			if r.Reason != "" {
 				line += ": " + r.Reason

@@ -72,6 +72,7 @@ func (m *Machine) release(c *Conn) { m.open(c, string(reason.ServerEnded)) }
 // open ends the protection of a live connection without harm to it: the gate
 // lets everything pass, translated if need be, and what was held goes out.
 func (m *Machine) open(c *Conn, why string) {
+	m.completed(c)
 	slot := m.env.Slot(c.slot)
 	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
 	slot.SetMode(gate.ModeOpen)

@@ -198,56 +198,45 @@ static __always_inline void record(const struct packet *p, struct slot *slot,
 	}
 }
 
+#define FIN_RST 2    /* in slot.fin: a meant RST has passed */
+#define FIN_CLOSED 4 /* the engine has noted a meant release, and has cleared slot.released */
+
 /* meant_fin says whether the application announced the FIN that s carries, or did
  * not die of a crash if it announces nothing, or the FIN is a retransmission of
  * one that was meant. */
-static __always_inline bool meant_fin(struct __sk_buff *skb, const struct slot *slot,
-				      const struct segment *s)
+static __always_inline bool meant_fin(struct __sk_buff *skb, struct slot *slot,
+				      const struct segment *s, __u32 index)
 {
 	if (slot->fin & 1 && slot->fin_end == s->end)
 		return true;
+	if (slot->flags & UNMODIFIED && !slot->released)
+		return slot->fin & FIN_CLOSED || unnoted_end(skb, slot, index) == END_MEANT;
 	if (slot->flags & UNMODIFIED)
-		return slot->released != RELEASED_CRASHED;
+		return slot->released == RELEASED_CLOSED;
 	return skb->priority == PRIO_CLOSE || skb->priority == PRIO_SHUT;
 }
 
-#define FIN_RST 2 /* in slot.fin: a meant RST has passed */
-
-enum rst { RST_STRAY, RST_MEANT, RST_CRASH };
-
 /* unmodified_rst judges an RST of a server that announces nothing. */
-__noinline int unmodified_rst(struct slot *slot, __u32 index, __u32 flags)
+static __always_inline enum end unmodified_rst(struct __sk_buff *skb, struct slot *slot,
+					       __u32 index, __u32 flags)
 {
-	const struct watch *w;
-	struct death d;
-
-	if (!slot)
-		return RST_STRAY;
 	/* Without an ACK it answers a segment, perhaps one that the client repeats
 	 * because an ACK of it was held. */
 	if (!(flags & ACK))
-		return RST_STRAY;
+		return END_STRAY;
 	if (slot->released)
-		return slot->released == RELEASED_CLOSED ? RST_MEANT : RST_STRAY;
-	/* What nobody has accepted yet has no file to release: the kernel aborts
-	 * it in the task that closes the listener. */
-	w = watching();
-	if (!w || !crashing(w, &d))
-		return RST_MEANT;
-	slot->released = RELEASED_CRASHED;
-	count(STAT_CRASHED);
-	report_crash(index, d.tgid, d.code);
-	return RST_CRASH;
+		return slot->released == RELEASED_CLOSED ? END_MEANT : END_STRAY;
+	return slot->fin & FIN_CLOSED ? END_MEANT : unnoted_end(skb, slot, index);
 }
 
-static __always_inline enum rst judge_rst(struct __sk_buff *skb, const struct packet *p,
+static __always_inline enum end judge_rst(struct __sk_buff *skb, const struct packet *p,
 					  struct slot *slot, __u32 index)
 {
 	if (slot->fin & FIN_RST) /* the client may have missed that one */
-		return RST_MEANT;
+		return END_MEANT;
 	if (slot->flags & UNMODIFIED)
-		return unmodified_rst(slot, index, p->tcp.flags);
-	return skb->priority == PRIO_CLOSE ? RST_MEANT : RST_STRAY;
+		return unmodified_rst(skb, slot, index, p->tcp.flags);
+	return skb->priority == PRIO_CLOSE ? END_MEANT : END_STRAY;
 }
 
 /* record_output sees to it that nothing leaves that the engine cannot compare;
@@ -321,19 +310,19 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 		return PASS;
 	}
 	if (flags & RST) {
-		enum rst rst = judge_rst(skb, p, slot, index);
+		enum end end = judge_rst(skb, p, slot, index);
 
-		if (rst != RST_MEANT && !let_go(slot)) {
-			if (rst == RST_STRAY)
+		if (end != END_MEANT && !let_go(slot)) {
+			if (end == END_STRAY)
 				report(skb, EVENT_RST_HELD, index, p->l3, p->end);
 			count(STAT_RST_HELD);
 			return HELD;
 		}
-		if (rst == RST_MEANT)
+		if (end == END_MEANT)
 			slot->fin |= FIN_RST;
 		report(skb, EVENT_RST_SENT, index, p->l3, p->end);
 	} else if (flags & FIN) {
-		if (!meant_fin(skb, slot, &s) && !let_go(slot)) {
+		if (!meant_fin(skb, slot, &s, index) && !let_go(slot)) {
 			report(skb, EVENT_FIN_HELD, index, p->l3, p->end);
 			count(STAT_FIN_HELD);
 			return HELD;

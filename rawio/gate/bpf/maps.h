@@ -75,7 +75,7 @@ struct slot {
 	__u32 tsval;    /* newest TSval as the client sees it */
 	__u32 tsecr;
 	__u32 hflags;   /* bits 0 to 7: ECN of the newest held ACK; above: how many without data were held */
-	__u32 fin;      /* bit 0: a meant FIN has passed, bit 1: a meant RST */
+	__u32 fin;      /* bit 0: a meant FIN has passed, bit 1: a meant RST, bit 2: the engine has noted a meant release */
 	__u32 fin_end;  /* its sequence end, client-visible */
 	__u32 egress;   /* packets seen */
 	__u32 stolen_in;
@@ -118,12 +118,12 @@ struct {
 	__type(value, struct slot);
 } slots SEC(".maps");
 
-/* What the release program and the rule for RSTs read of the kernel; in the
- * only entry, which is zero while nobody watches releases. */
+/* What the release program and the rules for FINs and RSTs read of the kernel; in the
+ * only entry, which is zero while nobody has watched releases. */
 struct watch {
-	__u64 netns;                   /* cookie of the engine's network namespace */
-	__u32 flags, exit_code, tgid; /* offsets in struct task_struct */
-	__u32 pad;
+	__u64 netns;                         /* cookie of the engine's network namespace */
+	__u32 flags, exit_code, tgid;        /* offsets in struct task_struct */
+	__u32 sk_flags, sk_owned, sk_socket; /* offsets in struct sock */
 };
 
 struct {

@@ -51,6 +51,38 @@ static __always_inline bool crashing(const struct watch *w, struct death *d)
 	return d->code != 0;
 }
 
+/* Whose a socket is from which a packet comes. */
+enum holder {
+	HOLDER_TASK,  /* the current task works on it, or nobody has accepted it yet */
+	HOLDER_OTHER, /* some process has it; the current task may have nothing to do with it */
+	HOLDER_NONE,  /* no process has it any more */
+};
+
+#define SOCK_DEAD 1 /* in sk_flags: bit 0 of enum sock_flags */
+
+/* holder tells that of a socket that sends a FIN or a RST with an ACK, which no
+ * request and no TIME-WAIT socket does. Whatever is sent while the socket is locked is
+ * sent by the task that has locked it: all others wait, or leave it to that. What a
+ * queue before the gate has kept comes later, when the socket is orphaned. */
+static __always_inline enum holder holder(struct __sk_buff *skb, const struct watch *w)
+{
+	struct bpf_sock *sk = skb->sk;
+	const char *at = NULL; /* the kernel's socket, which the verifier does not let be read by sk itself */
+	const void *file = NULL;
+	__u64 flags = 0;
+	__s32 owned = 0;
+
+	if (!sk)
+		return HOLDER_OTHER;
+	bpf_probe_read_kernel(&at, sizeof(at), &sk);
+	bpf_probe_read_kernel(&flags, sizeof(flags), at + w->sk_flags);
+	if (flags & SOCK_DEAD)
+		return HOLDER_NONE;
+	bpf_probe_read_kernel(&owned, sizeof(owned), at + w->sk_owned);
+	bpf_probe_read_kernel(&file, sizeof(file), at + w->sk_socket);
+	return owned || !file ? HOLDER_TASK : HOLDER_OTHER;
+}
+
 struct in6_addr {
 	__be32 words[4];
 };
@@ -90,6 +122,41 @@ static __always_inline bool flow_of(struct sock *sk, struct flow_key *key)
 	return true;
 }
 
+static __always_inline void crashed(struct slot *slot, __u32 index, const struct death *d)
+{
+	slot->released = RELEASED_CRASHED;
+	count(STAT_CRASHED);
+	report_crash(index, d->tgid, d->code);
+}
+
+enum end { END_STRAY, END_MEANT, END_CRASH };
+
+/* unnoted_end judges what ends a connection of whose release nothing is noted: there
+ * was none (a half-close, or nobody has accepted it, so that there is no file to
+ * release and the kernel aborts it in the task that closes the listener), or the
+ * program that notes releases had gone, with its engine for instance. Then the task
+ * that releases the socket says what it means as long as it is at it, and nobody later. */
+__noinline int unnoted_end(struct __sk_buff *skb, struct slot *slot, __u32 index)
+{
+	const struct watch *w = watching();
+	struct death d;
+
+	if (!skb || !slot || !w)
+		return END_MEANT;
+	switch (holder(skb, w)) {
+	case HOLDER_NONE:
+		return END_STRAY;
+	case HOLDER_OTHER:
+		return END_MEANT;
+	case HOLDER_TASK:
+		break;
+	}
+	if (!crashing(w, &d) && !orphaned(w))
+		return END_MEANT;
+	crashed(slot, index, &d);
+	return END_CRASH;
+}
+
 /* released runs in the task that releases a TCP socket, before the socket's FIN
  * or RST is made. */
 static __always_inline void released(struct bpf_sock *ctx)
@@ -120,9 +187,7 @@ static __always_inline void released(struct bpf_sock *ctx)
 		slot->released = RELEASED_CLOSED;
 		return;
 	}
-	slot->released = RELEASED_CRASHED;
-	count(STAT_CRASHED);
-	report_crash(*index, d.tgid, d.code);
+	crashed(slot, *index, &d);
 }
 
 #endif

@@ -1,0 +1,40 @@
+package south
+
+import "github.com/ftnet/ftnet/internal/reason"
+
+// Somebody may take away the program by which the gate notes how the sockets of unmodified
+// servers are released. Then a crash shows only in a FIN or RST that is sent at once, or in
+// the end of the server's main process. Until the program is there again connections of
+// such servers are not protected, and afterwards they are, if nobody has released them.
+
+// Unwatched says that nothing notes releases, and why.
+func (m *Machine) Unwatched(why string) {
+	m.now = m.env.Now()
+	again := m.unwatched != ""
+	m.unwatched = why
+	if again {
+		return
+	}
+	m.Conns(func(c *Conn) bool {
+		if c.mayBeExposed() {
+			m.meetUnwatched(c)
+		}
+		return true
+	})
+}
+
+// Watched says that releases are noted again.
+func (m *Machine) Watched() { m.unwatched = "" }
+
+// IsUnwatched reports whether the connection is not protected because nothing notes its
+// release.
+func (m *Machine) IsUnwatched(c *Conn) bool {
+	return m.unwatched != "" && c.wire != nil && c.mayBeExposed()
+}
+
+// meetUnwatched declares a connection that is there, or begins, meanwhile.
+func (m *Machine) meetUnwatched(c *Conn) {
+	if m.IsUnwatched(c) {
+		m.declare(c.svc, c.Flow, reason.Unwatched, m.unwatched)
+	}
+}
