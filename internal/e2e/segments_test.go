@@ -93,7 +93,7 @@ func TestBigTCP(t *testing.T) {
 				r.spawn(server.options, "bulk", server.args...)
 				for name, move := range map[string]move{"upload": workload.Upload, "download": workload.Download} {
 					arrived := largest(t, map[string]*netlab.Namespace{"upload": r.lab.Server, "download": r.lab.Client}[name])
-					transferOver(r, f, move, 16<<20, 2)
+					transferOver(r, f, move, 64<<20, 2)
 					if n := arrived(); n <= 66000 {
 						t.Errorf("%s: the largest packet had %d bytes", name, n)
 					}
