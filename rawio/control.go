@@ -14,8 +14,31 @@ import (
 // the reconnection (spec figure 19); the result is the number of connections
 // that will be opened again.
 func (e *Engine) Listening(port uint16) (recovering int) {
+	e.findTransparent([]uint16{port})
 	e.do(func(m *south.Machine) { recovering = m.Listening(port) })
 	return recovering
+}
+
+// findTransparent tells the gate which of the ports' listeners take connections to
+// addresses of other hosts. Of a port without a listener what was last is true.
+func (e *Engine) findTransparent(ports []uint16) {
+	list, err := sockdiag.Listeners(ports)
+	if err != nil {
+		e.log.Debug("listeners not listed", "error", err)
+		return
+	}
+	transparent := map[uint16]bool{}
+	for _, l := range list {
+		p := l.Address.Port()
+		transparent[p] = transparent[p] || l.Transparent
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for port, is := range transparent {
+		if err := e.gate.SetTransparent(port, is); err != nil {
+			e.log.Error("the gate does not take the service", "port", port, "error", err)
+		}
+	}
 }
 
 // Crash tells that the process that served the ports is dead, and all its

@@ -162,7 +162,7 @@ func (e *Engine) open() (err error) {
 
 // openInjector opens the injector and tells the gate of its sockets.
 func (e *Engine) openInjector() (err error) {
-	if e.inject, err = inject.Open(inject.Config{Device: e.device, Turn: gate.TurnAddress}); err != nil {
+	if e.inject, err = inject.Open(inject.Config{Device: e.device, Turn: gate.TurnAddress, Stays: e.stays}); err != nil {
 		return fmt.Errorf("rawio: open the injector: %w", err)
 	}
 	sockets, err := e.inject.Sockets()

@@ -120,6 +120,9 @@ func (v *environment) ToServer(s *segment.Segment) {
 			return
 		}
 		v.buf = p
+		if !v.local(s.Dst.Addr()) { // a rule set brings it here, or does not: then it ends here
+			segment.Stay(p)
+		}
 		if err := v.e.inject.ToServer(inject.Packet{Data: p, Way: to}); err != nil {
 			v.failed(err)
 		}

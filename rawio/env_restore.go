@@ -38,7 +38,16 @@ type addresses struct {
 // addressesAge is how old they may be.
 const addressesAge = 100 * time.Millisecond
 
-func (v *environment) Local(a netip.Addr) bool {
+func (v *environment) Local(server netip.AddrPort) bool {
+	if v.local(server.Addr()) {
+		return true
+	}
+	transparent, err := v.e.gate.Transparent(server.Port())
+	return err == nil && transparent
+}
+
+// local reports whether an address is one of this host's.
+func (v *environment) local(a netip.Addr) bool {
 	if now := time.Now(); now.Sub(v.addresses.at) > addressesAge || now.Before(v.addresses.at) {
 		list, err := net.InterfaceAddrs()
 		if err != nil {

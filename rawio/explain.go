@@ -19,9 +19,13 @@ func (e *Engine) explain(s *sockdiag.Socket) (why reason.Reason, detail string, 
 	e.mu.Lock()
 	early, began := e.unseen.halfOpen[s.Cookie]
 	syn := e.machine.HasSYN(f)
+	_, alias := e.unseen.aliases[f.Server.Port()]
 	e.mu.Unlock()
 	if began {
 		return early, "", f
+	}
+	if alias {
+		return reason.OtherPort, fmt.Sprintf("its client has dialled %v", f.Server), f
 	}
 	entry, err := e.tracked.Lookup(f)
 	switch {

@@ -31,6 +31,7 @@ type Snapshot struct {
 type Connection struct {
 	ID        logserver.ConnID
 	Flow      Flow
+	Port      uint16 // of the service
 	State     south.State
 	Protected bool
 	Reason    string
@@ -79,7 +80,7 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	for i := range sockets {
 		f := sockets[i].Flow
 		if why := e.unprotected(&sockets[i]); why != "" && e.machine.Conn(f) == nil {
-			s.Connections = append(s.Connections, Connection{Flow: f, State: south.Open, Reason: why})
+			s.Connections = append(s.Connections, Connection{Flow: f, Port: e.unseen.port(f), State: south.Open, Reason: why})
 		}
 	}
 	return s, nil
@@ -88,7 +89,8 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 // unprotected says why a connection of the kernel that the core does not have is not
 // protected. Empty: it has just begun or ended.
 func (e *Engine) unprotected(s *sockdiag.Socket) string {
-	switch svc := e.ports[s.Flow.Server.Port()]; {
+	port := e.unseen.port(s.Flow)
+	switch svc := e.ports[port]; {
 	case svc == nil || s.State == sockdiag.TimeWait:
 		return ""
 	case svc.LogPolicy == LogOff && s.Served():
@@ -97,7 +99,7 @@ func (e *Engine) unprotected(s *sockdiag.Socket) string {
 	if why := e.unseen.why(s); why != "" {
 		return why
 	}
-	if e.machine.Ending(s.Flow.Server.Port()) && s.Served() {
+	if e.machine.Ending(port) && s.Served() {
 		return string(reason.ServerEnded)
 	}
 	return ""
@@ -106,7 +108,7 @@ func (e *Engine) unprotected(s *sockdiag.Socket) string {
 func (e *Engine) connection(c *south.Conn, now time.Time) Connection {
 	i := c.Info()
 	out := Connection{
-		ID: c.ID, Flow: c.Flow, State: i.State, Protected: i.Protected, Reason: i.Reason, How: i.How, Start: i.Start,
+		ID: c.ID, Flow: c.Flow, Port: c.Flow.Server.Port(), State: i.State, Protected: i.Protected, Reason: i.Reason, How: i.How, Start: i.Start,
 		Received: i.Received, Stable: i.Stable, Acked: i.Acked, Recovered: i.Recoveries,
 		Since: time.Unix(0, i.Since), Idle: now.Sub(time.Unix(0, i.Last)),
 	}

@@ -1,6 +1,8 @@
 package rawio
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +37,9 @@ type unseen struct {
 	halfOpen map[uint64]reason.Reason
 	// proxied has the sockets of which it is known whether a SYN proxy has answered.
 	proxied map[uint64]bool
+	// aliases are ports that are not protected and have connections of a listener at one
+	// that is, and that one.
+	aliases map[uint16]uint16
 	// forgot says that one was declared that did not fit known: whether a
 	// connection was declared can't be told until all of them have ended.
 	forgot bool
@@ -68,10 +73,18 @@ func (u *unseen) note(r *south.Report) {
 // forget drops what is known of a port that is no longer protected.
 func (u *unseen) forget(port uint16) {
 	for f := range u.known {
-		if f.Server.Port() == port {
+		if u.port(f) == port {
 			delete(u.known, f)
 		}
 	}
+}
+
+// port is that of the listener that a connection is of.
+func (u *unseen) port(f Flow) uint16 {
+	if at, ok := u.aliases[f.Server.Port()]; ok {
+		return at
+	}
+	return f.Server.Port()
 }
 
 // why returns the reason of the connection that a socket belongs to, if it was
@@ -162,6 +175,12 @@ func (e *Engine) lookForUnseen() []sockdiag.Socket {
 	e.unseen.look.Lock()
 	defer e.unseen.look.Unlock()
 	began := time.Now()
+	e.mu.Lock()
+	ports := e.machine.Ports()
+	e.mu.Unlock()
+	if len(ports) > 0 {
+		e.findTransparent(ports)
+	}
 	list := e.sockets()
 	unknown := e.unknown(list)
 	if len(unknown) > 0 {
@@ -196,7 +215,7 @@ func (e *Engine) declare(s *sockdiag.Socket) {
 		if outside != s.Flow && m.LetGo(outside, why, detail) {
 			e.unseen.note(&south.Report{Kind: south.ConnUnprotected, Flow: s.Flow, Why: why, Reason: why.With(detail)})
 		} else {
-			m.Declare(s.Flow, why, detail)
+			m.Declare(e.unseen.port(s.Flow), s.Flow, why, detail)
 		}
 		e.unseen.meet(s, time.Now())
 	})
@@ -234,19 +253,29 @@ func (e *Engine) eachOf(list []sockdiag.Socket, f func(*sockdiag.Socket)) {
 	}
 }
 
-// sockets returns the kernel's connections of the protected ports.
+// sockets returns the kernel's connections of the protected ports' listeners.
 func (e *Engine) sockets() []sockdiag.Socket {
+	aliases, err := e.gate.Aliases()
+	if err != nil {
+		e.log.Debug("aliases not listed", "error", err)
+	}
 	e.mu.Lock()
 	ports := e.machine.Ports()
+	maps.DeleteFunc(aliases, func(port, at uint16) bool { return !slices.Contains(ports, at) || slices.Contains(ports, port) })
+	e.unseen.aliases = aliases
 	e.mu.Unlock()
 	if len(ports) == 0 {
 		return nil
 	}
-	list, err := sockdiag.Sockets(ports)
+	list, err := sockdiag.Sockets(slices.AppendSeq(ports, maps.Keys(aliases)))
 	if err != nil {
 		e.log.Debug("sockets not listed", "error", err)
 	}
-	return list
+	// Others may listen at such a port, too.
+	return slices.DeleteFunc(list, func(s sockdiag.Socket) bool {
+		_, alias := aliases[s.Flow.Server.Port()]
+		return alias && !s.Transparent
+	})
 }
 
 // unknown returns those of the sockets that serve a client whom the core does not
@@ -255,7 +284,7 @@ func (e *Engine) unknown(list []sockdiag.Socket) (out []sockdiag.Socket) {
 	now := time.Now()
 	e.eachOf(list, func(s *sockdiag.Socket) {
 		met := e.unseen.meet(s, now)
-		if !met && !e.unseen.forgot && s.Served() && e.watched(s.Flow.Server.Port()) && e.machine.Conn(s.Flow) == nil {
+		if !met && !e.unseen.forgot && s.Served() && e.watched(e.unseen.port(s.Flow)) && e.machine.Conn(s.Flow) == nil {
 			out = append(out, *s)
 		}
 	})
@@ -278,7 +307,7 @@ func (e *Engine) declareEarlier(port uint16, why reason.Reason) {
 		e.log.Debug("sockets not listed", "error", err)
 	}
 	for _, s := range e.unknown(list) {
-		e.do(func(m *south.Machine) { m.Declare(s.Flow, why, "") })
+		e.do(func(m *south.Machine) { m.Declare(port, s.Flow, why, "") })
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -3,6 +3,7 @@ package rawio
 import (
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -33,6 +34,17 @@ func (e *Engine) device(index int) (inject.Device, bool) {
 		d.Ethernet, d.MAC = true, [6]byte(a.HardwareAddr)
 	}
 	return d, true
+}
+
+// stays is inject.Config.Stays. The engine's lock is held. What is not an address of the
+// host's comes here by a route of type local only (TPROXY, AnyIP), which may depend on a
+// mark that a rule set gives: then it is the device that it has to arrive by.
+func (e *Engine) stays(to netip.Addr, mark uint32) bool {
+	if e.env.local(to) {
+		return true
+	}
+	routes, err := netlink.RouteGetWithOptions(to.AsSlice(), &netlink.RouteGetOptions{Mark: mark})
+	return err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL
 }
 
 // loopbackCarries reports whether the loopback interface is not one of those that
@@ -157,7 +169,7 @@ func (v *environment) toServer(s *segment.Segment) inject.Way {
 	}
 	n := v.syns[f]
 	v.syns[f] = n + 1
-	if n >= byDevice && n%2 == 0 {
+	if n >= byDevice && n%2 == 0 && v.e.stays(f.Server.Addr(), to.Mark) {
 		to.Device = 0
 	}
 	if n == inVain {

@@ -47,9 +47,9 @@ func (h *Host) programs(d *status.Document, services []*Service, connections []r
 	count, halfOpen := map[uint16]int{}, map[uint16]int{}
 	for i := range connections {
 		if c := &connections[i]; c.State == south.SynReceived { // there may be no client behind it
-			halfOpen[c.Flow.Server.Port()]++
+			halfOpen[c.Port]++
 		} else {
-			count[c.Flow.Server.Port()]++
+			count[c.Port]++
 		}
 	}
 	for _, s := range services {
@@ -67,7 +67,7 @@ func (h *Host) programs(d *status.Document, services []*Service, connections []r
 	})
 	for i := range connections {
 		c := connection(&connections[i])
-		c.Program = owner[connections[i].Flow.Server.Port()]
+		c.Program = owner[connections[i].Port]
 		d.Connections = append(d.Connections, c)
 	}
 }

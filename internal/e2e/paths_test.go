@@ -231,3 +231,31 @@ func TestPathsLocal(t *testing.T) {
 		}
 	}
 }
+
+// TestPathsTunnel: a device without Ethernet headers, where rules choose the route by the
+// packet's source or mark.
+func TestPathsTunnel(t *testing.T) {
+	for _, m := range probes(t) {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			r := prepare(t, options{})
+			tunnel(r)
+			shell(t, r.lab.Server, `
+ip route del 10.77.0.0/24 dev tun0
+ip route add 10.77.0.0/24 dev tun0 table 101
+ip rule add from 10.77.0.2 lookup 101
+ip -6 route del fd77::/64 dev tun0
+ip -6 route add fd77::/64 dev tun0 table 101
+ip -6 rule add from fd77::2 lookup 101
+`+both("rule add fwmark 0x1/0x1 lookup 100", "route add local default dev lo table 100"))
+			m.spawn(r)
+			var clients []*client
+			for i, f := range families[:2] {
+				c := r.dialTo(f.dial(r), f.address(7002))
+				c.echo(fmt.Sprint("hello ", i))
+				clients = append(clients, c)
+			}
+			r.survives(clients, false)
+		})
+	}
+}

@@ -25,16 +25,17 @@ func (r *rig) nft(rules string) {
 }
 
 // bothModes runs a test with a server that calls ftnet.Listen and with one that knows
-// nothing of ftnet. run starts it in a lab that the test has prepared.
+// nothing of ftnet. run starts it in a lab that the test has prepared, with more flags.
 func bothModes(t *testing.T, test func(t *testing.T, r *rig, run func(flags ...string))) {
 	for _, mode := range []string{"listen", "unmodified"} {
 		t.Run(mode, func(t *testing.T) {
 			r := prepare(t, options{})
 			test(t, r, func(flags ...string) {
+				args := append([]string{"-listen", ":7002"}, flags...)
 				if mode == "unmodified" {
-					r.spawn(unmodifiedOptions(7002, flags...), "probe", "-mode", "plain", "-listen", ":7002")
+					r.spawn(unmodifiedOptions(7002), "probe", append([]string{"-mode", "plain"}, args...)...)
 				} else {
-					r.spawn(options{flags: flags}, "probe", "-listen", ":7002")
+					r.spawn(options{}, "probe", args...)
 				}
 			})
 		})

@@ -27,6 +27,7 @@ const (
 	Inherited    Reason = "the engine before did not protect it"
 	Dialled      Reason = "it was dialled by this host"
 	Translated   Reason = "its address or port is translated on this host"
+	OtherPort    Reason = "it was dialled at another port than its listener's (TPROXY)"
 	SYNProxied   Reason = "a SYN proxy on this host has answered its client"
 	OtherWay     Reason = "its replies leave by an interface that is not protected"
 	Ungated      Reason = "packets pass by the gate on its interface"
@@ -39,7 +40,8 @@ const (
 func All() []Reason {
 	return []Reason{
 		Earlier, NoSlots, GaveWay, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded,
-		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, SYNProxied, OtherWay, Ungated, Passed, Unwatched, Unrecognized,
+		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, OtherPort, SYNProxied, OtherWay, Ungated, Passed, Unwatched,
+		Unrecognized,
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	bpfMapAliases      = "aliases"
 	bpfMapConns        = "conns"
 	bpfMapEngine       = "engine"
 	bpfMapEvents       = "events"
@@ -96,6 +97,7 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
+	Aliases     *ebpf.MapSpec `ebpf:"aliases"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Engine      *ebpf.MapSpec `ebpf:"engine"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
@@ -134,6 +136,7 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
+	Aliases     *ebpf.Map `ebpf:"aliases"`
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Engine      *ebpf.Map `ebpf:"engine"`
 	Events      *ebpf.Map `ebpf:"events"`
@@ -148,6 +151,7 @@ type bpfMaps struct {
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
+		m.Aliases,
 		m.Conns,
 		m.Engine,
 		m.Events,

@@ -26,10 +26,11 @@ const (
 	ServiceHold ServiceState = 3
 )
 
-// SERVICE_STATE and SERVICE_UNMODIFIED in bpf/maps.h.
+// SERVICE_STATE, SERVICE_UNMODIFIED and SERVICE_TRANSPARENT in bpf/maps.h.
 const (
-	serviceState      = 1<<8 - 1
-	serviceUnmodified = 1 << 8
+	serviceState       = 1<<8 - 1
+	serviceUnmodified  = 1 << 8
+	serviceTransparent = 1 << 9
 )
 
 // Service is a protected port.

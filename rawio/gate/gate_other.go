@@ -63,25 +63,34 @@ func (*Gate) Mend(int) (was, err error)                   { return nil, ErrNotSu
 func (*Gate) Overtaken(int) bool                          { return false }
 func (*Gate) Close() error                                { return ErrNotSupported }
 func (*Gate) SetService(uint16, ServiceState, bool) error { return ErrNotSupported }
-func (*Gate) DeleteService(uint16) error                  { return ErrNotSupported }
-func (*Gate) Bind(segment.Flow, uint32) error             { return ErrNotSupported }
-func (*Gate) BindProof(segment.Flow) error                { return ErrNotSupported }
-func (*Gate) Unbind(segment.Flow) error                   { return ErrNotSupported }
-func (*Gate) Flows() (map[segment.Flow]uint32, error)     { return nil, ErrNotSupported }
-func (*Gate) Services() ([]Service, error)                { return nil, ErrNotSupported }
-func (*Gate) Own(uint64, Sender) error                    { return ErrNotSupported }
-func (*Gate) Disown(uint64) error                         { return ErrNotSupported }
-func (*Gate) Slot(uint32) *Slot                           { return nil }
-func (*Gate) MaxConns() int                               { return 0 }
-func (*Gate) Events() *EventReader                        { return nil }
-func (*Gate) Outputs() *OutputReader                      { return nil }
-func (*Gate) WatchReleases() error                        { return ErrNotSupported }
-func (*Gate) MendReleases() (was, err error)              { return nil, ErrNotSupported }
-func (*Gate) MendPins() (was, err error)                  { return nil, ErrNotSupported }
-func (*Gate) Beat() bool                                  { return false }
-func (*Gate) Pins() Pins                                  { return Pins{Err: ErrNotSupported} }
-func (*Gate) Stats() (Stats, error)                       { return Stats{}, ErrNotSupported }
-func (*EventReader) Read(context.Context) (Event, error)  { return Event{}, ErrNotSupported }
+
+// SetTransparent returns ErrNotSupported.
+func (*Gate) SetTransparent(uint16, bool) error { return ErrNotSupported }
+
+// Transparent returns ErrNotSupported.
+func (*Gate) Transparent(uint16) (bool, error) { return false, ErrNotSupported }
+
+// Aliases returns ErrNotSupported.
+func (*Gate) Aliases() (map[uint16]uint16, error)        { return nil, ErrNotSupported }
+func (*Gate) DeleteService(uint16) error                 { return ErrNotSupported }
+func (*Gate) Bind(segment.Flow, uint32) error            { return ErrNotSupported }
+func (*Gate) BindProof(segment.Flow) error               { return ErrNotSupported }
+func (*Gate) Unbind(segment.Flow) error                  { return ErrNotSupported }
+func (*Gate) Flows() (map[segment.Flow]uint32, error)    { return nil, ErrNotSupported }
+func (*Gate) Services() ([]Service, error)               { return nil, ErrNotSupported }
+func (*Gate) Own(uint64, Sender) error                   { return ErrNotSupported }
+func (*Gate) Disown(uint64) error                        { return ErrNotSupported }
+func (*Gate) Slot(uint32) *Slot                          { return nil }
+func (*Gate) MaxConns() int                              { return 0 }
+func (*Gate) Events() *EventReader                       { return nil }
+func (*Gate) Outputs() *OutputReader                     { return nil }
+func (*Gate) WatchReleases() error                       { return ErrNotSupported }
+func (*Gate) MendReleases() (was, err error)             { return nil, ErrNotSupported }
+func (*Gate) MendPins() (was, err error)                 { return nil, ErrNotSupported }
+func (*Gate) Beat() bool                                 { return false }
+func (*Gate) Pins() Pins                                 { return Pins{Err: ErrNotSupported} }
+func (*Gate) Stats() (Stats, error)                      { return Stats{}, ErrNotSupported }
+func (*EventReader) Read(context.Context) (Event, error) { return Event{}, ErrNotSupported }
 func (*EventReader) ReadBatch(context.Context, []Event) (int, error) {
 	return 0, ErrNotSupported
 }

@@ -434,11 +434,11 @@ func overwrite(h []byte, at, n int) {
 
 func (m *Model) icmpOut(p *packet) Verdict {
 	icmp := p.b[min(p.l4, len(p.b)):]
-	unreachable := byte(3)
+	unreachable, timeExceeded := byte(3), byte(11)
 	if p.protocol == protoICMPv6 {
-		unreachable = 1
+		unreachable, timeExceeded = 1, 3
 	}
-	if len(icmp) < 1 || icmp[0] != unreachable {
+	if len(icmp) < 1 || icmp[0] != unreachable && icmp[0] != timeExceeded {
 		return Pass
 	}
 	if s, _ := m.quoted(icmp, toServer); s == nil || s.Mode() == ModeFree || m.opens(s) {

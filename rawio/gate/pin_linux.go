@@ -51,7 +51,7 @@ func (g *Gate) makePins() (*pins, error) {
 // by the names that they have in bpf/.
 func (m *bpfMaps) byName() map[string]*ebpf.Map {
 	return map[string]*ebpf.Map{
-		bpfMapConns: m.Conns, bpfMapEngine: m.Engine, bpfMapEvents: m.Events, bpfMapOutputs: m.Outputs, bpfMapOwn: m.Own,
+		bpfMapAliases: m.Aliases, bpfMapConns: m.Conns, bpfMapEngine: m.Engine, bpfMapEvents: m.Events, bpfMapOutputs: m.Outputs, bpfMapOwn: m.Own,
 		bpfMapServices: m.Services, bpfMapSlots: m.Slots, bpfMapStats: m.Stats, bpfMapWatches: m.Watches,
 	}
 }

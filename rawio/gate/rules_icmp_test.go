@@ -2,9 +2,9 @@ package gate
 
 // icmpRules are those about ICMP errors.
 func icmpRules(e env, live, xlate slotState, data, in tcp) []rule {
-	unreachable, tooBig, code := byte(3), byte(3), byte(4)
+	unreachable, tooBig, code, timeExceeded := byte(3), byte(3), byte(4), byte(11)
 	if e.v6 {
-		unreachable, tooBig, code = 1, 2, 0
+		unreachable, tooBig, code, timeExceeded = 1, 2, 0, 3
 	}
 	for _, p := range []*tcp{&data, &in} {
 		p.v6, p.layout = e.v6, e.layout
@@ -17,6 +17,10 @@ func icmpRules(e env, live, xlate slotState, data, in tcp) []rule {
 		deadICMP(in, unreachable, live),
 		{
 			name: "ICMP error about the client's packet is held", bytes: in.icmp(unreachable, 3, 0),
+			slot: live, verdict: Held, stats: Stats{ICMPHeld: 1},
+		},
+		{
+			name: "so is one that a hop limit causes", bytes: in.icmp(timeExceeded, 0, 0),
 			slot: live, verdict: Held, stats: Stats{ICMPHeld: 1},
 		},
 		{

@@ -182,3 +182,41 @@ func awaitLocal(t *testing.T, addr netip.Addr) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+// TestTransparent: a service whose listener takes connections to other hosts' addresses has
+// its port there, too; what SetService changes does not change that, DeleteService ends it.
+func TestTransparent(t *testing.T) {
+	l := newLab(t)
+	for _, family := range []string{"ipv4", "ipv6"} {
+		must(t, os.WriteFile("/proc/sys/net/"+family+"/conf/all/forwarding", []byte("1"), 0))
+	}
+	up(t, "a", "10.0.0.7/24", "192.0.2.1/24", "fd00::7/64", "2001:db8::1/64") // routes for both ends of the flows
+	g := loadGate(t, 16)
+	a, err := netlink.LinkByIndex(l.a)
+	must(t, err)
+	for _, v6 := range []bool{false, true} {
+		f := frame(tcp{v6: v6, toServer: true, flags: flagSYN, window: 100}.bytes(), false)
+		copy(f, a.Attrs().HardwareAddr)
+		judge := func(what string, want Verdict) {
+			t.Helper()
+			if got, _ := judgeFrame(t, g.objs.IngressEth, f, skbContext{IfIndex: uint32(l.a)}); got != want {
+				t.Errorf("%s: %v, want %v", what, got, want)
+			}
+		}
+		must(t, g.SetService(servicePort, ServiceListen, false))
+		must(t, g.SetTransparent(servicePort, true))
+		judge("a SYN while the server listens", Pass)
+		must(t, g.SetService(servicePort, ServiceOutage, true))
+		if is, err := g.Transparent(servicePort); !is || err != nil {
+			t.Errorf("transparent: %v, %v", is, err)
+		}
+		judge("a SYN in an outage", Held)
+		must(t, g.SetTransparent(servicePort, false))
+		judge("a SYN for another host", Pass)
+		must(t, g.SetTransparent(servicePort, true))
+		must(t, g.DeleteService(servicePort))
+		must(t, g.SetTransparent(servicePort, true)) // of a port that is not protected, nothing
+		must(t, g.SetService(servicePort, ServiceOutage, false))
+		judge("a SYN for another host once more", Pass)
+	}
+}

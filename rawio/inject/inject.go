@@ -19,7 +19,10 @@
 // segment.
 package inject
 
-import "errors"
+import (
+	"errors"
+	"net/netip"
+)
 
 var (
 	// ErrNotSupported is returned by Open where there are no raw sockets.
@@ -32,6 +35,9 @@ var (
 	// ErrNoBuffers is returned when the kernel or the device has no room: the
 	// packet is lost as if on the wire.
 	ErrNoBuffers = errors.New("inject: no buffer space")
+	// ErrAstray is returned for a packet to the server that the routes would have leave the
+	// host.
+	ErrAstray = errors.New("inject: the routes lead off this host")
 	// ErrUnreachable is returned when there is no route to the destination.
 	ErrUnreachable = errors.New("inject: destination unreachable")
 )
@@ -58,13 +64,16 @@ type Device struct {
 	MTU      int     // bytes, from the IP header on
 }
 
-// Config is what an injector asks of others. Both functions must not block for long.
+// Config is what an injector asks of others. The functions must not block for long.
 type Config struct {
 	// Device tells of a device whether it is up and has the gate, and what it is like.
 	Device func(index int) (Device, bool)
 	// Turn returns the Ethernet source address by which the gate knows that a packet
 	// is to arrive by the device.
 	Turn func(index int) [6]byte
+	// Stays reports whether what is sent to an address by the routes, with a mark, comes to
+	// the local stack. Nil: everything does.
+	Stays func(to netip.Addr, mark uint32) bool
 }
 
 // Sockets are the kernel's names (SO_COOKIE) of an injector's sockets, by what they

@@ -92,8 +92,8 @@ func (i *Injector) Room(device int) int {
 
 // ToServer sends one packet in a client's name into the local stack, to arrive by
 // a device if that is known. It blocks only while the socket's send buffer is full.
-// The packet is copied. The error is ErrPacket, ErrTooBig, ErrNoBuffers,
-// ErrUnreachable (the latter three with the system's error), net.ErrClosed or
+// The packet is copied. The error is ErrPacket, ErrAstray, ErrTooBig,
+// ErrNoBuffers, ErrUnreachable (the latter three with the system's error), net.ErrClosed or
 // another error of the system.
 func (i *Injector) ToServer(p Packet) error {
 	_, err := i.send(&i.toServer, []Packet{p})
@@ -158,6 +158,11 @@ func (i *Injector) route(by *direction, p *Packet) (*sender, error) {
 	}
 	if by.turns && i.devices.carrier(p.Way.Device) != 0 || !by.turns && i.devices.leaves(p.Way.Device) {
 		return by.link, nil
+	}
+	if stays := i.devices.config.Stays; by.turns && stays != nil {
+		if to := destination(p.Data); !stays(to, p.Way.Mark) {
+			return nil, fmt.Errorf("%w: to %v", ErrAstray, to)
+		}
 	}
 	return raw, nil
 }

@@ -283,3 +283,25 @@ func BenchmarkSend(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*maxBatch), "ns/packet")
 	})
 }
+
+// TestStays: what the routes would have leave the host is not sent to the server by them.
+func TestStays(t *testing.T) {
+	lab := netlabtest.New(t, nil)
+	config := testConfig
+	config.Stays = func(to netip.Addr, mark uint32) bool { return to == netlab.Server4 }
+	var i *Injector
+	if err := lab.Server.Run(func() (err error) {
+		i, err = Open(config)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	syn := segment.Segment{Src: netip.AddrPortFrom(netlab.Client4, 4000), Flags: segment.SYN, Window: 100}
+	for to, want := range map[netip.Addr]error{netlab.Server4: nil, netlab.Client4: ErrAstray} {
+		syn.Dst = netip.AddrPortFrom(to, 7000)
+		if err := i.ToServer(Packet{Data: packet(t, syn)}); !errors.Is(err, want) {
+			t.Errorf("to %v: %v, want %v", to, err, want)
+		}
+	}
+}

@@ -12,6 +12,17 @@ import (
 // hopLimit is the TTL of encoded packets, the default of Linux (ip_default_ttl).
 const hopLimit = 64
 
+// Stay changes a whole packet in place so that no host forwards it (TTL, hop limit).
+func Stay(packet []byte) {
+	switch {
+	case len(packet) >= ipv4Header && packet[0]>>4 == 4:
+		packet[8] = 1
+		fillHeader4(packet)
+	case len(packet) >= ipv6Header && packet[0]>>4 == 6:
+		packet[7] = 1
+	}
+}
+
 // encoder holds the layers of one packet; they are reused so that encoding
 // into a buffer that is large enough does not allocate.
 type encoder struct {

@@ -34,15 +34,20 @@ func Unfragment(packet []byte) {
 	switch {
 	case len(packet) >= ipv4Header && packet[0]>>4 == 4 && binary.BigEndian.Uint16(packet[6:])&0x3fff == 0x2000:
 		packet[6] &^= 0x20
-		header := min(int(packet[0]&0xf)*4, len(packet))
-		binary.BigEndian.PutUint16(packet[10:], 0)
-		binary.BigEndian.PutUint16(packet[10:], ^fold(sum(packet[:header], 0)))
+		fillHeader4(packet)
 	case len(packet) >= ipv6Header && packet[0]>>4 == 6:
 		w, err := header6(packet, max(len(packet), ipv6Header+int(binary.BigEndian.Uint16(packet[4:]))))
 		if err == nil && w.next == nextFragment && binary.BigEndian.Uint16(packet[w.at+2:])&0xfff8 == 0 {
 			packet[w.at+3] &^= 1
 		}
 	}
+}
+
+// fillHeader4 computes the checksum of an IPv4 header.
+func fillHeader4(packet []byte) {
+	header := min(int(packet[0]&0xf)*4, len(packet))
+	binary.BigEndian.PutUint16(packet[10:], 0)
+	binary.BigEndian.PutUint16(packet[10:], ^fold(sum(packet[:header], 0)))
 }
 
 // CutLength makes the IP header of a packet, whose tail was not captured, tell

@@ -104,3 +104,29 @@ func FuzzFill(f *testing.F) {
 		}
 	})
 }
+
+// TestStay: a packet of either family that nobody forwards is else as it was.
+func TestStay(t *testing.T) {
+	for _, ends := range [][2]string{{"192.0.2.1:1000", "192.0.2.2:80"}, {"[2001:db8::1]:1000", "[2001:db8::2]:80"}} {
+		want := Segment{Src: netip.MustParseAddrPort(ends[0]), Dst: netip.MustParseAddrPort(ends[1]), Seq: 7, Flags: SYN, Window: 100}
+		p, err := want.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		Stay(p)
+		var got Segment
+		if err := new(Decoder).Decode(p, ChecksumVerify, &got); err != nil || got.Src != want.Src || got.Seq != want.Seq {
+			t.Errorf("%v, %v", got, err)
+		}
+		limit := p[7]
+		if p[0]>>4 == 4 {
+			limit = p[8]
+			if sum := fold(sum(p[:ipv4Header], 0)); sum != 0xffff {
+				t.Errorf("the header's checksum is wrong: %#x", sum)
+			}
+		}
+		if limit != 1 {
+			t.Errorf("hop limit %d", limit)
+		}
+	}
+}

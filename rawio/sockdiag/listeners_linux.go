@@ -23,8 +23,8 @@ func Listeners(ports []uint16) ([]Listener, error) {
 		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 			request := request{Family: family, Protocol: unix.IPPROTO_TCP, States: 1 << Listen}
 			request.ID.SourcePort = bigEndian(port)
-			err := c.dump(&request, func(m *message) {
-				list = append(list, Listener{Address: m.flow().Server, Inode: m.Inode, Cookie: m.cookie()})
+			err := c.dumpAttributes(&request, func(m *message, attributes []byte) {
+				list = append(list, Listener{Address: m.flow().Server, Inode: m.Inode, Cookie: m.cookie(), Transparent: transparent(attributes)})
 			})
 			if err != nil {
 				return nil, fmt.Errorf("sockdiag: list listeners: %w", err)

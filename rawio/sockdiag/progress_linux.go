@@ -1,7 +1,6 @@
 package sockdiag
 
 import (
-	"encoding/binary"
 	"fmt"
 	"unsafe"
 
@@ -47,18 +46,10 @@ func Progress(ports []uint16) (map[segment.Flow]Bytes, error) {
 func bytesOf(attributes []byte) (b Bytes, ok bool) {
 	var info unix.TCPInfo
 	const needed = unsafe.Offsetof(info.Bytes_retrans) + unsafe.Sizeof(info.Bytes_retrans)
-	for len(attributes) >= unix.SizeofRtAttr {
-		n := int(binary.NativeEndian.Uint16(attributes))
-		kind := binary.NativeEndian.Uint16(attributes[2:])
-		if n < unix.SizeofRtAttr || n > len(attributes) {
-			return b, false
-		}
-		value := attributes[unix.SizeofRtAttr:n]
-		if kind == inetDiagInfo && len(value) >= int(needed) {
-			copy(unsafe.Slice((*byte)(unsafe.Pointer(&info)), unsafe.Sizeof(info)), value)
-			return Bytes{Received: int64(info.Bytes_received), Sent: int64(info.Bytes_sent - info.Bytes_retrans)}, true
-		}
-		attributes = attributes[min((n+3)&^3, len(attributes)):]
+	value := attribute(attributes, inetDiagInfo)
+	if len(value) < int(needed) {
+		return b, false
 	}
-	return b, false
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&info)), unsafe.Sizeof(info)), value)
+	return Bytes{Received: int64(info.Bytes_received), Sent: int64(info.Bytes_sent - info.Bytes_retrans)}, true
 }

@@ -63,6 +63,9 @@ type Socket struct {
 	Inode  uint32 // as in /proc/PID/fd; 0: not accepted yet, or no process has it any more
 	// Interface is the index of the one that the socket is bound to; 0: none.
 	Interface uint32
+	// Transparent says that the socket, or the listener that it is of, takes connections
+	// to addresses of other hosts (IP_TRANSPARENT). Linux 5.10 tells.
+	Transparent bool
 }
 
 // Served reports whether a process has the connection or is yet to accept it: it is
@@ -82,6 +85,8 @@ type Listener struct {
 	Address netip.AddrPort // 0.0.0.0 and [::] mean every address; [::] usually IPv4, too
 	Cookie  uint64         // no other socket of this boot has it
 	Inode   uint32         // as in /proc/PID/fd
+	// Transparent is as in Socket.
+	Transparent bool
 }
 
 // Bytes is how many new bytes of the stream a connection's socket has received, in order,

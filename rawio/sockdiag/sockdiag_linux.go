@@ -46,7 +46,7 @@ func Destroy(flow segment.Flow, devices ...int) error {
 // may be missing.
 func List(ports []uint16) (map[segment.Flow]State, error) {
 	list := make(map[segment.Flow]State)
-	err := each(ports, func(m *message) { list[m.flow()] = m.State })
+	err := each(ports, func(m *message, _ []byte) { list[m.flow()] = m.State })
 	if err != nil {
 		return nil, err
 	}
@@ -55,14 +55,16 @@ func List(ports []uint16) (map[segment.Flow]State, error) {
 
 // Sockets is List with what else is known of each connection, in no order.
 func Sockets(ports []uint16) (list []Socket, err error) {
-	err = each(ports, func(m *message) {
-		list = append(list, Socket{Flow: m.flow(), State: m.State, Cookie: m.cookie(), Inode: m.Inode, Interface: m.ID.Interface})
+	err = each(ports, func(m *message, attributes []byte) {
+		list = append(list, Socket{
+			Flow: m.flow(), State: m.State, Cookie: m.cookie(), Inode: m.Inode, Interface: m.ID.Interface, Transparent: transparent(attributes),
+		})
 	})
 	return list, err
 }
 
 // each calls f for each connection whose local port is one of ports, or for every one.
-func each(ports []uint16, f func(*message)) error {
+func each(ports []uint16, f func(*message, []byte)) error {
 	c, err := dial()
 	if err != nil {
 		return err
@@ -76,9 +78,9 @@ func each(ports []uint16, f func(*message)) error {
 		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 			request := request{Family: family, Protocol: unix.IPPROTO_TCP, States: ^uint32(0)}
 			request.ID.SourcePort = bigEndian(port)
-			err := c.dump(&request, func(m *message) {
+			err := c.dumpAttributes(&request, func(m *message, attributes []byte) {
 				if m.State != Listen && m.State != Close {
-					f(m)
+					f(m, attributes)
 				}
 			})
 			if err != nil {

@@ -55,8 +55,9 @@ type Env interface {
 	// process has recorded since the last call, in order, and how many bytes
 	// those and all before were.
 	NewReads(slot uint32) (lengths []uint32, total int64)
-	// Local reports whether an address is one of this host's.
-	Local(netip.Addr) bool
+	// Local reports whether what a server at an address sends comes from this host: the
+	// address is one of the host's, or the port's listener takes others, too.
+	Local(netip.AddrPort) bool
 	// Adopt takes over the record that the server process has of a connection
 	// whose engine is gone, and of whose reads the log has so many bytes.
 	Adopt(slot, gen uint32, flow segment.Flow, read int64) error

@@ -235,7 +235,7 @@ func (m *Machine) tickUnmet(c *Conn) {
 	switch {
 	case m.probed >= probesPerTick:
 		m.lagging = true
-	case !m.env.Local(c.Flow.Server.Addr()):
+	case !m.env.Local(c.Flow.Server):
 		// Its answer would go to another host, if there is one that has the address.
 		r.since, r.probeAt = m.now, m.now+probeLocal
 	case m.now-r.since >= m.cfg.Unanswered:

@@ -36,12 +36,12 @@ func (e *fakeEnv) NewReads(slot uint32) (lengths []uint32, total int64) {
 	return lengths, total
 }
 
-func (e *fakeEnv) Local(netip.Addr) bool { return true }
-func (e *fakeEnv) Ending(uint16) bool    { return e.ending != nil && e.ending() }
+func (e *fakeEnv) Local(netip.AddrPort) bool { return true }
+func (e *fakeEnv) Ending(uint16) bool        { return e.ending != nil && e.ending() }
 
 func (e *benchEnv) Restore(uint32, uint32, segment.Flow, []logserver.ReadRun) error { return nil }
 func (e *benchEnv) NewReads(uint32) ([]uint32, int64)                               { return nil, 0 }
-func (e *benchEnv) Local(netip.Addr) bool                                           { return true }
+func (e *benchEnv) Local(netip.AddrPort) bool                                       { return true }
 func (e *benchEnv) Ending(uint16) bool                                              { return false }
 
 func (e *fakeEnv) Adopt(slot, gen uint32, flow segment.Flow, read int64) error {

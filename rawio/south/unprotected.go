@@ -14,11 +14,11 @@ func (m *Machine) declare(svc *service, flow segment.Flow, why reason.Reason, de
 	m.env.Report(Report{Kind: ConnUnprotected, Port: svc.port, Flow: flow, Why: why, Reason: why.With(detail)})
 }
 
-// Declare is for a connection that the kernel has and the core has not: it says that
-// it is not protected, and why. If the core knows it after all, or not its port,
-// nothing is said.
-func (m *Machine) Declare(flow segment.Flow, why reason.Reason, detail string) {
-	if svc := m.services[flow.Server.Port()]; svc != nil && m.conns.get(flow) == nil {
+// Declare is for a connection of a port's listener that the kernel has and the core has
+// not: it says that it is not protected, and why. If the core knows it after all, or not
+// the port, nothing is said.
+func (m *Machine) Declare(port uint16, flow segment.Flow, why reason.Reason, detail string) {
+	if svc := m.services[port]; svc != nil && m.conns.get(flow) == nil {
 		m.now = m.env.Now()
 		m.declare(svc, flow, why, detail)
 	}

@@ -554,6 +554,23 @@ static __always_inline void note_way_out(const struct __sk_buff *skb, struct slo
 		slot->mark = skb->mark;
 }
 
+/* note_alias notes at which port that is not a service's a service's listener has been
+ * found: that of a SYN-ACK, which the kernel sends for the listener. */
+static __always_inline void note_alias(struct __sk_buff *skb, __be16 sport)
+{
+	struct bpf_sock *sk = skb->sk, *listener = sk ? bpf_get_listener_sock(sk) : NULL;
+	__u16 port = bpf_ntohs(sport), at, *known;
+
+	if (!listener)
+		return;
+	at = listener->src_port;
+	if (at == port || !service_of(bpf_htons(at)))
+		return;
+	known = bpf_map_lookup_elem(&aliases, &port);
+	if (!known || *known != at)
+		bpf_map_update_elem(&aliases, &port, &at, BPF_ANY);
+}
+
 static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 {
 	struct slot *slot;
@@ -563,8 +580,11 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *p)
 	if (!load_tcp(skb, TO_CLIENT, p))
 		return PASS;
 	state = service_of(p->tcp.sport);
-	if (!state)
+	if (!state) {
+		if ((p->tcp.flags & (SYN | ACK)) == (SYN | ACK))
+			note_alias(skb, p->tcp.sport);
 		return PASS;
+	}
 	if (!tcp_valid(skb, p)) {
 		count(STAT_MALFORMED);
 		return PASS;

@@ -8,8 +8,10 @@
 
 #define ICMP_UNREACHABLE 3
 #define ICMP_FRAG_NEEDED 4 /* code */
+#define ICMP_TIME_EXCEEDED 11
 #define ICMPV6_UNREACHABLE 1
 #define ICMPV6_TOO_BIG 2
+#define ICMPV6_TIME_EXCEEDED 3
 
 #define ICMP_CSUM 2 /* offset in the ICMP header, both families */
 #define ICMP_LEN 8
@@ -42,7 +44,8 @@ static __always_inline struct slot *quoted(struct __sk_buff *skb, __u32 icmp, en
 }
 
 /* icmp_out says whether to hold an ICMP error: one that a closed socket causes
- * would tell the client of the crash. */
+ * would tell the client of the crash. So would one about a packet of the engine's that
+ * this host would have forwarded, which its hop limit forbids. */
 __noinline int icmp_out(struct __sk_buff *skb, __u32 at, __u32 protocol)
 {
 	struct quoted_tcp tcp;
@@ -52,7 +55,8 @@ __noinline int icmp_out(struct __sk_buff *skb, __u32 at, __u32 protocol)
 
 	if (bpf_skb_load_bytes(skb, at, &type, 1) < 0)
 		return 0;
-	if (type != (protocol == IP_ICMP ? ICMP_UNREACHABLE : ICMPV6_UNREACHABLE))
+	if (type != (protocol == IP_ICMP ? ICMP_UNREACHABLE : ICMPV6_UNREACHABLE) &&
+	    type != (protocol == IP_ICMP ? ICMP_TIME_EXCEEDED : ICMPV6_TIME_EXCEEDED))
 		return 0;
 	slot = quoted(skb, at, TO_SERVER, &tcp, &tcp_at);
 	if (!slot || slot->mode == MODE_FREE || opens(slot))

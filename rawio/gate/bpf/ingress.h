@@ -72,12 +72,14 @@ static __always_inline int translate_in(struct __sk_buff *skb, const struct pack
 	return HELD;
 }
 
-/* forwarded says whether this host passes a packet on rather than take it itself. */
-__noinline int forwarded(struct __sk_buff *skb, const struct flow_key *key)
+/* forwarded says whether this host passes a packet for a service's port on rather than take
+ * it itself. What a rule set brings to a transparent listener (TPROXY) has routes that
+ * lead on: nobody can tell here, so such a service has its port at all addresses. */
+__noinline int forwarded(struct __sk_buff *skb, const struct flow_key *key, __u32 state)
 {
 	struct bpf_fib_lookup fib = {};
 
-	if (!key)
+	if (!key || state & SERVICE_TRANSPARENT)
 		return 0;
 	fib.ifindex = skb->ingress_ifindex ? skb->ingress_ifindex : skb->ifindex;
 	fib.l4_protocol = IP_TCP;
@@ -108,7 +110,7 @@ static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packe
 	__u32 len = tcp_header_len(p) - sizeof(struct tcp_hdr);
 	int found;
 
-	if (forwarded(skb, &p->key))
+	if (forwarded(skb, &p->key, state))
 		return PASS;
 	found = len ? screen_syn(skb, p->l4, len) : 0;
 	if (found == SYN_REFUSED) {
@@ -155,12 +157,16 @@ static __always_inline bool replays(const struct packet *p, const struct slot *s
 __noinline int short_fragment(struct __sk_buff *skb, struct packet *p)
 {
 	__be16 ports[2];
+	__u32 *state;
 
-	if (!p || bpf_skb_load_bytes(skb, p->l4, ports, sizeof(ports)) < 0 || !service_of(ports[1]))
+	if (!p || bpf_skb_load_bytes(skb, p->l4, ports, sizeof(ports)) < 0)
+		return PASS;
+	state = service_of(ports[1]);
+	if (!state)
 		return PASS;
 	p->key.cport = ports[0];
 	p->key.sport = ports[1];
-	if (forwarded(skb, &p->key))
+	if (forwarded(skb, &p->key, *state))
 		return PASS;
 	count(STAT_SHORT_FRAGMENT);
 	return HELD;
@@ -189,7 +195,7 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 	if (!slot && proves(index))
 		return proof_in(skb, p);
 	if (!slot) {
-		if ((*state & SERVICE_STATE) != SERVICE_HOLD || forwarded(skb, &p->key))
+		if ((*state & SERVICE_STATE) != SERVICE_HOLD || forwarded(skb, &p->key, *state))
 			return PASS;
 		count(STAT_OUTAGE_IN);
 		return HELD;

@@ -20,6 +20,7 @@ enum service_state { SERVICE_LISTEN = 1, SERVICE_OUTAGE = 2, SERVICE_HOLD = 3 };
 
 #define SERVICE_STATE 0xff
 #define SERVICE_UNMODIFIED 0x100 /* the server does not announce its FINs and RSTs */
+#define SERVICE_TRANSPARENT 0x200 /* its listener takes what is for other hosts, see forwarded */
 
 struct service_key {
 	__u16 port;  /* host order */
@@ -147,6 +148,15 @@ static __always_inline __u32 *service_of(__be16 port)
 
 	return bpf_map_lookup_elem(&services, &key);
 }
+
+/* Ports that are no service's and at which a service's listener has taken connections, as
+ * TPROXY brings them, and the listener's port; host order. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u16);
+	__type(value, __u16);
+} aliases SEC(".maps");
 
 /* Counters; the order is that of statNames in stats.go. */
 enum stat {

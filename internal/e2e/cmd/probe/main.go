@@ -34,6 +34,7 @@ var (
 	workers  = flag.Int("workers", 3, "of the modes that have some")
 	late     = flag.String("late", "", "accept a second late if this file exists")
 	deferred = flag.Int("defer", 0, "TCP_DEFER_ACCEPT, in seconds")
+	foreign  = flag.Bool("transparent", false, "IP_TRANSPARENT")
 )
 
 const (
@@ -102,6 +103,9 @@ func control(_, _ string, raw syscall.RawConn) error {
 	cerr := raw.Control(func(fd uintptr) {
 		if *deferred > 0 {
 			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, *deferred)
+		}
+		if *foreign {
+			err = errors.Join(err, unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_TRANSPARENT, 1))
 		}
 	})
 	return errors.Join(cerr, err)
