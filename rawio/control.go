@@ -15,6 +15,7 @@ import (
 // that will be opened again.
 func (e *Engine) Listening(port uint16) (recovering int) {
 	e.do(func(m *south.Machine) { recovering = m.Listening(port) })
+	e.trials.hurry()
 	return recovering
 }
 

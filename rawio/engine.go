@@ -82,6 +82,7 @@ type Engine struct {
 	fragments segment.Reassembler
 	carried   bool // the tap's packets since the last look were not ACKs alone
 
+	trials  trials
 	unseen  unseen
 	left    leftovers
 	gateHad map[uint16]gate.ServiceState // ports of the gate that was adopted, until they are protected
@@ -114,7 +115,7 @@ func Open(cfg Config) (*Engine, error) {
 		return nil, errors.New("rawio: Config needs a Log")
 	}
 	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), closing: make(chan struct{}), ports: map[uint16]*Service{},
-		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log), unseen: newUnseen()}
+		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log), unseen: newUnseen(), trials: newTrials()}
 	if err := e.open(); err != nil {
 		e.Close()
 		return nil, err
@@ -184,6 +185,7 @@ func (e *Engine) start() {
 	e.wg.Go(e.tickLoop)
 	e.wg.Go(e.upcallLoop)
 	e.wg.Go(e.unseenLoop)
+	e.wg.Go(e.trialLoop)
 	if e.Lasting() {
 		e.wg.Go(e.readsLoop)
 	}

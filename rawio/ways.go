@@ -176,6 +176,7 @@ func (v *environment) tellVain(f Flow, device int) {
 		return
 	}
 	v.vain[port] = true
+	v.e.trials.again(port)
 	v.e.log.Warn("the kernel does not answer the SYNs by which connections are recovered; does a rule set drop them?",
 		"port", port, "connection", f, "tried", []string{"by the client's interface", "by loopback"}, "interface", device)
 }

@@ -31,6 +31,7 @@ const (
 	OtherWay     Reason = "its replies leave by an interface that is not protected"
 	Ungated      Reason = "packets pass by the gate on its interface"
 	Passed       Reason = "bytes of it that nobody logged have passed by the gate"
+	Barred       Reason = "this host drops the handshake by which it would be recovered"
 	Unrecognized Reason = "it passed the gate unseen"
 )
 
@@ -38,7 +39,7 @@ const (
 func All() []Reason {
 	return []Reason{
 		Earlier, NoSlots, GaveWay, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded,
-		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, SYNProxied, OtherWay, Ungated, Passed, Unrecognized,
+		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, SYNProxied, OtherWay, Ungated, Passed, Barred, Unrecognized,
 	}
 }
 

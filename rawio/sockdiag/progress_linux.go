@@ -47,18 +47,25 @@ func Progress(ports []uint16) (map[segment.Flow]Bytes, error) {
 func bytesOf(attributes []byte) (b Bytes, ok bool) {
 	var info unix.TCPInfo
 	const needed = unsafe.Offsetof(info.Bytes_retrans) + unsafe.Sizeof(info.Bytes_retrans)
+	value := attribute(attributes, inetDiagInfo)
+	if len(value) < int(needed) {
+		return b, false
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&info)), unsafe.Sizeof(info)), value)
+	return Bytes{Received: int64(info.Bytes_received), Sent: int64(info.Bytes_sent - info.Bytes_retrans)}, true
+}
+
+// attribute finds the value of an attribute among those of a socket; nil: there is none.
+func attribute(attributes []byte, kind uint16) []byte {
 	for len(attributes) >= unix.SizeofRtAttr {
 		n := int(binary.NativeEndian.Uint16(attributes))
-		kind := binary.NativeEndian.Uint16(attributes[2:])
 		if n < unix.SizeofRtAttr || n > len(attributes) {
-			return b, false
+			return nil
 		}
-		value := attributes[unix.SizeofRtAttr:n]
-		if kind == inetDiagInfo && len(value) >= int(needed) {
-			copy(unsafe.Slice((*byte)(unsafe.Pointer(&info)), unsafe.Sizeof(info)), value)
-			return Bytes{Received: int64(info.Bytes_received), Sent: int64(info.Bytes_sent - info.Bytes_retrans)}, true
+		if binary.NativeEndian.Uint16(attributes[2:]) == kind {
+			return attributes[unix.SizeofRtAttr:n]
 		}
 		attributes = attributes[min((n+3)&^3, len(attributes)):]
 	}
-	return b, false
+	return nil
 }
