@@ -1,8 +1,6 @@
 package rawio
 
 import (
-	"os"
-
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -19,12 +17,9 @@ type nftNews struct {
 // nftGroup is NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h).
 const nftGroup = 7
 
-// openNFTNews returns nil if the kernel does not have nftables, as far as one can see
-// without loading it.
+// openNFTNews returns nil if the kernel does not tell: what has changed is found by trying
+// again from time to time.
 func openNFTNews() *nftNews {
-	if _, err := os.Stat("/sys/module/nf_tables"); err != nil {
-		return nil
-	}
 	socket, err := nl.Subscribe(unix.NETLINK_NETFILTER, nftGroup)
 	if err != nil {
 		return nil

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/ftnet/ftnet/internal/netlab/capture"
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/status"
@@ -18,18 +20,36 @@ import (
 // nothing from loopback: what is sent in the client's name has another one.
 func (r *rig) onlyClient() string {
 	r.t.Helper()
-	mac, err := r.lab.Client.Command("cat", "/sys/class/net/c0/address").Output()
-	if err != nil {
-		r.t.Fatal(err)
-	}
 	return `table inet filter {
 	chain input {
 		type filter hook input priority 0; policy drop
 		meta l4proto { icmp, icmpv6 } accept
-		iifname "s0" ether saddr ` + strings.TrimSpace(string(mac)) + ` accept
+		iifname "s0" ether saddr ` + r.clientMAC() + ` accept
 	}
 }
 `
+}
+
+func (r *rig) clientMAC() (mac string) {
+	r.t.Helper()
+	err := r.lab.Client.Run(func() error {
+		link, err := netlink.LinkByName("c0")
+		if err == nil {
+			mac = link.Attrs().HardwareAddr.String()
+		}
+		return err
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return mac
+}
+
+// meetNeighbours has the server's host know the client's.
+func (r *rig) meetNeighbours() {
+	r.t.Helper()
+	mac := r.clientMAC()
+	shell(r.t, r.lab.Server, "ip neigh replace 10.77.0.1 lladdr "+mac+" dev s0\nip neigh replace fd77::1 lladdr "+mac+" dev s0")
 }
 
 // handshake waits until a handshake at an interface was tried, with that result.
@@ -50,9 +70,8 @@ func (r *rig) handshake(link, network string, answered bool) (found status.Hands
 }
 
 const (
-	unanswered     = "the kernel does not answer a handshake that ftnet begins in a client's name"
-	answeredAgain  = "the kernel answers handshakes in clients' names again"
-	meetNeighbours = "ping -c 1 -W 5 10.77.0.2; ping -c 1 -W 5 fd77::2"
+	unanswered    = "the kernel does not answer a handshake that ftnet begins in a client's name"
+	answeredAgain = "the kernel answers handshakes in clients' names again"
 )
 
 // TestBarred: a rule set that lets clients in, but not what is sent in their names. It is
@@ -64,7 +83,7 @@ func TestBarred(t *testing.T) {
 			t.Parallel()
 			r := prepare(t, options{})
 			ruleset(t, r.lab.Server, r.onlyClient())
-			shell(t, r.lab.Client, meetNeighbours)
+			r.meetNeighbours()
 			m.spawn(r)
 			for _, network := range []string{"tcp4", "tcp6"} {
 				if h := r.handshake("s0", network, false); !strings.Contains(h.Reason, "was not answered") {
@@ -129,7 +148,7 @@ func TestRejected(t *testing.T) {
 			seen := r.capture()
 			ruleset(t, r.lab.Server, strings.Replace(r.onlyClient(), "ether saddr", "ether saddr != 00:00:00:00:00:00 ether saddr", 1)+
 				"add rule inet filter input tcp dport 7002 "+how.statement)
-			shell(t, r.lab.Client, meetNeighbours)
+			r.meetNeighbours()
 			probes(t)[0].spawn(r)
 			for _, network := range []string{"tcp4", "tcp6"} {
 				if h := r.handshake("s0", network, false); !strings.Contains(h.Reason, how.why) {
@@ -158,7 +177,7 @@ func TestTrialUnseen(t *testing.T) {
 				if rules.text != "" {
 					ruleset(t, r.lab.Server, rules.text)
 				}
-				shell(t, r.lab.Client, meetNeighbours)
+				r.meetNeighbours()
 				m.spawn(r)
 				for _, network := range []string{"tcp4", "tcp6"} {
 					r.handshake("s0", network, true)
