@@ -82,7 +82,7 @@ func (e *Engine) inherit() error {
 	for f, slot := range flows {
 		switch slot {
 		case e.trialSlot():
-			e.takeBack(f, 0)
+			e.trials.takeBack(f, 0)
 		case e.bypassSlot(): // of a probe that nobody waits for any more
 			_ = e.gate.Unbind(f)
 		default:

@@ -144,6 +144,7 @@ func (e *Engine) open() (err error) {
 		core.Trace = func(c *south.Conn, stable uint32) { trace(c.Flow, stable, e.env.Now()) }
 	}
 	e.machine = south.New(core)
+	e.trials.handshaker = e.handshaker()
 	if err := e.inherit(); err != nil {
 		return err
 	}

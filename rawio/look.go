@@ -212,7 +212,7 @@ func (e *Engine) event(m *south.Machine, dec *segment.Decoder, ev *gate.Event) {
 		length, packet = length+uint32(missing), nil
 	}
 	if ev.Slot == e.trialSlot() {
-		e.trials.tried(&s)
+		e.trials.answered(&s)
 		return
 	}
 	m.Via(ev.IfIndex)

@@ -48,10 +48,35 @@ func (e *Engine) entrances() map[entrance]netip.Addr {
 		e.log.Debug("listeners not listed", "error", err)
 		return nil
 	}
-	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	list, err := entrancesOf(listeners, guarded)
 	if err != nil {
 		e.log.Debug("addresses not listed", "error", err)
 		return nil
+	}
+	e.trials.mu.Lock()
+	defer e.trials.mu.Unlock()
+	for at := range list {
+		if e.trials.all[at] == nil {
+			e.trials.all[at] = &trial{}
+		}
+	}
+	for at, v := range e.trials.all {
+		v.name = guarded[at.ifindex]
+		if v.server.IsValid() && slices.ContainsFunc(listeners, func(l sockdiag.Listener) bool {
+			return l.Address.Port() == at.port && takes(&l, v.server, at.ifindex)
+		}) {
+			list[at] = v.server
+		}
+	}
+	return list
+}
+
+// entrancesOf returns those of listeners by the interfaces that the gate guards, each with
+// an address of the interface.
+func entrancesOf(listeners []sockdiag.Listener, guarded map[int]string) (map[entrance]netip.Addr, error) {
+	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, err
 	}
 	list := map[entrance]netip.Addr{}
 	for _, a := range addresses {
@@ -70,22 +95,7 @@ func (e *Engine) entrances() map[entrance]netip.Addr {
 			}
 		}
 	}
-	e.trials.mu.Lock()
-	defer e.trials.mu.Unlock()
-	for at := range list {
-		if e.trials.all[at] == nil {
-			e.trials.all[at] = &trial{}
-		}
-	}
-	for at, v := range e.trials.all {
-		v.name = guarded[at.ifindex]
-		if v.server.IsValid() && slices.ContainsFunc(listeners, func(l sockdiag.Listener) bool {
-			return l.Address.Port() == at.port && takes(&l, v.server, at.ifindex)
-		}) {
-			list[at] = v.server
-		}
-	}
-	return list
+	return list, nil
 }
 
 // leaveTrials drops what is known of interfaces that the gate does not guard any more, and
@@ -137,19 +147,9 @@ func (e *Engine) tryEntrance(at entrance, server netip.Addr) {
 	}
 	byClient := len(names) > 0
 	if !byClient {
-		names = e.names(at, server)
+		names = e.trials.names(at, server)
 	}
-	found := verdict{}
-	tried := false
-	for _, client := range names {
-		if !e.staysHere(at, client, server) {
-			continue
-		}
-		tried = true
-		if found = e.tryHandshake(at, client, server); found.kind != barred {
-			break
-		}
-	}
+	found, tried := e.trials.any(at, names, server, e.links.has)
 	if !tried {
 		e.trials.mu.Lock()
 		v.due = time.Now().Add(nameless)
@@ -159,20 +159,35 @@ func (e *Engine) tryEntrance(at entrance, server netip.Addr) {
 	e.concluded(at, v, found, byClient)
 }
 
-// staysHere reports whether the gate is where an answer would leave.
-func (e *Engine) staysHere(at entrance, client, server netip.Addr) bool {
-	if at.ifindex == inject.Loopback {
-		return e.links.has(at.ifindex)
+// any tries a handshake in one name after the other, until one is answered. It leaves
+// those out whose answer could leave where the gate is not.
+func (h *handshaker) any(at entrance, names []netip.Addr, server netip.Addr, guarded func(ifindex int) bool) (found verdict, tried bool) {
+	for _, client := range names {
+		if !staysHere(at, client, server, guarded) {
+			continue
+		}
+		tried = true
+		if found = h.try(at, client, server); found.kind != barred {
+			break
+		}
 	}
-	if client.IsLinkLocalUnicast() {
-		return e.links.has(at.ifindex)
+	return found, tried
+}
+
+// staysHere reports whether the gate is where an answer would leave.
+func staysHere(at entrance, client, server netip.Addr, guarded func(ifindex int) bool) bool {
+	if !guarded(at.ifindex) {
+		return false
+	}
+	if at.ifindex == inject.Loopback || client.IsLinkLocalUnicast() {
+		return true
 	}
 	out := outgoing(server, client)
-	return out != 0 && out != inject.Loopback && e.links.has(out) && e.links.has(at.ifindex)
+	return out != 0 && out != inject.Loopback && guarded(out)
 }
 
 // names returns addresses that a client by an entrance could have.
-func (e *Engine) names(at entrance, server netip.Addr) (list []netip.Addr) {
+func (h *handshaker) names(at entrance, server netip.Addr) (list []netip.Addr) {
 	if at.ifindex == inject.Loopback {
 		return []netip.Addr{server}
 	}
@@ -194,7 +209,7 @@ func (e *Engine) names(at entrance, server netip.Addr) (list []netip.Addr) {
 	}
 	routes, routeErr := netlink.RouteListFiltered(family, &netlink.Route{LinkIndex: at.ifindex}, netlink.RT_FILTER_OIF)
 	if err := errors.Join(err, routeErr); err != nil {
-		e.log.Debug("neighbours and routes not listed", "error", err)
+		h.log.Debug("neighbours and routes not listed", "error", err)
 	}
 	for i := range routes {
 		r := &routes[i]

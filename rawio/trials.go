@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/segment"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -64,12 +63,11 @@ type Handshake struct {
 
 // trials are the handshakes that the engine tries out.
 type trials struct {
-	kick chan struct{}
+	*handshaker // none before the engine is open
+	kick        chan struct{}
 
-	mu     sync.Mutex // guards what follows; the engine's lock may be held, and is not taken under it
-	all    map[entrance]*trial
-	flow   segment.Flow  // of the handshake under way
-	answer chan struct{} // gets its answer
+	mu  sync.Mutex // guards what follows; the engine's lock may be held, and is not taken under it
+	all map[entrance]*trial
 }
 
 // trial is what is known of an entrance.
@@ -87,7 +85,7 @@ type trial struct {
 }
 
 func newTrials() trials {
-	return trials{kick: make(chan struct{}, 1), all: map[entrance]*trial{}, answer: make(chan struct{}, 1)}
+	return trials{kick: make(chan struct{}, 1), all: map[entrance]*trial{}}
 }
 
 // hurry has the loop look at once.
