@@ -160,21 +160,27 @@ func (e *Engine) open() (err error) {
 
 // openInjector opens the injector and tells the gate of its sockets.
 func (e *Engine) openInjector() (err error) {
-	if e.inject, err = inject.Open(inject.Config{Device: e.device, Turn: gate.TurnAddress}); err != nil {
-		return fmt.Errorf("rawio: open the injector: %w", err)
-	}
-	sockets, err := e.inject.Sockets()
+	e.inject, err = openInjector(e.gate)
+	return err
+}
+
+func openInjector(g *gate.Gate) (*inject.Injector, error) {
+	i, err := inject.Open(inject.Config{Device: deviceOf(g), Turn: gate.TurnAddress})
 	if err != nil {
-		return fmt.Errorf("rawio: %w", err)
+		return nil, fmt.Errorf("rawio: open the injector: %w", err)
 	}
+	sockets, err := i.Sockets()
 	for sender, cookies := range map[gate.Sender][]uint64{
 		gate.ToClient: sockets.ToClient, gate.ToServer: sockets.ToServer, gate.Turns: sockets.Turns,
 	} {
 		for _, c := range cookies {
-			err = errors.Join(err, e.gate.Own(c, sender))
+			err = errors.Join(err, g.Own(c, sender))
 		}
 	}
-	return err
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("rawio: %w", err), i.Close())
+	}
+	return i, nil
 }
 
 func (e *Engine) start() {

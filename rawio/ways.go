@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/rawio/conntrack"
+	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/inject"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
@@ -18,9 +19,13 @@ import (
 // client's. The gate notes them in the slot; ways has those of connections that have
 // no slot yet.
 
-// device is inject.Config.Device.
-func (e *Engine) device(index int) (inject.Device, bool) {
-	if !e.gate.Attached(index) {
+// deviceOf returns inject.Config.Device.
+func deviceOf(g *gate.Gate) func(index int) (inject.Device, bool) {
+	return func(index int) (inject.Device, bool) { return device(g, index) }
+}
+
+func device(g *gate.Gate, index int) (inject.Device, bool) {
+	if !g.Attached(index) {
 		return inject.Device{}, false
 	}
 	link, err := netlink.LinkByIndex(index)
