@@ -81,7 +81,6 @@ type trial struct {
 	client   netip.Addr // the newest that came; invalid: none yet
 	server   netip.Addr // where it came to
 	byClient bool       // what is known was found in a client's name
-	here     bool       // for look
 }
 
 func newTrials() trials {
