@@ -11,8 +11,12 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
+// reservedSlots are those of no connection: one that stays free, see Probe, and that of
+// handshakes that are tried.
+const reservedSlots = 2
+
 func (e *Engine) openGate() (err error) {
-	cfg := gate.Config{MaxConns: e.cfg.MaxConns + 1, // one stays free: see Probe
+	cfg := gate.Config{MaxConns: e.cfg.MaxConns + reservedSlots,
 		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer, DeadAfter: e.cfg.DeadAfter, BPFFS: e.cfg.BPFFS,
 		LoopbackCarries: e.loopbackCarries(), Mark: e.cfg.Mark.Value}
 	defer func() {
@@ -29,7 +33,7 @@ func (e *Engine) openGate() (err error) {
 	if e.gate, err = gate.Adopt(cfg, e.cfg.ID); err != nil {
 		return fmt.Errorf("rawio: adopt the gate: %w", err)
 	}
-	e.cfg.MaxConns = e.gate.MaxConns() - 1
+	e.cfg.MaxConns = e.gate.MaxConns() - reservedSlots
 	return nil
 }
 
@@ -76,10 +80,15 @@ func (e *Engine) inherit() error {
 		e.gateHad[s.Port] = s.State
 	}
 	for f, slot := range flows {
-		if slot == e.bypassSlot() { // of a probe that nobody waits for any more
-			delete(flows, f)
+		switch slot {
+		case e.trialSlot():
+			e.trials.takeBack(f, 0)
+		case e.bypassSlot(): // of a probe that nobody waits for any more
 			_ = e.gate.Unbind(f)
+		default:
+			continue
 		}
+		delete(flows, f)
 	}
 	e.machine.Inherit(flows)
 	return nil

@@ -3,6 +3,7 @@ package rawio
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,6 +86,7 @@ type Engine struct {
 	fragments segment.Reassembler
 	carried   bool // the tap's packets since the last look were not ACKs alone
 
+	trials  trials
 	unseen  unseen
 	left    leftovers
 	gateHad map[uint16]gate.ServiceState // ports of the gate that was adopted, until they are protected
@@ -118,7 +120,7 @@ func Open(cfg Config) (*Engine, error) {
 		return nil, errors.New("rawio: Config needs a Log")
 	}
 	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), closing: make(chan struct{}), ports: map[uint16]*Service{},
-		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log), unseen: newUnseen()}
+		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log), unseen: newUnseen(), trials: newTrials()}
 	if err := e.open(); err != nil {
 		e.Close()
 		return nil, err
@@ -147,6 +149,7 @@ func (e *Engine) open() (err error) {
 		core.Trace = func(c *south.Conn, stable uint32) { trace(c.Flow, stable, e.env.Now()) }
 	}
 	e.machine = south.New(core)
+	e.trials.handshaker = e.handshaker()
 	if err := e.inherit(); err != nil {
 		return err
 	}
@@ -162,21 +165,27 @@ func (e *Engine) open() (err error) {
 
 // openInjector opens the injector and tells the gate of its sockets.
 func (e *Engine) openInjector() (err error) {
-	if e.inject, err = inject.Open(inject.Config{Device: e.device, Turn: gate.TurnAddress, Stays: e.stays}); err != nil {
-		return fmt.Errorf("rawio: open the injector: %w", err)
-	}
-	sockets, err := e.inject.Sockets()
+	e.inject, err = openInjector(e.gate, e.stays)
+	return err
+}
+
+func openInjector(g *gate.Gate, stays func(netip.Addr, uint32) bool) (*inject.Injector, error) {
+	i, err := inject.Open(inject.Config{Device: deviceOf(g), Turn: gate.TurnAddress, Stays: stays})
 	if err != nil {
-		return fmt.Errorf("rawio: %w", err)
+		return nil, fmt.Errorf("rawio: open the injector: %w", err)
 	}
+	sockets, err := i.Sockets()
 	for sender, cookies := range map[gate.Sender][]uint64{
 		gate.ToClient: sockets.ToClient, gate.ToServer: sockets.ToServer, gate.Turns: sockets.Turns,
 	} {
 		for _, c := range cookies {
-			err = errors.Join(err, e.gate.Own(c, sender))
+			err = errors.Join(err, g.Own(c, sender))
 		}
 	}
-	return err
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("rawio: %w", err), i.Close())
+	}
+	return i, nil
 }
 
 func (e *Engine) start() {
@@ -189,6 +198,7 @@ func (e *Engine) start() {
 	e.wg.Go(e.upcallLoop)
 	e.wg.Go(e.unseenLoop)
 	e.wg.Go(e.keepLoop)
+	e.wg.Go(e.trialLoop)
 	if e.Lasting() {
 		e.wg.Go(e.readsLoop)
 	}

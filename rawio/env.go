@@ -195,6 +195,12 @@ func (v *environment) Report(r south.Report) {
 	log := v.e.log
 	v.e.unseen.note(&r)
 	switch r.Kind {
+	case south.ConnOpened:
+		v.e.trials.came(r.Flow, v.way(r.Flow).in)
+	case south.ServiceRecovered:
+		v.e.trials.again(r.Port)
+	}
+	switch r.Kind {
 	case south.ConnMismatch: // its reset follows
 	case south.ConnReset:
 		log.Warn("connection reset", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)

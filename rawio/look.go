@@ -211,6 +211,10 @@ func (e *Engine) event(m *south.Machine, dec *segment.Decoder, ev *gate.Event) {
 	if missing > 0 {
 		length, packet = length+uint32(missing), nil
 	}
+	if ev.Slot == e.trialSlot() {
+		e.trials.answered(&s)
+		return
+	}
 	m.Via(ev.IfIndex)
 	m.Event(ev.Kind, &s, length, packet, wallTime(ev.Ktime))
 }

@@ -125,6 +125,7 @@ func (e *Engine) Protect(s Service) error {
 	if why != "" {
 		e.declareEarlier(s.Port, why)
 	}
+	e.trials.hurry()
 	return nil
 }
 
@@ -137,6 +138,7 @@ func (e *Engine) Unprotect(port uint16) error {
 		delete(e.ports, port)
 		e.links.setPorts(slices.Collect(maps.Keys(e.ports)))
 		e.unseen.forget(port)
+		e.trials.forget(port)
 		err = e.gate.DeleteService(port)
 	})
 	return err

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/rawio/conntrack"
+	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/inject"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
@@ -19,9 +20,13 @@ import (
 // client's. The gate notes them in the slot; ways has those of connections that have
 // no slot yet.
 
-// device is inject.Config.Device.
-func (e *Engine) device(index int) (inject.Device, bool) {
-	if !e.gate.Attached(index) {
+// deviceOf returns inject.Config.Device.
+func deviceOf(g *gate.Gate) func(index int) (inject.Device, bool) {
+	return func(index int) (inject.Device, bool) { return device(g, index) }
+}
+
+func device(g *gate.Gate, index int) (inject.Device, bool) {
+	if !g.Attached(index) {
 		return inject.Device{}, false
 	}
 	link, err := netlink.LinkByIndex(index)
@@ -40,9 +45,12 @@ func (e *Engine) device(index int) (inject.Device, bool) {
 // host's comes here by a route of type local only (TPROXY, AnyIP), which may depend on a
 // mark that a rule set gives: then it is the device that it has to arrive by.
 func (e *Engine) stays(to netip.Addr, mark uint32) bool {
-	if e.env.local(to) {
-		return true
-	}
+	return e.env.local(to) || routesHere(to, mark)
+}
+
+// routesHere reports whether the host takes what it sends to an address with a mark for
+// its own.
+func routesHere(to netip.Addr, mark uint32) bool {
 	routes, err := netlink.RouteGetWithOptions(to.AsSlice(), &netlink.RouteGetOptions{Mark: mark})
 	return err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL
 }
@@ -188,6 +196,7 @@ func (v *environment) tellVain(f Flow, device int) {
 		return
 	}
 	v.vain[port] = true
+	v.e.trials.again(port)
 	v.e.log.Warn("the kernel does not answer the SYNs by which connections are recovered; does a rule set drop them?",
 		"port", port, "connection", f, "tried", []string{"by the client's interface", "by loopback"}, "interface", device)
 }

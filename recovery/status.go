@@ -52,12 +52,13 @@ func (h *Host) programs(d *status.Document, services []*Service, connections []r
 			count[c.Port]++
 		}
 	}
+	handshakes := h.handshakes()
 	for _, s := range services {
 		program, ports := s.status(count)
 		d.Programs = append(d.Programs, program)
 		for n, p := range ports {
 			owner[n] = s.name
-			p.HalfOpen = halfOpen[n]
+			p.HalfOpen, p.Handshakes = halfOpen[n], handshakes[n]
 			d.Services = append(d.Services, p)
 		}
 	}
@@ -70,6 +71,22 @@ func (h *Host) programs(d *status.Document, services []*Service, connections []r
 		c.Program = owner[connections[i].Port]
 		d.Connections = append(d.Connections, c)
 	}
+}
+
+// handshakes are those that were tried, by port.
+func (h *Host) handshakes() map[uint16][]status.Handshake {
+	all := map[uint16][]status.Handshake{}
+	for _, t := range h.engine.Handshakes() {
+		all[t.Port] = append(all[t.Port], status.Handshake{
+			Interface: t.Interface, Network: t.Network, Answered: t.Answered, Reason: t.Reason, Since: t.Since,
+		})
+	}
+	for _, list := range all {
+		slices.SortFunc(list, func(a, b status.Handshake) int {
+			return strings.Compare(a.Interface+" "+a.Network, b.Interface+" "+b.Network)
+		})
+	}
+	return all
 }
 
 // status is what the service tells of itself. count has the connections of each

@@ -1,16 +1,21 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ftnet/ftnet/internal/demo"
 	"github.com/ftnet/ftnet/internal/doctor"
+	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/daemon"
@@ -22,6 +27,8 @@ func newDoctor() *cobra.Command {
 		base, file    string
 		bpffs         string
 		log           = logDefaults
+		listen        []string
+		mark          fwmark.Mark
 	)
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -33,6 +40,11 @@ not work. A warning has a drawback that is named.
 The log that the engine would use is checked too: that of --log, or of the file
 --config. Of a directory: can it be written and synced, what is free. Of a log server:
 does it answer, are both certificates right, and until when.
+
+If all of that is well, a handshake is tried as in a recovery, by each interface, at the
+ports of --listen, or of the services of --config, where a server listens: whether the
+host's rule sets let connections be recovered. The server does not notice. Of ports that
+an engine protects its own word counts.
 
 With --clean, first remove what killed engines have left behind in this network
 namespace, and end the server processes that have outlived them: the next engine would
@@ -58,6 +70,13 @@ go on with those.`,
 				removed = append(removed, lines...)
 			}
 			results := append(doctor.Run(doctor.Local(base, bpffs)), logResults...)
+			if !doctor.Failed(results) {
+				tried, err := tryHandshakes(cmd, base, file, listen, mark)
+				if err != nil {
+					return err
+				}
+				results = append(results, tried...)
+			}
 			failed := doctor.Failed(results)
 			if asJSON {
 				enc := json.NewEncoder(out)
@@ -80,10 +99,50 @@ go on with those.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.Flags().BoolVar(&clean, "clean", false, "remove filters, pins, directories and server processes of engines that no longer run")
 	cmd.Flags().StringVarP(&file, "config", "c", "", "check the log of this configuration `FILE` of ftnet serve")
+	cmd.Flags().StringArrayVar(&listen, "listen", nil, "try a handshake at this `ADDRESS` of a server, for instance :7000; may be repeated")
+	cmd.Flags().Var(&mark, "mark", "the `VALUE/MASK` that ftnet run would be given")
 	log.flags(cmd.Flags())
 	runtimeDirFlag(cmd, &base)
 	bpffsFlag(cmd, &bpffs)
 	return cmd
+}
+
+// tryHandshakes tries them where servers listen, and asks the engines that run.
+func tryHandshakes(cmd *cobra.Command, base, file string, listen []string, mark fwmark.Mark) ([]doctor.Result, error) {
+	if file != "" {
+		f, err := daemon.Load(file)
+		if err != nil {
+			return nil, err
+		}
+		for i := range f.Services {
+			listen = append(listen, f.Services[i].Listen...)
+		}
+		if f.Engine.Mark != "" {
+			if err := mark.Set(f.Engine.Mark); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var ports []uint16
+	for _, a := range listen {
+		_, service, err := net.SplitHostPort(a)
+		n, parseErr := strconv.ParseUint(service, 10, 16)
+		if err != nil || parseErr != nil {
+			return nil, &usageError{fmt.Errorf("--listen %s: want HOST:PORT or :PORT", a)}
+		}
+		if n != 0 && !slices.Contains(ports, uint16(n)) {
+			ports = append(ports, uint16(n))
+		}
+	}
+	ctx := cmd.Context()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	engines, err := fetchAll(ctx, []string{base}, "")
+	if err != nil {
+		cmd.PrintErrln(err) // an engine that can't be asked protects its ports
+	}
+	return doctor.Handshakes(ctx, engines, ports, mark), nil
 }
 
 // checkLog checks the log of the flags or of a file.

@@ -1,5 +1,5 @@
 // Package doctor checks one by one what the engine needs of the machine, and
-// says what to do about each failure. It changes nothing, except for what
+// says what to do about each failure. It changes nothing that stays, except for what
 // [Clean] removes.
 package doctor
 

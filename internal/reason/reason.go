@@ -33,6 +33,7 @@ const (
 	Ungated      Reason = "packets pass by the gate on its interface"
 	Passed       Reason = "bytes of it that nobody logged have passed by the gate"
 	Unwatched    Reason = "nothing tells how its server lets go of it"
+	Barred       Reason = "this host drops the handshake by which it would be recovered"
 	Unrecognized Reason = "it passed the gate unseen"
 )
 
@@ -40,7 +41,7 @@ const (
 func All() []Reason {
 	return []Reason{
 		Earlier, NoSlots, GaveWay, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded,
-		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, OtherPort, SYNProxied, OtherWay, Ungated, Passed, Unwatched,
+		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, OtherPort, SYNProxied, OtherWay, Ungated, Passed, Unwatched, Barred,
 		Unrecognized,
 	}
 }

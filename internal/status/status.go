@@ -117,6 +117,18 @@ type Service struct {
 	// Unprotected counts the connections that were not protected from some moment on, by
 	// reason, in the words of docs/limits.md.
 	Unprotected map[string]uint64 `json:"unprotected,omitempty"`
+	// Handshakes that the engine has tried at the port, by interface and address family.
+	Handshakes []Handshake `json:"handshakes,omitempty"`
+}
+
+// Handshake says whether the kernel answers handshakes that the engine begins in clients'
+// names: by an interface where it does not, no connection is recovered.
+type Handshake struct {
+	Interface string    `json:"interface"`
+	Network   string    `json:"network"` // tcp4, tcp6
+	Answered  bool      `json:"answered"`
+	Reason    string    `json:"reason,omitempty"` // why not
+	Since     time.Time `json:"since"`
 }
 
 // Protection of a connection.

@@ -6,6 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// inetDiagV6Only is INET_DIAG_SKV6ONLY (linux/inet_diag.h).
+const inetDiagV6Only = 11
+
 // Listeners returns the listening sockets of the ports; none means every port.
 // With SO_REUSEPORT one address may have several. It acts in the calling
 // thread's network namespace.
@@ -24,7 +27,12 @@ func Listeners(ports []uint16) ([]Listener, error) {
 			request := request{Family: family, Protocol: unix.IPPROTO_TCP, States: 1 << Listen}
 			request.ID.SourcePort = bigEndian(port)
 			err := c.dumpAttributes(&request, func(m *message, attributes []byte) {
-				list = append(list, Listener{Address: m.flow().Server, Inode: m.Inode, Cookie: m.cookie(), Transparent: transparent(attributes)})
+				only := attribute(attributes, inetDiagV6Only)
+				list = append(list, Listener{
+					Address: m.flow().Server, Inode: m.Inode, Cookie: m.cookie(),
+					V6Only: len(only) > 0 && only[0] != 0, Interface: m.ID.Interface,
+					Transparent: transparent(attributes),
+				})
 			})
 			if err != nil {
 				return nil, fmt.Errorf("sockdiag: list listeners: %w", err)

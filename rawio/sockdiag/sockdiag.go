@@ -82,9 +82,11 @@ func (s *Socket) Served() bool {
 
 // Listener is a listening socket.
 type Listener struct {
-	Address netip.AddrPort // 0.0.0.0 and [::] mean every address; [::] usually IPv4, too
-	Cookie  uint64         // no other socket of this boot has it
-	Inode   uint32         // as in /proc/PID/fd
+	Address   netip.AddrPort // 0.0.0.0 and [::] mean every address; [::] usually IPv4, too
+	Cookie    uint64         // no other socket of this boot has it
+	Inode     uint32         // as in /proc/PID/fd
+	V6Only    bool           // [::] does not mean IPv4
+	Interface uint32         // index of the one that it is bound to; 0: none
 	// Transparent is as in Socket.
 	Transparent bool
 }

@@ -125,6 +125,7 @@ const (
 	opening                      // live, but the kernel is not known to have its new socket: see opening.go
 	byCookie                     // its SYN-ACK was a SYN cookie
 	replayed                     // its present socket was made of one: see gate.FlagCookie
+	toldBarred                   // it was declared that it could not be opened again: see barred.go
 	outlived                     // it began under an earlier engine, which may have known that its server has let go of it
 )
 

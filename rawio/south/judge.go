@@ -73,6 +73,9 @@ func (m *Machine) seconds() uint32 { return uint32(m.now / 1e9) }
 // acknowledged to the client.
 func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	m.confirm(c)
+	if len(c.svc.barred) > 0 {
+		m.meetBar(c)
+	}
 	una := m.ackedBy(c, s)
 	d := seqnum.Diff(una, c.una)
 	if c.is(adopted) {

@@ -46,6 +46,7 @@ import (
 //	                 (after `new fetched`)
 //	ungated, gated RECEIVED SENT   packets pass by the gate; not any more, and so far
 //	                 has the kernel's socket come
+//	barred, unbarred the kernel does not answer handshakes in clients' names; it does again
 //	restart          another engine takes over what the log holds (`new lasting`)
 //	dies, adopt      the engine goes alone; another one takes over all that has lived on (`new lasting`)
 //	conn, slot, log  show state

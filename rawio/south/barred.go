@@ -1,0 +1,72 @@
+package south
+
+import (
+	"github.com/ftnet/ftnet/internal/reason"
+)
+
+// A rule set of the host may let the clients' SYNs pass and not those that are sent in their
+// names: then no connection can be opened again. The engine tries that out by handshakes of
+// its own, and tells the core by which interfaces a port is barred. Connections by these are
+// not protected; all else goes on as usual, and a recovery is attempted all the same.
+
+// entrance is how clients come to a port.
+type entrance struct {
+	ifindex uint32
+	v6      bool
+}
+
+// Bar says that the kernel does not answer handshakes that are begun in the names of a
+// port's clients by an interface, and why; why is empty if it does.
+func (m *Machine) Bar(port uint16, ifindex int, v6 bool, why string) {
+	svc := m.services[port]
+	if svc == nil {
+		return
+	}
+	m.now = m.env.Now()
+	at := entrance{uint32(ifindex), v6}
+	if why == "" {
+		delete(svc.barred, at)
+		return
+	}
+	if svc.barred == nil {
+		svc.barred = map[entrance]string{}
+	}
+	svc.barred[at] = why
+	m.each(svc, func(c *Conn) {
+		if m.completed(c) {
+			m.meetBar(c)
+		}
+	})
+}
+
+// barred reports whether a connection could not be opened again, and why.
+func (c *Conn) barred() (why string, barred bool) {
+	if len(c.svc.barred) == 0 || !c.mayBeExposed() {
+		return "", false
+	}
+	for at, why := range c.svc.barred {
+		if at.v6 == c.Flow.Server.Addr().Is6() && c.by(at.ifindex) {
+			return why, true
+		}
+	}
+	return "", false
+}
+
+// meetBar declares once that a connection is not protected, if it could not be opened
+// again.
+func (m *Machine) meetBar(c *Conn) {
+	if c.is(toldBarred) {
+		return
+	}
+	if why, barred := c.barred(); barred {
+		c.set(toldBarred)
+		m.declare(c.svc, c.Flow, reason.Barred, why)
+	}
+}
+
+// MayOpen reports whether a server listens on a port, and no connections of it are being
+// opened again.
+func (m *Machine) MayOpen(port uint16) bool {
+	svc := m.services[port]
+	return svc != nil && svc.alive && !svc.outage && !svc.busy && !svc.ending && svc.Log != LogOff
+}

@@ -1,0 +1,226 @@
+package rawio
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/inject"
+	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/sockdiag"
+)
+
+// A trial's handshake goes the ways of a recovery's: its flow is bound to a slot in
+// ModeSpoof, so that the gate holds whatever the kernel says of it; its SYN arrives by the
+// interface, and if that is in vain by loopback. It goes no further than the SYN: when the
+// kernel has answered, the half-open connection is destroyed. No third ACK is sent, so
+// there is nothing to accept, with TCP_DEFER_ACCEPT or without; and no RST, which a rule set
+// could drop. Behind a SYN cookie there is nothing at all.
+//
+// The answer leaves the gate's host by no way: the trial is begun only if the gate is
+// where it would leave by the routes.
+
+const (
+	// trialWait is how long an answer is waited for. The kernel gives it while the SYN is
+	// being sent; the gate's news of it take longer on a busy host, and then the kernel
+	// is asked.
+	trialWait = 250 * time.Millisecond
+	// trialRounds is how often all ways are tried before it is said that none is open.
+	trialRounds = 2
+)
+
+type verdictKind uint8
+
+const (
+	undecided verdictKind = iota // the listener may have been why
+	answered
+	barred
+)
+
+// verdict is what a trial has found.
+type verdict struct {
+	kind verdictKind
+	why  string
+}
+
+// handshaker begins handshakes in clients' names, one at a time, and takes them back.
+type handshaker struct {
+	log     hclog.Logger
+	inject  *inject.Injector
+	mark    uint32 // of what it sends
+	closing <-chan struct{}
+
+	// hold has the gate hold what the kernel says of a flow, and tell answered; free ends
+	// that. refused reports whether there was something else than an answer.
+	hold    func(Flow) error
+	free    func(Flow) error
+	refused func() bool
+	// clientPort returns the port that a client of a service's port may have.
+	clientPort func(port uint16) uint16
+	known      func(Flow) bool        // somebody uses it
+	serves     func(port uint16) bool // a server is still there
+
+	mu     sync.Mutex    // guards flow
+	flow   segment.Flow  // of the handshake under way
+	answer chan struct{} // gets its answer
+}
+
+// answered takes an answer from the gate.
+func (h *handshaker) answered(s *segment.Segment) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.flow == (Flow{Client: s.Dst, Server: s.Src}) {
+		select {
+		case h.answer <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// begin says which flow is under trial.
+func (h *handshaker) begin(f Flow) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.flow = f
+	select {
+	case <-h.answer: // of another one
+	default:
+	}
+}
+
+// try begins a handshake at an entrance in the name of a client, and takes it back.
+func (h *handshaker) try(at entrance, client, server netip.Addr) verdict {
+	flow := Flow{
+		Client: netip.AddrPortFrom(client, h.clientPort(at.port)),
+		Server: netip.AddrPortFrom(server, at.port),
+	}
+	w, err := sockdiag.Watch()
+	if err != nil {
+		return verdict{}
+	}
+	defer w.Close()
+	if _, err := w.State(flow, at.ifindex); !errors.Is(err, sockdiag.ErrNotFound) || h.known(flow) {
+		return verdict{} // it is somebody's, or nobody can tell
+	}
+	h.begin(flow)
+	if err := h.hold(flow); err != nil {
+		h.log.Debug("flow not bound", "error", err)
+		return verdict{}
+	}
+	defer h.takeBack(flow, at.ifindex)
+	packet, err := synOf(flow).Append(nil)
+	if err != nil {
+		h.log.Debug("SYN not encoded", "error", err)
+		return verdict{}
+	}
+	switch found, decided := h.send(w, at, flow, packet); {
+	case decided:
+		return found
+	case !h.listens(w, at.port):
+		return verdict{}
+	}
+	what := "was not answered"
+	if h.refused() {
+		what = "was refused"
+	}
+	return verdict{kind: barred, why: fmt.Sprintf("a SYN from %v to %v %s", client, server, what)}
+}
+
+// synOf is a SYN as clients send it.
+func synOf(f Flow) *segment.Segment {
+	s := &segment.Segment{Src: f.Client, Dst: f.Server, Seq: rand.Uint32(), Flags: segment.SYN, Window: 64240}
+	o := &s.Options
+	o.MSS, o.SACKPermitted, o.HasWScale, o.WScale, o.HasTS, o.TSVal = 1460, true, true, 7, true, rand.Uint32()
+	return s
+}
+
+// send sends the SYN by all ways until the kernel answers. It is not decided if it does not.
+func (h *handshaker) send(w *sockdiag.Watcher, at entrance, flow Flow, packet []byte) (found verdict, decided bool) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for range trialRounds {
+		for _, device := range []int{at.ifindex, at.ifindex, 0} {
+			way := inject.Way{Device: device, Mark: h.mark}
+			if err := h.inject.ToServer(inject.Packet{Data: packet, Way: way}); err != nil {
+				h.log.Debug("SYN not sent", "connection", flow, "interface", device, "error", err)
+				continue
+			}
+			timer.Reset(trialWait)
+			select {
+			case <-h.answer:
+				return verdict{kind: answered}, true
+			case <-h.closing:
+				return verdict{}, true
+			case <-timer.C:
+			}
+			if state, err := w.State(flow, at.ifindex); err == nil && state == sockdiag.SynReceived {
+				return verdict{kind: answered}, true
+			}
+		}
+	}
+	return verdict{}, false
+}
+
+// listens reports whether a port's listener can be expected to have answered: it is
+// there, and neither of its queues is full.
+func (h *handshaker) listens(w *sockdiag.Watcher, port uint16) bool {
+	room, err := w.Room(port)
+	if err != nil || room <= 0 {
+		return false
+	}
+	list, err := sockdiag.Sockets([]uint16{port})
+	for i := range list {
+		if list[i].State == sockdiag.SynReceived {
+			room--
+		}
+	}
+	return err == nil && room > 0 && h.serves(port)
+}
+
+// takeBack leaves nothing of a trial. Should the half-open connection stay, the gate goes
+// on to hold its SYN-ACKs: those of which it knows no SYN it holds anyway.
+func (h *handshaker) takeBack(f Flow, ifindex int) {
+	err := sockdiag.Destroy(f, ifindex)
+	if err != nil && !errors.Is(err, sockdiag.ErrNotFound) {
+		h.log.Warn("a handshake that was tried is left to the kernel", "connection", f, "error", err)
+		return
+	}
+	if err := h.free(f); err != nil {
+		h.log.Debug("unbind", "connection", f, "error", err)
+	}
+}
+
+// handshaker is that of the engine. Its flow is bound to a slot that stays in ModeSpoof.
+func (e *Engine) handshaker() *handshaker {
+	return &handshaker{
+		log: e.log, inject: e.inject, mark: e.cfg.Mark.Value, closing: e.closing, answer: make(chan struct{}, 1),
+		hold: func(f Flow) error {
+			slot := e.gate.Slot(e.trialSlot())
+			slot.ResetGate()
+			slot.SetMode(gate.ModeSpoof)
+			return e.gate.Bind(f, e.trialSlot())
+		},
+		free:       e.gate.Unbind,
+		refused:    func() bool { return e.gate.Slot(e.trialSlot()).Egress() > 0 },
+		clientPort: func(uint16) uint16 { return uint16(1024 + rand.IntN(65536-1024)) },
+		known: func(f Flow) bool {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			return e.machine.Conn(f) != nil
+		},
+		serves: func(port uint16) bool {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			return e.machine.MayOpen(port)
+		},
+	}
+}
+
+// trialSlot is the slot of the flow under trial.
+func (e *Engine) trialSlot() uint32 { return uint32(e.cfg.MaxConns) + 1 }

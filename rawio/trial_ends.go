@@ -1,0 +1,260 @@
+package rawio
+
+import (
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/rawio/inject"
+	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// Rule sets differ by interface and by source. So the best name for a trial is that of a
+// client that has come, with another port: it proves what a recovery needs. Before the first
+// one comes the names of others must do whose SYNs could arrive by the interface, and to
+// whom an answer would leave without a question for their link-layer address: neighbours that are known, and
+// what lies behind the default router.
+
+const (
+	namesMax = 3 // that are tried before the first client has come
+	// nameless is after what time it is looked again for a name.
+	nameless = time.Minute
+)
+
+// documented are addresses that no host has (RFC 5737, RFC 3849).
+var documented = map[bool]netip.Prefix{
+	false: netip.MustParsePrefix("192.0.2.0/24"), true: netip.MustParsePrefix("2001:db8::/32"),
+}
+
+// entrances returns what could be tried, each with the server's address.
+func (e *Engine) entrances() map[entrance]netip.Addr {
+	guarded := e.links.guardedLinks()
+	for at := range e.leaveTrials(guarded) {
+		e.do(func(m *south.Machine) { m.Bar(at.port, at.ifindex, at.v6, "") })
+	}
+	ports := e.mayTry()
+	if len(ports) == 0 {
+		return nil
+	}
+	listeners, err := sockdiag.Listeners(ports)
+	if err != nil {
+		e.log.Debug("listeners not listed", "error", err)
+		return nil
+	}
+	list, err := entrancesOf(listeners, guarded)
+	if err != nil {
+		e.log.Debug("addresses not listed", "error", err)
+		return nil
+	}
+	e.trials.mu.Lock()
+	defer e.trials.mu.Unlock()
+	for at := range list {
+		if e.trials.all[at] == nil {
+			e.trials.all[at] = &trial{}
+		}
+	}
+	for at, v := range e.trials.all {
+		v.name = guarded[at.ifindex]
+		if v.server.IsValid() && slices.ContainsFunc(listeners, func(l sockdiag.Listener) bool {
+			return l.Address.Port() == at.port && takes(&l, v.server, at.ifindex)
+		}) {
+			list[at] = v.server
+		}
+	}
+	return list
+}
+
+// entrancesOf returns those of listeners by the interfaces that the gate guards, each with
+// an address of the interface.
+func entrancesOf(listeners []sockdiag.Listener, guarded map[int]string) (map[entrance]netip.Addr, error) {
+	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, err
+	}
+	list := map[entrance]netip.Addr{}
+	for _, a := range addresses {
+		addr, ok := netip.AddrFromSlice(a.IP)
+		name := guarded[a.LinkIndex]
+		if addr = addr.Unmap(); !ok || name == "" || a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 ||
+			addr.IsLoopback() != (a.LinkIndex == inject.Loopback) {
+			continue
+		}
+		for i := range listeners {
+			if l := &listeners[i]; takes(l, addr, a.LinkIndex) {
+				at := entrance{l.Address.Port(), a.LinkIndex, addr.Is6()}
+				if old, ok := list[at]; !ok || old.IsLinkLocalUnicast() {
+					list[at] = addr
+				}
+			}
+		}
+	}
+	return list, nil
+}
+
+// leaveTrials drops what is known of interfaces that the gate does not guard any more, and
+// returns it.
+func (e *Engine) leaveTrials(guarded map[int]string) map[entrance]*trial {
+	e.trials.mu.Lock()
+	defer e.trials.mu.Unlock()
+	gone := maps.Clone(e.trials.all)
+	maps.DeleteFunc(gone, func(at entrance, _ *trial) bool { return guarded[at.ifindex] != "" })
+	for at := range gone {
+		delete(e.trials.all, at)
+	}
+	return gone
+}
+
+// guardedLinks returns the names of the interfaces that the gate guards, by index.
+func (l *links) guardedLinks() map[int]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := map[int]string{}
+	for i, g := range l.all {
+		if g.guarded() {
+			list[i] = g.name
+		}
+	}
+	return list
+}
+
+// takes reports whether a listener takes what arrives by an interface for an address.
+func takes(l *sockdiag.Listener, a netip.Addr, ifindex int) bool {
+	if l.Interface != 0 && int(l.Interface) != ifindex {
+		return false
+	}
+	of := l.Address.Addr()
+	return of == a || of.IsUnspecified() && (of.Is6() == a.Is6() || a.Is4() && !l.V6Only)
+}
+
+// tryEntrance tries a handshake at an entrance, in the best names that there are.
+func (e *Engine) tryEntrance(at entrance, server netip.Addr) {
+	e.trials.mu.Lock()
+	v := e.trials.all[at]
+	var names []netip.Addr
+	if v != nil && v.client.IsValid() {
+		names = []netip.Addr{v.client}
+	}
+	e.trials.mu.Unlock()
+	if v == nil {
+		return
+	}
+	byClient := len(names) > 0
+	if !byClient {
+		names = e.trials.names(at, server)
+	}
+	found, tried := e.trials.any(at, names, server, e.links.has)
+	if !tried {
+		e.trials.mu.Lock()
+		v.due = time.Now().Add(nameless)
+		e.trials.mu.Unlock()
+		return
+	}
+	e.concluded(at, v, found, byClient)
+}
+
+// any tries a handshake in one name after the other, until one is answered. It leaves
+// those out whose answer could leave where the gate is not.
+func (h *handshaker) any(at entrance, names []netip.Addr, server netip.Addr, guarded func(ifindex int) bool) (found verdict, tried bool) {
+	for _, client := range names {
+		if !staysHere(at, client, server, guarded) {
+			continue
+		}
+		tried = true
+		if found = h.try(at, client, server); found.kind != barred {
+			break
+		}
+	}
+	return found, tried
+}
+
+// staysHere reports whether the gate is where an answer would leave.
+func staysHere(at entrance, client, server netip.Addr, guarded func(ifindex int) bool) bool {
+	if !guarded(at.ifindex) {
+		return false
+	}
+	if at.ifindex == inject.Loopback || client.IsLinkLocalUnicast() {
+		return true
+	}
+	out := outgoing(server, client)
+	return out != 0 && out != inject.Loopback && guarded(out)
+}
+
+// names returns addresses that a client by an entrance could have.
+func (h *handshaker) names(at entrance, server netip.Addr) (list []netip.Addr) {
+	if at.ifindex == inject.Loopback {
+		return []netip.Addr{server}
+	}
+	family := netlink.FAMILY_V4
+	if at.v6 {
+		family = netlink.FAMILY_V6
+	}
+	known, err := netlink.NeighList(at.ifindex, family)
+	const usable = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY | netlink.NUD_PROBE | netlink.NUD_PERMANENT
+	for i := range known {
+		a, ok := netip.AddrFromSlice(known[i].IP)
+		if a = a.Unmap(); ok && known[i].State&usable != 0 && a != server && a.IsLinkLocalUnicast() == server.IsLinkLocalUnicast() &&
+			!a.IsMulticast() && !a.IsUnspecified() && len(list) < namesMax-1 {
+			list = append(list, a)
+		}
+	}
+	if peer, peerErr := pointToPoint(at, server); peerErr == nil && peer.IsValid() {
+		list = append(list, peer)
+	}
+	routes, routeErr := netlink.RouteListFiltered(family, &netlink.Route{LinkIndex: at.ifindex}, netlink.RT_FILTER_OIF)
+	if err := errors.Join(err, routeErr); err != nil {
+		h.log.Debug("neighbours and routes not listed", "error", err)
+	}
+	for i := range routes {
+		r := &routes[i]
+		if ones, _ := maskOf(r); ones == 0 && r.Gw != nil && !server.IsLinkLocalUnicast() {
+			return append(list, within(documented[at.v6]))
+		}
+	}
+	return list
+}
+
+func maskOf(r *netlink.Route) (ones, bits int) {
+	if r.Dst == nil {
+		return 0, 0
+	}
+	return r.Dst.Mask.Size()
+}
+
+// within returns an address of a network, drawn by lot, neither its first nor its last.
+func within(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	b[len(b)-1] = byte(1 + rand.IntN(254))
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// pointToPoint returns an address behind an interface that knows no neighbours.
+func pointToPoint(at entrance, server netip.Addr) (peer netip.Addr, err error) {
+	link, err := netlink.LinkByIndex(at.ifindex)
+	if err != nil || link.Attrs().RawFlags&unix.IFF_NOARP == 0 {
+		return peer, err
+	}
+	list, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+	for i := range list {
+		if own, ok := netip.AddrFromSlice(list[i].IP); !ok || own.Unmap() != server {
+			continue
+		}
+		if list[i].Peer != nil {
+			if a, ok := netip.AddrFromSlice(list[i].Peer.IP); ok && a.Unmap() != server {
+				return a.Unmap(), nil
+			}
+		}
+		if a := server.Next(); list[i].Contains(a.AsSlice()) {
+			return a, nil
+		}
+		return server.Prev(), nil
+	}
+	return peer, err
+}

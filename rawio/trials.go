@@ -1,0 +1,265 @@
+package rawio
+
+import (
+	"maps"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// A rule set of this host may let the SYNs of clients pass and not those that the engine
+// sends in their names (by their Ethernet source, for instance). So that this is known
+// before a crash, the engine tries it out: once for each service, interface and address
+// family it begins a handshake as in a recovery, and takes it back when the kernel has
+// answered (trial.go). Whose name it takes is found out in trial_ends.go.
+//
+//	           a server listens, a client has come, a rule set was changed, time passes
+//	                    ▼
+//	untried ─────► under trial ──► answered
+//	                    ▲   │
+//	                    │   ▼ not answered: its connections are not protected
+//	                    └── barred
+
+const (
+	// trialEvery is after what time a handshake that was answered is tried again.
+	trialEvery = 10 * time.Minute
+	// barredEvery is the same of one that was not, at first: it doubles up to trialEvery.
+	barredEvery = 5 * time.Second
+	// undecidedEvery is the same while the listener takes none.
+	undecidedEvery = time.Second
+	// entrancesEvery is how often it is looked for new entrances at least: addresses come
+	// and go.
+	entrancesEvery = time.Minute
+	// trialsPause is the shortest time between two changes of rule sets that lead to trials.
+	trialsPause = 5 * time.Second
+)
+
+// entrance is how clients come to a service.
+type entrance struct {
+	port    uint16
+	ifindex int
+	v6      bool
+}
+
+func (e entrance) network() string {
+	if e.v6 {
+		return "tcp6"
+	}
+	return "tcp4"
+}
+
+// Handshake says whether the kernel answers handshakes that the engine begins in clients'
+// names: without, no connection is recovered.
+type Handshake struct {
+	Port      uint16
+	Interface string
+	Network   string // tcp4, tcp6
+	Answered  bool
+	Reason    string // why not
+	Since     time.Time
+}
+
+// trials are the handshakes that the engine tries out.
+type trials struct {
+	*handshaker // none before the engine is open
+	kick        chan struct{}
+
+	mu  sync.Mutex // guards what follows; the engine's lock may be held, and is not taken under it
+	all map[entrance]*trial
+}
+
+// trial is what is known of an entrance.
+type trial struct {
+	name     string // of the interface
+	answered bool
+	why      string // it is barred
+	since    time.Time
+	due      time.Time // zero: at once
+	pause    time.Duration
+	client   netip.Addr // the newest that came; invalid: none yet
+	server   netip.Addr // where it came to
+	byClient bool       // what is known was found in a client's name
+}
+
+func newTrials() trials {
+	return trials{kick: make(chan struct{}, 1), all: map[entrance]*trial{}}
+}
+
+// hurry has the loop look at once.
+func (t *trials) hurry() {
+	select {
+	case t.kick <- struct{}{}:
+	default:
+	}
+}
+
+// again has a port's handshakes tried anew, or all if it is 0.
+func (t *trials) again(port uint16) {
+	t.mu.Lock()
+	for at, v := range t.all {
+		if port == 0 || at.port == port {
+			v.due, v.pause = time.Time{}, 0
+		}
+	}
+	t.mu.Unlock()
+	t.hurry()
+}
+
+// came notes that a client has been answered: its name is the best to try.
+func (t *trials) came(f Flow, ifindex int) {
+	if ifindex == 0 {
+		return
+	}
+	at := entrance{f.Server.Port(), ifindex, f.Server.Addr().Is6()}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v := t.all[at]
+	if v == nil {
+		v = &trial{}
+		t.all[at] = v
+	}
+	v.client, v.server = f.Client.Addr(), f.Server.Addr()
+	if !v.byClient {
+		v.due = time.Time{}
+		t.hurry()
+	}
+}
+
+// forget drops what is known of a port.
+func (t *trials) forget(port uint16) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.all, func(at entrance, _ *trial) bool { return at.port == port })
+}
+
+// Handshakes returns what is known of the handshakes that the engine has tried, in no
+// order.
+func (e *Engine) Handshakes() (list []Handshake) {
+	e.trials.mu.Lock()
+	defer e.trials.mu.Unlock()
+	for at, v := range e.trials.all {
+		if !v.since.IsZero() {
+			list = append(list, Handshake{at.port, v.name, at.network(), v.answered, v.why, v.since})
+		}
+	}
+	return list
+}
+
+// trialLoop tries what is due.
+func (e *Engine) trialLoop() {
+	var (
+		news        *nftNews
+		heard, rest time.Time // of a change of rule sets, and until when another one has to wait
+	)
+	defer func() {
+		if news != nil {
+			news.close()
+		}
+	}()
+	timer := time.NewTimer(entrancesEvery)
+	defer timer.Stop()
+	for {
+		if news == nil {
+			news = openNFTNews()
+		}
+		var changed chan struct{}
+		if news != nil {
+			changed = news.changes
+		}
+		select {
+		case <-e.closing:
+			return
+		case <-changed:
+			heard = time.Now()
+		case <-e.trials.kick:
+		case <-timer.C:
+		}
+		now := time.Now()
+		if !heard.IsZero() && !now.Before(rest) {
+			heard, rest = time.Time{}, now.Add(trialsPause)
+			e.log.Debug("rule sets have changed; handshakes are tried anew")
+			e.trials.again(0)
+		}
+		next := e.try(now)
+		if !heard.IsZero() && rest.Before(next) {
+			next = rest
+		}
+		timer.Reset(time.Until(next))
+	}
+}
+
+// try tries the handshakes that are due, and returns when to come again.
+func (e *Engine) try(now time.Time) time.Time {
+	next := now.Add(entrancesEvery)
+	for at, server := range e.entrances() {
+		select {
+		case <-e.closing:
+			return next
+		default:
+		}
+		e.trials.mu.Lock()
+		v := e.trials.all[at]
+		due := v != nil && !v.due.After(now)
+		e.trials.mu.Unlock()
+		if due {
+			e.tryEntrance(at, server)
+		}
+		e.trials.mu.Lock()
+		if v != nil && v.due.Before(next) {
+			next = v.due
+		}
+		e.trials.mu.Unlock()
+	}
+	return next
+}
+
+// mayTry returns the ports at which a server listens that could be asked.
+func (e *Engine) mayTry() (ports []uint16) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range e.machine.Ports() {
+		if e.machine.MayOpen(p) {
+			ports = append(ports, p)
+		}
+	}
+	return ports
+}
+
+// concluded takes note of what a trial has found.
+func (e *Engine) concluded(at entrance, v *trial, found verdict, byClient bool) {
+	now := time.Now()
+	e.trials.mu.Lock()
+	first, was := v.since.IsZero(), v.answered
+	switch found.kind {
+	case undecided:
+		v.due = now.Add(undecidedEvery)
+		e.trials.mu.Unlock()
+		return
+	case answered:
+		v.answered, v.why, v.pause = true, "", trialEvery
+	default:
+		v.answered, v.why, v.pause = false, found.why, min(max(2*v.pause, barredEvery), trialEvery)
+		if was || first {
+			v.pause = barredEvery
+		}
+	}
+	v.due, v.byClient = now.Add(v.pause), byClient
+	if first || was != v.answered {
+		v.since = now
+	}
+	name, why := v.name, v.why
+	e.trials.mu.Unlock()
+	switch {
+	case why != "" && (first || was):
+		e.log.Warn("the kernel does not answer a handshake that ftnet begins in a client's name; connections by this interface "+
+			"cannot be recovered, unless rule sets let pass what ftnet sends", "port", at.port, "interface", name, "network", at.network(),
+			"reason", why)
+	case why == "" && !first && !was:
+		e.log.Info("the kernel answers handshakes in clients' names again", "port", at.port, "interface", name, "network", at.network())
+	}
+	if why != "" || !first {
+		e.do(func(m *south.Machine) { m.Bar(at.port, at.ifindex, at.v6, why) })
+	}
+}

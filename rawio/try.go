@@ -1,0 +1,178 @@
+package rawio
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/internal/fwmark"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/sockdiag"
+)
+
+// TryHandshakes tries, without an engine, what an engine would try at ports where servers
+// listen: whether the kernel answers handshakes in the names of clients, by each interface
+// and address family. mark is that of the engine. Entrances for which no client's name is known
+// are not among the results. For as long as it lasts the interfaces have a gate, which
+// lets all else pass. No engine may protect the ports.
+func TryHandshakes(ctx context.Context, ports []uint16, mark fwmark.Mark) (list []Handshake, err error) {
+	listeners, err := sockdiag.Listeners(ports)
+	if err != nil || len(ports) == 0 || len(listeners) == 0 {
+		return nil, err
+	}
+	t, err := openTry(ctx, mark)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	all, err := entrancesOf(listeners, t.guarded)
+	if err != nil {
+		return nil, fmt.Errorf("rawio: list addresses: %w", err)
+	}
+	for at, server := range all {
+		if err := ctx.Err(); err != nil {
+			return list, err
+		}
+		h, ok, err := t.try(at, func() (verdict, bool) {
+			return t.any(at, t.names(at, server), server, t.gate.Attached)
+		})
+		if err != nil {
+			return list, err
+		}
+		if ok {
+			list = append(list, h)
+		}
+	}
+	return list, nil
+}
+
+// oneTry is a gate without an engine. To it its engine is dead: it holds nothing but the
+// packets of the handshake under way, which are bound as proofs. One that leaves comes back by the same
+// interface, as a packet from the server's port to the client's; both are the service's,
+// so that the gate looks it up, and takes it.
+type oneTry struct {
+	*handshaker
+	gate    *gate.Gate
+	guarded map[int]string
+	other   atomic.Bool // something else than an answer was held
+	read    chan struct{}
+	cancel  context.CancelFunc
+}
+
+func openTry(ctx context.Context, mark fwmark.Mark) (t *oneTry, err error) {
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // it does not fail
+	t = &oneTry{guarded: map[int]string{}, read: make(chan struct{})}
+	t.gate, err = gate.Load(gate.Config{ID: hex.EncodeToString(id[:]), MaxConns: 1, DeadAfter: gate.MinDeadAfter, Mark: mark.Value})
+	if err != nil {
+		return nil, fmt.Errorf("rawio: load the gate: %w", err)
+	}
+	ctx, t.cancel = context.WithCancel(ctx)
+	t.handshaker = &handshaker{
+		log: hclog.NewNullLogger(), mark: mark.Value, closing: ctx.Done(), answer: make(chan struct{}, 1),
+		hold: t.hold, free: t.free, refused: t.other.Load,
+		clientPort: func(port uint16) uint16 { return port },
+		known:      func(Flow) bool { return false },
+		serves:     func(uint16) bool { return true },
+	}
+	go t.events(ctx)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.close())
+		}
+	}()
+	dead := time.After(2 * gate.MinDeadAfter)
+	if err := t.attach(); err != nil {
+		return nil, err
+	}
+	if t.inject, err = openInjector(t.gate, routesHere); err != nil {
+		return nil, err
+	}
+	select {
+	case <-dead:
+		return t, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// attach puts the gate on the interfaces that are up.
+func (t *oneTry) attach() error {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return fmt.Errorf("rawio: list interfaces: %w", err)
+	}
+	for _, l := range links {
+		a := l.Attrs()
+		if a.RawFlags&unix.IFF_UP != 0 && t.gate.Attach(a.Index) == nil {
+			t.guarded[a.Index] = a.Name
+		}
+	}
+	return nil
+}
+
+func (t *oneTry) close() error {
+	t.cancel()
+	<-t.read
+	err := t.gate.Close()
+	if t.inject != nil {
+		err = errors.Join(err, t.inject.Close())
+	}
+	return err
+}
+
+// try lets f try an entrance.
+func (t *oneTry) try(at entrance, f func() (verdict, bool)) (h Handshake, ok bool, err error) {
+	if err := t.gate.SetService(at.port, gate.ServiceListen, true); err != nil {
+		return h, false, err
+	}
+	found, tried := f()
+	h = Handshake{at.port, t.guarded[at.ifindex], at.network(), found.kind == answered, found.why, time.Now()}
+	return h, tried && found.kind != undecided, t.gate.DeleteService(at.port)
+}
+
+func backwards(f Flow) Flow { return Flow{Client: f.Server, Server: f.Client} }
+
+func (t *oneTry) hold(f Flow) error {
+	t.other.Store(false)
+	return errors.Join(t.gate.BindProof(f), t.gate.BindProof(backwards(f)))
+}
+
+func (t *oneTry) free(f Flow) error {
+	return errors.Join(t.gate.Unbind(f), t.gate.Unbind(backwards(f)))
+}
+
+func (t *oneTry) events(ctx context.Context) {
+	defer close(t.read)
+	var (
+		events [16]gate.Event
+		dec    segment.Decoder
+		s      segment.Segment
+	)
+	for {
+		n, err := t.gate.Events().ReadBatch(ctx, events[:])
+		if err != nil {
+			return
+		}
+		for i := range events[:n] {
+			ev := &events[i]
+			if ev.Kind != gate.EventProofOut || dec.Decode(ev.Packet, segment.ChecksumTrusted, &s) != nil {
+				continue
+			}
+			if s.Flags.Has(segment.SYN | segment.ACK) {
+				t.answered(&s)
+			} else {
+				t.other.Store(true)
+			}
+		}
+	}
+}
