@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/workload"
 )
 
@@ -101,12 +102,6 @@ func transferOver(r *rig, over family, f move, n int64, crashes int) {
 	if got.err != nil {
 		r.t.Fatal(got.err)
 	}
-	d, err := r.status()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if d.Process.Restarts < uint64(crashes) {
-		r.t.Errorf("%d restarts, want %d", d.Process.Restarts, crashes)
-	}
+	d := r.waitStatus("each kill led to a restart", func(d *status.Document) bool { return d.Process.Restarts >= uint64(crashes) })
 	r.t.Logf("%d MiB in %v, longest pause %v, tap losses %d", n>>20, got.Took, got.LongestPause, d.Tap.Losses)
 }
