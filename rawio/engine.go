@@ -157,7 +157,7 @@ func (e *Engine) open() (err error) {
 	e.cfg.Log.SetUpcall(e.upcall)
 	e.cfg.Log.SetStatusUpcall(e.logStatus)
 	e.logStatus(e.cfg.Log.Status())
-	if e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log, e.guarded); err != nil {
+	if e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log, e.guarded, e.catchUp); err != nil {
 		return err
 	}
 	return e.openCarrier()

@@ -36,6 +36,11 @@ type environment struct {
 	vain      map[uint16]bool // ports of which it was said in this outage that they are not
 	addresses addresses
 	sockets   *sockdiag.Watcher
+	deaf      struct { // the port that was asked about last
+		port uint16
+		at   int64 // when, ns
+		now  bool  // nobody listened
+	}
 }
 
 var _ south.Env = (*environment)(nil)
@@ -255,15 +260,33 @@ func (v *environment) Socket(f Flow) south.SocketState {
 }
 
 func (v *environment) Room(port uint16) int {
-	w, err := v.watcher()
-	if err == nil {
-		var n int
-		if n, err = w.Room(port); err == nil {
-			return n
-		}
+	n, err := v.queueRoom(port)
+	if err != nil {
+		v.e.log.Debug("queue not found out", "port", port, "error", err)
+		return math.MaxInt
 	}
-	v.e.log.Debug("queue not found out", "port", port, "error", err)
-	return math.MaxInt
+	return n
+}
+
+func (v *environment) queueRoom(port uint16) (int, error) {
+	w, err := v.watcher()
+	if err != nil {
+		return 0, err
+	}
+	return w.Room(port)
+}
+
+// deafFor is for how long an answer of listens holds, ns.
+const deafFor = 20e6
+
+// listens reports whether somebody listens at a port, as far as is known. What the
+// kernel said holds for a while: many connections ask at the same time.
+func (v *environment) listens(port uint16) bool {
+	if now := v.Now(); v.deaf.port != port || now < v.deaf.at || now-v.deaf.at >= deafFor {
+		_, err := v.queueRoom(port)
+		v.deaf.port, v.deaf.at, v.deaf.now = port, now, errors.Is(err, sockdiag.ErrNotFound)
+	}
+	return !v.deaf.now
 }
 
 func (v *environment) close() {

@@ -31,6 +31,9 @@ type links struct {
 	// changed is told that packets may pass by the gate on an interface, and why, or that
 	// they do not any more (why is empty). It is called by watch alone, without mu.
 	changed func(index int, why string)
+	// catchUp hands proved what the gate has reported until now, and returns how many of
+	// its reports were lost so far. It is called without mu.
+	catchUp func() (lost uint64, err error)
 
 	updates chan netlink.LinkUpdate
 	done    chan struct{}
@@ -58,9 +61,9 @@ type guarded struct {
 
 // openLinks attaches the gate to the named interfaces, or to all that are up. Of those it
 // goes without what refuses the gate.
-func openLinks(g *gate.Gate, names []string, log hclog.Logger, changed func(int, string)) (*links, error) {
+func openLinks(g *gate.Gate, names []string, log hclog.Logger, changed func(int, string), catchUp func() (uint64, error)) (*links, error) {
 	l := &links{
-		gate: g, log: log, changed: changed, all: map[int]*guarded{}, kick: make(chan struct{}, 1),
+		gate: g, log: log, changed: changed, catchUp: catchUp, all: map[int]*guarded{}, kick: make(chan struct{}, 1),
 		updates: make(chan netlink.LinkUpdate, 64), done: make(chan struct{}),
 	}
 	if len(names) > 0 {

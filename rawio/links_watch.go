@@ -30,7 +30,13 @@ func (l *links) watch(closing <-chan struct{}) {
 		case <-l.kick:
 		case <-timer.C:
 		}
-		timer.Reset(time.Until(l.round(time.Now())))
+		now := time.Now()
+		// An engine that has much to do may not have looked at the proofs that have come.
+		lost, err := l.catchUp()
+		if err != nil {
+			lost = l.prover.lost + 1
+		}
+		timer.Reset(time.Until(l.round(now, lost)))
 	}
 }
 
@@ -66,8 +72,9 @@ func (l *links) changedAt(index int) {
 	}
 }
 
-// round does what is due, tells what has changed, and returns when to come again.
-func (l *links) round(now time.Time) time.Time {
+// round does what is due, tells what has changed, and returns when to come again. All that
+// the gate has reported until now is known, but for those reports that were lost.
+func (l *links) round(now time.Time, lost uint64) time.Time {
 	next := now.Add(proofEvery)
 	type change struct {
 		index int
@@ -75,6 +82,7 @@ func (l *links) round(now time.Time) time.Time {
 	}
 	var changes []change
 	l.mu.Lock()
+	l.prover.lost = lost
 	if err := l.prover.turn(now); err != nil {
 		l.log.Warn("the gate does not take a proof", "error", err)
 	}

@@ -52,12 +52,7 @@ func (e *Engine) lookLoop() {
 			n     int
 		)
 		if err == nil {
-			e.do(func(m *south.Machine) {
-				// What the client sent before comes first: its SYN above all.
-				if pause, err = e.drain(m); err == nil {
-					n, err = e.events(m, reports, events)
-				}
-			})
+			e.do(func(m *south.Machine) { pause, n, err = e.look(m, reports, events) })
 		}
 		if err == nil && n < eventBatch && pause > 0 {
 			err = e.pause(pause, n, &last, reports)
@@ -69,6 +64,33 @@ func (e *Engine) lookLoop() {
 			return
 		}
 	}
+}
+
+// look takes what tap and gate have, or some of it if it is much: then n is eventBatch or
+// pause is 0.
+func (e *Engine) look(m *south.Machine, reports *gate.EventReader, events []gate.Event) (pause time.Duration, n int, err error) {
+	// What the client sent before comes first: its SYN above all.
+	if pause, err = e.drain(m); err == nil {
+		n, err = e.events(m, reports, events)
+	}
+	return pause, n, err
+}
+
+// catchUp takes what the gate has reported until now, and returns how many of its reports
+// were lost since it began.
+func (e *Engine) catchUp() (lost uint64, err error) {
+	var (
+		reports = e.gate.Events()
+		events  = make([]gate.Event, eventBatch)
+	)
+	for n := eventBatch; n == eventBatch && err == nil; {
+		e.do(func(m *south.Machine) { _, n, err = e.look(m, reports, events) })
+	}
+	if err != nil {
+		return 0, err
+	}
+	s, err := e.gate.Stats()
+	return s.EventsLost, err
 }
 
 // pause leaves the tap alone for a while after a look that met n events.

@@ -17,8 +17,8 @@ import (
 // How often and how patiently the gate is asked to prove that it is in the way.
 const (
 	proofEvery = time.Second
-	// proofWait is how long a packet may be under way to the gate, and the news of it
-	// from there: it takes some ten microseconds, and longer on a busy host.
+	// proofWait is how long a packet may be under way to the gate: it takes some ten
+	// microseconds, and longer on a busy host.
 	proofWait = 200 * time.Millisecond
 	// proofTries in vain, each after an attempt to mend, and the gate is not in the way: a
 	// flood may cost some packets, but not all.
@@ -34,6 +34,7 @@ type prover struct {
 	ports []uint16     // of the services
 	flow  segment.Flow // bound; the zero Flow if there are no ports
 	until time.Time    // when another port has its turn
+	lost  uint64       // of the gate's reports, so far
 }
 
 // portsTurn is how long the packets are of one of the ports: a filter that somebody puts
@@ -45,9 +46,10 @@ type proof struct {
 	number  uint32 // of the newest packet; 0: none was sent
 	out, in bool   // that it was seen there
 	due     time.Time
-	tries   int  // in vain
-	done    bool // number was seen on both sides
-	once    bool // some number was, since the gate was attached
+	lost    uint64 // prover.lost when it was sent
+	tries   int    // in vain
+	done    bool   // number was seen on both sides
+	once    bool   // some number was, since the gate was attached
 }
 
 func (p *prover) open(g *gate.Gate) (err error) {
@@ -160,10 +162,9 @@ func (l *links) prove(g *guarded, now time.Time) time.Time {
 	if p.done && g.why != "" {
 		l.regained(g)
 	}
-	late := p.number != 0 && !p.done && !now.Before(p.due)
+	late := p.late(now, l.prover.lost)
 	switch {
 	case late:
-		p.tries++
 	case !g.look && p.number != 0 && now.Before(p.due):
 		return p.due
 	}
@@ -181,7 +182,7 @@ func (l *links) prove(g *guarded, now time.Time) time.Time {
 		return p.due
 	}
 	err := l.prover.send(g)
-	p.due = now.Add(proofWait)
+	p.due, p.lost = time.Now().Add(proofWait), l.prover.lost
 	switch {
 	case err == nil:
 		if g.why == "" && p.tries == 0 && p.once {
@@ -193,6 +194,19 @@ func (l *links) prove(g *guarded, now time.Time) time.Time {
 		l.log.Debug("proof not sent", "interface", g.name, "error", err)
 	}
 	return p.due
+}
+
+// late reports whether the packet that was sent last should have come by now, and counts
+// it as sent in vain; not if a report of the gate was lost since, for that may have been
+// the one about it.
+func (p *proof) late(now time.Time, lost uint64) bool {
+	if p.number == 0 || p.done || now.Before(p.due) {
+		return false
+	}
+	if lost == p.lost {
+		p.tries++
+	}
+	return true
 }
 
 // missed says how far the packet came.

@@ -175,18 +175,29 @@ func (v *environment) toServer(s *segment.Segment) inject.Way {
 	if _, known := v.e.machine.Slot(f); !known {
 		return to // of a new client, which repeats it
 	}
-	n := v.syns[f]
-	v.syns[f] = n + 1
-	if n >= byDevice && n%2 == 0 && v.e.stays(f.Server.Addr(), to.Mark) {
+	loopback, vain := false, false
+	v.syns[f], loopback, vain = nextSYN(v.syns[f], s.Dst.Addr(), func() bool { return v.listens(s.Dst.Port()) })
+	if loopback && v.e.stays(f.Server.Addr(), to.Mark) {
 		to.Device = 0
 	}
-	if n == inVain {
+	if vain {
 		v.tellVain(f, to.Device)
 	}
 	if v.e.inject.Room(to.Device) == 0 {
 		v.tracking(f, (*conntrack.Table).Delete)
 	}
 	return to
+}
+
+// nextSYN returns how many spoofed SYNs of a connection have gone unanswered with the one
+// that is sent now, given how many before, whether this one goes by loopback, and whether
+// it is worth a word. Where nobody listens the SYN is refused, which the gate hides: that
+// says nothing of rule sets. Loopback does not have link-local addresses.
+func nextSYN(before int, to netip.Addr, listens func() bool) (n int, loopback, vain bool) {
+	if before >= byDevice && !listens() {
+		before = 0
+	}
+	return before + 1, before >= byDevice && before%2 == 0 && !to.IsLinkLocalUnicast(), before == inVain
 }
 
 // tellVain says once in an outage that a server's stack does not answer.
