@@ -183,7 +183,9 @@ func (v *environment) toServer(s *segment.Segment) inject.Way {
 	if vain {
 		v.tellVain(f, to.Device)
 	}
-	if v.e.inject.Room(to.Device) == 0 {
+	// Rule sets may translate what leaves by loopback, and remember that: the next one by
+	// the device must not be taken for its repetition.
+	if v.e.inject.Room(to.Device) == 0 || v.syns[f] > byDevice {
 		v.tracking(f, (*conntrack.Table).Delete)
 	}
 	return to

@@ -152,6 +152,34 @@ func (r *rig) survives(clients []*client, refuses bool) {
 	}
 }
 
+// TestPathsTranslatedByLoopback: the spoofed SYNs by the client's interface are lost at
+// first, so that one goes by loopback, where its source is translated, as Docker's
+// masquerading does. What connection tracking remembers of that does not harm the next.
+func TestPathsTranslatedByLoopback(t *testing.T) {
+	for _, m := range probes(t) {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			r := prepare(t, options{})
+			m.spawn(r)
+			c := r.dial()
+			c.echo("hello")
+			ruleset(t, r.lab.Server, `
+table ip nat {
+	chain post { type nat hook postrouting priority srcnat; ip saddr 10.77.0.1 counter masquerade; }
+}
+table ip late {
+	chain pre { type filter hook prerouting priority raw; iifname s0 tcp dport 7002 tcp flags & (syn | ack) == syn quota until 200 bytes drop; }
+}`)
+			r.crash()
+			c.echo("recovered")
+			out, err := r.lab.Server.Command("nft", "list", "table", "ip", "nat").CombinedOutput()
+			if err != nil || strings.Contains(string(out), "packets 0 ") {
+				t.Errorf("%v: nothing was translated:\n%s", err, out)
+			}
+		})
+	}
+}
+
 // TestPathsLinkLocal: clients that know the server by its link-local address.
 func TestPathsLinkLocal(t *testing.T) {
 	for _, m := range probes(t) {

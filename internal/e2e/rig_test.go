@@ -113,7 +113,7 @@ func (r *rig) start(o options, server string, args ...string) {
 	go func() { exited <- cmd.Wait() }()
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("ftnet:\n%s", tail(r.out.String(), 12000))
+			t.Logf("ftnet:\n%s", digest(r.out.String()))
 		}
 	})
 	t.Cleanup(func() { r.stop() })
@@ -125,6 +125,19 @@ func (r *rig) start(o options, server string, args ...string) {
 	})
 }
 
+// digest is what a log says that is not for debugging, and its end: a reader of a failed
+// run looks for the reason first, which may have been said long before.
+func digest(s string) string {
+	var said strings.Builder
+	for line := range strings.Lines(s) {
+		if !strings.Contains(line, "[DEBUG]") && !strings.Contains(line, " serves ") {
+			said.WriteString(line)
+		}
+	}
+	return tail(said.String(), 12000) + "…\n" + tail(s, 6000)
+}
+
+// tail returns the last n bytes.
 func tail(s string, n int) string {
 	if len(s) > n {
 		return "…" + s[len(s)-n:]

@@ -79,7 +79,7 @@ func (s *served) begin() {
 	go func() { exited <- cmd.Wait() }()
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("ftnet:\n%s", tail(s.out.String(), 12000))
+			t.Logf("ftnet:\n%s", digest(s.out.String()))
 		}
 	})
 	t.Cleanup(func() { s.stop() })
