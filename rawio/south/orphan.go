@@ -12,7 +12,8 @@ const soon = 60e9
 
 // orphanAfter is how long a connection whose process has crashed waits before it
 // is opened again, ns: if that was the server's main process, or its only one,
-// the supervisor says so within this time, and the whole service recovers.
+// the supervisor says so, most often within this time, and the whole service recovers.
+// It is more than dyingAge.
 const orphanAfter = 25e6
 
 // Crashed takes the gate's news that the process which held a connection of an
@@ -101,6 +102,9 @@ func (m *Machine) reopenVanished(c *Conn) {
 func (m *Machine) tickOrphan(c *Conn) {
 	m.lagging = true
 	if m.now < c.extra.recoverAt || !c.svc.alive || c.svc.outage && !c.svc.busy {
+		return
+	}
+	if m.dying(c.svc) { // the news of it is on its way: on a busy host that takes longer
 		return
 	}
 	if !m.mayOpen(c.svc) {
