@@ -32,6 +32,10 @@ const (
 	// holeAnswers is how many ticks must find that the kernel has answered. A client
 	// repeats itself more often than that in holeAfter, with an exponential back-off.
 	holeAnswers = 3
+	// holeSlow is how long, ns, and slowAnswers how many of such ticks, of a client whose
+	// time-out had grown before, or whose segments the network loses.
+	holeSlow    = 30e9
+	slowAnswers = 2
 	// holeQuiet is for how long the tap must not have seen what an answer may be for, ns.
 	holeQuiet = 100e6
 	// holeDeaf is how long, ns, and deafAnswers how many of such ticks, if the tap sees
@@ -194,7 +198,7 @@ func (m *Machine) tickHole(c *Conn) bool {
 	if long && c.wire != nil && m.hasClosed(c, slot) && c.is(finAcked) { // nobody says anything more by himself
 		h.answers = holeAnswers
 	}
-	if !(long && h.doubts >= deafAnswers) && !(h.lasted >= holeAfter && h.answers >= holeAnswers) {
+	if !(long && h.doubts >= deafAnswers) && !h.vain() {
 		return false
 	}
 	switch {
@@ -208,6 +212,11 @@ func (m *Machine) tickHole(c *Conn) bool {
 	}
 	c.hole = nil
 	return true
+}
+
+// vain reports whether the client has repeated itself in vain.
+func (h *hole) vain() bool {
+	return h.lasted >= holeAfter && h.answers >= holeAnswers || h.lasted >= holeSlow && h.answers >= slowAnswers
 }
 
 // mayMiss reports whether what was found of a hole still counts, although the kernel has

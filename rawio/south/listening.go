@@ -75,6 +75,7 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 		if c.state != Outage || m.waits(c) {
 			return
 		}
+		c.extra.stoodBack = false
 		it := item{c: c, seq: c.Order}
 		if h := m.head(c); h.Accepted {
 			it.accepted, it.seq = true, h.AcceptSeq
