@@ -126,6 +126,7 @@ const (
 	byCookie                     // its SYN-ACK was a SYN cookie
 	replayed                     // its present socket was made of one: see gate.FlagCookie
 	toldBarred                   // it was declared that it could not be opened again: see barred.go
+	aside                        // it has left the window of handshakes: see stepAside
 	outlived                     // it began under an earlier engine, which may have known that its server has let go of it
 )
 

@@ -173,6 +173,18 @@ const synSlack = 3e9
 
 // settled takes a connection out of the window of handshakes.
 func (m *Machine) settled(c *Conn) {
+	if c.is(aside) {
+		c.unset(aside)
+		return
+	}
 	c.svc.inflight--
 	m.pump(c.svc)
+}
+
+// stepAside takes one out that waits for its client: nobody else is to wait for that one.
+func (m *Machine) stepAside(c *Conn) {
+	if !c.is(aside) {
+		m.settled(c)
+		c.set(aside)
+	}
 }
