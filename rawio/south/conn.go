@@ -165,6 +165,10 @@ type extra struct {
 	halfOpen  bool  // Outage: the client has not been heard since its SYN; see halfopen.go
 	recoverAt int64 // Outage, with a living server: when to reconnect; 0: it is told
 
+	// Open: the last ACK of the core, and how often it is to be sent again.
+	last  *segment.Segment
+	lasts int
+
 	// Live again.
 	liveAt  int64
 	cutover int64            // segments tapped until this time may have been stolen; 0: none
