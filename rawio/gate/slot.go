@@ -184,6 +184,10 @@ func (s *Slot) SetTranslation(delta, tsDelta uint32) {
 	s.tsDelta.Store(tsDelta)
 }
 
+// SetTSDelta raises the one of TSvals, whatever the mode: what is judged meanwhile may
+// leave with an older TSval than what follows.
+func (s *Slot) SetTSDelta(delta uint32) { s.tsDelta.Store(delta) }
+
 // Base returns the client-visible number of the kernel socket's first byte.
 func (s *Slot) Base() uint32 { return s.base.Load() }
 
@@ -286,8 +290,11 @@ func (s *Slot) HeldFlags() uint8 { return uint8(s.hflags.Load()) }
 // bareACK is one in the count above the flags in hflags.
 const bareACK = 0x100
 
+// MaxBareACKs is the greatest number that BareACKs returns.
+const MaxBareACKs = 1<<24 - 1
+
 // BareACKs returns how many segments without data, FIN or RST were held because their
-// ACK number was above stable; it wraps at 2^24. The kernel makes them when it has
+// ACK number was above stable; it wraps after MaxBareACKs. The kernel makes them when it has
 // taken something of the client, or was told again what it has.
 func (s *Slot) BareACKs() uint32 { return s.hflags.Load() / bareACK }
 

@@ -108,8 +108,8 @@ func (m *Machine) trace(c *Conn, stable uint32) {
 	}
 }
 
-// sendAck sends the ACK that the kernel has wanted to send, up to ack.
-func (m *Machine) sendAck(c *Conn, slot *gate.Slot, ack uint32) {
+// sendAck sends the ACK that the kernel has wanted to send, up to ack, and returns it.
+func (m *Machine) sendAck(c *Conn, slot *gate.Slot, ack uint32) *segment.Segment {
 	s := c.liveAck(slot, ack)
 	s.Seq = seqnum.Max(c.nxt, slot.SndNxt())
 	if c.is(owed) { // else nothing of the kernel's is left out
@@ -118,6 +118,7 @@ func (m *Machine) sendAck(c *Conn, slot *gate.Slot, ack uint32) {
 	c.acked = ack
 	m.Stats.ACKs++
 	m.env.ToClient(s)
+	return s
 }
 
 // liveAck builds an ACK with the window and timestamps of a live connection.

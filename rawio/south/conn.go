@@ -126,6 +126,7 @@ const (
 	byCookie                     // its SYN-ACK was a SYN cookie
 	replayed                     // its present socket was made of one: see gate.FlagCookie
 	toldBarred                   // it was declared that it could not be opened again: see barred.go
+	aside                        // it has left the window of handshakes: see stepAside
 	outlived                     // it began under an earlier engine, which may have known that its server has let go of it
 )
 
@@ -157,10 +158,16 @@ type extra struct {
 	notBefore int64            // when the next attempt may begin
 	answer    *segment.Segment // the SYN-ACK, until the kernel has the socket; while Reconnecting: a SYN cookie
 	retryAt   int64
+	unfit     bool  // a SYN cookie had no room for what was agreed to; see standBack
+	stoodBack bool  // in this recovery
 	roll      *roll // while Rolling
 
 	halfOpen  bool  // Outage: the client has not been heard since its SYN; see halfopen.go
 	recoverAt int64 // Outage, with a living server: when to reconnect; 0: it is told
+
+	// Open: the last ACK of the core, and how often it is to be sent again.
+	last  *segment.Segment
+	lasts int
 
 	// Live again.
 	liveAt  int64

@@ -6,6 +6,7 @@ import (
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // A hole is what the kernel has taken of a client's stream, as its ACK number says,
@@ -17,8 +18,8 @@ import (
 // That is so when for holeAfter not one byte more has come in order, although the kernel
 // has answered the client holeAnswers times or more. A client that is silent, as one may
 // be for two minutes that waits for its retransmission time-out, proves nothing. Nor
-// does what follows a segment that the tap has seen: it may answer that. Only where
-// there is never anything else, for holeDeaf, it counts.
+// does what may answer a segment that the tap has seen: only what the kernel has said
+// more often than that counts. Where each may be such an answer, holeDeaf counts.
 //
 // A crash does not undo what was found until then, for a client gives up after a number of
 // time-outs, each twice as long as the one before, whatever crashes meanwhile. Nor does
@@ -31,8 +32,11 @@ const (
 	// holeAnswers is how many ticks must find that the kernel has answered. A client
 	// repeats itself more often than that in holeAfter, with an exponential back-off.
 	holeAnswers = 3
-	// holeQuiet is for how long before the tick, and since the tick before, the tap must
-	// have seen nothing of the client, ns.
+	// holeSlow is how long, ns, and slowAnswers how many of such ticks, of a client whose
+	// time-out had grown before, or whose segments the network loses.
+	holeSlow    = 30e9
+	slowAnswers = 2
+	// holeQuiet is for how long the tap must not have seen what an answer may be for, ns.
 	holeQuiet = 100e6
 	// holeDeaf is how long, ns, and deafAnswers how many of such ticks, if the tap sees
 	// something of the client before each of them.
@@ -59,7 +63,9 @@ type hole struct {
 	answers int    // of the kernel, to the client, or what the gate has held of it unseen
 	doubts  int    // what may be one
 	said    said
-	looked  int64  // time of the last look
+	heard   int    // segments, since the last look, that the kernel may answer
+	excess  int    // answers of the kernel beyond what it may have answered so; less than 0: it may owe some
+	since   int64  // time of the look since which there are some
 	found   int64  // time of the last look at which there was a hole, or something unseen
 	clock   uint32 // newest TSval of the client
 }
@@ -67,7 +73,7 @@ type hole struct {
 // said is what the gate has noted of the kernel's segments.
 type said struct{ bare, ack, edge, echo uint32 }
 
-func heardOf(slot *gate.Slot) said {
+func saidBy(slot *gate.Slot) said {
 	return said{slot.BareACKs(), slot.Ack(), slot.Edge(), slot.TSEcr()}
 }
 
@@ -76,6 +82,46 @@ func heardOf(slot *gate.Slot) said {
 // it has from a segment of the client.
 func (s said) answered(since said) bool {
 	return s.bare != since.bare && (s.ack != since.ack || s.edge == since.edge || s.echo != since.echo)
+}
+
+// answers returns how often the kernel has answered the client between two looks, at least.
+func (s said) answers(since said) int {
+	switch {
+	case !s.answered(since):
+		return 0
+	case s.edge != since.edge:
+		return 1 // the others may say that the window is wider
+	}
+	return int((s.bare - since.bare) & gate.MaxBareACKs)
+}
+
+// hear counts a client's segment if the kernel may answer it.
+func (h *hole) hear(s *segment.Segment, b bounds) {
+	if s.Len() > 0 || seqnum.Less(s.Seq, b.next) || seqnum.Less(b.edge, s.Seq) || seqnum.Less(b.sent, s.Ack) {
+		h.heard++
+	}
+}
+
+// weigh looks at what the kernel has said since the last look. It reports whether there
+// was an answer to what the tap has not seen, although it has had the time. The kernel
+// delays no answer for as long as askedQuiet.
+func (h *hole) weigh(now said, t, last int64) bool {
+	before := h.excess
+	if h.excess += now.answers(h.said) - h.heard; h.excess < 0 && t-last > askedQuiet {
+		h.excess = 0
+	}
+	h.said, h.heard = now, 0
+	switch {
+	case h.excess <= 0:
+		return false
+	case before <= 0:
+		h.since = t
+	}
+	if t-h.since < holeQuiet {
+		return false
+	}
+	h.excess = 0
+	return true
 }
 
 // search is where the core looks for holes next, and when.
@@ -99,7 +145,7 @@ func (m *Machine) seekHoles() {
 		if c := m.slots[m.sought.slot].conn; c != nil && c.state == Established {
 			slot := m.env.Slot(c.slot)
 			if c.hole == nil && m.misses(c, slot) {
-				c.hole = m.newHole(c, heardOf(slot))
+				c.hole = m.newHole(c, saidBy(slot))
 				m.watch(c)
 			}
 			if slot.Held() && !c.waits() {
@@ -126,7 +172,7 @@ func (m *Machine) newHole(c *Conn, now said) *hole {
 // tickHole looks after a connection with a hole. It reports whether it has let go of it.
 func (m *Machine) tickHole(c *Conn) bool {
 	h, slot := c.hole, m.env.Slot(c.slot)
-	now, next := heardOf(slot), c.rcvNxt()
+	now, next := saidBy(slot), c.rcvNxt()
 	switch {
 	case m.misses(c, slot):
 		if h.next != next {
@@ -134,9 +180,7 @@ func (m *Machine) tickHole(c *Conn) bool {
 			return false
 		}
 	case h.next == next && c.mayMiss(slot) && m.now-h.found < holeKept:
-		if h.said, h.looked = now, m.now; c.state != Established {
-			h.said = said{} // the next socket says everything anew
-		}
+		h.said, h.heard, h.excess = now, 0, 0
 		return false
 	default:
 		c.hole = nil
@@ -145,16 +189,16 @@ func (m *Machine) tickHole(c *Conn) bool {
 	h.found = m.now
 	h.lasted += m.awake
 	if now.answered(h.said) {
-		if h.doubts++; m.now-c.last > holeQuiet && c.last < h.looked {
-			h.answers++
-		}
+		h.doubts++
 	}
-	h.said, h.looked = now, m.now
+	if h.weigh(now, m.now, c.last) {
+		h.answers++
+	}
 	long := h.lasted >= holeDeaf
 	if long && c.wire != nil && m.hasClosed(c, slot) && c.is(finAcked) { // nobody says anything more by himself
 		h.answers = holeAnswers
 	}
-	if !(long && h.doubts >= deafAnswers) && !(h.lasted >= holeAfter && h.answers >= holeAnswers) {
+	if !(long && h.doubts >= deafAnswers) && !h.vain() {
 		return false
 	}
 	switch {
@@ -168,6 +212,11 @@ func (m *Machine) tickHole(c *Conn) bool {
 	}
 	c.hole = nil
 	return true
+}
+
+// vain reports whether the client has repeated itself in vain.
+func (h *hole) vain() bool {
+	return h.lasted >= holeAfter && h.answers >= holeAnswers || h.lasted >= holeSlow && h.answers >= slowAnswers
 }
 
 // mayMiss reports whether what was found of a hole still counts, although the kernel has
@@ -232,7 +281,7 @@ func (m *Machine) unseen(c *Conn, slot *gate.Slot) string {
 // may never say it again. It reports whether it has let go of the connection.
 func (m *Machine) goneWithHole(c *Conn) bool {
 	h, slot := c.hole, m.env.Slot(c.slot)
-	h.answers, h.doubts = 0, 0
+	h.answers, h.doubts, h.excess = 0, 0, 0
 	if c.wire == nil || h.lasted < holeAfter || !m.misses(c, slot) || !c.is(finAcked) || !m.hasClosed(c, slot) {
 		return false
 	}

@@ -104,6 +104,9 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		b = m.loosen(c, s, b)
 	}
 	b = m.hear(c, s, b)
+	if c.hole != nil {
+		c.hole.hear(s, b)
+	}
 	v := m.judge(c, s, b)
 	if s.Flags.Has(segment.RST) && s.Seq == kernel && (c.is(adopted) || c.is(recovered) && seqnum.Less(kernel, c.rcvNxt())) {
 		v = resets // the log may have more than the kernel has taken

@@ -75,6 +75,7 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 		if c.state != Outage || m.waits(c) {
 			return
 		}
+		c.extra.stoodBack = false
 		it := item{c: c, seq: c.Order}
 		if h := m.head(c); h.Accepted {
 			it.accepted, it.seq = true, h.AcceptSeq
@@ -172,6 +173,18 @@ const synSlack = 3e9
 
 // settled takes a connection out of the window of handshakes.
 func (m *Machine) settled(c *Conn) {
+	if c.is(aside) {
+		c.unset(aside)
+		return
+	}
 	c.svc.inflight--
 	m.pump(c.svc)
+}
+
+// stepAside takes one out that waits for its client: nobody else is to wait for that one.
+func (m *Machine) stepAside(c *Conn) {
+	if !c.is(aside) {
+		m.settled(c)
+		c.set(aside)
+	}
 }

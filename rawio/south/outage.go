@@ -35,7 +35,10 @@ func (m *Machine) Crash(ports ...uint16) {
 				m.env.Destroy(f) // half-open
 			}
 		})
-		m.each(svc, m.crashed)
+		m.each(svc, func(c *Conn) {
+			c.unset(aside)
+			m.crashed(c)
+		})
 	}
 	m.Flush()
 }

@@ -30,7 +30,7 @@ func (m *Machine) reconnect(c *Conn) {
 	slot.SetReleased(gate.ReleasedNo) // what became of the new socket counts
 	slot.SetMode(gate.ModeSpoof)
 	x := c.extra
-	x.tries, x.since, x.recoverAt, x.notBefore, x.halfOpen, x.answer = 0, m.now, 0, 0, false, nil
+	x.tries, x.since, x.recoverAt, x.notBefore, x.halfOpen, x.unfit, x.answer = 0, m.now, 0, 0, false, false, nil
 	m.touch(c)
 }
 
@@ -60,6 +60,8 @@ func (m *Machine) retry(c *Conn) {
 	switch {
 	case m.now-x.since >= giveUp:
 		m.reset(c, whyNotTaken)
+	case x.tries >= restartAfter && x.unfit && !x.stoodBack && len(c.svc.queue) > 0:
+		m.standBack(c)
 	case x.tries >= restartAfter && len(x.frozen) > 0: // not for unmodified servers
 		// The client must not wait for its acknowledgments that long.
 		m.env.Destroy(c.Flow)
@@ -73,6 +75,19 @@ func (m *Machine) retry(c *Conn) {
 	default:
 		m.spoof(c)
 	}
+}
+
+// standBack puts a connection behind the others that are to be opened, once in a recovery.
+// The listener's queue may be full of half-open sockets, which SYNs of the core have made that
+// reached the kernel when what sent them had been interrupted: only who has one can be
+// opened, and then there is room.
+func (m *Machine) standBack(c *Conn) {
+	m.interrupt(c)
+	if m.thaw(c); c.state == Outage {
+		c.extra.stoodBack = true
+		c.svc.queue = append(c.svc.queue, c)
+	}
+	m.settled(c)
 }
 
 // spoof plays the client: its own SYN as far as it was agreed to, but for a number that makes the stack
@@ -119,9 +134,11 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, cookie bool, at int64
 		return // a challenge or an answer to an older attempt
 	}
 	if err := c.sameOptions(optionsOf(s)); err != nil {
-		if !cookie { // which has no room for options, unless there are timestamps
+		if !cookie {
 			m.reset(c, err.Error())
+			return
 		}
+		x.unfit = true // it has no room for options, unless there are timestamps
 		return
 	}
 	c.unset(replayed)

@@ -416,11 +416,7 @@ func (m *Machine) heard(c *Conn, s *segment.Segment) {
 		m.forgetOutput(c)
 	}
 	x := c.extra
-	// A segment of the time before may have been on its way for longer than this one, and
-	// what looks older than that the client refuses (PAWS).
-	if x != nil && c.state != Established && c.server.ts && s.Options.HasTS {
-		x.tsval = seqnum.Max(x.tsval, s.Options.TSEcr)
-	}
+	m.catchUp(c, s)
 	if x == nil || x.restore == nil {
 		return
 	}

@@ -234,6 +234,9 @@ func (m *Machine) tickRoll(c *Conn) {
 	r.asks++
 	r.askedAt = m.now
 	m.askClient(c)
+	if r.starvedAt == m.now && r.acked >= c.received {
+		m.stepAside(c)
+	}
 	if r.sent > r.acked {
 		r.sent = r.acked
 	}

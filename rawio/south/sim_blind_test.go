@@ -2,7 +2,6 @@ package south_test
 
 import (
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,12 +46,6 @@ func (w *world) vain(f *flow, r *south.Report) bool {
 // forsaken reports whether a client may meet a kernel that has forgotten its closed
 // connection, as with plain TCP: the tap did not see what it repeats.
 func (f *flow) forsaken() bool { return f.app.b.blindFrom > 0 && (f.open || f.app.letGo()) }
-
-// waitsForOthers reports whether a client's dialling can come to nothing because the
-// recovery waits for one that repeats itself in vain.
-func (a *clientApp) waitsForOthers() bool {
-	return !a.connected && slices.ContainsFunc(a.w.clients, func(b *clientApp) bool { return b.b.blindFrom > 0 })
-}
 
 // mayLetGo reports whether a connection is rightly said to go on without protection.
 func (w *world) mayLetGo(f *flow, r *south.Report) bool {

@@ -142,7 +142,7 @@ func (a *clientApp) step() {
 		return
 	}
 	err := a.sock.Err()
-	if errors.Is(err, rawiotest.ErrTimeout) && (a.unanswered() || a.waitsForOthers()) {
+	if errors.Is(err, rawiotest.ErrTimeout) && a.unanswered() {
 		a.exposed = true
 	}
 	if err != nil && !a.mayReset() {

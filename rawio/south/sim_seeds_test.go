@@ -83,6 +83,14 @@ var mended = []struct {
 	{&queues, 1795912714509860, "a server had closed before the core looked what an answer to a segment before the third ACK was"},
 	{&queues, 1795912028848761, "the client's last segment came before the third ACK of a SYN cookie, and the kernel had answered a copy of the SYN"},
 	{&crashes, 1795912714707938, "a copy of what the kernel had taken was taken for what nobody reads, and the host was booted before the last output had left"},
+	{&blind, 1795912870377524, "the client repeated an unseen segment with one that was seen, and the kernel's answers were taken for that one's"},
+	{&blind, 1795914571431284, "of what the client repeated unseen the network lost a part, and it gave up before it was let go of"},
+	{&blind, 1795914571666026, "others were not opened while one waited for what its client repeats unseen, and a client gave up"},
+	{&blind, 1795915108690087, "the network lost the core's last ACK to a client that had repeated itself unseen for long"},
+	{&alone, 1795914497554095, "the first segment that a new engine heard was on its way for long, and the client had newer timestamps than it echoed"},
+	{&queues, 1795914436295993, "a SYN cookie began another connection after a RST, and the core forgot the first"},
+	{&queues, 1795914436312001, "the same; its numbers were not the client's, which did not end in time"},
+	{&queues, 1795914571439265, "half-open sockets of SYNs that came late filled the queue, and only others were tried"},
 	{&crashes, 1795910769743401, "a restored connection was over, and the gate held the FIN of the server that tells nobody"},
 }
 

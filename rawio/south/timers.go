@@ -99,6 +99,9 @@ func (m *Machine) tick(c *Conn) {
 			m.forget(c)
 			return
 		}
+		if x != nil && m.repeatLast(x) {
+			keep = true
+		}
 	case Established:
 		if c.is(opening) {
 			if m.tickOpening(c); c.state != Established {

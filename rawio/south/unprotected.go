@@ -83,18 +83,23 @@ func (m *Machine) open(c *Conn, why string) {
 		}
 	}
 	c.ahead = nil // the kernel may lack it: from now on only what that SACKs is promised
+	var last *segment.Segment
 	if held && seqnum.Less(c.acked, slot.Ack()) {
 		c.echoNewest(slot)
-		m.sendAck(c, slot, slot.Ack())
+		last = m.sendAck(c, slot, slot.Ack())
 	}
 	if replays := c.wire == nil && c.is(recovered) && c.svc.alive; !replays {
 		_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
 		c.ID = 0
 	} // else the handler may still be reading from the log
 	open := c.isOpening()
-	c.flags &= recovered | finSent
+	c.flags &= recovered | finSent | aside
 	c.state = Open
 	c.more().reason = why
+	if last != nil && c.hole != nil { // the client may be near the end of its patience
+		c.extra.last, c.extra.lasts, c.extra.ackedAt = clone(last), lastRepeats, m.now
+		m.watch(c)
+	}
 	if !c.is(recovered) {
 		// Nothing is left to do but for events that are on their way; the
 		// flow's next connection is a new one.
@@ -106,6 +111,24 @@ func (m *Machine) open(c *Conn, why string) {
 	if open {
 		m.settled(c)
 	}
+}
+
+// The last ACK of the core, which the client has waited for, is sent so often again, in case
+// the network loses it, with so many ns between.
+const (
+	lastRepeats = 2
+	lastEvery   = 300e6
+)
+
+// repeatLast sends it again if it is time. It reports whether there is more to do.
+func (m *Machine) repeatLast(x *extra) bool {
+	if x.lasts == 0 || m.now-x.ackedAt < lastEvery {
+		return x.lasts > 0
+	}
+	x.lasts, x.ackedAt = x.lasts-1, m.now
+	m.Stats.ACKs++
+	m.env.ToClient(clone(x.last))
+	return x.lasts > 0
 }
 
 // echoNewest has the last ACK of the core echo the newest timestamp of the client that is
