@@ -71,12 +71,12 @@ type oneTry struct {
 // tryFlows are bound at a time: that of a handshake, and the way back.
 const tryFlows = 2
 
-func openTry(ctx context.Context, id string, mark fwmark.Mark) (t *oneTry, err error) {
-	t = &oneTry{guarded: map[int]string{}, read: make(chan struct{})}
-	t.gate, err = gate.Load(gate.Config{ID: id, MaxConns: tryFlows, DeadAfter: gate.MinDeadAfter, Mark: mark.Value})
+func openTry(ctx context.Context, id string, mark fwmark.Mark) (*oneTry, error) {
+	g, err := gate.Load(gate.Config{ID: id, MaxConns: tryFlows, DeadAfter: gate.MinDeadAfter, Mark: mark.Value})
 	if err != nil {
 		return nil, fmt.Errorf("rawio: load the gate: %w", err)
 	}
+	t := &oneTry{gate: g, guarded: map[int]string{}, read: make(chan struct{})}
 	ctx, t.cancel = context.WithCancel(ctx)
 	t.handshaker = &handshaker{
 		log: hclog.NewNullLogger(), mark: mark.Value, closing: ctx.Done(), answer: make(chan struct{}, 1),
@@ -86,23 +86,26 @@ func openTry(ctx context.Context, id string, mark fwmark.Mark) (t *oneTry, err e
 		serves:     func(uint16) bool { return true },
 	}
 	go t.events(ctx)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, t.close())
-		}
-	}()
+	if err := t.open(ctx); err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	return t, nil
+}
+
+// open returns when the gate is there, and takes its engine for dead.
+func (t *oneTry) open(ctx context.Context) (err error) {
 	dead := time.After(2 * gate.MinDeadAfter)
 	if err := t.attach(); err != nil {
-		return nil, err
+		return err
 	}
 	if t.inject, err = openInjector(t.gate, routesHere); err != nil {
-		return nil, err
+		return err
 	}
 	select {
 	case <-dead:
-		return t, nil
+		return nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 }
 

