@@ -122,7 +122,7 @@ func (h *handshaker) try(at entrance, client, server netip.Addr) verdict {
 	switch found, decided := h.send(w, at, flow, packet); {
 	case decided:
 		return found
-	case !h.listens(w, at.port):
+	case !h.listens(w, at, server):
 		return verdict{}
 	}
 	what := "was not answered"
@@ -167,20 +167,24 @@ func (h *handshaker) send(w *sockdiag.Watcher, at entrance, flow Flow, packet []
 	return verdict{}, false
 }
 
-// listens reports whether a port's listener can be expected to have answered: it is
-// there, and neither of its queues is full.
-func (h *handshaker) listens(w *sockdiag.Watcher, port uint16) bool {
-	room, err := w.Room(port)
+// listens reports whether a listener can be expected to have answered: one that takes
+// what was sent is there, and neither of the port's queues is full.
+func (h *handshaker) listens(w *sockdiag.Watcher, at entrance, server netip.Addr) bool {
+	listeners, err := sockdiag.Listeners([]uint16{at.port})
+	if err != nil || !taken(listeners, at, server) {
+		return false
+	}
+	room, err := w.Room(at.port)
 	if err != nil || room <= 0 {
 		return false
 	}
-	list, err := sockdiag.Sockets([]uint16{port})
+	list, err := sockdiag.Sockets([]uint16{at.port})
 	for i := range list {
 		if list[i].State == sockdiag.SynReceived {
 			room--
 		}
 	}
-	return err == nil && room > 0 && h.serves(port)
+	return err == nil && room > 0 && h.serves(at.port)
 }
 
 // takeBack leaves nothing of a trial. Should the half-open connection stay, the gate goes

@@ -2,7 +2,6 @@ package rawio
 
 import (
 	"errors"
-	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -36,9 +35,7 @@ var documented = map[bool]netip.Prefix{
 // entrances returns what could be tried, each with the server's address.
 func (e *Engine) entrances() map[entrance]netip.Addr {
 	guarded := e.links.guardedLinks()
-	for at := range e.leaveTrials(guarded) {
-		e.do(func(m *south.Machine) { m.Bar(at.port, at.ifindex, at.v6, "") })
-	}
+	e.leave(func(at entrance, _ *trial) bool { return guarded[at.ifindex] == "" })
 	ports := e.mayTry()
 	if len(ports) == 0 {
 		return nil
@@ -53,22 +50,30 @@ func (e *Engine) entrances() map[entrance]netip.Addr {
 		e.log.Debug("addresses not listed", "error", err)
 		return nil
 	}
-	e.trials.mu.Lock()
-	defer e.trials.mu.Unlock()
+	e.trials.note(list, listeners, guarded)
+	e.leave(func(at entrance, v *trial) bool {
+		_, ok := list[at]
+		return !ok && !taken(listeners, at, v.server) && slices.ContainsFunc(listeners, func(l sockdiag.Listener) bool { return l.Address.Port() == at.port })
+	})
+	return list
+}
+
+// note adds entrances to those that are known, and to the list those by which clients
+// have come, if listeners take these yet.
+func (t *trials) note(list map[entrance]netip.Addr, listeners []sockdiag.Listener, guarded map[int]string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for at := range list {
-		if e.trials.all[at] == nil {
-			e.trials.all[at] = &trial{}
+		if t.all[at] == nil {
+			t.all[at] = &trial{}
 		}
 	}
-	for at, v := range e.trials.all {
+	for at, v := range t.all {
 		v.name = guarded[at.ifindex]
-		if v.server.IsValid() && slices.ContainsFunc(listeners, func(l sockdiag.Listener) bool {
-			return l.Address.Port() == at.port && takes(&l, v.server, at.ifindex)
-		}) {
+		if taken(listeners, at, v.server) {
 			list[at] = v.server
 		}
 	}
-	return list
 }
 
 // entrancesOf returns those of listeners by the interfaces that the gate guards, each with
@@ -98,17 +103,21 @@ func entrancesOf(listeners []sockdiag.Listener, guarded map[int]string) (map[ent
 	return list, nil
 }
 
-// leaveTrials drops what is known of interfaces that the gate does not guard any more, and
-// returns it.
-func (e *Engine) leaveTrials(guarded map[int]string) map[entrance]*trial {
+// leave drops what is known of entrances that are no more: the gate does not guard the
+// interface, or no listener takes what arrives there.
+func (e *Engine) leave(gone func(entrance, *trial) bool) {
 	e.trials.mu.Lock()
-	defer e.trials.mu.Unlock()
-	gone := maps.Clone(e.trials.all)
-	maps.DeleteFunc(gone, func(at entrance, _ *trial) bool { return guarded[at.ifindex] != "" })
-	for at := range gone {
-		delete(e.trials.all, at)
+	var list []entrance
+	for at, v := range e.trials.all {
+		if gone(at, v) {
+			list = append(list, at)
+			delete(e.trials.all, at)
+		}
 	}
-	return gone
+	e.trials.mu.Unlock()
+	for _, at := range list {
+		e.do(func(m *south.Machine) { m.Bar(at.port, at.ifindex, at.v6, "") })
+	}
 }
 
 // guardedLinks returns the names of the interfaces that the gate guards, by index.
@@ -122,6 +131,13 @@ func (l *links) guardedLinks() map[int]string {
 		}
 	}
 	return list
+}
+
+// taken reports whether one of the listeners takes what arrives at an entrance for an address.
+func taken(listeners []sockdiag.Listener, at entrance, server netip.Addr) bool {
+	return server.IsValid() && slices.ContainsFunc(listeners, func(l sockdiag.Listener) bool {
+		return l.Address.Port() == at.port && takes(&l, server, at.ifindex)
+	})
 }
 
 // takes reports whether a listener takes what arrives by an interface for an address.

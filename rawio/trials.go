@@ -251,6 +251,7 @@ func (e *Engine) concluded(at entrance, v *trial, found verdict, byClient bool) 
 	}
 	name, why := v.name, v.why
 	e.trials.mu.Unlock()
+	e.log.Debug("a handshake was tried", "port", at.port, "interface", name, "network", at.network(), "answered", why == "")
 	switch {
 	case why != "" && (first || was):
 		e.log.Warn("the kernel does not answer a handshake that ftnet begins in a client's name; connections by this interface "+

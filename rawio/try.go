@@ -2,8 +2,6 @@ package rawio
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -22,14 +20,15 @@ import (
 // TryHandshakes tries, without an engine, what an engine would try at ports where servers
 // listen: whether the kernel answers handshakes in the names of clients, by each interface
 // and address family. mark is that of the engine. Entrances for which no client's name is known
-// are not among the results. For as long as it lasts the interfaces have a gate, which
-// lets all else pass. No engine may protect the ports.
-func TryHandshakes(ctx context.Context, ports []uint16, mark fwmark.Mark) (list []Handshake, err error) {
+// are not among the results. For as long as it lasts the interfaces have a gate with
+// the id, see [Config], which lets all else pass: who has claimed the id has to end
+// ctx when the process is asked to end. No engine may protect the ports.
+func TryHandshakes(ctx context.Context, id string, ports []uint16, mark fwmark.Mark) (list []Handshake, err error) {
 	listeners, err := sockdiag.Listeners(ports)
 	if err != nil || len(ports) == 0 || len(listeners) == 0 {
 		return nil, err
 	}
-	t, err := openTry(ctx, mark)
+	t, err := openTry(ctx, id, mark)
 	if err != nil {
 		return nil, err
 	}
@@ -64,18 +63,20 @@ type oneTry struct {
 	gate    *gate.Gate
 	guarded map[int]string
 	other   atomic.Bool // something else than an answer was held
+	failed  error       // to hold a flow
 	read    chan struct{}
 	cancel  context.CancelFunc
 }
 
-func openTry(ctx context.Context, mark fwmark.Mark) (t *oneTry, err error) {
-	var id [4]byte
-	_, _ = rand.Read(id[:]) // it does not fail
-	t = &oneTry{guarded: map[int]string{}, read: make(chan struct{})}
-	t.gate, err = gate.Load(gate.Config{ID: hex.EncodeToString(id[:]), MaxConns: 1, DeadAfter: gate.MinDeadAfter, Mark: mark.Value})
+// tryFlows are bound at a time: that of a handshake, and the way back.
+const tryFlows = 2
+
+func openTry(ctx context.Context, id string, mark fwmark.Mark) (*oneTry, error) {
+	g, err := gate.Load(gate.Config{ID: id, MaxConns: tryFlows, DeadAfter: gate.MinDeadAfter, Mark: mark.Value})
 	if err != nil {
 		return nil, fmt.Errorf("rawio: load the gate: %w", err)
 	}
+	t := &oneTry{gate: g, guarded: map[int]string{}, read: make(chan struct{})}
 	ctx, t.cancel = context.WithCancel(ctx)
 	t.handshaker = &handshaker{
 		log: hclog.NewNullLogger(), mark: mark.Value, closing: ctx.Done(), answer: make(chan struct{}, 1),
@@ -85,23 +86,26 @@ func openTry(ctx context.Context, mark fwmark.Mark) (t *oneTry, err error) {
 		serves:     func(uint16) bool { return true },
 	}
 	go t.events(ctx)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, t.close())
-		}
-	}()
+	if err := t.open(ctx); err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	return t, nil
+}
+
+// open returns when the gate is there, and takes its engine for dead.
+func (t *oneTry) open(ctx context.Context) (err error) {
 	dead := time.After(2 * gate.MinDeadAfter)
 	if err := t.attach(); err != nil {
-		return nil, err
+		return err
 	}
 	if t.inject, err = openInjector(t.gate, routesHere); err != nil {
-		return nil, err
+		return err
 	}
 	select {
 	case <-dead:
-		return t, nil
+		return nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 }
 
@@ -136,6 +140,9 @@ func (t *oneTry) try(at entrance, f func() (verdict, bool)) (h Handshake, ok boo
 		return h, false, err
 	}
 	found, tried := f()
+	if t.failed != nil {
+		return h, false, t.failed
+	}
 	h = Handshake{at.port, t.guarded[at.ifindex], at.network(), found.kind == answered, found.why, time.Now()}
 	return h, tried && found.kind != undecided, t.gate.DeleteService(at.port)
 }
@@ -144,7 +151,10 @@ func backwards(f Flow) Flow { return Flow{Client: f.Server, Server: f.Client} }
 
 func (t *oneTry) hold(f Flow) error {
 	t.other.Store(false)
-	return errors.Join(t.gate.BindProof(f), t.gate.BindProof(backwards(f)))
+	if err := errors.Join(t.gate.BindProof(f), t.gate.BindProof(backwards(f))); err != nil {
+		t.failed = errors.Join(err, t.free(f))
+	}
+	return t.failed
 }
 
 func (t *oneTry) free(f Flow) error {

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -138,11 +140,17 @@ func tryHandshakes(cmd *cobra.Command, base, file string, listen []string, mark 
 	if ctx == nil {
 		ctx = context.Background()
 	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
 	engines, err := fetchAll(ctx, []string{base}, "")
 	if err != nil {
 		cmd.PrintErrln(err) // an engine that can't be asked protects its ports
 	}
-	return doctor.Handshakes(ctx, engines, ports, mark), nil
+	results := doctor.Handshakes(ctx, engines, ports, mark)
+	if ctx.Err() != nil {
+		return nil, &failedError{errors.New("ended by a signal")}
+	}
+	return results, nil
 }
 
 // checkLog checks the log of the flags or of a file.

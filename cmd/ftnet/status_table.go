@@ -25,6 +25,7 @@ func writeDocument(w io.Writer, d *status.Document, limit int) error {
 		func() { writePrograms(t, d) },
 		func() { writePorts(t, d.Services) },
 		func() { writeUnprotected(t, d.Services) },
+		func() { writeBarred(t, d) },
 		func() { writeConnections(t, d.Connections, limit) },
 	} {
 		write()
@@ -120,6 +121,21 @@ func writeUnprotected(w io.Writer, ports []status.Service) {
 		for _, r := range why {
 			fmt.Fprintf(w, "%s%s %s\t%s\t%d\t%s\n", head, s.Network, s.Address, s.Program, s.Unprotected[r], r)
 			head = ""
+		}
+	}
+}
+
+// writeBarred lists where handshakes that ftnet has tried are not answered, and why. Where
+// all are, it writes nothing.
+func writeBarred(w io.Writer, d *status.Document) {
+	head := "\nADDRESS\tSERVICE\tINTERFACE\tNO HANDSHAKE FOR\tREASON\n"
+	for _, s := range byAddress(d.Services) {
+		for _, h := range s.Handshakes {
+			if !h.Answered {
+				fmt.Fprintf(w, "%s%s %s\t%s\t%s, %s\t%s\t%s\n", head, s.Network, s.Address, s.Program, h.Interface, h.Network,
+					age(d.Time.Sub(h.Since)), h.Reason)
+				head = ""
+			}
 		}
 	}
 }

@@ -54,6 +54,10 @@ func document() *status.Document {
 		Services: []status.Service{{Program: "web", Network: "tcp", Address: ":8080", State: status.ServiceOutage, Compare: "length"},
 			{Program: "counter", Network: "tcp", Address: "[::]:7000", State: status.ServiceListening, Compare: "strict",
 				Connections: 3, Accepted: 120, Recovered: 9, Outages: 3, LastOutage: 0.01234, LongestOutage: 0.0421,
+				Handshakes: []status.Handshake{
+					{Interface: "eth0", Network: "tcp4", Reason: "a SYN from 192.0.2.7 to 192.0.2.1 was not answered", Since: now.Add(-5 * time.Minute)},
+					{Interface: "eth0", Network: "tcp6", Reason: "a SYN from 2001:db8::1 to 2001:db8::2 was refused", Since: now.Add(-2 * time.Second)},
+					{Interface: "lo", Network: "tcp4", Answered: true, Since: now.Add(-time.Hour)}},
 				Unprotected: map[string]uint64{string(reason.LogFull): 1, string(reason.Translated): 12, string(reason.NoSlots): 1}}},
 		Connections: []status.Connection{
 			{ID: 1, Client: "192.0.2.7:40001", Server: "192.0.2.1:7000", State: "live", Protection: status.Protected, How: "read by read", Age: 3700, Idle: 0.2, Program: "counter",

@@ -212,7 +212,8 @@ func (r *rig) capture() *clientCapture {
 	return &clientCapture{c, file}
 }
 
-// onlyClients checks that the server has sent to n clients at most.
+// onlyClients checks that n clients have dialled, that each was answered at once, and that
+// the server's host has sent to nobody else.
 func (c *clientCapture) onlyClients(r *rig, n int) {
 	r.t.Helper()
 	if stats, err := c.Stop(); err != nil || stats.Lost > 0 {
@@ -221,7 +222,7 @@ func (c *clientCapture) onlyClients(r *rig, n int) {
 	for range capture.Unreachable(c.file) {
 		r.t.Error("an ICMP error reached the client")
 	}
-	dialled, reached := map[netip.AddrPort]bool{}, map[netip.AddrPort]bool{}
+	dialled, reached := map[netip.AddrPort]int{}, map[netip.AddrPort]bool{}
 	for s, err := range capture.Segments(c.file, netip.Addr{}) {
 		if err != nil {
 			r.t.Fatal(err)
@@ -229,14 +230,16 @@ func (c *clientCapture) onlyClients(r *rig, n int) {
 		if s.Src.Port() == 7002 {
 			reached[s.Dst] = true
 		} else if s.Flags&(segment.SYN|segment.ACK) == segment.SYN {
-			dialled[s.Src] = true
+			if dialled[s.Src]++; dialled[s.Src] == 2 {
+				r.t.Errorf("the first SYN of %v was not answered", s.Src)
+			}
 		}
 	}
 	if len(dialled) != n {
 		r.t.Errorf("%d clients have dialled", len(dialled))
 	}
 	for to := range reached {
-		if !dialled[to] {
+		if dialled[to] == 0 {
 			r.t.Errorf("the server's host has sent to %v, which is no client", to)
 		}
 	}

@@ -21,10 +21,9 @@ type Port struct{ ln *net.UnixListener }
 // name held by somebody who is neither root nor the engine's user is not
 // believed; the port is the caller's then, too.
 func ClaimPort(port uint16) (*Port, error) {
-	addr := &net.UnixAddr{Name: fmt.Sprintf("@ftnet/port/%d", port), Net: "unix"}
-	ln, err := net.ListenUnix("unix", addr)
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: portName(port), Net: "unix"})
 	if errors.Is(err, unix.EADDRINUSE) {
-		if uid, err := holder(addr.Name); err == nil && uid != 0 && int(uid) != os.Geteuid() {
+		if !PortTaken(port) {
 			return &Port{}, nil
 		}
 		return nil, ErrPortTaken
@@ -33,6 +32,18 @@ func ClaimPort(port uint16) (*Port, error) {
 		return nil, fmt.Errorf("claim port %d: %w", port, err)
 	}
 	return &Port{ln}, nil
+}
+
+func portName(port uint16) string { return fmt.Sprintf("@ftnet/port/%d", port) }
+
+// PortTaken reports whether the port is an engine's, so that [ClaimPort] would fail. It
+// claims nothing.
+func PortTaken(port uint16) bool {
+	uid, err := holder(portName(port))
+	if err != nil {
+		return !errors.Is(err, unix.ECONNREFUSED)
+	}
+	return uid == 0 || int(uid) == os.Geteuid()
 }
 
 // holder returns the user who listens at an abstract address. It does not

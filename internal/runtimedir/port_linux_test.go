@@ -11,6 +11,9 @@ func TestClaimPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !PortTaken(port) {
+		t.Error("not taken")
+	}
 	for range 300 { // more than a backlog
 		if _, err := ClaimPort(port); !errors.Is(err, ErrPortTaken) {
 			t.Fatalf("claimed twice: %v", err)
@@ -18,6 +21,9 @@ func TestClaimPort(t *testing.T) {
 	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if PortTaken(port) {
+		t.Error("taken after Close")
 	}
 	again, err := ClaimPort(port)
 	if err != nil {

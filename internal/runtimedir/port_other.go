@@ -13,5 +13,8 @@ type Port struct{}
 // ClaimPort is for Linux.
 func ClaimPort(uint16) (*Port, error) { return nil, errors.ErrUnsupported }
 
+// PortTaken is for Linux.
+func PortTaken(uint16) bool { return false }
+
 // Close gives the port up.
 func (*Port) Close() error { return nil }

@@ -78,11 +78,7 @@ func Create(base string) (*Dir, error) {
 	}
 	defer unlock()
 	for {
-		var raw [4]byte
-		if _, err := rand.Read(raw[:]); err != nil {
-			return nil, err
-		}
-		id := hex.EncodeToString(raw[:])
+		id := freshID()
 		d := &Dir{ID: id, Path: filepath.Join(base, id)}
 		if err := os.Mkdir(d.Path, dirMode); errors.Is(err, fs.ErrExist) {
 			continue
@@ -102,6 +98,38 @@ func Create(base string) (*Dir, error) {
 		return d, nil
 	}
 }
+
+func freshID() string {
+	var raw [4]byte
+	_, _ = rand.Read(raw[:]) // it does not fail
+	return hex.EncodeToString(raw[:])
+}
+
+// Claim is an engine's id without a directory: of somebody who has filters as an engine
+// has, but no service. While it is held they are not taken for a dead engine's.
+type Claim struct {
+	ID     string // 8 hex digits
+	living *net.UnixConn
+}
+
+// ClaimID claims a fresh id in the network namespace of the calling thread, until Close or
+// until the process ends.
+func ClaimID() (*Claim, error) {
+	for {
+		id := freshID()
+		living, err := claim(id)
+		if errors.Is(err, errTaken) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &Claim{id, living}, nil
+	}
+}
+
+// Close gives the id up.
+func (c *Claim) Close() error { return c.living.Close() }
 
 func (d *Dir) takeLock() error {
 	if err := os.Chmod(d.Path, dirMode); err != nil { // whatever the umask is

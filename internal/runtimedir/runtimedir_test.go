@@ -125,6 +125,20 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestClaimID: it lives while it is held, without a directory.
+func TestClaimID(t *testing.T) {
+	c, err := ClaimID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !validID(c.ID) || !Living(c.ID) {
+		t.Errorf("%s does not live", c.ID)
+	}
+	if err := c.Close(); err != nil || Living(c.ID) {
+		t.Error("alive after Close:", err)
+	}
+}
+
 // TestCreateAgainstClean: cleaning never takes a directory that is being made.
 func TestCreateAgainstClean(t *testing.T) {
 	base := t.TempDir()

@@ -34,6 +34,7 @@ var (
 	workers  = flag.Int("workers", 3, "of the modes that have some")
 	late     = flag.String("late", "", "accept a second late if this file exists")
 	deferred = flag.Int("defer", 0, "TCP_DEFER_ACCEPT, in seconds")
+	tells    = flag.Bool("tell", false, "print which process serves which client, as without ftnet")
 	foreign  = flag.Bool("transparent", false, "IP_TRANSPARENT")
 )
 
@@ -92,6 +93,9 @@ func accept(ln net.Listener) {
 		}
 		if err != nil {
 			log.Fatal(err)
+		}
+		if *tells {
+			log.Printf("pid %d serves %s", os.Getpid(), conn.RemoteAddr())
 		}
 		go serve(conn.(*ftnet.Conn))
 	}
