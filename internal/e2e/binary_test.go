@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		build() // else the first test would seem to take so long
 	}
 	code := m.Run()
-	if binaries.dir != "" {
+	if binaries.dir != "" && os.Getenv(inContainer) == "" {
 		os.RemoveAll(binaries.dir)
 	}
 	os.Exit(code)
@@ -50,6 +50,9 @@ func binary(t testing.TB, name string) string {
 
 func build() {
 	binaries.once.Do(func() {
+		if binaries.dir = os.Getenv(inContainer); binaries.dir != "" {
+			return
+		}
 		if binaries.dir, binaries.err = os.MkdirTemp("", "ftnet-e2e-"); binaries.err != nil {
 			return
 		}

@@ -37,25 +37,47 @@ type move = func(ctx context.Context, dial workload.DialFunc, address string, n 
 // depends on who else needs the CPUs, for each restarted server computes the hash anew.
 const standstill = 3 * time.Minute
 
-// moving puts the end off while something moves.
+// moving puts the end off while something moves, and lets no kill come too late: what
+// follows the part after which one is due moves slowly until then, and at most another part.
 type moving struct {
 	*net.TCPConn
 	still *time.Timer
+	part  int64
+	kills []chan struct{} // each closed when it has happened
+	moved int64
+}
+
+func (m *moving) pace() {
+	due := int(m.moved / m.part)
+	for i, killed := range m.kills[:min(due, len(m.kills))] {
+		if i < due-1 {
+			<-killed
+			continue
+		}
+		select {
+		case <-killed:
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+func (m *moving) has(n int) {
+	if m.moved += int64(n); n > 0 {
+		m.still.Reset(standstill)
+	}
 }
 
 func (m *moving) Read(p []byte) (int, error) {
+	m.pace()
 	n, err := m.TCPConn.Read(p)
-	if n > 0 {
-		m.still.Reset(standstill)
-	}
+	m.has(n)
 	return n, err
 }
 
 func (m *moving) Write(p []byte) (int, error) {
+	m.pace()
 	n, err := m.TCPConn.Write(p)
-	if n > 0 {
-		m.still.Reset(standstill)
-	}
+	m.has(n)
 	return n, err
 }
 
@@ -79,12 +101,16 @@ func transferOver(r *rig, over family, f move, n int64, crashes int) {
 	defer cancel()
 	still := time.AfterFunc(standstill, cancel)
 	defer still.Stop()
+	part, kills := n/int64(crashes+2), make([]chan struct{}, crashes)
+	for i := range kills {
+		kills[i] = make(chan struct{})
+	}
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := over.dial(r)(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
-		return &moving{c.(*net.TCPConn), still}, nil
+		return &moving{TCPConn: c.(*net.TCPConn), still: still, part: part, kills: kills}, nil
 	}
 	type result struct {
 		workload.Transfer
@@ -95,9 +121,10 @@ func transferOver(r *rig, over family, f move, n int64, crashes int) {
 		tr, err := f(ctx, dial, over.address(7001), n, 7)
 		done <- result{tr, err}
 	}()
-	for i := range crashes {
-		r.waitBytes(uint64(i+1) * uint64(n) / uint64(crashes+2))
+	for i, killed := range kills {
+		r.waitBytes(uint64(i+1) * uint64(part))
 		r.kill()
+		close(killed)
 	}
 	got := <-done
 	if got.err != nil {

@@ -14,7 +14,7 @@ import (
 func TestCloseClass(t *testing.T) {
 	const (
 		reply = 200 << 10
-		tries = 5
+		tries = 3
 		limit = 5 * time.Second
 	)
 	r := probe(t, options{})

@@ -25,6 +25,7 @@ func shortQueues(t *testing.T, f func(t *testing.T, family family, begin func(fl
 		for _, mode := range []string{"", "plain"} {
 			name := map[string]string{"": "listen", "plain": "unmodified"}[mode]
 			t.Run(name+"/"+fam.name, func(t *testing.T) {
+				t.Parallel()
 				f(t, fam, func(flags []string, args ...string) *rig {
 					o := options{flags: flags}
 					if mode != "" {

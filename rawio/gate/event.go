@@ -81,11 +81,11 @@ type Event struct {
 	// Length is the whole packet's length from the IP header.
 	Length int
 
-	// PID is the crashed process (its thread group's ID in the initial PID
-	// namespace) and Code how it ended, as wait(2) reports it: the exit code
-	// times 256, or a signal's number, plus 128 if it dumped core. EventCrashed
-	// only. Both are 0 if the kernel released the socket after the process's
-	// end (io_uring).
+	// PID is the crashed process, by its ID in the PID namespace of the process that
+	// called WatchReleases, or in the initial one if it has none there. Code is how it
+	// ended, as wait(2) reports it: the exit code times 256, or a signal's number, plus
+	// 128 if it dumped core. EventCrashed only. Both are 0 if the kernel released the
+	// socket after the process's end (io_uring).
 	PID, Code int
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -113,6 +114,8 @@ type watch struct {
 	Flags, ExitCode, TGID uint32
 
 	SockFlags, SockOwned, SockSocket uint32
+
+	PIDNS, Signal, Process, Level, Numbers, Inum uint32
 }
 
 func (g *Gate) loadRelease() (*ebpf.Program, error) {
@@ -147,6 +150,13 @@ func (g *Gate) loadRelease() (*ebpf.Program, error) {
 	return release.Prog, nil
 }
 
+// offset is where a struct of the kernel has a member, or a member of that.
+type offset struct {
+	of   string
+	path []string
+	at   *uint32
+}
+
 // kernelLayout finds out where the running kernel keeps what the gate reads of tasks
 // and sockets.
 func kernelLayout() (w watch, err error) {
@@ -154,29 +164,53 @@ func kernelLayout() (w watch, err error) {
 	if err != nil {
 		return w, err
 	}
-	for _, f := range []struct {
-		of   string
-		path []string
-		at   *uint32
-	}{
-		{"task_struct", []string{"flags"}, &w.Flags},
-		{"task_struct", []string{"exit_code"}, &w.ExitCode},
-		{"task_struct", []string{"tgid"}, &w.TGID},
-		{"sock", []string{"__sk_common", "skc_flags"}, &w.SockFlags},
-		{"sock", []string{"sk_lock", "owned"}, &w.SockOwned},
-		{"sock", []string{"sk_socket"}, &w.SockSocket},
-	} {
+	if err := findOffsets(spec,
+		offset{"task_struct", []string{"flags"}, &w.Flags},
+		offset{"task_struct", []string{"exit_code"}, &w.ExitCode},
+		offset{"task_struct", []string{"tgid"}, &w.TGID},
+		offset{"sock", []string{"__sk_common", "skc_flags"}, &w.SockFlags},
+		offset{"sock", []string{"sk_lock", "owned"}, &w.SockOwned},
+		offset{"sock", []string{"sk_socket"}, &w.SockSocket},
+	); err != nil {
+		return w, err
+	}
+	if findOffsets(spec,
+		offset{"task_struct", []string{"signal"}, &w.Signal},
+		offset{"signal_struct", []string{"pids"}, &w.Process},
+		offset{"pid", []string{"level"}, &w.Level},
+		offset{"pid", []string{"numbers"}, &w.Numbers},
+		offset{"pid_namespace", []string{"ns", "inum"}, &w.Inum},
+	) == nil {
+		const tgid = 1 // PIDTYPE_TGID
+		w.Process += tgid * uint32(unsafe.Sizeof(uintptr(0)))
+		w.PIDNS = pidNamespace()
+	}
+	return w, nil
+}
+
+// pidNamespace returns the inode of this process's PID namespace; 0: it is not known, as
+// where /proc is another one's.
+func pidNamespace() uint32 {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/pid", &st); err != nil {
+		return 0
+	}
+	return uint32(st.Ino)
+}
+
+func findOffsets(spec *btf.Spec, list ...offset) error {
+	for _, f := range list {
 		var in *btf.Struct
 		if err := spec.TypeByName(f.of, &in); err != nil {
-			return w, err
+			return err
 		}
 		at, err := pathOffset(in, f.path)
 		if err != nil {
-			return w, fmt.Errorf("%s: %w", f.of, err)
+			return fmt.Errorf("%s: %w", f.of, err)
 		}
 		*f.at = uint32(at.Bytes())
 	}
-	return w, nil
+	return nil
 }
 
 // pathOffset looks for a member, and members of that.

@@ -39,7 +39,7 @@ _Static_assert(sizeof(struct event) == 232, "see event.go");
 /* EVENT_CRASHED: whose death released a connection's socket, and how it died. */
 struct crash {
 	struct event_head head;
-	__u32 tgid;
+	__u32 tgid; /* in the engine's PID namespace; see pid_of */
 	__s32 code; /* as wait(2) reports it */
 };
 

@@ -36,6 +36,42 @@ static __always_inline bool orphaned(const struct watch *w)
 	return task_flags(w, (void *)bpf_get_current_task()) & PF_KTHREAD;
 }
 
+#define PID_NS_LEVELS 33 /* MAX_PID_NS_LEVEL, and the initial one */
+
+struct upid {
+	__s32 nr;
+	const char *ns;
+};
+
+/* pid_of is the ID of the current task's process in the engine's PID namespace, from
+ * which that of a container's process differs; the initial one's if it has none there.
+ * bpf_get_ns_current_pid_tgid() may not be called here before Linux 6.10. */
+__noinline __u32 pid_of(void)
+{
+	const struct watch *w = watching();
+	const char *at = (void *)bpf_get_current_task();
+	__u32 tgid = 0, level = 0, i;
+
+	if (!w)
+		return 0;
+	bpf_probe_read_kernel(&tgid, sizeof(tgid), at + w->tgid);
+	if (!w->pidns)
+		return tgid;
+	bpf_probe_read_kernel(&at, sizeof(at), at + w->signal);
+	bpf_probe_read_kernel(&at, sizeof(at), at + w->process);
+	bpf_probe_read_kernel(&level, sizeof(level), at + w->level);
+	for (i = 0; i < PID_NS_LEVELS && i <= level; i++) {
+		struct upid id = {};
+		__u32 inum = 0;
+
+		bpf_probe_read_kernel(&id, sizeof(id), at + w->numbers + i * sizeof(id));
+		bpf_probe_read_kernel(&inum, sizeof(inum), id.ns + w->inum);
+		if (inum == w->pidns)
+			return id.nr;
+	}
+	return tgid;
+}
+
 /* crashing says whether the current task is the end of a process that did not
  * end by exit(0). The kernel sets the exit code before it releases the files. */
 static __always_inline bool crashing(const struct watch *w, struct death *d)
@@ -47,8 +83,10 @@ static __always_inline bool crashing(const struct watch *w, struct death *d)
 	if (!(task_flags(w, task) & PF_EXITING))
 		return false;
 	bpf_probe_read_kernel(&d->code, sizeof(d->code), task + w->exit_code);
-	bpf_probe_read_kernel(&d->tgid, sizeof(d->tgid), task + w->tgid);
-	return d->code != 0;
+	if (!d->code)
+		return false;
+	d->tgid = pid_of();
+	return true;
 }
 
 /* Whose a socket is from which a packet comes. */
