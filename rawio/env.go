@@ -53,7 +53,12 @@ func (v *environment) Now() int64 { return time.Now().UnixNano() }
 
 func (v *environment) Slot(i uint32) *gate.Slot { return v.e.gate.Slot(i) }
 
-func (v *environment) Bind(f Flow, slot uint32) error { return v.e.gate.Bind(f, slot) }
+// Bind gives the slot what is known of the ways from the handshake.
+func (v *environment) Bind(f Flow, slot uint32) error {
+	w := v.ways.take(f)
+	v.e.gate.Slot(slot).SetWays(w.in, w.out, w.mark)
+	return v.e.gate.Bind(f, slot)
+}
 
 func (v *environment) Unbind(f Flow) {
 	delete(v.syns, f)

@@ -103,6 +103,14 @@ func (w *ways) set(f Flow, v way) {
 	w.cur[f] = v
 }
 
+// take is get, and forgets them.
+func (w *ways) take(f Flow) way {
+	v := w.get(f)
+	delete(w.cur, f)
+	delete(w.older, f)
+	return v
+}
+
 // arrived notes by which device a client's SYN came.
 func (w *ways) arrived(s *segment.Segment, device int) {
 	if s.Flags&(segment.SYN|segment.ACK) != segment.SYN {

@@ -352,6 +352,13 @@ func (s *Slot) In() int { return int(s.iif.Load()) }
 // first one that saw them, and the mark that they had there; 0: it is not known yet.
 func (s *Slot) Out() (ifindex int, mark uint32) { return int(s.oif.Load()), s.mark.Load() }
 
+// SetWays sets what In and Out return, of a slot that is not bound yet.
+func (s *Slot) SetWays(in, out int, mark uint32) {
+	s.iif.Store(uint32(in))
+	s.oif.Store(uint32(out))
+	s.mark.Store(mark)
+}
+
 // Opened reports whether the gate took the engine for dead (Config.DeadAfter) and
 // let something go that must not leave a protected connection: an ACK of what is
 // not stable, output that was not captured, a FIN or RST that nobody meant. It goes
