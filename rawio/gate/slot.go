@@ -141,16 +141,18 @@ func (s *Slot) Reset() {
 	s.mark.Store(0)
 	s.iif.Store(0)
 	s.oif.Store(0)
+	s.released.Store(uint32(ReleasedNo))
 	s.ResetGate()
 }
 
-// ResetGate zeroes the words that the gate writes, for a connection that gets
-// a new kernel socket: all but Opened, the priority and the ways. Call it only while the mode keeps the gate from writing:
-// free, outage or spoof.
+// ResetGate zeroes the words that the gate writes when it judges packets, for a
+// connection that gets a new kernel socket: all but Opened, the priority and the ways.
+// Call it only while the mode keeps the gate from writing: free, outage, spoof or roll.
+// It leaves Released alone, which the gate sets in any mode, when the socket is released.
 func (s *Slot) ResetGate() {
 	for _, w := range []*atomic.Uint32{
 		&s.held, &s.ack, &s.edge, &s.sndNxt, &s.tsVal, &s.tsEcr, &s.hflags,
-		&s.fin, &s.finEnd, &s.egress, &s.stolenIn, &s.released,
+		&s.fin, &s.finEnd, &s.egress, &s.stolenIn,
 	} {
 		w.Store(0)
 	}
@@ -338,7 +340,7 @@ func (s *Slot) SetReleased(r Released) { s.released.Store(uint32(r)) }
 // the log again. A FIN or RST of the socket that is still to come is meant all the same.
 func (s *Slot) NoteRelease() {
 	s.fin.Or(finClosed)
-	s.released.Store(uint32(ReleasedNo))
+	s.released.CompareAndSwap(uint32(ReleasedClosed), uint32(ReleasedNo))
 }
 
 // Noted reports whether NoteRelease was called for the present kernel socket.

@@ -236,6 +236,7 @@ func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
 		c.extra.restore.lost = string(reason.LogCut)
 	}
 	slot.ResetGate()
+	slot.SetReleased(gate.ReleasedNo)
 	m.fillRestored(c)
 	m.env.Destroy(c.Flow)
 	m.watch(c)

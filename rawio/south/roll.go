@@ -155,11 +155,7 @@ func (m *Machine) outputDone(c *Conn) bool {
 func (m *Machine) rollLive(c *Conn) {
 	x, r, slot := c.extra, c.extra.roll, m.env.Slot(c.slot)
 	sent := seqnum.Max(c.una, c.outputSeq(r.out))
-	released := slot.Released()
 	slot.ResetGate()
-	if released != gate.ReleasedNo {
-		slot.SetReleased(released)
-	}
 	slot.SetTranslation(r.delta, r.tsDelta)
 	slot.SetBase(c.una)
 	slot.SetScales(r.wscale, c.server.wscale)
