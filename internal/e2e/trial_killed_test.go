@@ -117,8 +117,10 @@ func TestTrialLeft(t *testing.T) {
 			for _, network := range []string{"tcp4", "tcp6"} {
 				r.handshake("lo", network, true)
 			}
-			// The engine has to ask the kernel for an answer that it does not hear.
-			ruleset(t, r.lab.Server, "table inet mute {\nchain output {\ntype filter hook output priority 0\ntcp flags & (syn | ack) == syn | ack drop\n}\n}")
+			// The gate does not know the answers, so that the engine asks the kernel after a
+			// while. Were they dropped, the kernel would give the half-open connections up.
+			ruleset(t, r.lab.Server, "table inet mute {\nchain output {\ntype filter hook output priority 0\n"+
+				"tcp sport 7002 tcp flags & (syn | ack) == syn | ack tcp sport set 7003\n}\n}")
 			r.waitHalfOpen()
 			r.killAlone()
 			r.waitHalfOpen()
