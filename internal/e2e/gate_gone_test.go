@@ -67,48 +67,66 @@ func (r *rig) passAll(side string) {
 	}
 }
 
+// harm is something that is done to the gate.
+type harm struct {
+	name string
+	do   func(r *rig)
+}
+
+// harms are some at a time: who takes the gate away more often is let have it for a while.
+var harms = map[string][]harm{
+	"taken away": {
+		{"qdisc deleted", func(r *rig) { r.tc("qdisc del dev s0 clsact") }},
+		{"ingress filters deleted", func(r *rig) { r.tc("filter del dev s0 ingress") }},
+		{"egress filters deleted", func(r *rig) { r.tc("filter del dev s0 egress") }},
+	},
+	"behind others": {
+		{"filter before it", func(r *rig) {
+			r.passAll("egress")
+			r.t.Cleanup(func() { r.tc("filter del dev s0 egress prio 1") })
+		}},
+		{"tcx program at egress", func(r *rig) { r.tcxPass(ebpf.AttachTCXEgress) }},
+		{"tcx program at ingress", func(r *rig) { r.tcxPass(ebpf.AttachTCXIngress) }},
+	},
+}
+
 // TestGateTakenAway: whoever takes the gate off the interface, or puts something before
 // it, it is put back, that is said once, and connections are protected as before.
 func TestGateTakenAway(t *testing.T) {
 	for _, m := range probes(t) {
-		t.Run(m.name, func(t *testing.T) {
-			t.Parallel()
-			r := prepare(t, options{})
-			m.spawn(r)
-			old := r.dial()
-			old.echo("hello")
-			harms := []struct {
-				name string
-				do   func()
-			}{
-				{"qdisc deleted", func() { r.tc("qdisc del dev s0 clsact") }},
-				{"ingress filters deleted", func() { r.tc("filter del dev s0 ingress") }},
-				{"egress filters deleted", func() { r.tc("filter del dev s0 egress") }},
-				{"filter before it", func() { r.passAll("egress") }},
-				{"tcx program at egress", func() { r.tcxPass(ebpf.AttachTCXEgress) }},
-				{"tcx program at ingress", func() { r.tcxPass(ebpf.AttachTCXIngress) }},
-			}
-			for i, h := range harms {
-				fresh := r.dial()
-				fresh.echo("before: " + h.name)
-				h.do()
-				r.waitCount(gated, i+1)
-				for _, c := range []*client{old, fresh} {
-					c.echo("after: " + h.name)
+		for name, list := range harms {
+			t.Run(m.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				r := prepare(t, options{})
+				m.spawn(r)
+				clients := []*client{r.dial()}
+				clients[0].echo("hello")
+				for i, h := range list {
+					clients = append(clients, r.dial())
+					clients[i+1].echo("before: " + h.name)
+					h.do(r)
+					r.waitCount(gated, i+1)
+					for _, c := range clients {
+						c.echo("after: " + h.name)
+					}
+					r.protects(len(clients))
+					r.crash()
+					for _, c := range clients {
+						c.echo("recovered: " + h.name)
+					}
 				}
-				r.protects(2 + i)
-				r.crash()
-				for _, c := range []*client{old, fresh} {
-					c.echo("recovered: " + h.name)
+				if n := strings.Count(r.out.String(), ungated); n != len(list) {
+					t.Errorf("said %d times that the interface is not protected", n)
 				}
-			}
-			if n := strings.Count(r.out.String(), ungated); n != len(harms) {
-				t.Errorf("said %d times that the interface is not protected", n)
-			}
-			r.stop()
-			r.tc("qdisc del dev s0 clsact") // the stranger's filter is on it
-		})
+			})
+		}
 	}
+}
+
+// leave ends the client, for whom the server would wait, and the server.
+func (r *rig) leave(c *client) {
+	c.Close()
+	r.stop()
 }
 
 // TestFilterBeforeGate: filters of lower number with a final verdict hide nothing from the
@@ -130,7 +148,7 @@ func TestFilterBeforeGate(t *testing.T) {
 	r.protects(1)
 	r.crash()
 	c.echo("recovered again")
-	r.stop()
+	r.leave(c)
 	r.tc("qdisc del dev s0 clsact")
 }
 
@@ -153,7 +171,7 @@ func TestIngressQdisc(t *testing.T) {
 				r.crash()
 				c.echo("recovered")
 			}
-			r.stop()
+			r.leave(c)
 			r.tc("qdisc del dev s0 ingress")
 		})
 	}

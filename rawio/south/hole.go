@@ -186,8 +186,10 @@ func (m *Machine) tickHole(c *Conn) bool {
 		c.hole = nil
 		return false
 	}
+	if h.found != m.now { // else it was found in this tick
+		h.lasted += m.awake
+	}
 	h.found = m.now
-	h.lasted += m.awake
 	if now.answered(h.said) {
 		h.doubts++
 	}

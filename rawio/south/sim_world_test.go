@@ -78,6 +78,8 @@ type flow struct {
 	fin      bool
 	open     bool // it goes on without protection
 	reset    bool // a RST has left: a cookie's first segment may begin another connection
+
+	missed []segment.Block // what the client has said, each time that the tap did not see it
 }
 
 const (
@@ -215,6 +217,9 @@ func (w *world) arrive(g *rawiotest.Packet) {
 		w.wake()
 	} else {
 		w.note("tap loss   %v", &g.Segment)
+		if f != nil && g.Len() > 0 {
+			f.missed = append(f.missed, segment.Block{Left: g.Seq, Right: g.End()})
+		}
 	}
 	verdict := w.gate.Ingress(p, 0)
 	w.note("cli->srv   %v %s", &g.Segment, verdict)
