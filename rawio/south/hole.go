@@ -249,8 +249,9 @@ func (m *Machine) tickUnseen(c *Conn) {
 		x.unseenAt, x.stolen, x.lookedAt = 0, n, m.now
 		if next := c.rcvNxt(); c.hole == nil || c.hole.next != next {
 			c.hole = m.newHole(c, said{})
+		} else {
+			c.hole.answers++ // the first time tells what lacks, as a live connection's slot does
 		}
-		c.hole.answers++
 		c.hole.found = m.now
 	}
 	if c.hole != nil {

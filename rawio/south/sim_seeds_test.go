@@ -91,6 +91,7 @@ var mended = []struct {
 	{&queues, 1795914436295993, "a SYN cookie began another connection after a RST, and the core forgot the first"},
 	{&queues, 1795914436312001, "the same; its numbers were not the client's, which did not end in time"},
 	{&queues, 1795914571439265, "half-open sockets of SYNs that came late filled the queue, and only others were tried"},
+	{&queues, 1795915811970127, "what the tap lost once in an outage and once after it was taken for one that it cannot see"},
 	{&queues, 1795915002526284, "the tap lost the same bytes five times, which the check took for none"},
 	{&crashes, 1795910769743401, "a restored connection was over, and the gate held the FIN of the server that tells nobody"},
 }
