@@ -75,6 +75,8 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 		case c.state == Established && c.is(recovered) && m.resumes(c, s.Ack):
 			m.ackSpoofed(c, s) // the stack did not get our ACK
 			return
+		case c.state == Established && c.is(recovered) && m.ofReopening(c, s, at):
+			return
 		case c.state == SynReceived && s.Ack == c.irs+1: // nothing of the first has left
 			e := &embryo{syn: c.extra.syn, synack: clone(s), packet: append([]byte(nil), packet...), cookie: cookie}
 			m.end(c, whyAnew)

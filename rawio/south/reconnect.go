@@ -158,6 +158,13 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, cookie bool, at int64
 	}
 }
 
+// ofReopening reports whether a SYN-ACK that is heard of when a connection is live again
+// is one of those that the core's SYNs have led to: the kernel answers each of them, and
+// those before a crash have perhaps come from another socket.
+func (m *Machine) ofReopening(c *Conn, s *segment.Segment, at int64) bool {
+	return c.extra != nil && at < c.extra.liveAt || c.wire != nil && c.wire.rolls && s.Seq == c.wire.iss
+}
+
 // prepare tells the journal how far the connection has come. It reports whether that was
 // possible; if not, the connection is reset.
 func (m *Machine) prepare(c *Conn) bool {
