@@ -30,8 +30,9 @@ const (
 // unseen remembers which of the kernel's connections are not protected: each is
 // declared once, and the status says why. The engine's lock guards it, but for look.
 type unseen struct {
-	look  *sync.Mutex // held during a look
-	known map[Flow]*stranger
+	look    *sync.Mutex // held during a look
+	sockets int         // how many the last look has met; look guards it
+	known   map[Flow]*stranger
 	// halfOpen are the sockets that were being opened when their port became
 	// protected.
 	halfOpen map[uint64]reason.Reason
@@ -267,7 +268,9 @@ func (e *Engine) sockets() []sockdiag.Socket {
 	if len(ports) == 0 {
 		return nil
 	}
-	list, err := sockdiag.Sockets(slices.AppendSeq(ports, maps.Keys(aliases)))
+	list := make([]sockdiag.Socket, 0, e.unseen.sockets+e.unseen.sockets/16)
+	list, err = sockdiag.AppendSockets(list, slices.AppendSeq(ports, maps.Keys(aliases)))
+	e.unseen.sockets = len(list)
 	if err != nil {
 		e.log.Debug("sockets not listed", "error", err)
 	}

@@ -54,8 +54,11 @@ func List(ports []uint16) (map[segment.Flow]State, error) {
 }
 
 // Sockets is List with what else is known of each connection, in no order.
-func Sockets(ports []uint16) (list []Socket, err error) {
-	err = each(ports, func(m *message, attributes []byte) {
+func Sockets(ports []uint16) ([]Socket, error) { return AppendSockets(nil, ports) }
+
+// AppendSockets is Sockets for who knows about how many there will be: it appends to list.
+func AppendSockets(list []Socket, ports []uint16) ([]Socket, error) {
+	err := each(ports, func(m *message, attributes []byte) {
 		list = append(list, Socket{
 			Flow: m.flow(), State: m.State, Cookie: m.cookie(), Inode: m.Inode, Interface: m.ID.Interface, Transparent: transparent(attributes),
 		})

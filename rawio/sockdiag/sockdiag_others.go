@@ -16,6 +16,9 @@ func Progress([]uint16) (map[segment.Flow]Bytes, error) { return nil, ErrNotSupp
 // Sockets returns ErrNotSupported.
 func Sockets([]uint16) ([]Socket, error) { return nil, ErrNotSupported }
 
+// AppendSockets returns list and ErrNotSupported.
+func AppendSockets(list []Socket, _ []uint16) ([]Socket, error) { return list, ErrNotSupported }
+
 // Listeners returns ErrNotSupported.
 func Listeners([]uint16) ([]Listener, error) { return nil, ErrNotSupported }
 
