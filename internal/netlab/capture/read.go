@@ -70,8 +70,9 @@ type Record struct {
 
 // Segments reads the TCP segments that a host sent, in the order of the
 // capture; the zero address means both directions. Other packets are passed
-// over, a TCP packet that cannot be decoded is an error. Checksums are not
-// verified: offloaded packets do not have them yet.
+// over, and so are those of IPv6 between mapped IPv4 addresses, by which an engine proves
+// that its gate is in the way; any other TCP packet that cannot be decoded is an error.
+// Checksums are not verified: offloaded packets do not have them yet.
 func Segments(path string, from netip.Addr) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		var d segment.Decoder
@@ -82,7 +83,7 @@ func Segments(path string, from netip.Addr) iter.Seq2[*Record, error] {
 			}
 			r := &Record{Packet: p}
 			err = d.Decode(p.Data, segment.ChecksumTrusted, &r.Segment)
-			if errors.Is(err, segment.ErrNotTCP) {
+			if errors.Is(err, segment.ErrNotTCP) || errors.Is(err, segment.ErrMalformed) && mapped(p.Data) {
 				continue
 			}
 			if err != nil {
@@ -97,6 +98,11 @@ func Segments(path string, from netip.Addr) iter.Seq2[*Record, error] {
 			}
 		}
 	}
+}
+
+// mapped reports whether an IPv6 packet's source is a mapped IPv4 address.
+func mapped(packet []byte) bool {
+	return len(packet) >= 40 && packet[0]>>4 == 6 && netip.AddrFrom16([16]byte(packet[8:24])).Is4In6()
 }
 
 // ICMPError is a captured ICMP or ICMPv6 "destination unreachable" message.
