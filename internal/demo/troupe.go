@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"errors"
 	"bufio"
 	"encoding/json"
 	"fmt"
@@ -66,12 +67,20 @@ func (a *actor) failure() error {
 	return fmt.Errorf("the %s failed: %s%s", a.name, reason, a.tail.String())
 }
 
-// stop asks it to end and makes sure that it does.
+// stop asks it to end and makes sure that it does. To end by that signal is in order: a
+// process that has just been started does not handle it yet, and ftnet passes that on.
 func (a *actor) stop(sig syscall.Signal, patience time.Duration) error {
 	_ = a.cmd.Process.Signal(sig) // it may have ended already
 	timer := time.AfterFunc(patience, func() { _ = a.cmd.Process.Kill() })
 	defer timer.Stop()
 	<-a.ended
+	var exit *exec.ExitError
+	if errors.As(a.err, &exit) {
+		status, ok := exit.Sys().(syscall.WaitStatus)
+		if ok && (status.Signaled() && status.Signal() == sig || status.ExitStatus() == 128+int(sig)) {
+			return nil
+		}
+	}
 	return a.err
 }
 
