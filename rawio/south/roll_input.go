@@ -70,7 +70,7 @@ func (m *Machine) outputEdge(c *Conn) int64 {
 	r := c.extra.roll
 	share := int64(min(max(m.cfg.Captures/2/max(m.rolling, 1), least), most))
 	una := c.outputOff(c.ackedEnd())
-	return min(r.out+share, max(c.clientWindow(), una+2*int64(max(c.client.mss, 536))))
+	return min(r.out+share, max(c.clientWindow(), una+2*int64(max(c.client.mss, defaultMSS))))
 }
 
 // clientWindow is the end of the client's window as an offset in the server's

@@ -169,7 +169,7 @@ func (m *Machine) forwardOutput(c *Conn, off int64, p []byte) {
 		off, p = off+skip, p[skip:]
 	}
 	p = p[:min(int64(len(p)), max(c.clientWindow()-off, 0))]
-	mss := int(max(c.client.mss, 536)) - 12
+	mss := int(max(c.client.mss, defaultMSS)) - 12
 	for len(p) > 0 {
 		n := min(len(p), mss)
 		s := c.ackSegment(c.stableSeq(), c.extra.edge)

@@ -32,7 +32,7 @@ func newWire(compare Compare, mss uint16) *wire {
 	w := &wire{compare: compare}
 	if compare == CompareStrict {
 		if mss == 0 {
-			mss = 536 // RFC 9293, section 3.7.1
+			mss = defaultMSS
 		}
 		w.digest = newDigest(0, min(max(int(mss)-40, 40), maxGrain)) // less the options
 	}
@@ -97,11 +97,21 @@ func (m *Machine) tickIdle(c *Conn) bool {
 	slot := m.env.Slot(c.slot)
 	sent := slot.SndNxt()
 	if m.now-c.last >= c.svc.Idle && c.una == sent && slot.Ack() == c.rcvNxt() && c.stable == c.received &&
-		c.ahead == nil && c.fin < 0 && !c.is(finSent) && c.unaOff > c.wire.asked {
+		c.ahead == nil && c.fin < 0 && !c.is(finSent) && c.unaOff > c.wire.asked && !c.blocks() {
 		return !m.truncate(c, c.unaOff)
 	}
 	return true
 }
+
+// blocks reports whether the client takes too little for the server to go on sending
+// (RFC 9293, section 3.8.6.2.1): there may be more to come than it has had.
+func (c *Conn) blocks() bool {
+	window := uint32(c.peerWindow) << c.client.wscale
+	return window < min(max(uint32(c.client.mss), defaultMSS), c.maxWindow/2)
+}
+
+// defaultMSS is what a client takes that does not say (RFC 9293, section 3.7.1), bytes.
+const defaultMSS = 536
 
 // truncate drops all that was logged: recovery will begin here, and at out in
 // the server's stream. It reports whether that was possible.
