@@ -288,18 +288,19 @@ func (m *Machine) goneWithHole(c *Conn) bool {
 	if c.wire == nil || h.lasted < holeAfter || !m.misses(c, slot) || !c.is(finAcked) || !m.hasClosed(c, slot) {
 		return false
 	}
-	c.hole = nil
 	if end := c.irs + 1 + uint32(c.early) + 1; c.early >= 0 && slot.Ack() == end {
 		m.overUnread(c, slot)
-		return true
+	} else {
+		m.goOnUnseen(c, slot)
 	}
-	m.goOnUnseen(c, slot)
+	c.hole = nil
 	return true
 }
 
 // overUnread ends a connection that is over for the kernel, which has had all that the
 // client had to say. The client may not hear that at once, and repeats it.
 func (m *Machine) overUnread(c *Conn, slot *gate.Slot) {
+	c.echoNewest(slot)
 	m.sendAck(c, slot, slot.Ack())
 	c.fin, c.early, c.ahead = c.early, -1, nil
 	c.received, c.stable = c.fin, c.fin

@@ -187,6 +187,9 @@ func (m *Machine) data(c *Conn, s *segment.Segment, edge uint32) {
 	if c.fin >= 0 { // nothing follows a FIN
 		return
 	}
+	if fin && end >= c.received {
+		c.early = end // even if the log does not take all that comes before it
+	}
 	switch {
 	case end <= c.received:
 	case off <= c.received:
@@ -198,9 +201,6 @@ func (m *Machine) data(c *Conn, s *segment.Segment, edge uint32) {
 			c.ahead = &queue{}
 		}
 		c.ahead.insert(off, p, maxAhead)
-	}
-	if fin && end >= c.received {
-		c.early = end
 	}
 	m.takeFIN(c)
 }

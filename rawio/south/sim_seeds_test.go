@@ -94,6 +94,7 @@ var mended = []struct {
 	{&queues, 1795915811970127, "what the tap lost once in an outage and once after it was taken for one that it cannot see"},
 	{&queues, 1795915002526284, "the tap lost the same bytes five times, which the check took for none"},
 	{&crashes, 1795910769743401, "a restored connection was over, and the gate held the FIN of the server that tells nobody"},
+	{&plain, 1795916695561826, "the log had not taken what came before a FIN, which was not known then when the kernel knew the connection no more"},
 }
 
 // TestMended runs them again.
