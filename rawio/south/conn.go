@@ -145,9 +145,7 @@ type extra struct {
 	ackedAt int64
 	said    uint32 // highest number that the client's segments have named as theirs; 0: none
 
-	stolen   uint32 // what the gate had held of the client at lookedAt; see tickUnseen
-	lookedAt int64
-	unseenAt int64 // time when there was more, and the tap had seen nothing of it; 0: there was not
+	unseen unseen
 
 	// A reconnection.
 	frozen    []*segment.Segment // arrived while reconnecting

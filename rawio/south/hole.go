@@ -232,33 +232,6 @@ func (c *Conn) mayMiss(slot *gate.Slot) bool {
 		seqnum.LEQ(slot.Ack(), c.rcvNxt())
 }
 
-// tickUnseen looks in an outage for what the gate has held of the client and the tap has
-// not seen: what nobody has asked for the client repeats.
-func (m *Machine) tickUnseen(c *Conn) {
-	x, n := c.extra, m.env.Slot(c.slot).StolenIn()
-	switch {
-	case x.unseenAt == 0:
-		if n == x.stolen || m.now-x.ackedAt <= askedQuiet {
-			x.stolen, x.lookedAt = n, m.now
-			break
-		}
-		x.unseenAt = m.now // the tap may see it yet
-	case c.last >= x.lookedAt:
-		x.unseenAt, x.stolen, x.lookedAt = 0, n, m.now
-	case m.now-x.unseenAt > holeQuiet:
-		x.unseenAt, x.stolen, x.lookedAt = 0, n, m.now
-		if next := c.rcvNxt(); c.hole == nil || c.hole.next != next {
-			c.hole = m.newHole(c, said{})
-		} else {
-			c.hole.answers++ // the first time tells what lacks, as a live connection's slot does
-		}
-		c.hole.found = m.now
-	}
-	if c.hole != nil {
-		c.hole.lasted += m.awake
-	}
-}
-
 // hasClosed reports whether the server has closed the connection.
 func (m *Machine) hasClosed(c *Conn, slot *gate.Slot) bool {
 	return c.is(abandoned) || m.head(c).Closing || slot.Released() == gate.ReleasedClosed

@@ -37,6 +37,10 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 		return
 	}
 	switch c.state {
+	case Outage, Reconnecting, Rolling:
+		c.extra.unseen.see(t)
+	}
+	switch c.state {
 	case Established:
 		if c.wire != nil && len(s.Payload) > 0 {
 			m.noteInput(c, s)
