@@ -36,6 +36,8 @@ const (
 	// time-out had grown before, or whose segments the network loses.
 	holeSlow    = 30e9
 	slowAnswers = 2
+	// answersApart is how far apart two of these are, ns.
+	answersApart = 1e9
 	// holeQuiet is for how long the tap must not have seen what an answer may be for, ns.
 	holeQuiet = 100e6
 	// holeDeaf is how long, ns, and deafAnswers how many of such ticks, if the tap sees
@@ -66,6 +68,7 @@ type hole struct {
 	heard   int    // segments, since the last look, that the kernel may answer
 	excess  int    // answers of the kernel beyond what it may have answered so; less than 0: it may owe some
 	since   int64  // time of the look since which there are some
+	counted int64  // time of the last of answers
 	found   int64  // time of the last look at which there was a hole, or something unseen
 	clock   uint32 // newest TSval of the client
 }
@@ -122,6 +125,14 @@ func (h *hole) weigh(now said, t, last int64) bool {
 	}
 	h.excess = 0
 	return true
+}
+
+// count takes note of an answer. What comes soon after another one may answer not what the
+// client has repeated, but what it had still to say when its window was open.
+func (h *hole) count(now int64) {
+	if h.answers == 0 || now-h.counted >= answersApart {
+		h.answers, h.counted = h.answers+1, now
+	}
 }
 
 // search is where the core looks for holes next, and when.
@@ -194,7 +205,7 @@ func (m *Machine) tickHole(c *Conn) bool {
 		h.doubts++
 	}
 	if h.weigh(now, m.now, c.last) {
-		h.answers++
+		h.count(m.now)
 	}
 	long := h.lasted >= holeDeaf
 	if long && c.wire != nil && m.hasClosed(c, slot) && c.is(finAcked) { // nobody says anything more by himself

@@ -96,6 +96,7 @@ var mended = []struct {
 	{&crashes, 1795910769743401, "a restored connection was over, and the gate held the FIN of the server that tells nobody"},
 	{&plain, 1795916695561826, "the log had not taken what came before a FIN, which was not known then when the kernel knew the connection no more"},
 	{&blind, 1795916227434124, "of what the client repeated in an outage the tap saw a part each time"},
+	{&blind, 1795917479313623, "what the client had still to say was taken for repetitions"},
 }
 
 // TestMended runs them again.

@@ -60,7 +60,7 @@ func (m *Machine) tickUnseen(c *Conn) {
 		if next := c.rcvNxt(); c.hole == nil || c.hole.next != next {
 			c.hole = m.newHole(c, said{})
 		} else {
-			c.hole.answers++ // the first time tells what lacks, as a live connection's slot does
+			c.hole.count(m.now) // the first time tells what lacks, as a live connection's slot does
 		}
 		c.hole.found = m.now
 	}
