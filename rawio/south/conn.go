@@ -81,6 +81,7 @@ type Conn struct {
 	irs, iss  uint32 // client's and original server's initial sequence numbers
 	acked     uint32 // highest ACK number that the core has sent
 	high      uint32 // end of the highest byte seen
+	promised  uint32 // if recovered: right window edge that the client was promised, in its last outage or since
 	una       uint32 // highest number that the client has acknowledged
 	nxt       uint32 // sequence end of the highest byte that left before the last crash
 	finEnd    uint32 // number after the server's meant FIN

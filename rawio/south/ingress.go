@@ -111,6 +111,10 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	if c.hole != nil {
 		c.hole.hear(s, b)
 	}
+	ahead := c.isAhead(s, b.edge)
+	if ahead {
+		s = c.bareACK(s, kernel)
+	}
 	v := m.judge(c, s, b)
 	if s.Flags.Has(segment.RST) && s.Seq == kernel && (c.is(adopted) || c.is(recovered) && seqnum.Less(kernel, c.rcvNxt())) {
 		v = resets // the log may have more than the kernel has taken
@@ -136,6 +140,9 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	if s.Flags.Has(segment.URG) {
 		m.unprotect(c, reason.Urgent, "by the client")
 		return
+	}
+	if ahead {
+		m.relay(s, slot)
 	}
 	m.keepRefused(c, s, slot)
 	m.accepted(c, s, b)

@@ -97,6 +97,8 @@ var mended = []struct {
 	{&plain, 1795916695561826, "the log had not taken what came before a FIN, which was not known then when the kernel knew the connection no more"},
 	{&blind, 1795916227434124, "of what the client repeated in an outage the tap saw a part each time"},
 	{&blind, 1795917479313623, "what the client had still to say was taken for repetitions"},
+	{&alone, 1795917623112832, "the new socket refused what the client acknowledged beyond its window, where its predecessor had promised room"},
+	{&plain, 1795917366671634, "the restarted server did not hear that its FIN was acknowledged, and had a RST of the client that was gone"},
 }
 
 // TestMended runs them again.
