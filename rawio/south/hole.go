@@ -100,7 +100,8 @@ func (s said) answers(since said) int {
 
 // hear counts a client's segment if the kernel may answer it.
 func (h *hole) hear(s *segment.Segment, b bounds) {
-	if s.Len() > 0 || seqnum.Less(s.Seq, b.next) || seqnum.Less(b.edge, s.Seq) || seqnum.Less(b.sent, s.Ack) {
+	late := s.Options.HasTS && seqnum.Less(s.Options.TSVal, h.clock) // PAWS
+	if s.Len() > 0 || late || seqnum.Less(s.Seq, b.next) || seqnum.Less(b.edge, s.Seq) || seqnum.Less(b.sent, s.Ack) {
 		h.heard++
 	}
 }

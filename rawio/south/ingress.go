@@ -176,7 +176,7 @@ func (m *Machine) accepted(c *Conn, s *segment.Segment, b bounds) {
 	m.learn(c, s, b.ack)
 	m.heard(c, s)
 	if c.hole != nil && s.Options.HasTS {
-		c.hole.clock = s.Options.TSVal
+		c.hole.clock = seqnum.Max(c.hole.clock, s.Options.TSVal)
 	}
 	m.touch(c)
 	// Urgent data is not taken in an outage: the log can't say which byte is none of the
