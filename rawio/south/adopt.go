@@ -153,6 +153,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	if xlate != 0 {
 		c.set(recovered | restored)
 		c.recoveries, c.resume = 1, -1
+		c.promised = c.acked + minPromise
 		x := c.more()
 		x.liveAt, x.retryAt, x.tsval = m.now, m.now, slot.TSVal()
 	}

@@ -81,6 +81,7 @@ type Conn struct {
 	irs, iss  uint32 // client's and original server's initial sequence numbers
 	acked     uint32 // highest ACK number that the core has sent
 	high      uint32 // end of the highest byte seen
+	promised  uint32 // if recovered: right window edge that the client was promised, in its last outage or since
 	una       uint32 // highest number that the client has acknowledged
 	nxt       uint32 // sequence end of the highest byte that left before the last crash
 	finEnd    uint32 // number after the server's meant FIN
@@ -145,9 +146,7 @@ type extra struct {
 	ackedAt int64
 	said    uint32 // highest number that the client's segments have named as theirs; 0: none
 
-	stolen   uint32 // what the gate had held of the client at lookedAt; see tickUnseen
-	lookedAt int64
-	unseenAt int64 // time when there was more, and the tap had seen nothing of it; 0: there was not
+	unseen unseen
 
 	// A reconnection.
 	frozen    []*segment.Segment // arrived while reconnecting

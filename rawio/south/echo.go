@@ -6,9 +6,10 @@ import (
 	"github.com/ftnet/ftnet/rawio/segment"
 )
 
-// catchUp takes note of what a restored connection's client echoes. It may have got newer
-// segments than the one that was heard first tells, which may have been on its way for long;
-// and it refuses what looks older than those (PAWS).
+// catchUp takes note of what a connection's client echoes. It refuses what looks older than
+// that (PAWS). It may have got the SYN-ACK when the kernel had repeated that, which the gate
+// does not note; and that of a restored connection newer segments than the one that was heard
+// first tells, which may have been on its way for long.
 func (m *Machine) catchUp(c *Conn, s *segment.Segment) {
 	if !c.server.ts || !s.Options.HasTS {
 		return
@@ -19,6 +20,9 @@ func (m *Machine) catchUp(c *Conn, s *segment.Segment) {
 			c.extra.tsval = seqnum.Max(c.extra.tsval, echo)
 		}
 		return
+	}
+	if !c.is(recovered) {
+		return // it is the kernel's clock
 	}
 	slot := m.env.Slot(c.slot)
 	if last := slot.TSVal(); slot.Flags()&gate.FlagXlate != 0 && seqnum.Less(last, echo) {

@@ -36,6 +36,8 @@ const (
 	// time-out had grown before, or whose segments the network loses.
 	holeSlow    = 30e9
 	slowAnswers = 2
+	// answersApart is how far apart two of these are, ns.
+	answersApart = 1e9
 	// holeQuiet is for how long the tap must not have seen what an answer may be for, ns.
 	holeQuiet = 100e6
 	// holeDeaf is how long, ns, and deafAnswers how many of such ticks, if the tap sees
@@ -66,6 +68,7 @@ type hole struct {
 	heard   int    // segments, since the last look, that the kernel may answer
 	excess  int    // answers of the kernel beyond what it may have answered so; less than 0: it may owe some
 	since   int64  // time of the look since which there are some
+	counted int64  // time of the last of answers
 	found   int64  // time of the last look at which there was a hole, or something unseen
 	clock   uint32 // newest TSval of the client
 }
@@ -97,7 +100,8 @@ func (s said) answers(since said) int {
 
 // hear counts a client's segment if the kernel may answer it.
 func (h *hole) hear(s *segment.Segment, b bounds) {
-	if s.Len() > 0 || seqnum.Less(s.Seq, b.next) || seqnum.Less(b.edge, s.Seq) || seqnum.Less(b.sent, s.Ack) {
+	late := s.Options.HasTS && seqnum.Less(s.Options.TSVal, h.clock) // PAWS
+	if s.Len() > 0 || late || seqnum.Less(s.Seq, b.next) || seqnum.Less(b.edge, s.Seq) || seqnum.Less(b.sent, s.Ack) {
 		h.heard++
 	}
 }
@@ -122,6 +126,14 @@ func (h *hole) weigh(now said, t, last int64) bool {
 	}
 	h.excess = 0
 	return true
+}
+
+// count takes note of an answer. What comes soon after another one may answer not what the
+// client has repeated, but what it had still to say when its window was open.
+func (h *hole) count(now int64) {
+	if h.answers == 0 || now-h.counted >= answersApart {
+		h.answers, h.counted = h.answers+1, now
+	}
 }
 
 // search is where the core looks for holes next, and when.
@@ -194,7 +206,7 @@ func (m *Machine) tickHole(c *Conn) bool {
 		h.doubts++
 	}
 	if h.weigh(now, m.now, c.last) {
-		h.answers++
+		h.count(m.now)
 	}
 	long := h.lasted >= holeDeaf
 	if long && c.wire != nil && m.hasClosed(c, slot) && c.is(finAcked) { // nobody says anything more by himself
@@ -230,33 +242,6 @@ func (c *Conn) mayMiss(slot *gate.Slot) bool {
 	}
 	return c.state == Established && !c.is(limited) && !c.behindLog() && slot.Released() != gate.ReleasedClosed &&
 		seqnum.LEQ(slot.Ack(), c.rcvNxt())
-}
-
-// tickUnseen looks in an outage for what the gate has held of the client and the tap has
-// not seen: what nobody has asked for the client repeats.
-func (m *Machine) tickUnseen(c *Conn) {
-	x, n := c.extra, m.env.Slot(c.slot).StolenIn()
-	switch {
-	case x.unseenAt == 0:
-		if n == x.stolen || m.now-x.ackedAt <= askedQuiet {
-			x.stolen, x.lookedAt = n, m.now
-			break
-		}
-		x.unseenAt = m.now // the tap may see it yet
-	case c.last >= x.lookedAt:
-		x.unseenAt, x.stolen, x.lookedAt = 0, n, m.now
-	case m.now-x.unseenAt > holeQuiet:
-		x.unseenAt, x.stolen, x.lookedAt = 0, n, m.now
-		if next := c.rcvNxt(); c.hole == nil || c.hole.next != next {
-			c.hole = m.newHole(c, said{})
-		} else {
-			c.hole.answers++ // the first time tells what lacks, as a live connection's slot does
-		}
-		c.hole.found = m.now
-	}
-	if c.hole != nil {
-		c.hole.lasted += m.awake
-	}
 }
 
 // hasClosed reports whether the server has closed the connection.

@@ -37,6 +37,10 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 		return
 	}
 	switch c.state {
+	case Outage, Reconnecting, Rolling:
+		c.extra.unseen.see(t)
+	}
+	switch c.state {
 	case Established:
 		if c.wire != nil && len(s.Payload) > 0 {
 			m.noteInput(c, s)
@@ -107,6 +111,10 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	if c.hole != nil {
 		c.hole.hear(s, b)
 	}
+	ahead := c.isAhead(s, b.edge)
+	if ahead {
+		s = c.bareACK(s, kernel)
+	}
 	v := m.judge(c, s, b)
 	if s.Flags.Has(segment.RST) && s.Seq == kernel && (c.is(adopted) || c.is(recovered) && seqnum.Less(kernel, c.rcvNxt())) {
 		v = resets // the log may have more than the kernel has taken
@@ -132,6 +140,9 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	if s.Flags.Has(segment.URG) {
 		m.unprotect(c, reason.Urgent, "by the client")
 		return
+	}
+	if ahead {
+		m.relay(s, slot)
 	}
 	m.keepRefused(c, s, slot)
 	m.accepted(c, s, b)
@@ -165,7 +176,7 @@ func (m *Machine) accepted(c *Conn, s *segment.Segment, b bounds) {
 	m.learn(c, s, b.ack)
 	m.heard(c, s)
 	if c.hole != nil && s.Options.HasTS {
-		c.hole.clock = s.Options.TSVal
+		c.hole.clock = seqnum.Max(c.hole.clock, s.Options.TSVal)
 	}
 	m.touch(c)
 	// Urgent data is not taken in an outage: the log can't say which byte is none of the

@@ -15,6 +15,10 @@ import (
 // core keeps what the client has sent last of that, and gives it to the kernel as
 // soon as there is room, as a network would that had held it up.
 
+// Nor does the socket take what such a client acknowledges, all of which has numbers beyond
+// its window: it would not send more, and may read no more before it has. That the core tells
+// it from the number on that it expects.
+
 // offerMost is how much of a segment is kept, in bytes: any acknowledgment will do.
 const offerMost = 2 << 10
 
@@ -57,4 +61,26 @@ func (m *Machine) offer(c *Conn) bool {
 	m.relay(s, slot)
 	m.established(c, s, m.now)
 	return false
+}
+
+// isAhead reports whether a client's segment lies beyond the window of the kernel's new
+// socket, whose right edge is edge, but where it was promised room before.
+func (c *Conn) isAhead(s *segment.Segment, edge uint32) bool {
+	if !c.is(recovered) {
+		return false
+	}
+	c.promised = seqnum.Max(c.promised, edge)
+	return seqnum.Less(edge, s.Seq) && seqnum.LEQ(s.Seq, c.promised) &&
+		s.Flags&(segment.SYN|segment.RST|segment.ACK) == segment.ACK
+}
+
+// bareACK is what a segment acknowledges, at the number that the kernel expects, without a
+// newer time: what lies between may come yet.
+func (c *Conn) bareACK(s *segment.Segment, kernel uint32) *segment.Segment {
+	a := *s
+	a.Seq, a.Flags, a.Payload = kernel, segment.ACK, nil
+	if a.Options.HasTS {
+		a.Options.TSVal = seqnum.Min(a.Options.TSVal, c.peerTS)
+	}
+	return &a
 }

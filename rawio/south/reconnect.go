@@ -244,6 +244,7 @@ func (m *Machine) repeatFIN(c *Conn) {
 func (m *Machine) goLive(c *Conn, proven bool) {
 	x := c.extra
 	c.state, x.restore = Established, nil
+	c.promised = x.edge
 	// A packet that the gate stole before it saw the new mode is still on its
 	// way from the tap: whatever was tapped until now, and a little longer for
 	// programs that are running, is relayed.

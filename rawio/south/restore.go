@@ -403,6 +403,7 @@ func (m *Machine) hear(c *Conn, s *segment.Segment, b bounds) bounds {
 
 // heard follows hear when the segment was accepted.
 func (m *Machine) heard(c *Conn, s *segment.Segment) {
+	m.catchUp(c, s)
 	if !c.is(restored) {
 		return
 	}
@@ -416,7 +417,6 @@ func (m *Machine) heard(c *Conn, s *segment.Segment) {
 		m.forgetOutput(c)
 	}
 	x := c.extra
-	m.catchUp(c, s)
 	if x == nil || x.restore == nil {
 		return
 	}

@@ -169,8 +169,8 @@ func (m *Machine) rollLive(c *Conn) {
 	c.acked = seqnum.Max(c.acked, c.stableSeq())
 	m.trace(c, c.stableSeq())
 	c.resume = c.received
-	// What the server has acknowledged so far, with the client's true window.
-	m.env.ToServer(m.rollAck(c, c.outputOff(c.ackedEnd()), c.clientWindow()))
+	// What the client has acknowledged so far, with its true window.
+	m.env.ToServer(m.rollAck(c, r.withFIN(c, c.outputOff(c.ackedEnd())), c.clientWindow()))
 	slot.SetMode(gate.ModeLive)
 	fin := r.fin
 	m.endRoll(c)

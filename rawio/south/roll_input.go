@@ -54,11 +54,16 @@ func (m *Machine) tellServer(c *Conn) {
 	r.ackDue = false
 	r.told = max(r.told, min(r.out, c.outputOff(c.ackedEnd())))
 	r.edgeOut = max(r.edgeOut, m.outputEdge(c))
-	told := r.told
-	if r.fin >= 0 && r.told == r.fin && c.is(finAcked) {
-		told++
+	m.env.ToServer(m.rollAck(c, r.withFIN(c, r.told), r.edgeOut))
+}
+
+// withFIN counts the server's FIN to what it has sent before, if the client has
+// acknowledged all of that. The client may be gone, and would say so by a RST.
+func (r *roll) withFIN(c *Conn, acked int64) int64 {
+	if r.fin >= 0 && acked == r.fin && c.is(finAcked) {
+		return acked + 1
 	}
-	m.env.ToServer(m.rollAck(c, told, r.edgeOut))
+	return acked
 }
 
 // outputEdge is how far the server may send: what the captures have room for,

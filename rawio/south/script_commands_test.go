@@ -202,7 +202,7 @@ func (s *script) client(w []string) {
 	g.Src, g.Dst = s.flow.Client, s.flow.Server
 	if s.ts && !g.Options.HasTS {
 		s.clientTS++
-		g.Options.HasTS, g.Options.TSVal, g.Options.TSEcr = true, s.clientTS, s.serverTS
+		g.Options.HasTS, g.Options.TSVal, g.Options.TSEcr = true, s.clientTS, s.echo
 	}
 	if g.Flags.Has(segment.SYN) && s.ecn {
 		g.Flags |= segment.ECE | segment.CWR
@@ -277,13 +277,21 @@ func (s *script) server(w []string) {
 	}
 }
 
+// toClient is a packet on its way to the client, which echoes its time.
+func (s *script) toClient(from string, g *segment.Segment) {
+	if g.Options.HasTS {
+		s.echo = seqnum.Max(s.echo, g.Options.TSVal)
+	}
+	s.print("%s client %s", from, s.show(g, s.iss, s.irs))
+}
+
 func (s *script) egress(g *segment.Segment, prio uint32) {
 	p, err := g.Append(nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	if s.env.gate.Egress(p, prio) == gate.Pass {
-		s.print("-> client %s", s.show(decoded(p, segment.ChecksumVerify), s.iss, s.irs))
+		s.toClient("->", decoded(p, segment.ChecksumVerify))
 	} else {
 		s.print("held")
 	}

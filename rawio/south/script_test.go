@@ -106,6 +106,7 @@ type script struct {
 	hasWS    bool
 	clientTS uint32
 	serverTS uint32
+	echo     uint32 // newest time that the client has heard
 	ecn      bool
 }
 
@@ -167,7 +168,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 		}
 	}
 	s.kernel = s.iss
-	s.clientTS, s.serverTS = 100, 900
+	s.clientTS, s.serverTS, s.echo = 100, 900, 900
 	backend, err := logserver.NewMemory(&mem)
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +184,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 	s.env = &fakeEnv{
 		ending: func() bool { return s.dying },
 		now:    func() int64 { return s.time }, gate: model, heads: map[uint32]*head{},
-		toClient: func(g *segment.Segment) { s.print("core -> client %s", s.show(g, s.iss, s.irs)) },
+		toClient: func(g *segment.Segment) { s.toClient("core ->", g) },
 		toServer: func(g *segment.Segment) {
 			base := s.kernel
 			if g.Flags.Has(segment.SYN) {

@@ -95,6 +95,13 @@ var mended = []struct {
 	{&queues, 1795915002526284, "the tap lost the same bytes five times, which the check took for none"},
 	{&crashes, 1795910769743401, "a restored connection was over, and the gate held the FIN of the server that tells nobody"},
 	{&plain, 1795916695561826, "the log had not taken what came before a FIN, which was not known then when the kernel knew the connection no more"},
+	{&blind, 1795916227434124, "of what the client repeated in an outage the tap saw a part each time"},
+	{&blind, 1795917479313623, "what the client had still to say was taken for repetitions"},
+	{&alone, 1795917623112832, "the new socket refused what the client acknowledged beyond its window, where its predecessor had promised room"},
+	{&plain, 1795917366671634, "the restarted server did not hear that its FIN was acknowledged, and had a RST of the client that was gone"},
+	{&plain, 1795917367316020, "the kernel had repeated the SYN-ACK with a newer timestamp than the gate had noted, and the client refused older ones"},
+	{&plain, 1795917367174834, "the answers to old timestamps were taken for ones to what the tap cannot see"},
+	{&plain, 1795917367177810, "the same"},
 }
 
 // TestMended runs them again.
