@@ -54,6 +54,9 @@ const (
 	// another one of the same. When the server has closed, what the socket has had does not
 	// reach it again.
 	FlagCookie
+	// FlagOver is not the gate's. An engine that finds a slot in ModeRoll is told by it that
+	// the connection is over for its client, and is not being rolled forward.
+	FlagOver
 )
 
 // Released says what became of the kernel's socket of an unmodified server's

@@ -265,8 +265,12 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 	}
 	m.place(c, i)
 	x := c.more()
-	switch mode {
-	case gate.ModeLive, gate.ModeOpen:
+	switch over := mode == gate.ModeRoll && slot.Flags()&gate.FlagOver != 0; {
+	case over: // see awaitLast
+		c.set(recovered | finAcked | finLogged)
+		c.finEnd = c.nxt
+		c.state, x.expireAt = Lingering, m.now+timeWait
+	case mode == gate.ModeLive, mode == gate.ModeOpen:
 		c.set(recovered)
 		c.state, x.reason = Open, whyOpened
 		if mode == gate.ModeLive { // only the kernel may have something to say

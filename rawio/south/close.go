@@ -85,8 +85,11 @@ func (m *Machine) linger(c *Conn) {
 	_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
 	m.withdraw(c)
 	c.state = Lingering
-	if m.env.Slot(c.slot).Mode() == gate.ModeOutage {
+	switch slot := m.env.Slot(c.slot); {
+	case slot.Mode() == gate.ModeOutage:
 		m.env.Destroy(c.Flow) // nobody will answer its FIN
+	case m.hasToSay(c, slot):
+		m.awaitLast(c, slot)
 	}
 	x := c.more()
 	x.expireAt = m.now + m.lingers(c)

@@ -33,7 +33,7 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 		case Resetting, Lingering:
 			// The client has given up the old connection. If the gate still
 			// held its packets, it held the SYN as well.
-			if m.env.Slot(c.slot).Mode() != gate.ModeOutage {
+			if mode := m.env.Slot(c.slot).Mode(); mode != gate.ModeOutage && mode != gate.ModeRoll {
 				break
 			}
 			m.forget(c)

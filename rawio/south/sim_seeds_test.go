@@ -99,6 +99,7 @@ var mended = []struct {
 	{&blind, 1795917479313623, "what the client had still to say was taken for repetitions"},
 	{&alone, 1795917623112832, "the new socket refused what the client acknowledged beyond its window, where its predecessor had promised room"},
 	{&plain, 1795917366671634, "the restarted server did not hear that its FIN was acknowledged, and had a RST of the client that was gone"},
+	{&plain, 1795917367199100, "the restarted server had yet to send what its client, which was gone, had had, and got a RST for it"},
 	{&plain, 1795917367316020, "the kernel had repeated the SYN-ACK with a newer timestamp than the gate had noted, and the client refused older ones"},
 	{&plain, 1795917367174834, "the answers to old timestamps were taken for ones to what the tap cannot see"},
 	{&plain, 1795917367177810, "the same"},

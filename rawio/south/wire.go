@@ -65,6 +65,8 @@ func (m *Machine) Output(kind gate.OutputKind, slot, gen, seq uint32, s *segment
 		m.rolled(c, s)
 	case c.state == Established && c.is(recovered):
 		m.overtaken(c, s)
+	case c.state == Lingering:
+		m.seeOff(c, s)
 	}
 }
 
