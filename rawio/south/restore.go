@@ -368,11 +368,30 @@ func (m *Machine) ackedBy(c *Conn, s *segment.Segment) uint32 {
 	if !c.is(doubtful) || s.Ack == c.una {
 		return s.Ack
 	}
-	if c.state == Established && seqnum.LEQ(seqnum.Max(known, s.Ack), m.env.Slot(c.slot).SndNxt()) {
+	if c.state == Established && seqnum.LEQ(seqnum.Max(known, s.Ack), m.hasSent(c, m.env.Slot(c.slot))) {
 		c.unset(doubtful)
 		return s.Ack
 	}
 	return s.Ack - 1
+}
+
+// hasSent is the end of what the present socket has sent for certain: the gate counts a
+// FIN that it has held, as a crashed process makes one.
+func (m *Machine) hasSent(c *Conn, slot *gate.Slot) uint32 {
+	sent := slot.SndNxt()
+	if _, passed := slot.FIN(); passed {
+		return sent
+	}
+	if c.wire != nil {
+		if slot.Released() == gate.ReleasedCrashed {
+			return sent - 1
+		}
+		return sent
+	}
+	if d := m.head(c).Output - c.unaOff; d >= 0 && d < 1<<31 {
+		sent = seqnum.Min(sent, c.una+uint32(d))
+	}
+	return sent
 }
 
 // unfed reports whether the client's FIN may go to a server that has not sent what

@@ -159,7 +159,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		return false
 	}
 	if c.is(finLogged) && seqnum.Less(m.env.Slot(c.slot).Ack(), c.stableSeq()) {
-		if m.now-x.retryAt >= finRetry { // the stack did not get it
+		if m.now-x.retryAt >= finRetry && !c.is(adopted) { // the stack did not get it; what the client has had must be known
 			x.retryAt = m.now
 			m.repeatFIN(c)
 		}
