@@ -39,8 +39,10 @@ type Host struct {
 	started    time.Time
 	survive    bool            // processes outlive this engine, should it be killed
 	adopted    bool            // there was an engine before, and processes of it live
-	ctx        context.Context // ends what waits for the log
+	ctx        context.Context // of the engine
 	cancel     context.CancelFunc
+	starting   context.Context // ends what waits for the log, not later than ctx
+	giveUp     context.CancelFunc
 	closers    []func() error
 	wg         sync.WaitGroup
 
@@ -58,6 +60,7 @@ func OpenHost(cfg HostConfig) (*Host, error) {
 	cfg = cfg.withDefaults()
 	h := &Host{cfg: cfg, log: cfg.Logger, started: time.Now(), byPort: map[uint16]*Service{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.starting, h.giveUp = context.WithCancel(h.ctx)
 	if err := h.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the engine: %w", err), h.Close())
 	}
