@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/internal/caps"
 	"github.com/ftnet/ftnet/internal/oom"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
@@ -68,7 +69,10 @@ func OpenHost(cfg HostConfig) (*Host, error) {
 }
 
 func (h *Host) open() error {
-	var err error
+	err := mayOpen()
+	if err != nil {
+		return err
+	}
 	if h.home, err = here(); err != nil {
 		return err
 	}
@@ -101,6 +105,15 @@ func (h *Host) open() error {
 	h.onClose(h.engine.Close)
 	h.wg.Go(h.watchPorts)
 	return h.servePage()
+}
+
+// mayOpen says what to do where no engine can be opened, before anything is made.
+func mayOpen() error {
+	needed := []caps.Cap{caps.NetAdmin, caps.NetRaw, caps.BPF, caps.Perfmon}
+	if len(caps.Missing(needed...)) == 0 {
+		return nil
+	}
+	return fmt.Errorf("it needs raw sockets and BPF: %s: %w", caps.Advice(needed...), fs.ErrPermission)
 }
 
 // spare has the OOM killer take something else first.
