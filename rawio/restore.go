@@ -116,18 +116,16 @@ const (
 func (e *Engine) readLeftovers(ctx context.Context) error {
 	e.left.mu.Lock()
 	defer e.left.mu.Unlock()
-	for began, told := time.Now(), false; !e.left.read; {
-		list, err := e.storedConns(ctx)
+	tell := time.NewTimer(leftoversTell)
+	defer tell.Stop()
+	for !e.left.read {
+		list, err := e.askStored(ctx, tell.C)
 		if err == nil {
 			e.left.list, e.left.read = list, true
 			return nil
 		}
 		if !errors.Is(err, logserver.ErrUnreachable) {
 			return err
-		}
-		if !told && time.Since(began) >= leftoversTell {
-			told = true
-			e.log.Warn("the log cannot be reached; connections from before wait for it")
 		}
 		select {
 		case <-time.After(leftoversWait):
@@ -138,6 +136,30 @@ func (e *Engine) readLeftovers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// askStored is storedConns, given up when ctx ends or the engine is closed. It warns
+// when tell comes first.
+func (e *Engine) askStored(ctx context.Context, tell <-chan time.Time) (map[leftover][]south.Stored, error) {
+	answered := make(chan struct{})
+	var stored map[leftover][]south.Stored
+	var failed error
+	go func() { // not longer than the log is open, which is closed after the engine
+		defer close(answered)
+		stored, failed = e.storedConns(ctx)
+	}()
+	for {
+		select {
+		case <-answered:
+			return stored, failed
+		case <-tell:
+			e.log.Warn("the server is not started yet: it waits for the log, which may know connections from before and does not answer")
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", logserver.ErrUnreachable, ctx.Err())
+		case <-e.closing:
+			return nil, logserver.ErrUnreachable
+		}
+	}
 }
 
 // storedConns reads what the log knows of all connections.

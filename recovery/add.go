@@ -112,7 +112,7 @@ func (s *Service) open() (err error) {
 		if err := s.takeOver(); err != nil {
 			return err
 		}
-	} else if _, err := s.host.engine.Leftovers(s.host.ctx, s.name); err != nil { // the process brings the journal
+	} else if _, err := s.host.engine.Leftovers(s.host.starting, s.name); err != nil { // the process brings the journal
 		return err
 	}
 	return s.serveNorth()

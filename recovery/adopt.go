@@ -66,7 +66,7 @@ func (s *Service) find() (bool, error) {
 // adoptPorts takes over the ports that the service had, as far as that has not
 // happened, while its process goes on.
 func (s *Service) adoptPorts() error {
-	left, err := s.host.engine.Leftovers(s.host.ctx, s.name)
+	left, err := s.host.engine.Leftovers(s.host.starting, s.name)
 	if err != nil {
 		return err
 	}

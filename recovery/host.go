@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/internal/caps"
 	"github.com/ftnet/ftnet/internal/oom"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
@@ -39,8 +40,10 @@ type Host struct {
 	started    time.Time
 	survive    bool            // processes outlive this engine, should it be killed
 	adopted    bool            // there was an engine before, and processes of it live
-	ctx        context.Context // ends what waits for the log
+	ctx        context.Context // of the engine
 	cancel     context.CancelFunc
+	starting   context.Context // ends what waits for the log, not later than ctx
+	giveUp     context.CancelFunc
 	closers    []func() error
 	wg         sync.WaitGroup
 
@@ -58,6 +61,7 @@ func OpenHost(cfg HostConfig) (*Host, error) {
 	cfg = cfg.withDefaults()
 	h := &Host{cfg: cfg, log: cfg.Logger, started: time.Now(), byPort: map[uint16]*Service{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.starting, h.giveUp = context.WithCancel(h.ctx)
 	if err := h.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the engine: %w", err), h.Close())
 	}
@@ -65,7 +69,10 @@ func OpenHost(cfg HostConfig) (*Host, error) {
 }
 
 func (h *Host) open() error {
-	var err error
+	err := mayOpen()
+	if err != nil {
+		return err
+	}
 	if h.home, err = here(); err != nil {
 		return err
 	}
@@ -98,6 +105,15 @@ func (h *Host) open() error {
 	h.onClose(h.engine.Close)
 	h.wg.Go(h.watchPorts)
 	return h.servePage()
+}
+
+// mayOpen says what to do where no engine can be opened, before anything is made.
+func mayOpen() error {
+	needed := []caps.Cap{caps.NetAdmin, caps.NetRaw, caps.BPF, caps.Perfmon}
+	if len(caps.Missing(needed...)) == 0 {
+		return nil
+	}
+	return fmt.Errorf("it needs raw sockets and BPF: %s: %w", caps.Advice(needed...), fs.ErrPermission)
 }
 
 // spare has the OOM killer take something else first.

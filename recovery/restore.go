@@ -25,7 +25,7 @@ func (s *Service) takeOver() error {
 	if err := e.Hold(s.cfg.Mode == ModeUnmodified, configured...); err != nil {
 		return err
 	}
-	left, err := e.Leftovers(s.host.ctx, s.name)
+	left, err := e.Leftovers(s.host.starting, s.name)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (s *Service) takeOver() error {
 
 // forget gives up what an earlier engine has left in the log.
 func (s *Service) forget() error {
-	n, err := s.host.engine.Forget(s.host.ctx, s.name)
+	n, err := s.host.engine.Forget(s.host.starting, s.name)
 	if n > 0 {
 		s.log.Warn("connections from before are not recovered, as configured, and deleted from the log", "connections", n)
 	}
@@ -69,8 +69,9 @@ func (s *Service) takeOverPort(n uint16) error {
 	return s.protect([]uint16{n})
 }
 
-// GiveUp has Add return that waits for a log which cannot be reached.
-func (h *Host) GiveUp() { h.cancel() }
+// GiveUp has Add return that waits for a log which cannot be reached, now and from now
+// on. The error is a context.Canceled then.
+func (h *Host) GiveUp() { h.giveUp() }
 
 // Settled tells that all services are there that an engine which was killed may
 // have left something of. Their connections are held by this engine now, and what

@@ -52,7 +52,8 @@ type Config struct {
 // Run runs the service until it ends: it opens an engine and its log,
 // supervises the command, and recovers its connections after each crash. The
 // end of ctx asks the command to stop. The result is that of
-// supervisor.Supervisor.Run, or says why the engine could not be opened.
+// supervisor.Supervisor.Run, or says why the engine could not be opened. A signal
+// that comes while the log is waited for ends it as one to the command does.
 // However Run ends, nothing of the engine stays behind. See OpenHost for what
 // it means for other children of this process.
 func Run(ctx context.Context, cfg Config) error {
@@ -65,6 +66,9 @@ func Run(ctx context.Context, cfg Config) error {
 		defer unsubscribe()
 		cfg.Supervisor.Signals = signals
 	}
+	early := newEarlySignals(cfg.Supervisor.Signals)
+	defer early.close()
+	cfg.Supervisor.Signals = early.passed
 	service, err := cfg.service().withDefaults()
 	if err != nil {
 		return err
@@ -82,11 +86,14 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	stop := context.AfterFunc(ctx, h.GiveUp) // Add may wait for the log
+	early.onStop(h.GiveUp)
 	s, err := h.Add(service)
 	stop()
 	if err == nil {
 		h.Settled()
 		err = s.Run(ctx)
+	} else if sig := early.stop(); sig != 0 && errors.Is(err, context.Canceled) {
+		err = &supervisor.ExitError{Exit: supervisor.Exit{Kind: supervisor.Stopped, Signal: sig, At: time.Now()}}
 	}
 	return errors.Join(err, h.Close())
 }

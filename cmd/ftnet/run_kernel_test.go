@@ -20,9 +20,14 @@ import (
 // runCommand is `ftnet run` with the real engine in a network namespace that
 // ends with it.
 func runCommand(t *testing.T, base string, args ...string) *exec.Cmd {
+	return ftnetCommand(t, "run", base, args...)
+}
+
+// ftnetCommand is runCommand for another command.
+func ftnetCommand(t *testing.T, command, base string, args ...string) *exec.Cmd {
 	testenv.RequireTool(t, "ip")
 	cmd := exec.Command("sh", append([]string{"-c", `ip link set lo up && exec "$0" "$@"`,
-		os.Args[0], "run", "--runtime-dir", base, "--log-level", "warn"}, args...)...)
+		os.Args[0], command, "--runtime-dir", base, "--log-level", "warn"}, args...)...)
 	cmd.Env = append(os.Environ(), mainEnv+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	return cmd

@@ -46,24 +46,36 @@ func newDaemon(ctx context.Context, h host, f *config.File) *daemon {
 // begin starts the services of the file. One that cannot be started does not keep
 // the others from it.
 func (d *daemon) begin() error {
-	var units []*unit
-	for _, c := range d.file.Services {
-		u, err := d.add(c)
-		if err != nil {
-			return err
-		}
-		units = append(units, u)
+	units, err := d.addAll()
+	if err != nil {
+		return err
 	}
-	stop := context.AfterFunc(d.ctx, d.host.giveUp)
-	defer stop()
 	for _, u := range units {
 		u.op.Lock()
-		_ = u.begin() // its state says so, and watch tells
+		_ = u.launch() // its state says so, and watch tells; a command may have come first
 		u.op.Unlock()
+	}
+	if d.ctx.Err() != nil { // what waited for the log was given up
+		return nil
 	}
 	d.host.settled()
 	d.wg.Go(d.watch)
 	return nil
+}
+
+// addAll makes the units of the file. A reload waits for it.
+func (d *daemon) addAll() ([]*unit, error) {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	var units []*unit
+	for _, c := range d.file.Services {
+		u, err := d.add(c)
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, u)
+	}
+	return units, nil
 }
 
 // add makes a unit, which does not run yet.

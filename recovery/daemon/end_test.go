@@ -102,6 +102,20 @@ func TestEndWhileStarting(t *testing.T) {
 	}
 }
 
+// TestEndWhileLogIsAwaited: a signal ends the first start of services that waits for
+// the log. None has failed then, and the service manager is not told that all is ready.
+func TestEndWhileLogIsAwaited(t *testing.T) {
+	h := newFakeHost(t)
+	h.waiting = make(chan struct{}, 2)
+	r := start(t, h, entry("a", "7001"), entry("b", "7002"))
+	<-h.waiting
+	r.signals <- syscall.SIGTERM
+	r.expect("STOPPING=1")
+	if err := r.wait(); err != nil || h.told || !h.closed {
+		t.Error(err, h.told, h.closed)
+	}
+}
+
 // TestStuckOutput: what cannot be written does not hold the end up.
 func TestStuckOutput(t *testing.T) {
 	h := newFakeHost(t)

@@ -28,10 +28,14 @@ type fakeHost struct {
 	fragile  bool             // services end when they are stopped
 	awaited  error            // what await says of a service that listens
 	closed   bool
+
+	waiting chan struct{} // add waits for the log, if not nil, and fills it
+	gaveUp  chan struct{} // closed by giveUp
+	told    bool          // settled was called
 }
 
 func newFakeHost(t *testing.T) *fakeHost {
-	return &fakeHost{dir: t.TempDir(), services: map[string]*fakeService{}, refuse: map[string]error{}}
+	return &fakeHost{dir: t.TempDir(), gaveUp: make(chan struct{}), services: map[string]*fakeService{}, refuse: map[string]error{}}
 }
 
 func (h *fakeHost) note(format string, args ...any) {
@@ -66,6 +70,11 @@ func (h *fakeHost) add(c config.Service, stdout, stderr *os.File) (service, erro
 	if err := h.refuses(c.Name); err != nil {
 		return nil, err
 	}
+	if h.waiting != nil {
+		h.waiting <- struct{}{}
+		<-h.gaveUp
+		return nil, fmt.Errorf("no log: %w", context.Canceled)
+	}
 	s := &fakeService{host: h, lingers: h.linger, name: c.Name, stdout: stdout, changed: make(chan struct{}), die: make(chan error, 1), ended: make(chan struct{})}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,8 +92,8 @@ func (h *fakeHost) listen(name string) (*net.UnixListener, error) {
 
 func (h *fakeHost) outputDir(string) string { return "" }
 
-func (h *fakeHost) settled()     {}
-func (h *fakeHost) giveUp()      {}
+func (h *fakeHost) settled()     { h.told = true }
+func (h *fakeHost) giveUp()      { close(h.gaveUp) }
 func (h *fakeHost) works() error { return nil }
 
 func (h *fakeHost) close() error {

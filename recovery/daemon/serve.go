@@ -95,9 +95,14 @@ func (d *daemon) run(end func(), signals <-chan os.Signal) error {
 	if interval := d.notify.WatchdogInterval(); interval > 0 {
 		d.wg.Go(func() { watchdog(d.ctx, interval, d.host.works, d.notify.Watchdog, d.log) })
 	}
-	err = d.begin()
-	if err == nil {
+	stop := context.AfterFunc(d.ctx, d.host.giveUp)
+	defer stop()
+	d.wg.Go(func() { // from now on: begin may wait for the log
 		d.attend(signals)
+		end()
+	})
+	if err = d.begin(); err == nil {
+		<-d.ctx.Done()
 	}
 	d.log.Info("stopping")
 	d.tell(d.notify.Stopping("stopping"))

@@ -214,7 +214,8 @@ func (u *unit) remove() error {
 func (u *unit) failure() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if errors.As(u.result, new(*supervisor.ExitError)) { // it was asked to stop
+	// It was asked to stop, or its start was given up.
+	if errors.As(u.result, new(*supervisor.ExitError)) || errors.Is(u.result, context.Canceled) {
 		return nil
 	}
 	return u.result

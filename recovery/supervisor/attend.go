@@ -196,7 +196,7 @@ func (r *run) pause(d time.Duration) verdict {
 		// A request that came before the timer fired must win over it.
 		select {
 		case got := <-r.signals:
-			if stops(got) {
+			if Stops(got) {
 				return ending
 			}
 			continue
@@ -206,7 +206,7 @@ func (r *run) pause(d time.Duration) verdict {
 		case <-r.ctx.Done():
 			return ending
 		case got := <-r.signals:
-			if stops(got) {
+			if Stops(got) {
 				return ending
 			}
 		case q := <-r.s.requests:
@@ -242,7 +242,7 @@ func (r *run) idle() bool {
 		case <-r.ctx.Done():
 			return false
 		case got := <-r.signals:
-			if stops(got) {
+			if Stops(got) {
 				return false
 			}
 		case q := <-r.s.requests:
@@ -261,7 +261,7 @@ func (r *run) idle() bool {
 	}
 }
 
-// stops reports whether a signal asks for the end while no process runs.
-func stops(sig os.Signal) bool {
+// Stops reports whether a signal asks for the end while no process runs.
+func Stops(sig os.Signal) bool {
 	return sig != syscall.SIGUSR1 && sig != syscall.SIGUSR2 && sig != syscall.SIGWINCH
 }
