@@ -21,6 +21,7 @@ func otherPort(t *testing.T, edit func(*HostConfig)) (*lab, *running, *client) {
 	s.serves()
 	c := l.dial("127.0.0.1:7961")
 	c.expect("1", "add 1")
+	s.until(l, "a handshake was tried", func(_ status.Program, ports []status.Service) bool { return len(ports[0].Handshakes) > 0 })
 	cfg.Env = append(os.Environ(), roleEnv+"=listen 127.0.0.1:7962")
 	if err := s.Restart(&cfg); err != nil {
 		t.Fatal(err)

@@ -89,7 +89,7 @@ func (s *Service) waitsFor(n uint16, p *port) bool {
 func (s *Service) desert() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.process.state != status.ProcessRunning || time.Since(s.process.listenedAt) < s.host.cfg.again.settle {
+	if s.adopting || s.process.state != status.ProcessRunning || time.Since(s.process.listenedAt) < s.host.cfg.again.settle {
 		return
 	}
 	for n, p := range s.ports {
