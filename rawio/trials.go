@@ -135,12 +135,18 @@ func (t *trials) forget(port uint16) {
 }
 
 // Handshakes returns what is known of the handshakes that the engine has tried, in no
-// order.
+// order. Where nobody listens nothing is known: what was found holds for the listener.
 func (e *Engine) Handshakes() (list []Handshake) {
+	listens := map[uint16]bool{}
+	e.mu.Lock()
+	for _, p := range e.machine.Ports() {
+		listens[p] = e.machine.Listens(p)
+	}
+	e.mu.Unlock()
 	e.trials.mu.Lock()
 	defer e.trials.mu.Unlock()
 	for at, v := range e.trials.all {
-		if !v.since.IsZero() {
+		if !v.since.IsZero() && listens[at.port] {
 			list = append(list, Handshake{at.port, v.name, at.network(), v.answered, v.why, v.since})
 		}
 	}

@@ -36,6 +36,9 @@ func TestRestartFallsBack(t *testing.T) {
 				if !errors.As(err, new(*FellBackError)) || n != 1 {
 					t.Errorf("%d connections, %v", n, err)
 				}
+				if p := r.program(l); !p.Ready {
+					t.Errorf("what ran before serves again: %+v", p)
+				}
 				c.expect("3", "add 0")
 			}
 			if err := r.Restart(&good); err != nil {

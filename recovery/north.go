@@ -92,7 +92,7 @@ func (s *Service) admit(p *control.Peer, m control.Protect) error {
 	defer s.mu.Unlock()
 	s.ports[m.Port] = pt
 	pt.network, pt.address, pt.compare, pt.owner, pt.listener = m.Network, m.Address, m.Compare, p.ID, m.ID
-	pt.asked, pt.left, pt.expiring = m.Asked, m.Left, false
+	pt.asked, pt.left, pt.deserted, pt.expiring = m.Asked, m.Left, false, false
 	pt.ambiguous = s.asked[p.ID][m.Asked] > 1
 	for _, other := range s.ports { // an engine that has taken over hears of all of them
 		if m.Asked != "" && other != pt && other.owner == p.ID && other.asked == m.Asked {
@@ -123,6 +123,7 @@ func (n north) Listening(p *control.Peer, m control.Listening) (control.Listenin
 	if pid := p.Cred.PID; s.process.state != status.ProcessRunning || s.process.pid != pid {
 		s.setProcess(status.ProcessRunning, pid)
 	}
+	s.process.listenedAt = time.Now()
 	s.mu.Unlock()
 	recovering := s.host.engine.Listening(number)
 	s.mu.Lock()

@@ -1,12 +1,14 @@
 package recovery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -190,9 +192,26 @@ func (s *Service) Await(ctx context.Context) (connections int, err error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return 0, s.notServing(ctx.Err())
 		}
 	}
+}
+
+// notServing is the error of an Await that has ended too early.
+func (s *Service) notServing(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := &NotServingError{Err: err}
+	for n, p := range s.ports {
+		if p.listening || !s.waitsFor(n, p) {
+			continue
+		}
+		if at := cmp.Or(p.address, s.addressesOf(n)); at != "" {
+			e.Missing = append(e.Missing, at)
+		}
+	}
+	slices.Sort(e.Missing)
+	return e
 }
 
 // replayPatience is how long Await waits after a restart for handlers to repeat what
@@ -229,6 +248,22 @@ var (
 	ErrStopped = errors.New("the service is stopped")
 	ErrEnded   = errors.New("the service has ended")
 )
+
+// NotServingError is returned by [Service.Await] when its context has ended before the
+// service served.
+type NotServingError struct {
+	Missing []string // addresses at which the server does not listen yet, as far as they are known
+	Err     error    // of the context
+}
+
+func (e *NotServingError) Error() string {
+	if len(e.Missing) == 0 {
+		return e.Err.Error()
+	}
+	return "nobody listens at " + strings.Join(e.Missing, ", ") + ": " + e.Err.Error()
+}
+
+func (e *NotServingError) Unwrap() error { return e.Err }
 
 // FellBackError is returned by [Service.Await] when what Restart has brought did not
 // serve, and what ran before serves again.
@@ -286,8 +321,8 @@ func (s *Service) serving() (done bool, connections int, err error) {
 	if s.cfg.Ready.Probe != ProbeListening && !s.process.ready {
 		return false, 0, nil
 	}
-	for _, p := range s.ports {
-		if !p.left && (!p.listening || !p.crashedAt.IsZero()) {
+	for n, p := range s.ports {
+		if (!p.listening || !p.crashedAt.IsZero()) && s.waitsFor(n, p) {
 			return false, 0, nil
 		}
 	}

@@ -48,6 +48,7 @@ func (h *Host) watchPorts() {
 		case <-t.C:
 		}
 		for _, s := range h.list() {
+			s.desert()
 			s.giveUpEmpty()
 			s.giveUpStale()
 		}
@@ -60,12 +61,46 @@ func (s *Service) giveUpEmpty() {
 	s.admitting.Lock()
 	defer s.admitting.Unlock()
 	list := s.portList(func(n uint16, p *port) bool {
-		unbound := p.owner == 0 && p.crashedAt.IsZero()
-		return !p.listening && !p.expiring && (p.left || unbound) && s.mayLose(n)
+		idle := p.crashedAt.IsZero() && (p.owner == 0 || p.deserted) // deserted: since the stop of the process before
+		return !p.listening && !p.expiring && (p.left || idle) && s.mayLose(n)
 	})
 	list = slices.DeleteFunc(list, s.host.engine.Serves)
 	if err := s.giveUp(list...); err != nil {
 		s.log.Warn("port not given up", "error", err)
+	}
+}
+
+// waitsFor reports whether the service is not ready before its process listens on a port:
+// one that is configured, that the process has asked for, or whose clients wait for it. The
+// process may have no use for the last: then the service is ready without. s.mu is held.
+func (s *Service) waitsFor(n uint16, p *port) bool {
+	switch configured := slices.Contains(portsOf(s.listen), n); {
+	case p.left, len(s.listen) > 0 && !configured: // the clients of the latter have been told
+		return false
+	case configured:
+		return true
+	}
+	_, lives := s.peers[p.owner]
+	return !p.deserted && !p.expiring && (p.protected || lives)
+}
+
+// desert finds the ports to which a process that serves has not come back, in the time in
+// which its listeners come one after another. Their clients wait on.
+func (s *Service) desert() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.adopting || s.process.state != status.ProcessRunning || time.Since(s.process.listenedAt) < s.host.cfg.again.settle {
+		return
+	}
+	for n, p := range s.ports {
+		if _, lives := s.peers[p.owner]; p.listening || p.left || p.deserted || p.expiring || lives || !s.mayLose(n) {
+			continue
+		}
+		p.deserted = true
+		if p.protected {
+			s.log.Warn("the server does not listen at a port any more; its clients wait for a while", "port", n, "address", p.address)
+		}
+		s.notify()
 	}
 }
 

@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"slices"
@@ -58,7 +59,10 @@ func (h *Host) programs(d *status.Document, services []*Service, connections []r
 		d.Programs = append(d.Programs, program)
 		for n, p := range ports {
 			owner[n] = s.name
-			p.HalfOpen, p.Handshakes = halfOpen[n], handshakes[n]
+			p.HalfOpen = halfOpen[n]
+			if p.State == status.ServiceListening || p.State == status.ServiceRecovering {
+				p.Handshakes = handshakes[n]
+			}
 			d.Services = append(d.Services, p)
 		}
 	}
@@ -110,7 +114,7 @@ func (s *Service) status(count map[uint16]int) (status.Program, map[uint16]statu
 		out.Log.Idle = s.cfg.Idle.Seconds()
 	}
 	done, _, err := s.serving()
-	out.Ready = done && err == nil
+	out.Ready = done && (err == nil || errors.As(err, new(*FellBackError)))
 	ports := map[uint16]status.Service{}
 	for n, p := range s.ports {
 		out.Connections += count[n]

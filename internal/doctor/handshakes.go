@@ -28,7 +28,12 @@ func Handshakes(ctx context.Context, engines []*status.Document, ports []uint16,
 			for _, h := range s.Handshakes {
 				results = append(results, verdict(n, h.Interface, h.Network, h.Answered, h.Reason)...)
 			}
-			if len(s.Handshakes) == 0 {
+			switch {
+			case len(s.Handshakes) > 0:
+			case s.State == status.ServiceOutage || s.State == status.ServiceStopped || s.State == status.ServiceClosed:
+				results = append(results, finding(Warn, handshake, fmt.Sprintf("port %d: not tried, for nobody listens there", n),
+					"start the server, or have it listen there")...)
+			default:
 				results = append(results, finding(Warn, handshake, fmt.Sprintf("port %d: its engine has tried none yet", n),
 					"have a client connect, or ask again later")...)
 			}

@@ -64,6 +64,12 @@ func (m *Machine) meetBar(c *Conn) {
 	}
 }
 
+// Listens reports whether a server listens on a port, as far as is known, and has recovered.
+func (m *Machine) Listens(port uint16) bool {
+	svc := m.services[port]
+	return svc != nil && svc.alive && !svc.outage
+}
+
 // MayOpen reports whether a server listens on a port, and no connections of it are being
 // opened again.
 func (m *Machine) MayOpen(port uint16) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ftnet/ftnet/recovery"
@@ -165,9 +166,18 @@ func (u *unit) await(ctx context.Context, what string, begin time.Time) (string,
 	case err == nil:
 		return fmt.Sprintf("%s: %s, %s", u.name, what, took(begin)), nil
 	case errors.Is(err, context.DeadlineExceeded):
-		return "", fmt.Errorf("%s: %s, but it does not listen after %v", u.name, what, awaitLimit)
+		return "", fmt.Errorf("%s: %s, but it does not listen%s after %v", u.name, what, missing(err), awaitLimit)
 	}
 	return "", u.endError(what, err)
+}
+
+// missing says where a service does not listen, if that is known.
+func missing(err error) string {
+	var e *recovery.NotServingError
+	if !errors.As(err, &e) || len(e.Missing) == 0 {
+		return ""
+	}
+	return " at " + strings.Join(e.Missing, ", ")
 }
 
 // endError says that a unit has ended while it was waited for.

@@ -1,0 +1,100 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/status"
+)
+
+// otherPort restarts a server that has a client at one port as one that listens on another.
+func otherPort(t *testing.T, edit func(*HostConfig)) (*lab, *running, *client) {
+	t.Helper()
+	l := newLab(t, edit)
+	cfg := config("moved", "listen 127.0.0.1:7961")
+	s := l.run(cfg)
+	s.serves()
+	c := l.dial("127.0.0.1:7961")
+	c.expect("1", "add 1")
+	s.until(l, "a handshake was tried", func(_ status.Program, ports []status.Service) bool { return len(ports[0].Handshakes) > 0 })
+	cfg.Env = append(os.Environ(), roleEnv+"=listen 127.0.0.1:7962")
+	if err := s.Restart(&cfg); err != nil {
+		t.Fatal(err)
+	}
+	return l, s, c
+}
+
+// patientAgain has clients of a deserted port wait longer than the test.
+func patientAgain(c *HostConfig) {
+	c.again = again{period: 10 * time.Millisecond, anyPort: time.Hour, settle: 100 * time.Millisecond, fixed: time.Hour}
+}
+
+// TestDesertedPort: a service is ready when its process listens where it has asked to,
+// though clients wait at a port of the process before; so it is after each restart, and
+// after a stop those ports are given up.
+func TestDesertedPort(t *testing.T) {
+	l, s, _ := otherPort(t, patientAgain)
+	for range 2 {
+		s.serves()
+		if p, ports := l.program("moved"); !p.Ready || len(ports) != 2 || ports[0].State != status.ServiceOutage || ports[0].Handshakes != nil {
+			t.Errorf("%+v, %+v", p, ports)
+		}
+		l.dial("127.0.0.1:7962").expect("1", "add 1")
+		if err := s.Restart(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.serves()
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.serves()
+	s.until(l, "the deserted port is gone", func(p status.Program, ports []status.Service) bool { return p.Ready && len(ports) == 1 })
+}
+
+// TestDesertedPortExpires: its clients get a RST in the end.
+func TestDesertedPortExpires(t *testing.T) {
+	l, s, c := otherPort(t, soonAgain)
+	s.serves()
+	if err := c.ended(); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client of a deserted port: %v", err)
+	}
+	s.until(l, "the port is gone", func(p status.Program, ports []status.Service) bool { return p.Ready && len(ports) == 1 })
+}
+
+// TestDesertedPortComesBack: a port that the next process asks for again is recovered.
+func TestDesertedPortComesBack(t *testing.T) {
+	l, s, c := otherPort(t, patientAgain)
+	s.serves()
+	cfg := config("moved", "listen 127.0.0.1:7961")
+	if err := s.Restart(&cfg); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.serves(); n != 1 {
+		t.Errorf("%d connections are recovered", n)
+	}
+	c.expect("2", "add 1")
+	if p, _ := l.program("moved"); !p.Ready {
+		t.Errorf("%+v", p)
+	}
+}
+
+// TestNotServing: who has waited in vain is told where nobody listens.
+func TestNotServing(t *testing.T) {
+	_, s, _ := otherPort(t, func(c *HostConfig) { patientAgain(c); c.again.settle = time.Hour })
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := s.Await(ctx)
+	var missing *NotServingError
+	if !errors.As(err, &missing) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "127.0.0.1:7961") {
+		t.Errorf("%v", err)
+	}
+}
