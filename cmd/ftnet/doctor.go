@@ -72,7 +72,9 @@ go on with those.`,
 				}
 				removed = append(removed, lines...)
 			}
-			results := append(doctor.Run(doctor.Local(base, bpffs)), logResults...)
+			machine := doctor.Local(base, bpffs)
+			machine.Servers, _ = recovery.ListLeft(base) // what cannot be looked for is said of the directory
+			results := append(doctor.Run(machine), logResults...)
 			if !doctor.Failed(results) {
 				tried, err := tryHandshakes(cmd, base, file, listen, mark)
 				if err != nil {
