@@ -52,7 +52,7 @@ func (e *failedError) Unwrap() error { return e.error }
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			if len(args) > 0 && cmd.HasParent() && check(cmd, nil) == nil && check(cmd, args[:1]) != nil {
+			if len(args) > 0 && cmd.HasParent() && !cmd.HasSubCommands() && check(cmd, nil) == nil && check(cmd, args[:1]) != nil {
 				err = fmt.Errorf("unexpected argument %q", args[0]) // cobra calls it an unknown command
 			}
 			return &usageError{err}
