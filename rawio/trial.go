@@ -45,8 +45,9 @@ const (
 
 // verdict is what a trial has found.
 type verdict struct {
-	kind verdictKind
-	why  string
+	kind     verdictKind
+	why      string
+	loopback bool // answered, but not before the SYN had come by loopback
 }
 
 // handshaker begins handshakes in clients' names, one at a time, and takes them back.
@@ -154,17 +155,22 @@ func (h *handshaker) send(w *sockdiag.Watcher, at entrance, flow Flow, packet []
 			timer.Reset(trialWait)
 			select {
 			case <-h.answer:
-				return verdict{kind: answered}, true
+				return answeredBy(at, device), true
 			case <-h.closing:
 				return verdict{}, true
 			case <-timer.C:
 			}
 			if state, err := w.State(flow, at.ifindex); err == nil && state == sockdiag.SynReceived {
-				return verdict{kind: answered}, true
+				return answeredBy(at, device), true
 			}
 		}
 	}
 	return verdict{}, false
+}
+
+// answeredBy is the verdict on an entrance that has answered what was sent by a device.
+func answeredBy(at entrance, device int) verdict {
+	return verdict{kind: answered, loopback: device == 0 && at.ifindex != inject.Loopback}
 }
 
 // listens reports whether a listener can be expected to have answered: one that takes

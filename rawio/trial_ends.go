@@ -45,7 +45,7 @@ func (e *Engine) entrances() map[entrance]netip.Addr {
 		e.log.Debug("listeners not listed", "error", err)
 		return nil
 	}
-	list, err := entrancesOf(listeners, guarded)
+	list, err := entrancesOf(listeners, guarded, nil)
 	if err != nil {
 		e.log.Debug("addresses not listed", "error", err)
 		return nil
@@ -77,8 +77,8 @@ func (t *trials) note(list map[entrance]netip.Addr, listeners []sockdiag.Listene
 }
 
 // entrancesOf returns those of listeners by the interfaces that the gate guards, each with
-// an address of the interface.
-func entrancesOf(listeners []sockdiag.Listener, guarded map[int]string) (map[entrance]netip.Addr, error) {
+// an address of the interface: one of those that are wanted, unless wanted is nil.
+func entrancesOf(listeners []sockdiag.Listener, guarded map[int]string, wanted func(netip.AddrPort) bool) (map[entrance]netip.Addr, error) {
 	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, err
@@ -92,7 +92,8 @@ func entrancesOf(listeners []sockdiag.Listener, guarded map[int]string) (map[ent
 			continue
 		}
 		for i := range listeners {
-			if l := &listeners[i]; takes(l, addr, a.LinkIndex) {
+			l := &listeners[i]
+			if takes(l, addr, a.LinkIndex) && (wanted == nil || wanted(netip.AddrPortFrom(addr, l.Address.Port()))) {
 				at := entrance{l.Address.Port(), a.LinkIndex, addr.Is6()}
 				if old, ok := list[at]; !ok || old.IsLinkLocalUnicast() {
 					list[at] = addr
@@ -168,7 +169,7 @@ func (e *Engine) tryEntrance(at entrance, server netip.Addr) {
 	found, tried := e.trials.any(at, names, server, e.links.has)
 	if !tried {
 		e.trials.mu.Lock()
-		v.due = time.Now().Add(nameless)
+		v.due, v.nameless = time.Now().Add(nameless), true
 		e.trials.mu.Unlock()
 		return
 	}

@@ -57,9 +57,14 @@ type Handshake struct {
 	Interface string
 	Network   string // tcp4, tcp6
 	Answered  bool
-	Reason    string // why not
+	Loopback  bool   // only what came by loopback was answered
+	Untried   bool   // nothing is known
+	Reason    string // why it was not answered, or not tried
 	Since     time.Time
 }
+
+// whyNameless is why an entrance was not tried.
+const whyNameless = "no client's address is known there"
 
 // trials are the handshakes that the engine tries out.
 type trials struct {
@@ -74,6 +79,8 @@ type trials struct {
 type trial struct {
 	name     string // of the interface
 	answered bool
+	loopback bool   // by loopback only
+	nameless bool   // it was not tried: no client's address is known
 	why      string // it is barred
 	since    time.Time
 	due      time.Time // zero: at once
@@ -134,8 +141,9 @@ func (t *trials) forget(port uint16) {
 	maps.DeleteFunc(t.all, func(at entrance, _ *trial) bool { return at.port == port })
 }
 
-// Handshakes returns what is known of the handshakes that the engine has tried, in no
-// order. Where nobody listens nothing is known: what was found holds for the listener.
+// Handshakes returns what is known of the handshakes that the engine has tried, and those
+// that it could not try, in no order. Where nobody listens nothing is known: what was found
+// holds for the listener.
 func (e *Engine) Handshakes() (list []Handshake) {
 	listens := map[uint16]bool{}
 	e.mu.Lock()
@@ -146,9 +154,19 @@ func (e *Engine) Handshakes() (list []Handshake) {
 	e.trials.mu.Lock()
 	defer e.trials.mu.Unlock()
 	for at, v := range e.trials.all {
-		if !v.since.IsZero() && listens[at.port] {
-			list = append(list, Handshake{at.port, v.name, at.network(), v.answered, v.why, v.since})
+		if !listens[at.port] {
+			continue
 		}
+		h := Handshake{Port: at.port, Interface: v.name, Network: at.network()}
+		switch {
+		case !v.since.IsZero():
+			h.Answered, h.Loopback, h.Reason, h.Since = v.answered, v.loopback, v.why, v.since
+		case v.nameless:
+			h.Untried, h.Reason = true, whyNameless
+		default:
+			continue
+		}
+		list = append(list, h)
 	}
 	return list
 }
@@ -251,7 +269,7 @@ func (e *Engine) concluded(at entrance, v *trial, found verdict, byClient bool) 
 			v.pause = barredEvery
 		}
 	}
-	v.due, v.byClient = now.Add(v.pause), byClient
+	v.due, v.byClient, v.loopback = now.Add(v.pause), byClient, found.loopback
 	if first || was != v.answered {
 		v.since = now
 	}

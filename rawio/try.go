@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,13 +19,17 @@ import (
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 )
 
-// TryHandshakes tries, without an engine, what an engine would try at ports where servers
+// TryHandshakes tries, without an engine, what an engine would try at addresses where servers
 // listen: whether the kernel answers handshakes in the names of clients, by each interface
-// and address family. mark is that of the engine. Entrances for which no client's name is known
-// are not among the results. For as long as it lasts the interfaces have a gate with
+// and address family. An address without a host means all of this host's. mark is that of
+// the engine. For as long as it lasts the interfaces have a gate with
 // the id, see [Config], which lets all else pass: who has claimed the id has to end
 // ctx when the process is asked to end. No engine may protect the ports.
-func TryHandshakes(ctx context.Context, id string, ports []uint16, mark fwmark.Mark) (list []Handshake, err error) {
+func TryHandshakes(ctx context.Context, id string, at []netip.AddrPort, mark fwmark.Mark) (list []Handshake, err error) {
+	var ports []uint16
+	for _, a := range at {
+		ports = append(ports, a.Port())
+	}
 	listeners, err := sockdiag.Listeners(ports)
 	if err != nil || len(ports) == 0 || len(listeners) == 0 {
 		return nil, err
@@ -33,23 +39,26 @@ func TryHandshakes(ctx context.Context, id string, ports []uint16, mark fwmark.M
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	all, err := entrancesOf(listeners, t.guarded)
+	all, err := entrancesOf(listeners, t.guarded, func(a netip.AddrPort) bool {
+		return slices.ContainsFunc(at, func(w netip.AddrPort) bool {
+			host := w.Addr().Unmap().WithZone("")
+			return w.Port() == a.Port() && (!host.IsValid() || host.IsUnspecified() || host == a.Addr())
+		})
+	})
 	if err != nil {
 		return nil, fmt.Errorf("rawio: list addresses: %w", err)
 	}
-	for at, server := range all {
+	for e, server := range all {
 		if err := ctx.Err(); err != nil {
 			return list, err
 		}
-		h, ok, err := t.try(at, func() (verdict, bool) {
-			return t.any(at, t.names(at, server), server, t.gate.Attached)
+		h, err := t.try(e, func() (verdict, bool) {
+			return t.any(e, t.names(e, server), server, t.gate.Attached)
 		})
 		if err != nil {
 			return list, err
 		}
-		if ok {
-			list = append(list, h)
-		}
+		list = append(list, h)
 	}
 	return list, nil
 }
@@ -135,16 +144,25 @@ func (t *oneTry) close() error {
 }
 
 // try lets f try an entrance.
-func (t *oneTry) try(at entrance, f func() (verdict, bool)) (h Handshake, ok bool, err error) {
+func (t *oneTry) try(at entrance, f func() (verdict, bool)) (h Handshake, err error) {
 	if err := t.gate.SetService(at.port, gate.ServiceListen, true); err != nil {
-		return h, false, err
+		return h, err
 	}
 	found, tried := f()
 	if t.failed != nil {
-		return h, false, t.failed
+		return h, t.failed
 	}
-	h = Handshake{at.port, t.guarded[at.ifindex], at.network(), found.kind == answered, found.why, time.Now()}
-	return h, tried && found.kind != undecided, t.gate.DeleteService(at.port)
+	h = Handshake{
+		Port: at.port, Interface: t.guarded[at.ifindex], Network: at.network(), Answered: found.kind == answered, Loopback: found.loopback,
+		Reason: found.why, Since: time.Now(),
+	}
+	switch {
+	case !tried:
+		h.Untried, h.Reason = true, whyNameless
+	case found.kind == undecided:
+		h.Untried, h.Reason = true, "the server takes no connection now, or its queue is full"
+	}
+	return h, t.gate.DeleteService(at.port)
 }
 
 func backwards(f Flow) Flow { return Flow{Client: f.Server, Server: f.Client} }

@@ -64,6 +64,14 @@ func (h *Host) claim(s *Service, number uint16) (*runtimedir.Port, error) {
 		return nil, fmt.Errorf("port %d belongs to the service %q", number, other.Name())
 	}
 	c, err := runtimedir.ClaimPort(number)
+	if taken := (*runtimedir.PortTakenError)(nil); errors.As(err, &taken) {
+		engines, _ := runtimedir.List(h.cfg.RuntimeDir) // else the process has to do
+		for _, e := range engines {
+			if e.Alive && e.PID == taken.PID {
+				taken.Engine = e.ID
+			}
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("port %d: %w", number, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -146,6 +147,31 @@ func evict(path string, keep func(service string) bool) (services []string, err 
 		}
 	}
 	return services, err
+}
+
+// ListLeft names the server processes that live, which engines that were killed have left
+// below a runtime directory: the next engine goes on with them.
+func ListLeft(base string) (lines []string, err error) {
+	entries, err := runtimedir.List(base)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if e.Alive {
+			continue
+		}
+		list, lerr := leftIn(e.Path)
+		err = errors.Join(err, lerr)
+		for _, l := range list {
+			v, ferr := supervisor.Find(l.state)
+			if ferr != nil {
+				continue
+			}
+			lines = append(lines, fmt.Sprintf("server process %d of service %s of engine %s", v.State().PID, l.note.Service, e.ID))
+			_ = v.Release() // it was only asked for
+		}
+	}
+	return lines, err
 }
 
 // EndLeft kills the server processes that engines which were killed have left below

@@ -79,7 +79,7 @@ func (s *Service) admit(p *control.Peer, m control.Protect) error {
 	// Where the host is a name, Listening has its address.
 	asked, err := parseAddress(m.Address)
 	if err == nil && !permitted(listen, asked) || err != nil && len(listen) > 0 && !slices.Contains(portsOf(listen), m.Port) {
-		return fmt.Errorf("%s is not among the configured addresses", m.Address)
+		return fmt.Errorf("%s is not among the configured addresses (%s); is --listen, or listen in the configuration, right?", m.Address, addressList(listen))
 	}
 	if pt == nil {
 		claim, err := s.host.claim(s, m.Port)

@@ -39,7 +39,7 @@ type port struct {
 // port, as when another engine protects it: it would be told the same again.
 type PortError struct{ Err error }
 
-func (e *PortError) Error() string { return "the command may not have a port: " + e.Err.Error() }
+func (e *PortError) Error() string { return "it may not have its port: " + e.Err.Error() }
 
 func (e *PortError) Unwrap() error { return e.Err }
 

@@ -53,7 +53,7 @@ func (h *Host) programs(d *status.Document, services []*Service, connections []r
 			count[c.Port]++
 		}
 	}
-	handshakes := h.handshakes()
+	handshakes, untried := h.handshakes()
 	for _, s := range services {
 		program, ports := s.status(count)
 		d.Programs = append(d.Programs, program)
@@ -61,7 +61,7 @@ func (h *Host) programs(d *status.Document, services []*Service, connections []r
 			owner[n] = s.name
 			p.HalfOpen = halfOpen[n]
 			if p.State == status.ServiceListening || p.State == status.ServiceRecovering {
-				p.Handshakes = handshakes[n]
+				p.Handshakes, p.Untried = handshakes[n], untried[n]
 			}
 			d.Services = append(d.Services, p)
 		}
@@ -77,20 +77,26 @@ func (h *Host) programs(d *status.Document, services []*Service, connections []r
 	}
 }
 
-// handshakes are those that were tried, by port.
-func (h *Host) handshakes() map[uint16][]status.Handshake {
-	all := map[uint16][]status.Handshake{}
+// handshakes are those that were tried, and those that could not be, by port.
+func (h *Host) handshakes() (tried, untried map[uint16][]status.Handshake) {
+	tried, untried = map[uint16][]status.Handshake{}, map[uint16][]status.Handshake{}
 	for _, t := range h.engine.Handshakes() {
-		all[t.Port] = append(all[t.Port], status.Handshake{
-			Interface: t.Interface, Network: t.Network, Answered: t.Answered, Reason: t.Reason, Since: t.Since,
+		to := tried
+		if t.Untried {
+			to = untried
+		}
+		to[t.Port] = append(to[t.Port], status.Handshake{
+			Interface: t.Interface, Network: t.Network, Answered: t.Answered, Loopback: t.Loopback, Reason: t.Reason, Since: t.Since,
 		})
 	}
-	for _, list := range all {
-		slices.SortFunc(list, func(a, b status.Handshake) int {
-			return strings.Compare(a.Interface+" "+a.Network, b.Interface+" "+b.Network)
-		})
+	for _, all := range []map[uint16][]status.Handshake{tried, untried} {
+		for _, list := range all {
+			slices.SortFunc(list, func(a, b status.Handshake) int {
+				return strings.Compare(a.Interface+" "+a.Network, b.Interface+" "+b.Network)
+			})
+		}
 	}
-	return all
+	return tried, untried
 }
 
 // status is what the service tells of itself. count has the connections of each
@@ -118,30 +124,35 @@ func (s *Service) status(count map[uint16]int) (status.Program, map[uint16]statu
 	ports := map[uint16]status.Service{}
 	for n, p := range s.ports {
 		out.Connections += count[n]
-		ports[n] = p.status(s, count[n])
+		ports[n] = p.status(s, n, count[n])
 	}
 	return out, ports
 }
 
 // status of a port. The service's mu is held.
-func (p *port) status(s *Service, connections int) status.Service {
+func (p *port) status(s *Service, n uint16, connections int) status.Service {
 	out := status.Service{
 		Program: s.name, Network: p.network, Address: p.address, Compare: p.compare, Connections: connections,
 		State: status.ServiceListening, Accepted: p.accepted, Recovered: p.recovered,
 		Mismatches: p.mismatches, Outages: p.outages, RefusedOptions: p.refused,
 		LastOutage: p.last.Seconds(), LongestOutage: p.longest.Seconds(),
 	}
-	for why, n := range p.unprotected {
+	if out.Address == "" { // it is not known before an unmodified server listens
+		out.Address = s.addressesOf(n)
+	}
+	for why, count := range p.unprotected {
 		if out.Unprotected == nil {
 			out.Unprotected = map[string]uint64{}
 		}
-		out.Unprotected[string(why)] = n
+		out.Unprotected[string(why)] = count
 	}
 	switch {
 	case !p.protected:
 		out.State = status.ServiceStopped
 	case p.left && p.crashedAt.IsZero():
 		out.State = status.ServiceClosed
+	case !p.listening && p.crashedAt.IsZero():
+		out.State = status.ServiceStarting
 	case !p.listening:
 		out.State = status.ServiceOutage
 	case !p.crashedAt.IsZero():

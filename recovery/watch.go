@@ -154,7 +154,12 @@ func (s *Service) watchSockets(ctx context.Context, pid int) {
 		}
 		if !told && time.Since(began) > listenPatience {
 			told = true
-			s.log.Warn("the server does not listen yet", "addresses", addressList(waiting), "pid", pid)
+			if others := s.strays(pid); len(others) > 0 {
+				s.log.Warn("the server does not listen where it should, but elsewhere; is --listen, or listen in the configuration, right?",
+					"addresses", addressList(waiting), "elsewhere", addresses(others), "pid", pid)
+			} else {
+				s.log.Warn("the server does not listen yet", "addresses", addressList(waiting), "pid", pid)
+			}
 		}
 		if !poll.wait(ctx) {
 			return

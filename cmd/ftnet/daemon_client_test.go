@@ -88,7 +88,7 @@ func TestDaemonCommands(t *testing.T) {
 		{"logs a -n 0 -t", 0, " stdout a line\n", admin.Request{Command: admin.Logs, Service: "a"}},
 		{"logs a -n -2", exitUsage, "--lines", admin.Request{}},
 		{"logs", exitUsage, "accepts 1 arg", admin.Request{}},
-		{"reload now", exitUsage, "unknown command", admin.Request{}},
+		{"reload now", exitUsage, "unexpected argument", admin.Request{}},
 		{"stop a --engine deadbeef", exitEngine, `no daemon "deadbeef"`, admin.Request{}},
 	} {
 		out, code := execute(append(strings.Fields(tt.args), "--runtime-dir", base)...)

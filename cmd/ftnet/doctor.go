@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os/signal"
 	"slices"
 	"strconv"
@@ -44,7 +45,7 @@ The log that the engine would use is checked too: that of --log, or of the file
 does it answer, are both certificates right, and until when.
 
 If all of that is well, a handshake is tried as in a recovery, by each interface, at the
-ports of --listen, or of the services of --config, where a server listens: whether the
+addresses of --listen, or of the services of --config, where a server listens: whether the
 host's rule sets let connections be recovered. The server does not notice. Of ports that
 an engine protects its own word counts.
 
@@ -71,7 +72,9 @@ go on with those.`,
 				}
 				removed = append(removed, lines...)
 			}
-			results := append(doctor.Run(doctor.Local(base, bpffs)), logResults...)
+			machine := doctor.Local(base, bpffs)
+			machine.Servers, _ = recovery.ListLeft(base) // what cannot be looked for is said of the directory
+			results := append(doctor.Run(machine), logResults...)
 			if !doctor.Failed(results) {
 				tried, err := tryHandshakes(cmd, base, file, listen, mark)
 				if err != nil {
@@ -125,15 +128,19 @@ func tryHandshakes(cmd *cobra.Command, base, file string, listen []string, mark 
 			}
 		}
 	}
-	var ports []uint16
+	var at []netip.AddrPort
 	for _, a := range listen {
-		_, service, err := net.SplitHostPort(a)
+		host, service, err := net.SplitHostPort(a)
 		n, parseErr := strconv.ParseUint(service, 10, 16)
 		if err != nil || parseErr != nil {
 			return nil, &usageError{fmt.Errorf("--listen %s: want HOST:PORT or :PORT", a)}
 		}
-		if n != 0 && !slices.Contains(ports, uint16(n)) {
-			ports = append(ports, uint16(n))
+		addr, err := netip.ParseAddr(host)
+		if host != "" && err != nil {
+			return nil, &usageError{fmt.Errorf("--listen %s: the host must be an IP address or left out", a)}
+		}
+		if w := netip.AddrPortFrom(addr, uint16(n)); n != 0 && !slices.Contains(at, w) {
+			at = append(at, w)
 		}
 	}
 	ctx := cmd.Context()
@@ -146,7 +153,7 @@ func tryHandshakes(cmd *cobra.Command, base, file string, listen []string, mark 
 	if err != nil {
 		cmd.PrintErrln(err) // an engine that can't be asked protects its ports
 	}
-	results := doctor.Handshakes(ctx, engines, ports, mark)
+	results := doctor.Handshakes(ctx, engines, at, mark)
 	if ctx.Err() != nil {
 		return nil, &failedError{errors.New("ended by a signal")}
 	}

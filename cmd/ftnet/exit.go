@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -51,6 +52,9 @@ func (e *failedError) Unwrap() error { return e.error }
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
+			if len(args) > 0 && cmd.HasParent() && !cmd.HasSubCommands() && check(cmd, nil) == nil && check(cmd, args[:1]) != nil {
+				err = fmt.Errorf("unexpected argument %q", args[0]) // cobra calls it an unknown command
+			}
 			return &usageError{err}
 		}
 		return nil
@@ -68,6 +72,7 @@ func exitCode(err error) int {
 		invalid *daemon.ConfigError
 		failed  *daemon.FailedError
 		port    *recovery.PortError
+		taken   *recovery.PortTakenError
 	)
 	switch {
 	case err == nil:
@@ -84,7 +89,7 @@ func exitCode(err error) int {
 		return refusalCode(refused)
 	case errors.As(err, &exit):
 		return exit.Exit.Status()
-	case errors.As(err, &gaveUp), errors.As(err, &port): // before StartError: it may wrap one
+	case errors.As(err, &gaveUp), errors.As(err, &port), errors.As(err, &taken), errors.Is(err, runtimedir.ErrPortTaken): // before StartError: it may wrap one
 		return exitGaveUp
 	case errors.As(err, &start):
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {

@@ -86,7 +86,7 @@ func TestLogdRefuses(t *testing.T) {
 		"logd --config " + wrong:                  {exitUsage, wrong + ":1:11: listen: port 0"},
 		"logd --config " + wrong + " --listen :1": {exitUsage, wrong + `:4:6: tls.ca: `},
 		"logd --config " + wrong + ".none":        {exitEngine, "no such file"},
-		"logd now":                                {exitUsage, "unknown command"},
+		"logd now":                                {exitUsage, "unexpected argument"},
 	} {
 		out, code := execute(strings.Fields(line)...)
 		if code != want.code || !strings.Contains(out, want.says) {

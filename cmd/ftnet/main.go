@@ -5,21 +5,23 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
 func main() {
 	root := newRoot()
-	err := root.ExecuteContext(context.Background())
+	cmd, err := root.ExecuteContextC(context.Background())
 	code := exitCode(err)
 	if err != nil && !silent(err) {
 		root.PrintErrln("ftnet:", err)
 		if errors.As(err, new(*usageError)) {
-			root.PrintErrln("Run 'ftnet --help' for usage.")
+			root.PrintErrf("Run '%s --help' for usage.\n", cmd.CommandPath())
 		}
 	}
 	os.Exit(code)
@@ -50,12 +52,25 @@ func newRoot() *cobra.Command {
 		Args:          usageArgs(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{explainFlag(err)} })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newRun(), newServe(), newLogd(), newReload(), newRestart(), newStop(), newStart(), newLogs(),
 		newStatus(), newDoctor(), newCerts(), newDemo(), newVersion())
 	root.AddCommand(demoRoles()...)
 	return root
+}
+
+// explainFlag says what a flag takes whose value cannot be read.
+func explainFlag(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	want := map[string]string{"int": "a whole number", "duration": "a duration such as 5s or 1m30s", "bool": "true or false"}[invalid.GetFlag().Value.Type()]
+	if want == "" {
+		return err
+	}
+	return fmt.Errorf("invalid argument %q for --%s: want %s", invalid.GetValue(), invalid.GetFlag().Name, want)
 }
 
 // bpffsFlag is shared by the commands that look at what engines have in the kernel.

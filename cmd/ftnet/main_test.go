@@ -31,7 +31,7 @@ func command(t *testing.T, args ...string) (out string, code int) {
 }
 
 func TestMainMessages(t *testing.T) {
-	if out, code := command(t, "run"); code != exitUsage || !strings.Contains(out, "ftnet: requires") || !strings.Contains(out, "--help") {
+	if out, code := command(t, "run"); code != exitUsage || !strings.Contains(out, "ftnet: COMMAND is missing") || !strings.Contains(out, "'ftnet run --help'") {
 		t.Errorf("exit %d: %s", code, out)
 	}
 	if out, code := command(t); code != 0 || !strings.Contains(out, "ftnet demo") || strings.Contains(out, "demo-server") {

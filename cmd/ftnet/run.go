@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -12,6 +13,7 @@ import (
 	"github.com/ftnet/ftnet/internal/bytesize"
 	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/internal/oplog"
+	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/supervisor"
 )
@@ -54,7 +56,7 @@ func newRun() *cobra.Command {
 		Long:  runHelp,
 		Example: "  ftnet run -- ./counter -listen :7000\n  ftnet run --user www-data --quota 16MiB -- ./http\n" +
 			"  ftnet run --unmodified --listen :6379 -- redis-server --save ''",
-		Args: usageArgs(cobra.MinimumNArgs(1)),
+		Args: usageArgs(needsCommand),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// From here on no request to stop is lost, however long the engine takes to start.
 			signals, unsubscribe := supervisor.Subscribe()
@@ -65,12 +67,24 @@ func newRun() *cobra.Command {
 			if err != nil {
 				return &usageError{err}
 			}
+			for _, name := range o.interfaces {
+				if _, err := net.InterfaceByName(name); err != nil {
+					return fmt.Errorf("--interface %s: %w", name, err)
+				}
+			}
 			cfg.Supervisor.Signals = signals
 			return recovery.Run(context.Background(), cfg)
 		},
 	}
 	o.flags(cmd)
 	return cmd
+}
+
+func needsCommand(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return errors.New("COMMAND is missing")
+	}
+	return nil
 }
 
 type runOptions struct {
@@ -151,8 +165,8 @@ func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Con
 		err = fmt.Errorf("--quota: %v: %w", o.quota, recovery.ErrQuota)
 	case o.quotaTotal != 0 && o.quotaTotal < o.quota:
 		err = fmt.Errorf("--quota-total: %v is below the quota %v of one connection", o.quotaTotal, o.quota)
-	case o.maxConns <= 0:
-		err = errors.New("--max-connections: must be above 0")
+	case o.maxConns <= 0 || o.maxConns > gate.MostConns:
+		err = fmt.Errorf("--max-connections: must be from 1 to %d", gate.MostConns)
 	case o.restartLimit < -1:
 		err = errors.New("--restart-limit: must be -1 (no limit) or more")
 	case o.restartWindow <= 0:
@@ -162,7 +176,7 @@ func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Con
 	case o.drain < 0:
 		err = errors.New("--drain: must not be negative")
 	case hclog.LevelFromString(o.logLevel) == hclog.NoLevel:
-		err = fmt.Errorf("--log-level: unknown level %q", o.logLevel)
+		err = fmt.Errorf("--log-level: %q is none of trace, debug, info, warn, error and off", o.logLevel)
 	}
 	if err != nil {
 		return recovery.Config{}, err

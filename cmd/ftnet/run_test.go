@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ftnet/ftnet/internal/certs"
+	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/supervisor"
@@ -127,7 +128,7 @@ func TestRunUnmodifiedFlags(t *testing.T) {
 
 func TestRunRefuses(t *testing.T) {
 	for line, says := range map[string]string{
-		"run":                   "requires at least 1 arg",
+		"run":                   "COMMAND is missing",
 		"run --quota 0 -- x":    "--quota",
 		"run --quota 1 -- x":    "--quota: 1B: the least that makes sense is 64KiB",
 		"run --quota lots -- x": "64MiB",
@@ -138,7 +139,11 @@ func TestRunRefuses(t *testing.T) {
 		"run --stop-timeout -1s -- x":              "--stop-timeout",
 		"run --drain -1s -- x":                     "--drain",
 		"run --max-connections 0 -- x":             "--max-connections",
-		"run --log-level loud -- x":                "--log-level",
+		"run --max-connections 100000000 -- x":     "--max-connections: must be from 1 to",
+		"run --restart-limit x -- x":               "want a whole number",
+		"run --stop-timeout 5 -- x":                "for --stop-timeout: want a duration such as 5s",
+		"doctor foo":                               `unexpected argument "foo"`,
+		"run --log-level loud -- x":                "none of trace, debug, info",
 		"run --no-such-flag -- x":                  "unknown flag",
 
 		"run --unmodified -- x":                               "Add --listen",
@@ -176,6 +181,13 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
+// TestRunNamesInterface: the flag is named whose interface is not there.
+func TestRunNamesInterface(t *testing.T) {
+	if out, code := execute("run", "--interface", "none9", "--", "true"); code != exitEngine || !strings.Contains(out, "--interface none9: ") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+}
+
 func TestExitCode(t *testing.T) {
 	wrap := func(err error) error { return fmt.Errorf("run: %w", err) }
 	stopped := func(e supervisor.Exit) error { return &supervisor.ExitError{Exit: e} }
@@ -191,6 +203,8 @@ func TestExitCode(t *testing.T) {
 		{wrap(&supervisor.StartError{Err: exec.ErrNotFound}), 127},
 		{wrap(&supervisor.StartError{Err: fs.ErrPermission}), 126},
 		{wrap(user.UnknownUserError("x")), 126},
+		{wrap(&recovery.PortTakenError{Address: ":7"}), 71},
+		{wrap(&runtimedir.PortTakenError{}), 71},
 		{wrap(fs.ErrPermission), 77},
 		{errors.New("any other"), 70},
 		{errCheckFailed, 1},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/bytesize"
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/rawio/south"
 )
 
 func writeDocument(w io.Writer, d *status.Document, limit int) error {
@@ -100,7 +101,11 @@ func writePorts(w io.Writer, ports []status.Service) {
 	}
 	fmt.Fprintln(w, "\nADDRESS\tSERVICE\tSTATE\tCOMPARE\tOPEN\tACCEPTED\tRECOVERED\tMISMATCHES\tOUTAGES\tLAST\tLONGEST")
 	for _, s := range byAddress(ports) {
-		fmt.Fprintf(w, "%s %s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Network, s.Address, s.Program, s.State, s.Compare,
+		state := string(s.State)
+		if s.State == status.ServiceStarting {
+			state = "not listening yet"
+		}
+		fmt.Fprintf(w, "%s %s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Network, s.Address, s.Program, state, s.Compare,
 			s.Connections, s.Accepted, s.Recovered, s.Mismatches, s.Outages, outage(s.LastOutage, s.Outages), outage(s.LongestOutage, s.Outages))
 	}
 }
@@ -150,6 +155,8 @@ func writeConnections(w io.Writer, all []status.Connection, limit int) {
 	conns := slices.Clone(all)
 	rank := func(c status.Connection) int {
 		switch {
+		case over(&c):
+			return 2
 		case c.Protection != status.Protected:
 			return 0
 		case c.HeldACK:
@@ -175,10 +182,13 @@ func writeConnections(w io.Writer, all []status.Connection, limit int) {
 	}
 	for _, c := range conns {
 		protection := string(c.Protection)
-		if c.Protection == status.Protected && c.How != "" {
+		switch {
+		case over(&c):
+			protection = "over"
+		case c.Protection == status.Protected && c.How != "":
 			protection = c.How
 		}
-		if c.Reason != "" {
+		if c.Reason != "" && !over(&c) {
 			protection += ": " + c.Reason
 		}
 		held := ""
@@ -192,6 +202,9 @@ func writeConnections(w io.Writer, all []status.Connection, limit int) {
 		fmt.Fprintf(w, "and %d more (-n -1 lists all)\n", n)
 	}
 }
+
+// over reports whether a connection is only there for late segments.
+func over(c *status.Connection) bool { return c.State == south.Lingering.String() }
 
 func size(n uint64) string { return bytesize.Size(n).String() }
 

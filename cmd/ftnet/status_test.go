@@ -51,7 +51,7 @@ func document() *status.Document {
 				Process: status.Process{State: status.ProcessRunning, PID: 24, Since: now.Add(-100 * time.Millisecond)},
 				Log:     status.ProgramLog{Policy: "idle", Idle: 1.5, Quota: 1 << 20, OnFull: "unprotect"}},
 		},
-		Services: []status.Service{{Program: "web", Network: "tcp", Address: ":8080", State: status.ServiceOutage, Compare: "length"},
+		Services: []status.Service{{Program: "web", Network: "tcp", Address: ":8080", State: status.ServiceStarting, Compare: "length"},
 			{Program: "counter", Network: "tcp", Address: "[::]:7000", State: status.ServiceListening, Compare: "strict",
 				Connections: 3, Accepted: 120, Recovered: 9, Outages: 3, LastOutage: 0.01234, LongestOutage: 0.0421,
 				Handshakes: []status.Handshake{
@@ -64,6 +64,8 @@ func document() *status.Document {
 				BytesIn: 5 << 20, BytesOut: 4096, BytesLogged: 5 << 20, Recoveries: 3},
 			{ID: 2, Client: "192.0.2.7:40002", Server: "192.0.2.1:7000", State: "live", Protection: status.Protected, How: "read by read", Program: "counter", Age: 61, StableLag: 1448, HeldACK: true},
 			{ID: 3, Client: "[2001:db8::1]:5", Server: "[2001:db8::2]:7000", State: "live", Protection: status.Unprotected, Reason: reason.LogFull.With("quota"), Program: "counter", Age: 5},
+			{ID: 5, Client: "192.0.2.7:40004", Server: "192.0.2.1:7000", State: "lingering", Protection: status.Unprotected,
+				Reason: "it is over; late segments are answered", Program: "counter", Age: 9, StableLag: 1},
 			{ID: 4, Client: "192.0.2.7:40003", Server: "192.0.2.1:8080", State: "outage", Protection: status.Protected,
 				How: "on the wire, length", Program: "web", Age: 1},
 		},
@@ -76,7 +78,7 @@ func document() *status.Document {
 
 func TestStatusTable(t *testing.T) {
 	var b strings.Builder
-	if err := writeStatus(&b, []*status.Document{document()}, 3); err != nil {
+	if err := writeStatus(&b, []*status.Document{document()}, 4); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "status.txt", b.String())

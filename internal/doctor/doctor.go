@@ -33,6 +33,8 @@ type Machine struct {
 	Root       fs.FS  // with proc/…; normally os.DirFS("/")
 	RuntimeDir string // of engines; empty for the default
 	BPFFS      string // that engines pin their gates in
+	// Servers names the server processes that live, and wait for the next engine.
+	Servers []string
 }
 
 // Local is this machine.

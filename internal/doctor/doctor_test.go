@@ -118,6 +118,14 @@ func inNamespace(t *testing.T, f func()) {
 	}
 }
 
+// TestLivingLeftovers: while servers wait for the next engine, it is not advised to clean.
+func TestLivingLeftovers(t *testing.T) {
+	r := leftovers(Machine{RuntimeDir: t.TempDir(), BPFFS: t.TempDir(), Servers: []string{"server process 7 of service web"}})[0]
+	if r.Level != Warn || !strings.Contains(r.Detail, "process 7 of service web") || !strings.HasPrefix(r.Advice, "start ftnet again") {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestClean: the leftovers of a killed engine are found, then removed; those of
 // a living one are not.
 func TestClean(t *testing.T) {

@@ -46,6 +46,9 @@ func leftovers(m Machine) []Result {
 		found = append(found, "pins of engine "+id)
 	}
 	switch err := errors.Join(err, filterErr, pinErr); {
+	case len(m.Servers) > 0:
+		return finding(Warn, name, strings.Join(append(slices.Clone(m.Servers), found...), ", "), "start ftnet again as before: it goes on with the servers "+
+			"and their connections; only to give these up: ftnet doctor --clean")
 	case len(found) > 0:
 		return finding(Warn, name, strings.Join(found, ", "), "ftnet doctor --clean")
 	case errors.Is(err, fs.ErrPermission):

@@ -9,8 +9,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrPortTaken is returned by [ClaimPort] when another engine protects the port.
+// ErrPortTaken is what the error of [ClaimPort] is when another engine protects the port.
 var ErrPortTaken = errors.New("another engine of this network namespace protects the port")
+
+// PortTakenError is an [ErrPortTaken] that names the engine.
+type PortTakenError struct {
+	PID    int    // 0: it cannot be seen from here
+	Engine string // its id, if that was found
+}
+
+func (e *PortTakenError) Error() string {
+	who := ""
+	switch {
+	case e.PID == 0:
+	case e.Engine == "":
+		who = fmt.Sprintf(" (pid %d)", e.PID)
+	default:
+		who = fmt.Sprintf(" (engine %s, pid %d)", e.Engine, e.PID)
+	}
+	return ErrPortTaken.Error() + who + "; see ftnet status"
+}
+
+func (e *PortTakenError) Unwrap() error { return ErrPortTaken }
+
+func holderPID(port uint16) int {
+	cred, err := holder(portName(port))
+	if err != nil {
+		return 0
+	}
+	return int(cred.Pid)
+}
 
 // Port is the claim of one engine to a port of its network namespace.
 type Port struct{ ln *net.UnixListener }
@@ -26,7 +54,7 @@ func ClaimPort(port uint16) (*Port, error) {
 		if !PortTaken(port) {
 			return &Port{}, nil
 		}
-		return nil, ErrPortTaken
+		return nil, &PortTakenError{PID: holderPID(port)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("claim port %d: %w", port, err)
@@ -39,29 +67,25 @@ func portName(port uint16) string { return fmt.Sprintf("@ftnet/port/%d", port) }
 // PortTaken reports whether the port is an engine's, so that [ClaimPort] would fail. It
 // claims nothing.
 func PortTaken(port uint16) bool {
-	uid, err := holder(portName(port))
+	cred, err := holder(portName(port))
 	if err != nil {
 		return !errors.Is(err, unix.ECONNREFUSED)
 	}
-	return uid == 0 || int(uid) == os.Geteuid()
+	return cred.Uid == 0 || int(cred.Uid) == os.Geteuid()
 }
 
-// holder returns the user who listens at an abstract address. It does not
+// holder returns the process that listens at an abstract address. It does not
 // block: a backlog that is full is an error.
-func holder(name string) (uid uint32, err error) {
+func holder(name string) (*unix.Ucred, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer unix.Close(fd)
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: name}); err != nil {
-		return 0, err
+		return nil, err
 	}
-	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	if err != nil {
-		return 0, err
-	}
-	return cred.Uid, nil
+	return unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 }
 
 // Close gives the port up.

@@ -2,6 +2,7 @@ package runtimedir
 
 import (
 	"errors"
+	"os"
 	"testing"
 )
 
@@ -13,6 +14,10 @@ func TestClaimPort(t *testing.T) {
 	}
 	if !PortTaken(port) {
 		t.Error("not taken")
+	}
+	var taken *PortTakenError
+	if _, err := ClaimPort(port); !errors.As(err, &taken) || taken.PID != os.Getpid() {
+		t.Errorf("it is not said by whom: %v", err)
 	}
 	for range 300 { // more than a backlog
 		if _, err := ClaimPort(port); !errors.Is(err, ErrPortTaken) {

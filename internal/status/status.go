@@ -91,6 +91,7 @@ type ProgramLog struct {
 type ServiceState string
 
 const (
+	ServiceStarting   ServiceState = "starting" // its server has not listened yet
 	ServiceListening  ServiceState = "listening"
 	ServiceOutage     ServiceState = "outage"     // nobody listens, SYNs are held
 	ServiceRecovering ServiceState = "recovering" // listens, connections are being rolled forward
@@ -119,6 +120,8 @@ type Service struct {
 	Unprotected map[string]uint64 `json:"unprotected,omitempty"`
 	// Handshakes that the engine has tried at the port, by interface and address family.
 	Handshakes []Handshake `json:"handshakes,omitempty"`
+	// Untried are those that it could not try: their Reason says why.
+	Untried []Handshake `json:"untried,omitempty"`
 }
 
 // Handshake says whether the kernel answers handshakes that the engine begins in clients'
@@ -127,7 +130,8 @@ type Handshake struct {
 	Interface string    `json:"interface"`
 	Network   string    `json:"network"` // tcp4, tcp6
 	Answered  bool      `json:"answered"`
-	Reason    string    `json:"reason,omitempty"` // why not
+	Loopback  bool      `json:"loopback,omitempty"` // only what came by loopback was answered
+	Reason    string    `json:"reason,omitempty"`   // why not
 	Since     time.Time `json:"since"`
 }
 

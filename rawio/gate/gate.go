@@ -56,8 +56,10 @@ func (s ServiceState) String() string {
 // Limits of a gate.
 const (
 	DefaultMaxConns = 65536
-	MaxServices     = 4096
-	MinDeadAfter    = 500 * time.Millisecond
+	// MostConns is the most that Config.MaxConns may be.
+	MostConns    = 1 << 24
+	MaxServices  = 4096
+	MinDeadAfter = 500 * time.Millisecond
 )
 
 // Config configures a gate.
@@ -116,8 +118,8 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) validate() error {
-	if c.MaxConns < 1 || c.MaxConns > 1<<24 {
-		return fmt.Errorf("gate: MaxConns %d is not in 1..%d", c.MaxConns, 1<<24)
+	if c.MaxConns < 1 || c.MaxConns > MostConns {
+		return fmt.Errorf("gate: MaxConns %d is not in 1..%d", c.MaxConns, MostConns)
 	}
 	if n := c.OutputBuffer; n < os.Getpagesize() || n > 1<<30 || n&(n-1) != 0 {
 		return fmt.Errorf("gate: OutputBuffer %d is no power of two in %d..%d", n, os.Getpagesize(), 1<<30)

@@ -114,7 +114,7 @@ func (r *run) once() (over bool, err error) {
 	case err == nil:
 		r.started.answer(nil)
 		if r.last, err = r.attend(p); err != nil {
-			return true, fmt.Errorf("the end of %q: %w", command, err)
+			return true, fmt.Errorf("%q has ended: %w", command, err)
 		}
 	case permanent(err) && r.onTrial():
 		r.fallBack(&StartError{Command: command, Err: err})
