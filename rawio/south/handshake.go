@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -85,6 +86,10 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 		case c.state == Established && !c.is(recovered) && c.is(confirmed) && c.is(byCookie) && s.Ack == c.irs+1 &&
 			(m.now-c.since < cookieLife || m.env.Socket(flow) == SocketOpen):
 			return // of a copy of the SYN, from before the cookie's third ACK, which may be lost
+		case c.state == Established && !c.is(recovered|byCookie) && c.is(confirmed) && s.Ack == c.irs+1 &&
+			seqnum.Less(c.rcvNxt(), m.env.Slot(c.slot).Ack()):
+			m.env.Destroy(flow) // half-open, of a copy of the SYN: the kernel is done, and its client is not
+			return
 		case c.state == Established && !c.is(recovered|confirmed) && s.Ack == c.irs+1:
 			if c.is(byCookie) && m.now-c.since < cookieLife {
 				m.sendSYNACK(c, s.Options.TSEcr)
