@@ -57,7 +57,7 @@ func TestServeUsage(t *testing.T) {
 		says string
 	}{
 		{"serve", exitUsage, "--config FILE is required"},
-		{"serve now", exitUsage, "unknown command"},
+		{"serve now", exitUsage, "unexpected argument \"now\""},
 		{"serve -c " + path + " --log-level loud", exitUsage, "--log-level"},
 		{"serve -c " + path + ".none", exitEngine, "no such file"},
 		{"serve -c " + path + ".none --check", exitEngine, "no such file"},

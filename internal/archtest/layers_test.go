@@ -24,7 +24,7 @@ var layers = []layer{
 	{[]string{"rawio/segment"}, []string{"internal/seqnum"}},
 	{[]string{"rawio/..."}, []string{"rawio/segment", "logserver", "internal/caps", "internal/fwmark", "internal/priority", "internal/reason", "internal/seqnum", "internal/journal", "internal/control", "internal/status"}},
 
-	{[]string{"recovery/..."}, []string{"rawio/...", "logserver/...", "internal/certs", "internal/fwmark", "internal/seqnum", "internal/journal", "internal/control", "internal/reason", "internal/status", "internal/procfs", "internal/runtimedir", "internal/bytesize", "internal/oom", "internal/oplog", "internal/version"}},
+	{[]string{"recovery/..."}, []string{"rawio/...", "logserver/...", "internal/caps", "internal/certs", "internal/fwmark", "internal/seqnum", "internal/journal", "internal/control", "internal/reason", "internal/status", "internal/procfs", "internal/runtimedir", "internal/bytesize", "internal/oom", "internal/oplog", "internal/version"}},
 	{[]string{"internal/logdaemon"}, []string{"logserver/...", "recovery/config", "recovery/daemon/notify", "internal/certs", "internal/oom", "internal/runtimedir", "internal/status", "internal/version"}},
 	{[]string{"internal/doctor"}, []string{"rawio/...", "logserver/backend", "internal/caps", "internal/certs", "internal/fwmark", "internal/runtimedir", "internal/status", "internal/bytesize"}},
 	{[]string{"cmd/..."}, []string{"recovery/...", "rawio/...", "logserver/...", "ftnet/...", "internal/..."}},
