@@ -30,7 +30,8 @@ lint-pebblelog:
 SEEDS = 1000000
 soak:
 	go test ./rawio/south -run '^Test(Simulation|EngineCrashes|EngineAlone|Queue|BlindTap)$$' -count 1 -timeout 0 -v \
-		-sim.first=0 -sim.seeds=$(SEEDS) > rawio/south/soak.txt; status=$$?; cat rawio/south/soak.txt; exit $$status
+		-sim.first=0 -sim.seeds=$(SEEDS) > rawio/south/soak.log; status=$$?; \
+		cut -c -300 rawio/south/soak.log > rawio/south/soak.txt; rm rawio/south/soak.log; cat rawio/south/soak.txt; exit $$status
 
 bench:
 	go run ./internal/bench/cmd/bench
