@@ -79,7 +79,7 @@ var serviceKeys = slices.Concat([]key[Service]{
 		path: "ready.probe", field: func(s *Service) any { return &s.Ready.Probe },
 		spec: spec{
 			kind: aChoice, choices: probes, def: `"listening"`, effect: atOnce, also: []string{"type", "check", "healthcheck", "readiness", "readiness-probe"},
-			doc: "When a started server counts as ready, so that its connections are recovered. `listening`: when it listens on its addresses. `tcp`: when it listens and a connection to `ready.address` is accepted. `command`: when it listens and `ready.command` ends with status 0. A server of mode `listen` has its connections as soon as it listens, whatever the probe says",
+			doc: "When a started server counts as ready, so that its connections are recovered. `listening`: when it listens on its addresses; without `listen` those that it asks for, and for 5 seconds after its last listener has come those at which clients of the process before wait. `tcp`: when it listens and a connection to `ready.address` is accepted. `command`: when it listens and `ready.command` ends with status 0. A server of mode `listen` has its connections as soon as it listens, whatever the probe says",
 		},
 	},
 	{

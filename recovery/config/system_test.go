@@ -20,6 +20,7 @@ func newMachine() machine {
 		"etc/group":               text("root:x:0:\nwww-data:x:33:\nredis:x:101:\nssl-cert:x:102:\n"),
 		"etc/ftnet/server":        program,
 		"etc/ftnet/counter":       program,
+		"etc/ftnet/bin/counter":   program,
 		"etc/ftnet/README":        text("Read me."),
 		"etc/ftnet/services.toml": text(""),
 		"etc/ftnet/ca.pem":        text("PEM"),
