@@ -1,9 +1,9 @@
 package e2e
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,30 +29,41 @@ const (
 	mapByID  = 14
 )
 
-// objects lists what BPF objects a process holds.
-func objects(t testing.TB, pid int) (list []object) {
+// fdinfo reads what the kernel tells of each descriptor of a process.
+func fdinfo(t testing.TB, pid int) iter.Seq[string] {
 	t.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range files {
-		f, err := os.Open(name)
-		if err != nil {
-			continue // closed meanwhile
+	return func(yield func(string) bool) {
+		for _, name := range files {
+			info, err := os.ReadFile(name)
+			if err != nil {
+				continue // closed meanwhile
+			}
+			if !yield(string(info)) {
+				return
+			}
 		}
-		for sc := bufio.NewScanner(f); sc.Scan(); {
+	}
+}
+
+// objects lists what BPF objects a process holds.
+func objects(t testing.TB, pid int) (list []object) {
+	t.Helper()
+	for info := range fdinfo(t, pid) {
+		for line := range strings.Lines(info) {
 			var o object
-			if n, _ := fmt.Sscanf(sc.Text(), "prog_id:\t%d", &o.id); n == 1 {
+			if n, _ := fmt.Sscanf(line, "prog_id:\t%d", &o.id); n == 1 {
 				o.command = progByID
-			} else if n, _ := fmt.Sscanf(sc.Text(), "map_id:\t%d", &o.id); n == 1 {
+			} else if n, _ := fmt.Sscanf(line, "map_id:\t%d", &o.id); n == 1 {
 				o.command = mapByID
 			}
 			if o.command != 0 {
 				list = append(list, o)
 			}
 		}
-		f.Close()
 	}
 	return list
 }

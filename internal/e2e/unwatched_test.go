@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,23 +38,14 @@ func (r *rig) unwatch() {
 // releaseLinks are the links to cgroups that a process holds and that are attached.
 func releaseLinks(t testing.TB, pid int) (ids []ebpflink.ID) {
 	t.Helper()
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range files {
-		f, err := os.Open(name)
-		if err != nil {
-			continue // closed meanwhile
-		}
+	for info := range fdinfo(t, pid) {
 		var id, cgroup uint64
 		kind := ""
-		for lines := bufio.NewScanner(f); lines.Scan(); {
-			fmt.Sscanf(lines.Text(), "link_type:\t%s", &kind)
-			fmt.Sscanf(lines.Text(), "link_id:\t%d", &id)
-			fmt.Sscanf(lines.Text(), "cgroup_id:\t%d", &cgroup)
+		for line := range strings.Lines(info) {
+			fmt.Sscanf(line, "link_type:\t%s", &kind)
+			fmt.Sscanf(line, "link_id:\t%d", &id)
+			fmt.Sscanf(line, "cgroup_id:\t%d", &cgroup)
 		}
-		f.Close()
 		if kind == "cgroup" && cgroup != 0 {
 			ids = append(ids, ebpflink.ID(id))
 		}
