@@ -204,8 +204,11 @@ func (s *script) client(w []string) {
 		s.clientTS++
 		g.Options.HasTS, g.Options.TSVal, g.Options.TSEcr = true, s.clientTS, s.echo
 	}
-	if g.Flags.Has(segment.SYN) && s.ecn {
-		g.Flags |= segment.ECE | segment.CWR
+	if g.Flags.Has(segment.SYN) {
+		g.Options.MSS = s.mss
+		if s.ecn {
+			g.Flags |= segment.ECE | segment.CWR
+		}
 	}
 	if g.Options.MD5 {
 		s.machine.Segment(&g, s.time)

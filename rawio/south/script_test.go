@@ -106,13 +106,14 @@ type script struct {
 	hasWS    bool
 	clientTS uint32
 	serverTS uint32
+	mss      uint16 // of the client
 	echo     uint32 // newest time that the client has heard
 	ecn      bool
 }
 
 func newScript(t *testing.T, d *datadriven.TestData) *script {
 	s := &script{
-		t: t, time: 1e9, irs: 1000, iss: 5000,
+		t: t, time: 1e9, irs: 1000, iss: 5000, mss: 1460,
 		flow: segment.Flow{
 			Client: netip.MustParseAddrPort("10.0.0.2:4000"),
 			Server: netip.MustParseAddrPort("10.0.0.1:7000"),
@@ -142,6 +143,8 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 			s.sack = true
 		case "ecn":
 			s.ecn = true
+		case "mss":
+			s.mss = uint16(s.number(v))
 		case "ws":
 			s.hasWS, s.ws = true, uint8(s.number(v))
 		case "quota":

@@ -25,8 +25,15 @@ type wire struct {
 // without that the client has said anything new.
 const maxFutile = 5
 
-// maxGrain is what fits a segment on whatever path (RFC 8200: 1280 bytes).
-const maxGrain = 1180
+const (
+	// maxGrain is what fits a segment on whatever path (RFC 8200: 1280 bytes).
+	maxGrain = 1180
+	// SYN cookies round a client's MSS down: Linux knows 536 and, as the next one, 1300
+	// (net/ipv4/syncookies.c). The restarted server may have answered with one.
+	cookieMSS, cookieNext = 536, 1300
+	// segmentOptions is the most that options may take of a segment, bytes.
+	segmentOptions = 40
+)
 
 func newWire(compare Compare, mss uint16) *wire {
 	w := &wire{compare: compare}
@@ -34,7 +41,10 @@ func newWire(compare Compare, mss uint16) *wire {
 		if mss == 0 {
 			mss = defaultMSS
 		}
-		w.digest = newDigest(0, min(max(int(mss)-40, 40), maxGrain)) // less the options
+		if mss < cookieNext {
+			mss = min(mss, cookieMSS)
+		}
+		w.digest = newDigest(0, min(max(int(mss)-segmentOptions, segmentOptions), maxGrain))
 	}
 	return w
 }
