@@ -54,19 +54,19 @@ func (w *world) mayLetGo(f *flow, r *south.Report) bool {
 	case f == nil:
 		return false
 	case r.Why == reason.Unseen:
-		return f.inVain(r.Logged) // as may be by chance where the tap loses packets
+		return f.inVain(r.Logged, w.clock.Now()) // as may be by chance where the tap loses packets
 	}
 	return f.app.b.blindFrom == 0 && w.plan.log != nil && w.plan.log.policy == south.DownUnprotect
 }
 
 // inVain reports whether a client has said a byte, or its FIN, again and again, and the
-// tap has seen it no time.
-func (f *flow) inVain(off int64) bool {
-	n, seq := 0, f.irs+1+uint32(off)
+// tap has seen it no time: three times until now, or twice and slowly.
+func (f *flow) inVain(off int64, now time.Duration) bool {
+	n, first, seq := 0, now, f.irs+1+uint32(off)
 	for _, b := range f.missed {
 		if seqnum.LEQ(b.Left, seq) && seqnum.Less(seq, b.Right) {
-			n++
+			n, first = n+1, min(first, b.at)
 		}
 	}
-	return n >= 3
+	return n >= 3 || n >= south.SlowAnswers && now-first >= south.HoleSlow
 }

@@ -79,7 +79,13 @@ type flow struct {
 	open     bool // it goes on without protection
 	reset    bool // a RST has left: a cookie's first segment may begin another connection
 
-	missed []segment.Block // what the client has said, each time that the tap did not see it
+	missed []missed // what the client has said, each time that the tap did not see it
+}
+
+// missed is a segment that the tap did not see.
+type missed struct {
+	segment.Block
+	at time.Duration // since the world began
 }
 
 const (
@@ -218,7 +224,7 @@ func (w *world) arrive(g *rawiotest.Packet) {
 	} else {
 		w.note("tap loss   %v", &g.Segment)
 		if f != nil && g.Len() > 0 {
-			f.missed = append(f.missed, segment.Block{Left: g.Seq, Right: g.End()})
+			f.missed = append(f.missed, missed{segment.Block{Left: g.Seq, Right: g.End()}, w.clock.Now()})
 		}
 	}
 	verdict := w.gate.Ingress(p, 0)
