@@ -256,7 +256,8 @@ func (s *script) server(w []string) {
 	if c := s.machine.Conn(s.flow); c != nil && prio == gate.PrioClose && s.env.heads[c.Slot()] != nil {
 		s.env.heads[c.Slot()].Closing = true
 	}
-	if c := s.machine.Conn(s.flow); c != nil && s.env.heads[c.Slot()] != nil {
+	// The number of a segment that carries nothing may count a FIN.
+	if c := s.machine.Conn(s.flow); c != nil && (len(g.Payload) > 0 || g.Flags.Has(segment.FIN)) && s.env.heads[c.Slot()] != nil {
 		h, end := s.env.heads[c.Slot()], int64(seqnum.Diff(g.Seq+uint32(len(g.Payload)), s.kernel+1))
 		h.Output = max(h.Output, h.una+end)
 	}
