@@ -91,7 +91,7 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 func (e *Engine) unprotected(s *sockdiag.Socket) string {
 	port := e.unseen.port(s.Flow)
 	switch svc := e.ports[port]; {
-	case svc == nil || s.State == sockdiag.TimeWait:
+	case svc == nil:
 		return ""
 	case svc.LogPolicy == LogOff && s.Served():
 		return string(reason.Off)

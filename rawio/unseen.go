@@ -101,7 +101,7 @@ func (u *unseen) why(s *sockdiag.Socket) string {
 // declared.
 func (u *unseen) meet(s *sockdiag.Socket, now time.Time) bool {
 	k := u.known[s.Flow]
-	if k == nil || s.State == sockdiag.TimeWait {
+	if k == nil {
 		return false
 	}
 	if k.cookie != 0 && k.cookie != s.Cookie { // the next one between the same ends

@@ -50,7 +50,7 @@ func bigEndian(v uint16) (b [2]byte) {
 }
 
 func newRequest(flow segment.Flow) *request {
-	r := &request{Family: unix.AF_INET6, Protocol: unix.IPPROTO_TCP, States: ^uint32(0)}
+	r := &request{Family: unix.AF_INET6, Protocol: unix.IPPROTO_TCP, States: all}
 	r.ID = socketID{
 		SourcePort: bigEndian(flow.Server.Port()), DestPort: bigEndian(flow.Client.Port()),
 		Cookie: [2]uint32{noCookie, noCookie},

@@ -25,7 +25,7 @@ func Progress(ports []uint16) (map[segment.Flow]Bytes, error) {
 	for _, port := range ports {
 		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 			request := request{
-				Family: family, Protocol: unix.IPPROTO_TCP, States: ^uint32(0), Extensions: 1 << (inetDiagInfo - 1),
+				Family: family, Protocol: unix.IPPROTO_TCP, States: lasting, Extensions: 1 << (inetDiagInfo - 1),
 			}
 			request.ID.SourcePort = bigEndian(port)
 			err := c.dumpAttributes(&request, func(m *message, attributes []byte) {

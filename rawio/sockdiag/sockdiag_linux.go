@@ -46,19 +46,27 @@ func Destroy(flow segment.Flow, devices ...int) error {
 // may be missing.
 func List(ports []uint16) (map[segment.Flow]State, error) {
 	list := make(map[segment.Flow]State)
-	err := each(ports, func(m *message, _ []byte) { list[m.flow()] = m.State })
+	err := each(ports, all, func(m *message, _ []byte) { list[m.flow()] = m.State })
 	if err != nil {
 		return nil, err
 	}
 	return list, nil
 }
 
-// Sockets is List with what else is known of each connection, in no order.
+// all is the bit set of every State, lasting that without TIME_WAIT: a busy server has
+// many thousands of these, and they are nobody's any more.
+const (
+	all     = ^uint32(0)
+	lasting = all &^ (1 << TimeWait)
+)
+
+// Sockets is List with what else is known of each connection, in no order, but for those
+// in TIME_WAIT.
 func Sockets(ports []uint16) ([]Socket, error) { return AppendSockets(nil, ports) }
 
 // AppendSockets is Sockets for who knows about how many there will be: it appends to list.
 func AppendSockets(list []Socket, ports []uint16) ([]Socket, error) {
-	err := each(ports, func(m *message, attributes []byte) {
+	err := each(ports, lasting, func(m *message, attributes []byte) {
 		list = append(list, Socket{
 			Flow: m.flow(), State: m.State, Cookie: m.cookie(), Inode: m.Inode, Interface: m.ID.Interface, Transparent: transparent(attributes),
 		})
@@ -66,8 +74,9 @@ func AppendSockets(list []Socket, ports []uint16) ([]Socket, error) {
 	return list, err
 }
 
-// each calls f for each connection whose local port is one of ports, or for every one.
-func each(ports []uint16, f func(*message, []byte)) error {
+// each calls f for each connection in one of the states whose local port is one of ports,
+// or for every one.
+func each(ports []uint16, states uint32, f func(*message, []byte)) error {
 	c, err := dial()
 	if err != nil {
 		return err
@@ -79,7 +88,7 @@ func each(ports []uint16, f func(*message, []byte)) error {
 	for _, port := range ports {
 		// An IPv4 connection of a dual-stack listener is among the IPv6 ones.
 		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-			request := request{Family: family, Protocol: unix.IPPROTO_TCP, States: ^uint32(0)}
+			request := request{Family: family, Protocol: unix.IPPROTO_TCP, States: states}
 			request.ID.SourcePort = bigEndian(port)
 			err := c.dumpAttributes(&request, func(m *message, attributes []byte) {
 				if m.State != Listen && m.State != Close {

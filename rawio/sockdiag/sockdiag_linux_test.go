@@ -160,6 +160,13 @@ func TestStatesOfADyingConnection(t *testing.T) {
 	if s := list(t, lab.Server, 7000)[flow]; s != TimeWait {
 		t.Errorf("after both ends' Close: %v, want TIME_WAIT", s)
 	}
+	in(t, lab.Server, func() error {
+		left, err := Sockets([]uint16{7000})
+		if len(left) > 0 {
+			t.Errorf("Sockets has what is in TIME_WAIT: %+v", left)
+		}
+		return err
+	})
 	if err := destroy(lab.Server, flow); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ type index struct {
 	slots *[]slotEntry
 	cells []uint32 // slot+1, 0: empty; the length is a power of two
 	n     int
+	last  uint32 // the cell of the flow that was asked for last: packets come in runs
 }
 
 func newIndex(slots *[]slotEntry) index {
@@ -35,10 +36,17 @@ func (x *index) find(f segment.Flow) int {
 
 // get returns the flow's connection, or nil.
 func (x *index) get(f segment.Flow) *Conn {
-	if s := x.cells[x.find(f)]; s != 0 {
-		return (*x.slots)[s-1].conn
+	if x.last != 0 {
+		if c := (*x.slots)[x.last-1].conn; c != nil && c.Flow == f {
+			return c
+		}
 	}
-	return nil
+	s := x.cells[x.find(f)]
+	if s == 0 {
+		return nil
+	}
+	x.last = s
+	return (*x.slots)[s-1].conn
 }
 
 // put adds a connection whose flow is not in the index. It must hold its slot.
@@ -64,7 +72,7 @@ func (x *index) remove(f segment.Flow) {
 		return
 	}
 	mask := len(x.cells) - 1
-	x.n--
+	x.n, x.last = x.n-1, 0
 	x.cells[i] = 0
 	for j := (i + 1) & mask; x.cells[j] != 0; j = (j + 1) & mask {
 		s := x.cells[j]
