@@ -40,7 +40,7 @@ type Load struct {
 }
 
 // Parts are what Config.Only may name.
-var Parts = []string{"upload", "download", "idle", "logs", "roll-forward", "loaded-pause", "closing"}
+var Parts = []string{"upload", "download", "connect", "idle", "logs", "roll-forward", "loaded-pause", "closing"}
 
 // Full returns the configuration that "make bench" uses, Quick one that shows
 // in half a minute whether everything works.
@@ -78,7 +78,7 @@ func Run(c Config) (t *Table, err error) {
 		}
 		worlds = append(worlds, w)
 	}
-	if !slices.Contains(Parts[3:], c.Only) {
+	if !slices.Contains(Parts[4:], c.Only) {
 		if err := first(c, worlds, t); err != nil {
 			return t, err
 		}
@@ -155,7 +155,11 @@ func (w *world) round(c Config, t *Table) (err error) {
 	if _, err := w.do(Job{Kind: "upload", Bytes: c.Bytes}); err != nil {
 		return err
 	}
-	if c.Only != "" {
+	switch c.Only {
+	case "":
+	case "connect":
+		return w.connects(c.Connect, t)
+	default:
 		return w.bulk(c.Only, c.Bytes, t)
 	}
 	for _, kind := range []string{"upload", "download"} {
@@ -169,7 +173,13 @@ func (w *world) round(c Config, t *Table) (err error) {
 	}
 	t.add(w.column, echoP50, r.P50)
 	t.add(w.column, echoP99, r.P99)
-	if r, err = w.do(Job{Kind: "connect", For: c.Connect}); err != nil {
+	return w.connects(c.Connect, t)
+}
+
+// connects measures how many connections a second are opened, used once and closed.
+func (w *world) connects(d time.Duration, t *Table) error {
+	r, err := w.do(Job{Kind: "connect", For: d})
+	if err != nil {
 		return err
 	}
 	t.add(w.column, connects, r.PerSec)
