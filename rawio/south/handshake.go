@@ -32,6 +32,9 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 				return
 			}
 		case Resetting, Lingering:
+			if m.copied(c, s.Seq, s.Options.TSVal) {
+				return
+			}
 			// The client has given up the old connection. If the gate still
 			// held its packets, it held the SYN as well.
 			if mode := m.env.Slot(c.slot).Mode(); mode != gate.ModeOutage && mode != gate.ModeRoll {
@@ -90,6 +93,11 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 			seqnum.Less(c.rcvNxt(), m.env.Slot(c.slot).Ack()):
 			m.env.Destroy(flow) // half-open, of a copy of the SYN: the kernel is done, and its client is not
 			return
+		case m.copied(c, s.Ack-1, s.Options.TSEcr):
+			if m.env.Socket(flow) == SocketHalfOpen { // it may also be one that the core had reopened
+				m.env.Destroy(flow)
+			}
+			return // the client may have missed the last ACK, which the kernel will not repeat
 		case c.state == Established && !c.is(recovered|confirmed) && s.Ack == c.irs+1:
 			if c.is(byCookie) && m.now-c.since < cookieLife {
 				m.sendSYNACK(c, s.Options.TSEcr)
@@ -124,6 +132,15 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 	if e.syn != nil {
 		m.begin(svc, flow, e)
 	}
+}
+
+// copied reports whether a SYN with a number and a timestamp is a copy of the one that began a
+// connection of which both FINs are acknowledged. A client that begins another connection so soon
+// has another number (RFC 9293, section 3.4.1), or at least a newer timestamp (RFC 6191); one that
+// has neither waits no longer than the old connection lingers, or would.
+func (m *Machine) copied(c *Conn, seq, ts uint32) bool {
+	over := c.state == Lingering || c.state == Established && !c.is(recovered) && c.closed() && m.now-c.last < m.lingers(c)
+	return over && seq == c.irs && !(c.server.ts && seqnum.Less(c.peerTS, ts))
 }
 
 const whyAnew = "closed before its client had heard of it, and begun anew"

@@ -98,6 +98,7 @@ var mended = []struct {
 	{&blind, 1795916227434124, "of what the client repeated in an outage the tap saw a part each time"},
 	{&blind, 1795917479313623, "what the client had still to say was taken for repetitions"},
 	{&blind, 1795918810652923, "a copy of the SYN came when the kernel was done, and the client had not heard that; it was taken for a new connection"},
+	{&plain, 1795938479619433, "the same, when the core had heard of both ends and the client still lacked the last ACK"},
 	{&blind, 1795918810676874, "a client had repeated itself twice in half a minute, which the core takes for often enough and the check did not"},
 	{&queues, 1795918825828974, "a SYN cookie had rounded the client's MSS down, and what the server repeated was too short to be compared"},
 	{&alone, 1795917623112832, "the new socket refused what the client acknowledged beyond its window, where its predecessor had promised room"},
