@@ -1,13 +1,14 @@
 package south_test
 
 import (
+	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/reason"
-	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/rawiotest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -32,6 +33,11 @@ func randomBlindPlan(seed uint64) plan {
 	return p
 }
 
+// blind reports whether the tap does not see what some client sends.
+func (p *plan) blind() bool {
+	return slices.ContainsFunc(p.clients, func(b behaviour) bool { return b.blindFrom > 0 })
+}
+
 // unseen reports whether the tap does not see what a client sends.
 func (w *world) unseen(a *clientApp, g *rawiotest.Packet) bool {
 	return a.b.blindFrom > 0 && w.clock.Now() >= a.b.blindFrom && len(g.Payload) > 0
@@ -47,6 +53,26 @@ func (w *world) vain(f *flow, r *south.Report) bool {
 // forsaken reports whether a client may meet a kernel that has forgotten its closed
 // connection, as with plain TCP: the tap did not see what it repeats.
 func (f *flow) forsaken() bool { return f.app.b.blindFrom > 0 && (f.open || f.app.letGo()) }
+
+// gaveUp reports whether a client that had closed has rightly given up, as its kernel
+// does after orphanRetries: what it repeated before the last recovery the tap did not see,
+// so that nobody could answer it, and since then the network has lost it each time.
+func (a *clientApp) gaveUp() bool {
+	if a.b.blindFrom == 0 || !a.sock.Orphan() || !errors.Is(a.sock.Err(), rawiotest.ErrTimeout) {
+		return false
+	}
+	f := a.w.flows[a.flow]
+	lacks := f.irs + 1 + uint32(f.stable)
+	since := func(list []missed, from time.Duration) (n int) {
+		for _, b := range list {
+			if b.at >= from && b.says(lacks) {
+				n++
+			}
+		}
+		return n
+	}
+	return since(f.missed, 0) > 0 && since(f.missed, f.recovered) == 0 && since(f.mislaid, f.recovered) > 0
+}
 
 // mayLetGo reports whether a connection is rightly said to go on without protection.
 func (w *world) mayLetGo(f *flow, r *south.Report) bool {
@@ -64,7 +90,7 @@ func (w *world) mayLetGo(f *flow, r *south.Report) bool {
 func (f *flow) inVain(off int64, now time.Duration) bool {
 	n, first, seq := 0, now, f.irs+1+uint32(off)
 	for _, b := range f.missed {
-		if seqnum.LEQ(b.Left, seq) && seqnum.Less(seq, b.Right) {
+		if b.says(seq) {
 			n, first = n+1, min(first, b.at)
 		}
 	}

@@ -94,7 +94,7 @@ type clientApp struct {
 }
 
 func (a *clientApp) mayReset() bool {
-	return a.b.end == serverAborts || a.b.end == clientAborts || a.exposed
+	return a.b.end == serverAborts || a.b.end == clientAborts || a.exposed || a.gaveUp()
 }
 
 // unanswered reports whether a client's dialling could come to nothing. Its SYNs of a

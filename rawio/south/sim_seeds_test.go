@@ -100,6 +100,8 @@ var mended = []struct {
 	{&blind, 1795918810652923, "a copy of the SYN came when the kernel was done, and the client had not heard that; it was taken for a new connection"},
 	{&plain, 1795938479619433, "the same, when the core had heard of both ends and the client still lacked the last ACK"},
 	{&blind, 1795918810676874, "a client had repeated itself twice in half a minute, which the core takes for often enough and the check did not"},
+	{&blind, 1795943331662848, "the simulation's ticks were a second apart at rest, and did not find what an orphaned client repeated unseen"},
+	{&blind, 1795943001818939, "the network lost what an orphaned client repeated after an outage with time-outs unseen, and it gave up"},
 	{&queues, 1795918825828974, "a SYN cookie had rounded the client's MSS down, and what the server repeated was too short to be compared"},
 	{&alone, 1795917623112832, "the new socket refused what the client acknowledged beyond its window, where its predecessor had promised room"},
 	{&plain, 1795917366671634, "the restarted server did not hear that its FIN was acknowledged, and had a RST of the client that was gone"},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/rawiotest"
@@ -79,14 +80,18 @@ type flow struct {
 	open     bool // it goes on without protection
 	reset    bool // a RST has left: a cookie's first segment may begin another connection
 
-	missed []missed // what the client has said, each time that the tap did not see it
+	missed    []missed      // what the client has said, each time that the tap did not see it
+	mislaid   []missed      // each time that the network has lost it
+	recovered time.Duration // since the world began: the last time
 }
 
-// missed is a segment that the tap did not see.
+// missed is a segment that somebody did not see.
 type missed struct {
 	segment.Block
 	at time.Duration // since the world began
 }
+
+func (m *missed) says(seq uint32) bool { return seqnum.LEQ(m.Left, seq) && seqnum.Less(seq, m.Right) }
 
 const (
 	epoch      = int64(1e18) // of the engine's clock
@@ -272,6 +277,9 @@ func (w *world) lost(g *rawiotest.Packet) {
 		f.synacks--
 		f.app.owed = false
 	}
+	if f := w.flows[segment.Flow{Client: g.Src, Server: g.Dst}]; f != nil && g.Len() > 0 {
+		f.mislaid = append(f.mislaid, missed{segment.Block{Left: g.Seq, Right: g.End()}, w.clock.Now()})
+	}
 }
 
 // report2 queues what the gate reports.
@@ -376,7 +384,7 @@ func (w *world) tick() {
 	switch {
 	case w.machine.Busy():
 		period = 10 * time.Millisecond
-	case w.atRest:
+	case w.atRest && !w.plan.blind(): // else ticks count what a client repeats unseen: as often as the engine's
 		period = time.Second
 	}
 	w.clock.After(period, func() {
@@ -396,6 +404,10 @@ func (w *world) report(r south.Report) {
 		}
 		if (!w.plan.unmodified || f == nil || !f.app.mayReset()) && (f == nil || !w.ghost(f.app)) {
 			w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)
+		}
+	case south.ConnRecovered:
+		if f != nil {
+			f.recovered = w.clock.Now()
 		}
 	case south.ConnUnprotected:
 		if !w.mayLetGo(f, &r) {
