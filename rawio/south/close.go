@@ -133,14 +133,18 @@ func (m *Machine) mayLeave(c *Conn, s *segment.Segment, slot *gate.Slot) bool {
 		}
 	}
 	m.noteRelease(c, slot)
-	return !m.remains(c, s) && c.is(abandoned) && len(s.Payload) > 0 && seqnum.Less(slot.Ack(), s.Seq+uint32(len(s.Payload)))
+	return c.is(abandoned) && len(s.Payload) > 0 && seqnum.Less(slot.Ack(), s.Seq+uint32(len(s.Payload))) && !m.remains(c, s)
 }
 
 // remains reports whether a connection that its process has closed is kept in a
 // log that outlives the host: the client may lack what the kernel still has. Data
-// that the client repeats and the kernel does not take is what nobody will read.
+// that the client repeats and the kernel does not take is what nobody will read. But
+// after a recovery the core may have more than the kernel, and the kernel may have
+// taken the rest just now, before the server closed, and not have said so: what it
+// refuses ends the socket (RFC 1122, section 4.2.2.13).
 func (m *Machine) remains(c *Conn, s *segment.Segment) bool {
-	return m.cfg.Lasting && (len(s.Payload) == 0 || !seqnum.Less(s.Seq, c.rcvNxt()) || seqnum.LEQ(s.End(), m.env.Slot(c.slot).Ack()))
+	return m.cfg.Lasting && (len(s.Payload) == 0 || !seqnum.Less(s.Seq, c.rcvNxt()) || seqnum.LEQ(s.End(), m.env.Slot(c.slot).Ack()) ||
+		m.env.Socket(c.Flow) == SocketOpen)
 }
 
 // leave lets go of an unmodified server's connection whose process has closed it,

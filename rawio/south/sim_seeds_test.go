@@ -83,6 +83,8 @@ var mended = []struct {
 	{&queues, 1795912714509860, "a server had closed before the core looked what an answer to a segment before the third ACK was"},
 	{&queues, 1795912028848761, "the client's last segment came before the third ACK of a SYN cookie, and the kernel had answered a copy of the SYN"},
 	{&crashes, 1795912714707938, "a copy of what the kernel had taken was taken for what nobody reads, and the host was booted before the last output had left"},
+	{&crashes, 1795945262018154, "the same, of what the kernel had taken just then and had yet to acknowledge: the core alone had had it after a recovery"},
+	{&crashes, 1795945262229958, "the same"},
 	{&blind, 1795912870377524, "the client repeated an unseen segment with one that was seen, and the kernel's answers were taken for that one's"},
 	{&blind, 1795914571431284, "of what the client repeated unseen the network lost a part, and it gave up before it was let go of"},
 	{&blind, 1795914571666026, "others were not opened while one waited for what its client repeats unseen, and a client gave up"},
