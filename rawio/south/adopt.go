@@ -164,12 +164,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 		c.una, c.unaOff = c.finEnd, o.End+1
 		c.nxt = seqnum.Max(c.nxt, c.finEnd)
 	case ok:
-		c.set(finSent)
-		c.finEnd = end
-		if seqnum.LEQ(end, c.una) { // not known to be acknowledged
-			c.unaOff -= int64(seqnum.Diff(c.una, end-1))
-			c.una = end - 1
-		}
+		c.meantFIN(end)
 	case xlate != 0: // the socket before may have sent one
 		c.set(doubtful)
 	}
@@ -320,6 +315,9 @@ func (m *Machine) dropInherited(flow segment.Flow, slot uint32) {
 // una, as the bounds have let it pass.
 func (m *Machine) heardAdopted(c *Conn, una uint32) {
 	c.unset(adopted)
+	if c.is(finAcked) { // whatever an old segment says
+		una = seqnum.Max(una, c.una)
+	}
 	d := seqnum.Diff(una, c.una)
 	c.una, c.unaOff = una, c.unaOff+int64(d)
 	if c.wire != nil && c.wire.digest != nil {
@@ -344,12 +342,16 @@ func (m *Machine) overhear(c *Conn, s *segment.Segment, slot *gate.Slot) {
 }
 
 // guess takes the client of an adopted connection that was not heard for one that
-// lacks as much as it ever can. What it gets twice does no harm.
+// lacks as much as it ever can. What it gets twice does no harm. One that has had the
+// server's FIN lacks nothing, and would be told nothing any more: see finished.
 func (m *Machine) guess(c *Conn) {
 	if !c.is(adopted) {
 		return
 	}
 	c.unset(adopted)
+	if c.is(finAcked) {
+		return
+	}
 	d := min(int64(c.maxWindow), c.unaOff-c.outStart())
 	if d > 0 {
 		c.una, c.unaOff = c.una-uint32(d), c.unaOff-d

@@ -107,7 +107,12 @@ func (m *Machine) noticeFIN(c *Conn, slot *gate.Slot) {
 func (c *Conn) meantFIN(end uint32) {
 	c.set(finSent)
 	c.finEnd = end
-	if seqnum.LEQ(end, c.una) {
+	switch {
+	case seqnum.Less(c.una, end):
+	case c.is(adopted): // una is guessed, and the slot counts a FIN that was held
+		c.unaOff -= int64(seqnum.Diff(c.una, end-1))
+		c.una = end - 1
+	default:
 		c.set(finAcked)
 	}
 }
