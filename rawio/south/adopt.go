@@ -143,8 +143,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	c.set(adopted | outlived | owed)
 	sent := slot.SndNxt()
 	c.una, c.nxt = sent, sent
-	// The log's word is less than 4 GiB old.
-	c.unaOff = seqnum.Unwrap(sent, c.iss+1, o.Acked+1<<31)
+	c.unaOff = c.unwrapOutput(sent, o)
 	if c.server.ts {
 		c.peerTS, c.tsAt = slot.TSEcr(), m.seconds()
 	}
@@ -312,14 +311,15 @@ func (m *Machine) dropInherited(flow segment.Flow, slot uint32) {
 }
 
 // heardAdopted takes the first acknowledgment of an adopted connection's client:
-// una, as the bounds have let it pass.
+// una, as the bounds have let it pass. The client has what precedes the log, whatever the
+// segment says: the last number may be the SYN's and not a byte that is doubtful.
 func (m *Machine) heardAdopted(c *Conn, una uint32) {
 	c.unset(adopted)
 	if c.is(finAcked) { // whatever an old segment says
 		una = seqnum.Max(una, c.una)
 	}
-	d := seqnum.Diff(una, c.una)
-	c.una, c.unaOff = una, c.unaOff+int64(d)
+	d := max(int64(seqnum.Diff(una, c.una)), c.outStart()-c.unaOff)
+	c.una, c.unaOff = c.una+uint32(d), c.unaOff+d
 	if c.wire != nil && c.wire.digest != nil {
 		c.wire.digest.acknowledged(c.unaOff)
 	}

@@ -1,6 +1,7 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
@@ -12,6 +13,14 @@ import (
 // log is told how much the client has acknowledged: the client names the number
 // without what lies above 32 bits.
 const noteEvery = 30
+
+// unwrapOutput returns the offset in the server's stream of a number, where o is the log's
+// last word: less than 4 GiB older, see noteEvery, but for the client's greatest window. By
+// that much the number may be lower: an old segment names it, or the log was told what an
+// engine had taken for acknowledged.
+func (c *Conn) unwrapOutput(seq uint32, o *logserver.Output) int64 {
+	return seqnum.Unwrap(seq, c.iss+1, o.Acked+1<<31-int64(c.maxWindow))
+}
 
 // note renews what the log knows of the connection.
 func (m *Machine) note(c *Conn) { m.noteStart(c, c.logStart(), c.outStart()) }

@@ -71,7 +71,11 @@ func (m *Machine) meet(c *Conn, s *segment.Segment) bool {
 	r, stable := c.extra.restore, c.stableSeq()
 	una, nxt := c.una, c.nxt
 	c.una, c.nxt = s.Ack, s.Ack // whatever it acknowledges is news
-	switch m.judge(c, s, bounds{ack: stable - 65535<<c.server.wscale, next: stable, edge: r.accept, sent: s.Ack}) {
+	v := m.judge(c, s, bounds{ack: stable - 65535<<c.server.wscale, next: stable, edge: r.accept, sent: s.Ack})
+	if v == accept && c.unwrapOutput(s.Ack, &r.out) < 0 { // not of this connection: no client has it before the SYN-ACK
+		v = challenge
+	}
+	switch v {
 	case accept:
 	case resets:
 		c.set(clientRST)
@@ -98,8 +102,11 @@ func (m *Machine) meet(c *Conn, s *segment.Segment) bool {
 // stream it has. una and nxt are set.
 func (m *Machine) know(c *Conn, s *segment.Segment) {
 	x, o := c.extra, &c.extra.restore.out
-	// The log's word is less than 4 GiB old.
-	c.unaOff = seqnum.Unwrap(s.Ack, c.iss+1, o.Acked+1<<31)
+	c.unaOff = c.unwrapOutput(s.Ack, o)
+	if d := c.outStart() - c.unaOff; d > 0 { // an old segment: what precedes the log was acknowledged
+		c.una, c.unaOff = c.una+uint32(d), c.outStart()
+		c.nxt = c.una
+	}
 	// Of a repetition, which may be the only segment that comes, the bounds take
 	// nothing else. An earlier window would have the new server send what its
 	// client refuses.
@@ -114,7 +121,7 @@ func (m *Machine) know(c *Conn, s *segment.Segment) {
 		c.nxt = seqnum.Max(c.nxt, c.finEnd)
 	} else {
 		c.set(doubtful)
-		if c.unaOff > 0 {
+		if c.unaOff > c.outStart() {
 			c.una, c.unaOff = c.una-1, c.unaOff-1
 		}
 	}
