@@ -105,6 +105,7 @@ var mended = []struct {
 	{&blind, 1795943331662848, "the simulation's ticks were a second apart at rest, and did not find what an orphaned client repeated unseen"},
 	{&blind, 1795943001818939, "the network lost what an orphaned client repeated after an outage with time-outs unseen, and it gave up"},
 	{&queues, 1795918825828974, "a SYN cookie had rounded the client's MSS down, and what the server repeated was too short to be compared"},
+	{&queues, 1795946122452066, "others took the room in the log each time that the client repeated what lacked in a roll-forward, and it was given up"},
 	{&alone, 1795917623112832, "the new socket refused what the client acknowledged beyond its window, where its predecessor had promised room"},
 	{&plain, 1795917366671634, "the restarted server did not hear that its FIN was acknowledged, and had a RST of the client that was gone"},
 	{&alone, 1795918810577629, "a FIN that a crashed process had made, and the gate had held, was taken for the one that the client had acknowledged"},
