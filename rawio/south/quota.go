@@ -102,6 +102,9 @@ func (m *Machine) reopen(c *Conn) {
 		return
 	}
 	c.unset(limited | stuck)
+	if c.state == Rolling {
+		c.extra.roll.lackedAt = 0 // only now can what lacks be taken: see lacks
+	}
 	slot := m.env.Slot(c.slot)
 	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
 	m.limit(c)

@@ -246,10 +246,11 @@ func (m *Machine) tickRoll(c *Conn) {
 
 // lacks reports whether the log lacks something that the client has said, has to
 // say again, and lives to do so: the earlier server may have answered it, and the
-// client's time-out may have grown long.
+// client's time-out may have grown long. What the log does not take, because it is down or
+// its buffer is full, the client says again after its time-out only.
 func (m *Machine) lacks(c *Conn) bool {
 	r := c.extra.roll
-	if next := c.rcvNxt(); r.lackedAt == 0 || r.lacked != next {
+	if next := c.rcvNxt(); r.lackedAt == 0 || r.lacked != next || c.is(stuck) {
 		r.lacked, r.lackedAt = next, m.now
 	}
 	if m.now-c.last >= lacksMost {
@@ -265,8 +266,8 @@ const (
 	// lacksMost is how long a silent client is waited for, ns. It is asked more often.
 	lacksMost = 60e9
 	// lacksLongest is how long one is waited for that speaks, but does not say what
-	// lacks, ns: what it repeats the tap may never see. New clients wait as long, and
-	// give up after two minutes.
+	// lacks, ns, from when the log could take it: what it repeats the tap may never see.
+	// New clients wait as long, and give up after two minutes.
 	lacksLongest = 90e9
 )
 

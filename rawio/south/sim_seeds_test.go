@@ -105,6 +105,7 @@ var mended = []struct {
 	{&blind, 1795943331662848, "the simulation's ticks were a second apart at rest, and did not find what an orphaned client repeated unseen"},
 	{&blind, 1795943001818939, "the network lost what an orphaned client repeated after an outage with time-outs unseen, and it gave up"},
 	{&queues, 1795918825828974, "a SYN cookie had rounded the client's MSS down, and what the server repeated was too short to be compared"},
+	{&queues, 1795946122452066, "others took the room in the log each time that the client repeated what lacked in a roll-forward, and it was given up"},
 	{&alone, 1795917623112832, "the new socket refused what the client acknowledged beyond its window, where its predecessor had promised room"},
 	{&alone, 1795945644420081, "a client that had all was taken for one that was not heard, and nobody acknowledged what the restarted server said again"},
 	{&alone, 1795945645006559, "an adopted connection's client had acknowledged the SYN alone, which was taken for a byte that is doubtful"},
