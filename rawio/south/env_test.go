@@ -139,6 +139,9 @@ func (e *fakeEnv) Prepare(slot uint32, una, sent, stable int64) error {
 	if una > sent || una < 0 {
 		panic(fmt.Sprintf("prepare una %d sent %d", una, sent))
 	}
+	if out := max(h.Output, int64(len(h.out))); sent > out && una <= out {
+		panic(fmt.Sprintf("prepare una %d sent %d, of %d that were written", una, sent, out))
+	}
 	h.una, h.sent, h.stable, h.prepared = una, sent, stable, true
 	h.Closing = false
 	return h.refuse

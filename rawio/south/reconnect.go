@@ -172,8 +172,12 @@ func (m *Machine) prepare(c *Conn) bool {
 	if c.extra.restore != nil || c.is(doubtful) {
 		sent = una // of the rest there is no record
 	}
-	unaOff := c.unaOff + int64(seqnum.Diff(una, c.una))
-	if err := m.env.Prepare(c.slot, unaOff, unaOff+int64(seqnum.Diff(sent, una)), c.resume); err != nil {
+	unaOff := c.outputOff(una)
+	sentOff := unaOff + int64(seqnum.Diff(sent, una))
+	if out := m.head(c).Output; out >= unaOff { // an engine that took over may have counted a FIN that the gate had held
+		sentOff = min(sentOff, out)
+	}
+	if err := m.env.Prepare(c.slot, unaOff, sentOff, c.resume); err != nil {
 		m.reset(c, err.Error())
 		return false
 	}
