@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/rawiotest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -85,14 +86,16 @@ func (w *world) mayLetGo(f *flow, r *south.Report) bool {
 	return f.app.b.blindFrom == 0 && w.plan.log != nil && w.plan.log.policy == south.DownUnprotect
 }
 
-// inVain reports whether a client has said a byte, or its FIN, again and again, and the
-// tap has seen it no time: three times until now, or twice and slowly.
+// inVain reports whether a client has spoken again and again while what begins at offset
+// off lacks, and the tap has seen it no time: three times until now, in a while, or twice
+// and slowly. It need not say that byte: a client that lacks an ACK repeats what comes
+// before it, which the kernel answers, or the gate holds in an outage, in the same way.
 func (f *flow) inVain(off int64, now time.Duration) bool {
 	n, first, seq := 0, now, f.irs+1+uint32(off)
 	for _, b := range f.missed {
-		if b.says(seq) {
+		if b.at >= f.came && seqnum.LEQ(b.Left, seq) {
 			n, first = n+1, min(first, b.at)
 		}
 	}
-	return n >= 3 || n >= south.SlowAnswers && now-first >= south.HoleSlow
+	return n >= south.HoleAnswers && now-first >= south.HoleAfter || n >= south.SlowAnswers && now-first >= south.HoleSlow
 }
