@@ -234,7 +234,9 @@ func (m *Model) egressLive(p *packet, s *Slot, index, priority uint32) Verdict {
 		m.fitWindow(s, &j, false)
 	} else if flags&flagACK != 0 {
 		if !m.judgeAck(p, s, &j, previous) {
-			s.hflags.Add(bareACK)
+			if _, passed := s.FIN(); passed || j.seq+1 != s.SndNxt() { // else it is a probe
+				s.hflags.Add(bareACK)
+			}
 			m.count[statAckHeld]++
 			return Held
 		}

@@ -49,6 +49,7 @@ type rule struct {
 	outputs  []output
 	stats    Stats
 	forgets  bool // the flow is no longer bound
+	probe    bool // what is held is none of the kernel's answers
 }
 
 // life is how the engine does, and what happens if it is dead.
@@ -196,6 +197,11 @@ func rules(e env) []rule {
 	r.after = seen(e.s(50), e.c(98))
 	add(r)
 	r = egress("window probe is held like an ACK", mod(ack, func(p *tcp) { p.seq, p.ack = e.s(49), e.c(101) }), live)
+	r.verdict, r.stats.AckHeld, r.probe = Held, 1, true
+	r.after = also(seen(e.s(50), e.c(101)), held)
+	add(r)
+	finPassed := func(s *slotState) { s.FIN, s.FINEnd = true, e.s(50) }
+	r = egress("an answer of a socket that has yet to send what its predecessor has, a FIN, is no probe", r.packet, with(live, finPassed))
 	r.verdict, r.stats.AckHeld = Held, 1
 	r.after = also(seen(e.s(50), e.c(101)), held)
 	add(r)

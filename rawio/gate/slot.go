@@ -300,7 +300,8 @@ const MaxBareACKs = 1<<24 - 1
 
 // BareACKs returns how many segments without data, FIN or RST were held because their
 // ACK number was above stable; it wraps after MaxBareACKs. The kernel makes them when it has
-// taken something of the client, or was told again what it has.
+// taken something of the client, or was told again what it has. Its probes, of a closed
+// window or an idle client, do not count, but for those after a FIN.
 func (s *Slot) BareACKs() uint32 { return s.hflags.Load() / bareACK }
 
 // FIN returns the sequence end, as the client sees it, of the FIN that the

@@ -2,8 +2,10 @@ package south
 
 import "time"
 
-// What the core takes for repetitions in vain, if they are slow.
+// What the core takes for repetitions in vain, also if they are slow.
 const (
+	HoleAfter   = time.Duration(holeAfter)
+	HoleAnswers = holeAnswers
 	HoleSlow    = time.Duration(holeSlow)
 	SlowAnswers = slowAnswers
 )

@@ -17,7 +17,8 @@ import (
 //
 // That is so when for holeAfter not one byte more has come in order, although the kernel
 // has answered the client holeAnswers times or more. A client that is silent, as one may
-// be for two minutes that waits for its retransmission time-out, proves nothing. Nor
+// be for two minutes that waits for its retransmission time-out, proves nothing, nor do
+// the kernel's probes of a closed window and keepalives: the gate does not count them. Nor
 // does what may answer a segment that the tap has seen: only what the kernel has said
 // more often than that counts. Where each may be such an answer, holeDeaf counts.
 //

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/rawiotest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -85,14 +86,16 @@ func (w *world) mayLetGo(f *flow, r *south.Report) bool {
 	return f.app.b.blindFrom == 0 && w.plan.log != nil && w.plan.log.policy == south.DownUnprotect
 }
 
-// inVain reports whether a client has said a byte, or its FIN, again and again, and the
-// tap has seen it no time: three times until now, or twice and slowly.
+// inVain reports whether a client has spoken again and again since the log has all before
+// offset off and no more, and the tap has seen it no time: three times in holeAfter, or
+// twice in holeSlow. It need not say what lacks: a client that has not heard an ACK repeats
+// what comes before that, which the kernel answers, or the gate holds in an outage, as well.
 func (f *flow) inVain(off int64, now time.Duration) bool {
-	n, first, seq := 0, now, f.irs+1+uint32(off)
+	n, seq, lasted := 0, f.irs+1+uint32(off), now-f.came
 	for _, b := range f.missed {
-		if b.says(seq) {
-			n, first = n+1, min(first, b.at)
+		if b.says(seq) || b.at >= f.came && seqnum.Less(b.Left, seq) {
+			n++
 		}
 	}
-	return n >= 3 || n >= south.SlowAnswers && now-first >= south.HoleSlow
+	return n >= south.HoleAnswers && lasted >= south.HoleAfter || n >= south.SlowAnswers && lasted >= south.HoleSlow
 }

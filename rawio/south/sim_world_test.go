@@ -83,6 +83,7 @@ type flow struct {
 	missed    []missed      // what the client has said, each time that the tap did not see it
 	mislaid   []missed      // each time that the network has lost it
 	recovered time.Duration // since the world began: the last time
+	came      time.Duration // since the world began: when the log had the newest of its bytes
 }
 
 // missed is a segment that somebody did not see.
@@ -373,7 +374,9 @@ func (w *world) takeUpcalls() {
 			continue
 		}
 		f := w.flows[c.Flow]
-		f.stable = max(f.stable, u.Stable)
+		if u.Stable > f.stable {
+			f.stable, f.came = u.Stable, w.clock.Now()
+		}
 		f.fin = f.fin || u.Fin
 	}
 	w.machine.Stable(list)

@@ -182,6 +182,14 @@ static __always_inline int rewrite_out(struct __sk_buff *skb, const struct packe
 	return HELD;
 }
 
+/* is_probe tells a probe of the kernel without data, of a closed window or an idle client, from an
+ * answer: it is one below what has been sent (tcp_xmit_probe_skb). After a FIN that a
+ * predecessor has sent, so is what a kernel says that has yet to send it. */
+static __always_inline bool is_probe(const struct slot *slot, const struct segment *s)
+{
+	return s->seq + 1 == slot->snd_nxt && !(slot->fin & 1);
+}
+
 /* record notes what the kernel's newest segment says. */
 static __always_inline void record(const struct packet *p, struct slot *slot,
 				   const struct segment *s)
@@ -346,7 +354,8 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 		fit_window(slot, &s, false);
 	} else if (flags & ACK) {
 		if (!judge_ack(p, slot, &s, previous)) {
-			slot->hflags += BARE_ACK;
+			if (!is_probe(slot, &s))
+				slot->hflags += BARE_ACK;
 			count(STAT_ACK_HELD);
 			return HELD;
 		}

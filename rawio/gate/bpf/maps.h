@@ -75,7 +75,7 @@ struct slot {
 	__u32 snd_nxt;  /* highest client-visible sequence end sent */
 	__u32 tsval;    /* newest TSval as the client sees it */
 	__u32 tsecr;
-	__u32 hflags;   /* bits 0 to 7: ECN of the newest held ACK; above: how many without data were held */
+	__u32 hflags;   /* bits 0 to 7: ECN of the newest held ACK; above: how many without data were held, but for probes */
 	__u32 fin;      /* bit 0: a meant FIN has passed, bit 1: a meant RST, bit 2: the engine has noted a meant release */
 	__u32 fin_end;  /* its sequence end, client-visible */
 	__u32 egress;   /* packets seen */
