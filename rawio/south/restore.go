@@ -232,14 +232,18 @@ func (m *Machine) rejoin(c *Conn) {
 // ackedBy is what a segment acknowledges for certain: all, once the new server has
 // sent what the last number counts.
 func (m *Machine) ackedBy(c *Conn, s *segment.Segment) uint32 {
-	known := seqnum.Max(c.nxt, m.env.Slot(c.slot).SndNxt())
-	if c.is(restored) && !c.is(finSent) && seqnum.Less(known, s.Ack) {
-		c.set(doubtful) // an earlier server had sent more than was known, or its FIN
-	}
-	if !c.is(doubtful) || s.Ack == c.una {
+	if !c.is(restored) {
 		return s.Ack
 	}
-	if c.state == Established && seqnum.LEQ(seqnum.Max(known, s.Ack), m.hasSent(c, m.env.Slot(c.slot))) {
+	sent := m.hasSent(c, m.env.Slot(c.slot))
+	known := seqnum.Max(c.nxt, sent)
+	if !c.is(finSent) && seqnum.Less(known, s.Ack) {
+		c.set(doubtful) // an earlier server had sent more than was known, or its FIN
+	}
+	if !c.is(doubtful) || s.Ack == c.una && !c.is(adopted) { // a guess settles nothing
+		return s.Ack
+	}
+	if c.state == Established && seqnum.LEQ(seqnum.Max(known, s.Ack), sent) {
 		c.unset(doubtful)
 		return s.Ack
 	}
@@ -259,7 +263,7 @@ func (m *Machine) hasSent(c *Conn, slot *gate.Slot) uint32 {
 		}
 		return sent
 	}
-	if d := m.head(c).Output - c.unaOff; d >= 0 && d < 1<<31 {
+	if d := m.head(c).Output - c.unaOff; d > -1<<31 && d < 1<<31 { // below 0 while it repeats what the client has
 		sent = seqnum.Min(sent, c.una+uint32(d))
 	}
 	return sent
