@@ -1,8 +1,9 @@
 package south
 
-// unseen counts, in an outage and a roll-forward, the client's segments that the gate has held and the tap has
-// not seen. Only those count that come unasked: what nobody has asked for the client repeats,
-// until it is answered. One or more between two looks may tell of one repetition.
+// unseen counts, in an outage and a roll-forward, the client's segments that the gate has
+// held and the tap has not seen. Only those count that come unasked: what nobody has asked
+// for the client repeats, until it is answered. One or more between two looks may tell of
+// one repetition.
 type unseen struct {
 	from  int64  // since this time nobody has asked the client; 0: somebody has
 	to    int64  // until this time; 0: still
