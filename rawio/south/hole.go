@@ -24,7 +24,9 @@ import (
 //
 // A crash does not undo what was found until then, for a client gives up after a number of
 // time-outs, each twice as long as the one before, whatever crashes meanwhile. Nor does
-// it keep the core from finding more: in an outage the gate counts what it holds.
+// it keep the core from finding more: in an outage, and while an unmodified server is
+// rolled forward, the gate counts what it holds. Whoever rolls forward waits no longer than
+// holeDeaf for what the client repeats in vain: its patience is hardly longer.
 
 const (
 	// holeAfter is how long, ns, not counting times when the engine stood still: what
@@ -109,11 +111,15 @@ func (h *hole) hear(s *segment.Segment, b bounds) {
 
 // weigh looks at what the kernel has said since the last look. It reports whether there
 // was an answer to what the tap has not seen, although it has had the time. The kernel
-// delays no answer for as long as askedQuiet.
+// delays no answer for as long as askedQuiet. The first ACK of what lacks, from a kernel
+// socket that did not have it, answers that, whatever else it has answered.
 func (h *hole) weigh(now said, t, last int64) bool {
-	before := h.excess
-	if h.excess += now.answers(h.said) - h.heard; h.excess < 0 && t-last > askedQuiet {
+	before, n := h.excess, now.answers(h.said)
+	if h.excess += n - h.heard; h.excess < 0 && t-last > askedQuiet {
 		h.excess = 0
+	}
+	if n > 0 && seqnum.LEQ(h.said.ack, h.next) {
+		h.excess = max(h.excess, 1)
 	}
 	h.said, h.heard = now, 0
 	switch {
@@ -227,6 +233,12 @@ func (m *Machine) tickHole(c *Conn) bool {
 	}
 	c.hole = nil
 	return true
+}
+
+// deaf reports whether a roll-forward waits for what the client repeats in vain.
+func (c *Conn) deaf() bool {
+	h := c.hole
+	return h != nil && h.next == c.rcvNxt() && h.lasted >= holeDeaf && h.vain()
 }
 
 // vain reports whether the client has repeated itself in vain.

@@ -106,7 +106,7 @@ func (m *Machine) interrupt(c *Conn) {
 		m.guess(c)
 		m.left(c)
 		x.edge, x.tsval, x.said = slot.Edge(), slot.TSVal(), c.high
-		x.unseen = unseen{}
+		x.unseen = unseen{asked: m.now}
 		if slot.Flags()&gate.FlagLimit != 0 {
 			x.edge = seqnum.Min(x.edge, slot.Limit())
 		}
@@ -243,7 +243,7 @@ func (m *Machine) answer(c *Conn) {
 	s.Options.TSVal, s.Options.TSEcr = x.tsval, c.peerTS
 	m.trace(c, ack)
 	c.acked, x.ackedAt = seqnum.Max(c.acked, ack), m.now
-	x.unseen.ask(m.env.Slot(c.slot).StolenIn(), m.now)
+	m.asks(c)
 	m.Stats.ACKs++
 	m.env.ToClient(s)
 }

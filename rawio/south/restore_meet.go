@@ -29,6 +29,7 @@ func (m *Machine) probe(c *Conn) {
 	r.probeAt = m.now + min(int64(probeFirst)<<min(r.probes, 8), probeLast)
 	r.probes++
 	x.ackedAt = m.now
+	m.asks(c)
 	m.trace(c, s.Ack)
 	m.Stats.ACKs++
 	m.env.ToClient(s)

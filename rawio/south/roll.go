@@ -253,7 +253,7 @@ func (m *Machine) lacks(c *Conn) bool {
 	if next := c.rcvNxt(); r.lackedAt == 0 || r.lacked != next || c.is(stuck) {
 		r.lacked, r.lackedAt = next, m.now
 	}
-	if m.now-c.last >= lacksMost {
+	if m.now-c.last >= lacksMost || c.deaf() {
 		return false
 	}
 	// What a restored connection's client has said shows only in what it was answered, if
@@ -282,6 +282,7 @@ func (m *Machine) askClient(c *Conn) {
 	s.Options.TSVal, s.Options.TSEcr = c.extra.tsval, c.peerTS
 	c.acked = seqnum.Max(c.acked, c.stableSeq())
 	m.trace(c, c.stableSeq())
+	m.asks(c)
 	m.env.ToClient(s)
 }
 

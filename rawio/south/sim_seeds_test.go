@@ -107,6 +107,8 @@ var mended = []struct {
 	{&blind, 1795945882277760, "the kernel's probes of a closed window were taken for answers to what the tap had not seen"},
 	{&blind, 1795945881774970, "a client repeated what comes before that which lacked, as it had not heard an ACK, and the check counted only what it said of the latter"},
 	{&blind, 1795945882091788, "the same in an outage"},
+	{&blind, 1795950734987413, "the window had opened meanwhile, and the first ACK of what lacked after an outage was taken for one of the FIN beside it"},
+	{&blind, 1795950735416862, "an orphaned client gave up in a roll-forward, which waited for what the tap could not see"},
 	{&queues, 1795918825828974, "a SYN cookie had rounded the client's MSS down, and what the server repeated was too short to be compared"},
 	{&queues, 1795946122452066, "others took the room in the log each time that the client repeated what lacked in a roll-forward, and it was given up"},
 	{&alone, 1795917623112832, "the new socket refused what the client acknowledged beyond its window, where its predecessor had promised room"},

@@ -68,9 +68,7 @@ func (m *Machine) tick(c *Conn) {
 			return
 		}
 		m.rejoin(c)
-		if c.state != Rolling {
-			m.tickUnseen(c)
-		}
+		m.tickUnseen(c)
 		if c.state == Reconnecting && !c.svc.busy {
 			m.lagging = true // alone: see rejoin
 		}
