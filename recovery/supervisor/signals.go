@@ -21,10 +21,15 @@ var forwarded = []os.Signal{
 }
 
 // Subscribe returns a channel with the signals that [Supervisor.Run] acts on,
-// for [Config.Signals], and a function that ends the subscription.
+// for [Config.Signals], and a function that ends the subscription. A hang-up that is
+// ignored, as under nohup, stays so, for the child as well.
 func Subscribe() (<-chan os.Signal, func()) {
 	c := make(chan os.Signal, 32)
-	signal.Notify(c, forwarded...)
+	for _, sig := range forwarded {
+		if sig != syscall.SIGHUP || !signal.Ignored(sig) {
+			signal.Notify(c, sig)
+		}
+	}
 	return c, func() { signal.Stop(c) }
 }
 

@@ -3,6 +3,8 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -55,9 +57,9 @@ func TestStop(t *testing.T) {
 		}
 	})
 	t.Run("hang-up without a handler", func(t *testing.T) {
-		// As `ftnet run` does: under nohup the child would inherit that the signal is ignored.
-		_, unsubscribe := Subscribe()
-		defer unsubscribe()
+		// Under nohup the child would inherit that the signal is ignored.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+		defer signal.Reset(syscall.SIGHUP)
 		r := newRig(t).run(t.Context(), "wait", nil)
 		r.pid()
 		r.signals <- syscall.SIGHUP
@@ -66,6 +68,33 @@ func TestStop(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestHangUpUnderNohup: whoever starts the engine with hang-ups ignored wants neither it nor
+// the server to end with the terminal.
+func TestHangUpUnderNohup(t *testing.T) {
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGHUP)
+	signals, unsubscribe := Subscribe()
+	defer unsubscribe()
+	r := newRig(t).run(t.Context(), "wait", nil)
+	pid := r.pid()
+	for _, target := range []int{pid, os.Getpid()} {
+		if err := syscall.Kill(target, syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-signals; got != syscall.SIGUSR1 {
+		t.Errorf("%v is sent on", got)
+	}
+	r.signals <- syscall.SIGTERM
+	var exit *ExitError
+	if err := r.wait(); !errors.As(err, &exit) || exit.Exit.Signal != syscall.SIGTERM {
+		t.Errorf("the child did not outlive the hang-up: %v", err)
+	}
 }
 
 func TestSignalsAreForwarded(t *testing.T) {
