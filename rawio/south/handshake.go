@@ -76,7 +76,7 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 		case c.state == Established && !c.is(recovered) && s.Seq == c.iss && s.Ack == c.irs+1:
 			m.env.Forward(packet) // the same again, from before the gate knew the connection
 			return
-		case c.state == Established && c.is(recovered) && m.resumes(c, s.Ack):
+		case c.state == Established && c.is(recovered) && (c.is(opening) || m.ofSocket(c, s)) && m.resumes(c, s.Ack):
 			m.ackSpoofed(c, s) // the stack did not get our ACK
 			return
 		case c.state == Established && c.is(recovered) && m.ofReopening(c, s, at):
@@ -86,18 +86,14 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 			m.end(c, whyAnew)
 			m.begin(svc, flow, e)
 			return
-		case c.state == Established && !c.is(recovered) && c.is(confirmed) && c.is(byCookie) && s.Ack == c.irs+1 &&
+		case c.state == Established && !c.is(recovered) && m.completed(c) && c.is(byCookie) && s.Ack == c.irs+1 &&
 			(m.now-c.since < cookieLife || m.env.Socket(flow) == SocketOpen):
 			return // of a copy of the SYN, from before the cookie's third ACK, which may be lost
-		case c.state == Established && !c.is(recovered|byCookie) && c.is(confirmed) && s.Ack == c.irs+1 &&
-			seqnum.Less(c.rcvNxt(), m.env.Slot(c.slot).Ack()):
-			m.env.Destroy(flow) // half-open, of a copy of the SYN: the kernel is done, and its client is not
-			return
-		case m.copied(c, s.Ack-1, s.Options.TSEcr):
+		case m.outlasts(c, s), m.copied(c, s.Ack-1, s.Options.TSEcr): // the kernel is done, and its client may not be
 			if m.env.Socket(flow) == SocketHalfOpen { // it may also be one that the core had reopened
 				m.env.Destroy(flow)
 			}
-			return // the client may have missed the last ACK, which the kernel will not repeat
+			return
 		case c.state == Established && !c.is(recovered|confirmed) && s.Ack == c.irs+1:
 			if c.is(byCookie) && m.now-c.since < cookieLife {
 				m.sendSYNACK(c, s.Options.TSEcr)
@@ -134,13 +130,33 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 	}
 }
 
+// outlasts reports whether a SYN-ACK answers a copy of the SYN of a connection with which the kernel
+// is done, and whose client has not heard of all that the kernel has acknowledged.
+func (m *Machine) outlasts(c *Conn, s *segment.Segment) bool {
+	return c.state == Established && m.completed(c) && !c.is(opening) && (c.is(recovered) || !c.is(byCookie)) &&
+		s.Ack == c.irs+1 && seqnum.Less(c.stableSeq(), m.env.Slot(c.slot).Ack())
+}
+
 // copied reports whether a SYN with a number and a timestamp is a copy of the one that began a
-// connection of which both FINs are acknowledged. A client that begins another connection so soon
+// connection which both sides have closed. A client that begins another connection so soon
 // has another number (RFC 9293, section 3.4.1), or at least a newer timestamp (RFC 6191); one that
 // has neither waits no longer than the old connection lingers, or would.
 func (m *Machine) copied(c *Conn, seq, ts uint32) bool {
-	over := c.state == Lingering || c.state == Established && !c.is(recovered) && c.closed() && m.now-c.last < m.lingers(c)
+	over := c.state == Lingering || c.state == Established && !c.is(opening) && m.ends(c) && m.now-c.last < m.lingers(c)
 	return over && seq == c.irs && !(c.server.ts && seqnum.Less(c.peerTS, ts))
+}
+
+// ends reports whether both FINs have come by. That they are acknowledged the kernel knows first: the
+// ACK of the client's may have to wait for the log, and that of the server's may still be in the tap.
+func (m *Machine) ends(c *Conn) bool {
+	_, left := m.env.Slot(c.slot).FIN()
+	return c.fin >= 0 && (left || c.is(finSent))
+}
+
+// ofSocket reports whether a SYN-ACK has the number of the socket by which the connection was opened again.
+func (m *Machine) ofSocket(c *Conn, s *segment.Segment) bool {
+	slot := m.env.Slot(c.slot)
+	return s.Seq+1+slot.Delta() == slot.Base()
 }
 
 const whyAnew = "closed before its client had heard of it, and begun anew"

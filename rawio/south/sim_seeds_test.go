@@ -114,6 +114,7 @@ var mended = []struct {
 	{&alone, 1795917623112832, "the new socket refused what the client acknowledged beyond its window, where its predecessor had promised room"},
 	{&alone, 1795945644420081, "a client that had all was taken for one that was not heard, and nobody acknowledged what the restarted server said again"},
 	{&alone, 1795945645006559, "an adopted connection's client had acknowledged the SYN alone, which was taken for a byte that is doubtful"},
+	{&alone, 1795946999429597, "a copy of the SYN came when the kernel was done, and the tap had yet to tell that the server's FIN was acknowledged"},
 	{&plain, 1795917366671634, "the restarted server did not hear that its FIN was acknowledged, and had a RST of the client that was gone"},
 	{&alone, 1795918810577629, "a FIN that a crashed process had made, and the gate had held, was taken for the one that the client had acknowledged"},
 	{&alone, 1795918810630047, "the same"},

@@ -55,6 +55,9 @@ func TestStop(t *testing.T) {
 		}
 	})
 	t.Run("hang-up without a handler", func(t *testing.T) {
+		// As `ftnet run` does: under nohup the child would inherit that the signal is ignored.
+		_, unsubscribe := Subscribe()
+		defer unsubscribe()
 		r := newRig(t).run(t.Context(), "wait", nil)
 		r.pid()
 		r.signals <- syscall.SIGHUP
