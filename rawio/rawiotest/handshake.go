@@ -66,7 +66,7 @@ func (s *Socket) sendSYN() {
 	if first && !c.NoTimestamps {
 		o.HasTS, o.TSVal = true, s.tsNow()
 	}
-	if s.tsLast = p.Options.TSVal; s.attempts == 0 {
+	if s.tsLast = p.Options.TSVal; s.tsFirst == 0 { // and not in answers to copies of the SYN (tcp_synack_options)
 		s.tsFirst = s.tsLast
 	}
 	s.sndNxt = s.iss + 1

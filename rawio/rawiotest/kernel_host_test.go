@@ -49,7 +49,7 @@ type modelHost struct {
 
 func newModelHost(t testing.TB) *modelHost {
 	h := &modelHost{t: t, c: NewClock()}
-	h.st = NewStack(h.c, Config{Seed: 5, Output: func(p *Packet) { h.sent = append(h.sent, p) }})
+	h.st = NewStack(h.c, Config{Seed: 5, StrictEcho: true, Output: func(p *Packet) { h.sent = append(h.sent, p) }})
 	h.p = h.st.NewProcess()
 	return h
 }

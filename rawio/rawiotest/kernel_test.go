@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ftnet/ftnet/internal/netlab"
 	"github.com/ftnet/ftnet/internal/netlab/netlabtest"
@@ -23,7 +24,8 @@ type script struct {
 	peer       netip.AddrPort
 	server     netip.AddrPort
 	timestamps bool
-	iss        uint32 // the host's
+	iss        uint32   // the host's
+	times      []uint32 // of its SYN-ACKs
 	log        []string
 	seen       map[string]bool
 	stop       func() // closes the listener
@@ -38,6 +40,7 @@ func (x *script) note(packets []*Packet) {
 	for _, p := range packets {
 		if p.Flags.Has(segment.SYN) {
 			x.iss = p.Seq
+			x.times = append(x.times, p.Options.TSVal)
 		}
 		ack := ""
 		if p.Flags.Has(segment.ACK) {
@@ -82,6 +85,16 @@ func (x *script) say(flags segment.Flags, seq, ack int, payload int, options ...
 	}
 	x.log = append(x.log, fmt.Sprintf("> %v seq %d ack %d len %d", flags, seq, ack, payload))
 	x.note(x.send(p))
+}
+
+// echoes has a segment echo the timestamp of the host's first SYN-ACK, or of its last one, and d more.
+func (x *script) echoes(last bool, d uint32) func(*Packet) {
+	return func(p *Packet) {
+		p.Options.TSEcr = x.times[0] + d
+		if last {
+			p.Options.TSEcr = x.times[len(x.times)-1] + d
+		}
+	}
 }
 
 func tsval(v uint32) func(*Packet) { return func(p *Packet) { p.Options.TSVal = v } }
@@ -373,10 +386,48 @@ var withTimestamps = map[string]func(x *script){
 	},
 }
 
+// strictEcho run only where Config.StrictEcho is what the kernel does, and with timestamps. Its
+// clock goes on by a millisecond at least between two SYN-ACKs.
+var strictEcho = map[string]func(x *script){
+	"half-open, echo of the first": func(x *script) {
+		x.answersTwice()
+		x.say(ack, 1, 1, 0, x.echoes(false, 0))
+		x.accept()
+	},
+	"half-open, echo of the copy's": func(x *script) {
+		x.answersTwice()
+		x.say(ack, 1, 1, 0, x.echoes(true, 0))
+		x.accept()
+	},
+	"half-open, echo of neither": func(x *script) {
+		x.answersTwice()
+		x.say(ack, 1, 1, 5, x.echoes(false, 1<<32-1))
+		x.say(ack, 1, 1, 0, x.echoes(true, 0))
+		x.accept()
+	},
+	"half-open, echo of the future": func(x *script) {
+		x.answersTwice()
+		x.say(ack, 1, 1, 5, x.echoes(true, 1))
+		x.say(ack, 1, 1, 0, x.echoes(false, 0))
+		x.accept()
+	},
+}
+
+// answersTwice has the host answer a SYN and a copy of it.
+func (x *script) answersTwice() {
+	x.say(syn, 0, 0, 0)
+	x.wait(10 * time.Millisecond)
+	x.say(syn, 0, 0, 0)
+	if n := len(x.times); n < 2 || x.times[0] == x.times[n-1] {
+		x.t.Fatalf("SYN-ACKs of the times %d", x.times)
+	}
+}
+
 // TestStackDoesAsTheKernel plays every script against both and compares.
 func TestStackDoesAsTheKernel(t *testing.T) {
 	lab := netlabtest.New(t, nil)
-	if major, minor := kernelVersion(t); major < 6 || major == 6 && minor < 12 {
+	major, minor := kernelVersion(t)
+	if major < 6 || major == 6 && minor < 12 {
 		testenv.Missing(t, fmt.Sprintf("Stack follows Linux 6.12 and later in details, this is %d.%d", major, minor))
 	}
 	// A tail loss probe is a retransmission after no more than a few
@@ -409,6 +460,11 @@ func TestStackDoesAsTheKernel(t *testing.T) {
 		if timestamps {
 			for _, name := range names(withTimestamps) {
 				run(name, withTimestamps[name])
+			}
+		}
+		if timestamps && (major > 6 || minor >= 15) {
+			for _, name := range names(strictEcho) {
+				run(name, strictEcho[name])
 			}
 		}
 	}

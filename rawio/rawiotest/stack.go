@@ -55,8 +55,8 @@ type Config struct {
 	// DeferAccept is TCP_DEFER_ACCEPT of listeners, in repetitions of the SYN-ACK: so long an
 	// ACK without data does not complete a handshake.
 	DeferAccept int
-	// StrictEcho has the third ACK refused if it does not echo the timestamp of a SYN-ACK
-	// (Linux 6.15).
+	// StrictEcho has the third ACK refused if what it echoes is older than the timestamp of
+	// the first SYN-ACK or newer than that of the last one (Linux 6.15).
 	StrictEcho bool
 
 	NoTimestamps, NoSACK, NoWScale bool

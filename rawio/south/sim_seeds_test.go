@@ -111,6 +111,8 @@ var mended = []struct {
 	{&blind, 1795950735416862, "an orphaned client gave up in a roll-forward, which waited for what the tap could not see"},
 	{&queues, 1795918825828974, "a SYN cookie had rounded the client's MSS down, and what the server repeated was too short to be compared"},
 	{&queues, 1795946122452066, "others took the room in the log each time that the client repeated what lacked in a roll-forward, and it was given up"},
+	{&queues, 1795952430708009, "the kernel took the echo of its first SYN-ACK when it had answered another SYN, and the model did not"},
+	{&queues, 1795952430717001, "a copy of the SYN came when the kernel was done, and the log had yet to make the client's last bytes stable"},
 	{&alone, 1795917623112832, "the new socket refused what the client acknowledged beyond its window, where its predecessor had promised room"},
 	{&alone, 1795945644420081, "a client that had all was taken for one that was not heard, and nobody acknowledged what the restarted server said again"},
 	{&alone, 1795945645006559, "an adopted connection's client had acknowledged the SYN alone, which was taken for a byte that is doubtful"},
