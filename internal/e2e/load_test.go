@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/netlab"
 	"github.com/ftnet/ftnet/internal/workload"
 )
 
@@ -66,18 +68,34 @@ func (l *load) served() {
 			before = append(before, c.replies[i].Load())
 		}
 	}
+	var waiting string
+	defer func() {
+		if waiting != "" {
+			l.r.t.Logf("not served: %s\n%s", waiting, l.sockets())
+		}
+	}()
 	l.until("every client is served", func() bool {
+		waiting = ""
 		n := 0
 		for _, c := range all {
 			for i := range c.replies {
 				if c.replies[i].Load() == before[n] {
-					return false
+					waiting += fmt.Sprintf(" %d of %d", i, c.Conns)
 				}
 				n++
 			}
 		}
-		return true
+		return waiting == ""
 	})
+}
+
+// sockets is what the client's and the server's kernel and ftnet say of the connections.
+func (l *load) sockets() (text string) {
+	for _, n := range []*netlab.Namespace{l.r.lab.Client, l.r.lab.Server} {
+		out, err := n.Command("ss", "-tainoe").CombinedOutput()
+		text += fmt.Sprintf("%v\n%s\n", err, out)
+	}
+	return text + l.r.listed()
 }
 
 // atLeast waits until the clients have done what there is to be seen of a test.
