@@ -128,9 +128,17 @@ func (c *Conn) liveAck(slot *gate.Slot, ack uint32) *segment.Segment {
 		edge = seqnum.Min(edge, slot.Limit())
 	}
 	s := c.ackSegment(ack, edge)
-	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), slot.TSEcr()
+	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), c.tsRecent(slot)
 	return s
 }
+
+// tsRecent is what a segment of the core echoes on a live connection: TS.Recent as the
+// client sees it (RFC 7323 section 4.3), whose Last.ACK.sent is the core's. What the log
+// lacks and the kernel has, the client says again, and the kernel refuses that before it
+// looks at its timestamp. With the echo of the first time an ACK would say that
+// the repetition was needless, and Linux would take its congestion control back
+// (Eifel detection, RFC 3522), once for each segment.
+func (c *Conn) tsRecent(slot *gate.Slot) uint32 { return seqnum.Max(slot.TSEcr(), c.peerTS) }
 
 // ackSegment builds a pure ACK to the client with the window up to edge and
 // SACK blocks for what is kept beyond a gap.

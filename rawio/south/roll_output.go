@@ -196,7 +196,7 @@ func (m *Machine) forwardOutput(c *Conn, off int64, p []byte) {
 func (m *Machine) liveSegment(c *Conn, s *segment.Segment, slot *gate.Slot) *segment.Segment {
 	s.Ack = seqnum.Min(s.Ack, slot.Ack())
 	s.Window = uint16(min(uint32(max(seqnum.Diff(slot.Edge(), s.Ack), 0))>>c.server.wscale, 65535))
-	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), slot.TSEcr()
+	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), c.tsRecent(slot)
 	return s
 }
 
