@@ -1,6 +1,9 @@
 package south
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/gate"
@@ -60,11 +63,10 @@ func (m *Machine) Adopt(port uint16, s Service, outage bool, list []Stored) int 
 			n++
 		}
 	}
-	for flow, slot := range m.inherited {
-		if flow.Server.Port() == port {
-			delete(m.inherited, flow)
-			m.adoptSlot(svc, flow, slot)
-		}
+	for _, flow := range m.inheritedBy(port) {
+		slot := m.inherited[flow]
+		delete(m.inherited, flow)
+		m.adoptSlot(svc, flow, slot)
 	}
 	m.env.SetService(port, svc.outage, s.Unmodified)
 	m.Stats.Adopted += uint64(n)
@@ -283,12 +285,21 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 
 // discardInherited ends what is left of a port whose server is gone, too.
 func (m *Machine) discardInherited(port uint16) {
-	for flow, slot := range m.inherited {
+	for _, flow := range m.inheritedBy(port) {
+		m.env.Destroy(flow)
+		m.dropInherited(flow, m.inherited[flow])
+	}
+}
+
+// inheritedBy returns what is left for a port, in the order of its slots.
+func (m *Machine) inheritedBy(port uint16) (flows []segment.Flow) {
+	for flow := range m.inherited {
 		if flow.Server.Port() == port {
-			m.env.Destroy(flow)
-			m.dropInherited(flow, slot)
+			flows = append(flows, flow)
 		}
 	}
+	slices.SortFunc(flows, func(a, b segment.Flow) int { return cmp.Compare(m.inherited[a], m.inherited[b]) })
+	return flows
 }
 
 // yield gives the slot up that a flow had before it got another one.

@@ -84,6 +84,7 @@ func (m *Machine) linger(c *Conn) {
 	m.report(ConnClosed, c, "closed")
 	_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
 	m.withdraw(c)
+	m.endRoll(c)
 	c.state = Lingering
 	switch slot := m.env.Slot(c.slot); {
 	case slot.Mode() == gate.ModeOutage:
@@ -202,6 +203,7 @@ func (m *Machine) forget(c *Conn) {
 		m.completed(c)
 	}
 	was, open := c.state, c.isOpening()
+	m.endRoll(c)
 	c.state = Closed
 	c.unset(opening)
 	m.conns.remove(c.Flow)

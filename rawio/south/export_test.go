@@ -9,3 +9,6 @@ const (
 	HoleSlow    = time.Duration(holeSlow)
 	SlowAnswers = slowAnswers
 )
+
+// Rolls is how many roll-forwards the core believes to be under way.
+func (m *Machine) Rolls() int { return m.rolling }

@@ -190,6 +190,9 @@ func (w *world) checkRest() {
 			}
 		}
 	}
+	if n := w.machine.Rolls(); n != 0 && w.failure == "" {
+		w.fail("%d roll-forwards are under way without a connection", n)
+	}
 	if n := w.log.NumActive(); n != 0 {
 		w.fail("%d connections are left in the log", n)
 	}
