@@ -173,7 +173,7 @@ func TestTPROXYOutage(t *testing.T) {
 			r.dialTo(fromClient(r), netip.AddrPortFrom(behind4, 7002).String()).echo("before")
 			closeGate(t, gate)
 			r.kill()
-			r.waitStatus("the outage is declared", func(d *status.Document) bool { return conns(d, "outage") == 1 })
+			r.waitStatus("the outage is declared", func(d *status.Document) bool { return d.Services[0].State == status.ServiceOutage })
 			leaves := r.watchLinks()
 			dialled := make(chan *client, 2)
 			for _, a := range []netip.Addr{behind4, behind6} {

@@ -203,7 +203,14 @@ func (d *daemon) attend(ctx context.Context, signals <-chan os.Signal) error {
 		defer t.Stop()
 		expiry = t.C
 	}
-	last := d.store.Status()
+	last := logserver.OK
+	look := func() {
+		if now := d.store.Status(); now != last {
+			d.tellStatus(now)
+			last = now
+		}
+	}
+	look() // it may have been opened so, or be so since the first engine came
 	for {
 		select {
 		case <-ctx.Done():
@@ -226,10 +233,7 @@ func (d *daemon) attend(ctx context.Context, signals <-chan os.Signal) error {
 		case <-line.C:
 			d.tell(d.notify.Status(d.summary()))
 		case <-d.changed:
-			if now := d.store.Status(); now != last {
-				d.tellStatus(now)
-				last = now
-			}
+			look()
 		}
 	}
 }

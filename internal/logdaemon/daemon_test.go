@@ -75,6 +75,7 @@ type rig struct {
 	cfg     *config.Logd
 	out     text
 	fake    *fake
+	opened  func(logserver.Log) // the store is open, and nobody is served yet
 	signals chan os.Signal
 	result  chan error
 }
@@ -105,6 +106,9 @@ func (r *rig) start() {
 	go func() {
 		r.result <- run(ctx, Options{Config: r.cfg, Signals: r.signals, Logger: log}, func(d *daemon) (server, error) {
 			r.fake.d = d
+			if r.opened != nil {
+				r.opened(d.store)
+			}
 			return r.fake, nil
 		})
 	}()
@@ -181,6 +185,23 @@ func TestStoreStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.says("the store is well again")
+	r.signals <- syscall.SIGINT
+	if err := r.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStoreStatusAtStart: so is what it is when serving begins.
+func TestStoreStatusAtStart(t *testing.T) {
+	r := newRig(t)
+	r.opened = func(store logserver.Log) {
+		if err := store.RegisterService(0); err != nil {
+			t.Error(err)
+		}
+		_, _ = store.Write(open(t, store), 0, make([]byte, 1<<20-1<<12))
+	}
+	r.start()
+	r.says("the store is not well", "low-space")
 	r.signals <- syscall.SIGINT
 	if err := r.end(); err != nil {
 		t.Error(err)

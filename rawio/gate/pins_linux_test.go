@@ -192,7 +192,7 @@ func TestPinsOutliveNamespace(t *testing.T) {
 		if slices.Equal(ids, []string{"00000001"}) {
 			break
 		}
-		if len(ids) > 0 || time.Since(start) > 10*time.Second {
+		if len(ids) > 0 || time.Since(start) > time.Minute { // on a busy machine, too
 			t.Fatalf("removed: %v", ids)
 		}
 	}
