@@ -35,3 +35,24 @@ func TestFlows(t *testing.T) {
 		}
 	}
 }
+
+// TestRoomForFlows: with a connection in each slot there is room for what is bound beside
+// connections: two proofs, and a flow of each service that shares a slot.
+func TestRoomForFlows(t *testing.T) {
+	const conns = 4
+	g := loadGate(t, conns)
+	flow := func(i int) segment.Flow {
+		f := testFlow(false)
+		f.Client = netip.AddrPortFrom(f.Client.Addr(), uint16(1+i))
+		return f
+	}
+	for i := range uint32(conns) {
+		must(t, g.Bind(flow(int(i)), i))
+	}
+	for i := range 2 {
+		must(t, g.BindProof(flow(conns+i)))
+	}
+	for i := range MaxServices {
+		must(t, g.Bind(flow(conns+2+i), conns-1))
+	}
+}

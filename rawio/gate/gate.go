@@ -62,6 +62,10 @@ const (
 	MinDeadAfter = 500 * time.Millisecond
 )
 
+// spareFlows is for how many bound flows there is room beside one for each slot: for two
+// of BindProof, and for one of each service that shares its slot with others.
+const spareFlows = 2 + MaxServices
+
 // Config configures a gate.
 type Config struct {
 	// MaxConns is the number of slots, and so of connections. 0 means

@@ -114,7 +114,7 @@ func (c Config) spec() (*ebpf.CollectionSpec, error) {
 		return nil, fmt.Errorf("gate: %w", err)
 	}
 	conns := uint32(c.MaxConns)
-	spec.Maps[bpfMapConns].MaxEntries = conns
+	spec.Maps[bpfMapConns].MaxEntries = conns + spareFlows
 	spec.Maps[bpfMapSlots].MaxEntries = conns
 	spec.Maps[bpfMapEvents].MaxEntries = ringSize(c.MaxConns)
 	spec.Maps[bpfMapOutputs].MaxEntries = uint32(c.OutputBuffer)
@@ -291,7 +291,8 @@ func (g *Gate) Unbind(flow segment.Flow) error {
 // a connection's: it reports one that leaves as EventProofOut and sends it back in by the
 // same interface; what comes in it reports as EventProofIn and consumes. Both
 // ends of the flow should be the same, with a service's port, so that a packet is of it
-// both ways. Unbind ends it; so does Adopt, for the flows of the engine before.
+// both ways. Unbind ends it; so does Adopt, for the flows of the engine before. There is
+// room for two such flows beside those of connections.
 func (g *Gate) BindProof(flow segment.Flow) error {
 	if err := g.objs.Conns.Put(keyOf(flow), uint32(proofSlot)); err != nil {
 		return fmt.Errorf("gate: bind %v: %w", flow, err)
