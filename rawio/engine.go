@@ -157,7 +157,10 @@ func (e *Engine) open() (err error) {
 	e.cfg.Log.SetUpcall(e.upcall)
 	e.cfg.Log.SetStatusUpcall(e.logStatus)
 	e.logStatus(e.cfg.Log.Status())
-	if e.links, err = openLinks(e.gate, e.cfg.Interfaces, e.log, e.guarded, e.catchUp); err != nil {
+	e.links, err = openLinks(linksConfig{
+		gate: e.gate, names: e.cfg.Interfaces, log: e.log, adopted: e.cfg.Adopt, changed: e.guarded, catchUp: e.catchUp,
+	})
+	if err != nil {
 		return err
 	}
 	return e.openCarrier()

@@ -6,15 +6,28 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// guarded is told by links that packets may pass by the gate on an interface, and why, or
+// guarded is told by links on which interfaces packets may pass by the gate, and why, or
 // that they do not any more.
-func (e *Engine) guarded(index int, why string) {
-	if why != "" {
-		e.do(func(m *south.Machine) { m.Ungated(index, why) })
+func (e *Engine) guarded(news map[int]string) {
+	var regained []int
+	e.do(func(m *south.Machine) {
+		for index, why := range news {
+			if why == "" {
+				regained = append(regained, index)
+			} else {
+				m.Ungated(index, why)
+			}
+		}
+	})
+	if len(regained) == 0 {
 		return
 	}
 	progress := e.progress()
-	e.do(func(m *south.Machine) { m.Gated(index, progress) })
+	e.do(func(m *south.Machine) {
+		for _, index := range regained {
+			m.Gated(index, progress)
+		}
+	})
 }
 
 // progress is how far the kernel's sockets of the protected ports have come; nil if they

@@ -15,34 +15,47 @@ import (
 )
 
 // links keeps the gate on the interfaces that carry the service, and knows of each whether
-// it is there: by what tc tells of changes (tcnews.go), by looking from time to time, and
-// by packets that prove it (prove.go).
+// it is there: by what the kernel tells of changes (links_news.go), by looking from time to
+// time, and by packets that prove it (prove.go).
 //
-//	          Attach                  proofs fail, Mend finds it gone or behind
-//	up ──┬──────────────► guarded ──────────────────────────────► unguarded
-//	     │ refused           ▲                                        │
-//	     └───────► refused   └──────── a proof comes back ────────────┘
+//	          Attach                    a proof comes back
+//	up ──┬──────────────► unguarded ──────────────────────────────► guarded
+//	     │ refused             ▲                                        │
+//	     └───────► refused     └─ proofs fail, Mend finds it gone or ───┘
+//	                              behind
 //
-// Until a port is protected there is nothing to prove, and Attach's word counts.
+// What comes up before anything could be protected is guarded at once; and until a port is
+// protected there is nothing to prove, and Attach's word counts.
 type links struct {
-	gate  *gate.Gate
-	names map[string]bool // nil: all
-	log   hclog.Logger
-	// changed is told that packets may pass by the gate on an interface, and why, or that
-	// they do not any more (why is empty). It is called by watch alone, without mu.
-	changed func(index int, why string)
-	// catchUp hands proved what the gate has reported until now, and returns how many of
-	// its reports were lost so far. It is called without mu.
-	catchUp func() (lost uint64, err error)
-
-	updates chan netlink.LinkUpdate
-	done    chan struct{}
-	news    *tcNews
-	kick    chan struct{} // something is to be done before it is due
+	linksConfig
+	named map[string]bool // nil: all
+	nl    *netlink.Handle
+	news  *linkNews
+	kick  chan struct{} // something is to be done before it is due
+	// begun says that connections may have passed by an interface before it has the gate.
+	begun    bool
+	unlisted bool // news were lost, and the interfaces were not listed since
 
 	mu     sync.Mutex // guards what follows
 	all    map[int]*guarded
+	told   map[int]string // what changed was told last, but for interfaces without a why
 	prover prover
+}
+
+// linksConfig is what links need of the engine.
+type linksConfig struct {
+	gate  *gate.Gate
+	names []string // of the interfaces; none: all that are up, and come up
+	log   hclog.Logger
+	// adopted says that there may be connections by interfaces that the gate, which is an
+	// earlier engine's, is not on.
+	adopted bool
+	// changed is told on which interfaces packets may pass by the gate, and why, and on
+	// which they do not any more (why is empty). It is called by watch alone, without mu.
+	changed func(why map[int]string)
+	// catchUp hands proved what the gate has reported until now, and returns how many of
+	// its reports were lost so far. It is called without mu.
+	catchUp func() (lost uint64, err error)
 }
 
 // guarded is an interface that the gate is on, or should be.
@@ -52,33 +65,25 @@ type guarded struct {
 	addr    net.HardwareAddr
 	refused error  // the gate is not on it
 	why     string // packets may pass by the gate; empty: they do not
-	told    string // the why that changed was told
 
-	look   bool // tc tells that something has changed
+	look   bool // something has changed there
 	proof  proof
 	mended mends
 }
 
+// whyNew is why packets may pass by the gate where it was attached just now: until then
+// they did.
+const whyNew = "it has just come up"
+
 // openLinks attaches the gate to the named interfaces, or to all that are up. Of those it
 // goes without what refuses the gate.
-func openLinks(g *gate.Gate, names []string, log hclog.Logger, changed func(int, string), catchUp func() (uint64, error)) (*links, error) {
-	l := &links{
-		gate: g, log: log, changed: changed, catchUp: catchUp, all: map[int]*guarded{}, kick: make(chan struct{}, 1),
-		updates: make(chan netlink.LinkUpdate, 64), done: make(chan struct{}),
-	}
-	if len(names) > 0 {
-		l.names = map[string]bool{}
-		for _, n := range names {
-			if _, err := netlink.LinkByName(n); err != nil {
-				return nil, fmt.Errorf("rawio: interface %q: %w", n, err)
-			}
-			l.names[n] = true
-		}
-	}
+func openLinks(c linksConfig) (*links, error) {
+	l := &links{linksConfig: c, begun: c.adopted, all: map[int]*guarded{}, told: map[int]string{}, kick: make(chan struct{}, 1)}
 	if err := l.open(); err != nil {
 		l.close()
 		return nil, err
 	}
+	l.begun = true
 	return l, nil
 }
 
@@ -86,14 +91,23 @@ func (l *links) open() (err error) {
 	if err := l.prover.open(l.gate); err != nil {
 		return err
 	}
-	// Subscribed before the list is read: no interface falls in between, nor a change.
-	if err := netlink.LinkSubscribe(l.updates, l.done); err != nil {
+	if l.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return fmt.Errorf("rawio: netlink: %w", err)
+	}
+	if len(l.names) > 0 {
+		l.named = map[string]bool{}
+	}
+	for _, n := range l.names {
+		if _, err := l.nl.LinkByName(n); err != nil {
+			return fmt.Errorf("rawio: interface %q: %w", n, err)
+		}
+		l.named[n] = true
+	}
+	// Opened before the list is read: no interface falls in between, nor a change.
+	if l.news, err = openLinkNews(); err != nil {
 		return fmt.Errorf("rawio: watch interfaces: %w", err)
 	}
-	if l.news, err = openTCNews(); err != nil {
-		return fmt.Errorf("rawio: watch traffic control: %w", err)
-	}
-	list, err := netlink.LinkList()
+	list, err := l.list()
 	if err != nil {
 		return fmt.Errorf("rawio: list interfaces: %w", err)
 	}
@@ -102,17 +116,31 @@ func (l *links) open() (err error) {
 			return err
 		}
 	}
-	if len(l.interfaces()) == 0 {
+	if len(l.attached()) == 0 {
 		return errors.New("rawio: no interface is up that can be protected")
 	}
 	return nil
 }
 
+// list returns all interfaces.
+func (l *links) list() (list []netlink.Link, err error) {
+	const attempts = 10
+	for range attempts {
+		// Where interfaces come and go meanwhile the list may lack some.
+		if list, err = l.nl.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return list, err
+}
+
 // close ends what open began; watch must have returned, or never begun.
 func (l *links) close() {
-	close(l.done)
 	if l.news != nil {
 		l.news.close()
+	}
+	if l.nl != nil {
+		l.nl.Close()
 	}
 	l.prover.close()
 }
@@ -129,17 +157,21 @@ func (l *links) consider(link netlink.Link) error {
 			return nil
 		}
 	}
-	if a.RawFlags&unix.IFF_UP == 0 || (l.names != nil && !l.names[a.Name]) {
+	if a.RawFlags&unix.IFF_UP == 0 || (l.named != nil && !l.named[a.Name]) {
 		return nil
+	}
+	why := ""
+	if l.begun && !l.gate.Attached(a.Index) {
+		why = whyNew
 	}
 	err := l.gate.Attach(a.Index)
 	switch {
 	case err == nil:
-		l.all[a.Index] = &guarded{index: a.Index, name: a.Name, addr: a.HardwareAddr}
+		l.all[a.Index] = &guarded{index: a.Index, name: a.Name, addr: a.HardwareAddr, why: why}
 		l.log.Debug("attached", "interface", a.Name)
 		l.hurry()
 		return nil
-	case l.names != nil:
+	case l.named != nil:
 		return fmt.Errorf("rawio: attach to interface %q: %w", a.Name, err)
 	case errors.Is(err, gate.ErrDevice):
 		l.log.Debug("interface carries no IP packets for the gate", "interface", a.Name)
@@ -162,7 +194,7 @@ func (l *links) forget(index int) {
 	if err := l.gate.Detach(index); err != nil {
 		l.log.Debug("detach", "interface", index, "error", err)
 	}
-	if g != nil && g.told != "" {
+	if g != nil {
 		l.log.Debug("interface has gone", "interface", g.name)
 	}
 }
@@ -191,10 +223,18 @@ func (l *links) has(index int) bool {
 
 func (g *guarded) guarded() bool { return g.refused == nil && g.why == "" }
 
-// hurry has watch look at once.
-func (l *links) hurry() {
-	select {
-	case l.kick <- struct{}{}:
-	default:
+// attached returns the names of the interfaces that the gate guards, or should, by index.
+func (l *links) attached() map[int]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := map[int]string{}
+	for i, g := range l.all {
+		if g.refused == nil {
+			list[i] = g.name
+		}
 	}
+	return list
 }
+
+// hurry has watch look at once.
+func (l *links) hurry() { ring(l.kick) }

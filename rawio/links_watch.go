@@ -1,10 +1,12 @@
 package rawio
 
 import (
+	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
 // watch keeps the gate on interfaces, those that come up later among them, until closing
@@ -13,91 +15,143 @@ func (l *links) watch(closing <-chan struct{}) {
 	defer l.close()
 	timer := time.NewTimer(proofEvery)
 	defer timer.Stop()
-	updates := l.updates
 	for {
 		select {
 		case <-closing:
 			return
-		case u, ok := <-updates:
-			if !ok {
-				l.log.Warn("interfaces are no longer watched")
-				updates = nil
-				continue
-			}
-			l.update(u)
-		case index := <-l.news.changes:
-			l.changedAt(index)
+		case <-l.news.wake:
 		case <-l.kick:
 		case <-timer.C:
 		}
-		now := time.Now()
-		// An engine that has much to do may not have looked at the proofs that have come.
-		lost, err := l.catchUp()
-		if err != nil {
-			lost = l.prover.lost + 1
-		}
-		timer.Reset(time.Until(l.round(now, lost)))
+		timer.Reset(time.Until(l.step()))
 	}
 }
 
-func (l *links) update(u netlink.LinkUpdate) {
-	if u.Header.Type == unix.RTM_DELLINK {
-		l.forget(int(u.Index))
+// step does what is due, and returns when to come again.
+func (l *links) step() time.Time {
+	changes, lost := l.news.take()
+	if lost || l.unlisted {
+		l.relist()
+	}
+	for index, c := range changes {
+		l.changedAt(index, c)
+	}
+	now := time.Now()
+	// An engine that has much to do may not have looked at the proofs that have come.
+	lostProofs, err := l.catchUp()
+	if err != nil {
+		lostProofs = l.prover.lost + 1
+	}
+	return l.round(now, lostProofs)
+}
+
+// relist looks which interfaces there are: what has become of them in the meantime nobody
+// knows. One that was made again with its index has lost the gate, which round finds.
+func (l *links) relist() {
+	list, err := l.list()
+	if l.unlisted = err != nil; err != nil {
+		l.log.Warn("interfaces are not listed", "error", err)
 		return
 	}
-	if err := l.consider(u.Link); err != nil {
+	there := map[int]bool{}
+	for _, link := range list {
+		there[link.Attrs().Index] = true
+	}
+	for _, i := range l.known() {
+		if there[i] {
+			l.lookAt(i)
+		} else {
+			l.forget(i)
+		}
+	}
+	for _, link := range list {
+		l.considerLater(link)
+	}
+}
+
+// changedAt looks what an interface is like after a change.
+func (l *links) changedAt(index int, c linkChange) {
+	if c.gone {
+		l.forget(index)
+	}
+	if c.tc {
+		l.lookAt(index)
+	}
+	link, err := l.nl.LinkByIndex(index)
+	switch {
+	case err == nil:
+		l.considerLater(link)
+	case errors.As(err, new(netlink.LinkNotFoundError)):
+		l.forget(index)
+	default:
+		l.log.Debug("interface not found out", "interface", index, "error", err)
+		l.unlisted = true
+	}
+}
+
+// considerLater is consider when nobody waits for the error of a named interface.
+func (l *links) considerLater(link netlink.Link) {
+	if err := l.consider(link); err != nil {
 		l.log.Warn("interface is not protected", "error", err)
 	}
 }
 
-// changedAt has round look at an interface, or at all if index is 0, where traffic control
-// has changed.
-func (l *links) changedAt(index int) {
-	var again []int
+// lookAt has round look whether the gate is on an interface yet.
+func (l *links) lookAt(index int) {
 	l.mu.Lock()
-	for i, g := range l.all {
-		if index != 0 && i != index {
-			continue
-		}
+	defer l.mu.Unlock()
+	if g := l.all[index]; g != nil {
 		g.look = true
-		if g.refused != nil {
-			again = append(again, i)
-		}
 	}
-	l.mu.Unlock()
-	for _, i := range again { // what stood in the way may have gone
-		if link, err := netlink.LinkByIndex(i); err == nil {
-			_ = l.consider(link) // it was said why not
-		}
-	}
+}
+
+// known returns the interfaces that the gate is on, or should be, and those that refuse it.
+func (l *links) known() []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.all))
 }
 
 // round does what is due, tells what has changed, and returns when to come again. All that
 // the gate has reported until now is known, but for those reports that were lost.
 func (l *links) round(now time.Time, lost uint64) time.Time {
 	next := now.Add(proofEvery)
-	type change struct {
-		index int
-		why   string
-	}
-	var changes []change
 	l.mu.Lock()
 	l.prover.lost = lost
 	if err := l.prover.turn(now); err != nil {
 		l.log.Warn("the gate does not take a proof", "error", err)
 	}
-	for i, g := range l.all {
+	for _, g := range l.all {
 		if due := l.prove(g, now); due.Before(next) {
 			next = due
 		}
-		if g.why != g.told {
-			g.told = g.why
-			changes = append(changes, change{i, g.why})
-		}
 	}
+	news := l.untold()
 	l.mu.Unlock()
-	for _, c := range changes {
-		l.changed(c.index, c.why)
+	if len(news) > 0 {
+		l.changed(news)
 	}
 	return next
+}
+
+// untold returns what changed is to be told, and takes it for told. Whatever it was told of
+// an interface it takes back when that has gone. mu is held.
+func (l *links) untold() map[int]string {
+	news := map[int]string{}
+	for i := range l.told {
+		if l.all[i] == nil {
+			news[i] = ""
+		}
+	}
+	for i, g := range l.all {
+		if g.why != l.told[i] {
+			news[i] = g.why
+		}
+	}
+	for i, why := range news {
+		if l.told[i] = why; why == "" {
+			delete(l.told, i)
+		}
+	}
+	return news
 }

@@ -171,11 +171,12 @@ func (l *links) prove(g *guarded, now time.Time) time.Time {
 	if g.look || late || l.gate.Overtaken(g.index) {
 		l.mend(g, now)
 	}
-	if late && p.tries >= proofTries && g.why == "" {
+	if late && p.tries >= proofTries && g.blameless() {
 		l.unguarded(g, p.missed())
 	}
 	if l.prover.flow.Server.Port() == 0 {
-		if g.why != "" && g.mended.err == nil { // what Attach says has to do
+		// What Attach says has to do, unless there is something that a proof is missing of.
+		if len(l.prover.ports) == 0 && g.why != "" && g.mended.err == nil {
 			l.regained(g)
 		}
 		*p = proof{due: now.Add(proofEvery)}
@@ -220,17 +221,24 @@ func (p *proof) missed() string {
 	return "nothing that arrives reaches it"
 }
 
+// blameless reports whether nothing is known to be wrong with the gate on an interface.
+func (g *guarded) blameless() bool { return g.why == "" || g.why == whyNew }
+
 // unguarded takes note that packets may pass by the gate.
 func (l *links) unguarded(g *guarded, why string) {
-	if g.why == "" {
+	if g.blameless() {
 		l.log.Warn("interface is not protected", "interface", g.name, "reason", why)
 	}
 	g.why = why
 }
 
 func (l *links) regained(g *guarded) {
+	if g.why == whyNew {
+		l.log.Debug("interface is protected", "interface", g.name)
+	} else {
+		l.log.Info("interface is protected again", "interface", g.name)
+	}
 	g.why = ""
-	l.log.Info("interface is protected again", "interface", g.name)
 }
 
 // mends bounds how often the gate is attached again: who takes it away again and again

@@ -186,19 +186,7 @@ func TestUngatedSaid(t *testing.T) {
 	remote.echo("hello")
 	local.echo("hello")
 	r.protects(2)
-	// Who takes the gate away again and again is let have it for a while.
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(5 * time.Millisecond):
-				_, _ = r.lab.Server.Command("tc", "qdisc", "del", "dev", "s0", "clsact").CombinedOutput()
-			}
-		}
-	}()
+	stop := r.takeAway()
 	r.waitStatus("the remote connection is not protected", func(d *status.Document) bool {
 		ok := 0
 		for _, c := range d.Connections {
@@ -216,13 +204,30 @@ func TestUngatedSaid(t *testing.T) {
 		return fmt.Sprint(d.Engine.Interfaces) == "[lo]"
 	})
 	r.waitOutput("connection is not protected: connection=")
-	close(stop)
-	<-done
+	stop()
 	remote.echo("still here")
 	r.protects(2)
 	r.crash()
 	remote.echo("recovered")
 	local.echo("recovered")
+}
+
+// takeAway has the gate be taken off the server's interface again and again, until stop is
+// called: who does that is let have it for a while.
+func (r *rig) takeAway() (stop func()) {
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(5 * time.Millisecond):
+				_, _ = r.lab.Server.Command("tc", "qdisc", "del", "dev", "s0", "clsact").CombinedOutput()
+			}
+		}
+	}()
+	return func() { close(ended); <-done }
 }
 
 // protects waits until the engine has that many connections, all protected.
