@@ -2,6 +2,7 @@ package rawio
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -34,33 +35,40 @@ var documented = map[bool]netip.Prefix{
 
 // entrances returns what could be tried, each with the server's address.
 func (e *Engine) entrances() map[entrance]netip.Addr {
-	guarded := e.links.guardedLinks()
-	e.leave(func(at entrance, _ *trial) bool { return guarded[at.ifindex] == "" })
+	interfaces := e.links.attached()
+	listeners, list := e.listening(interfaces)
+	for _, at := range e.trials.update(list, listeners, interfaces) {
+		e.do(func(m *south.Machine) { m.Bar(at.port, at.ifindex, at.v6, "") })
+	}
+	maps.DeleteFunc(list, func(at entrance, _ netip.Addr) bool { return !e.links.has(at.ifindex) })
+	return list
+}
+
+// listening returns the listeners that could be asked, and their entrances; none if
+// they cannot be listed.
+func (e *Engine) listening(interfaces map[int]string) ([]sockdiag.Listener, map[entrance]netip.Addr) {
 	ports := e.mayTry()
 	if len(ports) == 0 {
-		return nil
+		return nil, nil
 	}
 	listeners, err := sockdiag.Listeners(ports)
 	if err != nil {
 		e.log.Debug("listeners not listed", "error", err)
-		return nil
+		return nil, nil
 	}
-	list, err := entrancesOf(listeners, guarded, nil)
+	list, err := entrancesOf(listeners, interfaces, nil)
 	if err != nil {
 		e.log.Debug("addresses not listed", "error", err)
-		return nil
+		return nil, nil
 	}
-	e.trials.note(list, listeners, guarded)
-	e.leave(func(at entrance, v *trial) bool {
-		_, ok := list[at]
-		return !ok && !taken(listeners, at, v.server) && slices.ContainsFunc(listeners, func(l sockdiag.Listener) bool { return l.Address.Port() == at.port })
-	})
-	return list
+	return listeners, list
 }
 
-// note adds entrances to those that are known, and to the list those by which clients
-// have come, if listeners take these yet.
-func (t *trials) note(list map[entrance]netip.Addr, listeners []sockdiag.Listener, guarded map[int]string) {
+// update adds entrances to those that are known, and to the list those by which clients
+// have come, if listeners take these yet. It drops those that are no more, and returns them:
+// the interface is not the gate's any more, or no listener takes what arrives there. One
+// that the gate is to be put back on still has the same rule sets.
+func (t *trials) update(list map[entrance]netip.Addr, listeners []sockdiag.Listener, interfaces map[int]string) (gone []entrance) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for at := range list {
@@ -69,16 +77,24 @@ func (t *trials) note(list map[entrance]netip.Addr, listeners []sockdiag.Listene
 		}
 	}
 	for at, v := range t.all {
-		v.name = guarded[at.ifindex]
-		if taken(listeners, at, v.server) {
+		v.name = interfaces[at.ifindex]
+		served := taken(listeners, at, v.server)
+		if v.name != "" && served {
 			list[at] = v.server
 		}
+		_, listed := list[at]
+		other := !listed && !served && slices.ContainsFunc(listeners, func(l sockdiag.Listener) bool { return l.Address.Port() == at.port })
+		if v.name == "" || other {
+			delete(t.all, at)
+			gone = append(gone, at)
+		}
 	}
+	return gone
 }
 
-// entrancesOf returns those of listeners by the interfaces that the gate guards, each with
+// entrancesOf returns those of listeners by interfaces of the gate, each with
 // an address of the interface: one of those that are wanted, unless wanted is nil.
-func entrancesOf(listeners []sockdiag.Listener, guarded map[int]string, wanted func(netip.AddrPort) bool) (map[entrance]netip.Addr, error) {
+func entrancesOf(listeners []sockdiag.Listener, interfaces map[int]string, wanted func(netip.AddrPort) bool) (map[entrance]netip.Addr, error) {
 	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, err
@@ -86,7 +102,7 @@ func entrancesOf(listeners []sockdiag.Listener, guarded map[int]string, wanted f
 	list := map[entrance]netip.Addr{}
 	for _, a := range addresses {
 		addr, ok := netip.AddrFromSlice(a.IP)
-		name := guarded[a.LinkIndex]
+		name := interfaces[a.LinkIndex]
 		if addr = addr.Unmap(); !ok || name == "" || a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 ||
 			addr.IsLoopback() != (a.LinkIndex == inject.Loopback) {
 			continue
@@ -102,36 +118,6 @@ func entrancesOf(listeners []sockdiag.Listener, guarded map[int]string, wanted f
 		}
 	}
 	return list, nil
-}
-
-// leave drops what is known of entrances that are no more: the gate does not guard the
-// interface, or no listener takes what arrives there.
-func (e *Engine) leave(gone func(entrance, *trial) bool) {
-	e.trials.mu.Lock()
-	var list []entrance
-	for at, v := range e.trials.all {
-		if gone(at, v) {
-			list = append(list, at)
-			delete(e.trials.all, at)
-		}
-	}
-	e.trials.mu.Unlock()
-	for _, at := range list {
-		e.do(func(m *south.Machine) { m.Bar(at.port, at.ifindex, at.v6, "") })
-	}
-}
-
-// guardedLinks returns the names of the interfaces that the gate guards, by index.
-func (l *links) guardedLinks() map[int]string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	list := map[int]string{}
-	for i, g := range l.all {
-		if g.guarded() {
-			list[i] = g.name
-		}
-	}
-	return list
 }
 
 // taken reports whether one of the listeners takes what arrives at an entrance for an address.

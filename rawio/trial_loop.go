@@ -3,6 +3,7 @@ package rawio
 import (
 	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -95,12 +96,7 @@ func newTrials() trials {
 }
 
 // hurry has the loop look at once.
-func (t *trials) hurry() {
-	select {
-	case t.kick <- struct{}{}:
-	default:
-	}
-}
+func (t *trials) hurry() { ring(t.kick) }
 
 // again has a port's handshakes tried anew, or all if it is 0.
 func (t *trials) again(port uint16) {
@@ -108,6 +104,18 @@ func (t *trials) again(port uint16) {
 	for at, v := range t.all {
 		if port == 0 || at.port == port {
 			v.due, v.pause = time.Time{}, 0
+		}
+	}
+	t.mu.Unlock()
+	t.hurry()
+}
+
+// regained has the handshakes by interfaces tried anew on which the gate is again.
+func (t *trials) regained(interfaces []int) {
+	t.mu.Lock()
+	for at, v := range t.all {
+		if slices.Contains(interfaces, at.ifindex) {
+			v.due = time.Time{}
 		}
 	}
 	t.mu.Unlock()
@@ -251,16 +259,46 @@ func (e *Engine) mayTry() (ports []uint16) {
 	return ports
 }
 
-// concluded takes note of what a trial has found.
+// concluded takes note of what a trial has found, and tells the core: at one moment, so that
+// no service that comes to the port meanwhile is told of a trial of the one before.
 func (e *Engine) concluded(at entrance, v *trial, found verdict, byClient bool) {
-	now := time.Now()
+	var first, was, known bool
+	e.do(func(m *south.Machine) {
+		if first, was, known = e.trials.conclude(at, v, found, byClient, time.Now()); known {
+			m.Bar(at.port, at.ifindex, at.v6, found.why)
+		}
+	})
+	if !known {
+		return
+	}
 	e.trials.mu.Lock()
-	first, was := v.since.IsZero(), v.answered
+	name := v.name
+	e.trials.mu.Unlock()
+	e.log.Debug("a handshake was tried", "port", at.port, "interface", name, "network", at.network(), "answered", found.why == "")
+	switch {
+	case found.why != "" && (first || was):
+		e.log.Warn("the kernel does not answer a handshake that ftnet begins in a client's name; connections by this interface "+
+			"cannot be recovered, unless rule sets let pass what ftnet sends", "port", at.port, "interface", name, "network", at.network(),
+			"reason", found.why)
+	case found.why == "" && !first && !was:
+		e.log.Info("the kernel answers handshakes in clients' names again", "port", at.port, "interface", name, "network", at.network())
+	}
+}
+
+// conclude takes note of what a trial has found. It returns whether that was the first one
+// of the entrance, and whether it was answered before; known is false if the trial has found
+// nothing, or the entrance was dropped meanwhile.
+func (t *trials) conclude(at entrance, v *trial, found verdict, byClient bool, now time.Time) (first, was, known bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.all[at] != v {
+		return false, false, false
+	}
+	first, was = v.since.IsZero(), v.answered
 	switch found.kind {
 	case undecided:
 		v.due = now.Add(undecidedEvery)
-		e.trials.mu.Unlock()
-		return
+		return first, was, false
 	case answered:
 		v.answered, v.why, v.pause = true, "", trialEvery
 	default:
@@ -273,18 +311,5 @@ func (e *Engine) concluded(at entrance, v *trial, found verdict, byClient bool) 
 	if first || was != v.answered {
 		v.since = now
 	}
-	name, why := v.name, v.why
-	e.trials.mu.Unlock()
-	e.log.Debug("a handshake was tried", "port", at.port, "interface", name, "network", at.network(), "answered", why == "")
-	switch {
-	case why != "" && (first || was):
-		e.log.Warn("the kernel does not answer a handshake that ftnet begins in a client's name; connections by this interface "+
-			"cannot be recovered, unless rule sets let pass what ftnet sends", "port", at.port, "interface", name, "network", at.network(),
-			"reason", why)
-	case why == "" && !first && !was:
-		e.log.Info("the kernel answers handshakes in clients' names again", "port", at.port, "interface", name, "network", at.network())
-	}
-	if why != "" || !first {
-		e.do(func(m *south.Machine) { m.Bar(at.port, at.ifindex, at.v6, why) })
-	}
+	return first, was, true
 }
