@@ -51,7 +51,7 @@ func (m *Machine) Inherit(flows map[segment.Flow]uint32) {
 // are its connections in the log, outage says that the gate held its SYNs. It
 // returns how many connections were taken over.
 func (m *Machine) Adopt(port uint16, s Service, outage bool, list []Stored) int {
-	m.now = m.env.Now()
+	m.read()
 	svc := m.service(port, s)
 	if outage && !svc.outage {
 		svc.since, svc.crashed = m.now, m.now

@@ -22,7 +22,7 @@ func (m *Machine) Bar(port uint16, ifindex int, v6 bool, why string) {
 	if svc == nil {
 		return
 	}
-	m.now = m.env.Now()
+	m.read()
 	at := entrance{uint32(ifindex), v6}
 	if why == "" {
 		delete(svc.barred, at)

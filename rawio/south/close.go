@@ -28,7 +28,7 @@ const (
 // for it then is not meant: whatever was closed by the end of a process was closed
 // when that had begun, so an answer that is younger than a FIN is true for it.
 func (m *Machine) dying(svc *service) bool {
-	if age := m.now - svc.askedAt; age < 0 || age >= dyingAge {
+	if m.now-svc.askedAt >= dyingAge {
 		svc.askedAt, svc.dying = m.now, m.env.Ending(svc.port)
 	}
 	return svc.dying
@@ -229,7 +229,7 @@ func (m *Machine) forget(c *Conn) {
 // Release ends the protection of a port whose server has ended as it should:
 // what the kernel still has to say, FINs first of all, goes out.
 func (m *Machine) Release(port uint16) {
-	m.now = m.env.Now()
+	m.read()
 	svc := m.services[port]
 	if svc == nil {
 		return

@@ -72,7 +72,7 @@ func (m *Machine) notTaken(c *Conn, err error) {
 
 // LogStatus takes the log's word about its state.
 func (m *Machine) LogStatus(s logserver.Status) {
-	m.now = m.env.Now()
+	m.read()
 	switch {
 	case s&(logserver.Unreachable|logserver.Failed) == 0:
 		m.down = down{}

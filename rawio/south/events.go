@@ -10,7 +10,8 @@ import (
 // segment's length in sequence space; packet is the packet from its IP header,
 // nil if the gate could not capture it whole.
 func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, packet []byte, at int64) {
-	m.now = m.env.Now()
+	m.read()
+	at = m.of(at)
 	if kind == gate.EventRefused {
 		m.refuseSYN(s)
 		return

@@ -52,7 +52,7 @@ func (m *Machine) Via(ifindex int) { m.via = uint32(ifindex) }
 
 // Ungated says that packets may pass by the gate on an interface, and why.
 func (m *Machine) Ungated(ifindex int, why string) {
-	m.now = m.env.Now()
+	m.read()
 	if m.ungated == nil {
 		m.ungated = map[uint32]string{}
 	}
@@ -104,7 +104,7 @@ func (m *Machine) meetUngated(c *Conn) {
 // Gated says that no packet passes by the gate on an interface any more. progress is that
 // of the kernel's sockets, at some time after; nil: it is not known.
 func (m *Machine) Gated(ifindex int, progress map[segment.Flow]Progress) {
-	m.now = m.env.Now()
+	m.read()
 	delete(m.ungated, uint32(ifindex))
 	for _, e := range m.exposed {
 		c := e.conn

@@ -47,7 +47,6 @@ func (m *Machine) tickCookieSYN(c *Conn) bool {
 		x.cookie = false
 		return false
 	}
-	x.retryAt = min(x.retryAt, m.now+halfOpenLife) // the clock may have been set back
 	if m.now >= x.retryAt {
 		x.tries++
 		x.retryAt = m.now + synAckFirst<<x.tries
@@ -96,7 +95,6 @@ func (m *Machine) tickHalfOpen(c *Conn) bool {
 	if !x.halfOpen || c.is(confirmed) {
 		return false
 	}
-	x.since, x.retryAt = min(x.since, m.now), min(x.retryAt, m.now+halfOpenLife) // the clock may have been set back
 	switch {
 	case m.now-x.since >= halfOpenLife:
 		m.end(c, whyHalfOpen)

@@ -47,8 +47,6 @@ const (
 	// something of the client before each of them.
 	holeDeaf    = 60e9
 	deafAnswers = 4
-	// maxAwake is the most that a tick counts for, ns.
-	maxAwake = 1e9
 	// seekEvery is how often the core looks for new holes, ns, each time at a part
 	// of the slots, but not at fewer than seekMin.
 	seekEvery = 200e6

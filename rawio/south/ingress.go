@@ -12,7 +12,8 @@ import (
 // payload may be reused when Segment returns. The caller ends each batch of
 // calls with Flush.
 func (m *Machine) Segment(s *segment.Segment, t int64) {
-	m.now = m.env.Now()
+	m.read()
+	t = m.of(t)
 	svc := m.services[s.Dst.Port()]
 	if svc == nil {
 		return

@@ -11,7 +11,7 @@ const whyBegun = "its client began another connection while the engine stood sti
 // (gate.Config.DeadAfter): of connections that went on there can be no protection
 // any more, and those that are not bound any more are over. flows is what is bound.
 func (m *Machine) Late(flows map[segment.Flow]uint32) {
-	m.now = m.env.Now()
+	m.read()
 	m.Conns(func(c *Conn) bool {
 		switch _, bound := flows[c.Flow]; {
 		case !bound && c.bound():

@@ -11,7 +11,7 @@ import (
 // changes how it is protected. What a change says about the log's room is true
 // for all connections from then on, the rest of it for new ones.
 func (m *Machine) Protect(port uint16, s Service) {
-	m.now = m.env.Now()
+	m.read()
 	svc := m.service(port, s)
 	m.env.SetService(port, svc.outage, s.Unmodified)
 }
@@ -45,7 +45,7 @@ func (m *Machine) Unprotect(port uint16) {
 // Accept in the order in which it had accepted them first; after them come the
 // clients that have dialled meanwhile.
 func (m *Machine) Listening(port uint16) int {
-	m.now = m.env.Now()
+	m.read()
 	svc := m.services[port]
 	switch {
 	case svc == nil || svc.busy:

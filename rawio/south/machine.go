@@ -14,7 +14,8 @@ import (
 // do not call back into the Machine. Errors of packet sending are the
 // environment's to count: TCP repeats what is lost.
 type Env interface {
-	// Now returns a clock comparable with the times given to Segment, in ns.
+	// Now returns the clock that the times given to Segment and Event are measured by,
+	// in ns. It runs evenly: who sets the host's clock does not set it.
 	Now() int64
 	// Slot returns the gate's slot i.
 	Slot(i uint32) *gate.Slot
@@ -181,7 +182,7 @@ type Machine struct {
 	log       logserver.Log
 	immediate bool // reads of the log do not wait
 	env       Env
-	now       int64
+	clock
 	services  map[uint16]*service
 	conns     index
 	slots     []slotEntry
@@ -196,8 +197,6 @@ type Machine struct {
 	pages     [][]byte // to be used again
 	active    []*Conn  // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
 	probed    int      // clients of restored connections, in this tick
-	ticked    int64    // time of the last tick
-	awake     int64    // what this tick counts for, ns: see tickHole
 	sought    search   // for holes
 	reading   []reading
 	young     []young                 // connections that may be half-open, the oldest first: see halfopen.go
@@ -255,6 +254,8 @@ func New(cfg Config) *Machine {
 		syns:     newSynTable(cfg.Embryonic),
 	}
 	m.conns = newIndex(&m.slots)
+	m.now = m.env.Now()
+	m.ticked, m.at = m.now, m.now
 	return m
 }
 

@@ -20,7 +20,7 @@ const orphanAfter = 25e6
 // unmodified server has crashed. If others of the server live on, the connection
 // is recovered by one of them.
 func (m *Machine) Crashed(slot uint32, pid, code int) {
-	m.now = m.env.Now()
+	m.read()
 	c := m.BySlot(slot)
 	if c == nil || c.wire == nil || m.env.Slot(slot).Released() != gate.ReleasedCrashed {
 		return // of a socket before the present one

@@ -15,7 +15,7 @@ const minPromise = 64 << 10
 // and new SYNs wait. The kernel sockets that the process left are removed,
 // except those whose connection the application had closed: they drain.
 func (m *Machine) Crash(ports ...uint16) {
-	m.now = m.env.Now()
+	m.read()
 	for _, port := range ports {
 		svc := m.services[port]
 		if svc == nil {

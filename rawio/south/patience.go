@@ -22,5 +22,18 @@ func (m *Machine) answered(c *Conn) {
 	}
 }
 
+// stoodStill takes note that the engine has stood still for a time, in ns, in which nobody
+// has got an answer.
+func (m *Machine) stoodStill(still int64) {
+	m.Conns(func(c *Conn) bool {
+		waited := still / 1e6
+		if c.lagAt != 0 {
+			waited += int64(m.millis() - c.lagAt)
+		}
+		c.waited = max(c.waited, uint32(min(waited, waitedMost)))
+		return true
+	})
+}
+
 // patience is after what time the client has repeated what was not answered, in ns.
 func (c *Conn) patience() int64 { return min(4*int64(c.waited)*1e6, lingerMost) }

@@ -56,7 +56,6 @@ func (m *Machine) spoofWhenStable(c *Conn) {
 // retry deals with a spoofed SYN that was not answered in time.
 func (m *Machine) retry(c *Conn) {
 	x := c.extra
-	x.began = min(x.began, m.now) // the clock may have been set back
 	switch {
 	case m.now-x.since >= giveUp:
 		m.reset(c, whyNotTaken)
@@ -252,7 +251,8 @@ func (m *Machine) goLive(c *Conn, proven bool) {
 	// A packet that the gate stole before it saw the new mode is still on its
 	// way from the tap: whatever was tapped until now, and a little longer for
 	// programs that are running, is relayed.
-	x.liveAt = m.env.Now()
+	m.read()
+	x.liveAt = m.now
 	x.cutover, x.retryAt = x.liveAt+cutoverSlack, x.liveAt
 	if proven {
 		m.recovered(c)

@@ -90,7 +90,7 @@ func (m *Machine) answerReset(c *Conn, s *segment.Segment) {
 
 // Abort resets a connection, if it is still known, and says why.
 func (m *Machine) Abort(c *Conn, why string) {
-	m.now = m.env.Now()
+	m.read()
 	switch c.state {
 	case Established, Outage, Reconnecting, Rolling:
 		m.reset(c, why)
@@ -104,7 +104,7 @@ func (m *Machine) Abort(c *Conn, why string) {
 
 // AbortAll resets every connection of a port: its server will not come back.
 func (m *Machine) AbortAll(port uint16, why string) {
-	m.now = m.env.Now()
+	m.read()
 	svc := m.services[port]
 	if svc == nil {
 		return

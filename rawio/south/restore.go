@@ -35,6 +35,7 @@ import (
 // Stored is a connection as the log knows it.
 type Stored struct {
 	Meta       logserver.Meta
+	Age        int64               // ns since Meta.Created, as far as the clocks tell that were there; at least 0
 	Start, End int64               // of its stable data
 	Reads      []logserver.ReadRun // not for unmodified servers
 }
@@ -56,7 +57,7 @@ type restore struct {
 // an outage. The gate must hold all packets of the port until Restore has
 // returned. It returns how many connections were taken over.
 func (m *Machine) Restore(port uint16, s Service, list []Stored) int {
-	m.now = m.env.Now()
+	m.read()
 	svc := m.service(port, s)
 	if !svc.outage {
 		svc.since, svc.crashed = m.now, m.now
@@ -129,8 +130,8 @@ func (m *Machine) stored(svc *service, s *Stored) *Conn {
 		synFlags: segment.Flags(meta.SYNFlags) & (segment.SYN | segment.ECE | segment.CWR | segment.AE), synWindow: 65535,
 		received: s.End, stable: s.End, fin: -1, early: -1,
 		una: meta.ISS + 1, nxt: meta.ISS + 1, peerWindow: 65535,
-		peerTS: syn.TSVal, tsAt: uint32(meta.Created.Unix()),
-		since: meta.Created.UnixNano(), last: m.now, waited: engineWait,
+		peerTS: syn.TSVal, tsAt: m.seconds() - uint32(s.Age/1e9),
+		since: m.now - s.Age, last: m.now, waited: engineWait,
 	}
 	if !c.server.hasWS {
 		c.client.wscale = 0

@@ -38,7 +38,6 @@ func (m *Machine) probe(c *Conn) {
 // tickUnmet asks the client of a restored connection from time to time.
 func (m *Machine) tickUnmet(c *Conn) {
 	r := c.extra.restore
-	r.since, r.probeAt = min(r.since, m.now), min(r.probeAt, m.now+probeLast) // the clock may have been set back
 	if m.now < r.probeAt {
 		return
 	}

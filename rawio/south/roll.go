@@ -37,7 +37,7 @@ type roll struct {
 	pending []piece // beyond una, not yet sent to the client
 	tsval   uint32  // newest of the kernel
 	tsFirst uint32  // of its SYN-ACK
-	tsSince int64   // when that came
+	tsSince int64   // when that came, by Env.Now
 	ackDue  bool
 	opened  bool // the kernel is known to have the socket
 
@@ -82,7 +82,7 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 		delta: first - (s.Seq + 1), tsDelta: c.tsDelta(s), wscale: o.wscale,
 		most: w.start, sent: w.start, acked: w.start, edge: w.start + int64(s.Window), // not scaled in a SYN-ACK
 		out: w.out, told: w.out, edgeOut: w.out, fin: -1, check: check{verified: w.out},
-		tsval: s.Options.TSVal, tsFirst: s.Options.TSVal, tsSince: m.now, ackDue: true, movedAt: m.now, askedAt: m.now,
+		tsval: s.Options.TSVal, tsFirst: s.Options.TSVal, tsSince: m.env.Now(), ackDue: true, movedAt: m.now, askedAt: m.now,
 	}
 	if w.rolls && w.iss == s.Seq { // SYN cookies for the same SYN
 		x.roll.deafUntil = m.now + deafFor
@@ -203,8 +203,6 @@ func (m *Machine) forwardFIN(c *Conn, off int64) {
 // tickRoll repeats what may be lost, and ends what does not come to an end.
 func (m *Machine) tickRoll(c *Conn) {
 	r := c.extra.roll
-	r.movedAt, r.starvedAt = min(r.movedAt, m.now), min(r.starvedAt, m.now) // the clock may have been set back
-	r.askedAt = min(r.askedAt, m.now)
 	m.tickPages(c)
 	if !r.opened {
 		m.tickOpenRoll(c)

@@ -78,8 +78,8 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 func (m *Machine) stray(c *Conn, s *segment.Segment) bool {
 	r := c.extra.roll
 	if o := &s.Options; o.HasTS {
-		// At most a tick in a microsecond (tcp_usec_ts).
-		elapsed := (m.now-r.tsSince)/1e3 + tsSlack
+		// At most a tick in a microsecond (tcp_usec_ts), and also while the core stands still.
+		elapsed := (m.env.Now()-r.tsSince)/1e3 + tsSlack
 		if d := int64(seqnum.Diff(o.TSVal, r.tsFirst)); d < 0 || d > elapsed && elapsed < 1<<31 {
 			return true
 		}

@@ -105,7 +105,7 @@ func (m *Machine) readAhead(c *Conn) {
 // Fetched takes what Env.Fetch was asked for: all of it, or an error. p may be
 // reused when Fetched returns. Answers that nobody waits for any more are ignored.
 func (m *Machine) Fetched(slot, gen uint32, off int64, p []byte, err error) {
-	m.now = m.env.Now()
+	m.read()
 	c := m.BySlot(slot)
 	if c == nil || c.gen != gen || c.state != Rolling {
 		return

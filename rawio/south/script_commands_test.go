@@ -126,6 +126,9 @@ func (s *script) line(line string) {
 			s.machine.Tick()
 			s.settle()
 		}
+	case "jump":
+		s.time += int64(s.duration(w[1]))
+		s.machine.Tick()
 	case "head":
 		s.head(w[1:])
 	case "conn":

@@ -36,6 +36,7 @@ import (
 //	stable           the log's upcalls are delivered (after `new manual`)
 //	dying            the process is ending; nobody has told that it crashed
 //	crash, listening, protect, release, abort, abortall, tick DURATION, sweep [exists]
+//	jump DURATION    the clock jumps, or nobody has run for as long; then comes a tick
 //	head [accepted N] [closing] [lost]     what the journal says
 //	synack ISN       the kernel's next socket answers the core's SYN
 //	released crash|close   the server's process lets go of the connection

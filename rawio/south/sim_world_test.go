@@ -388,7 +388,7 @@ func (w *world) tick() {
 	case w.machine.Busy():
 		period = 10 * time.Millisecond
 	case w.atRest && !w.plan.blind(): // else ticks count what a client repeats unseen: as often as the engine's
-		period = time.Second
+		period = 500 * time.Millisecond
 	}
 	w.clock.After(period, func() {
 		w.do(w.machine.Tick)

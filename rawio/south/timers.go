@@ -10,7 +10,10 @@ import (
 // that keep idle clients alive in an outage, held FINs, expiry. Call it every
 // 10 ms while Busy, and a few times a second otherwise.
 func (m *Machine) Tick() {
-	m.now, m.lagging, m.probed = m.env.Now(), false, 0
+	if still := m.clock.tick(m.env.Now()); still > 0 {
+		m.stoodStill(still)
+	}
+	m.lagging, m.probed = false, 0
 	for _, svc := range m.services {
 		svc.room = 0
 		if len(svc.queue) > 0 {
@@ -21,7 +24,6 @@ func (m *Machine) Tick() {
 			m.admit(svc)
 		}
 	}
-	m.awake, m.ticked = min(m.now-m.ticked, maxAwake), m.now
 	m.seekHoles()
 	for i := len(m.active) - 1; i >= 0; i-- { // c may leave, and the last take its place
 		if i < len(m.active) {
@@ -198,7 +200,7 @@ const settleTime = 1e9
 // that the kernel knows no socket for: their client or server went without a
 // word that the tap could hear. exists tells what the kernel knows.
 func (m *Machine) Sweep(idle int64, exists func(segment.Flow) bool) int {
-	m.now = m.env.Now()
+	m.read()
 	n := 0
 	for i := range m.slots {
 		c := m.slots[i].conn

@@ -19,7 +19,7 @@ func (m *Machine) declare(svc *service, flow segment.Flow, why reason.Reason, de
 // the port, nothing is said.
 func (m *Machine) Declare(port uint16, flow segment.Flow, why reason.Reason, detail string) {
 	if svc := m.services[port]; svc != nil && m.conns.get(flow) == nil {
-		m.now = m.env.Now()
+		m.read()
 		m.declare(svc, flow, why, detail)
 	}
 }
@@ -31,7 +31,7 @@ func (m *Machine) LetGo(flow segment.Flow, why reason.Reason, detail string) boo
 	if c == nil || c.state != Established {
 		return false
 	}
-	m.now = m.env.Now()
+	m.read()
 	m.unprotect(c, why, detail)
 	return true
 }

@@ -9,7 +9,7 @@ import "github.com/ftnet/ftnet/internal/reason"
 
 // Unwatched says that nothing notes releases, and why.
 func (m *Machine) Unwatched(why string) {
-	m.now = m.env.Now()
+	m.read()
 	again := m.unwatched != ""
 	m.unwatched = why
 	if again {

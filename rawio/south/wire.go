@@ -61,7 +61,7 @@ func (c *Conn) logStart() int64 {
 // connection is live, or one that the gate holds while it is rolled forward. seq
 // is its sequence number as the client sees it, or the kernel's own when held.
 func (m *Machine) Output(kind gate.OutputKind, slot, gen, seq uint32, s *segment.Segment) {
-	m.now = m.env.Now()
+	m.read()
 	c := m.BySlot(slot)
 	if c == nil || c.gen != gen || c.wire == nil {
 		return
