@@ -59,7 +59,8 @@ type Config struct {
 	// and must not call the Engine.
 	Reports func(south.Report)
 	// Trace, if not nil, is told each rise of a connection's stable number
-	// before an ACK can leave that names it. For tests and debugging; same rules as Reports.
+	// before an ACK can leave that names it; now is Unix time in ns, as captures have it.
+	// For tests and debugging; same rules as Reports.
 	Trace func(flow Flow, stable uint32, now int64)
 }
 
@@ -94,6 +95,7 @@ type Engine struct {
 	fetches fetches
 	busy    atomic.Bool // the machine is running: it will drain the upcalls
 	ticks   *ticker
+	late    bool // the gate has still to say what it has let go: see beat; tickLoop's
 	keeper  keeper
 
 	tapPackets atomic.Uint64
@@ -103,6 +105,7 @@ type Engine struct {
 
 	tapFragments atomic.Uint64
 
+	failure failure
 	closing chan struct{}
 	wg      sync.WaitGroup
 }
@@ -119,7 +122,7 @@ func Open(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		return nil, errors.New("rawio: Config needs a Log")
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), closing: make(chan struct{}), ports: map[uint16]*Service{},
+	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), failure: newFailure(), closing: make(chan struct{}), ports: map[uint16]*Service{},
 		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log), unseen: newUnseen(), trials: newTrials()}
 	if err := e.open(); err != nil {
 		e.Close()
@@ -146,7 +149,7 @@ func (e *Engine) open() (err error) {
 		Lasting: e.Lasting(),
 	}
 	if trace := e.cfg.Trace; trace != nil {
-		core.Trace = func(c *south.Conn, stable uint32) { trace(c.Flow, stable, e.env.Now()) }
+		core.Trace = func(c *south.Conn, stable uint32) { trace(c.Flow, stable, time.Now().UnixNano()) }
 	}
 	e.machine = south.New(core)
 	e.trials.handshaker = e.handshaker()

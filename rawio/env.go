@@ -3,7 +3,6 @@ package rawio
 import (
 	"errors"
 	"math"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -23,7 +22,8 @@ type Flow = segment.Flow
 // environment carries out what the core decides (south.Env). The engine's
 // lock is held in all its methods.
 type environment struct {
-	e *Engine
+	e     *Engine
+	clock clock
 	// out are the packets to clients of the present batch, which leave
 	// together when the core is done.
 	out []inject.Packet
@@ -46,10 +46,10 @@ type environment struct {
 var _ south.Env = (*environment)(nil)
 
 func newEnvironment(e *Engine) *environment {
-	return &environment{e: e, syns: map[Flow]int{}, vain: map[uint16]bool{}}
+	return &environment{e: e, clock: newClock(), syns: map[Flow]int{}, vain: map[uint16]bool{}}
 }
 
-func (v *environment) Now() int64 { return time.Now().UnixNano() }
+func (v *environment) Now() int64 { return v.clock.now() }
 
 func (v *environment) Slot(i uint32) *gate.Slot { return v.e.gate.Slot(i) }
 
@@ -287,7 +287,7 @@ const deafFor = 20e6
 // listens reports whether somebody listens at a port, as far as is known. What the
 // kernel said holds for a while: many connections ask at the same time.
 func (v *environment) listens(port uint16) bool {
-	if now := v.Now(); v.deaf.port != port || now < v.deaf.at || now-v.deaf.at >= deafFor {
+	if now := v.Now(); v.deaf.port != port || now-v.deaf.at >= deafFor {
 		_, err := v.queueRoom(port)
 		v.deaf.port, v.deaf.at, v.deaf.now = port, now, errors.Is(err, sockdiag.ErrNotFound)
 	}

@@ -48,7 +48,7 @@ func (v *environment) Local(server netip.AddrPort) bool {
 
 // local reports whether an address is one of this host's.
 func (v *environment) local(a netip.Addr) bool {
-	if now := time.Now(); now.Sub(v.addresses.at) > addressesAge || now.Before(v.addresses.at) {
+	if now := time.Now(); now.Sub(v.addresses.at) > addressesAge {
 		list, err := net.InterfaceAddrs()
 		if err != nil {
 			v.e.log.Debug("addresses not listed", "error", err)

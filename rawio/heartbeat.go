@@ -1,18 +1,32 @@
 package rawio
 
-import "github.com/ftnet/ftnet/rawio/south"
+import (
+	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// heart is what the gate has of the engine's heartbeat.
+type heart interface {
+	Beat() (late bool)
+	Flows() (map[segment.Flow]uint32, error)
+}
 
 // beat tells the gate that the engine lives. It is called where the core has just
-// run: an engine that is stuck is as good as dead.
-func (e *Engine) beat() {
-	if !e.gate.Beat() {
+// run: an engine that is stuck is as good as dead. If the gate has not waited for the engine,
+// the core is told what it has let go; as long as the gate cannot say, it is asked at each beat.
+func (e *Engine) beat(h heart) {
+	if h.Beat() {
+		e.log.Warn("the engine stood still, and the gate did not wait for it", "waits", e.cfg.DeadAfter)
+		e.late = true
+	}
+	if !e.late {
 		return
 	}
-	e.log.Warn("the engine stood still, and the gate did not wait for it", "waits", e.cfg.DeadAfter)
-	flows, err := e.gate.Flows()
+	flows, err := h.Flows()
 	if err != nil {
 		e.log.Error("the gate does not say what it has let go", "error", err)
 		return
 	}
+	e.late = false
 	e.do(func(m *south.Machine) { m.Late(flows) })
 }

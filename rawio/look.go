@@ -1,11 +1,7 @@
 package rawio
 
 import (
-	"errors"
-	"net"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -47,6 +43,9 @@ func (e *Engine) lookLoop() {
 	)
 	for {
 		err := e.tap.Wait(reports.FD())
+		if e.Err() != nil {
+			return
+		}
 		var (
 			pause time.Duration
 			n     int
@@ -58,9 +57,7 @@ func (e *Engine) lookLoop() {
 			err = e.pause(pause, n, &last, reports)
 		}
 		if err != nil {
-			if !errors.Is(err, net.ErrClosed) {
-				e.log.Error("the tap or the gate's events failed; clients are no longer served", "error", err)
-			}
+			e.fail("what clients send or the gate reports cannot be read", err)
 			return
 		}
 	}
@@ -148,6 +145,7 @@ func (e *Engine) some(m *south.Machine) (n int, more bool, err error) {
 
 func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
 	e.tapPackets.Add(uint64(len(packets)))
+	e.env.clock.arrivals(packets)
 	for i := range packets {
 		p := &packets[i]
 		e.tapBytes.Add(uint64(len(p.Data) + len(p.Rest)))
@@ -238,15 +236,5 @@ func (e *Engine) event(m *south.Machine, dec *segment.Decoder, ev *gate.Event) {
 		return
 	}
 	m.Via(ev.IfIndex)
-	m.Event(ev.Kind, &s, length, packet, wallTime(ev.Ktime))
-}
-
-// wallTime converts a time of the gate's clock to the clock of the tap and of
-// the core. Where reading the clocks is interrupted, the result is too late.
-func wallTime(ktime uint64) int64 {
-	var mono unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono); err != nil {
-		return time.Now().UnixNano()
-	}
-	return time.Now().UnixNano() - mono.Nano() + int64(ktime)
+	m.Event(ev.Kind, &s, length, packet, int64(ev.Ktime))
 }

@@ -2,8 +2,6 @@ package rawio
 
 import (
 	"context"
-	"errors"
-	"net"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,8 +32,8 @@ func (e *Engine) outputLoop() {
 	for reader := e.gate.Outputs(); ; {
 		n, err := reader.ReadBatch(ctx, outputs)
 		if err != nil {
-			if ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
-				e.log.Error("captured output cannot be read; unmodified servers stand still", "error", err)
+			if ctx.Err() == nil {
+				e.fail("what unmodified servers send cannot be read", err)
 			}
 			return
 		}
@@ -57,12 +55,14 @@ func (e *Engine) outputLoop() {
 	}
 }
 
-// untilClosing returns a context that ends when the engine is closed.
+// untilClosing returns a context that ends when the engine is closed or has failed.
 func (e *Engine) untilClosing() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		select {
 		case <-e.closing:
+			cancel()
+		case <-e.failure.failed:
 			cancel()
 		case <-ctx.Done():
 		}

@@ -171,7 +171,8 @@ func (e *Engine) storedConns(ctx context.Context) (map[leftover][]south.Stored, 
 			return nil, err
 		}
 		for _, m := range metas {
-			all = append(all, south.Stored{Meta: m})
+			// Their clocks may have been wrong, the log's or this host's, before a reboot above all.
+			all = append(all, south.Stored{Meta: m, Age: max(0, int64(time.Since(m.Created)))})
 		}
 		if len(metas) < leftoversAtOnce {
 			break

@@ -71,7 +71,7 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.Core = e.machine.Stats
-	now := time.Now()
+	now := e.machine.Now()
 	s.Connections = make([]Connection, 0, e.machine.Len())
 	e.machine.Conns(func(c *south.Conn) bool {
 		s.Connections = append(s.Connections, e.connection(c, now))
@@ -105,15 +105,19 @@ func (e *Engine) unprotected(s *sockdiag.Socket) string {
 	return ""
 }
 
-func (e *Engine) connection(c *south.Conn, now time.Time) Connection {
+// connection describes one; now is the core's time.
+func (e *Engine) connection(c *south.Conn, now int64) Connection {
 	i := c.Info()
 	out := Connection{
 		ID: c.ID, Flow: c.Flow, Port: c.Flow.Server.Port(), State: i.State, Protected: i.Protected, Reason: i.Reason, How: i.How, Start: i.Start,
 		Received: i.Received, Stable: i.Stable, Acked: i.Acked, Recovered: i.Recoveries,
-		Since: time.Unix(0, i.Since), Idle: now.Sub(time.Unix(0, i.Last)),
+		Since: time.Now().Add(time.Duration(i.Since - now)), Idle: time.Duration(now - i.Last),
 	}
 	if out.Protected && e.machine.IsUnwatched(c) {
 		out.Protected, out.Reason = false, string(reason.Unwatched)
+	}
+	if err := e.Err(); err != nil && out.Protected {
+		out.Protected, out.Reason = false, reason.EngineFailed.With(err.Error())
 	}
 	if slot := e.gate.Slot(c.Slot()); c.State() == south.Established {
 		out.HeldACK = slot.Held() && seqnum.Less(slot.Stable(), slot.Ack())

@@ -35,6 +35,7 @@ func (t *ticker) set(busy bool) {
 	}
 }
 
+// tickLoop has the core's clock go on, and the engine's heart beat.
 func (e *Engine) tickLoop() {
 	defer e.ticks.t.Stop()
 	last := time.Now()
@@ -42,12 +43,14 @@ func (e *Engine) tickLoop() {
 		select {
 		case <-e.closing:
 			return
+		case <-e.failure.failed:
+			return
 		case now := <-e.ticks.t.C:
 			e.do(func(m *south.Machine) {
 				m.Tick()
-				e.fragments.Expire(now.UnixNano())
+				e.fragments.Expire(e.env.Now())
 			})
-			e.beat()
+			e.beat(e.gate)
 			if now.Sub(last) >= sweep {
 				last = now
 				e.sweep(2 * sweep)

@@ -269,6 +269,9 @@ func (h *Host) Listen(name string) (*net.UnixListener, error) { return h.dir.Lis
 // Works returns nil if the engine does its work, else why not. It blocks if the
 // engine does.
 func (h *Host) Works() error {
+	if err := h.engine.Err(); err != nil {
+		return err
+	}
 	_, err := h.engine.Snapshot(false)
 	return err
 }

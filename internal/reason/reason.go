@@ -20,6 +20,7 @@ const (
 	NoRecord     Reason = "what the server process recorded of it is not there or incomplete"
 	Refused      Reason = "journal or gate did not take it"
 	EngineLate   Reason = "the engine stood still, and the gate did not wait for it"
+	EngineFailed Reason = "the engine has failed"
 	ServerEnded  Reason = "the server has ended"
 	Urgent       Reason = "urgent data was sent on it"
 	Fragments    Reason = "its server's host sends it in IP fragments"
@@ -40,7 +41,7 @@ const (
 // All returns every Reason, in the order of the documents.
 func All() []Reason {
 	return []Reason{
-		Earlier, NoSlots, GaveWay, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, ServerEnded,
+		Earlier, NoSlots, GaveWay, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, EngineFailed, ServerEnded,
 		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, OtherPort, SYNProxied, OtherWay, Ungated, Passed, Unwatched, Barred,
 		Unrecognized,
 	}

@@ -11,8 +11,8 @@ type Info struct {
 	Stable     int64
 	Acked      int64 // server bytes that the client has acknowledged
 	Recoveries int
-	Since      int64 // time of the handshake, ns
-	Last       int64 // time of the client's newest segment, ns
+	Since      int64 // time of the handshake, ns, by Machine.Now
+	Last       int64 // time of the client's newest segment, by the same
 	How        string
 	Start      int64 // client bytes from here on are in the log
 }

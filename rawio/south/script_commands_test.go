@@ -129,6 +129,8 @@ func (s *script) line(line string) {
 	case "jump":
 		s.time += int64(s.duration(w[1]))
 		s.machine.Tick()
+	case "fails":
+		s.machine.Fail(strings.Join(w[1:], " "))
 	case "head":
 		s.head(w[1:])
 	case "conn":

@@ -36,6 +36,17 @@ func (m *Machine) LetGo(flow segment.Flow, why reason.Reason, detail string) boo
 	return true
 }
 
+// Fail says that the engine goes on no longer, and why: no connection is protected any more.
+func (m *Machine) Fail(why string) {
+	m.read()
+	m.Conns(func(c *Conn) bool {
+		if c.mayBeExposed() {
+			m.declare(c.svc, c.Flow, reason.EngineFailed, why)
+		}
+		return true
+	})
+}
+
 // ByCookie reports whether a connection began with a SYN-ACK that had no socket: a SYN
 // cookie, or what a SYN proxy has answered.
 func (c *Conn) ByCookie() bool { return c.is(byCookie) && c.state == Established }

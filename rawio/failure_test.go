@@ -1,0 +1,87 @@
+package rawio
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// bare returns an engine without gate, tap and connections, and its log.
+func bare(t *testing.T) (*Engine, *bytes.Buffer) {
+	log, err := logserver.NewMemory(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	out := &bytes.Buffer{}
+	e := &Engine{
+		cfg: Config{Log: log}, log: hclog.New(&hclog.LoggerOptions{Output: out, DisableTime: true}),
+		failure: newFailure(), closing: make(chan struct{}),
+	}
+	e.env = newEnvironment(e)
+	e.machine = south.New(south.Config{Log: log, Env: e.env, MaxConns: 1})
+	return e, out
+}
+
+// TestFailure: when a loop ends by an error the engine says so, once, and its heart
+// stops; when it ends because the engine is closed, nothing is said.
+func TestFailure(t *testing.T) {
+	e, out := bare(t)
+	e.fail("the tap cannot be read", fmt.Errorf("tap: %w", net.ErrClosed))
+	if e.Err() != nil || out.Len() > 0 {
+		t.Errorf("closed: %v, %q", e.Err(), out)
+	}
+	first := errors.New("no buffer space available")
+	e.fail("the tap cannot be read", first)
+	e.fail("captures cannot be read", errors.New("bad file descriptor"))
+	if e.Err() != first {
+		t.Errorf("failed: %v, want the first error", e.Err())
+	}
+	want := "[ERROR] the engine has failed: the tap cannot be read: error=\"no buffer space available\""
+	if got := strings.TrimSpace(out.String()); got != want {
+		t.Errorf("logged %q, want %q", got, want)
+	}
+	e.ticks = &ticker{t: time.NewTicker(time.Hour)}
+	e.tickLoop() // else it goes on
+	ctx, cancel := e.untilClosing()
+	defer cancel()
+	<-ctx.Done()
+}
+
+// flowsAfter is a gate that has not waited for the engine, and that cannot say what it has
+// let go before it was asked so often.
+type flowsAfter struct{ late, failures, asked int }
+
+func (g *flowsAfter) Beat() bool {
+	g.late--
+	return g.late == 0
+}
+
+func (g *flowsAfter) Flows() (map[segment.Flow]uint32, error) {
+	if g.asked++; g.asked <= g.failures {
+		return nil, errors.New("try again")
+	}
+	return nil, nil
+}
+
+// TestHeartbeatAsksAgain: what the gate has let go while the engine stood still is asked
+// until it is known, at each beat, and not again.
+func TestHeartbeatAsksAgain(t *testing.T) {
+	e, _ := bare(t)
+	g := &flowsAfter{late: 2, failures: 2}
+	for beat, want := range []int{0, 1, 2, 3, 3, 3} {
+		if e.beat(g); g.asked != want {
+			t.Errorf("asked %d times at beat %d, want %d", g.asked, beat, want)
+		}
+	}
+}
