@@ -47,8 +47,8 @@ type Conn struct {
 	readClosed atomic.Bool
 
 	// For recovered connections, whose reads and writes may not reach the
-	// kernel: the deadlines in unix ns (0 = none), and what ends with Close.
-	readDeadline, writeDeadline atomic.Int64
+	// kernel: the deadlines, and what ends with Close.
+	readDeadline, writeDeadline deadline
 	ctx                         context.Context
 	cancel                      context.CancelFunc
 }
@@ -182,19 +182,8 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return c.tcp.SetWriteDeadline(t)
 }
 
-func (c *Conn) keepDeadline(d *atomic.Int64, t time.Time) {
-	if !c.recovered {
-		return
+func (c *Conn) keepDeadline(d *deadline, t time.Time) {
+	if c.recovered {
+		d.set(t)
 	}
-	ns := int64(0)
-	if !t.IsZero() {
-		ns = max(t.UnixNano(), 1)
-	}
-	d.Store(ns)
-}
-
-// expired reports whether a deadline has passed.
-func expired(d *atomic.Int64) bool {
-	ns := d.Load()
-	return ns != 0 && time.Now().UnixNano() >= ns
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"time"
 
 	"github.com/ftnet/ftnet/internal/journal"
 )
@@ -76,7 +75,7 @@ func (c *Conn) readable() error {
 	if c.closing.Load() {
 		return c.opError("read", net.ErrClosed)
 	}
-	if expired(&c.readDeadline) {
+	if c.readDeadline.passed() {
 		return c.opError("read", os.ErrDeadlineExceeded)
 	}
 	if c.readClosed.Load() {
@@ -119,9 +118,9 @@ func (c *Conn) fill(p []byte, whole bool) (n int, err error) {
 func (c *Conn) fetch(at int64) error {
 	r := c.input
 	ctx := c.ctx
-	if d := c.readDeadline.Load(); d != 0 {
+	if d, ok := c.readDeadline.get(); ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, time.Unix(0, d))
+		ctx, cancel = context.WithDeadline(ctx, d)
 		defer cancel()
 	}
 	buf := make([]byte, min(logChunk, r.stable-at))
@@ -166,7 +165,7 @@ func (c *Conn) writeReplay(p []byte) (int, error) {
 	if c.closing.Load() {
 		return 0, c.opError("write", net.ErrClosed)
 	}
-	if expired(&c.writeDeadline) {
+	if c.writeDeadline.passed() {
 		return 0, c.opError("write", os.ErrDeadlineExceeded)
 	}
 	r := c.output

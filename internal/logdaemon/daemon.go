@@ -38,9 +38,9 @@ type server interface {
 	Serve(l net.Listener) error
 	// Close ends all sessions and all calls of Serve. The store stays open.
 	Close() error
-	// expire forgets the connections that were last modified before t and that no
-	// engine writes, and returns how many those were.
-	expire(t time.Time) int
+	// expire forgets the connections that were not modified for so long and that no
+	// engine has written meanwhile, and returns how many those were.
+	expire(after time.Duration) int
 	// sessions tells of the engines, and what was counted.
 	sessions() (list []status.LogSession, counted counters)
 }
@@ -258,7 +258,7 @@ func (d *daemon) tellStatus(now logserver.Status) {
 
 // expire forgets connections of which nothing was heard for long.
 func (d *daemon) expire() {
-	if n := d.server.expire(time.Now().Add(-d.cfg.ExpireAfter)); n > 0 {
+	if n := d.server.expire(d.cfg.ExpireAfter); n > 0 {
 		d.log.Warn("connections are forgotten: nothing was heard of them", "connections", n, "for", d.cfg.ExpireAfter)
 	}
 }

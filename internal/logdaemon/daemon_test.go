@@ -45,7 +45,7 @@ func (f *fake) Close() error {
 	return nil
 }
 
-func (f *fake) expire(t time.Time) int { return len(f.d.store.Expire(t)) }
+func (f *fake) expire(after time.Duration) int { return len(f.d.store.Expire(time.Now().Add(-after))) }
 
 func (f *fake) sessions() ([]status.LogSession, counters) {
 	return []status.LogSession{{Peer: "192.0.2.9:1", Services: []string{"web"}}}, counters{accepted: 3, refused: 2}

@@ -26,7 +26,7 @@ func openServer(d *daemon) (server, error) {
 	return protocol{s}, nil
 }
 
-func (p protocol) expire(t time.Time) int { return p.Server.Expire(t) }
+func (p protocol) expire(after time.Duration) int { return p.Server.Expire(after) }
 
 func (p protocol) sessions() ([]status.LogSession, counters) {
 	peers, counted := p.Peers(), p.Counters()

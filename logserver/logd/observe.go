@@ -70,31 +70,41 @@ func (t *table) perOwner() map[*session]int {
 	return n
 }
 
-// Expire deletes the connections that were last modified before t and that
-// nobody writes now: those of engines that have not come back. It returns how
-// many that were.
-func (s *Server) Expire(t time.Time) (n int) {
+// Expire deletes the connections that were not modified for the given time, and whose service
+// nobody has written for as long: those of engines that have not come back. It returns how
+// many that were. When a connection was modified, an earlier log server has noted by a clock that may
+// have been wrong, as may be that of a host that has just started; so what counts besides is how long
+// this one has waited in vain.
+func (s *Server) Expire(after time.Duration) (n int) {
+	before := time.Now().Add(-after)
 	s.table.mu.RLock()
 	ids := slices.Clone(s.table.order)
 	s.table.mu.RUnlock()
 	for _, id := range ids {
 		m, err := s.store.Meta(id)
-		if err == nil && m.Modified.Before(t) && s.expire(id) {
+		if err == nil && m.Modified.Before(before) && s.expire(id, after) {
 			n++
 		}
 	}
 	return n
 }
 
-// expire deletes a connection unless a session writes it.
-func (s *Server) expire(id logserver.ConnID) bool {
+// expire deletes a connection unless a session writes its service, or has done so lately.
+func (s *Server) expire(id logserver.ConnID, after time.Duration) bool {
 	c := s.table.get(id)
 	if c == nil {
 		return false
 	}
 	c.svc.mu.Lock()
 	defer c.svc.mu.Unlock()
-	if x := c.svc.owner; x != nil && x.alive() {
+	since := c.svc.since
+	if x := c.svc.owner; x != nil {
+		if x.alive() {
+			return false
+		}
+		since = x.ended
+	}
+	if time.Since(since) < after {
 		return false
 	}
 	s.remove(c)

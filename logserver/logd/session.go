@@ -60,7 +60,9 @@ type session struct {
 	once    sync.Once
 	done    chan struct{} // closed by end
 	stopped chan struct{} // closed when the reader changes nothing any more
-	why     error
+	// valid when done is closed
+	why   error
+	ended time.Time
 }
 
 func (x *session) init() {
@@ -71,7 +73,7 @@ func (x *session) init() {
 // end ends the session, once.
 func (x *session) end(why error) {
 	x.once.Do(func() {
-		x.why = why
+		x.why, x.ended = why, time.Now()
 		close(x.done)
 		x.out.close()
 		x.conn.Close()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ftnet/ftnet/logserver"
 )
@@ -30,6 +31,7 @@ type service struct {
 	// it, the highest block among its connections.
 	owner *session
 	rank  uint32
+	since time.Time // when the service was heard of first
 }
 
 // conn is what the server knows about a connection besides the store.
@@ -77,7 +79,7 @@ func (t *table) service(name string) *service {
 	defer t.mu.Unlock()
 	s := t.services[name]
 	if s == nil {
-		s = &service{name: name}
+		s = &service{name: name, since: time.Now()}
 		t.services[name] = s
 	}
 	return s
