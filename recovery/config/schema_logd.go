@@ -64,7 +64,7 @@ var logdKeys = []key[Logd]{
 		path: "expire-after", field: func(l *Logd) any { return &l.ExpireAfter },
 		spec: spec{
 			kind: aDuration, def: `"0s"`, max: int64(10000 * time.Hour), effect: engine, also: []string{"expire", "expiry", "ttl", "idle", "max-age"},
-			doc: "When a connection of which nothing was heard for so long is forgotten, as after an engine that never came back. `0s`: never. It must exceed the longest silence of a connection that lives",
+			doc: "When a connection of which nothing was heard for so long is forgotten, as after an engine that never came back. The log server itself must have run for as long without its engine: clocks may be wrong. `0s`: never. It must exceed the longest silence of a connection that lives",
 		},
 	},
 	{
