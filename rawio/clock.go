@@ -10,8 +10,8 @@ import (
 
 // clock is the engine's: CLOCK_MONOTONIC in ns, which nobody sets. The gate's times are of the
 // same clock (bpf_ktime_get_ns), and so are the timers and timestamps of the kernel's TCP and
-// Go's timers: with CLOCK_BOOTTIME, which goes on while the host is suspended, the engine would
-// have waited for them in vain. Only the tap has times of another one.
+// Go's timers. CLOCK_BOOTTIME goes on while the host is suspended: by that the engine would lose
+// its patience with those that stood still as well. Only the tap has times of another clock.
 type clock struct {
 	base int64 // the time from which since counts
 	// since and wall read clocks; tests replace them.

@@ -27,6 +27,7 @@ var (
 	plain   = kind{test: "TestSimulation", plan: randomPlan, seeds: 1500, short: 200}
 	crashes = kind{test: "TestEngineCrashes", plan: randomEnginePlan, seeds: 1000, short: 150}
 	queues  = kind{test: "TestQueue", plan: randomQueuePlan, seeds: 1000, short: 150}
+	jumps   = kind{test: "TestJumps", plan: randomJumpPlan, seeds: 1000, short: 150}
 	alone   = kind{test: "TestEngineAlone", plan: randomAlonePlan, seeds: 1000, short: 150}
 )
 

@@ -31,6 +31,7 @@ type plan struct {
 	wire       wirePlan
 	engine     []engineCrash
 	queue      queuePlan
+	jumps      []jump
 }
 
 type crash struct {

@@ -56,6 +56,8 @@ type world struct {
 	cookies int  // SYN-ACKs without a socket
 	atRest  bool // every client is done
 
+	jumped time.Duration // of the engine's clock, so far
+
 	unprotected bool // some connection is: the server must not crash any more
 
 	cfg      south.Config
@@ -156,6 +158,9 @@ func newWorld(p plan) *world {
 	w.machine = south.New(w.cfg)
 	w.protect()
 	w.tick()
+	for _, j := range p.jumps {
+		w.clock.After(j.at, func() { w.jumped += j.by })
+	}
 	return w
 }
 
@@ -189,7 +194,7 @@ func (w *world) fetch(slot, gen uint32, id logserver.ConnID, off int64, n int) {
 	w.late.fetch(slot, gen, id, off, n)
 }
 
-func (w *world) now() int64 { return epoch + int64(w.clock.Now()) }
+func (w *world) now() int64 { return epoch + int64(w.clock.Now()+w.jumped) }
 
 // note adds a line to the trace, of which the end is kept.
 func (w *world) note(format string, args ...any) {
