@@ -1,7 +1,6 @@
 package south
 
 import (
-	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
 
@@ -28,11 +27,3 @@ func (c *Conn) bound() bool {
 	return c.state != SynReceived && (c.state != Open || c.is(recovered))
 }
 
-func (m *Machine) wasOpened(c *Conn) {
-	switch c.state {
-	case Established:
-		m.unprotect(c, reason.EngineLate, "")
-	case Outage, Reconnecting, Rolling:
-		m.reset(c, string(reason.EngineLate))
-	}
-}

@@ -40,6 +40,10 @@ func (s *script) line(line string) {
 		s.kernel = s.number(w[1])
 		s.server([]string{"SA", "ack", strconv.Itoa(int(s.synEnd))})
 	case "events":
+		if len(w) > 1 {
+			s.env.gate.EventsFull = w[1] == "full"
+			break
+		}
 		s.events()
 	case "released":
 		s.env.gate.Task = gate.Task{Exiting: w[1] == "crash", PID: 42, Code: 9}
@@ -70,6 +74,8 @@ func (s *script) line(line string) {
 			list = list[min(1, len(list)-1):]
 			return state
 		}
+	case "looksaway":
+		s.machine.LookAway()
 	case "room":
 		n := int(s.number(w[1]))
 		s.env.room = func() int { return n }

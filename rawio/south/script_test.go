@@ -40,7 +40,8 @@ import (
 //	synack ISN       the kernel's next socket answers the core's SYN
 //	released crash|close   the server's process lets go of the connection
 //	kernel ISN       the kernel has another socket
-//	outputs full|fit the ring of outputs has no room, and has again
+//	outputs full|fit the ring of outputs has no room, and has again; `events full|fit` likewise
+//	looksaway        no event tells, and the core looks at no slot of which none does: it has many
 //	down, up         the log takes nothing and makes nothing stable; status tells it
 //	fetched [N] [unreachable|failed]   the log's answer to the oldest N fetches, or all
 //	                 (after `new fetched`)

@@ -31,6 +31,7 @@ type plan struct {
 	wire       wirePlan
 	engine     []engineCrash
 	queue      queuePlan
+	eventsFull []crash // the ring of events has no room for some time
 }
 
 type crash struct {
@@ -117,6 +118,7 @@ func run(p plan) *world {
 		w.clock.After(c.at, func() { w.crash(c.pause) })
 	}
 	w.planWire()
+	w.planEvents()
 	for _, c := range p.engine {
 		w.clock.After(c.at, func() { w.crashEngine(c) })
 	}
