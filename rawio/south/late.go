@@ -26,4 +26,3 @@ func (m *Machine) Late(flows map[segment.Flow]uint32) {
 func (c *Conn) bound() bool {
 	return c.state != SynReceived && (c.state != Open || c.is(recovered))
 }
-

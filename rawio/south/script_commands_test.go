@@ -138,6 +138,10 @@ func (s *script) line(line string) {
 		s.conn()
 	case "slot":
 		s.slot()
+	case "discard":
+		if err := s.log.Discard(s.machine.Conn(s.flow).ID, int64(s.number(w[1]))); err != nil {
+			s.t.Fatal(err)
+		}
 	case "restart":
 		s.restart()
 	case "outputs":
@@ -345,7 +349,7 @@ func (s *script) conn() {
 	}
 	i := c.Info()
 	s.print("%v received %d stable %d acknowledged %d recoveries %d", c.State(), i.Received, i.Stable, i.Acked, i.Recoveries)
-	if !i.Protected && c.State() == south.Established {
+	if !i.Protected && (c.State() == south.Established || c.State() == south.Outage) {
 		s.print("not protected: %s", i.Reason)
 	}
 }
