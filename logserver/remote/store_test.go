@@ -16,11 +16,16 @@ import (
 // lost, and told so; what was not goes on.
 func TestStoreEmptied(t *testing.T) {
 	lazyStore := newLazy(t, logtest.Limits{})
-	lost := make(chan []logserver.ConnID, 10)
-	b := startLab(t, &lab{TB: t, store: lazyStore, server: logd.Config{Insecure: true}, client: remote.Config{
-		Insecure: true, Lost: func(ids []logserver.ConnID) { lost <- ids },
-	}})
+	lost := make(chan logserver.ConnID, 10)
+	b := startLab(t, &lab{TB: t, store: lazyStore, server: logd.Config{Insecure: true}, client: remote.Config{Insecure: true}})
 	l := b.open()
+	l.SetUpcall(func(list []logserver.Upcall) {
+		for _, u := range list {
+			if u.Gone {
+				lost <- u.ID
+			}
+		}
+	})
 	defer l.Close()
 	must(t, l.RegisterService(0))
 	gone, err := l.Open(logtest.Example(1))
@@ -45,9 +50,9 @@ func TestStoreEmptied(t *testing.T) {
 	lazyStore.wipe()
 	b.start()
 	select {
-	case ids := <-lost:
-		if !slices.Equal(ids, []logserver.ConnID{gone}) {
-			t.Errorf("lost are %v, want %v", ids, gone)
+	case id := <-lost:
+		if id != gone {
+			t.Errorf("%v is lost, want %v", id, gone)
 		}
 	case <-time.After(20 * time.Second):
 		t.Fatal("nothing is told to be lost")
@@ -71,6 +76,19 @@ func TestStoreEmptied(t *testing.T) {
 	if err != nil || len(runs) != 1 {
 		t.Errorf("reads are %v, %v", runs, err)
 	}
+}
+
+// TestLosing: the server comes back with another store.
+func TestLosing(t *testing.T) {
+	logtest.RunLosing(t, func(t testing.TB) (l logserver.Log, cut, back func()) {
+		b := newLab(t, logtest.Limits{})
+		return b.open(), b.stop, func() {
+			_ = b.store.Close()
+			b.store = newMemory(t, logtest.Limits{})
+			b.server.Store = b.store
+			b.start()
+		}
+	})
 }
 
 // TestStoreFull: the store is filled by somebody else behind this log's back.

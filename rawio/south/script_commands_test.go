@@ -142,6 +142,8 @@ func (s *script) line(line string) {
 		if err := s.log.Discard(s.machine.Conn(s.flow).ID, int64(s.number(w[1]))); err != nil {
 			s.t.Fatal(err)
 		}
+	case "loses":
+		s.logLoses()
 	case "restart":
 		s.restart()
 	case "outputs":
@@ -198,6 +200,15 @@ func (s *script) fetched(w []string) {
 		}
 		s.machine.Fetched(f.slot, f.gen, f.off, p, err)
 	}
+}
+
+// logLoses has the log forget the connection, and say so.
+func (s *script) logLoses() {
+	c := s.machine.Conn(s.flow)
+	if err := s.log.Log.Delete(c.ID); err != nil {
+		s.t.Fatal(err)
+	}
+	s.machine.Stable([]logserver.Upcall{{ID: c.ID, Tag: uint64(c.Generation())<<32 | uint64(c.Slot()), Gone: true}})
 }
 
 func (s *script) client(w []string) {

@@ -49,6 +49,7 @@ import (
 //	                 has the kernel's socket come
 //	barred, unbarred the kernel does not answer handshakes in clients' names; it does again
 //	discard N        the log forgets the first N bytes
+//	loses            the log has lost the connection, and says so
 //	restart          another engine takes over what the log holds (`new lasting`)
 //	dies, adopt      the engine goes alone; another one takes over all that has lived on (`new lasting`)
 //	conn, slot, log  show state
