@@ -91,6 +91,29 @@ func TestLosing(t *testing.T) {
 	})
 }
 
+// TestLostMeanwhile: the store loses a connection while the server can be reached. That is
+// told when something more is said of it.
+func TestLostMeanwhile(t *testing.T) {
+	b := newLab(t, logtest.Limits{})
+	l := b.open()
+	defer l.Close()
+	gone := make(chan logserver.Upcall, 10)
+	l.SetUpcall(func(list []logserver.Upcall) {
+		for _, u := range list {
+			if u.Gone {
+				gone <- u
+			}
+		}
+	})
+	id := begin(t, l, 1, 100)
+	must(t, b.store.Delete(id))
+	_, err := l.Write(id, 100, []byte("x"))
+	must(t, err)
+	if u := <-gone; u.ID != id || u.Tag != logtest.Example(1).Tag {
+		t.Errorf("%+v is gone, want %d", u, id)
+	}
+}
+
 // TestStoreFull: the store is filled by somebody else behind this log's back.
 // What it has taken is not lost, and becomes stable when there is room.
 func TestStoreFull(t *testing.T) {

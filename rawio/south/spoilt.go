@@ -5,27 +5,26 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// What makes a connection impossible to recover, or ends it, the core is told by an event of
-// the gate, or by nobody. An event can be lost: the ring that carries them has no room while
-// very many connections begin or end at once. Most of them come again. Of the others the slot
-// tells as well, so the core looks there, now and then at each slot, and wherever it has to
-// know: at a crash, and before a FIN that the gate has held is let go.
+// What makes a connection impossible to recover, or ends it, an event of the gate tells the
+// core, or nobody does. An event can be lost: the ring that carries them has no room while very
+// many connections begin or end at once. Most of them come again. What the others tell is in
+// the slot as well, so the core looks there: now and then at each slot, at a crash, and before
+// a FIN that the gate has held is let go.
 //
-//	event               when it is lost
-//	SYN-ACK held        the kernel says it again, or it answers the client's, or the core's, next
-//	                    SYN. A SYN cookie that belongs to no connection passes, and the connection
-//	                    is found beside those that are known, see Declare.
-//	FIN held            the kernel says it again.
-//	RST held            The kernel answers the client's next segment by another one; to the client
-//	                    it is as if the network had lost the first, and the connection is
-//	                    protected meanwhile.
-//	SYN refused         The client says it again.
-//	RST sent            Slot.Aborted.
-//	crashed             Slot.Released.
-//	unfollowed          Slot.WhyOpened; a fragment that was held comes again.
-//	proof               The one who asks asks again.
+//	event          when it is lost
+//	SYN-ACK held   The kernel says it again, or answers the next SYN of the client or the core.
+//	SYN cookie     The same. One that belongs to no connection passes, and the engine finds the
+//	               connection in the kernel's list; see Declare.
+//	FIN held       The kernel says it again.
+//	RST held       The kernel answers the client's next segment by another one. It is as if the
+//	               network had lost the first; meanwhile the connection would be recovered.
+//	RST sent       see Slot.Aborted
+//	SYN refused    The client says it again.
+//	crashed        see Slot.Released
+//	unfollowed     see Slot.WhyOpened; a fragment that was held comes again.
+//	proof          The engine asks again.
 //
-// That a server's record is incomplete only its head in the journal says.
+// That a server's record is incomplete only its head in the journal tells.
 
 // look finds out whether a connection that is protected can still be recovered, or is over. It
 // stays protected when both sides have closed it: neither is to hear of the other any more.
