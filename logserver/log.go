@@ -145,7 +145,8 @@ type Log interface {
 	// the log that never wait. Two calls of f can overlap and overtake each other: for each connection
 	// the highest Stable counts. What is stable may be told twice. After Delete
 	// has returned, upcalls for the connection may still arrive, but none
-	// after Close has.
+	// after Close has. A connection that the log loses is told at once, as Gone:
+	// its client may say nothing more for a long time. Delete and Expire lose none.
 	SetUpcall(f func([]Upcall))
 
 	// SetStatusUpcall installs a function that is told each change of the

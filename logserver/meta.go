@@ -81,4 +81,8 @@ type Upcall struct {
 	Meta bool
 	// Fin tells that the client's FIN, which stands at Stable, is.
 	Fin bool
+	// Gone tells that the log has lost the connection, what it called stable included:
+	// nobody has deleted it here, and calls for it return ErrNoConn from now on. Nothing
+	// else in the Upcall counts then.
+	Gone bool
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/workload"
 )
@@ -83,6 +84,33 @@ func TestLogServerSilent(t *testing.T) {
 	for _, c := range clients {
 		c.echo("recovered")
 	}
+}
+
+// TestLogServerLost: a log server that comes back without its store costs the connections
+// their protection, those too that say nothing, and nothing else.
+func TestLogServerLost(t *testing.T) {
+	t.Parallel()
+	r := prepare(t, options{})
+	l := startLogServer(r, "probe")
+	r.spawn(options{flags: l.flags()}, "probe", "-listen", ":7002")
+	idle, busy := r.dial(), r.dial()
+	idle.echo("hello")
+	busy.echo("hello")
+	r.waitStatus("all is stable", func(d *status.Document) bool { return d.Log.Pending == 0 })
+	l.end(syscall.SIGKILL)
+	busy.echo("this is not acknowledged")
+	l.store = t.TempDir()
+	l.start()
+	r.unprotected(reason.LogLost, 2)
+	young := r.dial()
+	young.echo("protected")
+	idle.echo("not any more")
+	busy.echo("nor this")
+	r.waitStatus("all is stable", func(d *status.Document) bool { return d.Log.Pending == 0 })
+	r.crash()
+	young.echo("recovered")
+	idle.expectLost()
+	busy.expectLost()
 }
 
 // logged is how many bytes the living connections have in the log.

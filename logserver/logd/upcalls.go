@@ -1,6 +1,9 @@
 package logd
 
-import "github.com/ftnet/ftnet/logserver"
+import (
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/wire"
+)
 
 // upcall is the store's stability upcall. It may come from inside a call that
 // a session makes, on whose goroutine.
@@ -11,6 +14,9 @@ func (s *Server) upcall(list []logserver.Upcall) {
 			continue
 		}
 		c.mu.Lock()
+		if u.Gone {
+			c.tell |= wire.StateGone
+		}
 		c.advance(0, u.Stable)
 		if u.Meta {
 			c.metaBusy, c.stableGen = false, c.gen

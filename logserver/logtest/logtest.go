@@ -94,6 +94,8 @@ type bed struct {
 	tags   map[logserver.ConnID]uint64 // of the last upcall
 	meta   map[logserver.ConnID]int
 	fin    map[logserver.ConnID]bool
+	gone   map[logserver.ConnID]bool
+	loses  bool // it may lose connections
 	status []logserver.Status
 }
 
@@ -105,7 +107,7 @@ func start(t *testing.T, open Factory, limits Limits) *bed {
 // newBed makes a bed of an open log, which it closes.
 func newBed(t *testing.T, l logserver.Log) *bed {
 	t.Helper()
-	b := &bed{T: t, Log: l, stable: map[logserver.ConnID]int64{}, tags: map[logserver.ConnID]uint64{}, meta: map[logserver.ConnID]int{}, fin: map[logserver.ConnID]bool{}}
+	b := &bed{T: t, Log: l, stable: map[logserver.ConnID]int64{}, tags: map[logserver.ConnID]uint64{}, meta: map[logserver.ConnID]int{}, fin: map[logserver.ConnID]bool{}, gone: map[logserver.ConnID]bool{}}
 	b.news = sync.NewCond(&b.mu)
 	b.SetUpcall(b.upcall)
 	b.SetStatusUpcall(func(s logserver.Status) {
@@ -134,6 +136,10 @@ func (b *bed) upcall(list []logserver.Upcall) {
 		if u.Fin {
 			b.fin[u.ID] = true
 		}
+		if u.Gone && !b.loses {
+			b.Errorf("connection %d is lost", u.ID)
+		}
+		b.gone[u.ID] = b.gone[u.ID] || u.Gone
 	}
 	b.news.Broadcast()
 }

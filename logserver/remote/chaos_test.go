@@ -66,11 +66,6 @@ func newChaos(t *testing.T, seed uint64, limits logtest.Limits) *chaos {
 	}
 	c.lab = startLab(t, &lab{TB: t, store: c.store, server: logd.Config{Insecure: true, MaxUnstable: 200_000, Quota: limits.Quota}, client: remote.Config{
 		Insecure: true, Buffer: 1 << 20, CloseTimeout: 20 * time.Second, Timeout: 20 * time.Second,
-		Lost: func(ids []logserver.ConnID) {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.lost += len(ids)
-		},
 	}})
 	c.net = &flaky{dial: c.dial, most: 40_000, rng: rand.New(rand.NewPCG(seed, 2))}
 	c.client.Dial = c.net.connect
@@ -89,6 +84,10 @@ func (c *chaos) upcall(list []logserver.Upcall) {
 	defer c.mu.Unlock()
 	_, stable := c.store.now()
 	for _, u := range list {
+		if u.Gone {
+			c.lost++
+			continue
+		}
 		k := c.byTag[u.Tag]
 		if k == nil {
 			c.Errorf("upcall for tag %d", u.Tag)

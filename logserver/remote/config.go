@@ -44,9 +44,6 @@ type Config struct {
 	// which doubles and varies by half. Default 20 ms and 2 s.
 	MinBackoff, MaxBackoff time.Duration
 
-	// Lost is told of connections that the server has lost although it called
-	// some of them stable. It may call the log's methods that never wait.
-	Lost func(ids []logserver.ConnID)
 	// Warn is told what an operator should know, in a few words and pairs of a
 	// name and a value. Default: nobody is.
 	Warn func(message string, pairs ...any)
@@ -60,9 +57,6 @@ func (c Config) withDefaults() Config {
 	orElse(&c.Silence, 6*time.Second)
 	orElse(&c.MinBackoff, 20*time.Millisecond)
 	orElse(&c.MaxBackoff, 2*time.Second)
-	if c.Lost == nil {
-		c.Lost = func([]logserver.ConnID) {}
-	}
 	if c.Warn == nil {
 		c.Warn = func(string, ...any) {}
 	}

@@ -8,5 +8,5 @@
 // that the server's store has not called stable.
 //
 // Connections whose stable part the server has lost, because its store did, are
-// dropped: their next call returns logserver.ErrNoConn, and Config.Lost is told.
+// dropped: an upcall says that they are Gone, and calls return logserver.ErrNoConn.
 package remote

@@ -10,7 +10,7 @@ import (
 // news takes in what the server says of connections, and appends the upcalls
 // that follow from it.
 func (l *Log) news(states []wire.State, ups []logserver.Upcall) []logserver.Upcall {
-	var lost []logserver.ConnID
+	lost := 0
 	l.mu.Lock()
 	for i := range states {
 		s := &states[i]
@@ -18,8 +18,8 @@ func (l *Log) news(states []wire.State, ups []logserver.Upcall) []logserver.Upca
 		switch {
 		case c == nil:
 		case s.Flags&wire.StateGone != 0:
-			l.lose(c)
-			lost = append(lost, c.id)
+			ups = append(ups, l.lose(c))
+			lost++
 		case s.Flags&wire.StateOpenRefused != 0:
 			l.openRefused(c)
 		default:
@@ -30,8 +30,8 @@ func (l *Log) news(states []wire.State, ups []logserver.Upcall) []logserver.Upca
 	}
 	closed := l.closed
 	l.mu.Unlock()
-	if len(lost) > 0 {
-		l.tellLost(lost)
+	if lost > 0 {
+		l.warnLost(lost)
 	}
 	if closed {
 		select {
@@ -87,16 +87,16 @@ func (c *conn) unsend() {
 }
 
 // lose drops a connection that the server does not have, and could not get
-// whole again. l.mu is held.
-func (l *Log) lose(c *conn) {
+// whole again, and returns the upcall that tells it. l.mu is held.
+func (l *Log) lose(c *conn) logserver.Upcall {
 	l.forget(c)
 	l.lost = true
+	return logserver.Upcall{ID: c.id, Tag: c.meta.Tag, Gone: true}
 }
 
-func (l *Log) tellLost(ids []logserver.ConnID) {
-	l.cfg.Warn("the log server has lost connections", "connections", len(ids))
+func (l *Log) warnLost(n int) {
+	l.cfg.Warn("the log server has lost connections", "connections", n)
 	l.announce(0)
-	l.cfg.Lost(ids)
 }
 
 func (l *Log) tell(ups []logserver.Upcall) {

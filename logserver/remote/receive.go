@@ -7,10 +7,11 @@ import (
 
 // receive deals with what the server says until the link ends: first with what
 // it said at the beginning. All upcalls of a link are made here.
-func (l *Log) receive(k *link, states []wire.State, lost []logserver.ConnID) error {
+func (l *Log) receive(k *link, states []wire.State, lost []logserver.Upcall) error {
 	l.announce(0)
 	if len(lost) > 0 {
-		l.tellLost(lost)
+		l.warnLost(len(lost))
+		l.tell(lost)
 	}
 	l.reachedOnce.Do(func() { close(l.contact) })
 	l.tell(l.news(states, nil))

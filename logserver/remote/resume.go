@@ -9,8 +9,8 @@ import (
 )
 
 // resume brings together what the server holds and what this end knows, and
-// queues the difference. It returns the connections that are lost.
-func (l *Log) resume(k *link, w wire.Welcome, states []wire.State) []logserver.ConnID {
+// queues the difference. It returns the upcalls of the connections that are lost.
+func (l *Log) resume(k *link, w wire.Welcome, states []wire.State) []logserver.Upcall {
 	l.mu.Lock()
 	pending := make([]*request, 0, len(l.pending))
 	for _, r := range l.pending {
@@ -34,7 +34,7 @@ func (l *Log) resume(k *link, w wire.Welcome, states []wire.State) []logserver.C
 
 // reconcile is resume with l.mu held. agreed are requests that turn out to have
 // been granted.
-func (l *Log) reconcile(w wire.Welcome, states []wire.State) (lost []logserver.ConnID, agreed []*request) {
+func (l *Log) reconcile(w wire.Welcome, states []wire.State) (lost []logserver.Upcall, agreed []*request) {
 	if !w.Resumed {
 		l.blocks, l.next = []wire.Block{w.Block}, 0
 		l.own[w.Block.Number] = true
@@ -55,8 +55,7 @@ func (l *Log) reconcile(w wire.Welcome, states []wire.State) (lost []logserver.C
 		switch {
 		case c != nil && s.Taken < c.stable:
 			// The store has lost what it called stable.
-			l.lose(c)
-			lost = append(lost, c.id)
+			lost = append(lost, l.lose(c))
 			c.opened = true
 			l.bury(c)
 		case c != nil:
@@ -70,8 +69,7 @@ func (l *Log) reconcile(w wire.Welcome, states []wire.State) (lost []logserver.C
 	for _, c := range l.conns {
 		c.queued, c.since = false, 0
 		if !has[c.id] && !c.missing() {
-			l.lose(c)
-			lost = append(lost, c.id)
+			lost = append(lost, l.lose(c))
 			continue
 		}
 		list = append(list, c)

@@ -16,11 +16,16 @@ import (
 // lost, and told so; what was not goes on.
 func TestStoreEmptied(t *testing.T) {
 	lazyStore := newLazy(t, logtest.Limits{})
-	lost := make(chan []logserver.ConnID, 10)
-	b := startLab(t, &lab{TB: t, store: lazyStore, server: logd.Config{Insecure: true}, client: remote.Config{
-		Insecure: true, Lost: func(ids []logserver.ConnID) { lost <- ids },
-	}})
+	lost := make(chan logserver.ConnID, 10)
+	b := startLab(t, &lab{TB: t, store: lazyStore, server: logd.Config{Insecure: true}, client: remote.Config{Insecure: true}})
 	l := b.open()
+	l.SetUpcall(func(list []logserver.Upcall) {
+		for _, u := range list {
+			if u.Gone {
+				lost <- u.ID
+			}
+		}
+	})
 	defer l.Close()
 	must(t, l.RegisterService(0))
 	gone, err := l.Open(logtest.Example(1))
@@ -45,9 +50,9 @@ func TestStoreEmptied(t *testing.T) {
 	lazyStore.wipe()
 	b.start()
 	select {
-	case ids := <-lost:
-		if !slices.Equal(ids, []logserver.ConnID{gone}) {
-			t.Errorf("lost are %v, want %v", ids, gone)
+	case id := <-lost:
+		if id != gone {
+			t.Errorf("%v is lost, want %v", id, gone)
 		}
 	case <-time.After(20 * time.Second):
 		t.Fatal("nothing is told to be lost")
@@ -70,6 +75,42 @@ func TestStoreEmptied(t *testing.T) {
 	runs, err := l.Reads(kept)
 	if err != nil || len(runs) != 1 {
 		t.Errorf("reads are %v, %v", runs, err)
+	}
+}
+
+// TestLosing: the server comes back with another store.
+func TestLosing(t *testing.T) {
+	logtest.RunLosing(t, func(t testing.TB) (l logserver.Log, cut, back func()) {
+		b := newLab(t, logtest.Limits{})
+		return b.open(), b.stop, func() {
+			_ = b.store.Close()
+			b.store = newMemory(t, logtest.Limits{})
+			b.server.Store = b.store
+			b.start()
+		}
+	})
+}
+
+// TestLostMeanwhile: the store loses a connection while the server can be reached. That is
+// told when something more is said of it.
+func TestLostMeanwhile(t *testing.T) {
+	b := newLab(t, logtest.Limits{})
+	l := b.open()
+	defer l.Close()
+	gone := make(chan logserver.Upcall, 10)
+	l.SetUpcall(func(list []logserver.Upcall) {
+		for _, u := range list {
+			if u.Gone {
+				gone <- u
+			}
+		}
+	})
+	id := begin(t, l, 1, 100)
+	must(t, b.store.Delete(id))
+	_, err := l.Write(id, 100, []byte("x"))
+	must(t, err)
+	if u := <-gone; u.ID != id || u.Tag != logtest.Example(1).Tag {
+		t.Errorf("%+v is gone, want %d", u, id)
 	}
 }
 

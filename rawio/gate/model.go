@@ -32,6 +32,8 @@ type Model struct {
 	Patience uint64
 	// OutputsFull says that the ring of outputs has no room.
 	OutputsFull bool
+	// EventsFull says that the ring of events has none.
+	EventsFull bool
 	// Task is in whose name the kernel works, for Release and for the FINs and RSTs of
 	// connections whose release the gate has not seen.
 	Task Task
@@ -171,9 +173,7 @@ func (m *Model) Release(flow segment.Flow) {
 func (m *Model) crashed(s *Slot, index uint32) {
 	s.SetReleased(ReleasedCrashed)
 	m.count[statCrashed]++
-	m.events = append(m.events, Event{
-		Kind: EventCrashed, Slot: index, Ktime: m.now(), PID: m.Task.PID, Code: m.Task.Code,
-	})
+	m.tell(Event{Kind: EventCrashed, Slot: index, Ktime: m.now(), PID: m.Task.PID, Code: m.Task.Code})
 }
 
 // Tap reports whether the tap's filter accepts the incoming packet.
@@ -197,10 +197,20 @@ func (m *Model) Tap(pkt []byte, mark uint32) bool {
 
 func (m *Model) marked(mark uint32) bool { return mark != 0 && mark == m.Secret }
 
-func (m *Model) report(kind EventKind, slot uint32, p *packet) {
+// report is false if there is no room.
+func (m *Model) report(kind EventKind, slot uint32, p *packet) bool {
 	e := Event{Kind: kind, Slot: slot, Length: p.end, Ktime: m.now()}
 	e.Packet = append(e.Packet, p.b[:min(p.end, EventCapture)]...)
+	return m.tell(e)
+}
+
+func (m *Model) tell(e Event) bool {
+	if m.EventsFull {
+		m.count[statEventsLost]++
+		return false
+	}
 	m.events = append(m.events, e)
+	return true
 }
 
 // capture is false if there is no room.
@@ -237,7 +247,7 @@ func (m *Model) letGo(s *Slot) bool {
 	if !m.opens(s) {
 		return false
 	}
-	s.opened.Store(1)
+	s.open(OpenedLate)
 	m.count[statOpened]++
 	return true
 }

@@ -102,7 +102,11 @@ func (m *Model) unfollowed(p *packet, s *Slot, index uint32) Verdict {
 	if p.fragment && s.Flags()&FlagXlate != 0 {
 		return Held
 	}
-	s.opened.Store(1)
+	why := OpenedUrgent
+	if p.fragment {
+		why = OpenedFragment
+	}
+	s.open(why)
 	return Pass
 }
 
@@ -154,7 +158,9 @@ func (m *Model) holdSYNACK(p *packet, index uint32) Verdict {
 	if m.From != FromSocket {
 		kind = EventCookie
 	}
-	m.report(kind, index, p)
+	if !m.report(kind, index, p) && kind == EventCookie && index == NoSlot {
+		return Pass
+	}
 	m.count[statSYNACKHeld]++
 	return Held
 }

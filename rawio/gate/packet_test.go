@@ -189,7 +189,7 @@ type slotState struct {
 	FIN, Aborted, Noted                               bool
 	Egress                                            uint32
 	Released                                          Released
-	Opened                                            bool
+	Opened                                            Opened
 }
 
 func (w slotState) store(s *Slot) {
@@ -222,9 +222,7 @@ func (w slotState) store(s *Slot) {
 	if w.Noted {
 		s.fin.Or(finClosed)
 	}
-	if w.Opened {
-		s.opened.Store(1)
-	}
+	s.open(w.Opened)
 	s.SetMode(w.Mode)
 }
 
@@ -236,7 +234,7 @@ func loadState(s *Slot) slotState {
 		Limit: s.Limit(), High: s.High(), IRS: s.IRS(), Gen: s.Gen(), Base: s.Base(), KScale: kernel, CScale: client,
 		Held: s.Held(), Ack: s.Ack(), Edge: s.Edge(), SndNxt: s.SndNxt(), TSVal: s.TSVal(), TSEcr: s.TSEcr(),
 		HFlags: s.HeldFlags(), BareACKs: s.BareACKs(), FIN: fin, FINEnd: end, Aborted: s.Aborted(), Noted: s.Noted(), Egress: s.Egress(), StolenIn: s.StolenIn(),
-		Released: s.Released(), Opened: s.Opened(),
+		Released: s.Released(), Opened: s.WhyOpened(),
 	}
 }
 

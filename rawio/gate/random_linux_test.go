@@ -22,7 +22,9 @@ func randomState(rnd *rand.Rand, e env) slotState {
 	if rnd.IntN(2) == 0 {
 		s.Mode = ModeLive
 	}
-	s.Opened = rnd.IntN(10) == 0
+	if rnd.IntN(10) == 0 {
+		s.Opened = Opened(1 + rnd.IntN(3))
+	}
 	if s.Flags&FlagXlate != 0 {
 		s.Delta, s.TSDelta = rnd.Uint32(), rnd.Uint32()
 	}

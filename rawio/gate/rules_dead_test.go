@@ -29,7 +29,7 @@ func left(name string, p tcp, s slotState, opened bool, after func(*slotState)) 
 	r := rule{name: name, packet: p, slot: s, verdict: Pass, after: after}
 	if opened {
 		r.stats.Opened = 1
-		r.after = func(s *slotState) { after(s); s.Opened = true }
+		r.after = func(s *slotState) { after(s); s.Opened = max(s.Opened, OpenedLate) }
 	}
 	return r
 }
@@ -123,7 +123,7 @@ func (d dead) halves() []rule {
 	all[3].out = func(p *tcp) { p.seq = d.s(50) }
 	if d.layout != noTimestamps {
 		all[3].out = func(p *tcp) { p.seq, p.tsVal = d.s(50), tsDelta }
-		all[3].after = func(s *slotState) { s.Egress++; s.TSVal, s.TSEcr, s.Opened = tsDelta, 0, true }
+		all[3].after = func(s *slotState) { s.Egress++; s.TSVal, s.TSEcr, s.Opened = tsDelta, 0, OpenedLate }
 	}
 	for _, mode := range []Mode{ModeSpoof, ModeRoll} {
 		s := d.with(d.xlate, mode, FlagRecord)
@@ -188,7 +188,7 @@ func (d dead) marked() []rule {
 	ack.ack = d.c(101)
 	opened := func(mode Mode) slotState {
 		s := d.with(d.up, mode, 0)
-		s.Opened = true
+		s.Opened = OpenedUrgent
 		return s
 	}
 	return []rule{

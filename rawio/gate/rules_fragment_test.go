@@ -38,7 +38,7 @@ func fragmentRules(e env, live, xlate slotState, data, in tcp) []rule {
 
 	// From the server.
 	out := mod(data, func(p *tcp) { p.fragment, p.ack = true, e.c(200) })
-	opened := func(s *slotState) { s.Egress++; s.Opened = true }
+	opened := func(s *slotState) { s.Egress++; s.Opened = OpenedFragment }
 	add(false, "fragment leaves, with all that follows", out, live, func(r *rule) {
 		r.after, r.events, r.stats.Unfollowed = opened, []EventKind{EventUnfollowed}, 1
 	})
@@ -58,15 +58,17 @@ func fragmentRules(e env, live, xlate slotState, data, in tcp) []rule {
 	add(false, "urgent data leaves, with all that follows", urgent, live, func(r *rule) {
 		r.events, r.stats.Unfollowed, r.stats.Opened = []EventKind{EventUnfollowed}, 1, 1
 		r.after = func(s *slotState) {
-			opened(s)
+			s.Egress++
+			s.Opened = OpenedUrgent
 			s.SndNxt, s.Ack, s.Edge = e.s(60), e.c(101), e.c(101)+500<<7
 			s.TSVal, s.TSEcr = 1000, 2000
 		}
 	})
-	add(false, "urgent data is reported once", urgent, with(live, func(s *slotState) { s.Opened = true }), func(r *rule) {
+	add(false, "urgent data is reported once", urgent, with(live, func(s *slotState) { s.Opened = OpenedUrgent }), func(r *rule) {
 		r.stats.Opened = 1
 		r.after = func(s *slotState) {
-			opened(s)
+			s.Egress++
+			s.Opened = OpenedUrgent
 			s.SndNxt, s.Ack, s.Edge = e.s(60), e.c(101), e.c(101)+500<<7
 			s.TSVal, s.TSEcr = 1000, 2000
 		}

@@ -82,6 +82,19 @@ func (r Released) String() string {
 	return fmt.Sprintf("Released(%d)", uint32(r))
 }
 
+// Opened says why the gate has let something go that must not leave a protected
+// connection, and goes on doing so.
+type Opened uint32
+
+const (
+	OpenedNo Opened = 0 // it has not
+	// OpenedLate: it took the engine for dead (Config.DeadAfter), and let go of an ACK of
+	// what is not stable, output that was not captured, a FIN or RST that nobody meant.
+	OpenedLate     Opened = 1
+	OpenedUrgent   Opened = 2 // the server has sent urgent data, see EventUnfollowed
+	OpenedFragment Opened = 3 // it sends fragments, likewise
+)
+
 // Slot is one connection's shared record, laid out as `struct slot` in
 // bpf/maps.h. The engine and the gate access it at the same time: every access
 // is atomic, and nothing ever writes the whole value.
@@ -365,11 +378,15 @@ func (s *Slot) SetWays(in, out int, mark uint32) {
 	s.mark.Store(mark)
 }
 
-// Opened reports whether the gate took the engine for dead (Config.DeadAfter) and
-// let something go that must not leave a protected connection: an ACK of what is
-// not stable, output that was not captured, a FIN or RST that nobody meant. It goes
-// on doing so: the connection cannot be protected any more. Only Reset clears it.
-func (s *Slot) Opened() bool { return s.opened.Load() != 0 }
+// Opened reports whether the gate lets all of a connection go that must not leave a
+// protected one: it cannot be protected any more. Only Reset clears it.
+func (s *Slot) Opened() bool { return s.WhyOpened() != OpenedNo }
+
+// WhyOpened says why that is so.
+func (s *Slot) WhyOpened() Opened { return Opened(s.opened.Load()) }
+
+// open is the gate's: the first reason stays.
+func (s *Slot) open(why Opened) { s.opened.CompareAndSwap(uint32(OpenedNo), uint32(why)) }
 
 // StolenIn returns the number of ingress packets held in an outage, a spoofed
 // handshake or a roll-forward; it wraps.

@@ -228,12 +228,25 @@ var scripts = map[string]func(x *script){
 	},
 	"not accepted, data":       func(x *script) { x.say(syn, 0, 0, 0); x.say(ack, 1, 1, 5); x.does("close listener", x.stop) },
 	"half-open, listener gone": func(x *script) { x.say(syn, 0, 0, 0); x.does("close listener", x.stop); x.say(ack, 1, 1, 0) },
-	"half-open, SYN again":     func(x *script) { x.say(syn, 0, 0, 0); x.say(ack, 1, 1, 0); x.accept() },
-	"half-open, wrong ack":     func(x *script) { x.say(syn, 0, 0, 0); x.say(ack, 1, 2, 0); x.say(ack, 1, 1, 0); x.accept() },
-	"half-open, RST":           func(x *script) { x.say(syn, 0, 0, 0); x.say(rst, 1, 0, 0); x.say(ack, 1, 1, 0) },
-	"half-open, RST too far":   func(x *script) { x.say(syn, 0, 0, 0); x.say(rst, 1<<24, 0, 0); x.say(ack, 1, 1, 0); x.accept() },
-	"half-open, other SYN":     func(x *script) { x.say(syn, 0, 0, 0); x.say(syn, 7, 0, 0); x.say(ack, 1, 1, 0) },
-	"half-open, data and ack":  func(x *script) { x.say(syn, 0, 0, 0); x.say(ack, 1, 1, 5); s := x.accept(); x.reads(s, 10) },
+	"half-open, listener gone, SYN again": func(x *script) {
+		x.say(syn, 0, 0, 0)
+		x.does("close listener", x.stop)
+		x.say(syn, 0, 0, 0)
+		x.say(ack, 1, 1, 0)
+	},
+	"half-open, another listener": func(x *script) {
+		x.say(syn, 0, 0, 0)
+		x.does("close listener", x.stop)
+		x.does("listen", func() { x.stop = x.listen(x.server) })
+		x.say(ack, 1, 1, 0)
+		x.say(syn, 0, 0, 0)
+	},
+	"half-open, SYN again":    func(x *script) { x.say(syn, 0, 0, 0); x.say(ack, 1, 1, 0); x.accept() },
+	"half-open, wrong ack":    func(x *script) { x.say(syn, 0, 0, 0); x.say(ack, 1, 2, 0); x.say(ack, 1, 1, 0); x.accept() },
+	"half-open, RST":          func(x *script) { x.say(syn, 0, 0, 0); x.say(rst, 1, 0, 0); x.say(ack, 1, 1, 0) },
+	"half-open, RST too far":  func(x *script) { x.say(syn, 0, 0, 0); x.say(rst, 1<<24, 0, 0); x.say(ack, 1, 1, 0); x.accept() },
+	"half-open, other SYN":    func(x *script) { x.say(syn, 0, 0, 0); x.say(syn, 7, 0, 0); x.say(ack, 1, 1, 0) },
+	"half-open, data and ack": func(x *script) { x.say(syn, 0, 0, 0); x.say(ack, 1, 1, 5); s := x.accept(); x.reads(s, 10) },
 	"half-open, FIN": func(x *script) {
 		x.say(syn, 0, 0, 0)
 		x.say(fin, 1, 1, 5)

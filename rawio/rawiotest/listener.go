@@ -40,7 +40,8 @@ func (l *Listener) AcceptBy(p *Process) *Socket {
 }
 
 // Close stops listening. Established connections that nobody has accepted are
-// reset; half-open ones are, once their client speaks (inet_csk_listen_stop).
+// reset; half-open ones are forgotten, once their client speaks or their SYN-ACK is to be
+// repeated (inet_csk_listen_stop, reqsk_timer_handler).
 func (l *Listener) Close() {
 	defer l.stack.enter()()
 	l.process.forget(l)
@@ -145,11 +146,6 @@ func (s *Socket) inputRequest(p *Packet) {
 		return
 	}
 	l := s.parent
-	if l.closed {
-		s.remove(ErrClosed)
-		s.stack.refuse(p, s.priority)
-		return
-	}
 	if s.attempts < s.stack.config.DeferAccept && p.End() == s.irs+1 {
 		return
 	}

@@ -146,7 +146,12 @@ func (st *Stack) enter() func() {
 }
 
 func (st *Stack) input(p *Packet) {
-	if s := st.sockets[endpoints{p.Dst, p.Src}]; s != nil {
+	s := st.sockets[endpoints{p.Dst, p.Src}]
+	if s != nil && s.parent != nil && s.parent.closed { // tcp_v4_rcv looks for another listener
+		s.remove(ErrClosed)
+		s = nil
+	}
+	if s != nil {
 		s.input(p)
 		return
 	}

@@ -46,7 +46,7 @@ func (s *Socket) retransmitTimeout() {
 	case s.orphan:
 		limit = orphanRetries
 	}
-	if s.attempts > limit {
+	if s.attempts > limit || s.parent != nil && s.parent.closed {
 		s.remove(ErrTimeout)
 		return
 	}

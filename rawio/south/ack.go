@@ -16,6 +16,11 @@ func (m *Machine) Stable(upcalls []logserver.Upcall) {
 		if c == nil || tag(c.slot, c.gen) != u.Tag || c.ID != 0 && c.ID != u.ID {
 			continue // an earlier engine's connections may have the same tags
 		}
+		if u.Gone {
+			c.set(gone)
+			m.touch(c)
+			continue
+		}
 		if u.Stable > c.stable || u.Fin || u.Meta {
 			m.progress(c)
 		}
@@ -36,6 +41,10 @@ func (m *Machine) Flush() {
 	for i := 0; i < len(m.touched); i++ {
 		c := m.touched[i]
 		c.unset(touched)
+		if c.is(gone) {
+			m.logLost(c)
+			continue
+		}
 		switch c.state {
 		case Established:
 			m.settle(c)

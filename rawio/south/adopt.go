@@ -233,7 +233,7 @@ func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
 	if c.svc.Unmodified || !recorded {
 		m.restoreRecord(c, s)
 	} else if s.Start > 0 {
-		c.extra.restore.lost = string(reason.LogCut)
+		m.lose(c, reason.LogCut, "")
 	}
 	slot.ResetGate()
 	slot.SetReleased(gate.ReleasedNo)

@@ -128,6 +128,7 @@ const (
 	replayed                     // its present socket was made of one: see gate.FlagCookie
 	toldBarred                   // it was declared that it could not be opened again: see barred.go
 	aside                        // it has left the window of handshakes: see stepAside
+	gone                         // the log has lost it: see logLost
 	outlived                     // it began under an earlier engine, which may have known that its server has let go of it
 )
 

@@ -60,13 +60,23 @@ func (m *Machine) notTaken(c *Conn, err error) {
 		m.closeWindow(c)
 		m.touch(c)
 	case errors.Is(err, logserver.ErrNoConn): // not even what was logged is there
-		if c.state != Established {
-			m.reset(c, err.Error())
-			return
-		}
-		m.unprotect(c, reason.LogLost, err.Error())
+		m.giveUp(c, reason.LogLost, err.Error())
 	default:
 		m.full(c, err.Error())
+	}
+}
+
+// logLost deals with a connection that the log has lost, what was stable included. Of one
+// that both sides have closed nobody else lacks anything.
+func (m *Machine) logLost(c *Conn) {
+	c.unset(gone)
+	switch {
+	case c.state == SynReceived:
+		m.openFailed(c, logserver.ErrNoConn)
+	case c.is(unmet):
+		m.lose(c, reason.LogLost, "")
+	case c.mayBeExposed() && !c.closed():
+		m.notTaken(c, logserver.ErrNoConn)
 	}
 }
 

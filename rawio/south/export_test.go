@@ -10,5 +10,8 @@ const (
 	SlowAnswers = slowAnswers
 )
 
+// LookAway keeps the core from looking at slots of which no event tells.
+func (m *Machine) LookAway() { m.sought.at = 1 << 62 }
+
 // Rolls is how many roll-forwards the core believes to be under way.
 func (m *Machine) Rolls() int { return m.rolling }

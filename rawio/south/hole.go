@@ -48,8 +48,9 @@ const (
 	holeDeaf    = 60e9
 	deafAnswers = 4
 	// seekEvery is how often the core looks for new holes, ns, each time at a part
-	// of the slots, but not at fewer than seekMin.
-	seekEvery = 200e6
+	// of the slots, but not at fewer than seekMin. It is less than the time between two ticks
+	// of an engine that has little to do, 200 ms: so all slots are seen within two seconds.
+	seekEvery = 150e6
 	seekParts = 8
 	seekMin   = 256
 	// holeKept is for how long what was found is kept after the last of it, ns, while the
@@ -149,7 +150,8 @@ type search struct {
 
 // seekHoles has tick watch the connections with a hole: of a client of which the
 // tap sees nothing no other event tells. Nor does any of an ACK that the gate has held
-// because it SACKs what the tap has not seen, though all below that is in the log.
+// because it SACKs what the tap has not seen, though all below that is in the log. And
+// it looks whether they can still be recovered; see look.
 func (m *Machine) seekHoles() {
 	if m.now-m.sought.at < seekEvery {
 		return
@@ -159,7 +161,11 @@ func (m *Machine) seekHoles() {
 		if m.sought.slot >= len(m.slots) {
 			m.sought.slot = 0
 		}
-		if c := m.slots[m.sought.slot].conn; c != nil && c.state == Established {
+		c := m.slots[m.sought.slot].conn
+		if c != nil && c.mayBeExposed() {
+			m.look(c)
+		}
+		if c != nil && c.state == Established {
 			slot := m.env.Slot(c.slot)
 			if c.hole == nil && m.misses(c, slot) {
 				c.hole = m.newHole(c, saidBy(slot))

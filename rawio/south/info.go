@@ -40,6 +40,9 @@ func (c *Conn) Info() Info {
 	if c.is(unmet) {
 		i.State = c.state
 		i.Reason = "it was found in the log; its client has not been heard yet"
+		if lost := c.extra.restore.lost; lost != "" {
+			i.Protected, i.Reason = false, lost
+		}
 	}
 	if c.is(exposed) {
 		i.Protected, i.Reason = false, string(reason.Ungated)

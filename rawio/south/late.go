@@ -1,7 +1,6 @@
 package south
 
 import (
-	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
 
@@ -26,13 +25,4 @@ func (m *Machine) Late(flows map[segment.Flow]uint32) {
 // bound reports whether the gate knows the connection's flow.
 func (c *Conn) bound() bool {
 	return c.state != SynReceived && (c.state != Open || c.is(recovered))
-}
-
-func (m *Machine) wasOpened(c *Conn) {
-	switch c.state {
-	case Established:
-		m.unprotect(c, reason.EngineLate, "")
-	case Outage, Reconnecting, Rolling:
-		m.reset(c, string(reason.EngineLate))
-	}
 }

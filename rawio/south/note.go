@@ -1,6 +1,8 @@
 package south
 
 import (
+	"errors"
+
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/segment"
@@ -62,7 +64,10 @@ func (m *Machine) update(c *Conn, o logserver.Output) {
 	}
 	meta.SYNOptions, _ = syn.Append(nil) // both fit
 	meta.SYNACKOptions, _ = synack.Append(nil)
-	_ = m.log.Update(meta) // the next one says the same and more
+	if err := m.log.Update(meta); errors.Is(err, logserver.ErrNoConn) { // it did not know where to tell that
+		c.set(gone)
+		m.touch(c)
+	} // else the next one says the same and more
 }
 
 func (o *synOptions) segment() segment.Options {

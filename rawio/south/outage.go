@@ -55,14 +55,17 @@ func (m *Machine) crashed(c *Conn) {
 		e := m.syns.make(c.Flow)
 		e.syn, e.arrived = syn, m.now
 	case Established:
-		head := m.head(c)
+		head, slot := m.head(c), m.env.Slot(c.slot)
+		if slot.Aborted() { // right before
+			m.resetByServer(c)
+			return
+		}
 		if c.wire != nil {
 			m.tickIdle(c) // a crash in a pause
 		}
 		if c.wire != nil && c.closed() && !head.Closing {
 			// Nobody has anything left to say, but the client may have missed
 			// the last ACK.
-			slot := m.env.Slot(c.slot)
 			slot.SetMode(gate.ModeOutage)
 			slot.SetReleased(gate.ReleasedNo) // nothing is to be recovered, see overInOutage
 			c.acked = c.stableSeq()
@@ -77,14 +80,13 @@ func (m *Machine) crashed(c *Conn) {
 			}
 			return
 		}
-		lost := m.lostUnseen(c)
-		m.interrupt(c)
-		if lost {
-			m.reset(c, string(reason.Passed))
-			return
+		why, detail, spoilt := m.spoilt(c)
+		if m.lostUnseen(c) {
+			why, detail, spoilt = reason.Passed, "", true
 		}
-		if head.Lost {
-			m.reset(c, "the record of its reads or writes is incomplete")
+		m.interrupt(c)
+		if spoilt {
+			m.reset(c, why.With(detail))
 		}
 	case Reconnecting:
 		m.interrupt(c)

@@ -49,7 +49,7 @@ type restore struct {
 	probeAt int64
 	since   int64  // time from which the client could have been heard, then when it was
 	next    uint32 // the number that the client sends next
-	lost    string // why the connection cannot be recovered
+	lost    string // why the connection cannot be recovered; see lose
 }
 
 // Restore is Protect for a port of which an earlier engine has left connections in
@@ -150,13 +150,13 @@ func (m *Machine) stored(svc *service, s *Stored) *Conn {
 
 // restoreRecord prepares what the restarted server is compared with and fed from.
 func (m *Machine) restoreRecord(c *Conn, s *Stored) {
-	x, o := c.extra.restore, &s.Meta.Output
+	o := &s.Meta.Output
 	if !c.svc.Unmodified {
 		if s.Start > 0 {
-			x.lost = "the beginning of its log was discarded"
+			m.lose(c, reason.LogCut, "")
 		}
 		if err := m.env.Restore(c.slot, c.gen, c.Flow, s.Reads); err != nil {
-			x.lost = "journal: " + err.Error()
+			m.lose(c, reason.NoRecord, err.Error())
 		}
 		return
 	}
@@ -165,7 +165,16 @@ func (m *Machine) restoreRecord(c *Conn, s *Stored) {
 	case o.In >= s.Start && o.In <= s.End && o.In > 0:
 		c.wire.start, c.wire.out = o.In, o.Out
 	case s.Start > 0:
-		x.lost = "the beginning of its log was discarded"
+		m.lose(c, reason.LogCut, "")
+	}
+}
+
+// lose declares that a connection was found in the log which cannot be recovered. It is kept
+// for its client, which is reset when it says something: before that its numbers are not known.
+func (m *Machine) lose(c *Conn, why reason.Reason, detail string) {
+	if r := c.extra.restore; r.lost == "" {
+		r.lost = why.With(detail)
+		m.declare(c.svc, c.Flow, why, detail)
 	}
 }
 
@@ -177,8 +186,8 @@ func (m *Machine) holdRestored(c *Conn) {
 	slot.SetIRS(c.irs)
 	m.fillRestored(c)
 	slot.SetMode(gate.ModeOutage)
-	if err := m.env.Bind(c.Flow, c.slot); err != nil && c.extra.restore.lost == "" {
-		c.extra.restore.lost = "gate: " + err.Error()
+	if err := m.env.Bind(c.Flow, c.slot); err != nil {
+		m.lose(c, reason.Refused, "gate: "+err.Error())
 	}
 	m.env.Destroy(c.Flow) // what an earlier server's process has left
 }

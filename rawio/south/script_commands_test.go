@@ -40,6 +40,10 @@ func (s *script) line(line string) {
 		s.kernel = s.number(w[1])
 		s.server([]string{"SA", "ack", strconv.Itoa(int(s.synEnd))})
 	case "events":
+		if len(w) > 1 {
+			s.env.gate.EventsFull = w[1] == "full"
+			break
+		}
 		s.events()
 	case "released":
 		s.env.gate.Task = gate.Task{Exiting: w[1] == "crash", PID: 42, Code: 9}
@@ -70,6 +74,8 @@ func (s *script) line(line string) {
 			list = list[min(1, len(list)-1):]
 			return state
 		}
+	case "looksaway":
+		s.machine.LookAway()
 	case "room":
 		n := int(s.number(w[1]))
 		s.env.room = func() int { return n }
@@ -137,6 +143,12 @@ func (s *script) line(line string) {
 		s.conn()
 	case "slot":
 		s.slot()
+	case "discard":
+		if err := s.log.Discard(s.machine.Conn(s.flow).ID, int64(s.number(w[1]))); err != nil {
+			s.t.Fatal(err)
+		}
+	case "loses":
+		s.logLoses()
 	case "restart":
 		s.restart()
 	case "outputs":
@@ -193,6 +205,15 @@ func (s *script) fetched(w []string) {
 		}
 		s.machine.Fetched(f.slot, f.gen, f.off, p, err)
 	}
+}
+
+// logLoses has the log forget the connection, and say so.
+func (s *script) logLoses() {
+	c := s.machine.Conn(s.flow)
+	if err := s.log.Log.Delete(c.ID); err != nil {
+		s.t.Fatal(err)
+	}
+	s.machine.Stable([]logserver.Upcall{{ID: c.ID, Tag: uint64(c.Generation())<<32 | uint64(c.Slot()), Gone: true}})
 }
 
 func (s *script) client(w []string) {
@@ -344,7 +365,7 @@ func (s *script) conn() {
 	}
 	i := c.Info()
 	s.print("%v received %d stable %d acknowledged %d recoveries %d", c.State(), i.Received, i.Stable, i.Acked, i.Recoveries)
-	if !i.Protected && c.State() == south.Established {
+	if !i.Protected && (c.State() == south.Established || c.State() == south.Outage) {
 		s.print("not protected: %s", i.Reason)
 	}
 }

@@ -41,7 +41,8 @@ import (
 //	synack ISN       the kernel's next socket answers the core's SYN
 //	released crash|close   the server's process lets go of the connection
 //	kernel ISN       the kernel has another socket
-//	outputs full|fit the ring of outputs has no room, and has again
+//	outputs full|fit the ring of outputs has no room, and has again; `events full|fit` likewise
+//	looksaway        no event tells, and the core looks at no slot of which none does: it has many
 //	down, up         the log takes nothing and makes nothing stable; status tells it
 //	fetched [N] [unreachable|failed]   the log's answer to the oldest N fetches, or all
 //	                 (after `new fetched`)
@@ -49,6 +50,8 @@ import (
 //	                 has the kernel's socket come
 //	barred, unbarred the kernel does not answer handshakes in clients' names; it does again
 //	fails REASON     the engine goes on no longer
+//	discard N        the log forgets the first N bytes
+//	loses            the log has lost the connection, and says so
 //	restart          another engine takes over what the log holds (`new lasting`)
 //	dies, adopt      the engine goes alone; another one takes over all that has lived on (`new lasting`)
 //	conn, slot, log  show state

@@ -32,6 +32,7 @@ type plan struct {
 	engine     []engineCrash
 	queue      queuePlan
 	jumps      []jump
+	eventsFull []crash // the ring of events has no room for some time
 }
 
 type crash struct {
@@ -118,6 +119,7 @@ func run(p plan) *world {
 		w.clock.After(c.at, func() { w.crash(c.pause) })
 	}
 	w.planWire()
+	w.planEvents()
 	for _, c := range p.engine {
 		w.clock.After(c.at, func() { w.crashEngine(c) })
 	}

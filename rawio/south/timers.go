@@ -103,6 +103,9 @@ func (m *Machine) tick(c *Conn) {
 			keep = true
 		}
 	case Established:
+		if x != nil && x.held != nil && m.hasCrashed(c) {
+			return
+		}
 		if c.is(opening) {
 			if m.tickOpening(c); c.state != Established {
 				return

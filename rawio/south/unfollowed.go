@@ -1,7 +1,7 @@
 package south
 
 import (
-	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
 
@@ -9,23 +9,14 @@ import (
 // with urgent data, or that can't be translated, a fragment. The gate has let the
 // connection go with it, unless it had to hold it.
 func (m *Machine) unfollowed(c *Conn, s *segment.Segment) {
-	why, held := reason.Urgent, false
-	detail := "by the server"
+	opened, held := gate.OpenedUrgent, false
 	if !s.Flags.Has(segment.URG) {
-		why, detail, held = reason.Fragments, "", c.is(recovered)
+		opened, held = gate.OpenedFragment, c.is(recovered)
 	}
-	switch c.state {
-	case Established:
-		if held {
-			m.reset(c, why.With(detail))
-			return
-		}
-		m.unprotect(c, why, detail)
-	case Open:
-		if held {
-			m.Abort(c, why.With(detail))
-		}
-	case Outage, Reconnecting, Rolling: // it has left right before the crash
-		m.reset(c, why.With(detail))
+	why, detail := openedBy(opened)
+	if held {
+		m.Abort(c, why.With(detail))
+		return
 	}
+	m.giveUp(c, why, detail) // in an outage it has left right before the crash
 }

@@ -42,6 +42,14 @@ __noinline int engine_dead(void)
 	return (__s64)(bpf_ktime_get_ns() - READ_ONCE(e->beat)) > (__s64)patience;
 }
 
+/* Why a connection can't be protected any more. The first that was found stays. */
+enum opened {
+	OPENED_NO = 0,
+	OPENED_LATE = 1,     /* the engine was dead */
+	OPENED_URGENT = 2,   /* the server has sent urgent data */
+	OPENED_FRAGMENT = 3, /* it sends fragments */
+};
+
 /* opens says whether a connection's packets pass that would be held. Once one
  * has passed all do: no engine can protect the connection any more. */
 static __always_inline bool opens(const struct slot *slot)
@@ -54,7 +62,8 @@ static __always_inline bool let_go(struct slot *slot)
 {
 	if (!opens(slot))
 		return false;
-	slot->opened = 1;
+	if (!slot->opened)
+		slot->opened = OPENED_LATE;
 	count(STAT_OPENED);
 	return true;
 }

@@ -451,7 +451,8 @@ static __always_inline int unfollowed(struct __sk_buff *skb, const struct packet
 	report(skb, EVENT_UNFOLLOWED, index, p->l3, p->end);
 	if (p->fragment && slot->flags & XLATE)
 		return HELD;
-	slot->opened = 1;
+	if (!slot->opened) /* the report may be lost */
+		slot->opened = p->fragment ? OPENED_FRAGMENT : OPENED_URGENT;
 	return PASS;
 }
 

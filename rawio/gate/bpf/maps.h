@@ -81,7 +81,7 @@ struct slot {
 	__u32 egress;   /* packets seen */
 	__u32 stolen_in;
 	__u32 released; /* enum released */
-	__u32 opened;   /* let go while the engine was dead: see alive.h */
+	__u32 opened;   /* enum opened: why what must be held has been let go */
 	__u32 priority; /* skb->priority of the newest segment that meant no end */
 	__u32 iif; /* device by which the client's packets come, and */
 	__u32 oif; /* the first one by which the kernel's leave; 0: not known */
