@@ -117,6 +117,14 @@ func (c *Conn) meantFIN(end uint32) {
 	}
 }
 
+// dropAnswer forgets a held RST that is not the end of a socket, for the kernel has one, but
+// its answer to some segment: the client is not told. See also vanished.
+func (m *Machine) dropAnswer(c *Conn) {
+	if x := c.extra; x != nil && x.held != nil && x.held.Flags&(segment.RST|segment.ACK) == segment.RST && m.env.Socket(c.Flow) != SocketNone {
+		x.held = nil
+	}
+}
+
 // releaseHeld lets a FIN or RST go that turned out to be meant.
 func (m *Machine) releaseHeld(c *Conn) {
 	x := c.extra

@@ -67,6 +67,7 @@ func (m *Machine) HasSYN(flow segment.Flow) bool {
 // unprotect has a connection go on without protection and declares it, unless its end
 // was on its way already.
 func (m *Machine) unprotect(c *Conn, why reason.Reason, detail string) {
+	m.dropAnswer(c)
 	if x := c.extra; x == nil || x.held == nil || !x.held.Flags.Has(segment.RST) {
 		m.Stats.Unprotected++
 		m.env.Report(Report{ // first: what leaves may tell more than is stable
@@ -78,7 +79,10 @@ func (m *Machine) unprotect(c *Conn, why reason.Reason, detail string) {
 
 // release has a connection go on without the core because its server has ended as it
 // should: nothing is lost by that, and nothing declared.
-func (m *Machine) release(c *Conn) { m.open(c, string(reason.ServerEnded)) }
+func (m *Machine) release(c *Conn) {
+	m.dropAnswer(c)
+	m.open(c, string(reason.ServerEnded))
+}
 
 // open ends the protection of a live connection without harm to it: the gate
 // lets everything pass, translated if need be, and what was held goes out.
