@@ -124,10 +124,12 @@ func Open(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), failure: newFailure(), closing: make(chan struct{}), ports: map[uint16]*Service{},
 		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log), unseen: newUnseen(), trials: newTrials()}
+	e.unseen.list, e.unseen.tracked = e.unseen.listSockets, e.tracked.Lookup
 	if err := e.open(); err != nil {
 		e.Close()
 		return nil, err
 	}
+	e.unseen.last = time.Now() // when the gate is on the interfaces
 	e.start()
 	return e, nil
 }
@@ -136,6 +138,7 @@ func (e *Engine) open() (err error) {
 	if err := e.openGate(); err != nil {
 		return err
 	}
+	e.unseen.atGate = e.gate.Aliases
 	if err := e.openInjector(); err != nil {
 		return err
 	}
@@ -224,6 +227,7 @@ func (e *Engine) Close() error {
 	if e.tap != nil {
 		errs = append(errs, e.tap.Close())
 	}
+	e.unseen.close()
 	e.fetches.close()
 	e.wg.Wait() // they use the gate's memory; it takes a millisecond
 	e.mu.Lock() // and so may an upcall that is under way

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -17,17 +18,21 @@ import (
 func (e *Engine) explain(s *sockdiag.Socket) (why reason.Reason, detail string, outside Flow) {
 	f := s.Flow
 	e.mu.Lock()
-	early, began := e.unseen.halfOpen[s.Cookie]
-	syn := e.machine.HasSYN(f)
+	early := e.unseen.early(s)
+	age, syn := e.machine.SYN(f)
 	_, alias := e.unseen.aliases[f.Server.Port()]
+	since := e.unseen.last // it has begun since: that look has not met it
+	if sent := time.Now().Add(-time.Duration(age)); syn && sent.Before(since) {
+		since = sent
+	}
 	e.mu.Unlock()
-	if began {
+	if early != "" {
 		return early, "", f
 	}
 	if alias {
 		return reason.OtherPort, fmt.Sprintf("its client has dialled %v", f.Server), f
 	}
-	entry, err := e.tracked.Lookup(f)
+	entry, err := e.unseen.tracked(f)
 	switch {
 	case errors.Is(err, conntrack.ErrNotFound):
 	case err != nil:
@@ -41,25 +46,30 @@ func (e *Engine) explain(s *sockdiag.Socket) (why reason.Reason, detail string, 
 	case entry.Client != f.Client:
 		return reason.Translated, fmt.Sprintf("its client is %v", entry.Client), Flow{Client: entry.Client, Server: entry.Server}
 	}
-	if name := e.unprotectedWay(s); name != "" {
-		return reason.OtherWay, name, f
+	if index := wayOut(s); index != 0 {
+		switch passed, attached := e.links.passed(index, since); {
+		case !attached:
+			return reason.OtherWay, nameOf(index), f
+		case passed != "":
+			return reason.Ungated, passed, f
+		}
 	}
 	if syn {
 		return reason.Unrecognized, "its SYN came, but no SYN-ACK of it left by a protected interface", f
 	}
-	return reason.Unrecognized, "no SYN of it came to this port", f
+	return reason.Unrecognized, "no SYN of it is known", f
 }
 
-// unprotectedWay returns the interface by which the kernel sends to a socket's
-// client, if the gate is not attached to it.
-func (e *Engine) unprotectedWay(s *sockdiag.Socket) string {
-	index := int(s.Interface)
-	if index == 0 {
-		index = outgoing(s.Flow.Server.Addr(), s.Flow.Client.Addr())
+// wayOut returns the index of the interface by which the kernel sends to a socket's client,
+// 0 if it can't be told.
+func wayOut(s *sockdiag.Socket) int {
+	if s.Interface != 0 {
+		return int(s.Interface)
 	}
-	if index == 0 || e.links.has(index) {
-		return ""
-	}
+	return outgoing(s.Flow.Server.Addr(), s.Flow.Client.Addr())
+}
+
+func nameOf(index int) string {
 	link, err := netlink.LinkByIndex(index)
 	if err != nil {
 		return fmt.Sprintf("interface %d", index)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/vishvananda/netlink"
@@ -65,6 +66,8 @@ type guarded struct {
 	addr    net.HardwareAddr
 	refused error  // the gate is not on it
 	why     string // packets may pass by the gate; empty: they do not
+	passed  string // the last why, and when that ended
+	until   time.Time
 
 	look   bool // something has changed there
 	proof  proof
@@ -219,6 +222,22 @@ func (l *links) has(index int) bool {
 	defer l.mu.Unlock()
 	g := l.all[index]
 	return g != nil && g.guarded()
+}
+
+// passed says why packets pass by the gate on an interface, or have passed at some time
+// since; empty: they do not. attached is false where the gate is not meant to be, or is
+// refused.
+func (l *links) passed(index int, since time.Time) (why string, attached bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch g := l.all[index]; {
+	case g == nil || g.refused != nil:
+		return "", false
+	case g.why == "" && g.until.After(since):
+		return g.passed, true
+	default:
+		return g.why, true
+	}
 }
 
 func (g *guarded) guarded() bool { return g.refused == nil && g.why == "" }

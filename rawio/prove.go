@@ -238,7 +238,7 @@ func (l *links) regained(g *guarded) {
 	} else {
 		l.log.Info("interface is protected again", "interface", g.name)
 	}
-	g.why = ""
+	g.passed, g.until, g.why = g.why, time.Now(), ""
 }
 
 // mends bounds how often the gate is attached again: who takes it away again and again

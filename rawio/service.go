@@ -87,7 +87,8 @@ func (s *Service) validate(cfg *Config) error {
 // Protect begins to protect a port, or changes how: see south.Machine.Protect. If
 // Leftovers has found connections of the service at the port, an outage begins, and
 // they are recovered when the server listens.
-// Connections that exist already stay unprotected, and are declared so. Whether a server is unmodified
+// Connections that exist already stay unprotected, and are declared so, unless they were
+// because nothing was logged: then that is remembered. Whether a server is unmodified
 // cannot change before Unprotect. For the first such server the gate begins to
 // watch releases, which may be refused: gate.ErrNotSupported.
 func (e *Engine) Protect(s Service) error {
@@ -103,27 +104,40 @@ func (e *Engine) Protect(s Service) error {
 	if err := e.cfg.Log.RegisterService(s.Port); err != nil {
 		return fail(err)
 	}
-	var err error
-	why := reason.Earlier
+	e.unseen.look.Lock() // no look comes before the one below
+	defer e.unseen.look.Unlock()
+	var (
+		err error
+		why reason.Reason // of connections that the port has
+	)
 	e.do(func(m *south.Machine) {
-		if old := e.ports[s.Port]; old != nil && old.Journal != s.Journal {
+		old := e.ports[s.Port]
+		if old != nil && old.Journal != s.Journal {
 			err = errors.New("it is protected with another journal")
 			return
 		}
-		if _, had := e.gateHad[s.Port]; had {
+		_, had := e.gateHad[s.Port]
+		switch {
+		case had:
 			why = reason.Inherited
-		} else if m.Protects(s.Port) {
-			why = ""
+		case !m.Protects(s.Port):
+			why = reason.Earlier
+		case old != nil && old.LogPolicy == LogOff && s.LogPolicy != LogOff:
+			why = reason.Off
 		}
 		e.ports[s.Port] = &s
 		err = e.protect(m, &s)
 		e.links.setPorts(slices.Collect(maps.Keys(e.ports)))
+		delete(e.unseen.aliases, s.Port)
+		if err == nil && why != "" {
+			e.unseen.earlier[s.Port] = why
+		}
 	})
 	if err != nil {
 		return fail(err)
 	}
 	if why != "" {
-		e.declareEarlier(s.Port, why)
+		_ = e.lookAt([]uint16{s.Port}, time.Now(), nil) // in vain: the next look is for it
 	}
 	e.trials.hurry()
 	return nil

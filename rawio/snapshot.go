@@ -67,7 +67,8 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 		s.Core = e.machine.Stats
 		return s, nil
 	}
-	sockets := e.lookForUnseen()
+	var sockets []sockdiag.Socket
+	e.lookForUnseen(func(s *sockdiag.Socket) { sockets = append(sockets, *s) })
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.Core = e.machine.Stats

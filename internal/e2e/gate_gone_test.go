@@ -204,6 +204,21 @@ func TestUngatedSaid(t *testing.T) {
 		return fmt.Sprint(d.Engine.Interfaces) == "[lo]"
 	})
 	r.waitOutput("connection is not protected: connection=")
+	// So it is of who comes meanwhile: neither interface nor route is to blame.
+	late := r.dial()
+	late.echo("while it lasts")
+	d := r.waitStatus("the late connection is not protected", func(d *status.Document) bool {
+		for _, c := range d.Connections {
+			if c.Client == late.LocalAddr().String() && c.Protection == status.Unprotected {
+				return d.Services[0].Unprotected[string(reason.Ungated)] == 2 && strings.HasPrefix(c.Reason, string(reason.Ungated))
+			}
+		}
+		return false
+	})
+	if n := len(d.Services[0].Unprotected); n != 1 {
+		t.Errorf("other reasons: %v", d.Services[0].Unprotected)
+	}
+	late.Close()
 	stop()
 	remote.echo("still here")
 	r.protects(2)

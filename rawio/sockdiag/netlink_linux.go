@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"syscall"
 	"unsafe"
 
 	"github.com/mdlayher/socket"
@@ -81,6 +80,7 @@ func (m *message) cookie() uint64 { return uint64(m.ID.Cookie[0]) | uint64(m.ID.
 type conn struct {
 	*socket.Conn
 	sequence uint32
+	changed  bool // what the present request lists, meanwhile
 	buf      []byte
 }
 
@@ -163,6 +163,7 @@ func (c *conn) dumpAttributes(r *request, f func(*message, []byte)) error {
 
 func (c *conn) send(kind, flags uint16, r *request) error {
 	c.sequence++
+	c.changed = false
 	const size = unix.SizeofNlMsghdr + int(unsafe.Sizeof(request{}))
 	b := make([]byte, size)
 	*(*unix.NlMsghdr)(unsafe.Pointer(&b[0])) = unix.NlMsghdr{
@@ -175,38 +176,57 @@ func (c *conn) send(kind, flags uint16, r *request) error {
 // receive reads one datagram of answers and calls f, if not nil, for each socket. It reports whether the request is
 // done, by an acknowledgment or the end of a dump.
 func (c *conn) receive(f func(*message, []byte)) (done bool, err error) {
-	n, _, flags, _, err := c.Recvmsg(context.Background(), c.buf, nil, 0)
+	n, err := c.Read(c.buf)
 	if err != nil {
 		return false, err
 	}
-	if flags&unix.MSG_TRUNC != 0 {
-		return false, errors.New("netlink answer truncated")
-	}
-	answers, err := syscall.ParseNetlinkMessage(c.buf[:n])
-	if err != nil {
-		return false, err
-	}
-	for _, a := range answers {
-		if a.Header.Seq != c.sequence {
+	return c.answers(c.buf[:n], f)
+}
+
+var (
+	errShort = errors.New("netlink answer too short")
+	errCut   = errors.New("netlink answer truncated")
+	// errChanged is for kernels to come: up to Linux 6.18 no dump of sockets is called
+	// interrupted. It goes on where it was, bucket by bucket of the hash table, and may miss
+	// a connection if another one of its bucket ends meanwhile.
+	errChanged = errors.New("the list has changed while it was read")
+)
+
+// answers takes a datagram; see receive. What belongs to another request is passed over.
+func (c *conn) answers(b []byte, f func(*message, []byte)) (done bool, err error) {
+	for len(b) > 0 {
+		if len(b) < unix.SizeofNlMsghdr {
+			return false, errCut
+		}
+		h := (*unix.NlMsghdr)(unsafe.Pointer(&b[0]))
+		n := int(h.Len)
+		if n < unix.SizeofNlMsghdr || n > len(b) {
+			return false, errCut
+		}
+		data := b[unix.SizeofNlMsghdr:n]
+		b = b[min((n+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1), len(b)):]
+		if h.Seq != c.sequence {
 			continue
 		}
-		switch a.Header.Type {
-		case unix.NLMSG_DONE:
-			done = true
-		case unix.NLMSG_ERROR:
-			if len(a.Data) < 4 {
-				return false, errors.New("netlink answer too short")
+		c.changed = c.changed || h.Flags&unix.NLM_F_DUMP_INTR != 0
+		switch h.Type {
+		case unix.NLMSG_DONE, unix.NLMSG_ERROR: // both with an error number, or 0
+			if len(data) < 4 {
+				return false, errShort
 			}
-			if errno := -int32(binary.NativeEndian.Uint32(a.Data)); errno != 0 {
+			switch errno := -int32(binary.NativeEndian.Uint32(data)); {
+			case errno != 0:
 				return true, unix.Errno(errno)
+			case c.changed:
+				return true, errChanged
 			}
 			done = true
 		case unix.SOCK_DIAG_BY_FAMILY:
-			if len(a.Data) < int(unsafe.Sizeof(message{})) {
-				return false, errors.New("netlink answer too short")
+			if len(data) < int(unsafe.Sizeof(message{})) {
+				return false, errShort
 			}
 			if f != nil {
-				f((*message)(unsafe.Pointer(&a.Data[0])), a.Data[unsafe.Sizeof(message{}):])
+				f((*message)(unsafe.Pointer(&data[0])), data[unsafe.Sizeof(message{}):])
 			}
 		}
 	}

@@ -45,9 +45,13 @@ func Destroy(flow segment.Flow, devices ...int) error {
 // calling thread's network namespace. Connections that begin or end meanwhile
 // may be missing.
 func List(ports []uint16) (map[segment.Flow]State, error) {
-	list := make(map[segment.Flow]State)
-	err := each(ports, all, func(m *message, _ []byte) { list[m.flow()] = m.State })
+	c, err := dial()
 	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	list := make(map[segment.Flow]State)
+	if err := c.each(ports, all, func(m *message, _ []byte) { list[m.flow()] = m.State }); err != nil {
 		return nil, err
 	}
 	return list, nil
@@ -62,32 +66,25 @@ const (
 
 // Sockets is List with what else is known of each connection, in no order, but for those
 // in TIME_WAIT.
-func Sockets(ports []uint16) ([]Socket, error) { return AppendSockets(nil, ports) }
-
-// AppendSockets is Sockets for who knows about how many there will be: it appends to list.
-func AppendSockets(list []Socket, ports []uint16) ([]Socket, error) {
-	err := each(ports, lasting, func(m *message, attributes []byte) {
-		list = append(list, Socket{
-			Flow: m.flow(), State: m.State, Cookie: m.cookie(), Inode: m.Inode, Interface: m.ID.Interface, Transparent: transparent(attributes),
-		})
-	})
+func Sockets(ports []uint16) (list []Socket, err error) {
+	w, err := Watch()
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	err = w.Sockets(ports, func(s *Socket) { list = append(list, *s) })
 	return list, err
 }
 
 // each calls f for each connection in one of the states whose local port is one of ports,
 // or for every one.
-func each(ports []uint16, states uint32, f func(*message, []byte)) error {
-	c, err := dial()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func (c *conn) each(ports []uint16, states uint32, f func(*message, []byte)) error {
 	if len(ports) == 0 {
-		ports = []uint16{0}
+		ports = everyPort
 	}
 	for _, port := range ports {
 		// An IPv4 connection of a dual-stack listener is among the IPv6 ones.
-		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		for _, family := range families {
 			request := request{Family: family, Protocol: unix.IPPROTO_TCP, States: states}
 			request.ID.SourcePort = bigEndian(port)
 			err := c.dumpAttributes(&request, func(m *message, attributes []byte) {
@@ -102,6 +99,11 @@ func each(ports []uint16, states uint32, f func(*message, []byte)) error {
 	}
 	return nil
 }
+
+var (
+	everyPort = []uint16{0}
+	families  = [...]uint8{unix.AF_INET, unix.AF_INET6}
+)
 
 // Supported returns nil if Destroy works here, ErrNotSupported or the reason
 // (a missing privilege). It destroys nothing.

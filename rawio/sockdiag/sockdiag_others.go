@@ -16,9 +16,6 @@ func Progress([]uint16) (map[segment.Flow]Bytes, error) { return nil, ErrNotSupp
 // Sockets returns ErrNotSupported.
 func Sockets([]uint16) ([]Socket, error) { return nil, ErrNotSupported }
 
-// AppendSockets returns list and ErrNotSupported.
-func AppendSockets(list []Socket, _ []uint16) ([]Socket, error) { return list, ErrNotSupported }
-
 // Listeners returns ErrNotSupported.
 func Listeners([]uint16) ([]Listener, error) { return nil, ErrNotSupported }
 
@@ -39,3 +36,6 @@ func (*Watcher) State(segment.Flow, ...int) (State, error) { return 0, ErrNotSup
 
 // Room returns ErrNotSupported.
 func (*Watcher) Room(uint16) (int, error) { return 0, ErrNotSupported }
+
+// Sockets returns ErrNotSupported.
+func (*Watcher) Sockets([]uint16, func(*Socket)) error { return ErrNotSupported }

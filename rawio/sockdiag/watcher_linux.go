@@ -11,7 +11,10 @@ import (
 
 // Watcher asks the kernel many times: it keeps its socket, and with it the network
 // namespace of the thread that opened it. It is not safe for concurrent use.
-type Watcher struct{ c *conn }
+type Watcher struct {
+	c      *conn
+	socket Socket // for Sockets
+}
 
 // Watch opens a Watcher. Close it.
 func Watch() (*Watcher, error) {
@@ -19,7 +22,7 @@ func Watch() (*Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Watcher{c}, nil
+	return &Watcher{c: c}, nil
 }
 
 // Close frees the socket.
@@ -56,4 +59,18 @@ func (w *Watcher) Room(port uint16) (int, error) {
 		return 0, ErrNotFound
 	}
 	return room, nil
+}
+
+// Sockets calls f for each connection whose local port is one of ports; none means every
+// port. Those in TIME_WAIT are not among them, and one that begins or ends meanwhile may
+// be missing, or told of twice; very rarely so is another one. f must not keep its
+// argument, nor call the Watcher. After an error the list is incomplete, and the Watcher
+// is to be closed: the kernel may have more to tell.
+func (w *Watcher) Sockets(ports []uint16, f func(*Socket)) error {
+	return w.c.each(ports, lasting, func(m *message, attributes []byte) {
+		w.socket = Socket{
+			Flow: m.flow(), State: m.State, Cookie: m.cookie(), Inode: m.Inode, Interface: m.ID.Interface, Transparent: transparent(attributes),
+		}
+		f(&w.socket)
+	})
 }

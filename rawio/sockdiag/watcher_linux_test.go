@@ -2,6 +2,7 @@ package sockdiag
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
@@ -95,4 +96,34 @@ func shorten(t *testing.T, ln net.Listener, backlog int) {
 	if e := raw.Control(func(fd uintptr) { err = unix.Listen(int(fd), backlog) }); e != nil || err != nil {
 		t.Fatal(e, err)
 	}
+}
+
+// BenchmarkSockets lists the connections of a port, of which there are a thousand.
+func BenchmarkSockets(b *testing.B) {
+	testenv.RequireRoot(b)
+	lab := netlabtest.New(b, &netlab.Config{})
+	const n = 1000
+	ln, err := lab.Server.Listen("tcp4", "127.0.0.1:7001")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer ln.Close()
+	for range n {
+		pair(b, lab, ln, lab.Server, ln.Addr().String())
+	}
+	in(b, lab.Server, func() error {
+		w, err := Watch()
+		if err != nil {
+			return err
+		}
+		defer w.Close()
+		b.ReportAllocs()
+		for b.Loop() {
+			met := 0
+			if err := w.Sockets([]uint16{7001}, func(*Socket) { met++ }); err != nil || met != n {
+				return fmt.Errorf("%d connections, %v", met, err)
+			}
+		}
+		return nil
+	})
 }

@@ -162,8 +162,18 @@ func (m *Machine) stranger(svc *service, flow segment.Flow, s *segment.Segment) 
 		m.env.Socket(flow) != SocketOpen {
 		return
 	}
+	why, detail := m.waived(flow)
+	m.declare(svc, flow, why, detail)
+}
+
+// waived returns what goesUnprotected has remembered of a flow, and forgets it; empty: nothing.
+func (m *Machine) waived(flow segment.Flow) (why reason.Reason, detail string) {
+	e := m.syns.get(flow)
+	if e == nil || e.why == "" {
+		return "", ""
+	}
 	m.syns.drop(flow)
-	m.declare(svc, flow, e.why, fmt.Sprintf("there are %d slots", m.cfg.MaxConns))
+	return e.why, fmt.Sprintf("there are %d slots", m.cfg.MaxConns)
 }
 
 // sendSYNACK sends the client the SYN-ACK once more; tsecr is the newest timestamp of its SYNs.

@@ -107,6 +107,9 @@ type Report struct {
 	ID     logserver.ConnID
 	Reason string
 	Why    reason.Reason // ConnUnprotected only: Reason without what is the connection's own
+	// Kept says that the core goes on with the connection, which may be protected again.
+	// ConnUnprotected only.
+	Kept bool
 	// Reset by RST of the client, FINs or the engine: how many bytes were logged.
 	Logged int64
 	// PID and Code are those of gate.Event. ConnCrashed only.

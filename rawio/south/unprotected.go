@@ -10,16 +10,22 @@ import (
 // declare says once that a connection is not protected, or not any more, and why.
 // Whoever hears the report counts. Every way of losing protection leads through here.
 func (m *Machine) declare(svc *service, flow segment.Flow, why reason.Reason, detail string) {
+	c := m.conns.get(flow)
 	m.Stats.Unprotected++
-	m.env.Report(Report{Kind: ConnUnprotected, Port: svc.port, Flow: flow, Why: why, Reason: why.With(detail)})
+	m.env.Report(Report{
+		Kind: ConnUnprotected, Port: svc.port, Flow: flow, Why: why, Reason: why.With(detail), Kept: c != nil && c.mayBeExposed(),
+	})
 }
 
 // Declare is for a connection of a port's listener that the kernel has and the core has
 // not: it says that it is not protected, and why. If the core knows it after all, or not
-// the port, nothing is said.
+// the port, nothing is said. If it knows better why, it says that.
 func (m *Machine) Declare(port uint16, flow segment.Flow, why reason.Reason, detail string) {
 	if svc := m.services[port]; svc != nil && m.conns.get(flow) == nil {
 		m.read()
+		if known, its := m.waived(flow); known != "" {
+			why, detail = known, its
+		}
 		m.declare(svc, flow, why, detail)
 	}
 }
@@ -58,10 +64,15 @@ func (m *Machine) Ending(port uint16) bool {
 	return svc != nil && svc.ending
 }
 
-// HasSYN reports whether the flow's SYN was seen, not long ago, without its SYN-ACK.
-func (m *Machine) HasSYN(flow segment.Flow) bool {
+// SYN returns how long ago the flow's last SYN came, in ns, if it is remembered and its
+// SYN-ACK was not seen.
+func (m *Machine) SYN(flow segment.Flow) (age int64, seen bool) {
 	e := m.syns.get(flow)
-	return e != nil && e.syn != nil && e.synack == nil
+	if e == nil || e.syn == nil || e.synack != nil {
+		return 0, false
+	}
+	m.read()
+	return m.now - e.arrived, true
 }
 
 // unprotect has a connection go on without protection and declares it, unless its end

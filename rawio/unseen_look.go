@@ -1,0 +1,222 @@
+package rawio
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/rawio/conntrack"
+	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// Connections that the kernel has at a protected port, and whose handshake neither
+// tap nor gate has told of, are found by comparing: nothing else tells of them.
+
+const (
+	// unseenPeriod is the shortest time between two looks, but for those that the
+	// status asks for.
+	unseenPeriod = time.Second
+	// unseenShare bounds the part of the time that is spent looking: a look
+	// walks the kernel's connection table.
+	unseenShare = 100
+	// unseenAtOnce is how many connections are compared while the core waits.
+	unseenAtOnce = 256
+)
+
+// unseenLoop looks from time to time.
+func (e *Engine) unseenLoop() {
+	timer := time.NewTimer(unseenPeriod)
+	defer timer.Stop()
+	for {
+		select {
+		case <-e.closing:
+			return
+		case <-timer.C:
+		}
+		began := time.Now()
+		if e.worthALook() {
+			e.lookForUnseen(nil)
+		}
+		timer.Reset(max(unseenPeriod, unseenShare*time.Since(began)))
+	}
+}
+
+// worthALook reports whether a service is protected, and meant to be.
+func (e *Engine) worthALook() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.ports {
+		if s.LogPolicy != LogOff {
+			return true
+		}
+	}
+	return false
+}
+
+// lookForUnseen declares the connections of protected ports of which the core does
+// not know. each, if not nil, is called for every socket of these ports.
+func (e *Engine) lookForUnseen(each func(*sockdiag.Socket)) {
+	e.unseen.look.Lock()
+	defer e.unseen.look.Unlock()
+	e.mu.Lock()
+	ports := e.machine.Ports()
+	e.mu.Unlock()
+	if len(ports) > 0 {
+		e.findTransparent(ports)
+	}
+	e.lookAtAll(ports, each)
+}
+
+// lookAtAll compares what the kernel has at all protected ports and their aliases with what
+// the core has. Of a list that is not complete what is there is true, and nothing is
+// concluded from what is not. unseen.look is held.
+func (e *Engine) lookAtAll(ports []uint16, each func(*sockdiag.Socket)) {
+	began := time.Now()
+	aliases, err := e.unseen.atGate()
+	if err == nil {
+		maps.DeleteFunc(aliases, func(port, at uint16) bool { return !slices.Contains(ports, at) || slices.Contains(ports, port) })
+		e.mu.Lock()
+		e.unseen.aliases = aliases
+		e.mu.Unlock()
+	} else {
+		e.log.Debug("aliases not listed", "error", err)
+		aliases = e.unseen.aliases // as they were
+	}
+	if len(ports) > 0 && e.lookAt(slices.AppendSeq(ports, maps.Keys(aliases)), began, each) != nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unseen.lookedAtAll(began)
+}
+
+// lookAt is lookAtAll for some ports. It reports whether their list is complete.
+func (e *Engine) lookAt(ports []uint16, began time.Time, each func(*sockdiag.Socket)) error {
+	var unknown, byCookie []sockdiag.Socket
+	err := e.sockets(ports, func(s *sockdiag.Socket) {
+		if each != nil {
+			each(s)
+		}
+		if e.unknown(s, began) {
+			unknown = append(unknown, *s)
+		}
+		if c := e.machine.Conn(s.Flow); c != nil && c.ByCookie() && !e.unseen.mark(s, began).proxied {
+			byCookie = append(byCookie, *s)
+		}
+	})
+	if len(unknown) > 0 {
+		// Connections may have ended between the list and the comparison: only what
+		// is the same in a second list counts.
+		first := map[uint64]bool{}
+		for i := range unknown {
+			first[unknown[i].Cookie] = true
+		}
+		unknown = unknown[:0]
+		_ = e.sockets(ports, func(s *sockdiag.Socket) {
+			if first[s.Cookie] && e.unknown(s, began) {
+				unknown = append(unknown, *s)
+			}
+		})
+		for i := range unknown {
+			e.declare(&unknown[i])
+		}
+	}
+	e.findProxied(byCookie)
+	if err == nil {
+		e.mu.Lock()
+		e.unseen.looked(ports)
+		e.mu.Unlock()
+	}
+	return err
+}
+
+// sockets calls f for each of the kernel's connections of the ports' listeners, with the
+// engine's lock held, and lets the core work in between. unseen.look is held.
+func (e *Engine) sockets(ports []uint16, f func(*sockdiag.Socket)) error {
+	u := &e.unseen
+	compare := func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for i := range u.batch {
+			// Others may listen at an alias, too.
+			if s := &u.batch[i]; s.Transparent || u.port(s.Flow) == s.Flow.Server.Port() {
+				f(s)
+			}
+		}
+		u.batch = u.batch[:0]
+	}
+	err := u.list(ports, func(s *sockdiag.Socket) {
+		if u.batch = append(u.batch, *s); len(u.batch) == unseenAtOnce {
+			compare()
+		}
+	})
+	compare()
+	if err != nil {
+		e.log.Debug("sockets not listed", "error", err)
+	}
+	return err
+}
+
+// unknown reports whether a socket serves a client whom the core does not know and who was
+// not declared. The engine's lock is held.
+func (e *Engine) unknown(s *sockdiag.Socket, now time.Time) bool {
+	u, port, opening := &e.unseen, e.unseen.port(s.Flow), s.State == sockdiag.SynReceived
+	if u.meet(s, now) || !opening && !s.Served() || !e.watched(port) || e.machine.Conn(s.Flow) != nil {
+		return false
+	}
+	if why := u.told(port); why != "" {
+		u.remember(s, why, now)
+		return false
+	}
+	if why := u.earlier[port]; opening && why != "" {
+		u.mark(s, now).early = why
+	}
+	return !opening
+}
+
+// watched reports whether the connections of a port are to be protected. The
+// engine's lock is held.
+func (e *Engine) watched(port uint16) bool {
+	svc := e.ports[port]
+	return svc != nil && svc.LogPolicy != LogOff && !e.machine.Ending(port)
+}
+
+// declare says why a connection is not protected. Where its ends are translated the core
+// may have it under those that it has in the network: that one is let go.
+func (e *Engine) declare(s *sockdiag.Socket) {
+	why, detail, outside := e.explain(s)
+	e.do(func(m *south.Machine) {
+		if e.unseen.meet(s, time.Now()) {
+			return // the kernel has told of it twice, or the core has declared it meanwhile
+		}
+		if outside != s.Flow && m.LetGo(outside, why, detail) {
+			e.unseen.declared(s.Flow, why.With(detail))
+		} else {
+			m.Declare(e.unseen.port(s.Flow), s.Flow, why, detail)
+		}
+		e.unseen.meet(s, time.Now())
+	})
+}
+
+// findProxied lets connections go that a SYN proxy has answered. To the gate they are as
+// those that began with a SYN cookie; but the socket has other numbers than the client,
+// and netfilter translates between the two.
+func (e *Engine) findProxied(byCookie []sockdiag.Socket) {
+	for i := range byCookie {
+		s := &byCookie[i]
+		entry, err := e.unseen.tracked(s.Flow)
+		if err != nil && !errors.Is(err, conntrack.ErrNotFound) {
+			e.log.Debug("connection tracking does not answer", "error", err)
+			return // the next look asks again
+		}
+		e.do(func(m *south.Machine) {
+			e.unseen.mark(s, time.Now()).proxied = true
+			if entry.SYNProxy {
+				m.LetGo(s.Flow, reason.SYNProxied, "")
+			}
+		})
+	}
+}
