@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -242,7 +243,9 @@ func (r *rig) takeAway() (stop func()) {
 			}
 		}
 	}()
-	return func() { close(ended); <-done }
+	stop = sync.OnceFunc(func() { close(ended); <-done })
+	r.t.Cleanup(stop) // before the namespaces go, however the test ends
+	return stop
 }
 
 // protects waits until the engine has that many connections, all protected.

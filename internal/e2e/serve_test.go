@@ -9,6 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/status"
 )
 
 const exitUsage = 64
@@ -89,6 +92,41 @@ func TestServeReload(t *testing.T) {
 	for name, want := range map[string]int{"same": 1, "policy": 1, "command": 2, "other": 2, "new": 1} {
 		if n := s.starts(name); n != want {
 			t.Errorf("%s was started %d times, want %d", name, n, want)
+		}
+	}
+}
+
+// TestServeReloadLogPolicy: when something is logged of a service of which nothing was, who
+// is connected stays unprotected for that reason, and is counted and named once.
+func TestServeReloadLogPolicy(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil, unmodified(t, "policy", 7003, `log = "off"`))
+	old := s.dialPort(7003)
+	old.echo("before")
+	s.write(unmodified(t, "policy", 7003, `log = "full"`))
+	s.says("policy: changed without a restart", "reload")
+	late := s.dialPort(7003)
+	late.echo("after")
+	old.echo("after")
+	for range 3 { // each compares sockets and connections
+		d := s.waitStatus("the late connection is protected", func(d *status.Document) bool {
+			for _, c := range d.Connections {
+				if c.Client == late.LocalAddr().String() {
+					return c.Protection == status.Protected
+				}
+			}
+			return false
+		})
+		if n := d.Services[0].Unprotected; len(n) != 1 || n[string(reason.Off)] != 1 {
+			t.Errorf("the status counts %v", n)
+		}
+		for _, c := range d.Connections {
+			if c.Client == old.LocalAddr().String() && c.Reason != string(reason.Off) {
+				t.Errorf("%+v", c)
+			}
+		}
+		if len(d.Connections) != 2 {
+			t.Errorf("%d connections", len(d.Connections))
 		}
 	}
 }
