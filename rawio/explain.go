@@ -14,14 +14,14 @@ import (
 )
 
 // explain finds out why neither tap nor gate has told of a connection that the
-// kernel has. outside is the connection as it is in the network.
-func (e *Engine) explain(s *sockdiag.Socket) (why reason.Reason, detail string, outside Flow) {
+// kernel has, and that has begun after since, or after its SYN if that is known.
+// outside is the connection as it is in the network.
+func (e *Engine) explain(s *sockdiag.Socket, since time.Time) (why reason.Reason, detail string, outside Flow) {
 	f := s.Flow
 	e.mu.Lock()
 	early := e.unseen.early(s)
 	age, syn := e.machine.SYN(f)
 	_, alias := e.unseen.aliases[f.Server.Port()]
-	since := e.unseen.last // it has begun since: that look has not met it
 	if sent := time.Now().Add(-time.Duration(age)); syn && sent.Before(since) {
 		since = sent
 	}

@@ -61,13 +61,35 @@ func TestPassedByTheGate(t *testing.T) {
 			r.look(test.want)
 		})
 	}
+	t.Run("not known yet", func(t *testing.T) {
+		r := newUnseenRig(t, 4)
+		r.e.unseen.waits = time.Hour
+		r.protect(LogFull)
+		r.look()
+		r.has(7, sockdiag.Established)
+		r.look()
+		r.look()
+		link := r.e.links.all[unseenLink]
+		link.passed, link.until = "filter", r.e.unseen.last // it was there before the last look
+		r.look(ungated)
+	})
+	t.Run("never known", func(t *testing.T) {
+		r := newUnseenRig(t, 4)
+		r.e.unseen.waits = time.Hour
+		r.protect(LogFull)
+		r.has(7, sockdiag.Established)
+		r.look()
+		r.e.unseen.waits = 0
+		r.look("7 it passed the gate unseen: no SYN of it is known")
+	})
 	t.Run("since its SYN", func(t *testing.T) {
 		r := newUnseenRig(t, 4)
 		r.protect(LogFull)
 		f := unseenFlow(7)
 		syn := segment.Segment{Src: f.Client, Dst: f.Server, Seq: 1000, Flags: segment.SYN, Window: 500}
 		r.e.do(func(m *south.Machine) { m.Segment(&syn, r.Now()) })
-		r.e.links.all[unseenLink] = &guarded{passed: "filter", until: time.Now()}
+		r.ahead = time.Minute // has gone by since
+		r.e.links.all[unseenLink] = &guarded{passed: "filter", until: time.Now().Add(-time.Minute / 2)}
 		r.look() // half-open: nobody is served
 		r.has(7, sockdiag.Established)
 		r.look(ungated)

@@ -27,7 +27,8 @@ type unseen struct {
 	watcher *sockdiag.Watcher // for list
 	batch   []sockdiag.Socket
 
-	last  time.Time // when the last complete look began
+	last  time.Time     // when the last complete look began
+	waits time.Duration // unexplained
 	known map[Flow]*stranger
 	unmet int // of known, at most
 	// forgot is the reason of connections that were declared and did not fit known;
@@ -57,11 +58,18 @@ type mark struct {
 	// became protected. Empty: it was not.
 	early   reason.Reason
 	proxied bool // whether a SYN proxy has answered its client is known
-	met     time.Time
+	// found is when a look has found its connection without a reason, which may show yet,
+	// and since is when that began at the earliest; zero: it was not.
+	found, since time.Time
+	met          time.Time
 }
 
+// unexplained is for how long a reason may show that does not yet: so long it takes at most
+// until it is known that packets pass by the gate.
+const unexplained = 2*proofEvery + proofTries*proofWait
+
 func newUnseen() unseen {
-	return unseen{look: new(sync.Mutex), last: time.Now(), known: map[Flow]*stranger{}, earlier: map[uint16]reason.Reason{}, marks: map[uint64]*mark{}}
+	return unseen{look: new(sync.Mutex), last: time.Now(), waits: unexplained, known: map[Flow]*stranger{}, earlier: map[uint16]reason.Reason{}, marks: map[uint64]*mark{}}
 }
 
 // listSockets is list. look is held.

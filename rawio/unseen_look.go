@@ -187,17 +187,29 @@ func (e *Engine) watched(port uint16) bool {
 // declare says why a connection is not protected. Where its ends are translated the core
 // may have it under those that it has in the network: that one is let go.
 func (e *Engine) declare(s *sockdiag.Socket) {
-	why, detail, outside := e.explain(s)
+	now := time.Now()
+	e.mu.Lock()
+	found, since := now, e.unseen.last // that look has not met it
+	if m := e.unseen.marks[s.Cookie]; m != nil && !m.found.IsZero() {
+		found, since = m.found, m.since
+	}
+	e.mu.Unlock()
+	why, detail, outside := e.explain(s, since)
 	e.do(func(m *south.Machine) {
-		if e.unseen.meet(s, time.Now()) {
+		if e.unseen.meet(s, now) {
 			return // the kernel has told of it twice, or the core has declared it meanwhile
+		}
+		if why == reason.Unrecognized && now.Sub(found) < e.unseen.waits {
+			k := e.unseen.mark(s, now)
+			k.found, k.since = found, since
+			return
 		}
 		if outside != s.Flow && m.LetGo(outside, why, detail) {
 			e.unseen.declared(s.Flow, why.With(detail))
 		} else {
 			m.Declare(e.unseen.port(s.Flow), s.Flow, why, detail)
 		}
-		e.unseen.meet(s, time.Now())
+		e.unseen.meet(s, now)
 	})
 }
 

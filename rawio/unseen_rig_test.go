@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
@@ -36,7 +37,8 @@ type unseenRig struct {
 	sockets []sockdiag.Socket
 	fails   int // after so many sockets the list is given up; -1: it is not
 	entry   func(Flow) (conntrack.Entry, error)
-	told    []string // what the core has reported of connections that are not protected
+	ahead   time.Duration // of the time is the core's clock
+	told    []string      // what the core has reported of connections that are not protected
 }
 
 func newUnseenRig(t testing.TB, conns uint32) *unseenRig {
@@ -52,6 +54,7 @@ func newUnseenRig(t testing.TB, conns uint32) *unseenRig {
 	e.upcalls.wake = make(chan struct{}, 1)
 	log.SetUpcall(e.upcall)
 	e.machine = south.New(south.Config{Log: log, Env: r, MaxConns: conns})
+	e.unseen.waits = 0
 	e.links = &links{all: map[int]*guarded{unseenLink: {}}}
 	e.unseen.atGate = func() (map[uint16]uint16, error) { return nil, nil }
 	e.unseen.tracked = func(f Flow) (conntrack.Entry, error) { return r.entry(f) }
@@ -68,6 +71,8 @@ func newUnseenRig(t testing.TB, conns uint32) *unseenRig {
 	}
 	return r
 }
+
+func (r *unseenRig) Now() int64 { return time.Now().Add(r.ahead).UnixNano() }
 
 // What the core wants of its environment beside.
 func (r *unseenRig) SetService(uint16, bool, bool)      {}
