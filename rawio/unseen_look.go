@@ -93,7 +93,7 @@ func (e *Engine) lookAtAll(ports []uint16, each func(*sockdiag.Socket)) {
 	e.unseen.lookedAtAll(began)
 }
 
-// lookAt is lookAtAll for some ports. It reports whether their list is complete.
+// lookAt is lookAtAll for some ports. The error is that of their list.
 func (e *Engine) lookAt(ports []uint16, began time.Time, each func(*sockdiag.Socket)) error {
 	var unknown, byCookie []sockdiag.Socket
 	err := e.sockets(ports, func(s *sockdiag.Socket) {
@@ -115,11 +115,11 @@ func (e *Engine) lookAt(ports []uint16, began time.Time, each func(*sockdiag.Soc
 			first[unknown[i].Cookie] = true
 		}
 		unknown = unknown[:0]
-		_ = e.sockets(ports, func(s *sockdiag.Socket) {
+		err = errors.Join(err, e.sockets(ports, func(s *sockdiag.Socket) {
 			if first[s.Cookie] && e.unknown(s, began) {
 				unknown = append(unknown, *s)
 			}
-		})
+		}))
 		for i := range unknown {
 			e.declare(&unknown[i])
 		}

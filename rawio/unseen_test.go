@@ -103,6 +103,22 @@ func TestUnseenEarlier(t *testing.T) {
 	}
 }
 
+// TestUnseenEarlierTwice: so it is if the second list is given up, by which it is sure.
+func TestUnseenEarlierTwice(t *testing.T) {
+	r := newUnseenRig(t, 4)
+	r.has(7, sockdiag.Established)
+	list, n := r.e.unseen.list, 0
+	r.e.unseen.list = func(ports []uint16, f func(*sockdiag.Socket)) error {
+		if n++; n == 2 {
+			return errList
+		}
+		return list(ports, f)
+	}
+	r.protect(LogFull)
+	r.expect()
+	r.look(earlier7)
+}
+
 // TestLogPolicyTurnedOn: connections that began while nothing was logged were counted then;
 // when it is, they are still what they were, and are not declared again.
 func TestLogPolicyTurnedOn(t *testing.T) {
