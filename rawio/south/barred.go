@@ -52,15 +52,10 @@ func (c *Conn) barred() (why string, barred bool) {
 	return "", false
 }
 
-// meetBar declares once that a connection is not protected, if it could not be opened
-// again.
+// meetBar tells that a connection is not protected, if it could not be opened again.
 func (m *Machine) meetBar(c *Conn) {
-	if c.is(toldBarred) {
-		return
-	}
 	if why, barred := c.barred(); barred {
-		c.set(toldBarred)
-		m.declare(c.svc, c.Flow, reason.Barred, why)
+		m.tell(c, reason.Barred, why)
 	}
 }
 

@@ -33,7 +33,6 @@ type exposure struct {
 	conn   *Conn
 	since  int64
 	detail string
-	told   bool
 
 	settling bool // the gate is there again
 	until    int64
@@ -142,9 +141,8 @@ func (m *Machine) tickExposed() {
 			c.unset(exposed)
 			return true
 		}
-		if !e.told && m.now-e.since >= tellExposed {
-			e.told = true
-			m.declare(c.svc, c.Flow, reason.Ungated, e.detail)
+		if m.now-e.since >= tellExposed {
+			m.tell(c, reason.Ungated, e.detail)
 		}
 		switch {
 		case !e.settling:

@@ -87,6 +87,8 @@ func (s *script) line(line string) {
 		s.machine.LogStatus(logserver.OK)
 	case "accepted":
 		s.print("%d accepted", s.accepted)
+	case "unprotected":
+		s.print("%d connections are unprotected, or were", s.machine.Stats.Unprotected)
 	case "unwatched":
 		s.machine.Unwatched("taken away")
 	case "watched":
