@@ -141,7 +141,7 @@ func (m *Machine) tickExposed() {
 			c.unset(exposed)
 			return true
 		}
-		if m.now-e.since >= tellExposed {
+		if m.now-e.since >= tellExposed && m.completed(c) {
 			m.tell(c, reason.Ungated, e.detail)
 		}
 		switch {

@@ -217,6 +217,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 	}
 	cfg.Log, cfg.Env = s.log, s.env
 	s.cfg, s.machine = cfg, south.New(cfg)
+	s.machine.Via(1)
 	s.machine.Protect(scriptPort, s.service)
 	return s
 }

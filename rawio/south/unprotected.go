@@ -41,16 +41,23 @@ func (m *Machine) sayUnprotected(r Report, detail string, first bool) {
 	if first {
 		m.Stats.Unprotected++
 	}
+	if r.Why == reason.LogDown {
+		m.Stats.LogDown++
+	}
 	r.Kind, r.Reason = ConnUnprotected, r.Why.With(detail)
 	m.env.Report(r)
 }
 
 // Declare is for a connection of a port's listener that the kernel has and the core has
 // not: it says that it is not protected, and why. If the core knows it after all, or not
-// the port, nothing is said.
+// the port, nothing is said. If the core has had it go unprotected itself, it knows better why.
 func (m *Machine) Declare(port uint16, flow segment.Flow, why reason.Reason, detail string) {
 	if svc := m.services[port]; svc != nil && m.conns.get(flow) == nil {
 		m.read()
+		if e := m.syns.get(flow); e != nil && e.why != "" {
+			why, detail = e.why, e.detail
+			m.syns.drop(flow)
+		}
 		m.declare(svc, flow, why, detail)
 	}
 }

@@ -16,7 +16,7 @@ func (m *Machine) Unwatched(why string) {
 		return
 	}
 	m.Conns(func(c *Conn) bool {
-		if c.mayBeExposed() {
+		if m.completed(c) {
 			m.meetUnwatched(c)
 		}
 		return true
