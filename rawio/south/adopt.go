@@ -23,10 +23,7 @@ import (
 // that the client has, its next segment tells; until then it is taken to have all,
 // and in a crash to lack as much as its window ever let it.
 
-const (
-	whyOpened = "it went on without protection under the engine before"
-	whyReset  = "it was reset under the engine before"
-)
+const whyReset = "it was reset under the engine before"
 
 // Inherit tells which flows the gate of an engine that is gone has bound, before
 // anything else is asked of m. Their slots are not used before Adopt, Restore or
@@ -271,9 +268,11 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 		c.state, x.expireAt = Lingering, m.now+timeWait
 	case mode == gate.ModeLive, mode == gate.ModeOpen:
 		c.set(recovered)
-		c.state, x.reason = Open, whyOpened
+		c.state, x.reason = Open, string(reason.Inherited)
 		if mode == gate.ModeLive { // only the kernel may have something to say
 			c.state, x.expireAt = Lingering, m.now+timeWait
+		} else {
+			m.tell(c, reason.Inherited, "")
 		}
 		slot.SetMode(gate.ModeOpen)
 	default:
