@@ -138,7 +138,8 @@ func (m *Machine) overInOutage(c *Conn, slot *gate.Slot) bool {
 // adoptLive makes c what its slot says.
 func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	slot, o := m.env.Slot(c.slot), &s.Meta.Output
-	c.state = Established
+	out, _ := slot.Out()
+	c.state, c.in, c.out = Established, uint32(slot.In()), uint32(out)
 	c.set(adopted | outlived | owed)
 	sent := slot.SndNxt()
 	c.una, c.nxt = sent, sent

@@ -93,7 +93,7 @@ type Conn struct {
 	synWindow  uint16
 	peerWindow uint16 // newest window field of the client
 	recoveries uint16
-	in, out    uint32 // interfaces: of the client's newest segment, and of the SYN-ACK; 0: not known
+	in, out    uint32 // interfaces: of the client's newest segment, and of the SYN-ACK; 0: not known. See Machine.ways
 	flags      flags
 	state      State
 	told       told // the reasons for which it was said that it is not protected

@@ -57,21 +57,38 @@ func (m *Machine) Ungated(ifindex int, why string) {
 	}
 	m.ungated[uint32(ifindex)] = why
 	for _, e := range m.exposed {
-		if e.conn.by(uint32(ifindex)) {
+		if m.by(e.conn, uint32(ifindex)) {
 			e.settling, e.detail = false, why
 		}
 	}
 	m.Conns(func(c *Conn) bool {
-		if c.by(uint32(ifindex)) {
+		if m.by(c, uint32(ifindex)) {
 			m.expose(c, why)
 		}
 		return true
 	})
 }
 
-// by reports whether packets of the connection are known to pass an interface, or may.
-func (c *Conn) by(ifindex uint32) bool {
-	return c.in == ifindex || c.out == ifindex || c.in == 0 && c.out == 0
+// by reports whether packets of the connection are known to pass an interface.
+func (m *Machine) by(c *Conn, ifindex uint32) bool {
+	w := m.ways(c)
+	return ifindex != 0 && slices.Contains(w[:], ifindex)
+}
+
+// ways are the interfaces by which packets of a connection pass, as far as is known, else 0:
+// that by which the tap has seen the client's newest, and those by which the gate has seen
+// the newest of either side. Until it has seen one the server's SYN-ACK has to do.
+func (m *Machine) ways(c *Conn) [3]uint32 {
+	w := [3]uint32{c.in, 0, c.out}
+	if c.state == SynReceived { // the slot is still that of the connection before
+		return w
+	}
+	slot := m.env.Slot(c.slot)
+	w[1] = uint32(slot.In())
+	if out, _ := slot.Out(); out != 0 {
+		w[2] = uint32(out)
+	}
+	return w
 }
 
 // expose takes note that packets of the connection may pass by the gate from now on.
@@ -92,7 +109,7 @@ func (m *Machine) meetUngated(c *Conn) {
 	if len(m.ungated) == 0 || c.is(exposed) {
 		return
 	}
-	for _, i := range [2]uint32{c.in, c.out} {
+	for _, i := range m.ways(c) {
 		if why, ok := m.ungated[i]; ok && i != 0 {
 			m.expose(c, why)
 			return
@@ -123,7 +140,7 @@ func (m *Machine) Gated(ifindex int, progress map[segment.Flow]Progress) {
 
 func (m *Machine) stillUngated(c *Conn) bool {
 	for i := range m.ungated {
-		if c.by(i) {
+		if m.by(c, i) {
 			return true
 		}
 	}

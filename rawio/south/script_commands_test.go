@@ -93,6 +93,11 @@ func (s *script) line(line string) {
 		s.machine.Unwatched("taken away")
 	case "watched":
 		s.machine.Watched()
+	case "via":
+		s.machine.Via(int(s.number(w[1])))
+	case "out":
+		slot := s.env.Slot(s.machine.Conn(s.flow).Slot())
+		slot.SetWays(slot.In(), int(s.number(w[1])), 0)
 	case "ungated":
 		s.machine.Ungated(1, "taken off")
 	case "gated": // the kernel's socket has received and sent so many bytes

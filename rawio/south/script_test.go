@@ -46,8 +46,10 @@ import (
 //	down, up         the log takes nothing and makes nothing stable; status tells it
 //	fetched [N] [unreachable|failed]   the log's answer to the oldest N fetches, or all
 //	                 (after `new fetched`)
-//	ungated, gated RECEIVED SENT   packets pass by the gate; not any more, and so far
-//	                 has the kernel's socket come
+//	via N            what follows comes by interface N; before, by 1
+//	out N            the server's packets leave by interface N
+//	ungated, gated RECEIVED SENT   packets pass by the gate on interface 1; not any more, and
+//	                 so far has the kernel's socket come
 //	barred, unbarred the kernel does not answer handshakes in clients' names; it does again
 //	fails REASON     the engine goes on no longer
 //	discard N        the log forgets the first N bytes
