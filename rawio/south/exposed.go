@@ -33,8 +33,9 @@ type exposure struct {
 	conn   *Conn
 	since  int64
 	detail string
+	asked  int64 // time of the last question of Env.Progress
 
-	settling bool // the gate is there again
+	settling bool // the gate is there again, and the progress known
 	until    int64
 	progress Progress // to be found in log and record
 }
@@ -44,6 +45,10 @@ const (
 	// gate is back within a millisecond.
 	tellExposed = 1e9
 	settleFor   = 3e9
+	// askProgressEvery is how often the kernel is asked about a connection at most, ns, and
+	// progressPerTick about how many in one tick: each takes some microseconds.
+	askProgressEvery = 1e9
+	progressPerTick  = 64
 )
 
 // Via says by which interface that has come of which Segment or Event tell next.
@@ -118,24 +123,44 @@ func (m *Machine) meetUngated(c *Conn) {
 }
 
 // Gated says that no packet passes by the gate on an interface any more. progress is that
-// of the kernel's sockets, at some time after; nil: it is not known.
+// of the kernel's sockets, at some time after; nil: it is not known, and asked for later.
 func (m *Machine) Gated(ifindex int, progress map[segment.Flow]Progress) {
 	m.read()
 	delete(m.ungated, uint32(ifindex))
 	for _, e := range m.exposed {
 		c := e.conn
-		if e.settling || !c.is(exposed) || m.stillUngated(c) {
+		if progress == nil || e.settling || !c.is(exposed) || m.stillUngated(c) {
 			continue
 		}
-		e.settling, e.until = true, m.now+settleFor
 		p, ok := progress[c.Flow]
-		if !ok || c.is(recovered) {
-			// A translated connection stood still: neither end takes the other's numbers.
+		if !ok { // nobody goes on with it
 			p = Progress{Received: c.received}
 		}
-		e.progress = p
+		m.settleExposed(e, p)
 	}
 	m.tickExposed()
+}
+
+// settleExposed has an exposed connection be judged by the progress of the kernel's socket
+// at some time since the gate is there again.
+func (m *Machine) settleExposed(e *exposure, p Progress) {
+	if e.conn.is(recovered) {
+		// A translated connection stood still: neither end takes the other's numbers.
+		p = Progress{Received: e.conn.received}
+	}
+	e.settling, e.until, e.progress = true, m.now+settleFor, p
+}
+
+// askProgress asks the kernel about an exposed connection of which Gated did not know.
+func (m *Machine) askProgress(e *exposure) {
+	if e.settling || m.stillUngated(e.conn) || e.asked != 0 && m.now-e.asked < askProgressEvery || m.probing == 0 {
+		return
+	}
+	m.probing--
+	e.asked = m.now
+	if p, known := m.env.Progress(e.conn.Flow); known || e.conn.is(recovered) {
+		m.settleExposed(e, p)
+	}
 }
 
 func (m *Machine) stillUngated(c *Conn) bool {
@@ -152,6 +177,7 @@ func (m *Machine) tickExposed() {
 	if len(m.exposed) == 0 {
 		return
 	}
+	m.probing = progressPerTick
 	m.exposed = slices.DeleteFunc(m.exposed, func(e *exposure) bool {
 		c := e.conn
 		if !c.mayBeExposed() {
@@ -161,6 +187,7 @@ func (m *Machine) tickExposed() {
 		if m.now-e.since >= tellExposed && m.completed(c) {
 			m.tell(c, reason.Ungated, e.detail)
 		}
+		m.askProgress(e)
 		switch {
 		case !e.settling:
 			return false

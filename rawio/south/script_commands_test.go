@@ -100,7 +100,18 @@ func (s *script) line(line string) {
 		slot.SetWays(slot.In(), int(s.number(w[1])), 0)
 	case "ungated":
 		s.machine.Ungated(1, "taken off")
+	case "kernelhas":
+		in, _ := strconv.Atoi(w[1])
+		out, _ := strconv.Atoi(w[2])
+		s.env.progress = func(segment.Flow) (south.Progress, bool) {
+			s.print("kernel: asked for its progress")
+			return south.Progress{Received: int64(in), Sent: int64(out)}, true
+		}
 	case "gated": // the kernel's socket has received and sent so many bytes
+		if len(w) == 1 {
+			s.machine.Gated(1, nil)
+			break
+		}
 		in, _ := strconv.Atoi(w[1])
 		out, _ := strconv.Atoi(w[2])
 		s.machine.Gated(1, map[segment.Flow]south.Progress{s.flow: {Received: int64(in), Sent: int64(out)}})

@@ -49,7 +49,8 @@ import (
 //	via N            what follows comes by interface N; before, by 1
 //	out N            the server's packets leave by interface N
 //	ungated, gated RECEIVED SENT   packets pass by the gate on interface 1; not any more, and
-//	                 so far has the kernel's socket come
+//	                 so far has the kernel's socket come; "gated" alone: nobody knows
+//	kernelhas RECEIVED SENT   how far it has come when it is asked from here on
 //	barred, unbarred the kernel does not answer handshakes in clients' names; it does again
 //	fails REASON     the engine goes on no longer
 //	discard N        the log forgets the first N bytes

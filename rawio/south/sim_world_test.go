@@ -147,7 +147,7 @@ func newWorld(p plan) *world {
 			err := w.server.Destroy(f.Server, f.Client)
 			w.note("destroy    %v %v", f.Client, err)
 		},
-		report: w.report, fetch: w.fetch, socket: w.socket, room: w.room,
+		report: w.report, fetch: w.fetch, socket: w.socket, progress: w.progress, room: w.room,
 		note: func(format string, args ...any) { w.note(format, args...) },
 	}
 	w.cfg = south.Config{
