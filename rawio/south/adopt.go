@@ -270,9 +270,12 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 	case mode == gate.ModeLive, mode == gate.ModeOpen:
 		c.set(recovered)
 		c.state, x.reason = Open, string(reason.Inherited)
-		if mode == gate.ModeLive { // only the kernel may have something to say
+		switch _, closed := slot.FIN(); {
+		case mode == gate.ModeLive: // only the kernel may have something to say
 			c.state, x.expireAt = Lingering, m.now+timeWait
-		} else {
+		case closed || slot.Noted() || slot.Released() == gate.ReleasedClosed: // there is nothing to protect
+			x.reason = string(reason.ServerEnded)
+		default:
 			m.tell(c, reason.Inherited, "")
 		}
 		slot.SetMode(gate.ModeOpen)
