@@ -271,3 +271,15 @@ func (v *environment) Progress(f Flow) (south.Progress, bool) {
 	v.e.log.Debug("the progress of a socket is not known", "connection", f, "error", err)
 	return south.Progress{}, false
 }
+
+// Unguarded asks the gate, which is told of each interface by links.
+func (v *environment) Unguarded(index int) string {
+	if v.e.gate.Attached(index) {
+		return ""
+	}
+	link, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return fmt.Sprintf("interface %d", index)
+	}
+	return link.Attrs().Name
+}

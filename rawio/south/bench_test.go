@@ -101,6 +101,7 @@ func (e *benchEnv) Fetch(_, _ uint32, _ logserver.ConnID, _ int64, _ int) {
 func (e *benchEnv) Destroy(segment.Flow)                       {}
 func (*benchEnv) Socket(segment.Flow) south.SocketState        { return south.SocketOpen }
 func (*benchEnv) Progress(segment.Flow) (south.Progress, bool) { return south.Progress{}, false }
+func (*benchEnv) Unguarded(int) string                         { return "" }
 func (*benchEnv) Room(uint16) int                              { return 1 << 20 }
 func (e *benchEnv) Publish(_, _ uint32, _ segment.Flow) error  { return nil }
 func (e *benchEnv) Withdraw(uint32)                            {}

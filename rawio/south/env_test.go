@@ -70,6 +70,13 @@ func (e *fakeEnv) Progress(flow segment.Flow) (south.Progress, bool) {
 	return e.progress(flow)
 }
 
+func (e *fakeEnv) Unguarded(ifindex int) string {
+	if ifindex < 8 {
+		return ""
+	}
+	return fmt.Sprintf("eth%d", ifindex)
+}
+
 func (e *fakeEnv) Room(uint16) int {
 	if e.room == nil {
 		return math.MaxInt

@@ -144,9 +144,11 @@ func (m *Machine) Gated(ifindex int, progress map[segment.Flow]Progress) {
 // settleExposed has an exposed connection be judged by the progress of the kernel's socket
 // at some time since the gate is there again.
 func (m *Machine) settleExposed(e *exposure, p Progress) {
-	if e.conn.is(recovered) {
+	if c := e.conn; c.is(recovered) {
 		// A translated connection stood still: neither end takes the other's numbers.
-		p = Progress{Received: e.conn.received}
+		p = Progress{Received: c.received}
+	} else if p.Sent > 0 { // the gate has not seen all of it
+		c.nxt = seqnum.Max(c.nxt, c.iss+1+uint32(p.Sent))
 	}
 	e.settling, e.until, e.progress = true, m.now+settleFor, p
 }

@@ -28,7 +28,8 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 		m.stranger(svc, flow, s)
 		return
 	}
-	c.last, c.in = m.now, m.via
+	c.last = m.now
+	m.cameBy(c, t)
 	m.meetUngated(c)
 	if m.over(c) && c.state != Resetting && c.state != Open {
 		m.late(c, s)
@@ -86,6 +87,9 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		if c.state == Open {
 			m.opened(c, s, t)
 		}
+		return
+	}
+	if m.goesAstray(c, s, slot) {
 		return
 	}
 	m.noticeFIN(c, slot)

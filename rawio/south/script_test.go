@@ -46,7 +46,7 @@ import (
 //	down, up         the log takes nothing and makes nothing stable; status tells it
 //	fetched [N] [unreachable|failed]   the log's answer to the oldest N fetches, or all
 //	                 (after `new fetched`)
-//	via N            what follows comes by interface N; before, by 1
+//	via N            what follows comes by interface N, from 8 on one without gate; before, by 1
 //	out N            the server's packets leave by interface N
 //	ungated, gated RECEIVED SENT   packets pass by the gate on interface 1; not any more, and
 //	                 so far has the kernel's socket come; "gated" alone: nobody knows

@@ -139,6 +139,7 @@ func (m *Machine) open(c *Conn, why string) {
 		c.ID = 0
 	} // else the handler may still be reading from the log
 	open := c.isOpening()
+	delete(m.astray, c)
 	c.flags &= recovered | finSent | aside
 	c.state = Open
 	c.more().reason = why
