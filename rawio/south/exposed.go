@@ -205,20 +205,31 @@ func (m *Machine) tickExposed() {
 	})
 }
 
-// lostUnseen reports whether a connection that has just crashed cannot be recovered: its
-// client will not say again what the kernel has acknowledged, and the log has not got it.
+// lostUnseen reports whether an exposed connection that has just crashed cannot be recovered:
+// its client will not say again what the kernel has acknowledged, and the core has not got it.
+// The kernel's socket is still there, if it had nothing left to be read.
 func (m *Machine) lostUnseen(c *Conn) bool {
 	return c.is(exposed) && slices.ContainsFunc(m.exposed, func(e *exposure) bool {
-		return e.conn == c && e.settling && !c.caughtUp(e.progress)
+		if e.conn != c {
+			return false
+		}
+		if !e.settling {
+			if p, known := m.env.Progress(c.Flow); known {
+				m.settleExposed(e, p)
+			}
+		}
+		return e.settling && !c.has(e.progress)
 	})
 }
 
 // caughtUp reports whether log and record have all that the kernel's socket has taken and
 // sent.
 func (c *Conn) caughtUp(p Progress) bool {
-	if c.stable < c.received || c.ahead != nil {
-		return false
-	}
+	return c.stable >= c.received && c.ahead == nil && c.has(p)
+}
+
+// has reports whether the core has had all of that, and so will the log and the record.
+func (c *Conn) has(p Progress) bool {
 	received := c.received
 	if c.fin >= 0 { // the kernel counts it
 		received++
