@@ -110,6 +110,7 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 		m.adoptOutage(c, s, unrecorded == nil)
 	} else {
 		m.adoptLive(c, s)
+		m.mayBeBypassed(c)
 		m.judgeAdopted(c, s.Start, unrecorded, over)
 	}
 	if c.state != Closed && c.state != Open && s.Meta.Tag != tag(c.slot, c.gen) {

@@ -22,10 +22,15 @@ import (
 
 // astray is what speaks for a connection's packets taking another way than the gate's.
 type astray struct {
-	asked int64  // time of the last question of Env.Progress, ns; 0: there was none
-	taken uint32 // what the kernel had taken then, in sequence numbers; 0: not known
-	since int64  // time of the first of the client's segments, ns
-	seen  int    // of these since the last by an interface with the gate
+	asked int64 // time of the last question of Env.Progress, ns; 0: there was none
+	taken int64 // bytes that the kernel had taken then
+
+	seen  int   // segments of the client by interfaces without gate, since the last with it
+	since int64 // time of the first of them, ns
+
+	// left is the end of what the kernel had sent when the connection was exposed no more.
+	left      uint32
+	leftKnown bool
 }
 
 const (
@@ -76,12 +81,23 @@ func (m *Machine) cameBy(c *Conn, t int64) {
 	}
 }
 
+// sent is the end of what has left to the client of a live connection, as far as is known.
+func (m *Machine) sent(c *Conn, slot *gate.Slot) uint32 {
+	n := seqnum.Max(c.nxt, slot.SndNxt())
+	if a := m.astray[c]; a != nil && a.leftKnown {
+		if a.leftKnown = !c.is(recovered) && seqnum.Less(n, a.left); a.leftKnown { // else the gate has seen more since
+			return a.left
+		}
+	}
+	return n
+}
+
 // goesAstray reports whether a client's segment, and the kernel's socket, prove that what
 // the server says takes another way, and has let go of the connection then. Of one that is
 // translated the client would understand nothing.
 func (m *Machine) goesAstray(c *Conn, s *segment.Segment, slot *gate.Slot) bool {
 	if c.is(recovered|exposed) || s.Flags&(segment.ACK|segment.SYN|segment.RST) != segment.ACK ||
-		!seqnum.Less(seqnum.Max(c.nxt, slot.SndNxt()), s.Ack) && !seqnum.Less(slot.Edge(), s.Seq) {
+		!seqnum.Less(m.sent(c, slot), s.Ack) && !seqnum.Less(slot.Edge(), s.Seq) {
 		return false
 	}
 	a := m.strays(c)
@@ -94,13 +110,14 @@ func (m *Machine) goesAstray(c *Conn, s *segment.Segment, slot *gate.Slot) bool 
 		return false
 	}
 	// What the gate has seen since the kernel was asked counts.
-	sent, end := seqnum.Max(c.nxt, slot.SndNxt()), c.iss+1+uint32(p.Sent)
-	unasked := a.taken != 0 && seqnum.Less(slot.Edge()+1, a.taken) // a FIN needs no room
-	a.taken = c.irs + 1 + uint32(p.Received)
+	sent, end := m.sent(c, slot), c.iss+1+uint32(p.Sent)
+	room := p.Received + int64(seqnum.Diff(slot.Edge(), c.irs+1+uint32(p.Received)))
+	taken := a.taken
+	a.taken = p.Received
 	switch {
 	case seqnum.Less(sent, s.Ack) && seqnum.LEQ(s.Ack, end):
 		m.unprotect(c, reason.OtherWay, fmt.Sprintf("the gate has not seen the last %d bytes of its server", seqnum.Diff(end, sent)))
-	case unasked:
+	case room+1 < taken: // a FIN needs no room
 		m.unprotect(c, reason.OtherWay, "the gate has not seen the ACKs of its server")
 	default:
 		return false

@@ -107,7 +107,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		ack:  seqnum.Min(c.rcvNxt(), kernel),
 		next: seqnum.Max(c.rcvNxt(), kernel),
 		edge: slot.Edge(),
-		sent: seqnum.Max(c.nxt, slot.SndNxt()),
+		sent: m.sent(c, slot),
 	}
 	if c.is(exposed) {
 		b = m.loosen(c, s, b)

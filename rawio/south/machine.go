@@ -213,7 +213,9 @@ type Machine struct {
 	ungated map[uint32]string // interfaces on which packets may pass by the gate, and why
 	exposed []*exposure
 	astray  map[*Conn]*astray
-	probing int // how many connections the kernel may be asked about in this tick
+	// bypasses are adopted connections that the gate may not have seen all of.
+	bypasses []bypass
+	probing  int // how many connections the kernel may be asked about in this tick
 	// unwatched says why nothing tells of releases; empty: it does.
 	unwatched string
 }
