@@ -13,6 +13,8 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/inject"
 	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/rawio/south"
 )
 
 // What the engine sends takes the ways of the connection's own packets: to the client
@@ -254,4 +256,30 @@ func (v *environment) parts(s *segment.Segment, device int) iter.Seq[*segment.Se
 			part.Seq += uint32(len(part.Payload))
 		}
 	}
+}
+
+// Progress asks sock_diag(7).
+func (v *environment) Progress(f Flow) (south.Progress, bool) {
+	w, err := v.watcher()
+	if err == nil {
+		var b sockdiag.Bytes
+		way := v.way(f)
+		if b, err = w.Progress(f, way.out, way.in); err == nil {
+			return south.Progress(b), true
+		}
+	}
+	v.e.log.Debug("the progress of a socket is not known", "connection", f, "error", err)
+	return south.Progress{}, false
+}
+
+// Unguarded asks the gate, which is told of each interface by links.
+func (v *environment) Unguarded(index int) string {
+	if v.e.gate.Attached(index) {
+		return ""
+	}
+	link, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return fmt.Sprintf("interface %d", index)
+	}
+	return link.Attrs().Name
 }

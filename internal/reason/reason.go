@@ -30,7 +30,7 @@ const (
 	Translated   Reason = "its address or port is translated on this host"
 	OtherPort    Reason = "it was dialled at another port than its listener's (TPROXY)"
 	SYNProxied   Reason = "a SYN proxy on this host has answered its client"
-	OtherWay     Reason = "its replies leave by an interface that is not protected"
+	OtherWay     Reason = "its packets take an interface that is not protected"
 	Ungated      Reason = "packets pass by the gate on its interface"
 	Passed       Reason = "bytes of it that nobody logged have passed by the gate"
 	Unwatched    Reason = "nothing tells how its server lets go of it"

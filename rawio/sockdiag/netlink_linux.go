@@ -97,18 +97,18 @@ func dial() (*conn, error) {
 }
 
 // lookup returns the socket that the kernel finds for the flow, which may be
-// the listener.
-func (c *conn) lookup(r *request) (found message, err error) {
+// the listener, and its attributes, which are valid until c is used again.
+func (c *conn) lookup(r *request) (found message, attributes []byte, err error) {
 	if err := c.send(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_REQUEST, r); err != nil {
-		return found, unsupported(err)
+		return found, nil, unsupported(err)
 	}
 	for found.Family == 0 && err == nil {
-		_, err = c.receive(func(m *message, _ []byte) { found = *m })
+		_, err = c.receive(func(m *message, a []byte) { found, attributes = *m, a })
 	}
 	if errors.Is(err, unix.ENOENT) {
-		return found, ErrNotFound
+		return found, nil, ErrNotFound
 	}
-	return found, unsupported(err)
+	return found, attributes, unsupported(err)
 }
 
 // find looks up the connection of exactly the flow, bound to one of the devices or to
@@ -120,7 +120,7 @@ func (c *conn) find(flow segment.Flow, devices []int) (found message, r *request
 			r.ID.Interface = uint32(devices[i])
 		}
 		if i < 0 || devices[i] != 0 {
-			found, err = c.lookup(r)
+			found, _, err = c.lookup(r)
 		}
 		if err == nil && (found.flow() != flow || found.State == Listen) {
 			err = ErrNotFound // the kernel's lookup falls back to the listener

@@ -34,6 +34,9 @@ func (*Watcher) Close() error { return nil }
 // State returns ErrNotSupported.
 func (*Watcher) State(segment.Flow, ...int) (State, error) { return 0, ErrNotSupported }
 
+// Progress returns ErrNotSupported.
+func (*Watcher) Progress(segment.Flow, ...int) (Bytes, error) { return Bytes{}, ErrNotSupported }
+
 // Room returns ErrNotSupported.
 func (*Watcher) Room(uint16) (int, error) { return 0, ErrNotSupported }
 

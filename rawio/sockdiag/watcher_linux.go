@@ -38,6 +38,29 @@ func (w *Watcher) State(flow segment.Flow, devices ...int) (State, error) {
 	return found.State, nil
 }
 
+// Progress returns how far exactly the connection of flow has come. devices are as in
+// Destroy. It needs CAP_NET_ADMIN. The error is ErrNotFound, ErrNotSupported if the kernel does
+// not tell, or one of the system.
+func (w *Watcher) Progress(flow segment.Flow, devices ...int) (Bytes, error) {
+	_, r, err := w.c.find(flow, devices)
+	if err != nil {
+		return Bytes{}, err
+	}
+	r.Extensions = 1 << (inetDiagInfo - 1)
+	found, attributes, err := w.c.lookup(r)
+	if err != nil {
+		return Bytes{}, err
+	}
+	switch b, ok := bytesOf(attributes); {
+	case found.flow() != flow || found.State == Listen: // it has gone since
+		return Bytes{}, ErrNotFound
+	case !ok:
+		return Bytes{}, ErrNotSupported
+	default:
+		return b, nil
+	}
+}
+
 // Room returns how many more connections the queue of the fullest listener of the port
 // takes before the kernel drops or answers by SYN cookies what begins: it may be below 0.
 // Without a listener the error is ErrNotFound.

@@ -73,9 +73,21 @@ func TestWatcher(t *testing.T) {
 				if state, err := w.State(flow); state != Established || err != nil {
 					t.Errorf("of a connection that waits for Accept: %v, %v", state, err)
 				}
+				if b, err := w.Progress(flow); b != (Bytes{}) || err != nil {
+					t.Errorf("progress %+v, %v", b, err)
+				}
+				if _, err := conns[0].Write([]byte("hello")); err != nil {
+					return err
+				}
+				if b, err := w.Progress(flow); b != (Bytes{Received: 5}) || err != nil { // loopback delivers at once
+					t.Errorf("progress %+v, %v", b, err)
+				}
 				flow.Client = netip.AddrPortFrom(at.Addr(), 1) // only the listener could be meant
 				if state, err := w.State(flow); !errors.Is(err, ErrNotFound) {
 					t.Errorf("of none: %v, %v", state, err)
+				}
+				if b, err := w.Progress(flow); !errors.Is(err, ErrNotFound) {
+					t.Errorf("progress of none: %+v, %v", b, err)
 				}
 				if n, err := w.Room(7999); !errors.Is(err, ErrNotFound) {
 					t.Errorf("room of no listener: %d, %v", n, err)

@@ -23,10 +23,7 @@ import (
 // that the client has, its next segment tells; until then it is taken to have all,
 // and in a crash to lack as much as its window ever let it.
 
-const (
-	whyOpened = "it went on without protection under the engine before"
-	whyReset  = "it was reset under the engine before"
-)
+const whyReset = "it was reset under the engine before"
 
 // Inherit tells which flows the gate of an engine that is gone has bound, before
 // anything else is asked of m. Their slots are not used before Adopt, Restore or
@@ -113,6 +110,7 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 		m.adoptOutage(c, s, unrecorded == nil)
 	} else {
 		m.adoptLive(c, s)
+		m.mayBeBypassed(c)
 		m.judgeAdopted(c, s.Start, unrecorded, over)
 	}
 	if c.state != Closed && c.state != Open && s.Meta.Tag != tag(c.slot, c.gen) {
@@ -141,7 +139,8 @@ func (m *Machine) overInOutage(c *Conn, slot *gate.Slot) bool {
 // adoptLive makes c what its slot says.
 func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	slot, o := m.env.Slot(c.slot), &s.Meta.Output
-	c.state = Established
+	out, _ := slot.Out()
+	c.state, c.in, c.out = Established, uint32(slot.In()), uint32(out)
 	c.set(adopted | outlived | owed)
 	sent := slot.SndNxt()
 	c.una, c.nxt = sent, sent
@@ -271,9 +270,14 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 		c.state, x.expireAt = Lingering, m.now+timeWait
 	case mode == gate.ModeLive, mode == gate.ModeOpen:
 		c.set(recovered)
-		c.state, x.reason = Open, whyOpened
-		if mode == gate.ModeLive { // only the kernel may have something to say
+		c.state, x.reason = Open, string(reason.Inherited)
+		switch _, closed := slot.FIN(); {
+		case mode == gate.ModeLive: // only the kernel may have something to say
 			c.state, x.expireAt = Lingering, m.now+timeWait
+		case closed || slot.Noted() || slot.Released() == gate.ReleasedClosed: // there is nothing to protect
+			x.reason = string(reason.ServerEnded)
+		default:
+			m.tell(c, reason.Inherited, "")
 		}
 		slot.SetMode(gate.ModeOpen)
 	default:

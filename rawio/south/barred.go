@@ -39,28 +39,25 @@ func (m *Machine) Bar(port uint16, ifindex int, v6 bool, why string) {
 	})
 }
 
-// barred reports whether a connection could not be opened again, and why.
+// barred reports whether a connection could not be opened again, and why. The SYN of a
+// recovery goes the client's way: while that is not known, for the client of a restored
+// connection has not been heard, nothing is barred.
 func (c *Conn) barred() (why string, barred bool) {
 	if len(c.svc.barred) == 0 || !c.mayBeExposed() {
 		return "", false
 	}
-	for at, why := range c.svc.barred {
-		if at.v6 == c.Flow.Server.Addr().Is6() && c.by(at.ifindex) {
-			return why, true
-		}
+	way := c.in
+	if way == 0 {
+		way = c.out // most often it is the same
 	}
-	return "", false
+	why, barred = c.svc.barred[entrance{way, c.Flow.Server.Addr().Is6()}]
+	return why, barred
 }
 
-// meetBar declares once that a connection is not protected, if it could not be opened
-// again.
+// meetBar tells that a connection is not protected, if it could not be opened again.
 func (m *Machine) meetBar(c *Conn) {
-	if c.is(toldBarred) {
-		return
-	}
 	if why, barred := c.barred(); barred {
-		c.set(toldBarred)
-		m.declare(c.svc, c.Flow, reason.Barred, why)
+		m.tell(c, reason.Barred, why)
 	}
 }
 

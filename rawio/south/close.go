@@ -219,6 +219,7 @@ func (m *Machine) forget(c *Conn) {
 	if was != Lingering && was != Resetting && c.ID != 0 {
 		_ = m.log.Delete(c.ID)
 	}
+	delete(m.astray, c)
 	m.slots[c.slot].conn = nil
 	m.free.give(c.slot)
 	if open {

@@ -93,9 +93,10 @@ type Conn struct {
 	synWindow  uint16
 	peerWindow uint16 // newest window field of the client
 	recoveries uint16
-	in, out    uint32 // interfaces: of the client's newest segment, and of the SYN-ACK; 0: not known
+	in, out    uint32 // interfaces: of the client's newest segment, and of the SYN-ACK; 0: not known. See Machine.ways
 	flags      flags
 	state      State
+	told       told // the reasons for which it was said that it is not protected
 }
 
 type flags uint32
@@ -126,7 +127,6 @@ const (
 	opening                      // live, but the kernel is not known to have its new socket: see opening.go
 	byCookie                     // its SYN-ACK was a SYN cookie
 	replayed                     // its present socket was made of one: see gate.FlagCookie
-	toldBarred                   // it was declared that it could not be opened again: see barred.go
 	aside                        // it has left the window of handshakes: see stepAside
 	gone                         // the log has lost it: see logLost
 	outlived                     // it began under an earlier engine, which may have known that its server has let go of it

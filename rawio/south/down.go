@@ -7,7 +7,6 @@ import (
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // The log may stand still: a log server that cannot be reached, a disk that takes
@@ -100,14 +99,6 @@ func (m *Machine) isDown(svc *service) bool {
 	return m.now < m.down.until || m.down.since != 0 && m.now-m.down.since >= svc.downAfter()
 }
 
-// passUnprotected lets a connection begin without protection.
-func (m *Machine) passUnprotected(svc *service, flow segment.Flow, e *embryo) {
-	m.syns.drop(flow)
-	m.Stats.LogDown++
-	m.declare(svc, flow, reason.LogDown, svc.waited())
-	m.pass(flow, e.packet, e.synack.Seq, e.synack.Ack)
-}
-
 // waited is for how long the log has made nothing stable when a connection of the
 // service goes on without it, in words.
 func (s *service) waited() string { return time.Duration(s.downAfter()).String() }
@@ -182,11 +173,10 @@ func (m *Machine) mayGoOn(c *Conn) bool {
 func (m *Machine) goOn(c *Conn) {
 	c.lagAt, c.askAt = 0, 0
 	m.down.until = m.now + c.svc.downAfter()
-	m.Stats.LogDown++
 	if c.state == SynReceived {
 		packet := c.extra.synack
-		m.declare(c.svc, c.Flow, reason.LogDown, c.svc.waited())
 		m.forget(c)
+		m.goesUnprotected(c.Flow, reason.LogDown, c.svc.waited())
 		m.pass(c.Flow, packet, c.iss, c.irs+1)
 		return
 	}

@@ -22,12 +22,13 @@ type fakeEnv struct {
 	destroy  func(segment.Flow)
 	report   func(south.Report)
 	fetch    func(slot, gen uint32, id logserver.ConnID, off int64, n int)
-	socket   func(segment.Flow) south.SocketState // nil: there always is one
-	room     func() int                           // nil: there is room
-	note     func(format string, args ...any)     // of other calls
-	outage   bool                                 // of the only service
-	adopted  bool                                 // the journal may lack what was withdrawn before
-	ending   func() bool                          // of the only service's process
+	socket   func(segment.Flow) south.SocketState      // nil: there always is one
+	progress func(segment.Flow) (south.Progress, bool) // nil: it is not known
+	room     func() int                                // nil: there is room
+	note     func(format string, args ...any)          // of other calls
+	outage   bool                                      // of the only service
+	adopted  bool                                      // the journal may lack what was withdrawn before
+	ending   func() bool                               // of the only service's process
 }
 
 // head is a connection's journal.
@@ -60,6 +61,20 @@ func (e *fakeEnv) Socket(flow segment.Flow) south.SocketState {
 		return south.SocketOpen
 	}
 	return e.socket(flow)
+}
+
+func (e *fakeEnv) Progress(flow segment.Flow) (south.Progress, bool) {
+	if e.progress == nil {
+		return south.Progress{}, false
+	}
+	return e.progress(flow)
+}
+
+func (e *fakeEnv) Unguarded(ifindex int) string {
+	if ifindex < 8 {
+		return ""
+	}
+	return fmt.Sprintf("eth%d", ifindex)
 }
 
 func (e *fakeEnv) Room(uint16) int {

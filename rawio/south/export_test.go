@@ -1,6 +1,10 @@
 package south
 
-import "time"
+import (
+	"time"
+
+	"github.com/ftnet/ftnet/rawio/segment"
+)
 
 // What the core takes for repetitions in vain, also if they are slow.
 const (
@@ -15,3 +19,10 @@ func (m *Machine) LookAway() { m.sought.at = 1 << 62 }
 
 // Rolls is how many roll-forwards the core believes to be under way.
 func (m *Machine) Rolls() int { return m.rolling }
+
+// GoesUnprotected reports whether the core has let a SYN-ACK go whose connection is not
+// protected, which it tells when the client has answered.
+func (m *Machine) GoesUnprotected(f segment.Flow) bool {
+	e := m.syns.get(f)
+	return e != nil && e.why != ""
+}

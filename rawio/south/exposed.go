@@ -33,9 +33,9 @@ type exposure struct {
 	conn   *Conn
 	since  int64
 	detail string
-	told   bool
+	asked  int64 // time of the last question of Env.Progress
 
-	settling bool // the gate is there again
+	settling bool // the gate is there again, and the progress known
 	until    int64
 	progress Progress // to be found in log and record
 }
@@ -45,6 +45,10 @@ const (
 	// gate is back within a millisecond.
 	tellExposed = 1e9
 	settleFor   = 3e9
+	// askProgressEvery is how often the kernel is asked about a connection at most, ns, and
+	// progressPerTick about how many in one tick: each takes some microseconds.
+	askProgressEvery = 1e9
+	progressPerTick  = 64
 )
 
 // Via says by which interface that has come of which Segment or Event tell next.
@@ -58,21 +62,38 @@ func (m *Machine) Ungated(ifindex int, why string) {
 	}
 	m.ungated[uint32(ifindex)] = why
 	for _, e := range m.exposed {
-		if e.conn.by(uint32(ifindex)) {
+		if m.by(e.conn, uint32(ifindex)) {
 			e.settling, e.detail = false, why
 		}
 	}
 	m.Conns(func(c *Conn) bool {
-		if c.by(uint32(ifindex)) {
+		if m.by(c, uint32(ifindex)) {
 			m.expose(c, why)
 		}
 		return true
 	})
 }
 
-// by reports whether packets of the connection are known to pass an interface, or may.
-func (c *Conn) by(ifindex uint32) bool {
-	return c.in == ifindex || c.out == ifindex || c.in == 0 && c.out == 0
+// by reports whether packets of the connection are known to pass an interface.
+func (m *Machine) by(c *Conn, ifindex uint32) bool {
+	w := m.ways(c)
+	return ifindex != 0 && slices.Contains(w[:], ifindex)
+}
+
+// ways are the interfaces by which packets of a connection pass, as far as is known, else 0:
+// that by which the tap has seen the client's newest, and those by which the gate has seen
+// the newest of either side. Until it has seen one the server's SYN-ACK has to do.
+func (m *Machine) ways(c *Conn) [3]uint32 {
+	w := [3]uint32{c.in, 0, c.out}
+	if c.state == SynReceived { // the slot is still that of the connection before
+		return w
+	}
+	slot := m.env.Slot(c.slot)
+	w[1] = uint32(slot.In())
+	if out, _ := slot.Out(); out != 0 {
+		w[2] = uint32(out)
+	}
+	return w
 }
 
 // expose takes note that packets of the connection may pass by the gate from now on.
@@ -93,7 +114,7 @@ func (m *Machine) meetUngated(c *Conn) {
 	if len(m.ungated) == 0 || c.is(exposed) {
 		return
 	}
-	for _, i := range [2]uint32{c.in, c.out} {
+	for _, i := range m.ways(c) {
 		if why, ok := m.ungated[i]; ok && i != 0 {
 			m.expose(c, why)
 			return
@@ -102,29 +123,52 @@ func (m *Machine) meetUngated(c *Conn) {
 }
 
 // Gated says that no packet passes by the gate on an interface any more. progress is that
-// of the kernel's sockets, at some time after; nil: it is not known.
+// of the kernel's sockets, at some time after; nil: it is not known, and asked for later.
 func (m *Machine) Gated(ifindex int, progress map[segment.Flow]Progress) {
 	m.read()
 	delete(m.ungated, uint32(ifindex))
 	for _, e := range m.exposed {
 		c := e.conn
-		if e.settling || !c.is(exposed) || m.stillUngated(c) {
+		if progress == nil || e.settling || !c.is(exposed) || m.stillUngated(c) {
 			continue
 		}
-		e.settling, e.until = true, m.now+settleFor
 		p, ok := progress[c.Flow]
-		if !ok || c.is(recovered) {
-			// A translated connection stood still: neither end takes the other's numbers.
+		if !ok { // nobody goes on with it
 			p = Progress{Received: c.received}
 		}
-		e.progress = p
+		m.settleExposed(e, p)
 	}
 	m.tickExposed()
 }
 
+// settleExposed has an exposed connection be judged by the progress of the kernel's socket
+// at some time since the gate is there again.
+func (m *Machine) settleExposed(e *exposure, p Progress) {
+	if c := e.conn; c.is(recovered) {
+		// A translated connection stood still: neither end takes the other's numbers.
+		p = Progress{Received: c.received}
+	} else if p.Sent > 0 { // the gate has not seen all of it
+		a := m.strays(c)
+		a.left, a.leftKnown = c.iss+1+uint32(p.Sent), true
+	}
+	e.settling, e.until, e.progress = true, m.now+settleFor, p
+}
+
+// askProgress asks the kernel about an exposed connection of which Gated did not know.
+func (m *Machine) askProgress(e *exposure) {
+	if e.settling || m.stillUngated(e.conn) || e.asked != 0 && m.now-e.asked < askProgressEvery || m.probing == 0 {
+		return
+	}
+	m.probing--
+	e.asked = m.now
+	if p, known := m.env.Progress(e.conn.Flow); known || e.conn.is(recovered) {
+		m.settleExposed(e, p)
+	}
+}
+
 func (m *Machine) stillUngated(c *Conn) bool {
 	for i := range m.ungated {
-		if c.by(i) {
+		if m.by(c, i) {
 			return true
 		}
 	}
@@ -136,16 +180,17 @@ func (m *Machine) tickExposed() {
 	if len(m.exposed) == 0 {
 		return
 	}
+	m.probing = progressPerTick
 	m.exposed = slices.DeleteFunc(m.exposed, func(e *exposure) bool {
 		c := e.conn
 		if !c.mayBeExposed() {
 			c.unset(exposed)
 			return true
 		}
-		if !e.told && m.now-e.since >= tellExposed {
-			e.told = true
-			m.declare(c.svc, c.Flow, reason.Ungated, e.detail)
+		if m.now-e.since >= tellExposed && m.completed(c) {
+			m.tell(c, reason.Ungated, e.detail)
 		}
+		m.askProgress(e)
 		switch {
 		case !e.settling:
 			return false
@@ -161,20 +206,31 @@ func (m *Machine) tickExposed() {
 	})
 }
 
-// lostUnseen reports whether a connection that has just crashed cannot be recovered: its
-// client will not say again what the kernel has acknowledged, and the log has not got it.
+// lostUnseen reports whether an exposed connection that has just crashed cannot be recovered:
+// its client will not say again what the kernel has acknowledged, and the core has not got it.
+// The kernel's socket is still there, if it had nothing left to be read.
 func (m *Machine) lostUnseen(c *Conn) bool {
 	return c.is(exposed) && slices.ContainsFunc(m.exposed, func(e *exposure) bool {
-		return e.conn == c && e.settling && !c.caughtUp(e.progress)
+		if e.conn != c {
+			return false
+		}
+		if !e.settling {
+			if p, known := m.env.Progress(c.Flow); known {
+				m.settleExposed(e, p)
+			}
+		}
+		return e.settling && !c.has(e.progress)
 	})
 }
 
 // caughtUp reports whether log and record have all that the kernel's socket has taken and
 // sent.
 func (c *Conn) caughtUp(p Progress) bool {
-	if c.stable < c.received || c.ahead != nil {
-		return false
-	}
+	return c.stable >= c.received && c.ahead == nil && c.has(p)
+}
+
+// has reports whether the core has had all of that, and so will the log and the record.
+func (c *Conn) has(p Progress) bool {
 	received := c.received
 	if c.fin >= 0 { // the kernel counts it
 		received++

@@ -140,7 +140,7 @@ func (m *Machine) giveWay() bool {
 		}
 		m.young = m.young[i+1:]
 		m.end(c, string(reason.GaveWay))
-		m.goesUnprotected(c.Flow, reason.GaveWay)
+		m.goesUnprotected(c.Flow, reason.GaveWay, m.allSlots())
 		return true
 	}
 	m.young = m.young[:0]
@@ -149,10 +149,14 @@ func (m *Machine) giveWay() bool {
 
 // goesUnprotected remembers that a connection is not protected, and why. As long as its
 // client has not answered there may be none.
-func (m *Machine) goesUnprotected(flow segment.Flow, why reason.Reason) {
+func (m *Machine) goesUnprotected(flow segment.Flow, why reason.Reason, detail string) {
 	m.syns.drop(flow)
-	m.syns.make(flow).why = why
+	e := m.syns.make(flow)
+	e.why, e.detail = why, detail
 }
+
+// allSlots says how many slots are in use when all are.
+func (m *Machine) allSlots() string { return fmt.Sprintf("there are %d slots", m.cfg.MaxConns) }
 
 // stranger takes a segment of a connection that is not known: if it is one that goes on
 // without protection, that is said now, and once.
@@ -173,7 +177,7 @@ func (m *Machine) waived(flow segment.Flow) (why reason.Reason, detail string) {
 		return "", ""
 	}
 	m.syns.drop(flow)
-	return e.why, fmt.Sprintf("there are %d slots", m.cfg.MaxConns)
+	return e.why, e.detail
 }
 
 // sendSYNACK sends the client the SYN-ACK once more; tsecr is the newest timestamp of its SYNs.

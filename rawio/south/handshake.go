@@ -184,13 +184,13 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		return
 	}
 	if svc.Log == LogOff {
-		m.syns.drop(flow)
+		m.goesUnprotected(flow, reason.Off, "")
 		m.pass(flow, e.packet, synack.Seq, synack.Ack)
-		m.declare(svc, flow, reason.Off, "")
 		return
 	}
 	if m.isDown(svc) {
-		m.passUnprotected(svc, flow, e)
+		m.goesUnprotected(flow, reason.LogDown, svc.waited())
+		m.pass(flow, e.packet, synack.Seq, synack.Ack)
 		return
 	}
 	m.order++
@@ -218,7 +218,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		c.client.wscale = 0
 	}
 	if !m.takeSlot(c) {
-		m.goesUnprotected(flow, reason.NoSlots)
+		m.goesUnprotected(flow, reason.NoSlots, m.allSlots())
 		m.pass(flow, e.packet, c.iss, synack.Ack)
 		return
 	}
@@ -251,8 +251,8 @@ func (m *Machine) openFailed(c *Conn, err error) {
 	packet := c.extra.synack
 	m.forget(c)
 	if c.svc.OnFull == Unprotect && errors.Is(err, logserver.ErrQuota) {
+		m.goesUnprotected(c.Flow, reason.LogFull, err.Error())
 		m.pass(c.Flow, packet, c.iss, c.irs+1)
-		m.declare(c.svc, c.Flow, reason.LogFull, err.Error())
 		return
 	}
 	// The client sends its SYN again. The half-open socket might answer that in the
@@ -276,7 +276,7 @@ func (m *Machine) metaStable(c *Conn) {
 	m.initSlot(c, x)
 	if err := m.bind(c); err != nil {
 		m.forget(c)
-		m.declare(c.svc, c.Flow, reason.Refused, err.Error())
+		m.goesUnprotected(c.Flow, reason.Refused, err.Error())
 		m.pass(c.Flow, x.synack, c.iss, c.irs+1)
 		return
 	}
@@ -285,7 +285,6 @@ func (m *Machine) metaStable(c *Conn) {
 	m.mayBeHalfOpen(c)
 	m.Stats.Opened++
 	m.report(ConnOpened, c, "")
-	m.meetUnwatched(c)
 	m.env.Forward(x.synack)
 	if x.late && c.is(byCookie) {
 		m.awaitCookie(c)

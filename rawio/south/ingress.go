@@ -28,7 +28,8 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 		m.stranger(svc, flow, s)
 		return
 	}
-	c.last, c.in = m.now, m.via
+	c.last = m.now
+	m.cameBy(c, t)
 	m.meetUngated(c)
 	if m.over(c) && c.state != Resetting && c.state != Open {
 		m.late(c, s)
@@ -88,6 +89,9 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		}
 		return
 	}
+	if m.goesAstray(c, s, slot) {
+		return
+	}
 	m.noticeFIN(c, slot)
 	shielded := c.shielded(s, slot)
 	if x := c.extra; x != nil && x.cutover != 0 {
@@ -103,7 +107,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		ack:  seqnum.Min(c.rcvNxt(), kernel),
 		next: seqnum.Max(c.rcvNxt(), kernel),
 		edge: slot.Edge(),
-		sent: seqnum.Max(c.nxt, slot.SndNxt()),
+		sent: m.sent(c, slot),
 	}
 	if c.is(exposed) {
 		b = m.loosen(c, s, b)

@@ -76,6 +76,9 @@ func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	if len(c.svc.barred) > 0 {
 		m.meetBar(c)
 	}
+	if m.unwatched != "" {
+		m.meetUnwatched(c)
+	}
 	una := m.ackedBy(c, s)
 	d := seqnum.Diff(una, c.una)
 	if c.is(adopted) {

@@ -38,6 +38,12 @@ type Env interface {
 	Destroy(flow segment.Flow)
 	// Socket says what the kernel has of a flow.
 	Socket(flow segment.Flow) SocketState
+	// Progress says how far the kernel's socket of a flow has come. It returns false if
+	// there is none, or that is not known.
+	Progress(flow segment.Flow) (Progress, bool)
+	// Unguarded returns the name of an interface to which the gate is not attached; empty: it
+	// is.
+	Unguarded(ifindex int) string
 	// Room is how many connections more the queues of a port's listeners take at
 	// least; a great number if that is not known.
 	Room(port uint16) int
@@ -209,6 +215,10 @@ type Machine struct {
 	via     uint32            // interface of what is told of; see Via
 	ungated map[uint32]string // interfaces on which packets may pass by the gate, and why
 	exposed []*exposure
+	astray  map[*Conn]*astray
+	// bypasses are adopted connections that the gate may not have seen all of.
+	bypasses []bypass
+	probing  int // how many connections the kernel may be asked about in this tick
 	// unwatched says why nothing tells of releases; empty: it does.
 	unwatched string
 }

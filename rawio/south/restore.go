@@ -174,7 +174,7 @@ func (m *Machine) restoreRecord(c *Conn, s *Stored) {
 func (m *Machine) lose(c *Conn, why reason.Reason, detail string) {
 	if r := c.extra.restore; r.lost == "" {
 		r.lost = why.With(detail)
-		m.declare(c.svc, c.Flow, why, detail)
+		m.tell(c, why, detail)
 	}
 }
 

@@ -87,13 +87,31 @@ func (s *script) line(line string) {
 		s.machine.LogStatus(logserver.OK)
 	case "accepted":
 		s.print("%d accepted", s.accepted)
+	case "unprotected":
+		s.print("%d connections are unprotected, or were", s.machine.Stats.Unprotected)
 	case "unwatched":
 		s.machine.Unwatched("taken away")
 	case "watched":
 		s.machine.Watched()
+	case "via":
+		s.machine.Via(int(s.number(w[1])))
+	case "out":
+		slot := s.env.Slot(s.machine.Conn(s.flow).Slot())
+		slot.SetWays(slot.In(), int(s.number(w[1])), 0)
 	case "ungated":
 		s.machine.Ungated(1, "taken off")
+	case "kernelhas":
+		in, _ := strconv.Atoi(w[1])
+		out, _ := strconv.Atoi(w[2])
+		s.env.progress = func(segment.Flow) (south.Progress, bool) {
+			s.print("kernel: asked for its progress")
+			return south.Progress{Received: int64(in), Sent: int64(out)}, true
+		}
 	case "gated": // the kernel's socket has received and sent so many bytes
+		if len(w) == 1 {
+			s.machine.Gated(1, nil)
+			break
+		}
 		in, _ := strconv.Atoi(w[1])
 		out, _ := strconv.Atoi(w[2])
 		s.machine.Gated(1, map[segment.Flow]south.Progress{s.flow: {Received: int64(in), Sent: int64(out)}})

@@ -46,8 +46,11 @@ import (
 //	down, up         the log takes nothing and makes nothing stable; status tells it
 //	fetched [N] [unreachable|failed]   the log's answer to the oldest N fetches, or all
 //	                 (after `new fetched`)
-//	ungated, gated RECEIVED SENT   packets pass by the gate; not any more, and so far
-//	                 has the kernel's socket come
+//	via N            what follows comes by interface N, from 8 on one without gate; before, by 1
+//	out N            the server's packets leave by interface N
+//	ungated, gated RECEIVED SENT   packets pass by the gate on interface 1; not any more, and
+//	                 so far has the kernel's socket come; "gated" alone: nobody knows
+//	kernelhas RECEIVED SENT   how far it has come when it is asked from here on
 //	barred, unbarred the kernel does not answer handshakes in clients' names; it does again
 //	fails REASON     the engine goes on no longer
 //	discard N        the log forgets the first N bytes
@@ -217,6 +220,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 	}
 	cfg.Log, cfg.Env = s.log, s.env
 	s.cfg, s.machine = cfg, south.New(cfg)
+	s.machine.Via(1)
 	s.machine.Protect(scriptPort, s.service)
 	return s
 }

@@ -64,6 +64,21 @@ func (w *world) socket(f segment.Flow) south.SocketState {
 	return south.SocketOpen
 }
 
+// progress is how far the server's socket has come. A FIN is not counted as sent.
+func (w *world) progress(f segment.Flow) (south.Progress, bool) {
+	s := w.server.Lookup(f.Server, f.Client)
+	if s == nil {
+		return south.Progress{}, false
+	}
+	i := s.Info()
+	p := south.Progress{Received: int64(i.RcvNxt - i.IRS - 1), Sent: int64(i.SndNxt - i.ISS - 1)}
+	switch s.State() {
+	case rawiotest.FinWait1, rawiotest.FinWait2, rawiotest.Closing, rawiotest.LastAck, rawiotest.TimeWait:
+		p.Sent--
+	}
+	return p, true
+}
+
 // room is what the server's queue takes.
 func (w *world) room() int {
 	if p := w.process; p != nil && !p.dead {

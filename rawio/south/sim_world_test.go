@@ -147,7 +147,7 @@ func newWorld(p plan) *world {
 			err := w.server.Destroy(f.Server, f.Client)
 			w.note("destroy    %v %v", f.Client, err)
 		},
-		report: w.report, fetch: w.fetch, socket: w.socket, room: w.room,
+		report: w.report, fetch: w.fetch, socket: w.socket, progress: w.progress, room: w.room,
 		note: func(format string, args ...any) { w.note(format, args...) },
 	}
 	w.cfg = south.Config{
@@ -272,6 +272,9 @@ func (w *world) leave(g *rawiotest.Packet) {
 
 func (w *world) toClient(g *rawiotest.Packet, from string) {
 	w.note("%-4s->cli  %v", from, &g.Segment)
+	if f := w.flows[segment.Flow{Client: g.Dst, Server: g.Src}]; f != nil && w.machine.GoesUnprotected(segment.Flow{Client: g.Dst, Server: g.Src}) {
+		w.goesOpen(f) // it is told when the client has answered
+	}
 	w.checkLeaving(g)
 	w.net.Send(g, w.client.Input)
 }
@@ -401,6 +404,14 @@ func (w *world) tick() {
 	})
 }
 
+// goesOpen takes note that a connection goes on without protection.
+func (w *world) goesOpen(f *flow) {
+	f.open = true
+	w.unprotected = true
+	// What the core does not know yet, nothing can prevent.
+	f.app.exposed = f.app.exposed || w.process == nil || w.process.dead
+}
+
 func (w *world) report(r south.Report) {
 	w.note("report     %d %v %s", r.Kind, r.Flow.Client, r.Reason)
 	f := w.flows[r.Flow]
@@ -422,10 +433,7 @@ func (w *world) report(r south.Report) {
 			w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)
 			break
 		}
-		f.open = true
-		w.unprotected = true
-		// What the core does not know yet, nothing can prevent.
-		f.app.exposed = f.app.exposed || w.process == nil || w.process.dead
+		w.goesOpen(f)
 	case south.QuotaFull:
 		if w.plan.log == nil || len(w.plan.log.full) == 0 {
 			w.fail("%v: report %d: %s", r.Flow.Client, r.Kind, r.Reason)

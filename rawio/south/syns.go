@@ -19,6 +19,7 @@ type embryo struct {
 	after   int64         // SYN-ACKs from before this time are of a socket that is gone
 	refused int64         // time when the kernel refused it, 0: not
 	why     reason.Reason // of a connection that goes on without protection if its client answers; then the rest is nil
+	detail  string        // of why
 	passed  *passed       // of a connection that goes on without protection; nil: it does not
 	waits   bool          // for the listener's queue to have room
 	again   int64         // when the listener gets it again

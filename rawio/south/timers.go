@@ -31,6 +31,7 @@ func (m *Machine) Tick() {
 		}
 	}
 	m.tickExposed()
+	m.tickBypassed()
 	m.Flush()
 }
 

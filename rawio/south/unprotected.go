@@ -1,25 +1,56 @@
 package south
 
 import (
+	"slices"
+
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/segment"
 )
 
-// declare says once that a connection is not protected, or not any more, and why.
-// Whoever hears the report counts. Every way of losing protection leads through here.
+// Whoever hears a report of ConnUnprotected counts: of a connection there is one for each
+// reason, and Stats.Unprotected counts the connection once. Every way of losing protection
+// leads through declare, if the core does not have the connection, or through tell.
+
+// declare says that a connection which the core does not have is not protected, and why.
 func (m *Machine) declare(svc *service, flow segment.Flow, why reason.Reason, detail string) {
-	c := m.conns.get(flow)
-	m.Stats.Unprotected++
-	m.env.Report(Report{
-		Kind: ConnUnprotected, Port: svc.port, Flow: flow, Why: why, Reason: why.With(detail), Kept: c != nil && c.mayBeExposed(),
-	})
+	m.sayUnprotected(Report{Port: svc.port, Flow: flow, Why: why}, detail, true)
+}
+
+// told is a set of reasons: bit 0 stands for all that hold for good, the others for those
+// that may end, and come back. See Conn.told.
+type told uint8
+
+// passing are the reasons that may end, and come back.
+var passing = [...]reason.Reason{reason.Ungated, reason.Unwatched, reason.Barred}
+
+// tell says that a connection is not protected, or not any more, and why, if that was not
+// said of it before.
+func (m *Machine) tell(c *Conn, why reason.Reason, detail string) {
+	bit := told(1) << (slices.Index(passing[:], why) + 1)
+	if c.told&bit != 0 {
+		return
+	}
+	first := c.told == 0
+	c.told |= bit
+	m.sayUnprotected(Report{Port: c.svc.port, Flow: c.Flow, ID: c.ID, Why: why, Logged: c.received, Kept: bit > 1}, detail, first)
+}
+
+func (m *Machine) sayUnprotected(r Report, detail string, first bool) {
+	if first {
+		m.Stats.Unprotected++
+	}
+	if r.Why == reason.LogDown {
+		m.Stats.LogDown++
+	}
+	r.Kind, r.Reason = ConnUnprotected, r.Why.With(detail)
+	m.env.Report(r)
 }
 
 // Declare is for a connection of a port's listener that the kernel has and the core has
 // not: it says that it is not protected, and why. If the core knows it after all, or not
-// the port, nothing is said. If it knows better why, it says that.
+// the port, nothing is said. If the core has had it go unprotected itself, it knows better why.
 func (m *Machine) Declare(port uint16, flow segment.Flow, why reason.Reason, detail string) {
 	if svc := m.services[port]; svc != nil && m.conns.get(flow) == nil {
 		m.read()
@@ -47,7 +78,7 @@ func (m *Machine) Fail(why string) {
 	m.read()
 	m.Conns(func(c *Conn) bool {
 		if c.mayBeExposed() {
-			m.declare(c.svc, c.Flow, reason.EngineFailed, why)
+			m.tell(c, reason.EngineFailed, why)
 		}
 		return true
 	})
@@ -80,10 +111,7 @@ func (m *Machine) SYN(flow segment.Flow) (age int64, seen bool) {
 func (m *Machine) unprotect(c *Conn, why reason.Reason, detail string) {
 	m.dropAnswer(c)
 	if x := c.extra; x == nil || x.held == nil || !x.held.Flags.Has(segment.RST) {
-		m.Stats.Unprotected++
-		m.env.Report(Report{ // first: what leaves may tell more than is stable
-			Kind: ConnUnprotected, Port: c.svc.port, Flow: c.Flow, ID: c.ID, Why: why, Reason: why.With(detail), Logged: c.received,
-		})
+		m.tell(c, why, detail) // first: what leaves may tell more than is stable
 	}
 	m.open(c, why.With(detail))
 }
@@ -119,6 +147,7 @@ func (m *Machine) open(c *Conn, why string) {
 		c.ID = 0
 	} // else the handler may still be reading from the log
 	open := c.isOpening()
+	delete(m.astray, c)
 	c.flags &= recovered | finSent | aside
 	c.state = Open
 	c.more().reason = why

@@ -16,7 +16,7 @@ func (m *Machine) Unwatched(why string) {
 		return
 	}
 	m.Conns(func(c *Conn) bool {
-		if c.mayBeExposed() {
+		if m.completed(c) {
 			m.meetUnwatched(c)
 		}
 		return true
@@ -32,9 +32,9 @@ func (m *Machine) IsUnwatched(c *Conn) bool {
 	return m.unwatched != "" && c.wire != nil && c.mayBeExposed()
 }
 
-// meetUnwatched declares a connection that is there, or begins, meanwhile.
+// meetUnwatched tells of a connection that is there, or begins, meanwhile.
 func (m *Machine) meetUnwatched(c *Conn) {
 	if m.IsUnwatched(c) {
-		m.declare(c.svc, c.Flow, reason.Unwatched, m.unwatched)
+		m.tell(c, reason.Unwatched, m.unwatched)
 	}
 }
