@@ -43,8 +43,8 @@ func TestPassedByTheGate(t *testing.T) {
 		link *guarded
 		want string
 	}{
-		{"not attached", nil, fmt.Sprintf("7 its replies leave by an interface that is not protected: %s", nameOf(unseenLink))},
-		{"refused", &guarded{refused: errList}, fmt.Sprintf("7 its replies leave by an interface that is not protected: %s", nameOf(unseenLink))},
+		{"not attached", nil, fmt.Sprintf("7 its packets take an interface that is not protected: %s", nameOf(unseenLink))},
+		{"refused", &guarded{refused: errList}, fmt.Sprintf("7 its packets take an interface that is not protected: %s", nameOf(unseenLink))},
 		{"passed by", &guarded{why: "filter"}, ungated},
 		{"until now", &guarded{passed: "filter", until: now.Add(time.Hour)}, ungated},
 		{"long ago", &guarded{passed: "filter", until: now.Add(-time.Hour)}, "7 it passed the gate unseen: no SYN of it is known"},

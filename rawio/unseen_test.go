@@ -176,11 +176,11 @@ func TestUnseenMany(t *testing.T) {
 func TestKept(t *testing.T) {
 	r := newUnseenRig(t, 4)
 	r.protect(LogFull)
+	r.e.do(func(m *south.Machine) { m.Via(unseenLink) })
 	r.handshake(7, gate.EventSYNACK)
 	r.answered(7)
 	r.has(7, sockdiag.Established)
 	r.e.do(func(m *south.Machine) {
-		m.Via(unseenLink)
 		m.Bar(unseenPort, unseenLink, false, "a SYN was not answered")
 	})
 	r.look("7 this host drops the handshake by which it would be recovered: a SYN was not answered")
