@@ -150,7 +150,8 @@ func (c *Conn) liveAck(slot *gate.Slot, ack uint32) *segment.Segment {
 func (c *Conn) tsRecent(slot *gate.Slot) uint32 { return seqnum.Max(slot.TSEcr(), c.peerTS) }
 
 // ackSegment builds a pure ACK to the client with the window up to edge and
-// SACK blocks for what is kept beyond a gap.
+// SACK blocks for what is kept beyond a gap. One that began at the ACK number would say that
+// its own bytes are not there any more (RFC 2018 section 8: reneging).
 func (c *Conn) ackSegment(ack, edge uint32) *segment.Segment {
 	window := uint32(max(0, seqnum.Diff(edge, ack))) >> c.server.wscale
 	s := &segment.Segment{
@@ -163,10 +164,12 @@ func (c *Conn) ackSegment(ack, edge uint32) *segment.Segment {
 		if c.server.ts {
 			n = 3 // RFC 2018 section 3: what fits beside timestamps
 		}
-		for _, b := range c.ahead.blocks(n) {
-			s.Options.SACK[s.Options.NSACK] = segment.Block{
-				Left: c.irs + 1 + uint32(b[0]), Right: c.irs + 1 + uint32(b[1])}
-			s.Options.NSACK++
+		for _, b := range c.ahead.blocks(n + 1) {
+			left, right := c.irs+1+uint32(b[0]), c.irs+1+uint32(b[1])
+			if seqnum.Less(ack, left) && s.Options.NSACK < n {
+				s.Options.SACK[s.Options.NSACK] = segment.Block{Left: left, Right: right}
+				s.Options.NSACK++
+			}
 		}
 	}
 	return s
