@@ -146,8 +146,25 @@ func (c *Conn) liveAck(slot *gate.Slot, ack uint32) *segment.Segment {
 // lacks and the kernel has, the client says again, and the kernel refuses that before it
 // looks at its timestamp. With the echo of the first time an ACK would say that
 // the repetition was needless, and Linux would take its congestion control back
-// (Eifel detection, RFC 3522), once for each segment.
-func (c *Conn) tsRecent(slot *gate.Slot) uint32 { return seqnum.Max(slot.TSEcr(), c.peerTS) }
+// (Eifel detection, RFC 3522), once for each segment. As long as the log lacks something,
+// that goes for repetitions of what it has, too: the client begins with the first thing that
+// is not stable. If it has all, they were needless.
+func (c *Conn) tsRecent(slot *gate.Slot) uint32 {
+	if seqnum.Less(c.rcvNxt(), slot.Ack()) {
+		return c.tsNewest(slot)
+	}
+	return seqnum.Max(slot.TSEcr(), c.peerTS)
+}
+
+// tsNewest is the newest timestamp of what the client may have said for want of an
+// acknowledgment.
+func (c *Conn) tsNewest(slot *gate.Slot) uint32 {
+	ts := seqnum.Max(slot.TSEcr(), c.peerTS)
+	if c.again != 0 {
+		ts = seqnum.Max(ts, c.again)
+	}
+	return ts
+}
 
 // ackSegment builds a pure ACK to the client with the window up to edge and
 // SACK blocks for what is kept beyond a gap. One that began at the ACK number would say that

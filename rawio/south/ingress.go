@@ -132,6 +132,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	default: // the kernel answers
 		m.Stats.Refused++
 		m.overhear(c, s, slot)
+		m.noteAgain(c, s, b)
 		if m.unheard(c, slot) || shielded {
 			c.set(dupAck)
 		}
