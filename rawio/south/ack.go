@@ -125,18 +125,34 @@ func (m *Machine) sendAck(c *Conn, slot *gate.Slot, ack uint32) *segment.Segment
 		s.Flags |= segment.Flags(slot.HeldFlags()) & segment.ECE
 	}
 	c.acked = ack
+	if c.extra != nil {
+		c.extra.edge = c.liveEdge(slot)
+	}
 	m.Stats.ACKs++
 	m.env.ToClient(s)
 	return s
 }
 
+// liveEdge is the right edge of the window that a live connection's client is promised.
+func (c *Conn) liveEdge(slot *gate.Slot) uint32 {
+	if slot.Flags()&gate.FlagLimit != 0 {
+		return seqnum.Min(slot.Edge(), slot.Limit())
+	}
+	return slot.Edge()
+}
+
+// widened reports whether the window has become so much wider since the core told the client
+// of it that this is to be told, too: where there was room for little, or half as much. A
+// sender with less than a segment's room waits (RFC 9293 section 3.8.6.2.1).
+func (c *Conn) widened(slot *gate.Slot) bool {
+	told := seqnum.Diff(c.extra.edge, c.acked)
+	now := seqnum.Diff(c.liveEdge(slot), c.acked)
+	return now > told && (told < 2*int32(max(c.server.mss, defaultMSS)) || now >= 2*told)
+}
+
 // liveAck builds an ACK with the window and timestamps of a live connection.
 func (c *Conn) liveAck(slot *gate.Slot, ack uint32) *segment.Segment {
-	edge := slot.Edge()
-	if slot.Flags()&gate.FlagLimit != 0 {
-		edge = seqnum.Min(edge, slot.Limit())
-	}
-	s := c.ackSegment(ack, edge)
+	s := c.ackSegment(ack, c.liveEdge(slot))
 	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), c.tsRecent(slot)
 	return s
 }

@@ -141,7 +141,7 @@ type extra struct {
 	late   bool // the client had asked in vain before
 
 	// An outage: what the client has been told, and when.
-	edge    uint32 // right window edge that the client was promised
+	edge    uint32 // right window edge that the client was promised, or was told last since it is live again
 	window  uint32 // bytes to promise beyond stable
 	tsval   uint32
 	tsecr   uint32
