@@ -117,6 +117,9 @@ func (m *Machine) roll(c *Conn) {
 	if min(r.out, c.outputOff(c.ackedEnd())) > r.told { // the client has acknowledged more
 		r.ackDue, r.movedAt = true, m.now
 	}
+	if m.outputEdge(c) > r.edgeOut { // it has more room, and may have said nothing else
+		r.ackDue = true
+	}
 	if m.caughtUp(c) {
 		m.rollLive(c)
 		return
