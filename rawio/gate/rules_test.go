@@ -193,7 +193,8 @@ func rules(e env) []rule {
 	r = egress("the next stable ACK carries the held news", ack, with(live, func(s *slotState) { s.Held, s.Ack = true, e.c(99) }))
 	r.after = also(seen(e.s(50), e.c(100)), func(s *slotState) { s.Held = false })
 	add(r)
-	r = egress("an overtaken ACK does not, nor does it tell anything new", mod(ack, func(p *tcp) { p.ack = e.c(98) }), with(live, func(s *slotState) { s.Held, s.Ack = true, e.c(99) }))
+	r = egress("an overtaken ACK does not, nor does it tell anything new", mod(ack, func(p *tcp) { p.ack = e.c(98) }),
+		with(live, func(s *slotState) { s.Held, s.Ack = true, e.c(99) }))
 	r.after = counted
 	add(r)
 	r = egress("overtaken data has left all the same", mod(data, func(p *tcp) { p.ack = e.c(98) }), with(live, func(s *slotState) { s.Ack = e.c(99) }))
