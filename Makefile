@@ -29,7 +29,7 @@ lint-pebblelog:
 # hour or two. The result is committed.
 SEEDS = 1000000
 soak:
-	go test ./rawio/south -run '^Test(Simulation|EngineCrashes|EngineAlone|Queue|Jumps|BlindTap|EventsLost)$$' -count 1 -timeout 0 -v \
+	go test ./rawio/south -run '^Test(Simulation|EngineCrashes|EngineAlone|Queue|Jumps|BlindTap|EventsLost|Prompt)$$' -count 1 -timeout 0 -v \
 		-sim.first=0 -sim.seeds=$(SEEDS) > rawio/south/soak.log; status=$$?; \
 		cut -c -300 rawio/south/soak.log > rawio/south/soak.txt; rm rawio/south/soak.log; cat rawio/south/soak.txt; exit $$status
 

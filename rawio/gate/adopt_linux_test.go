@@ -49,7 +49,7 @@ func adopted(t *testing.T, l *lab, addr netip.Addr, bpffs string) {
 	scale := windowScale(t, p.options())
 	state := slotState{
 		Mode: ModeOpen, Flags: FlagXlate | FlagTS | FlagSACK, Gen: 3, IRS: irs,
-		Delta: delta, TSDelta: tsDelta, KScale: scale, CScale: scale, SndNxt: iss + delta, Base: iss + delta + 1,
+		Delta: delta, TSDelta: tsDelta, KScale: scale, CScale: scale, Ack: irs + 1, SndNxt: iss + delta, Base: iss + delta + 1,
 	}
 	old.do(t, order{Slot: 2, Store: &state, Bind: &p.flow})
 	server, err := listener.Accept()

@@ -333,12 +333,15 @@ func (m *Model) egressOpen(p *packet, s *Slot) Verdict {
 	return Pass
 }
 
-// record notes what the kernel's newest segment says.
+// record notes what the kernel's newest segment says, unless it was overtaken by a later ACK.
 func (p *packet) record(s *Slot, j *judged) {
 	if after(j.end, s.SndNxt()) {
 		s.SetSndNxt(j.end)
 	}
 	if p.flags()&flagACK != 0 {
+		if after(s.Ack(), j.ack) {
+			return
+		}
 		s.SetAck(j.ack, j.edge)
 	}
 	if j.opt.ts != 0 {

@@ -107,6 +107,8 @@ func (m *Model) ingressSYN(p *packet, state ServiceState) Verdict {
 	for _, o := range strip {
 		overwrite(p.tcp(), tcpHeader+o[0], o[1])
 	}
+	const flags, ae = 12, 0x100 // Accurate ECN (RFC 9768): what is left offers ECN
+	put16(p.tcp(), flags, be.Uint16(p.tcp()[flags:])&^ae, 16)
 	if len(strip) > 0 {
 		m.count[statSYNStripped]++
 	}

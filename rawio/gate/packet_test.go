@@ -21,6 +21,7 @@ type tcp struct {
 	layout       layout
 	seq, ack     uint32
 	flags        uint8
+	ae           bool // the flag beyond them (RFC 9768)
 	window       uint16
 	tsVal, tsEcr uint32
 	sack         [][2]uint32
@@ -101,6 +102,9 @@ func (p tcp) bytes() []byte {
 	be.PutUint32(h[8:], p.ack)
 	h[12] = byte(20+len(opt)) / 4 << 4
 	h[13] = p.flags
+	if p.ae {
+		h[12] |= 1
+	}
 	be.PutUint16(h[14:], p.window)
 	h = append(h, opt...)
 	for i := range p.payload {

@@ -39,7 +39,7 @@ func randomPacket(rnd *rand.Rand, e env) (pkt []byte, ingress bool) {
 		extensions: rnd.IntN(3), fragment: rnd.IntN(8) == 0, later: rnd.IntN(4) == 0,
 	}
 	if rnd.IntN(3) == 0 {
-		p.flags = uint8(rnd.Uint32())
+		p.flags, p.ae = uint8(rnd.Uint32()), rnd.IntN(2) == 0
 	}
 	peer := e.c
 	p.seq, p.ack = near(e.s(0)), near(e.c(0))

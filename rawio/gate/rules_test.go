@@ -193,8 +193,12 @@ func rules(e env) []rule {
 	r = egress("the next stable ACK carries the held news", ack, with(live, func(s *slotState) { s.Held, s.Ack = true, e.c(99) }))
 	r.after = also(seen(e.s(50), e.c(100)), func(s *slotState) { s.Held = false })
 	add(r)
-	r = egress("an overtaken ACK does not", mod(ack, func(p *tcp) { p.ack = e.c(98) }), with(live, func(s *slotState) { s.Held, s.Ack = true, e.c(99) }))
-	r.after = seen(e.s(50), e.c(98))
+	r = egress("an overtaken ACK does not, nor does it tell anything new", mod(ack, func(p *tcp) { p.ack = e.c(98) }),
+		with(live, func(s *slotState) { s.Held, s.Ack = true, e.c(99) }))
+	r.after = counted
+	add(r)
+	r = egress("overtaken data has left all the same", mod(data, func(p *tcp) { p.ack = e.c(98) }), with(live, func(s *slotState) { s.Ack = e.c(99) }))
+	r.after = func(s *slotState) { s.Egress++; s.SndNxt = e.s(60) }
 	add(r)
 	r = egress("window probe is held like an ACK", mod(ack, func(p *tcp) { p.seq, p.ack = e.s(49), e.c(101) }), live)
 	r.verdict, r.stats.AckHeld, r.probe = Held, 1, true
@@ -418,6 +422,18 @@ func rules(e env) []rule {
 	r = ingress("MPTCP and the Fast Open experiment are removed at odd offsets", options(1, 30, 4, 0, 1, 254, 5, 0xf9, 0x89, 7, 2, 4, 5, 0xb4, 1, 0), live)
 	r.unknown, r.stats.SYNStripped = true, 1
 	r.out = func(p *tcp) { p.raw = []byte{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 4, 5, 0xb4, 1, 0} }
+	add(r)
+	r = ingress("Accurate ECN is not offered", mod(options(mss...), func(p *tcp) { p.flags |= 0xc0; p.ae = true }), live)
+	r.unknown, r.out = true, func(p *tcp) { p.ae = false }
+	add(r)
+	r = ingress("nor with Fast Open", mod(options(tfo...), func(p *tcp) { p.flags |= 0xc0; p.ae = true }), live)
+	r.unknown, r.stats.SYNStripped = true, 1
+	r.out = func(p *tcp) {
+		p.ae = false
+		p.raw = append(append([]byte{}, mss...), 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
+	}
+	add(r)
+	r = ingress("what is no SYN keeps the bit", mod(in, func(p *tcp) { p.ae = true }), live)
 	add(r)
 	for _, kind := range []byte{19, 29} {
 		r = ingress("signed SYN is refused", options(append([]byte{1, 1, kind, 18}, make([]byte, 16)...)...), live)

@@ -275,8 +275,9 @@ func (s *Slot) Ack() uint32 { return s.ack.Load() }
 // FlagLimit was applied.
 func (s *Slot) Edge() uint32 { return s.edge.Load() }
 
-// SetAck sets what the gate records of the kernel's newest ACK, for a
-// connection whose SYN-ACK the engine sends itself.
+// SetAck starts the record of the kernel's newest ACK, for a connection whose
+// SYN-ACK the engine sends itself: the gate takes no older one, compared serially, so
+// it must be set before the mode is live or open.
 func (s *Slot) SetAck(ack, edge uint32) {
 	s.ack.Store(ack)
 	s.edge.Store(edge)

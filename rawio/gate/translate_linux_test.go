@@ -55,7 +55,7 @@ func translatedConnection(t *testing.T, l *lab, addr netip.Addr, interfaces ...i
 	scale := windowScale(t, p.options())
 	state := slotState{
 		Mode: ModeOpen, Flags: FlagXlate | FlagTS | FlagSACK, Stable: irs + 1 + 1<<30, High: irs + 1 + 1<<30,
-		IRS: irs, Delta: delta, TSDelta: tsDelta, KScale: scale, CScale: scale, SndNxt: iss + delta, Base: iss + delta + 1,
+		IRS: irs, Delta: delta, TSDelta: tsDelta, KScale: scale, CScale: scale, Ack: irs + 1, SndNxt: iss + delta, Base: iss + delta + 1,
 	}
 	state.store(g.Slot(2))
 	must(t, g.Bind(p.flow, 2))

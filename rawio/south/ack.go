@@ -125,18 +125,34 @@ func (m *Machine) sendAck(c *Conn, slot *gate.Slot, ack uint32) *segment.Segment
 		s.Flags |= segment.Flags(slot.HeldFlags()) & segment.ECE
 	}
 	c.acked = ack
+	if c.extra != nil {
+		c.extra.edge = c.liveEdge(slot)
+	}
 	m.Stats.ACKs++
 	m.env.ToClient(s)
 	return s
 }
 
+// liveEdge is the right edge of the window that a live connection's client is promised.
+func (c *Conn) liveEdge(slot *gate.Slot) uint32 {
+	if slot.Flags()&gate.FlagLimit != 0 {
+		return seqnum.Min(slot.Edge(), slot.Limit())
+	}
+	return slot.Edge()
+}
+
+// widened reports whether the window has become so much wider since the core told the client
+// of it that this is to be told, too: where there was room for little, or half as much. A
+// sender with less than a segment's room waits (RFC 9293 section 3.8.6.2.1).
+func (c *Conn) widened(slot *gate.Slot) bool {
+	told := seqnum.Diff(c.extra.edge, c.acked)
+	now := seqnum.Diff(c.liveEdge(slot), c.acked)
+	return now > told && (told < 2*int32(max(c.server.mss, defaultMSS)) || now >= 2*told)
+}
+
 // liveAck builds an ACK with the window and timestamps of a live connection.
 func (c *Conn) liveAck(slot *gate.Slot, ack uint32) *segment.Segment {
-	edge := slot.Edge()
-	if slot.Flags()&gate.FlagLimit != 0 {
-		edge = seqnum.Min(edge, slot.Limit())
-	}
-	s := c.ackSegment(ack, edge)
+	s := c.ackSegment(ack, c.liveEdge(slot))
 	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), c.tsRecent(slot)
 	return s
 }
@@ -146,11 +162,29 @@ func (c *Conn) liveAck(slot *gate.Slot, ack uint32) *segment.Segment {
 // lacks and the kernel has, the client says again, and the kernel refuses that before it
 // looks at its timestamp. With the echo of the first time an ACK would say that
 // the repetition was needless, and Linux would take its congestion control back
-// (Eifel detection, RFC 3522), once for each segment.
-func (c *Conn) tsRecent(slot *gate.Slot) uint32 { return seqnum.Max(slot.TSEcr(), c.peerTS) }
+// (Eifel detection, RFC 3522), once for each segment. As long as the log lacks something,
+// that goes for repetitions of what it has, too: the client begins with the first thing that
+// is not stable. If it has all, they were needless.
+func (c *Conn) tsRecent(slot *gate.Slot) uint32 {
+	if seqnum.Less(c.rcvNxt(), slot.Ack()) {
+		return c.tsNewest(slot)
+	}
+	return seqnum.Max(slot.TSEcr(), c.peerTS)
+}
+
+// tsNewest is the newest timestamp of what the client may have said for want of an
+// acknowledgment.
+func (c *Conn) tsNewest(slot *gate.Slot) uint32 {
+	ts := seqnum.Max(slot.TSEcr(), c.peerTS)
+	if c.again != 0 {
+		ts = seqnum.Max(ts, c.again)
+	}
+	return ts
+}
 
 // ackSegment builds a pure ACK to the client with the window up to edge and
-// SACK blocks for what is kept beyond a gap.
+// SACK blocks for what is kept beyond a gap. One that began at the ACK number would say that
+// its own bytes are not there any more (RFC 2018 section 8: reneging).
 func (c *Conn) ackSegment(ack, edge uint32) *segment.Segment {
 	window := uint32(max(0, seqnum.Diff(edge, ack))) >> c.server.wscale
 	s := &segment.Segment{
@@ -163,10 +197,12 @@ func (c *Conn) ackSegment(ack, edge uint32) *segment.Segment {
 		if c.server.ts {
 			n = 3 // RFC 2018 section 3: what fits beside timestamps
 		}
-		for _, b := range c.ahead.blocks(n) {
-			s.Options.SACK[s.Options.NSACK] = segment.Block{
-				Left: c.irs + 1 + uint32(b[0]), Right: c.irs + 1 + uint32(b[1])}
-			s.Options.NSACK++
+		for _, b := range c.ahead.blocks(n + 1) {
+			left, right := c.irs+1+uint32(b[0]), c.irs+1+uint32(b[1])
+			if seqnum.Less(ack, left) && s.Options.NSACK < n {
+				s.Options.SACK[s.Options.NSACK] = segment.Block{Left: left, Right: right}
+				s.Options.NSACK++
+			}
 		}
 	}
 	return s

@@ -158,7 +158,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 		c.recoveries, c.resume = 1, -1
 		c.promised = c.acked + minPromise
 		x := c.more()
-		x.liveAt, x.retryAt, x.tsval = m.now, m.now, slot.TSVal()
+		x.liveAt, x.retryAt, x.tsval, x.edge = m.now, m.now, slot.TSVal(), c.acked
 	}
 	switch end, ok := slot.FIN(); {
 	case o.Closed: // its client has acknowledged that, and the slot may be another socket's

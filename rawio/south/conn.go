@@ -77,6 +77,7 @@ type Conn struct {
 	timed  int32  // index in Machine.active plus 1, 0: not there
 	tsAt   uint32 // time of peerTS, s
 	peerTS uint32 // newest valid TSval of the client (RFC 7323: TS.Recent)
+	again  uint32 // TSval of a repetition that was refused, if it is newer; 0: none
 
 	irs, iss  uint32 // client's and original server's initial sequence numbers
 	acked     uint32 // highest ACK number that the core has sent
@@ -140,7 +141,7 @@ type extra struct {
 	late   bool // the client had asked in vain before
 
 	// An outage: what the client has been told, and when.
-	edge    uint32 // right window edge that the client was promised
+	edge    uint32 // right window edge that the client was promised, or was told last since it is live again
 	window  uint32 // bytes to promise beyond stable
 	tsval   uint32
 	tsecr   uint32

@@ -198,7 +198,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		Flow: flow, Order: m.order, svc: svc, state: SynReceived,
 		irs: syn.Seq, iss: synack.Seq,
 		client: optionsOf(syn), server: optionsOf(synack),
-		synFlags: syn.Flags & (segment.SYN | segment.ECE | segment.CWR | segment.AE), synWindow: syn.Window,
+		synFlags: syn.Flags & (segment.SYN | segment.ECE | segment.CWR), synWindow: syn.Window,
 		fin: -1, early: -1,
 		una: synack.Seq + 1, nxt: synack.Seq + 1, acked: syn.Seq + 1, high: syn.Seq + 1,
 		peerWindow: syn.Window, maxWindow: uint32(syn.Window),

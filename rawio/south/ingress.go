@@ -136,6 +136,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	default: // the kernel answers
 		m.Stats.Refused++
 		m.overhear(c, s, slot)
+		m.noteAgain(c, s, b)
 		if m.unheard(c, slot) || shielded {
 			c.set(dupAck)
 		}
@@ -209,27 +210,19 @@ func (m *Machine) data(c *Conn, s *segment.Segment, edge uint32) {
 	switch {
 	case end <= c.received:
 	case off <= c.received:
-		if !m.append(c, p[c.received-off:]) || !m.drain(c) {
+		if !m.take(c, p[c.received-off:]) || !m.drain(c) {
 			return
 		}
 	default:
-		if c.ahead == nil {
-			c.ahead = &queue{}
-		}
-		c.ahead.insert(off, p, maxAhead)
+		c.keep(off, p)
 	}
 	m.takeFIN(c)
 }
 
 // drain logs what has become contiguous, and reports whether all of it was taken.
-// What was not is kept: the client was told that it has arrived.
 func (m *Machine) drain(c *Conn) bool {
 	for q := c.ahead.next(c.received); q != nil; q = c.ahead.next(c.received) {
-		off := c.received
-		if !m.append(c, q) {
-			if c.is(limited) {
-				c.ahead.insert(c.received, q[c.received-off:], maxAhead)
-			}
+		if !m.take(c, q) {
 			return false
 		}
 	}
@@ -237,6 +230,30 @@ func (m *Machine) drain(c *Conn) bool {
 		c.ahead = nil
 	}
 	return true
+}
+
+// take gives contiguous bytes to the log and reports whether it took all. What it has no
+// room for yet is kept until it has: see reopen. It may be all that the client lacks an
+// acknowledgment of, and then the client says it again only after its time-out, which has
+// doubled each time. That the window is open does not move it (Linux, whose window of
+// congestion has room for this one segment).
+func (m *Machine) take(c *Conn, p []byte) bool {
+	off := c.received
+	if m.append(c, p) {
+		return true
+	}
+	if c.is(limited) {
+		c.keep(c.received, p[c.received-off:])
+	}
+	return false
+}
+
+// keep keeps what the log cannot take yet: it comes after a gap, or there is no room.
+func (c *Conn) keep(off int64, p []byte) {
+	if c.ahead == nil {
+		c.ahead = &queue{}
+	}
+	c.ahead.insert(off, p, maxAhead)
 }
 
 // takeFIN logs the client's FIN if all that precedes it is.
@@ -249,12 +266,12 @@ func (m *Machine) takeFIN(c *Conn) {
 		c.wire.closed = c.unaOff
 	}
 	if err := m.log.Finish(c.ID, c.fin); err != nil {
-		c.fin = -1 // the client says it again: nobody acknowledges it
+		c.fin, c.early = -1, c.received // as in take
 		m.notTaken(c, err)
 	}
 }
 
-// maxAhead bounds the bytes that one connection keeps beyond a gap.
+// maxAhead bounds the bytes that one connection keeps. Its client's window does, too.
 const maxAhead = 32 << 20
 
 // append gives contiguous bytes to the log and reports whether it took all.

@@ -103,9 +103,22 @@ func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	if c.server.ts && s.Options.HasTS && seqnum.LEQ(s.Seq, ack) &&
 		(seqnum.LEQ(c.peerTS, s.Options.TSVal) || m.seconds()-c.tsAt >= pawsWrap) {
 		c.peerTS, c.tsAt = s.Options.TSVal, m.seconds()
+		if seqnum.LEQ(c.again, c.peerTS) {
+			c.again = 0
+		}
 	}
 	if c.is(finSent) && seqnum.LEQ(c.finEnd, c.una) {
 		c.set(finAcked)
 		m.watch(c) // see noteFIN
+	}
+}
+
+// noteAgain notes the timestamp of a segment that is refused for nothing but that the log
+// has it, if the client may not know that yet.
+func (m *Machine) noteAgain(c *Conn, s *segment.Segment, b bounds) {
+	b.ack = s.Seq
+	if c.server.ts && s.Options.HasTS && s.Len() > 0 && seqnum.LEQ(s.Seq, c.stableSeq()) && m.judge(c, s, b) == accept &&
+		(c.again == 0 || seqnum.Less(c.again, s.Options.TSVal)) {
+		c.again = s.Options.TSVal
 	}
 }

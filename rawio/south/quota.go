@@ -85,8 +85,13 @@ func (m *Machine) closeWindow(c *Conn) {
 	m.watch(c)
 }
 
-// reopen lifts the limit of a connection once the log has room again.
+// reopen lifts the limit of a connection once the log has room again. A socket that is
+// under way has been told where the log ends: what was logged now, and acknowledged, it
+// would never get.
 func (m *Machine) reopen(c *Conn) {
+	if c.state == Reconnecting && c.wire == nil {
+		return
+	}
 	enough := int64(256 << 10)
 	room, err := m.log.Room(c.ID)
 	if c.received-c.logStart() >= reserve {
@@ -102,9 +107,6 @@ func (m *Machine) reopen(c *Conn) {
 		return
 	}
 	c.unset(limited | stuck)
-	if c.state == Rolling {
-		c.extra.roll.lackedAt = 0 // only now can what lacks be taken: see lacks
-	}
 	slot := m.env.Slot(c.slot)
 	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
 	m.limit(c)

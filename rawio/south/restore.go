@@ -127,7 +127,7 @@ func (m *Machine) stored(svc *service, s *Stored) *Conn {
 		Flow: segment.Flow(meta.Flow), ID: meta.ID, Order: m.order, svc: svc, state: Outage,
 		irs: meta.IRS, iss: meta.ISS,
 		client: optionsOf(&segment.Segment{Options: syn}), server: optionsOf(&segment.Segment{Options: synack}),
-		synFlags: segment.Flags(meta.SYNFlags) & (segment.SYN | segment.ECE | segment.CWR | segment.AE), synWindow: 65535,
+		synFlags: segment.Flags(meta.SYNFlags) & (segment.SYN | segment.ECE | segment.CWR), synWindow: 65535,
 		received: s.End, stable: s.End, fin: -1, early: -1,
 		una: meta.ISS + 1, nxt: meta.ISS + 1, peerWindow: 65535,
 		peerTS: syn.TSVal, tsAt: m.seconds() - uint32(s.Age/1e9),

@@ -117,6 +117,9 @@ func (m *Machine) roll(c *Conn) {
 	if min(r.out, c.outputOff(c.ackedEnd())) > r.told { // the client has acknowledged more
 		r.ackDue, r.movedAt = true, m.now
 	}
+	if m.outputEdge(c) > r.edgeOut { // it has more room, and may have said nothing else
+		r.ackDue = true
+	}
 	if m.caughtUp(c) {
 		m.rollLive(c)
 		return
@@ -244,8 +247,8 @@ func (m *Machine) tickRoll(c *Conn) {
 
 // lacks reports whether the log lacks something that the client has said, has to
 // say again, and lives to do so: the earlier server may have answered it, and the
-// client's time-out may have grown long. What the log does not take, because it is down or
-// its buffer is full, the client says again after its time-out only.
+// client's time-out may have grown long. While the log is down, or its buffer full, that time does
+// not begin: what waits for it does not lack.
 func (m *Machine) lacks(c *Conn) bool {
 	r := c.extra.roll
 	if next := c.rcvNxt(); r.lackedAt == 0 || r.lacked != next || c.is(stuck) {

@@ -27,8 +27,9 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	if !s.Flags.Any(segment.SYN | segment.RST) {
 		r.opened = true
 	}
-	if s.Options.HasTS && seqnum.Less(r.tsval, s.Options.TSVal) {
-		r.tsval = s.Options.TSVal
+	if s.Options.HasTS {
+		r.tsval = seqnum.Max(r.tsval, s.Options.TSVal)
+		c.extra.tsval = seqnum.Max(c.extra.tsval, r.tsval+r.tsDelta) // the client echoes it to the kernel
 	}
 	switch {
 	case s.Flags.Has(segment.SYN):

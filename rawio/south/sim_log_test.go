@@ -25,6 +25,7 @@ type lateLog struct {
 	last     logserver.ConnID
 	down     int // how many reasons there are
 	full     int
+	well     time.Duration // since the world began: when it has had room again last
 	syncing  bool
 	unstable int64
 	up       func([]logserver.Upcall)
@@ -62,7 +63,7 @@ func newLateLog(w *world, p *logPlan) *lateLog {
 	}
 	for _, f := range p.full {
 		w.clock.After(f.at, func() { l.full++; w.note("log: full") })
-		w.clock.After(f.at+f.pause, func() { l.full--; w.note("log: room") })
+		w.clock.After(f.at+f.pause, func() { l.full--; l.well = w.clock.Now(); w.note("log: room") })
 	}
 	return l
 }

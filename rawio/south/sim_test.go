@@ -33,6 +33,7 @@ type plan struct {
 	queue      queuePlan
 	jumps      []jump
 	eventsFull []crash // the ring of events has no room for some time
+	prompt     bool    // see TestPrompt
 }
 
 type crash struct {

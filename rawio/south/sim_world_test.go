@@ -82,6 +82,7 @@ type flow struct {
 	open     bool // it goes on without protection
 	reset    bool // a RST has left: a cookie's first segment may begin another connection
 
+	heard     []heard       // if the plan is prompt
 	missed    []missed      // what the client has said, each time that the tap did not see it
 	mislaid   []missed      // each time that the network has lost it
 	recovered time.Duration // since the world began: the last time
@@ -237,6 +238,9 @@ func (w *world) arrive(g *rawiotest.Packet) {
 		if f != nil && g.Len() > 0 {
 			f.missed = append(f.missed, missed{segment.Block{Left: g.Seq, Right: g.End()}, w.clock.Now()})
 		}
+	}
+	if w.plan.prompt {
+		w.checkPrompt(f, g)
 	}
 	verdict := w.gate.Ingress(p, 0)
 	w.note("cli->srv   %v %s", &g.Segment, verdict)

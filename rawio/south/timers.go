@@ -171,7 +171,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 	}
 	if slot := m.env.Slot(c.slot); c.behind(slot) {
 		m.lagging = true
-		if seqnum.Less(c.acked, seqnum.Min(c.stableSeq(), slot.Ack())) {
+		if seqnum.Less(c.acked, seqnum.Min(c.stableSeq(), slot.Ack())) || c.widened(slot) {
 			c.set(dupAck)
 			m.touch(c)
 		}

@@ -191,7 +191,7 @@ func (m *Machine) repeatLast(x *extra) bool {
 // the timestamp of the first time, from which the client would take a round trip
 // to last as long as all of that, and wait for as long when something is lost.
 func (c *Conn) echoNewest(slot *gate.Slot) {
-	newest := c.tsRecent(slot)
+	newest := c.tsNewest(slot)
 	if c.hole != nil {
 		newest = seqnum.Max(newest, c.hole.clock)
 	}

@@ -190,13 +190,17 @@ static __always_inline bool is_probe(const struct slot *slot, const struct segme
 	return s->seq + 1 == slot->snd_nxt && !(slot->fin & 1);
 }
 
-/* record notes what the kernel's newest segment says. */
+/* record notes what the kernel's newest segment says. One that was overtaken on its way
+ * here by a later ACK (veth reorders, and two CPUs work in one connection) tells nothing new:
+ * with its ACK number the engine would have the client wait for what is stable already. */
 static __always_inline void record(const struct packet *p, struct slot *slot,
 				   const struct segment *s)
 {
 	if (after(s->end, slot->snd_nxt))
 		slot->snd_nxt = s->end;
 	if (p->tcp.flags & ACK) {
+		if (after(slot->ack, s->ack))
+			return;
 		slot->ack = s->ack;
 		slot->edge = s->edge;
 	}

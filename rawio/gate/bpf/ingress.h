@@ -104,6 +104,21 @@ __noinline int forwarded(struct __sk_buff *skb, const struct flow_key *key, __u3
 	return 0; /* its own, or nobody's */
 }
 
+#define AE 0x100 /* in the word at TCP_FLAGS (RFC 9768) */
+
+/* clear_ae takes the offer of Accurate ECN out of a SYN: what is left offers ECN (RFC 3168), and
+ * that is what both ends then agree on. In the other one every segment says how many marks
+ * came, which the engine, and a socket that takes the place of another one, do not know. */
+static __always_inline bool clear_ae(struct __sk_buff *skb, const struct packet *p)
+{
+	__u16 was = p->tcp.doff << 8 | p->tcp.flags, now = was & ~AE;
+	struct diff d = {};
+
+	change16(&d, TCP_FLAGS, bpf_htons(was), bpf_htons(now));
+	return was == now ||
+	       (put16(skb, p->l4 + TCP_FLAGS, now) && apply(skb, p->l4 + TCP_CSUM, &d));
+}
+
 /* ingress_syn judges a SYN; PASS lets it go on to the connection's rules. */
 static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packet *p, __u32 state)
 {
@@ -118,7 +133,7 @@ static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packe
 		count(STAT_SYN_REFUSED);
 		return HELD;
 	}
-	if (found < 0) {
+	if (found < 0 || !clear_ae(skb, p)) {
 		count(STAT_REWRITE_FAILS);
 		return HELD;
 	}

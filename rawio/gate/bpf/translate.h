@@ -9,6 +9,7 @@
 
 #define TCP_SEQ 4 /* offsets in the TCP header */
 #define TCP_ACK 8
+#define TCP_FLAGS 12 /* with the length of the header and the reserved bits */
 #define TCP_WINDOW 14
 #define TCP_CSUM 16
 
