@@ -115,7 +115,7 @@ func (h *handshaker) try(at entrance, client, server netip.Addr) verdict {
 		return verdict{}
 	}
 	defer h.takeBack(flow, at.ifindex)
-	packet, err := synOf(flow).Append(nil)
+	packet, err := trialSYN(flow)
 	if err != nil {
 		h.log.Debug("SYN not encoded", "error", err)
 		return verdict{}
@@ -131,6 +131,16 @@ func (h *handshaker) try(at entrance, client, server netip.Addr) verdict {
 		what = "was refused"
 	}
 	return verdict{kind: barred, why: fmt.Sprintf("a SYN from %v to %v %s", client, server, what)}
+}
+
+// trialSYN is a SYN as clients send it, but for this host alone: a rule set that would bring
+// it to a listener forwards it when there is none.
+func trialSYN(f Flow) ([]byte, error) {
+	packet, err := synOf(f).Append(nil)
+	if err == nil {
+		segment.Stay(packet)
+	}
+	return packet, err
 }
 
 // synOf is a SYN as clients send it.
