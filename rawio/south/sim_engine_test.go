@@ -29,7 +29,7 @@ type engineCrash struct {
 func randomEnginePlan(seed uint64) plan {
 	p := randomPlan(seed)
 	r := rand.New(rand.NewPCG(seed, 0x656e67696e65))
-	up := func(d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d) + 1)) }
+	up := upTo(r)
 	for range 1 + r.IntN(5) {
 		c := engineCrash{at: up(800 * time.Millisecond), pause: up(40 * time.Millisecond), start: up(40 * time.Millisecond), reboot: r.IntN(2) == 0}
 		if r.IntN(10) == 0 {

@@ -16,7 +16,7 @@ func TestEventsLost(t *testing.T) { eventLoss.run(t) }
 
 func randomEventLossPlan(seed uint64) plan {
 	r := rand.New(rand.NewPCG(seed, 0x6c6f737365))
-	up := func(d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d) + 1)) }
+	up := upTo(r)
 	base := []func(uint64) plan{randomPlan, randomPlan, randomEnginePlan, randomAlonePlan}
 	p := base[r.IntN(len(base))](seed)
 	for range 1 + r.IntN(8) {

@@ -23,7 +23,7 @@ type logPlan struct {
 func randomLogPlan(seed uint64) *logPlan {
 	r := rand.New(rand.NewPCG(seed, 0x6c6f67))
 	some := func(p float64) bool { return r.Float64() < p }
-	up := func(d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d) + 1)) }
+	up := upTo(r)
 	p := &logPlan{sync: up(20 * time.Millisecond), upcall: up(5 * time.Millisecond), read: up(10 * time.Millisecond), protect: true}
 	if some(0.2) {
 		p.read = up(time.Second)

@@ -26,7 +26,7 @@ const promptAfter = 2 * time.Second
 func randomPromptPlan(seed uint64) plan {
 	p := randomPlan(seed)
 	r := rand.New(rand.NewPCG(seed, 0x70726f6d7074))
-	up := func(d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d) + 1)) }
+	up := upTo(r)
 	p.prompt = true
 	p.impairment = rawiotest.Impairment{Delay: p.impairment.Delay}
 	p.tapLoss, p.crashes, p.atStep = 0, nil, nil

@@ -41,10 +41,15 @@ type crash struct {
 	pause time.Duration // until the server starts again
 }
 
+// upTo returns what draws a time from 0 to d.
+func upTo(r *rand.Rand) func(d time.Duration) time.Duration {
+	return func(d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d) + 1)) }
+}
+
 func randomPlan(seed uint64) plan {
 	r := rand.New(rand.NewPCG(seed, 0x706c616e))
 	some := func(p float64) bool { return r.Float64() < p }
-	up := func(d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d) + 1)) }
+	up := upTo(r)
 	p := plan{
 		seed: seed, window: 1 + r.IntN(4),
 		engineDelay: up(500 * time.Microsecond), newsDelay: up(3 * time.Millisecond),

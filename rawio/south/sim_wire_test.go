@@ -30,7 +30,7 @@ type wirePlan struct {
 func randomWirePlan(seed uint64) wirePlan {
 	r := rand.New(rand.NewPCG(seed, 0x77697265))
 	some := func(p float64) bool { return r.Float64() < p }
-	up := func(d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d) + 1)) }
+	up := upTo(r)
 	p := wirePlan{captures: 1 << (12 + r.IntN(12)), block: 1 + r.IntN(1<<(4+r.IntN(9)))}
 	if some(0.3) {
 		p.compare = south.CompareLength
