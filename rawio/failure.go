@@ -8,7 +8,7 @@ import (
 )
 
 // failure is that of a loop without which the engine does not do its work. An engine that has failed is as
-// good as one that is stuck: its heart stops, and the gate does what it does for a dead one;
+// good as one that is stuck: its heartbeat ends, and the gate does what it does for a dead one;
 // no connection counts as protected; and [Engine.Err] tells whoever can start another one.
 type failure struct {
 	err    error // valid when failed is closed

@@ -1,13 +1,9 @@
 package e2e
 
 import (
-	"fmt"
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/ftnet/ftnet/internal/reason"
-	"github.com/ftnet/ftnet/internal/status"
 )
 
 // makeAgain deletes the link between client and server, and makes one like it, which has
@@ -58,34 +54,3 @@ func TestLinkMadeAgain(t *testing.T) {
 		})
 	}
 }
-
-// TestBarredUngated: that no connection by an interface can be recovered stays true while the
-// gate is taken off it.
-func TestBarredUngated(t *testing.T) {
-	t.Parallel()
-	r := prepare(t, options{})
-	ruleset(t, r.lab.Server, r.onlyClient())
-	r.meetNeighbours()
-	probes(t)[0].spawn(r)
-	r.handshake("s0", "tcp4", false)
-	c := r.dial()
-	c.echo("hello")
-	r.unprotected(reason.Barred, 1)
-	stop := r.takeAway()
-	r.waitStatus("the interface is not protected", func(d *status.Document) bool {
-		return fmt.Sprint(d.Engine.Interfaces) == "[lo]"
-	})
-	ruleset(t, r.lab.Server, "add table inet anew") // has entrances be looked for, and tried
-	r.waitOutput("handshakes are tried anew")
-	tried := strings.Count(r.out.String(), triedByLoopback)
-	r.waitCount(triedByLoopback, tried+1)
-	stop()
-	d := r.waitStatus("the gate is there again", func(d *status.Document) bool {
-		return fmt.Sprint(d.Engine.Interfaces) == "[lo s0]" && !strings.HasPrefix(d.Connections[0].Reason, string(reason.Ungated))
-	})
-	if c := d.Connections[0]; !strings.HasPrefix(c.Reason, string(reason.Barred)) {
-		t.Errorf("%+v", c)
-	}
-}
-
-const triedByLoopback = "a handshake was tried: port=7002 interface=lo network=tcp4"
