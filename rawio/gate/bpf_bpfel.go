@@ -17,6 +17,7 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	bpfMapAliases      = "aliases"
+	bpfMapClosings     = "closings"
 	bpfMapConns        = "conns"
 	bpfMapEngine       = "engine"
 	bpfMapEvents       = "events"
@@ -98,6 +99,7 @@ type bpfProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
 	Aliases     *ebpf.MapSpec `ebpf:"aliases"`
+	Closings    *ebpf.MapSpec `ebpf:"closings"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Engine      *ebpf.MapSpec `ebpf:"engine"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
@@ -137,6 +139,7 @@ func (o *bpfObjects) Close() error {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
 	Aliases     *ebpf.Map `ebpf:"aliases"`
+	Closings    *ebpf.Map `ebpf:"closings"`
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Engine      *ebpf.Map `ebpf:"engine"`
 	Events      *ebpf.Map `ebpf:"events"`
@@ -152,6 +155,7 @@ type bpfMaps struct {
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.Aliases,
+		m.Closings,
 		m.Conns,
 		m.Engine,
 		m.Events,

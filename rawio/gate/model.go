@@ -39,6 +39,8 @@ type Model struct {
 	Task Task
 	// Holder says whose the sockets are that the packets given to Egress come from.
 	Holder Holder
+	// Closing says that no other than Task has released a listener since Task did.
+	Closing bool
 	// From is where the packets given to Egress come from.
 	From Origin
 }
@@ -56,7 +58,8 @@ const (
 type Holder uint8
 
 const (
-	HolderTask  Holder = iota // Task, which works on it, or nobody has accepted it yet
+	HolderTask  Holder = iota // Task, which works on it
+	HolderQueue               // a listener's, that nobody has accepted it from
 	HolderOther               // a process; Task has only been interrupted
 	HolderNone                // no process any more
 )

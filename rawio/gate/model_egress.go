@@ -310,9 +310,9 @@ func (m *Model) judgeRST(p *packet, s *Slot, index, priority uint32) endKind {
 // none, or the program that notes releases had gone.
 func (m *Model) unnotedEnd(s *Slot, index uint32) endKind {
 	switch {
-	case m.Holder == HolderNone:
+	case m.Holder == HolderNone, m.Holder == HolderQueue && !m.Closing && !m.Task.crashing():
 		return endStray
-	case m.Holder == HolderTask && m.Task.crashing():
+	case m.Holder != HolderOther && m.Task.crashing():
 		m.crashed(s, index)
 		return endCrash
 	}

@@ -51,8 +51,8 @@ func (g *Gate) makePins() (*pins, error) {
 // by the names that they have in bpf/.
 func (m *bpfMaps) byName() map[string]*ebpf.Map {
 	return map[string]*ebpf.Map{
-		bpfMapAliases: m.Aliases, bpfMapConns: m.Conns, bpfMapEngine: m.Engine, bpfMapEvents: m.Events, bpfMapOutputs: m.Outputs, bpfMapOwn: m.Own,
-		bpfMapServices: m.Services, bpfMapSlots: m.Slots, bpfMapStats: m.Stats, bpfMapWatches: m.Watches,
+		bpfMapAliases: m.Aliases, bpfMapClosings: m.Closings, bpfMapConns: m.Conns, bpfMapEngine: m.Engine, bpfMapEvents: m.Events,
+		bpfMapOutputs: m.Outputs, bpfMapOwn: m.Own, bpfMapServices: m.Services, bpfMapSlots: m.Slots, bpfMapStats: m.Stats, bpfMapWatches: m.Watches,
 	}
 }
 

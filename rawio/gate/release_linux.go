@@ -132,10 +132,7 @@ func (g *Gate) loadRelease() (*ebpf.Program, error) {
 		return nil, err
 	}
 	m := &g.objs.bpfMaps
-	opts := ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
-		bpfMapConns: m.Conns, bpfMapEvents: m.Events, bpfMapServices: m.Services,
-		bpfMapSlots: m.Slots, bpfMapStats: m.Stats, bpfMapWatches: m.Watches,
-	}}
+	opts := ebpf.CollectionOptions{MapReplacements: m.byName()}
 	var release struct {
 		Prog *ebpf.Program `ebpf:"sock_release"`
 	}

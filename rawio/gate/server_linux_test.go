@@ -180,7 +180,7 @@ func listenOn(addr netip.AddrPort) (int, error) {
 	if err := unix.Bind(fd, sa); err != nil {
 		return -1, err
 	}
-	return fd, unix.Listen(fd, 16)
+	return fd, unix.Listen(fd, 4096)
 }
 
 // register hands the connection over to an io_uring; 1 if there is none.

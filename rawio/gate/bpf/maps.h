@@ -139,6 +139,15 @@ struct {
 	__type(value, struct watch);
 } watches SEC(".maps");
 
+/* The task that has released a listener last, in the only entry: what nobody has accepted
+ * it aborts right after that. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} closings SEC(".maps");
+
 static __always_inline const struct watch *watching(void)
 {
 	__u32 key = 0;

@@ -91,7 +91,8 @@ static __always_inline bool crashing(const struct watch *w, struct death *d)
 
 /* Whose a socket is from which a packet comes. */
 enum holder {
-	HOLDER_TASK,  /* the current task works on it, or nobody has accepted it yet */
+	HOLDER_TASK,  /* the current task works on it */
+	HOLDER_QUEUE, /* nobody has accepted it yet, see unnoted_end */
 	HOLDER_OTHER, /* some process has it; the current task may have nothing to do with it */
 	HOLDER_NONE,  /* no process has it any more */
 };
@@ -118,7 +119,9 @@ static __always_inline enum holder holder(struct __sk_buff *skb, const struct wa
 		return HOLDER_NONE;
 	bpf_probe_read_kernel(&owned, sizeof(owned), at + w->sk_owned);
 	bpf_probe_read_kernel(&file, sizeof(file), at + w->sk_socket);
-	return owned || !file ? HOLDER_TASK : HOLDER_OTHER;
+	if (owned)
+		return HOLDER_TASK;
+	return file ? HOLDER_OTHER : HOLDER_QUEUE;
 }
 
 struct in6_addr {
@@ -169,11 +172,30 @@ static __always_inline void crashed(struct slot *slot, __u32 index, const struct
 
 enum end { END_STRAY, END_MEANT, END_CRASH };
 
+/* closes says whether the current task is the one that has released a listener last. */
+static __always_inline bool closes(void)
+{
+	__u32 key = 0;
+	const __u64 *task = bpf_map_lookup_elem(&closings, &key);
+
+	return task && *task == bpf_get_current_task();
+}
+
+static __always_inline void note_closing(void)
+{
+	__u64 task = bpf_get_current_task();
+	__u32 key = 0;
+
+	bpf_map_update_elem(&closings, &key, &task, BPF_ANY);
+}
+
 /* unnoted_end judges what ends a connection of whose release nothing is noted: there
  * was none (a half-close, or nobody has accepted it, so that there is no file to
- * release and the kernel aborts it in the task that closes the listener), or the
- * program that notes releases had gone, with its engine for instance. Then the task
- * that releases the socket says what it means as long as it is at it, and nobody later. */
+ * release), or the program that notes releases had gone, with its engine for instance.
+ * Then the task that releases the socket says what it means as long as it is at it, and
+ * nobody later. What nobody has accepted the kernel aborts in the task that closes the
+ * listener, but for a connection that it was about to queue at that moment: that one in
+ * whatever task the client's packet has interrupted, or has been sent by. */
 __noinline int unnoted_end(struct __sk_buff *skb, struct slot *slot, __u32 index)
 {
 	const struct watch *w = watching();
@@ -186,6 +208,10 @@ __noinline int unnoted_end(struct __sk_buff *skb, struct slot *slot, __u32 index
 		return END_STRAY;
 	case HOLDER_OTHER:
 		return END_MEANT;
+	case HOLDER_QUEUE:
+		if (!closes() && !crashing(w, &d))
+			return END_STRAY;
+		break;
 	case HOLDER_TASK:
 		break;
 	}
@@ -195,8 +221,9 @@ __noinline int unnoted_end(struct __sk_buff *skb, struct slot *slot, __u32 index
 	return END_CRASH;
 }
 
-/* released runs in the task that releases a TCP socket, before the socket's FIN
- * or RST is made. */
+/* released runs in the task that releases a socket, before the socket's FIN or RST is
+ * made, and those of what a listener has queued. A listener may be one of
+ * MPTCP. */
 static __always_inline void released(struct bpf_sock *ctx)
 {
 	const struct watch *w = watching();
@@ -206,8 +233,13 @@ static __always_inline void released(struct bpf_sock *ctx)
 	struct death d;
 	__u32 *service, *index, mode;
 
-	if (!w || ctx->protocol != IP_TCP || ctx->state == TCP_CLOSE ||
-	    ctx->state == TCP_LISTEN || ctx->state == TCP_SYN_SENT)
+	if (!w)
+		return;
+	if (ctx->state == TCP_LISTEN) {
+		note_closing();
+		return;
+	}
+	if (ctx->protocol != IP_TCP || ctx->state == TCP_CLOSE || ctx->state == TCP_SYN_SENT)
 		return;
 	key.sport = bpf_htons(BPF_CORE_READ(sk, __sk_common.skc_num));
 	service = service_of(key.sport);
