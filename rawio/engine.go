@@ -73,7 +73,8 @@ type Engine struct {
 	inject *inject.Injector
 	links  *links
 	// tracked is what netfilter knows of connections.
-	tracked conntrack.Table
+	tracked   conntrack.Table
+	addresses addresses
 
 	mu      sync.Mutex // guards what follows
 	machine *south.Machine

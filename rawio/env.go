@@ -30,13 +30,12 @@ type environment struct {
 	n   int
 	buf []byte
 
-	reads     []uint32 // for NewReads
-	ways      ways
-	syns      map[Flow]int    // spoofed SYNs that were not answered yet
-	vain      map[uint16]bool // ports of which it was said in this outage that they are not
-	addresses addresses
-	sockets   *sockdiag.Watcher
-	deaf      struct { // the port that was asked about last
+	reads   []uint32 // for NewReads
+	ways    ways
+	syns    map[Flow]int    // spoofed SYNs that were not answered yet
+	vain    map[uint16]bool // ports of which it was said in this outage that they are not
+	sockets *sockdiag.Watcher
+	deaf    struct { // the port that was asked about last
 		port uint16
 		at   int64 // when, ns
 		now  bool  // nobody listened
@@ -130,7 +129,7 @@ func (v *environment) ToServer(s *segment.Segment) {
 			return
 		}
 		v.buf = p
-		if !v.local(s.Dst.Addr()) { // a rule set brings it here, or does not: then it ends here
+		if !v.e.local(s.Dst.Addr()) { // a rule set brings it here, or does not: then it ends here
 			segment.Stay(p)
 		}
 		if err := v.e.inject.ToServer(inject.Packet{Data: p, Way: to}); err != nil {

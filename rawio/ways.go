@@ -43,11 +43,11 @@ func device(g *gate.Gate, index int) (inject.Device, bool) {
 	return d, true
 }
 
-// stays is inject.Config.Stays. The engine's lock is held. What is not an address of the
+// stays is inject.Config.Stays. Several goroutines call it. What is not an address of the
 // host's comes here by a route of type local only (TPROXY, AnyIP), which may depend on a
 // mark that a rule set gives: then it is the device that it has to arrive by.
 func (e *Engine) stays(to netip.Addr, mark uint32) bool {
-	return e.env.local(to) || routesHere(to, mark)
+	return e.local(to) || routesHere(to, mark)
 }
 
 // routesHere reports whether the host takes what it sends to an address with a mark for
