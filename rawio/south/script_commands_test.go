@@ -50,6 +50,8 @@ func (s *script) line(line string) {
 		s.env.gate.Release(s.flow)
 		s.env.gate.Task = gate.Task{}
 		s.events()
+	case "queue": // nobody has accepted it, and the task is none that closes the listener
+		s.env.gate.Holder = gate.HolderQueue
 	case "stall": // of the engine; the gate waits for a second
 		s.env.gate.Patience = 1e9
 		s.env.gate.Beat()
