@@ -40,11 +40,10 @@ func (h hooks) Starting(attempt int) ([]string, error) {
 	if s.socket != "" {
 		return []string{control.EnvPath + "=" + s.socket}, nil
 	}
-	ports := s.portList(nil)
-	if err := s.free(ports); err != nil {
+	if err := s.free(s.portList(nil)); err != nil {
 		return nil, err
 	}
-	return nil, s.protect(ports)
+	return nil, s.protectAll()
 }
 
 // apply takes a new configuration. The clients of ports that the service no

@@ -54,7 +54,9 @@ func (s *Service) Restart(cfg *ServiceConfig) error {
 	}
 	s.mu.Unlock()
 	if refused {
+		s.admitting.Lock()
 		err = errors.Join(err, s.giveUp(fresh...))
+		s.admitting.Unlock()
 	}
 	return err
 }

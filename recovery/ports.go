@@ -56,6 +56,8 @@ func portsOf(list []netip.AddrPort) []uint16 {
 // claimListen claims the ports of addresses that the service does not have yet,
 // all or none, and returns them.
 func (s *Service) claimListen(list []netip.AddrPort) (fresh []uint16, err error) {
+	s.admitting.Lock()
+	defer s.admitting.Unlock()
 	for _, n := range portsOf(list) {
 		if s.owns(n) {
 			continue
@@ -74,7 +76,7 @@ func (s *Service) claimListen(list []netip.AddrPort) (fresh []uint16, err error)
 }
 
 // giveUp ends the protection of ports and their claims. Their connections must
-// have ended.
+// have ended. s.admitting is held.
 func (s *Service) giveUp(list ...uint16) error {
 	s.unprotect(list)
 	var errs []error
@@ -113,7 +115,15 @@ func (s *Service) portList(ok func(uint16, *port) bool) []uint16 {
 
 func protected(_ uint16, p *port) bool { return p.protected }
 
+// protectAll begins the protection of all ports.
+func (s *Service) protectAll() error {
+	s.admitting.Lock()
+	defer s.admitting.Unlock()
+	return s.protect(s.portList(nil))
+}
+
 // protect begins the protection of ports. The engine forgets none of them by it.
+// s.admitting is held.
 func (s *Service) protect(list []uint16) error {
 	for _, n := range list {
 		s.mu.Lock()
@@ -129,7 +139,7 @@ func (s *Service) protect(list []uint16) error {
 	return nil
 }
 
-// unprotect lets the kernel alone answer for ports from now on.
+// unprotect lets the kernel alone answer for ports from now on. s.admitting is held.
 func (s *Service) unprotect(list []uint16) {
 	for _, n := range list {
 		s.mu.Lock()
@@ -210,7 +220,9 @@ func (s *Service) drain(ctx context.Context, result error) {
 		s.log.Warn("connections were still open when the time to drain was over", "error", err)
 		s.abort(ports, fmt.Sprintf("still open %v after the server had ended", limit))
 	}
-	s.unprotect(ports)
+	s.admitting.Lock()
+	defer s.admitting.Unlock()
+	s.unprotect(s.portList(protected))
 }
 
 func (s *Service) abort(ports []uint16, why string) {

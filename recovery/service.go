@@ -37,7 +37,7 @@ type Service struct {
 	socketName string               // that it knows
 
 	op        sync.Mutex // held by Restart, Stop, Start and Update, which exclude each other
-	admitting sync.Mutex // held while a server process's port becomes the service's, or is given up because nobody listens
+	admitting sync.Mutex // held while ports become the service's, begin or end to be protected, or are given up
 
 	mu       sync.Mutex // guards what follows
 	cfg      ServiceConfig

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -201,4 +202,46 @@ func TestOtherPorts(t *testing.T) {
 		}
 	}
 	l.run(config("two", "plain :7002", ":7002")).serves() // it is free again
+}
+
+// TestPortsChangeAtOnce: a process starts, and has its ports protected, while a reload
+// takes ports and gives them up.
+func TestPortsChangeAtOnce(t *testing.T) {
+	l := newLab(t, nil)
+	s := l.run(config("one", "plain :7001", ":7001"))
+	s.serves()
+	more, err := parseAddresses([]string{":7005"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		var errs []error
+		for range 20 {
+			fresh, err := s.claimListen(more)
+			for len(s.portList(protected)) < 2 && t.Context().Err() == nil {
+				runtime.Gosched()
+			}
+			s.admitting.Lock()
+			errs = append(errs, err, s.giveUp(fresh...))
+			s.admitting.Unlock()
+		}
+		done <- errors.Join(errs...)
+	}()
+	for over := false; !over; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+			over = true
+		default:
+		}
+		if err := s.protectAll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, ports := l.program("one"); len(ports) != 1 {
+		t.Errorf("%+v", ports)
+	}
 }
