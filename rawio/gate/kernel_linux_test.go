@@ -124,7 +124,7 @@ func (k kernelJudge) drain(t testing.TB) []Event {
 }
 
 func (k kernelJudge) setEngine(l life) {
-	const patience = uint64(time.Second)
+	const patience = uint64(time.Minute)
 	k.Beat()
 	k.engine.secret.Store(testSecret)
 	k.engine.patience.Store(patience)
