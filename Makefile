@@ -1,7 +1,7 @@
 # All targets work from a clean clone with Go 1.26 on Linux. Tests on the real
 # kernel, the demo and the benchmark need root.
 
-.PHONY: build test lint lint-pebblelog bench soak demo generate
+.PHONY: build test race lint lint-pebblelog bench soak demo generate
 
 build:
 	go build -o bin/ ./cmd/ftnet
@@ -13,6 +13,14 @@ build:
 # TESTFLAGS=-v shows each test.
 test:
 	go test -p 1 -count 1 -timeout 25m $(TESTFLAGS) ./...
+
+# The race detector, on what several goroutines share, and on ftnet itself while its
+# servers and engines are killed: there a race ends the process, and so the test fails.
+race:
+	go test -race -p 1 -count 1 -timeout 25m $(TESTFLAGS) ./ftnet ./internal/control ./internal/journal ./logserver \
+		./logserver/logd ./logserver/remote ./rawio ./rawio/tap ./recovery ./recovery/daemon
+	GOFLAGS=-race GORACE=halt_on_error=1 go test -count 1 -timeout 25m $(TESTFLAGS) ./internal/e2e \
+		-run '^Test(UnmodifiedCounterSurvivesKills|EngineKilledAlone)$$/^(memory|disk)$$/^(loopback|listen)$$'
 
 lint:
 	go vet ./...
