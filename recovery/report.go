@@ -103,10 +103,10 @@ func (s *Service) workerGone(pid int) {
 	}
 }
 
-// lives reports whether a process has not ended, reaped or not.
+// lives reports whether a process has not ended, reaped or not, and is not about to.
 func lives(pid int) bool {
 	st, err := procfs.ReadStat(pid)
-	return err == nil && !st.Zombie
+	return err == nil && !st.Ending
 }
 
 // exitName describes an end by its number in wait(2).

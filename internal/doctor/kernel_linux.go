@@ -185,7 +185,11 @@ func receiveBuffer(fd int) []Result {
 
 func sockDestroy(Machine) []Result {
 	const name = "SOCK_DESTROY"
-	if err := sockdiag.Supported(); err != nil {
+	switch err := sockdiag.Supported(); {
+	case errors.Is(err, sockdiag.ErrOrphans):
+		return finding(Fail, name, err.Error(), "use Linux 6.11 or newer, or a stable release that has "+
+			"\"tcp: fix forever orphan socket caused by tcp_abort\" (6.10.8, 6.6.49): the connections of a server that crashes cannot be recovered")
+	case err != nil:
 		return finding(Fail, name, err.Error(),
 			"use a kernel with CONFIG_INET_DIAG_DESTROY (and CONFIG_INET_TCP_DIAG; modprobe tcp_diag), as root")
 	}

@@ -12,7 +12,7 @@ import (
 
 // Stat is some of what /proc/PID/stat says of a process.
 type Stat struct {
-	Zombie bool   // it has ended and is not reaped
+	Zombie bool   // it has ended, with all its threads, and is not reaped
 	Ending bool   // or it is about to: what it has open is closed, or will be
 	Parent int    // 0: none
 	Group  int    // process group
@@ -26,7 +26,34 @@ func ReadStat(pid int) (Stat, error) {
 	if err != nil {
 		return Stat{}, err
 	}
-	return parseStat(b)
+	s, err := parseStat(b)
+	if err == nil && s.Ending && !s.Zombie {
+		s.Ending = !runs(pid)
+	}
+	return s, err
+}
+
+// runs reports whether a thread of a process, the first of which is ending or has ended, is
+// to go on. A process whose main function has left by pthread_exit lives on without it.
+func runs(pid int) bool {
+	for _, thread := range threads(pid) {
+		b, _ := os.ReadFile(filepath.Join(thread, "stat")) // it may have ended
+		if s, err := parseStat(b); err == nil && !s.Ending {
+			return true
+		}
+	}
+	return false
+}
+
+// threads returns the directories of the threads of a process.
+func threads(pid int) []string {
+	dir := fmt.Sprintf("/proc/%d/task", pid)
+	entries, _ := os.ReadDir(dir)
+	list := make([]string, len(entries))
+	for i, e := range entries {
+		list[i] = filepath.Join(dir, e.Name())
+	}
+	return list
 }
 
 func parseStat(b []byte) (Stat, error) {
@@ -36,9 +63,11 @@ func parseStat(b []byte) (Stat, error) {
 	if i < 0 || len(f) < 20 {
 		return Stat{}, fmt.Errorf("malformed /proc/PID/stat: %q", b)
 	}
-	s := Stat{Zombie: f[0] == "Z" || f[0] == "X", Start: f[19]}
+	alone := f[17] == "0" || f[17] == "1" // the number of threads, of which the first waits for the others
+	ended := f[0] == "Z" || f[0] == "X"
+	s := Stat{Zombie: ended && alone, Start: f[19]}
 	flags, err := strconv.ParseUint(f[6], 10, 64)
-	s.Ending = s.Zombie || flags&exiting != 0
+	s.Ending = ended || flags&exiting != 0
 	for at, to := range map[int]*int{1: &s.Parent, 2: &s.Group, 49: &s.Exit} {
 		if at < len(f) && err == nil {
 			*to, err = strconv.Atoi(f[at])
@@ -99,6 +128,14 @@ func Processes() []int {
 func Sockets(pid int) []uint32 {
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
 	entries, _ := os.ReadDir(dir)
+	if len(entries) == 0 { // its first thread may have ended
+		for _, thread := range threads(pid) {
+			dir = filepath.Join(thread, "fd")
+			if entries, _ = os.ReadDir(dir); len(entries) > 0 {
+				break
+			}
+		}
+	}
 	var list []uint32
 	for _, e := range entries {
 		target, err := os.Readlink(filepath.Join(dir, e.Name()))

@@ -7,12 +7,17 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 const roleEnv = "PROCFS_TEST_ROLE"
+
+func init() { runtime.LockOSThread() } // the main function's thread is the first one
 
 func TestMain(m *testing.M) {
 	switch os.Getenv(roleEnv) {
@@ -25,6 +30,20 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		_ = cmd.Wait()
+	case "threads": // the first one ends when it is told to, the others later
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			os.Exit(1)
+		}
+		fmt.Println(os.Getpid())
+		in := bufio.NewReader(os.Stdin)
+		in.ReadString('\n')
+		go func() {
+			in.ReadString('\n')
+			ln.Close()
+			os.Exit(0)
+		}()
+		syscall.Syscall(syscall.SYS_EXIT, 0, 0, 0)
 	case "child":
 		fmt.Println(os.Getpid())
 		bufio.NewReader(os.Stdin).ReadString('\n')
@@ -160,5 +179,54 @@ func TestEnding(t *testing.T) {
 	}
 	if !Ending(pid) {
 		t.Error("a process that was reaped is not ending")
+	}
+}
+
+// TestEndedThread: a process lives, and has its files, as long as one of its threads does.
+func TestEndedThread(t *testing.T) {
+	cmd := child("threads")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Fscan(out, &pid); err != nil {
+		t.Fatal(err)
+	}
+	sockets := Sockets(pid)
+	if _, err := io.WriteString(in, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || time.Since(begun) > 10*time.Second {
+			t.Fatalf("%q, %v", b, err)
+		}
+		if strings.Contains(string(b), ") Z ") {
+			break
+		}
+	}
+	if st, err := ReadStat(pid); err != nil || st.Zombie || st.Ending || Ending(pid) {
+		t.Errorf("without its first thread it is %+v, %v", st, err)
+	}
+	if got := Sockets(pid); len(got) == 0 || !slices.Equal(got, sockets) {
+		t.Errorf("sockets %v, want %v", got, sockets)
+	}
+	in.Close()
+	if _, err := io.Copy(io.Discard, out); err != nil { // until it has closed its end
+		t.Fatal(err)
+	}
+	if !Ending(pid) {
+		t.Error("a process whose end has closed its files is not ending")
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -115,7 +115,7 @@ type watch struct {
 
 	SockFlags, SockOwned, SockSocket uint32
 
-	PIDNS, Signal, Process, Level, Numbers, Inum uint32
+	PIDNS, Signal, GroupFlags, GroupExitCode, Process, Level, Numbers, Inum uint32
 }
 
 func (g *Gate) loadRelease() (*ebpf.Program, error) {
@@ -165,6 +165,9 @@ func kernelLayout() (w watch, err error) {
 		offset{"task_struct", []string{"flags"}, &w.Flags},
 		offset{"task_struct", []string{"exit_code"}, &w.ExitCode},
 		offset{"task_struct", []string{"tgid"}, &w.TGID},
+		offset{"task_struct", []string{"signal"}, &w.Signal},
+		offset{"signal_struct", []string{"flags"}, &w.GroupFlags},
+		offset{"signal_struct", []string{"group_exit_code"}, &w.GroupExitCode},
 		offset{"sock", []string{"__sk_common", "skc_flags"}, &w.SockFlags},
 		offset{"sock", []string{"sk_lock", "owned"}, &w.SockOwned},
 		offset{"sock", []string{"sk_socket"}, &w.SockSocket},
@@ -172,7 +175,6 @@ func kernelLayout() (w watch, err error) {
 		return w, err
 	}
 	if findOffsets(spec,
-		offset{"task_struct", []string{"signal"}, &w.Signal},
 		offset{"signal_struct", []string{"pids"}, &w.Process},
 		offset{"pid", []string{"level"}, &w.Level},
 		offset{"pid", []string{"numbers"}, &w.Numbers},

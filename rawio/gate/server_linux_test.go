@@ -2,12 +2,14 @@ package gate
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -133,6 +135,13 @@ func serve(addr netip.AddrPort) error {
 			n, err = startChild(conn)
 		case "register": // the connection with an io_uring, and close it
 			n, err = register(conn)
+		case "thread": // one of the process ends, slowly, and then the process by SIGKILL
+			for ending := false; !ending && err == nil; {
+				ending, err = endThread()
+			}
+			if err == nil {
+				err = unix.Kill(unix.Getpid(), unix.SIGKILL)
+			}
 		case "exit":
 			code, _ := strconv.Atoi(argument)
 			os.Exit(code)
@@ -199,6 +208,49 @@ func register(conn int) (int, error) {
 		return 0, errno
 	}
 	return 0, unix.Close(conn)
+}
+
+// endThread begins a thread that ends by exit(0) at once, as those do that are not needed
+// any more, and returns while it is ending, or says that it has ended. The kernel has much to
+// do before it takes the thread's files: each of its robust futexes lies in a page of its own.
+func endThread() (ending bool, err error) {
+	const futexes, page = 2000, 1 << 12
+	memory, err := unix.Mmap(-1, 0, 2*futexes*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return false, err
+	}
+	if err := unix.Madvise(memory, unix.MADV_NOHUGEPAGE); err != nil {
+		return false, err
+	}
+	entry := func(i int) *uintptr { return (*uintptr)(unsafe.Pointer(&memory[i*page])) }
+	for i := range futexes {
+		*entry(i) = uintptr(unsafe.Pointer(entry((i + 1) % futexes)))
+	}
+	head := (*[3]uintptr)(unsafe.Pointer(&memory[unsafe.Sizeof(uintptr(0))])) // struct robust_list_head
+	head[0], head[1] = *entry(0), futexes*page
+	tid := make(chan int)
+	go func() {
+		runtime.LockOSThread()
+		_, _, errno := unix.RawSyscall(unix.SYS_SET_ROBUST_LIST, uintptr(unsafe.Pointer(head)), unsafe.Sizeof(*head), 0)
+		if errno != 0 {
+			panic(errno)
+		}
+		tid <- unix.Gettid()
+		_, _, _ = unix.Syscall(unix.SYS_EXIT, 0, 0, 0) // others get its processor
+	}()
+	for stat := fmt.Sprintf("/proc/self/task/%d/stat", <-tid); !ending; {
+		b, err := os.ReadFile(stat)
+		if err != nil {
+			return false, unix.Munmap(memory)
+		}
+		const exiting = 4 // PF_EXITING
+		flags, err := strconv.Atoi(strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))[6])
+		if err != nil {
+			return false, err
+		}
+		ending = flags&exiting != 0
+	}
+	return true, nil
 }
 
 func startChild(conn int) (pid int, err error) {

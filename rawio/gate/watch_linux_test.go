@@ -187,6 +187,36 @@ func TestReleaseByKernel(t *testing.T) {
 	}
 }
 
+// TestReleaseByLastThread: how a process ends is not what its last thread says of itself.
+func TestReleaseByLastThread(t *testing.T) {
+	l := newLab(t)
+	g := watchedGate(t)
+	must(t, g.Attach(l.a))
+	addr := netip.MustParseAddr("10.77.0.1")
+	s := startServer(t, netip.AddrPortFrom(addr, servicePort))
+	client := connect(t, l.clientSocket(t, addr), addr).(*net.TCPConn)
+	defer client.Close()
+	s.do(t, "accept")
+	must(t, g.SetService(servicePort, ServiceListen, true))
+	liveState(t, client).store(g.Slot(2))
+	must(t, g.Bind(flowFrom(client), 2))
+	s.send(t, "thread")
+	_ = s.cmd.Wait() // it is killed
+	if got := g.Slot(2).Released(); got != ReleasedCrashed {
+		t.Fatalf("released: %v", got)
+	}
+	if got := whatComes(t, client, errNothing); got != errNothing {
+		t.Errorf("the client sees %v", got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ev, err := g.Events().Read(ctx)
+	must(t, err)
+	if ev.Kind != EventCrashed || ev.Slot != 2 || ev.PID != s.pid() || ev.Code != 9 {
+		t.Errorf("event %+v, want a crash of process %d by SIGKILL", ev, s.pid())
+	}
+}
+
 // TestDetachedCgroup2: no mount is needed, given the privilege.
 func TestDetachedCgroup2(t *testing.T) {
 	testenv.RequireRoot(t)

@@ -21,6 +21,9 @@ var (
 	// ErrNotSupported is returned when the kernel cannot destroy sockets: it
 	// needs Linux 4.9 with CONFIG_INET_DIAG_DESTROY, and the module tcp_diag.
 	ErrNotSupported = errors.New("sockdiag: the kernel cannot destroy sockets (CONFIG_INET_DIAG_DESTROY)")
+	// ErrOrphans is returned by Supported when the kernel does not destroy sockets that no process
+	// has any more: it only empties their queues, and says that it has (tcp_abort before Linux 6.11).
+	ErrOrphans = errors.New("sockdiag: the kernel cannot destroy the sockets of a process that has ended (before Linux 6.11)")
 )
 
 // State is a connection's state as the kernel numbers it (include/net/tcp_states.h).

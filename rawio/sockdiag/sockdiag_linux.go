@@ -3,7 +3,10 @@ package sockdiag
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -105,8 +108,8 @@ var (
 	families  = [...]uint8{unix.AF_INET, unix.AF_INET6}
 )
 
-// Supported returns nil if Destroy works here, ErrNotSupported or the reason
-// (a missing privilege). It destroys nothing.
+// Supported returns nil if Destroy works here, ErrNotSupported, ErrOrphans or the reason
+// (a missing privilege). It destroys nothing but a connection of its own over loopback.
 func Supported() error {
 	c, err := dial()
 	if err != nil {
@@ -117,9 +120,64 @@ func Supported() error {
 	none := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
 	err = c.acknowledged(unix.SOCK_DESTROY, newRequest(segment.Flow{Client: none, Server: none}))
 	if errors.Is(err, unix.ENOENT) {
-		return nil
+		return removesOrphans(Destroy)
 	}
 	return unsupported(err)
+}
+
+// removesOrphans returns ErrOrphans if destroy leaves a socket that its process has closed, and
+// whose FIN is yet to leave. Without loopback that cannot be tried.
+func removesOrphans(destroy func(segment.Flow, ...int) error) error {
+	flow, end, err := orphan()
+	if err != nil {
+		return nil
+	}
+	defer end()
+	if err := destroy(flow); err != nil {
+		return err
+	}
+	w, err := Watch()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	switch _, err := w.State(flow); {
+	case err == nil:
+		return ErrOrphans
+	case errors.Is(err, ErrNotFound):
+		return nil
+	default:
+		return err
+	}
+}
+
+// orphan makes such a socket: its client takes no more data.
+func orphan() (flow segment.Flow, end func(), err error) {
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return flow, nil, err
+	}
+	defer ln.Close()
+	client, err := net.DialTimeout("tcp4", ln.Addr().String(), time.Second)
+	if err != nil {
+		return flow, nil, err
+	}
+	flow.Client, flow.Server = client.LocalAddr().(*net.TCPAddr).AddrPort(), ln.Addr().(*net.TCPAddr).AddrPort()
+	server, err := ln.Accept()
+	if err == nil {
+		err = server.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+	}
+	for more := make([]byte, 1<<16); err == nil; {
+		_, err = server.Write(more)
+	}
+	if server != nil {
+		server.Close()
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		client.Close()
+		return flow, nil, err
+	}
+	return flow, func() { client.Close() }, nil
 }
 
 func unsupported(err error) error {

@@ -175,6 +175,25 @@ func TestStatesOfADyingConnection(t *testing.T) {
 	}
 }
 
+// TestOrphan: a crashed process's socket that has yet to send is removed, and a kernel that
+// only says so is found out.
+func TestOrphan(t *testing.T) {
+	lab := netlabtest.New(t, nil)
+	in(t, lab.Server, func() error { return removesOrphans(Destroy) })
+	in(t, lab.Server, func() error {
+		err := removesOrphans(func(flow segment.Flow, _ ...int) error {
+			if s := list(t, lab.Server)[flow]; s != FinWait1 {
+				t.Errorf("the orphan is in %v, want FIN_WAIT1", s)
+			}
+			return nil
+		})
+		if !errors.Is(err, ErrOrphans) {
+			t.Errorf("of a kernel that leaves it: %v", err)
+		}
+		return nil
+	})
+}
+
 // TestHalfOpenConnection: a request in SYN_RECV, which no socket of a process
 // belongs to yet, is listed and removed.
 func TestHalfOpenConnection(t *testing.T) {

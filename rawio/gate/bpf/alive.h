@@ -6,7 +6,7 @@
 
 /* An engine that is started after this one was killed takes the maps over if it
  * understands them. Whoever changes what a map holds raises LAYOUT: see layout.go. */
-#define LAYOUT 7
+#define LAYOUT 8
 
 struct engine {
 	__u32 layout;

@@ -127,7 +127,8 @@ struct watch {
 	__u32 sk_flags, sk_owned, sk_socket; /* offsets in struct sock */
 	__u32 pidns;                         /* inode of the engine's PID namespace; 0: IDs are the initial one's */
 	__u32 signal;                        /* offset in struct task_struct */
-	__u32 process;                       /* offset in struct signal_struct, of pids[PIDTYPE_TGID] */
+	__u32 group_flags, group_exit_code;  /* offsets in struct signal_struct, as is */
+	__u32 process;                       /* that of pids[PIDTYPE_TGID] */
 	__u32 level, numbers;                /* offsets in struct pid */
 	__u32 inum;                          /* offset in struct pid_namespace */
 };

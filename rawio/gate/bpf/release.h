@@ -9,6 +9,7 @@
 
 #define PF_EXITING 0x00000004
 #define PF_KTHREAD 0x00200000
+#define SIGNAL_GROUP_EXIT 0x00000004
 
 #define AF_INET 2
 #define AF_INET6 10
@@ -73,16 +74,24 @@ __noinline __u32 pid_of(void)
 }
 
 /* crashing says whether the current task is the end of a process that did not
- * end by exit(0). The kernel sets the exit code before it releases the files. */
+ * end by exit(0). The kernel sets the exit code before it releases the files. How a
+ * process ends as a whole is not its last thread's code: a thread that ends by itself when
+ * the process is killed, or one of io_uring's, has 0, and may be the last to let go of them. */
 static __always_inline bool crashing(const struct watch *w, struct death *d)
 {
-	const char *task = (void *)bpf_get_current_task();
+	const char *task = (void *)bpf_get_current_task(), *process = NULL;
+	__u32 flags = 0;
 
 	d->tgid = 0;
 	d->code = 0;
 	if (!(task_flags(w, task) & PF_EXITING))
 		return false;
-	bpf_probe_read_kernel(&d->code, sizeof(d->code), task + w->exit_code);
+	bpf_probe_read_kernel(&process, sizeof(process), task + w->signal);
+	bpf_probe_read_kernel(&flags, sizeof(flags), process + w->group_flags);
+	if (flags & SIGNAL_GROUP_EXIT)
+		bpf_probe_read_kernel(&d->code, sizeof(d->code), process + w->group_exit_code);
+	else
+		bpf_probe_read_kernel(&d->code, sizeof(d->code), task + w->exit_code);
 	if (!d->code)
 		return false;
 	d->tgid = pid_of();
