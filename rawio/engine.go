@@ -16,6 +16,7 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/inject"
 	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/sockdiag"
 	"github.com/ftnet/ftnet/rawio/south"
 	"github.com/ftnet/ftnet/rawio/tap"
 )
@@ -136,6 +137,9 @@ func Open(cfg Config) (*Engine, error) {
 }
 
 func (e *Engine) open() (err error) {
+	if err := sockdiag.Supported(); err != nil {
+		return fmt.Errorf("rawio: no connection could be recovered: %w", err)
+	}
 	if err := e.openGate(); err != nil {
 		return err
 	}

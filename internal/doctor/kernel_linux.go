@@ -188,7 +188,7 @@ func sockDestroy(Machine) []Result {
 	switch err := sockdiag.Supported(); {
 	case errors.Is(err, sockdiag.ErrOrphans):
 		return finding(Fail, name, err.Error(), "use Linux 6.11 or newer, or a stable release that has "+
-			"\"tcp: fix forever orphan socket caused by tcp_abort\" (6.10.8, 6.6.49): the connections of a server that crashes cannot be recovered")
+			"\"tcp: fix forever orphan socket caused by tcp_abort\": the connections of a server that crashes cannot be recovered")
 	case err != nil:
 		return finding(Fail, name, err.Error(),
 			"use a kernel with CONFIG_INET_DIAG_DESTROY (and CONFIG_INET_TCP_DIAG; modprobe tcp_diag), as root")

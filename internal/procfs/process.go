@@ -56,6 +56,14 @@ func threads(pid int) []string {
 	return list
 }
 
+// killed reports whether SIGKILL is among the signals that a thread has yet to take, as
+// the kernel writes them: all threads of a process have it from the moment that the process
+// is killed.
+func killed(pending string) bool {
+	signals, err := strconv.ParseUint(pending, 10, 64)
+	return err == nil && signals&(1<<(syscall.SIGKILL-1)) != 0
+}
+
 func parseStat(b []byte) (Stat, error) {
 	// The command's name, in parentheses, may contain anything.
 	i := bytes.LastIndex(b, []byte(") "))
@@ -67,7 +75,7 @@ func parseStat(b []byte) (Stat, error) {
 	ended := f[0] == "Z" || f[0] == "X"
 	s := Stat{Zombie: ended && alone, Start: f[19]}
 	flags, err := strconv.ParseUint(f[6], 10, 64)
-	s.Ending = ended || flags&exiting != 0
+	s.Ending = ended || flags&exiting != 0 || len(f) > 28 && killed(f[28])
 	for at, to := range map[int]*int{1: &s.Parent, 2: &s.Group, 49: &s.Exit} {
 		if at < len(f) && err == nil {
 			*to, err = strconv.Atoi(f[at])

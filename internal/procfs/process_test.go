@@ -113,6 +113,7 @@ func TestParseStat(t *testing.T) {
 	}{
 		{"7 (cat) S" + rest, Stat{Parent: 1, Group: 42, Start: "4711"}, false},
 		{"7 (cat) R 1 42 0 0 0 4194308 " + strings.Repeat("0 ", 12) + "4711 0\n", Stat{Ending: true, Parent: 1, Group: 42, Start: "4711"}, false},
+		{"7 (killed) S" + rest + strings.Repeat(" 0", 7) + " 256 0", Stat{Ending: true, Parent: 1, Group: 42, Start: "4711"}, false},
 		{"7 (a) Z (b c) Z" + rest, Stat{Zombie: true, Ending: true, Parent: 1, Group: 42, Start: "4711"}, false},
 		{"7 (cat) Z" + rest + strings.Repeat(" 0", 28) + " 9", Stat{Zombie: true, Ending: true, Parent: 1, Group: 42, Start: "4711", Exit: 9}, false},
 		{"7 (cat) S 1 2", Stat{}, true},

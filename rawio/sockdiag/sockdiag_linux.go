@@ -164,6 +164,9 @@ func orphan() (flow segment.Flow, end func(), err error) {
 	}
 	flow.Client, flow.Server = client.LocalAddr().(*net.TCPAddr).AddrPort(), ln.Addr().(*net.TCPAddr).AddrPort()
 	server, err := ln.Accept()
+	if err == nil { // little is enough
+		err = errors.Join(client.(*net.TCPConn).SetReadBuffer(4096), server.(*net.TCPConn).SetWriteBuffer(4096))
+	}
 	if err == nil {
 		err = server.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
 	}
