@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/ftnet/ftnet/internal/status"
 )
 
@@ -96,5 +98,37 @@ func TestNotServing(t *testing.T) {
 	var missing *NotServingError
 	if !errors.As(err, &missing) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "127.0.0.1:7961") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestGivenUpWhileDraining: a port whose listener was closed and that has no connection is
+// given up, also while the service, which was stopped, waits for those of another port.
+func TestGivenUpWhileDraining(t *testing.T) {
+	l := newLab(t, func(c *HostConfig) { patientAgain(c); c.again.period = time.Second }) // longer than the process takes to end
+	cfg := config("closing", "listen-close 127.0.0.1:7961 127.0.0.1:7962")
+	cfg.Drain = 3 * time.Second
+	s := l.run(cfg)
+	s.until(l, "it listens at both", func(p status.Program, ports []status.Service) bool { return len(ports) == 2 && listening(p, ports) })
+	l.dial("127.0.0.1:7962").expect("1", "add 1") // it does not close
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ports := l.program("closing"); len(ports) > 1 {
+		t.Errorf("%+v", ports)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.serves()
+}
+
+// TestGiveUpAgain: what Restart has claimed for a process that could not be started may have
+// been given up meanwhile, for nobody listens there.
+func TestGiveUpAgain(t *testing.T) {
+	s := newService(&Host{log: hclog.NewNullLogger()}, ServiceConfig{Name: "test"})
+	s.admitting.Lock()
+	defer s.admitting.Unlock()
+	if err := s.giveUp(7961); err != nil {
+		t.Error(err)
 	}
 }

@@ -76,7 +76,7 @@ func (s *Service) claimListen(list []netip.AddrPort) (fresh []uint16, err error)
 }
 
 // giveUp ends the protection of ports and their claims. Their connections must
-// have ended. s.admitting is held.
+// have ended; one that is not the service's any more is passed over. s.admitting is held.
 func (s *Service) giveUp(list ...uint16) error {
 	s.unprotect(list)
 	var errs []error
@@ -86,7 +86,9 @@ func (s *Service) giveUp(list ...uint16) error {
 		delete(s.ports, n)
 		s.notify()
 		s.mu.Unlock()
-		errs = append(errs, s.host.unclaim(n, p.claim))
+		if p != nil {
+			errs = append(errs, s.host.unclaim(n, p.claim))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -144,8 +146,10 @@ func (s *Service) unprotect(list []uint16) {
 	for _, n := range list {
 		s.mu.Lock()
 		p := s.ports[n]
-		was := p.protected
-		p.protected, p.listening, p.crashedAt = false, false, time.Time{}
+		was := p != nil && p.protected
+		if p != nil {
+			p.protected, p.listening, p.crashedAt = false, false, time.Time{}
+		}
 		s.mu.Unlock()
 		if !was {
 			continue

@@ -3,11 +3,13 @@ package recovery
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +24,8 @@ import (
 func role(args []string) int {
 	log.SetFlags(0)
 	switch args[0] {
-	case "listen", "listen-any": // with ftnet, where it may
+	case "listen", "listen-any", "listen-close": // with ftnet, where it may
+		var all []net.Listener
 		for _, a := range args[1:] {
 			ln, err := ftnet.Listen("tcp", a)
 			if err != nil {
@@ -32,7 +35,11 @@ func role(args []string) int {
 				}
 				return 9
 			}
+			all = append(all, ln)
 			go accept(ln)
+		}
+		if args[0] == "listen-close" {
+			return closeAll(all)
 		}
 	case "plain": // without
 		plain(args[1:])
@@ -75,6 +82,17 @@ func role(args []string) int {
 	select {}
 }
 
+// closeAll closes listeners when the process is asked to end.
+func closeAll(list []net.Listener) int {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM)
+	<-asked
+	for _, ln := range list {
+		ln.Close()
+	}
+	return 0
+}
+
 func plain(addresses []string) {
 	for _, a := range addresses {
 		ln, err := net.Listen("tcp", a)
@@ -115,6 +133,9 @@ func prefork(address string) int {
 func accept(ln net.Listener) {
 	for {
 		c, err := ln.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -145,8 +145,11 @@ func TestAdoptRefuses(t *testing.T) {
 	if _, err := Adopt(fd, 64, 255); err == nil {
 		t.Error("more pages than allowed")
 	}
-	memfd := func(size int64, seals int) int {
-		fd, err := unix.MemfdCreate("journal-test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	memfd := func(size int64, seals int, flags ...int) int {
+		fd, err := unix.MemfdCreate("journal-test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|append(flags, 0)[0])
+		if errors.Is(err, unix.ENOSYS) && len(flags) > 0 { // a kernel without huge pages
+			return -1
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,6 +171,7 @@ func TestAdoptRefuses(t *testing.T) {
 	for name, fd := range map[string]int{
 		"none": -1, "a device": int(null.Fd()), "empty": memfd(0, fixed), "small": memfd(100, fixed),
 		"zeros": memfd(1<<20, fixed), "can shrink": memfd(1<<20, unix.F_SEAL_GROW),
+		"huge pages, of which there may be none": memfd(1<<30, fixed, unix.MFD_HUGETLB),
 	} {
 		if _, err := Adopt(fd, 64, 256); err == nil {
 			t.Errorf("%s: adopted", name)

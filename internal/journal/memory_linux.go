@@ -59,6 +59,12 @@ func adoptMemory(fd int) (own int, mem []byte, err error) {
 	if seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err != nil || seals&need != need {
 		return -1, nil, fmt.Errorf("%w: not sealed memory", errLayout)
 	}
+	// Of huge pages there may be none when one is touched, which would kill the engine with
+	// SIGBUS as well.
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil || fs.Type != unix.TMPFS_MAGIC {
+		return -1, nil, fmt.Errorf("%w: not memory of usual pages", errLayout)
+	}
 	size, err := memorySize(fd)
 	if err != nil {
 		return -1, nil, err

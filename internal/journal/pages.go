@@ -97,13 +97,18 @@ func (c *chain) follow(link *uint32, grow bool) uint32 {
 }
 
 // releaseChain gives a chain's pages back. The links are a server process's
-// word: the walk ends after as many pages as exist.
+// word: the walk ends after as many pages as exist, and soon if they lead in a
+// circle (Brent's way of finding one), for all services wait for it.
 func (r *region) releaseChain(first *uint32) {
 	i := atomic.SwapUint32(first, 0)
-	for range r.maxPages {
+	met, again := uint32(0), uint32(1) // a page of the way, and when to take a later one
+	for n := range r.maxPages {
 		p := r.page(i)
-		if p == nil {
+		if p == nil || i == met {
 			return
+		}
+		if n+1 == again {
+			met, again = i, 2*again
 		}
 		next := atomic.LoadUint32(&p.next)
 		r.release(i)

@@ -7,11 +7,17 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"syscall"
 	"time"
 )
 
-// writeTimeout bounds how long a reader that does not read is served.
-const writeTimeout = 5 * time.Second
+const (
+	// writeTimeout bounds how long a reader that does not read is served.
+	writeTimeout = 5 * time.Second
+	// acceptPause is how long is waited when there are no descriptors or no memory.
+	acceptPause = 10 * time.Millisecond
+)
 
 // maxDocument bounds what Fetch reads: 100,000 connections and more.
 const maxDocument = 256 << 20
@@ -21,9 +27,14 @@ const maxDocument = 256 << 20
 func Serve(l net.Listener, document func() *Document) error {
 	for {
 		c, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
+		switch {
+		case err == nil:
+		case errors.Is(err, net.ErrClosed):
 			return nil
-		} else if err != nil {
+		case lacksRoom(err):
+			time.Sleep(acceptPause) // they come back
+			continue
+		default:
 			return err
 		}
 		go func() {
@@ -32,6 +43,11 @@ func Serve(l net.Listener, document func() *Document) error {
 			_ = json.NewEncoder(c).Encode(document().noNulls()) // the reader has gone: its loss
 		}()
 	}
+}
+
+// lacksRoom tells errors of accept that pass: no descriptors or memory are left.
+func lacksRoom(err error) bool {
+	return slices.ContainsFunc([]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}, func(e error) bool { return errors.Is(err, e) })
 }
 
 // noNulls makes empty lists of missing ones: readers in other languages need

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,6 +52,36 @@ func TestServeAndFetch(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
+	}
+	l.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// exhausted is a listener of a process that has no descriptors left for a while.
+type exhausted struct {
+	net.Listener
+	times int
+}
+
+func (l *exhausted) Accept() (net.Conn, error) {
+	if l.times > 0 {
+		l.times--
+		return nil, &net.OpError{Op: "accept", Net: "unix", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+// TestServeExhausted: the page is there again when the process has descriptors again.
+func TestServeExhausted(t *testing.T) {
+	path, l := listen(t)
+	done := make(chan error, 1)
+	go func() { done <- Serve(&exhausted{l, 3}, func() *Document { return &Document{Version: Version} }) }()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := Fetch(ctx, path); err != nil {
+		t.Error(err)
 	}
 	l.Close()
 	if err := <-done; err != nil {
