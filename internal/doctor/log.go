@@ -62,7 +62,7 @@ func logDirectory(dir string) []Result {
 	case at == dir && info.Mode().Perm()&0o077 != 0:
 		results = append(results, Result{name + " mode", Warn, fmt.Sprintf("%s is open to others than its owner (%v)", dir, info.Mode().Perm()), "chmod 700 " + dir})
 	case took > slowSync:
-		results = finding(Warn, name, fmt.Sprintf("a sync in %s takes %v: acknowledgments of small requests wait for it", at, took.Round(time.Millisecond)), "use a faster device, if replies are to be quick")
+		results = finding(Warn, name, fmt.Sprintf("%s can be written; a sync takes %v: acknowledgments of small requests wait for it", at, took.Round(time.Millisecond)), "use a faster device, if replies are to be quick")
 	}
 	return append(results, fileSystem(at)...)
 }

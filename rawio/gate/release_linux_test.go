@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -178,6 +179,10 @@ func (e ending) check(t *testing.T, l *lab, g *Gate, listen, dial netip.Addr) {
 		must(t, g.DeleteService(servicePort))
 		must(t, g.Unbind(flowFrom(client)))
 		g.Slot(slot).Reset()
+		for g.Events().ring.AvailableBytes() > 0 { // of a FIN that was repeated just before
+			_, err := g.Events().Read(context.Background())
+			must(t, err)
+		}
 	}()
 	before, err := g.Stats()
 	must(t, err)
@@ -189,7 +194,7 @@ func (e ending) check(t *testing.T, l *lab, g *Gate, listen, dial netip.Addr) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	held := uint64(0)
+	held, repeated := uint64(0), uint64(0)
 	for i, want := range e.events {
 		ev, err := g.Events().Read(ctx)
 		must(t, err)
@@ -214,9 +219,13 @@ func (e ending) check(t *testing.T, l *lab, g *Gate, listen, dial netip.Addr) {
 	if got := g.Slot(slot).Released(); got != e.released {
 		t.Errorf("released: %v, want %v", got, e.released)
 	}
-	if g.Events().ring.AvailableBytes() > 0 {
+	for g.Events().ring.AvailableBytes() > 0 {
 		ev, err := g.Events().Read(ctx)
-		t.Errorf("one more event: %+v, %v", ev, err)
+		if err != nil || ev.Kind != EventFINHeld || !slices.Contains(e.events, EventFINHeld) {
+			t.Errorf("one more event: %+v, %v", ev, err)
+			break
+		}
+		repeated++ // nobody acknowledges it
 	}
 	// What nobody accepted is held without a report of its own.
 	if e.client == errNothing && e.released == ReleasedCrashed && held == 0 {
@@ -225,8 +234,8 @@ func (e ending) check(t *testing.T, l *lab, g *Gate, listen, dial netip.Addr) {
 	after, err := g.Stats()
 	must(t, err)
 	stats := after.minus(before)
-	if got := stats.FINHeld + stats.RSTHeld; got != held {
-		t.Errorf("%d FINs and RSTs held, want %d", got, held)
+	if got := stats.FINHeld + stats.RSTHeld; got < held+repeated || got > held && !slices.Contains(e.events, EventFINHeld) {
+		t.Errorf("%d FINs and RSTs held, want %d and %d repetitions", got, held, repeated)
 	}
 	want := uint64(0)
 	if e.released == ReleasedCrashed {
