@@ -93,10 +93,11 @@ func (l *lazy) now() (taken, stable *logserver.Memory) {
 func (l *lazy) RegisterService(uint16) error { return nil }
 
 func (l *lazy) Open(m logserver.Meta) (id logserver.ConnID, err error) {
+	first := true
 	err = l.do(func(to *logserver.Memory) error {
 		got, err := to.Open(m)
-		if id == 0 {
-			id = got
+		if first {
+			id, first = got, false
 		}
 		return err
 	})
