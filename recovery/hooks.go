@@ -60,12 +60,9 @@ func (s *Service) apply(next ServiceConfig) error {
 	s.mu.Lock()
 	before := portsOf(s.listen)
 	s.cfg, s.uid, s.listen = next, uid, listen
-	again := s.policies(func(p *port) bool { return p.protected })
 	s.mu.Unlock()
-	for _, p := range again {
-		if err := s.host.engine.Protect(p); err != nil {
-			return err
-		}
+	if err := s.protectAgain(); err != nil {
+		return err
 	}
 	after := portsOf(listen)
 	gone := slices.DeleteFunc(before, func(n uint16) bool { return slices.Contains(after, n) })

@@ -27,8 +27,8 @@ import (
 // log, and a journal for each service that has one. Its methods may be called
 // concurrently.
 //
-// Locks are taken in this order: the engine's own, Host.mu, Service.mu. So the
-// engine is never called with one of the latter two held.
+// Locks are taken in this order: Service.admitting, the engine's own, Host.mu,
+// Service.mu. So the engine is never called with one of the latter two held.
 type Host struct {
 	cfg        HostConfig
 	log        hclog.Logger

@@ -214,11 +214,21 @@ func (n north) Gone(p *control.Peer, err error) {
 // begun. It may be called with the engine's lock held.
 func (s *Service) ending() bool {
 	s.mu.Lock()
-	untold := s.process.ending || s.leaving > 0
-	pids := append(slices.Collect(maps.Values(s.peers)), s.process.supervised)
+	untold, pids := s.untold(), s.processes()
 	s.mu.Unlock()
-	return untold || slices.ContainsFunc(pids, func(pid int) bool { return pid > 0 && procfs.Ending(pid) })
+	return untold || slices.ContainsFunc(pids, ends)
 }
+
+// untold reports whether a process has ended, which the engine has still to be told. s.mu is held.
+func (s *Service) untold() bool { return s.process.ending || s.leaving > 0 }
+
+// processes returns the supervised process and those that are connected. s.mu is held.
+func (s *Service) processes() []int {
+	return append(slices.Collect(maps.Values(s.peers)), s.process.supervised)
+}
+
+// ends reports whether a process, if it is known, has ended or is about to.
+func ends(pid int) bool { return pid > 0 && procfs.Ending(pid) }
 
 // takeOver declares the outage of a port whose former process is gone without
 // that the supervisor had to say so.

@@ -110,13 +110,10 @@ func (s *Service) Update(cfg ServiceConfig) error {
 	}
 	s.cfg = next
 	sup := s.sup
-	policies := s.policies(func(p *port) bool { return p.protected })
 	s.notify()
 	s.mu.Unlock()
-	for _, p := range policies {
-		err = errors.Join(err, s.host.engine.Protect(p))
-	}
-	if sup != nil {
+	err = s.protectAgain()
+	if sup != nil { // s.admitting is not held: the supervisor may wait for it
 		err = errors.Join(err, sup.Update(context.Background(), scfg))
 	}
 	return err
@@ -149,17 +146,6 @@ func (s *Service) prepare(cfg ServiceConfig) (ServiceConfig, supervisor.Config, 
 		_, err = supervisor.New(scfg, nil)
 	}
 	return cfg, scfg, err
-}
-
-// policies returns what the engine is told of the ports that ok selects. s.mu
-// is held.
-func (s *Service) policies(ok func(*port) bool) (list []rawio.Service) {
-	for n, p := range s.ports {
-		if ok(p) {
-			list = append(list, s.policy(n))
-		}
-	}
-	return list
 }
 
 // policy is what the engine is told of a port. s.mu is held.

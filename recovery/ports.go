@@ -124,6 +124,18 @@ func (s *Service) protectAll() error {
 	return s.protect(s.portList(nil))
 }
 
+// protectAgain tells the engine how the ports that are protected are to be from now on. One
+// that is given up meanwhile must not be protected again: nobody would ever end that.
+func (s *Service) protectAgain() error {
+	s.admitting.Lock()
+	defer s.admitting.Unlock()
+	var errs []error
+	for _, n := range s.portList(protected) {
+		errs = append(errs, s.protect([]uint16{n}))
+	}
+	return errors.Join(errs...)
+}
+
 // protect begins the protection of ports. The engine forgets none of them by it.
 // s.admitting is held.
 func (s *Service) protect(list []uint16) error {

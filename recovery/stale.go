@@ -89,13 +89,20 @@ func (s *Service) waitsFor(n uint16, p *port) bool {
 func (s *Service) desert() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.adopting || s.process.state != status.ProcessRunning || time.Since(s.process.listenedAt) < s.host.cfg.again.settle {
+	if s.adopting || time.Since(s.process.listenedAt) < s.host.cfg.again.settle {
 		return
 	}
+	var list []uint16
 	for n, p := range s.ports {
-		if _, lives := s.peers[p.owner]; p.listening || p.left || p.deserted || p.expiring || lives || !s.mayLose(n) {
-			continue
+		if _, lives := s.peers[p.owner]; !p.listening && !p.left && !p.deserted && !p.expiring && !lives && s.mayLose(n) {
+			list = append(list, n)
 		}
+	}
+	if len(list) == 0 || !s.goesOn() {
+		return
+	}
+	for _, n := range list {
+		p := s.ports[n]
 		p.deserted = true
 		if p.protected {
 			s.log.Warn("the server does not listen at a port any more; its clients wait for a while", "port", n, "address", p.address)
@@ -112,14 +119,34 @@ func (s *Service) mayLose(n uint16) bool {
 
 // stale reports whether the clients of a port have waited long enough. s.mu is held.
 func (s *Service) stale(n uint16, p *port) bool {
-	if p.listening || p.expiring || p.crashedAt.IsZero() || s.process.state != status.ProcessRunning || !s.mayLose(n) {
+	if p.listening || p.expiring || p.crashedAt.IsZero() || !s.mayLose(n) {
 		return false
 	}
 	crash, listener := time.Since(p.crashedAt), time.Since(s.process.listenedAt)
+	long := min(crash, listener) >= s.host.cfg.again.fixed
 	if p.asked != "" || p.left {
-		return crash >= s.host.cfg.again.anyPort && listener >= s.host.cfg.again.settle
+		long = crash >= s.host.cfg.again.anyPort && listener >= s.host.cfg.again.settle
 	}
-	return min(crash, listener) >= s.host.cfg.again.fixed
+	return long && s.goesOn()
+}
+
+// goesOn reports whether a process serves: only then does it mean something that nobody listens
+// at a port. The state alone does not tell. It changes when the supervisor is done with a process,
+// which may be long after the outage of its ports has begun; and it does not change if the process
+// that served is not the supervised one, but was started by that. s.mu is held.
+func (s *Service) goesOn() bool {
+	if s.process.state != status.ProcessRunning || s.untold() || slices.ContainsFunc(s.processes(), ends) {
+		return false
+	}
+	if !ends(s.process.pid) {
+		return true
+	}
+	for _, p := range s.ports { // is there another one?
+		if p.listening {
+			return true
+		}
+	}
+	return false
 }
 
 // giveUpStale has the clients of stale ports get a RST, and gives the ports up.

@@ -8,12 +8,14 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/sockdiag"
 )
 
@@ -243,5 +245,76 @@ func TestPortsChangeAtOnce(t *testing.T) {
 	}
 	if _, ports := l.program("one"); len(ports) != 1 {
 		t.Errorf("%+v", ports)
+	}
+}
+
+// stepLog calls step, if there is one, when the engine begins to protect a port, and before
+// it does.
+type stepLog struct {
+	*logserver.Memory
+	step atomic.Pointer[func()]
+}
+
+func (l *stepLog) RegisterService(port uint16) error {
+	if step := l.step.Swap(nil); step != nil {
+		(*step)()
+	}
+	return l.Memory.RegisterService(port)
+}
+
+// TestGivenUpForGood: a port that is given up while a new configuration is applied is not
+// protected again: another service may have it.
+func TestGivenUpForGood(t *testing.T) {
+	next := config("one", "plain :7001", ":7001")
+	for name, change := range map[string]func(*Service) error{
+		"update": func(s *Service) error { return s.Update(next) },
+		"start":  func(s *Service) error { return s.apply(next) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			memory, err := logserver.NewMemory(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			log := &stepLog{Memory: memory}
+			t.Cleanup(func() { memory.Close() })
+			l := newLab(t, func(c *HostConfig) { c.Log = log })
+			s := l.run(next)
+			s.serves()
+			more, err := parseAddresses([]string{":7005"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			fresh, err := s.claimListen(more)
+			if err == nil {
+				err = s.protectAll()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			given := make(chan error, 1)
+			step := func() {
+				done := make(chan struct{})
+				go func() {
+					s.admitting.Lock()
+					given <- s.giveUp(fresh...)
+					s.admitting.Unlock()
+					close(done)
+				}()
+				select {
+				case <-done:
+				case <-time.After(100 * time.Millisecond): // it has to wait
+				}
+			}
+			log.step.Store(&step)
+			if err := change(s.Service); err != nil {
+				t.Error(err)
+			}
+			if err := <-given; err != nil {
+				t.Fatal(err)
+			}
+			two := l.run(config("two", "listen :7005"))
+			two.serves()
+			l.dial("127.0.0.1:7005").expect("1", "add 1")
+		})
 	}
 }

@@ -1,0 +1,82 @@
+package recovery
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/internal/control"
+	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/recovery/supervisor"
+)
+
+// TestMissedWhileServing: it is only while a process serves that nobody listens at a port again.
+// One that is ending does not, though its state has not changed yet; nor is its successor there.
+func TestMissedWhileServing(t *testing.T) {
+	for _, way := range []string{"supervised", "child", "one of two"} {
+		t.Run(way, func(t *testing.T) {
+			cmd := exec.Command("sleep", "1000")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			pid, long := cmd.Process.Pid, time.Now().Add(-time.Hour)
+			s := newService(&Host{log: hclog.NewNullLogger(), cfg: HostConfig{again: defaultAgain}}, ServiceConfig{Name: "test"})
+			peer := &control.Peer{ID: 1, Cred: control.Credentials{PID: pid}}
+			s.peers[peer.ID] = pid
+			own, waits := &port{listening: true, owner: peer.ID}, &port{crashedAt: long}
+			s.ports[7001], s.ports[7002] = own, waits
+			s.process.supervised = pid
+			if way != "supervised" {
+				s.process.supervised = os.Getpid()
+			}
+			if way == "one of two" {
+				s.peers[2], s.ports[7003] = os.Getpid(), &port{listening: true, owner: 2}
+			}
+			s.setProcess(status.ProcessRunning, pid)
+			s.process.listenedAt = long
+			check := func(want bool, when string) {
+				t.Helper()
+				waits.deserted = false
+				s.desert()
+				if stale := len(s.portList(s.stale)) > 0; stale != want || waits.deserted != want {
+					t.Errorf("%s: stale %v, deserted %v", when, stale, waits.deserted)
+				}
+			}
+			check(true, "the process serves")
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			// It ends, and nobody reaps it.
+			if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+				t.Fatal(err)
+			}
+			check(false, "it has ended")
+			north{s}.Gone(peer, nil)
+			check(false, "its control connection has ended")
+			for began, told := time.Now(), false; !told; time.Sleep(time.Millisecond) {
+				s.mu.Lock()
+				told = s.leaving == 0
+				s.mu.Unlock()
+				if time.Since(began) > patience {
+					t.Fatal("its end is never known")
+				}
+			}
+			own.listening = false // as its outage has it
+			check(way == "one of two", "its outage has begun")
+			if way == "supervised" {
+				hooks{s}.Ended(supervisor.Exit{Kind: supervisor.Crashed, PID: pid, Again: true})
+			}
+			_ = cmd.Wait()
+			check(way == "one of two", "it was reaped")
+			if way == "supervised" {
+				return
+			}
+			s.setProcess(status.ProcessRunning, os.Getpid())
+			check(true, "the next one serves")
+		})
+	}
+}
