@@ -122,6 +122,9 @@ func (s *Service) stale(n uint16, p *port) bool {
 	if p.listening || p.expiring || p.crashedAt.IsZero() || !s.mayLose(n) {
 		return false
 	}
+	if _, lives := s.peers[p.owner]; lives && !p.left { // it is about to listen
+		return false
+	}
 	crash, listener := time.Since(p.crashedAt), time.Since(s.process.listenedAt)
 	long := min(crash, listener) >= s.host.cfg.again.fixed
 	if p.asked != "" || p.left {
@@ -173,7 +176,7 @@ func (s *Service) giveUpStale() {
 		s.admitting.Lock()
 		defer s.admitting.Unlock()
 		s.mu.Lock()
-		gone := slices.DeleteFunc(list, func(n uint16) bool { return s.ports[n] == nil || !s.ports[n].expiring })
+		gone := slices.DeleteFunc(list, func(n uint16) bool { return s.ports[n] == nil || !s.ports[n].expiring || s.ports[n].listening })
 		s.mu.Unlock()
 		if err := s.giveUp(gone...); err != nil {
 			s.log.Warn("port not given up", "error", err)

@@ -47,6 +47,9 @@ func TestMissedWhileServing(t *testing.T) {
 				}
 			}
 			check(true, "the process serves")
+			waits.owner = peer.ID
+			check(false, "it is about to listen there")
+			waits.owner = 0
 			if err := cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
