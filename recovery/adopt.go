@@ -70,7 +70,9 @@ func (s *Service) adoptPorts() error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
 	ports := portsOf(s.listen)
+	s.mu.Unlock()
 	for n := range left {
 		ports = append(ports, n)
 	}
