@@ -36,6 +36,7 @@ type links struct {
 	// begun says that connections may have passed by an interface before it has the gate.
 	begun    bool
 	unlisted bool // news were lost, and the interfaces were not listed since
+	posts    posts
 
 	mu     sync.Mutex // guards what follows
 	all    map[int]*guarded
@@ -194,6 +195,7 @@ func (l *links) forget(index int) {
 	defer l.mu.Unlock()
 	g := l.all[index]
 	delete(l.all, index)
+	l.posts.forget(index)
 	if err := l.gate.Detach(index); err != nil {
 		l.log.Debug("detach", "interface", index, "error", err)
 	}

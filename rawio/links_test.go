@@ -24,7 +24,8 @@ func bareLinks(told *[]map[int]string) *links {
 func TestForgetTakesBack(t *testing.T) {
 	var told []map[int]string
 	l := bareLinks(&told)
-	l.prover.ports, l.prover.flow, l.prover.fd = []uint16{80}, gate.ProofFlow(80), -1 // nothing is proved
+	l.setPorts([]uint16{80})
+	l.prover.flow, l.prover.fd = gate.ProofFlow(80), -1 // nothing is proved
 	step := func(want ...map[int]string) {
 		t.Helper()
 		told = nil

@@ -117,7 +117,7 @@ func (l *links) known() []int {
 func (l *links) round(now time.Time, lost uint64) time.Time {
 	next := now.Add(proofEvery)
 	l.mu.Lock()
-	l.prover.lost = lost
+	l.prover.lost, l.prover.ports = lost, l.posts.services()
 	if err := l.prover.turn(now); err != nil {
 		l.log.Warn("the gate does not take a proof", "error", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,6 +53,22 @@ type proof struct {
 	once    bool   // some number was, since the gate was attached
 }
 
+// posts is what the engine has for links, and hands over with its lock held. Nobody makes a
+// system call with mu held: links.mu does not do, for who holds that may have to wait for the
+// kernel's rtnl lock, which the whole host shares, and every packet would wait for the engine.
+type posts struct {
+	mu    sync.Mutex
+	ports []uint16         // of the services
+	seen  map[int]sighting // by interface
+}
+
+// sighting is where the packet was seen that was sent last by an interface.
+type sighting struct {
+	number  uint32
+	out, in bool
+	wanted  bool // at once: the interface is not guarded until then
+}
+
 func (p *prover) open(g *gate.Gate) (err error) {
 	p.gate = g
 	// Protocol 0: it receives nothing.
@@ -95,7 +112,8 @@ func (p *prover) turn(now time.Time) error {
 }
 
 // send sends a packet by an interface, as IPv4 or IPv6 in turns.
-func (p *prover) send(g *guarded) error {
+func (l *links) send(g *guarded) error {
+	p := &l.prover
 	number := rand.Uint32() | 2
 	if g.proof.number&1 == 0 {
 		number |= 1
@@ -103,6 +121,7 @@ func (p *prover) send(g *guarded) error {
 		number &^= 1
 	}
 	g.proof.number, g.proof.out, g.proof.in, g.proof.done = number, false, false, false
+	l.posts.await(g.index, sighting{number: number, wanted: g.why != ""})
 	v6 := number&1 != 0
 	p.buf = gate.AppendProof(p.buf[:0], p.flow, v6, number)
 	to := unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_IP), Ifindex: g.index}
@@ -119,35 +138,76 @@ func htons(n uint16) uint16 { return n<<8 | n>>8&0xff }
 // proved takes what the gate tells of such a packet. The engine's lock is held.
 func (l *links) proved(ev *gate.Event) {
 	number, _, ok := gate.Proof(ev.Packet)
-	if !ok {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	g := l.all[ev.IfIndex]
-	if g == nil || g.proof.number != number {
-		return
-	}
-	p := &g.proof
-	p.out = p.out || ev.Kind == gate.EventProofOut
-	p.in = p.in || ev.Kind == gate.EventProofIn
-	if p.out && p.in && !p.done {
-		p.done, p.once, p.tries = true, true, 0
-		if g.why != "" {
-			l.hurry()
-		}
+	if ok && l.posts.met(ev.IfIndex, number, ev.Kind) {
+		l.hurry()
 	}
 }
 
-// setPorts says which ports there are to prove something of.
+// setPorts says which ports there are to prove something of. The engine's lock is held.
 func (l *links) setPorts(ports []uint16) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	first := len(l.prover.ports) == 0
 	slices.Sort(ports)
-	l.prover.ports = ports
+	l.posts.mu.Lock()
+	defer l.posts.mu.Unlock()
+	first := len(l.posts.ports) == 0
+	l.posts.ports = ports
 	if first {
 		l.hurry()
+	}
+}
+
+// await has what is seen of a packet noted, and nothing any more of the one before.
+func (p *posts) await(index int, s sighting) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.seen == nil {
+		p.seen = map[int]sighting{}
+	}
+	p.seen[index] = s
+}
+
+// met takes note that a packet was seen, and reports whether that completes what is wanted.
+func (p *posts) met(index int, number uint32, kind gate.EventKind) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.seen[index]
+	if !ok || s.number != number || s.out && s.in {
+		return false
+	}
+	s.out = s.out || kind == gate.EventProofOut
+	s.in = s.in || kind == gate.EventProofIn
+	p.seen[index] = s
+	return s.out && s.in && s.wanted
+}
+
+// of returns what was seen of the packet that was sent last by an interface.
+func (p *posts) of(index int) sighting {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen[index]
+}
+
+// forget drops what was seen at an interface.
+func (p *posts) forget(index int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.seen, index)
+}
+
+// services returns the ports of the services.
+func (p *posts) services() []uint16 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ports
+}
+
+// note takes note of where the packet was seen that was sent last.
+func (p *proof) note(s sighting) {
+	if p.done || s.number != p.number {
+		return
+	}
+	p.out, p.in = s.out, s.in
+	if p.out && p.in {
+		p.done, p.once, p.tries = true, true, 0
 	}
 }
 
@@ -159,6 +219,7 @@ func (l *links) prove(g *guarded, now time.Time) time.Time {
 	if g.refused != nil {
 		return now.Add(proofEvery)
 	}
+	p.note(l.posts.of(g.index))
 	if p.done && g.why != "" {
 		l.regained(g)
 	}
@@ -182,7 +243,7 @@ func (l *links) prove(g *guarded, now time.Time) time.Time {
 		*p = proof{due: now.Add(proofEvery)}
 		return p.due
 	}
-	err := l.prover.send(g)
+	err := l.send(g)
 	p.due, p.lost = time.Now().Add(proofWait), l.prover.lost
 	switch {
 	case err == nil:

@@ -3,6 +3,8 @@ package rawio
 import (
 	"testing"
 	"time"
+
+	"github.com/ftnet/ftnet/rawio/gate"
 )
 
 // TestProofLate: a packet that has not come counts against the gate when it is due, but
@@ -27,5 +29,49 @@ func TestProofLate(t *testing.T) {
 				t.Errorf("late %v, %d in vain; want %v, %d", late, test.proof.tries, test.late, test.tries)
 			}
 		})
+	}
+}
+
+// TestPostsNeverWait: what the engine tells links with its lock held waits for nobody who has
+// links.mu, for the kernel may have that one wait; and the next round takes note of it.
+func TestPostsNeverWait(t *testing.T) {
+	const index, number = 7, 5
+	l := bareLinks(new([]map[int]string))
+	l.prover.flow = gate.ProofFlow(80) // that of a port that has its turn until now
+	now := time.Unix(1, 0)
+	g := &guarded{index: index, why: whyNew, proof: proof{number: number, due: now.Add(1)}}
+	l.all[index] = g
+	l.prover.until = now.Add(1)
+	l.posts.await(index, sighting{number: number, wanted: true})
+	proved := func(kind gate.EventKind, number uint32) {
+		l.proved(&gate.Event{Kind: kind, IfIndex: index, Packet: gate.AppendProof(nil, l.prover.flow, false, number)})
+	}
+
+	l.mu.Lock()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		l.setPorts([]uint16{81, 80})
+		<-l.kick
+		proved(gate.EventProofIn, number)
+		proved(gate.EventProofOut, number+2) // which nobody has sent
+		select {
+		case <-l.kick:
+			t.Error("links hurry for half a proof")
+		default:
+		}
+		proved(gate.EventProofOut, number)
+		<-l.kick
+	}()
+	select {
+	case <-told:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits for links.mu, or links do not hurry")
+	}
+	l.mu.Unlock()
+
+	l.round(now, 0)
+	if g.why != "" || len(l.prover.ports) != 2 {
+		t.Errorf("after a round: %q is why packets may pass, and the ports are %v", g.why, l.prover.ports)
 	}
 }
