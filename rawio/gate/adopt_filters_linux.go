@@ -103,7 +103,7 @@ func (f *filters) complete(ifindex int, there []side) error {
 		return err
 	}
 	a := &attachment{made: made}
-	f.attached[ifindex] = a
+	f.set(ifindex, a)
 	for i, s := range sides {
 		prog, err := f.program(link, s)
 		if err == nil {

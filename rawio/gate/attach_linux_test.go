@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"net"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -37,6 +38,61 @@ func TestAttach(t *testing.T) {
 	must(t, two.Close())
 	if err := two.Attach(l.a); err != net.ErrClosed {
 		t.Errorf("attach after close: %v", err)
+	}
+}
+
+// TestAttachedNeverWaits: whether the gate is on an interface is known at once, also while
+// somebody waits for the kernel to attach it to another one.
+func TestAttachedNeverWaits(t *testing.T) {
+	f := filters{attached: map[int]*attachment{7: {}}}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	told := make(chan bool, 2)
+	go func() {
+		told <- f.Attached(7)
+		told <- f.Attached(8)
+	}()
+	for _, want := range []bool{true, false} {
+		select {
+		case got := <-told:
+			if got != want {
+				t.Errorf("attached: %v, want %v", got, want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("it waits for who attaches")
+		}
+	}
+}
+
+// TestAttachedMeansThere: the gate is not said to be on an interface before it is on both sides.
+func TestAttachedMeansThere(t *testing.T) {
+	l := newLab(t)
+	g, err := Load(Config{MaxConns: 4, ID: "00000001"})
+	must(t, err)
+	defer g.Close()
+	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	must(t, err)
+	defer nl.Close()
+	for range 20 {
+		there, begun := make(chan int, 1), make(chan struct{})
+		go func() {
+			close(begun)
+			for !g.Attached(l.a) {
+				runtime.Gosched()
+			}
+			n := 0
+			for _, s := range sides {
+				list, _ := nl.FilterList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: l.a}}, s.parent)
+				n += len(list)
+			}
+			there <- n
+		}()
+		<-begun
+		must(t, g.Attach(l.a))
+		if n := <-there; n != len(sides) {
+			t.Fatalf("the gate was said to be there with %d filters", n)
+		}
+		must(t, g.Detach(l.a))
 	}
 }
 

@@ -48,7 +48,11 @@ type filters struct {
 
 	mu       sync.Mutex
 	nl       *netlink.Handle     // nil: not open. Guarded by mu, as is
-	attached map[int]*attachment // by ifindex
+	attached map[int]*attachment // by ifindex; only set changes it
+
+	// asked is held while attached changes, and nobody makes a system call with it held: with
+	// mu one may wait for the kernel's rtnl lock, which the whole host shares.
+	asked sync.RWMutex
 }
 
 // attachment is how the gate stands on an interface.
@@ -127,25 +131,38 @@ func (f *filters) attachFilters(on netlink.Link, in, out *ebpf.Program, ahead []
 		}
 	}
 	a := &attachment{made: made, yield: yielding(ahead)}
-	f.attached[ifindex] = a
 	for i, prog := range []*ebpf.Program{in, out} {
 		if a.ids[i], err = programID(prog); err == nil && !there[i] {
 			err = addFilter(f.nl, ifindex, filterName(f.id, sides[i]), sides[i].parent, prog, before(ahead))
 		}
 		if err != nil {
-			_ = f.detach(ifindex)
+			f.set(ifindex, nil)
+			_ = f.takeOff(ifindex, a)
 			return fmt.Errorf("gate: filter on %s: %w", on.Attrs().Name, unsupported("BPF filters", err))
 		}
 	}
+	f.set(ifindex, a)
 	return nil
 }
 
-// Attached reports whether the gate is on an interface.
+// Attached reports whether the gate is on an interface. It does not wait for the kernel: while
+// Attach, Detach or Mend are about to put the gate there or to take it away it is not.
 func (f *filters) Attached(ifindex int) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.asked.RLock()
+	defer f.asked.RUnlock()
 	_, ok := f.attached[ifindex]
 	return ok
+}
+
+// set says how the gate stands on an interface; nil: it is not there. mu is held.
+func (f *filters) set(ifindex int, a *attachment) {
+	f.asked.Lock()
+	defer f.asked.Unlock()
+	if a == nil {
+		delete(f.attached, ifindex)
+	} else {
+		f.attached[ifindex] = a
+	}
 }
 
 // Detach takes the gate off the interface. One that is gone, or was not
@@ -161,7 +178,7 @@ func (f *filters) detach(ifindex int) error {
 	if a == nil {
 		return nil
 	}
-	delete(f.attached, ifindex)
+	f.set(ifindex, nil)
 	err := f.takeOff(ifindex, a)
 	if err != nil {
 		return fmt.Errorf("gate: detach from interface %d: %w", ifindex, err)

@@ -99,7 +99,7 @@ func (f *filters) attachTCX(on netlink.Link, ahead []stranger) error {
 			return unsupported("tcx", err)
 		}
 	}
-	f.attached[ifindex] = a
+	f.set(ifindex, a)
 	if old != nil {
 		err = f.takeOff(ifindex, old)
 		if kind, _ := ingressKind(f.nl, ifindex); kind == "clsact" {
@@ -152,10 +152,10 @@ func detachLink(l link.Link) error {
 
 // leave gives up what is attached as the engine's death does.
 func (f *filters) leave() {
-	for _, a := range f.attached {
+	for ifindex, a := range f.attached {
+		f.set(ifindex, nil)
 		a.close()
 	}
-	clear(f.attached)
 }
 
 // close closes the links. What is pinned stays.
@@ -257,7 +257,7 @@ func (f *filters) adoptLinks(ifindex int, a *attachment) error {
 		}
 	}
 	old := f.attached[ifindex]
-	f.attached[ifindex] = a
+	f.set(ifindex, a)
 	if old != nil { // it was killed when it went from filters to tcx
 		return f.takeOff(ifindex, old)
 	}
