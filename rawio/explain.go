@@ -69,14 +69,6 @@ func wayOut(s *sockdiag.Socket) int {
 	return outgoing(s.Flow.Server.Addr(), s.Flow.Client.Addr())
 }
 
-func nameOf(index int) string {
-	link, err := netlink.LinkByIndex(index)
-	if err != nil {
-		return fmt.Sprintf("interface %d", index)
-	}
-	return link.Attrs().Name
-}
-
 // outgoing returns the index of the interface by which a packet leaves, 0 if it can't
 // be told.
 func outgoing(from, to netip.Addr) int {

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/rawio/conntrack"
-	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/inject"
 	"github.com/ftnet/ftnet/rawio/segment"
 	"github.com/ftnet/ftnet/rawio/sockdiag"
@@ -21,27 +20,6 @@ import (
 // the device and with the mark of the kernel's, to the server the device of the
 // client's. The gate notes them in the slot; ways has those of connections that have
 // no slot yet.
-
-// deviceOf returns inject.Config.Device.
-func deviceOf(g *gate.Gate) func(index int) (inject.Device, bool) {
-	return func(index int) (inject.Device, bool) { return device(g, index) }
-}
-
-func device(g *gate.Gate, index int) (inject.Device, bool) {
-	if !g.Attached(index) {
-		return inject.Device{}, false
-	}
-	link, err := netlink.LinkByIndex(index)
-	if err != nil || link.Attrs().RawFlags&unix.IFF_UP == 0 {
-		return inject.Device{}, false
-	}
-	a := link.Attrs()
-	d := inject.Device{MTU: a.MTU}
-	if len(a.HardwareAddr) == len(d.MAC) && (a.EncapType == "ether" || a.EncapType == "loopback") {
-		d.Ethernet, d.MAC = true, [6]byte(a.HardwareAddr)
-	}
-	return d, true
-}
 
 // stays is inject.Config.Stays. Several goroutines call it. What is not an address of the
 // host's comes here by a route of type local only (TPROXY, AnyIP), which may depend on a
@@ -277,9 +255,5 @@ func (v *environment) Unguarded(index int) string {
 	if v.e.gate.Attached(index) {
 		return ""
 	}
-	link, err := netlink.LinkByIndex(index)
-	if err != nil {
-		return fmt.Sprintf("interface %d", index)
-	}
-	return link.Attrs().Name
+	return nameOf(index)
 }
