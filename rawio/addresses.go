@@ -1,10 +1,12 @@
 package rawio
 
 import (
-	"net"
+	"errors"
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/vishvananda/netlink"
 )
 
 // addresses are those of this host, as they were a moment ago. Its methods may be called
@@ -24,18 +26,32 @@ func (h *addresses) has(a netip.Addr) (bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if now := time.Now(); now.Sub(h.at) > addressesAge {
-		list, err := net.InterfaceAddrs()
+		list, err := hostAddresses()
 		if err != nil {
 			return true, err
 		}
-		h.at, h.list = now, make(map[netip.Addr]bool, len(list))
-		for _, n := range list {
-			if p, err := netip.ParsePrefix(n.String()); err == nil {
-				h.list[p.Addr().WithZone("").Unmap()] = true
+		h.at, h.list = now, list
+	}
+	return a.IsLoopback() || h.list[a.WithZone("").Unmap()], nil
+}
+
+// hostAddresses lists them family by family: for a list of all families the kernel waits for
+// its rtnl lock, see device.go.
+func hostAddresses() (map[netip.Addr]bool, error) {
+	all := map[netip.Addr]bool{}
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		list, err := netlink.AddrList(nil, family)
+		// Where addresses come and go meanwhile the list may lack some.
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return nil, err
+		}
+		for i := range list {
+			if a, ok := netip.AddrFromSlice(list[i].IP); ok {
+				all[a.Unmap()] = true
 			}
 		}
 	}
-	return a.IsLoopback() || h.list[a.WithZone("").Unmap()], nil
+	return all, nil
 }
 
 // local reports the same.

@@ -2,6 +2,7 @@ package rawio
 
 import (
 	"errors"
+	"net/netip"
 	"runtime"
 	"testing"
 	"unsafe"
@@ -20,7 +21,7 @@ func TestDevice(t *testing.T) {
 	must(t, netlink.LinkSetUp(w.link(inject.Loopback)))
 	must(t, netlink.LinkSetMTU(w.link(w.a), 1400))
 	must(t, netlink.LinkAdd(&netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "tun"}, Mode: netlink.TUNTAP_MODE_TUN}))
-	tun, err := netlink.LinkByName("tun")
+	tun, err := netlink.LinkByName("tun") // its packets have no Ethernet header
 	must(t, err)
 	must(t, netlink.LinkSetUp(tun))
 	down, gone, without := w.add("down", 0), w.add("gone", 0), w.add("without", 0)
@@ -57,6 +58,34 @@ func TestDevice(t *testing.T) {
 			t.Errorf("the name of none is %q", name)
 		}
 	})
+}
+
+// TestHostAddresses: of an address with a peer it is the host's own that counts.
+func TestHostAddresses(t *testing.T) {
+	w := newLinksLab(t, false)
+	must(t, netlink.LinkSetUp(w.link(inject.Loopback)))
+	for _, text := range []string{"10.1.2.3/24", "fd00::3/64"} {
+		addr, err := netlink.ParseAddr(text)
+		must(t, err)
+		addr.Flags = unix.IFA_F_NODAD
+		must(t, netlink.AddrAdd(w.link(w.a), addr))
+	}
+	for _, ends := range [][2]string{{"10.9.0.1/32", "10.9.0.2/32"}, {"fd09::1/128", "fd09::2/128"}} {
+		addr, err := netlink.ParseAddr(ends[0])
+		must(t, err)
+		addr.Peer, err = netlink.ParseIPNet(ends[1])
+		must(t, err)
+		must(t, netlink.AddrAdd(w.link(w.a), addr))
+	}
+	var h addresses
+	for text, want := range map[string]bool{
+		"10.1.2.3": true, "::ffff:10.1.2.3": true, "10.1.2.4": false, "10.9.0.1": true, "10.9.0.2": false,
+		"fd00::3": true, "fd00::4": false, "fd09::1": true, "fd09::2": false, "127.0.0.1": true, "127.9.9.9": true, "::1": true,
+	} {
+		if got, err := h.has(netip.MustParseAddr(text)); err != nil || got != want {
+			t.Errorf("%s is the host's own: %v, %v; want %v", text, got, err, want)
+		}
+	}
 }
 
 // withoutNetlink calls f on a thread in the same network namespace that can't send anything
