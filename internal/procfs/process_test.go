@@ -56,23 +56,28 @@ func child(role string) *exec.Cmd {
 	return cmd
 }
 
-func TestFamily(t *testing.T) {
-	cmd := child("parent")
+// start starts a child, and returns the process ID that it tells, which may be another one's.
+func start(t *testing.T, role string) (cmd *exec.Cmd, in io.WriteCloser, out io.Reader, pid int) {
+	t.Helper()
+	cmd = child(role)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
+	if out, err = cmd.StdoutPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var grandchild int
-	if _, err := fmt.Fscan(out, &grandchild); err != nil {
+	if _, err := fmt.Fscan(out, &pid); err != nil {
 		t.Fatal(err)
 	}
+	return cmd, in, out, pid
+}
+
+func TestFamily(t *testing.T) {
+	cmd, in, _, grandchild := start(t, "parent")
 	pid := cmd.Process.Pid
 	if got, want := Family(pid), []int{pid, grandchild}; !slices.Equal(got, want) {
 		t.Errorf("family %v, want %v", got, want)
@@ -149,22 +154,7 @@ func TestSockets(t *testing.T) {
 // TestEnding: a process is ending from when it has begun to close its files, and
 // whether it was reaped or not.
 func TestEnding(t *testing.T) {
-	cmd := child("child")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var pid int
-	if _, err := fmt.Fscan(out, &pid); err != nil {
-		t.Fatal(err)
-	}
+	cmd, in, out, pid := start(t, "child")
 	if Ending(pid) || Ending(os.Getpid()) {
 		t.Error("processes that live are ending")
 	}
@@ -185,22 +175,7 @@ func TestEnding(t *testing.T) {
 
 // TestEndedThread: a process lives, and has its files, as long as one of its threads does.
 func TestEndedThread(t *testing.T) {
-	cmd := child("threads")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var pid int
-	if _, err := fmt.Fscan(out, &pid); err != nil {
-		t.Fatal(err)
-	}
+	cmd, in, out, pid := start(t, "threads")
 	sockets := Sockets(pid)
 	if _, err := io.WriteString(in, "\n"); err != nil {
 		t.Fatal(err)

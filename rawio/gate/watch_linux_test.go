@@ -155,23 +155,31 @@ func TestReleaseUnwatched(t *testing.T) {
 	}
 }
 
-// TestReleaseByKernel: an io_uring's registered files are released by a kernel
-// thread, after the process that died of SIGKILL has gone.
-func TestReleaseByKernel(t *testing.T) {
+// watchedServer is a gate that watches releases, and a server that has accepted a client's
+// connection, which is protected and has slot 2.
+func watchedServer(t *testing.T) (*Gate, *server, *net.TCPConn) {
+	t.Helper()
 	l := newLab(t)
 	g := watchedGate(t)
 	must(t, g.Attach(l.a))
 	addr := netip.MustParseAddr("10.77.0.1")
 	s := startServer(t, netip.AddrPortFrom(addr, servicePort))
 	client := connect(t, l.clientSocket(t, addr), addr).(*net.TCPConn)
-	defer client.Close()
+	t.Cleanup(func() { client.Close() })
 	s.do(t, "accept")
-	if s.do(t, "register") != 0 {
-		testenv.Missing(t, "no io_uring here")
-	}
 	must(t, g.SetService(servicePort, ServiceListen, true))
 	liveState(t, client).store(g.Slot(2))
 	must(t, g.Bind(flowFrom(client), 2))
+	return g, s, client
+}
+
+// TestReleaseByKernel: an io_uring's registered files are released by a kernel
+// thread, after the process that died of SIGKILL has gone.
+func TestReleaseByKernel(t *testing.T) {
+	g, s, _ := watchedServer(t)
+	if s.do(t, "register") != 0 {
+		testenv.Missing(t, "no io_uring here")
+	}
 	must(t, s.cmd.Process.Kill())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -189,17 +197,7 @@ func TestReleaseByKernel(t *testing.T) {
 
 // TestReleaseByLastThread: how a process ends is not what its last thread says of itself.
 func TestReleaseByLastThread(t *testing.T) {
-	l := newLab(t)
-	g := watchedGate(t)
-	must(t, g.Attach(l.a))
-	addr := netip.MustParseAddr("10.77.0.1")
-	s := startServer(t, netip.AddrPortFrom(addr, servicePort))
-	client := connect(t, l.clientSocket(t, addr), addr).(*net.TCPConn)
-	defer client.Close()
-	s.do(t, "accept")
-	must(t, g.SetService(servicePort, ServiceListen, true))
-	liveState(t, client).store(g.Slot(2))
-	must(t, g.Bind(flowFrom(client), 2))
+	g, s, client := watchedServer(t)
 	s.send(t, "thread")
 	_ = s.cmd.Wait() // it is killed
 	if got := g.Slot(2).Released(); got != ReleasedCrashed {
