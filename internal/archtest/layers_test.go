@@ -13,7 +13,8 @@ var layers = []layer{
 	// The bottom: knows nothing of the rest. A server that imports ftnet gets
 	// this and nothing else.
 	{[]string{"internal/seqnum", "internal/journal", "internal/control", "internal/control/controltest"}, nil},
-	{[]string{"internal/bytesize", "internal/caps", "internal/certs", "internal/fwmark", "internal/oom", "internal/oplog", "internal/priority", "internal/procfs", "internal/reason", "internal/runtimedir", "internal/status", "internal/version"}, nil},
+	{[]string{"internal/bytesize", "internal/caps", "internal/certs", "internal/fwmark", "internal/oom", "internal/oplog", "internal/priority", "internal/procfs", "internal/reason", "internal/runtimedir", "internal/version"}, nil},
+	{[]string{"internal/status"}, []string{"internal/control"}},
 
 	// The north side.
 	{[]string{"ftnet/..."}, []string{"internal/control", "internal/journal", "internal/seqnum"}},

@@ -1,10 +1,6 @@
 package control
 
-import (
-	"errors"
-	"os"
-	"syscall"
-)
+import "os"
 
 // allowSelf admits root and the user that the engine runs as.
 func allowSelf(c Credentials) bool { return c.UID == 0 || int(c.UID) == os.Geteuid() }
@@ -19,15 +15,4 @@ func AllowUID(uids ...uint32) func(Credentials) bool {
 		}
 		return c.UID == 0
 	}
-}
-
-// isTemporary is for accept errors that pass: no descriptors or memory left,
-// or a peer that was gone before it was accepted.
-func isTemporary(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }

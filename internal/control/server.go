@@ -72,10 +72,10 @@ func (s *Server) Serve(ctx context.Context, ln *net.UnixListener) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if isTemporary(err) {
+			if Temporary(err) {
 				select {
 				case <-ctx.Done():
-				case <-time.After(10 * time.Millisecond): // descriptors come back
+				case <-time.After(AcceptPause): // descriptors come back
 				}
 				continue
 			}

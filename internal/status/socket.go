@@ -7,17 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
-	"syscall"
 	"time"
+
+	"github.com/ftnet/ftnet/internal/control"
 )
 
-const (
-	// writeTimeout bounds how long a reader that does not read is served.
-	writeTimeout = 5 * time.Second
-	// acceptPause is how long is waited when there are no descriptors or no memory.
-	acceptPause = 10 * time.Millisecond
-)
+// writeTimeout bounds how long a reader that does not read is served.
+const writeTimeout = 5 * time.Second
 
 // maxDocument bounds what Fetch reads: 100,000 connections and more.
 const maxDocument = 256 << 20
@@ -31,8 +27,8 @@ func Serve(l net.Listener, document func() *Document) error {
 		case err == nil:
 		case errors.Is(err, net.ErrClosed):
 			return nil
-		case lacksRoom(err):
-			time.Sleep(acceptPause) // they come back
+		case control.Temporary(err):
+			time.Sleep(control.AcceptPause) // they come back
 			continue
 		default:
 			return err
@@ -43,11 +39,6 @@ func Serve(l net.Listener, document func() *Document) error {
 			_ = json.NewEncoder(c).Encode(document().noNulls()) // the reader has gone: its loss
 		}()
 	}
-}
-
-// lacksRoom tells errors of accept that pass: no descriptors or memory are left.
-func lacksRoom(err error) bool {
-	return slices.ContainsFunc([]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}, func(e error) bool { return errors.Is(err, e) })
 }
 
 // noNulls makes empty lists of missing ones: readers in other languages need

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/internal/control"
 )
 
 const (
@@ -48,10 +50,10 @@ func Serve(ctx context.Context, l *net.UnixListener, h Handler) error {
 		case err == nil:
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM):
+		case control.Temporary(err):
 			select {
 			case <-ctx.Done():
-			case <-time.After(10 * time.Millisecond): // descriptors come back
+			case <-time.After(control.AcceptPause): // descriptors come back
 			}
 			continue
 		default:
