@@ -191,10 +191,10 @@ func (c *Conn) ackSegment(ack, edge uint32) *segment.Segment {
 		Src: c.Flow.Server, Dst: c.Flow.Client,
 		Seq: c.nxt, Ack: ack, Flags: segment.ACK, Window: uint16(min(window, 65535)),
 	}
-	s.Options.HasTS = c.server.ts
-	if c.server.sack {
+	s.Options.HasTS = c.server.ts()
+	if c.server.sack() {
 		n := 4
-		if c.server.ts {
+		if c.server.ts() {
 			n = 3 // RFC 2018 section 3: what fits beside timestamps
 		}
 		for _, b := range c.ahead.blocks(n + 1) {

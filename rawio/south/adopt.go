@@ -148,7 +148,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	if _, passed := slot.FIN(); !passed && !c.svc.Unmodified && m.head(c).Output == c.unaOff-1 { // the gate has held a FIN
 		c.una, c.nxt, c.unaOff = sent-1, sent-1, c.unaOff-1
 	}
-	if c.server.ts {
+	if c.server.ts() {
 		c.peerTS, c.tsAt = slot.TSEcr(), m.seconds()
 	}
 	c.acked = slot.Stable()

@@ -26,26 +26,48 @@ var stateNames = [...]string{"syn-received", "established", "outage", "reconnect
 
 func (s State) String() string { return stateNames[s] }
 
-// synOptions are what a handshake agreed, as far as recovery repeats it.
+// synOptions are what a handshake agreed, as far as recovery repeats it. There are two
+// for each connection: see the size of Conn.
 type synOptions struct {
 	mss    uint16
 	wscale uint8
-	hasWS  bool
-	sack   bool
-	ts     bool
+	given  given
 }
+
+// given says which options there are.
+type given uint8
+
+const (
+	givenWS given = 1 << iota
+	givenSACK
+	givenTS
+)
 
 func optionsOf(s *segment.Segment) synOptions {
 	o := &s.Options
-	return synOptions{mss: o.MSS, wscale: o.WScale, hasWS: o.HasWScale, sack: o.SACKPermitted, ts: o.HasTS}
+	r := synOptions{mss: o.MSS, wscale: o.WScale}
+	if o.HasWScale {
+		r.given |= givenWS
+	}
+	if o.SACKPermitted {
+		r.given |= givenSACK
+	}
+	if o.HasTS {
+		r.given |= givenTS
+	}
+	return r
 }
+
+func (o synOptions) hasWS() bool { return o.given&givenWS != 0 }
+func (o synOptions) sack() bool  { return o.given&givenSACK != 0 }
+func (o synOptions) ts() bool    { return o.given&givenTS != 0 }
 
 // Conn is one protected connection. Offsets are 64 bits wide and count stream
 // bytes from 0, the first byte after the SYN; sequence numbers are the
 // client's (never translated) and the original server's (what the client sees).
 //
 // There may be very many of these: what only few connections need at a time is
-// in extra.
+// in extra, and TestConnSize bounds it.
 type Conn struct {
 	Flow  segment.Flow
 	ID    logserver.ConnID

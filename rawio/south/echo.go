@@ -11,7 +11,7 @@ import (
 // does not note; and that of a restored connection newer segments than the one that was heard
 // first tells, which may have been on its way for long.
 func (m *Machine) catchUp(c *Conn, s *segment.Segment) {
-	if !c.server.ts || !s.Options.HasTS {
+	if !c.server.ts() || !s.Options.HasTS {
 		return
 	}
 	echo := s.Options.TSEcr

@@ -195,8 +195,8 @@ func (m *Machine) sendSYNACK(c *Conn, tsecr uint32) {
 		s.Flags |= segment.ECE
 	}
 	o := &s.Options
-	o.MSS, o.SACKPermitted = c.server.mss, c.server.sack
-	o.HasWScale, o.WScale = c.server.hasWS, c.server.wscale
-	o.HasTS, o.TSVal, o.TSEcr = c.server.ts, tsval, tsecr
+	o.MSS, o.SACKPermitted = c.server.mss, c.server.sack()
+	o.HasWScale, o.WScale = c.server.hasWS(), c.server.wscale
+	o.HasTS, o.TSVal, o.TSEcr = c.server.ts(), tsval, tsecr
 	m.env.ToClient(s)
 }

@@ -143,7 +143,7 @@ func (m *Machine) outlasts(c *Conn, s *segment.Segment) bool {
 // has neither waits no longer than the old connection lingers, or would.
 func (m *Machine) copied(c *Conn, seq, ts uint32) bool {
 	over := c.state == Lingering || c.state == Established && !c.is(opening) && m.ends(c) && m.now-c.last < m.lingers(c)
-	return over && seq == c.irs && !(c.server.ts && seqnum.Less(c.peerTS, ts))
+	return over && seq == c.irs && !(c.server.ts() && seqnum.Less(c.peerTS, ts))
 }
 
 // ends reports whether both FINs have come by. That they are acknowledged the kernel knows first: the
@@ -214,7 +214,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 	if e.cookie {
 		c.set(byCookie | replayed)
 	}
-	if !c.server.hasWS {
+	if !c.server.hasWS() {
 		c.client.wscale = 0
 	}
 	if !m.takeSlot(c) {
@@ -328,13 +328,13 @@ func (m *Machine) slotFlags(c *Conn) gate.SlotFlags {
 	if m.cfg.Lasting {
 		f |= gate.FlagLasting
 	}
-	if c.server.ts {
+	if c.server.ts() {
 		f |= gate.FlagTS
 	}
 	if c.is(replayed) {
 		f |= gate.FlagCookie
 	}
-	if c.server.sack {
+	if c.server.sack() {
 		f |= gate.FlagSACK
 	}
 	if c.wire != nil {

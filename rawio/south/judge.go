@@ -61,7 +61,7 @@ const pawsWrap = 1<<31/1000_000 - 1
 // stale is the test of PAWS (RFC 7323 section 5.3): a timestamp older than the
 // newest one in order, by more than the one tick that Linux forgives.
 func (m *Machine) stale(c *Conn, s *segment.Segment) bool {
-	return c.server.ts && s.Options.HasTS &&
+	return c.server.ts() && s.Options.HasTS &&
 		seqnum.Diff(c.peerTS, s.Options.TSVal) > 1 && m.seconds()-c.tsAt < pawsWrap
 }
 
@@ -100,7 +100,7 @@ func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	}
 	// RFC 7323 section 4.3: only a segment that begins at or before what was
 	// acknowledged last renews TS.Recent.
-	if c.server.ts && s.Options.HasTS && seqnum.LEQ(s.Seq, ack) &&
+	if c.server.ts() && s.Options.HasTS && seqnum.LEQ(s.Seq, ack) &&
 		(seqnum.LEQ(c.peerTS, s.Options.TSVal) || m.seconds()-c.tsAt >= pawsWrap) {
 		c.peerTS, c.tsAt = s.Options.TSVal, m.seconds()
 		if seqnum.LEQ(c.again, c.peerTS) {
@@ -117,7 +117,7 @@ func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 // has it, if the client may not know that yet.
 func (m *Machine) noteAgain(c *Conn, s *segment.Segment, b bounds) {
 	b.ack = s.Seq
-	if c.server.ts && s.Options.HasTS && s.Len() > 0 && seqnum.LEQ(s.Seq, c.stableSeq()) && m.judge(c, s, b) == accept &&
+	if c.server.ts() && s.Options.HasTS && s.Len() > 0 && seqnum.LEQ(s.Seq, c.stableSeq()) && m.judge(c, s, b) == accept &&
 		(c.again == 0 || seqnum.Less(c.again, s.Options.TSVal)) {
 		c.again = s.Options.TSVal
 	}

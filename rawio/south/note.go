@@ -70,8 +70,8 @@ func (m *Machine) update(c *Conn, o logserver.Output) {
 	} // else the next one says the same and more
 }
 
-func (o *synOptions) segment() segment.Options {
-	return segment.Options{MSS: o.mss, WScale: o.wscale, HasWScale: o.hasWS, SACKPermitted: o.sack, HasTS: o.ts}
+func (o synOptions) segment() segment.Options {
+	return segment.Options{MSS: o.mss, WScale: o.wscale, HasWScale: o.hasWS(), SACKPermitted: o.sack(), HasTS: o.ts()}
 }
 
 // noteFIN tells the log of the server's FIN once the client has acknowledged it

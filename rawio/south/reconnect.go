@@ -100,9 +100,9 @@ func (m *Machine) spoof(c *Conn) {
 	s.Window = c.synWindow
 	s.Options.MSS = c.client.mss
 	// What was not agreed, because a SYN cookie had no room for it, must not be now.
-	s.Options.SACKPermitted = c.server.sack
-	s.Options.HasWScale, s.Options.WScale = c.server.hasWS, c.client.wscale
-	s.Options.HasTS, s.Options.TSEcr = c.server.ts, 0
+	s.Options.SACKPermitted = c.server.sack()
+	s.Options.HasWScale, s.Options.WScale = c.server.hasWS(), c.client.wscale
+	s.Options.HasTS, s.Options.TSEcr = c.server.ts(), 0
 	if c.is(byCookie) && !c.is(ecn) {
 		s.Flags = segment.SYN
 	}
@@ -118,7 +118,7 @@ func (m *Machine) asClient(c *Conn) *segment.Segment {
 		Src: c.Flow.Client, Dst: c.Flow.Server,
 		Seq: c.irs + 1 + uint32(c.resume), Window: c.peerWindow,
 	}
-	s.Options.HasTS, s.Options.TSVal = c.server.ts, c.peerTS
+	s.Options.HasTS, s.Options.TSVal = c.server.ts(), c.peerTS
 	return s
 }
 
@@ -299,11 +299,11 @@ const cutoverSlack = 1e6 // ns
 // sameOptions reports whether the new socket agreed to what the client relies on.
 func (c *Conn) sameOptions(got synOptions) error {
 	switch {
-	case got.ts != c.server.ts:
+	case got.ts() != c.server.ts():
 		return fmt.Errorf("the restarted stack changed the use of timestamps (net.ipv4.tcp_timestamps)")
-	case got.sack != c.server.sack:
+	case got.sack() != c.server.sack():
 		return fmt.Errorf("the restarted stack changed the use of SACK (net.ipv4.tcp_sack)")
-	case got.hasWS != c.server.hasWS:
+	case got.hasWS() != c.server.hasWS():
 		return fmt.Errorf("the restarted stack changed the use of window scaling (net.ipv4.tcp_window_scaling)")
 	}
 	return nil
@@ -318,7 +318,7 @@ func (m *Machine) xlateFlags(c *Conn, slot *gate.Slot) gate.SlotFlags {
 // never sees time run backwards (RFC 7323 section 5): nothing on the same
 // clock, else what continues the old one.
 func (c *Conn) tsDelta(s *segment.Segment) uint32 {
-	if !c.server.ts {
+	if !c.server.ts() {
 		return 0
 	}
 	// Much less than half of the numbers: of several new stacks in a row the

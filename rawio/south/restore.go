@@ -133,7 +133,7 @@ func (m *Machine) stored(svc *service, s *Stored) *Conn {
 		peerTS: syn.TSVal, tsAt: m.seconds() - uint32(s.Age/1e9),
 		since: m.now - s.Age, last: m.now, waited: engineWait,
 	}
-	if !c.server.hasWS {
+	if !c.server.hasWS() {
 		c.client.wscale = 0
 	}
 	c.maxWindow = 65535 << c.client.wscale

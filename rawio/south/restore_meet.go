@@ -125,7 +125,7 @@ func (m *Machine) know(c *Conn, s *segment.Segment) {
 			c.una, c.unaOff = c.una-1, c.unaOff-1
 		}
 	}
-	if c.server.ts && s.Options.HasTS {
+	if c.server.ts() && s.Options.HasTS {
 		x.tsval = s.Options.TSEcr
 		// Wherever the segment lies: the client takes what is echoed for the time
 		// that an answer has needed.
