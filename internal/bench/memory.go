@@ -97,11 +97,11 @@ type memory struct {
 }
 
 func (w *world) memory() (m memory, err error) {
-	d, err := w.status()
+	own, err := ownBytes(w.cmd.Process.Pid) // before the engine makes a page of all connections
 	if err != nil {
 		return m, err
 	}
-	own, err := ownBytes(w.cmd.Process.Pid)
+	d, err := w.status()
 	if err != nil {
 		return m, err
 	}
