@@ -1,7 +1,7 @@
 # All targets work from a clean clone with Go 1.26 on Linux. Tests on the real
 # kernel, the demo and the benchmark need root.
 
-.PHONY: build test race lint lint-pebblelog bench soak demo generate
+.PHONY: build test race lint bench soak demo generate
 
 build:
 	go build -o bin/ ./cmd/ftnet
@@ -18,8 +18,8 @@ test:
 # servers and engines are killed: there a race ends the process, and so the test fails.
 race:
 	go test -race -p 1 -count 1 -timeout 25m $(TESTFLAGS) ./ftnet ./internal/control ./internal/journal ./logserver \
-		./logserver/logd ./logserver/remote ./rawio ./rawio/tap ./recovery ./recovery/daemon
-	GOFLAGS=-race GORACE=halt_on_error=1 go test -count 1 -timeout 25m $(TESTFLAGS) ./internal/e2e \
+		./logserver/logd ./logserver/remote ./rawio ./rawio/internal/tap ./recovery ./recovery/daemon
+	GOFLAGS=-race GORACE=halt_on_error=1 go test -count 1 -timeout 25m $(TESTFLAGS) ./internal/lab/e2e \
 		-run '^Test(UnmodifiedCounterSurvivesKills|EngineKilledAlone)$$/^(memory|disk)$$/^(loopback|listen)$$'
 
 lint:
@@ -27,11 +27,6 @@ lint:
 	go tool staticcheck ./...
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
-
-# internal/bench/pebblelog is a module of its own, so that nobody else downloads or
-# builds pebble: that takes minutes.
-lint-pebblelog:
-	cd internal/bench/pebblelog && go vet ./...
 
 # The simulation on a million seeds of each kind, the first one chosen by the clock: an
 # hour or two. The result is committed.
@@ -42,7 +37,7 @@ soak:
 		cut -c -300 rawio/south/soak.log > rawio/south/soak.txt; rm rawio/south/soak.log; cat rawio/south/soak.txt; exit $$status
 
 bench:
-	go run ./internal/bench/cmd/bench
+	go run ./internal/lab/bench/cmd/bench
 
 demo:
 	go run ./cmd/ftnet demo

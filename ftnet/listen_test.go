@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/control"
-	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
 )
 
 func TestNoEngine(t *testing.T) {

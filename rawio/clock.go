@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/rawio/tap"
+	"github.com/ftnet/ftnet/rawio/internal/tap"
 )
 
 // clock is the engine's: CLOCK_MONOTONIC in ns, which nobody sets. The gate's times are of the

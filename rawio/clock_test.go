@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/rawio/tap"
+	"github.com/ftnet/ftnet/rawio/internal/tap"
 )
 
 func monotonic(t *testing.T) int64 {

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/segment"
-	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/internal/segment"
+	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 

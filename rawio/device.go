@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/inject"
+	"github.com/ftnet/ftnet/rawio/internal/inject"
 )
 
 // The engine asks about interfaces with its lock held, so it asks by ioctl(2): rtnetlink waits

@@ -11,7 +11,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/rawio/inject"
+	"github.com/ftnet/ftnet/rawio/internal/inject"
 )
 
 // TestDevice: the engine knows what the kernel has to say of an interface without rtnetlink,

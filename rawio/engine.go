@@ -11,14 +11,14 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/internal/fwmark"
+	"github.com/ftnet/ftnet/internal/segment"
+	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/conntrack"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/inject"
-	"github.com/ftnet/ftnet/rawio/segment"
-	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/rawio/internal/conntrack"
+	"github.com/ftnet/ftnet/rawio/internal/inject"
+	"github.com/ftnet/ftnet/rawio/internal/tap"
 	"github.com/ftnet/ftnet/rawio/south"
-	"github.com/ftnet/ftnet/rawio/tap"
 )
 
 // Config of an Engine. The zero value of an optional field means its default.

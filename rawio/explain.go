@@ -9,8 +9,8 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/ftnet/ftnet/internal/reason"
-	"github.com/ftnet/ftnet/rawio/conntrack"
-	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/internal/sockdiag"
+	"github.com/ftnet/ftnet/rawio/internal/conntrack"
 )
 
 // explain finds out why neither tap nor gate has told of a connection that the

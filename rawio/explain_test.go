@@ -5,10 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/conntrack"
+	"github.com/ftnet/ftnet/internal/segment"
+	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
-	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/rawio/internal/conntrack"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 

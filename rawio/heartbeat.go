@@ -1,7 +1,7 @@
 package rawio
 
 import (
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 

@@ -1,10 +1,10 @@
 package rawio
 
 import (
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/internal/tap"
 	"github.com/ftnet/ftnet/rawio/south"
-	"github.com/ftnet/ftnet/rawio/tap"
 )
 
 // landing receives the payload of bulk transfers where the log is to keep it,

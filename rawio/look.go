@@ -3,10 +3,10 @@ package rawio
 import (
 	"time"
 
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/internal/tap"
 	"github.com/ftnet/ftnet/rawio/south"
-	"github.com/ftnet/ftnet/rawio/tap"
 )
 
 const (

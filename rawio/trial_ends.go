@@ -11,8 +11,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/rawio/inject"
-	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/internal/sockdiag"
+	"github.com/ftnet/ftnet/rawio/internal/inject"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/internal/sockdiag"
 )
 
 // TestEntrancesKept: what is known of an entrance is kept while the gate is to be put back on

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/reason"
-	"github.com/ftnet/ftnet/rawio/conntrack"
-	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/internal/sockdiag"
+	"github.com/ftnet/ftnet/rawio/internal/conntrack"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 

@@ -12,11 +12,11 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/internal/segment"
+	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/conntrack"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
-	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/rawio/internal/conntrack"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 

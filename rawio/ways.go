@@ -9,10 +9,10 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/rawio/conntrack"
-	"github.com/ftnet/ftnet/rawio/inject"
-	"github.com/ftnet/ftnet/rawio/segment"
-	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/internal/segment"
+	"github.com/ftnet/ftnet/internal/sockdiag"
+	"github.com/ftnet/ftnet/rawio/internal/conntrack"
+	"github.com/ftnet/ftnet/rawio/internal/inject"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
-	"github.com/ftnet/ftnet/recovery/supervisor"
+	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 // pagesPerConn is the journal's address space for read lengths and output

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/internal/sockdiag"
 )
 
 // parseAddress reads HOST:PORT with an IP address or nothing as HOST; without,

@@ -11,7 +11,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/journal"
-	"github.com/ftnet/ftnet/recovery/supervisor"
+	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 // Adopting a process that has outlived its engine.

@@ -13,12 +13,12 @@ import (
 	"github.com/ftnet/ftnet/internal/bytesize"
 	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/rawio/gate"
 	file "github.com/ftnet/ftnet/recovery/config"
-	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // Defaults of [HostConfig] and [ServiceConfig].

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ftnet/ftnet/rawio/sockdiag"
-	"github.com/ftnet/ftnet/recovery/supervisor"
+	"github.com/ftnet/ftnet/internal/sockdiag"
+	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 func TestServiceDefaults(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/procfs"
-	"github.com/ftnet/ftnet/rawio/sockdiag"
+	"github.com/ftnet/ftnet/internal/sockdiag"
 )
 
 // holder is a process that has a socket open.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/status"
-	"github.com/ftnet/ftnet/recovery/supervisor"
+	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 // hooks is what a service does at the turning points of its process.

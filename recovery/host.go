@@ -16,11 +16,11 @@ import (
 	"github.com/ftnet/ftnet/internal/oom"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/rawio/south"
-	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // Host is an engine with the services of this machine: one gate, one tap, one

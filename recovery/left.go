@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
-	"github.com/ftnet/ftnet/recovery/supervisor"
+	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 // What an engine leaves in its runtime directory for the next one, should it be

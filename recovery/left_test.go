@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/ftnet/ftnet/internal/procfs"
-	"github.com/ftnet/ftnet/recovery/supervisor"
+	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 // TestListLeft: the processes that live are named, and nothing is done to them.

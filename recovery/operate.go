@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/rawio"
-	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // ErrNotRunning is returned by the methods that need Run.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/runtimedir"
-	"github.com/ftnet/ftnet/recovery/supervisor"
+	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 // port is a port that belongs to the service.

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/ftnet/ftnet/internal/control"
-	"github.com/ftnet/ftnet/recovery/supervisor"
+	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 // asServer connects to a service's socket as one of its processes.

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ftnet/ftnet/recovery/supervisor"
+	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 // probePatience is how long a probe may fail before it is said.

@@ -7,9 +7,9 @@ import (
 
 	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/rawio/south"
-	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // report counts what the core tells of one of the service's ports. The engine's

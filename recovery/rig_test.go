@@ -15,8 +15,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/internal/lab/testenv"
 	"github.com/ftnet/ftnet/internal/status"
-	"github.com/ftnet/ftnet/internal/testenv"
 )
 
 // patience is how long a test waits for anything.

@@ -10,9 +10,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/internal/fwmark"
+	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
-	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // Config is what `ftnet run` needs: an engine with one service. Only Command is

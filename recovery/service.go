@@ -16,8 +16,8 @@ import (
 
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/rawio"
-	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // Service is one supervised server of a [Host]. Its methods may be called

@@ -11,7 +11,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/status"
-	"github.com/ftnet/ftnet/recovery/supervisor"
+	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 // TestMissedWhileServing: it is only while a process serves that nobody listens at a port again.

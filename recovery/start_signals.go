@@ -5,7 +5,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/ftnet/ftnet/recovery/supervisor"
+	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 // earlySignals passes signals on to a supervisor that may not run yet, and tells

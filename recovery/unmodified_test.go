@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/procfs"
+	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/sockdiag"
 )
 
 // TestUnmodified: a server that knows nothing of ftnet.

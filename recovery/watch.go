@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/internal/status"
-	"github.com/ftnet/ftnet/rawio/sockdiag"
 )
 
 // How often the kernel is asked whether an unmodified server listens: at first

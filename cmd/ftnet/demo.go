@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ftnet/ftnet/internal/demo"
+	"github.com/ftnet/ftnet/cmd/ftnet/internal/demo"
 )
 
 const demoHelp = `Start a small stateful server and several clients, kill the server with SIGKILL

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ftnet/ftnet/internal/demo"
-	"github.com/ftnet/ftnet/recovery/supervisor"
+	"github.com/ftnet/ftnet/cmd/ftnet/internal/demo"
+	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 // demoRoles are the processes of the demo, which starts itself in each of them.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
 )
 
 // TestDemo is the demo itself, on both stages.

@@ -16,8 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ftnet/ftnet/internal/demo"
-	"github.com/ftnet/ftnet/internal/doctor"
+	"github.com/ftnet/ftnet/cmd/ftnet/internal/demo"
+	"github.com/ftnet/ftnet/cmd/ftnet/internal/doctor"
 	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/recovery"

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ftnet/ftnet/internal/doctor"
-	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/ftnet/ftnet/cmd/ftnet/internal/doctor"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
 )
 
 func TestWriteDiagnosis(t *testing.T) {

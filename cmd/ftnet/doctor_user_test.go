@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/internal/doctor"
-	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/ftnet/ftnet/cmd/ftnet/internal/doctor"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
 )
 
 // asUser is a command of ftnet for a user who is not root, with those capabilities,

@@ -11,8 +11,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"github.com/ftnet/ftnet/cmd/ftnet/internal/logdaemon"
 	"github.com/ftnet/ftnet/internal/certs"
-	"github.com/ftnet/ftnet/internal/logdaemon"
 	"github.com/ftnet/ftnet/internal/oplog"
 	"github.com/ftnet/ftnet/recovery/daemon"
 )

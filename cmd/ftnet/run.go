@@ -13,9 +13,9 @@ import (
 	"github.com/ftnet/ftnet/internal/bytesize"
 	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/internal/oplog"
+	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/recovery"
-	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 const runHelp = `Run COMMAND as a supervised child, with the engine that keeps its connections

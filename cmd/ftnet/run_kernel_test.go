@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/lab/testenv"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
-	"github.com/ftnet/ftnet/internal/testenv"
 )
 
 // runCommand is `ftnet run` with the real engine in a network namespace that

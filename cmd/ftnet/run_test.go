@@ -16,9 +16,9 @@ import (
 
 	"github.com/ftnet/ftnet/internal/certs"
 	"github.com/ftnet/ftnet/internal/runtimedir"
+	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/recovery"
-	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // parse reads a command line of `ftnet run` as the command does.

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/certs"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
 	"github.com/ftnet/ftnet/internal/runtimedir"
-	"github.com/ftnet/ftnet/internal/testenv"
 )
 
 // unserved is a log server that nobody is, with the files for it.

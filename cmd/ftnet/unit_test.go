@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 

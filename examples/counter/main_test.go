@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ftnet/ftnet/internal/workload"
+	"github.com/ftnet/ftnet/internal/lab/workload"
 )
 
 func start(t *testing.T) string {

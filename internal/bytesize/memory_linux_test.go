@@ -9,7 +9,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
 )
 
 func none(*hierarchy) (*os.File, error) { return nil, os.ErrPermission }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
 	"github.com/ftnet/ftnet/logserver"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk"
-	"github.com/ftnet/ftnet/logserver/disk/vfs"
+	"github.com/ftnet/ftnet/logserver/disk/internal/vfs"
 	"github.com/ftnet/ftnet/logserver/logtest"
 )
 

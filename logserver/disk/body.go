@@ -5,8 +5,8 @@ import (
 	"unsafe"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/format"
-	"github.com/ftnet/ftnet/logserver/disk/vfs"
+	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/disk/internal/vfs"
 )
 
 // body is memory in which large pieces of data wait as they will lie in a

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/faultfs"
+	"github.com/ftnet/ftnet/logserver/disk/internal/faultfs"
 	"github.com/ftnet/ftnet/logserver/logtest"
 )
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/faultfs"
+	"github.com/ftnet/ftnet/logserver/disk/internal/faultfs"
 )
 
 var (

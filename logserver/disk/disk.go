@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/vfs"
+	"github.com/ftnet/ftnet/logserver/disk/internal/vfs"
 )
 
 // Log is a log on a disk. See the package's comment.

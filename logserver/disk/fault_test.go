@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/faultfs"
+	"github.com/ftnet/ftnet/logserver/disk/internal/faultfs"
 	"github.com/ftnet/ftnet/logserver/logtest"
 )
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/faultfs"
+	"github.com/ftnet/ftnet/logserver/disk/internal/faultfs"
 )
 
 // TestFlippedBits: what is whole is used, what is not is said, and no read ever

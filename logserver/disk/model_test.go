@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/faultfs"
+	"github.com/ftnet/ftnet/logserver/disk/internal/faultfs"
 )
 
 // modelConn is what a connection must be like, and what it may be like: between

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/ftnet/ftnet/logserver/disk/format"
-	"github.com/ftnet/ftnet/logserver/disk/vfs"
+	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/disk/internal/vfs"
 )
 
 // openDir makes the directory, and sees to it that no other process uses it.

@@ -1,8 +1,8 @@
 package disk
 
 import (
-	"github.com/ftnet/ftnet/logserver/disk/format"
-	"github.com/ftnet/ftnet/logserver/disk/vfs"
+	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/disk/internal/vfs"
 )
 
 // output composes what one write is to write, in memory that a device may take

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/format"
+	"github.com/ftnet/ftnet/logserver/disk/internal/format"
 )
 
 // recover reads what the log holds, and begins a new segment.

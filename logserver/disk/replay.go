@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/format"
+	"github.com/ftnet/ftnet/logserver/disk/internal/format"
 )
 
 // replay gathers records, in any order but for States, whose last counts, and

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/ftnet/ftnet/logserver/disk/format"
-	"github.com/ftnet/ftnet/logserver/disk/vfs"
+	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/disk/internal/vfs"
 )
 
 // errWait is why data waits for the cleaner.

@@ -5,7 +5,7 @@ import (
 	"io"
 	"slices"
 
-	"github.com/ftnet/ftnet/logserver/disk/format"
+	"github.com/ftnet/ftnet/logserver/disk/internal/format"
 )
 
 // window is how much of a file a scanner has in memory, unless a record is longer.

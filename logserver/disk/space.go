@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/format"
+	"github.com/ftnet/ftnet/logserver/disk/internal/format"
 )
 
 // space counts what is live against the total quota, and keeps the status.

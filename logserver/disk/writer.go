@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/priority"
-	"github.com/ftnet/ftnet/logserver/disk/format"
-	"github.com/ftnet/ftnet/logserver/disk/vfs"
+	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/disk/internal/vfs"
 )
 
 // writer is the goroutine that alone writes segments. Its fields are its own.

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // blocks hands out blocks of connection numbers. No block is handed out twice,

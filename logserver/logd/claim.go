@@ -2,7 +2,7 @@ package logd
 
 import (
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // claim makes the session the one that writes the service, unless a younger one

@@ -8,7 +8,7 @@ import (
 	"net"
 	"time"
 
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 var (

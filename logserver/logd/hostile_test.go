@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 	"github.com/ftnet/ftnet/logserver/logd"
 	"github.com/ftnet/ftnet/logserver/logtest"
-	"github.com/ftnet/ftnet/logserver/wire"
 )
 
 func TestVersion(t *testing.T) {

@@ -12,9 +12,9 @@ import (
 
 	"github.com/ftnet/ftnet/internal/certs"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 	"github.com/ftnet/ftnet/logserver/logd"
 	"github.com/ftnet/ftnet/logserver/remote"
-	"github.com/ftnet/ftnet/logserver/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

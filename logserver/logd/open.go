@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // open makes a connection known, or goes on with one that the client did not

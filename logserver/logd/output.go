@@ -3,7 +3,7 @@ package logd
 import (
 	"sync"
 
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // Bounds of what waits to be sent to one peer, in bytes. News of connections

@@ -4,7 +4,7 @@ import (
 	"math"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // learnReadEnd finds out where a connection's recorded reads end. They begin at

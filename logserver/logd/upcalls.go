@@ -2,7 +2,7 @@ package logd
 
 import (
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // upcall is the store's stability upcall. It may come from inside a call that

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // starving is the room, in bytes, below which the server looks itself whether

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // Close implements logserver.Log. It waits until everything is stable, for

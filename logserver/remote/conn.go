@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // conn is a connection as this end knows it: what the caller wants of it, what

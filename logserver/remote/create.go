@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // create opens a connection under the caller's number, of which only the server

@@ -2,7 +2,7 @@ package remote
 
 import (
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // item is something that waits for its turn to be sent.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/priority"
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // link is one connection to the server.

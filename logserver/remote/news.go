@@ -4,7 +4,7 @@ import (
 	"math"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // news takes in what the server says of connections, and appends the upcalls

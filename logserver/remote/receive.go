@@ -2,7 +2,7 @@ package remote
 
 import (
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // receive deals with what the server says until the link ends: first with what

@@ -4,7 +4,7 @@ import (
 	"net"
 	"time"
 
-	"github.com/ftnet/ftnet/logserver/wire"
+	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // batch is what is written at a time: small frames and the headers of large

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ftnet/ftnet/internal/testenv"
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 func TestSupported(t *testing.T) {

@@ -5,7 +5,7 @@ package gate
 import (
 	"context"
 
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 // Gate exists on Linux only; see [Model] for its judgment elsewhere.

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/ftnet/ftnet/internal/testenv"
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 // framing is how packets come to the programs.

@@ -11,7 +11,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
 )
 
 // lab is two network namespaces and a veth pair:

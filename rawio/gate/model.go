@@ -4,7 +4,7 @@ import (
 	"maps"
 	"net/netip"
 
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 // Model judges packets as the BPF programs do, in Go, on IP packets in memory.

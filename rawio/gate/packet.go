@@ -4,8 +4,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // What bpf/parse.h and bpf/options.h read of a packet, for the Model.

@@ -3,7 +3,7 @@ package gate
 import (
 	"net/netip"
 
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 // layout is how a test packet arranges its options.

@@ -4,7 +4,7 @@ import (
 	"crypto/rand"
 	"net/netip"
 
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 // ProofFlow returns a flow for BindProof, of a service's port: both its ends are the same

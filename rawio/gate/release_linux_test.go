@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/internal/testenv"
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 // ending is a way in which a server ends a connection, and what must come of it.

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 // TestUnaccepted kills a server while handshakes are completed: a listener that closes

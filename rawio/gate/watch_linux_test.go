@@ -16,8 +16,8 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/internal/testenv"
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 // pair is a TCP connection over loopback in the calling thread's network

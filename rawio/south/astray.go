@@ -4,9 +4,9 @@ import (
 	"fmt"
 
 	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // Routes may change: packets of a connection that began where the gate is may take an

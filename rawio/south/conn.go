@@ -1,9 +1,9 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // State of a connection; the package comment draws the transitions.

@@ -3,7 +3,7 @@ package south
 import (
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 // What the core takes for repetitions in vain, also if they are slow.

@@ -4,8 +4,8 @@ import (
 	"slices"
 
 	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // Somebody may take the gate off an interface, or put something before it. From then on

@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // A client that has not answered its SYN-ACK may be none: whoever sends SYNs with forged

@@ -5,10 +5,10 @@ import (
 	"fmt"
 
 	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // Figure 12, session initiation: the SYN passes to the kernel at once, for

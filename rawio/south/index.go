@@ -3,7 +3,7 @@ package south
 import (
 	"hash/maphash"
 
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 // index finds connections by their flow. It is a hash table with linear

@@ -2,10 +2,10 @@ package south
 
 import (
 	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // Segment takes a client's segment from the tap, which saw it at time t. The

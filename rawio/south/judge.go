@@ -1,8 +1,8 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // verdict is what the kernel's TCP would make of a segment.

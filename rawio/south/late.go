@@ -1,7 +1,7 @@
 package south
 
 import (
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 const whyBegun = "its client began another connection while the engine stood still"

@@ -5,9 +5,9 @@ import (
 	"slices"
 
 	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // Env is what the core acts on besides the log. Its methods do not block and

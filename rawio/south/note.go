@@ -3,9 +3,9 @@ package south
 import (
 	"errors"
 
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // What a log that outlives the engine is told beside the client's stream: the

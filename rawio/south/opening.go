@@ -1,7 +1,7 @@
 package south
 
 import (
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 // A spoofed handshake is done when the kernel has the socket, and not when it has

@@ -3,8 +3,8 @@ package south
 import (
 	"fmt"
 
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // soon is within what time a crash counts as one at the same place, ns.

@@ -3,8 +3,8 @@ package south_test
 import (
 	"net/netip"
 
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // The journal's part of a recovery from the log alone.

@@ -1,8 +1,8 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // Probes. A segment that lies outside of its window makes a living TCP answer with

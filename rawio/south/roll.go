@@ -3,9 +3,9 @@ package south
 import (
 	"fmt"
 
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // Roll-forward on the wire: for an unmodified server the core plays the client.

@@ -1,8 +1,8 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // feedMax is the payload of a segment to the restarted server, bytes: with the

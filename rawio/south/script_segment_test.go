@@ -3,8 +3,8 @@ package south_test
 import (
 	"strings"
 
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // packet parses a segment. seq and ack are added to the numbers.

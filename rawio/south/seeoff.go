@@ -1,8 +1,8 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // A connection may be over for its client, which has all that an unmodified server's

@@ -10,7 +10,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
-	"github.com/ftnet/ftnet/rawio/rawiotest"
+	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 

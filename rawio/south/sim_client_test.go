@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/rawiotest"
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
+	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 )
 
 // ending is who ends a connection, and how.

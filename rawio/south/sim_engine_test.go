@@ -5,10 +5,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/rawiotest"
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/rawiotest"
+	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 )
 
 // handler is one execution of the application on one connection, with the

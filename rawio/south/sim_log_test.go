@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // lateLog is a log that makes things stable later, in batches and in another

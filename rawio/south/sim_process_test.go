@@ -3,8 +3,8 @@ package south_test
 import (
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/rawiotest"
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
+	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 )
 
 // process is one life of the server.

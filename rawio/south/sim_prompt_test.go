@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
-	"github.com/ftnet/ftnet/rawio/rawiotest"
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 )
 
 // The simulation of a log that has no room for a while, where nothing else goes wrong. A client

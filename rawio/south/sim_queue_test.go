@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/rawiotest"
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
+	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/rawiotest"
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
+	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 )
 
 // plan is what one run of the simulation is made from.

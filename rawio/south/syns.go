@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/ftnet/ftnet/internal/reason"
-	"github.com/ftnet/ftnet/rawio/segment"
+	"github.com/ftnet/ftnet/internal/segment"
 )
 
 // embryo is what is known of a connection before its SYN-ACK has met its SYN.

@@ -1,9 +1,9 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // Tick drives what depends on time: retries of spoofed handshakes, the ACKs

@@ -1,8 +1,8 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // unfollowed takes a segment of the server that can't be repeated after a crash, one

@@ -4,9 +4,9 @@ import (
 	"slices"
 
 	"github.com/ftnet/ftnet/internal/reason"
+	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/segment"
 )
 
 // Whoever hears a report of ConnUnprotected counts: of a connection there is one for each

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ftnet/ftnet/internal/certs"
+	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/recovery/config"
-	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 func parse(t *testing.T, text string) *config.File {

@@ -5,11 +5,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ftnet/ftnet/internal/sdnotify"
+	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/config"
-	"github.com/ftnet/ftnet/recovery/daemon/notify"
-	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // serviceConfig is what the file says about a service, as package recovery wants

@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/recovery/config"
-	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // fakeHost is a host without an engine. It writes down what is asked of it.

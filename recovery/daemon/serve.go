@@ -11,9 +11,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/internal/oplog"
+	"github.com/ftnet/ftnet/internal/sdnotify"
 	"github.com/ftnet/ftnet/recovery/config"
 	"github.com/ftnet/ftnet/recovery/daemon/admin"
-	"github.com/ftnet/ftnet/recovery/daemon/notify"
 )
 
 // Options of [Serve]. Only ConfigPath is required.

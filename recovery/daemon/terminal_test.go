@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ftnet/ftnet/internal/testenv"
+	"github.com/ftnet/ftnet/internal/lab/testenv"
 )
 
 func TestLeaveTerminal(t *testing.T) {

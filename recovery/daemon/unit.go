@@ -6,10 +6,10 @@ import (
 	"io"
 	"sync"
 
+	"github.com/ftnet/ftnet/internal/supervisor"
+	"github.com/ftnet/ftnet/internal/supervisor/output"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/config"
-	"github.com/ftnet/ftnet/recovery/daemon/output"
-	"github.com/ftnet/ftnet/recovery/supervisor"
 )
 
 // state is where a unit is.

@@ -18,8 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/ftnet/ftnet/internal/lab/testenv"
 	"github.com/ftnet/ftnet/internal/runtimedir"
-	"github.com/ftnet/ftnet/internal/testenv"
 )
 
 const roleEnv = "ADMIN_TEST_SOCKET"
