@@ -15,7 +15,6 @@ import (
 	"github.com/ftnet/ftnet/internal/lab/netlab"
 	"github.com/ftnet/ftnet/internal/lab/netlab/netlabtest"
 	"github.com/ftnet/ftnet/internal/segment"
-	"github.com/ftnet/ftnet/rawio/internal/inject"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -211,12 +210,12 @@ func TestHalfOpenConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	in(t, lab.Server, func() error {
-		i, err := inject.Open(inject.Config{Device: func(int) (d inject.Device, ok bool) { return d, false }})
+		raw, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_RAW) // with its own IP header
 		if err != nil {
 			return err
 		}
-		defer i.Close()
-		return i.ToServer(inject.Packet{Data: packet})
+		defer unix.Close(raw)
+		return unix.Sendto(raw, packet, 0, &unix.SockaddrInet4{Addr: flow.Server.Addr().As4()})
 	})
 	if s := list(t, lab.Server, 7000)[flow]; s != SynReceived {
 		t.Fatalf("state %v, want SYN_RECV", s)

@@ -54,47 +54,56 @@ func matches(path string, patterns []string) bool {
 	})
 }
 
-// TestLayers checks every direct import of every package of the module.
-func TestLayers(t *testing.T) {
+// TestHouse checks every direct import of every package of the module, tests apart.
+func TestHouse(t *testing.T) {
 	module := list(t, "./internal/lab/archtest")[0].Module.Path + "/"
-	for _, p := range list(t, "./...") {
-		path := strings.TrimPrefix(p.ImportPath, module)
-		at := slices.IndexFunc(layers, func(l layer) bool { return matches(path, l.packages) })
-		if at < 0 {
-			t.Errorf("%s is in no layer: add it to layers_test.go", path)
-			continue
+	packages, library := map[string]listed{}, map[string]string{} // by import path; a package's module
+	for _, p := range list(t, "-deps", "./...") {
+		if path, own := strings.CutPrefix(p.ImportPath, module); own {
+			packages[path] = p
+		} else if p.Module != nil {
+			library[p.ImportPath] = p.Module.Path
 		}
-		for _, i := range p.Imports {
-			if own, ok := strings.CutPrefix(i, module); ok {
-				if !matches(own, layers[at].may) && !matches(own, layers[at].packages) {
-					t.Errorf("%s must not import %s", path, own)
+	}
+	below := map[string]bool{}
+	for _, floor := range house {
+		for _, room := range floor.rooms {
+			p, ok := packages[room.path]
+			if !ok {
+				t.Errorf("there is no package %s", room.path)
+			}
+			delete(packages, room.path)
+			var own, libraries []string
+			for _, i := range p.Imports {
+				switch path, in := strings.CutPrefix(i, module); {
+				case in:
+					own = append(own, path)
+					if !below[path] {
+						t.Errorf("%s must not import %s, which does not stand below it", room.path, path)
+					}
+				case matches(i, pure[room.path]):
+					t.Errorf("%s must not import %s", room.path, i)
+				case library[i] != "": // not the standard library
+					libraries = append(libraries, library[i])
 				}
-				continue
 			}
-			if matches(i, pure[path]) {
-				t.Errorf("%s must not import %s", path, i)
-			}
-			if lib, ok := library(i); !ok {
-				t.Errorf("%s imports %s, which has no owner: add it to layers_test.go", path, i)
-			} else if lib != "" && !matches(path, owners[lib]) {
-				t.Errorf("%s must not import %s: only %v may", path, i, owners[lib])
-			}
+			same(t, room.path, own, room.imports)
+			same(t, room.path, libraries, room.libraries)
+			below[room.path] = true
 		}
+	}
+	for path := range packages {
+		t.Errorf("%s has no room: add it to the house", path)
 	}
 }
 
-// library returns the key of owners that the import belongs to, or "" for the
-// standard library.
-func library(path string) (key string, ok bool) {
-	if host, _, _ := strings.Cut(path, "/"); !strings.Contains(host, ".") {
-		return "", true
+// same checks that what a package imports is what the house says.
+func same(t *testing.T, path string, imports []string, said string) {
+	t.Helper()
+	slices.Sort(imports)
+	if is := strings.Join(slices.Compact(imports), " "); is != said {
+		t.Errorf("%s imports\n%s\nand not, as the house says,\n%s", path, is, said)
 	}
-	for lib := range owners {
-		if matches(path, []string{lib + "/..."}) {
-			return lib, true
-		}
-	}
-	return "", false
 }
 
 // TestServerStaysSmall checks all that a server gets by importing ftnet,

@@ -1,64 +1,108 @@
 package archtest
 
-// layer is a set of packages, which may import each other, and what else of
-// this module they may import. Patterns are paths inside the module; "x/..."
-// means x and all below it.
-type layer struct {
-	packages, may []string
+// room is a package: the packages of this module that it imports, and the libraries of
+// others, tests apart. Both are lists of words.
+type room struct {
+	path, imports, libraries string
 }
 
-// layers holds all packages. A package belongs to the first layer that it
-// matches.
-var layers = []layer{
-	// The bottom: knows nothing of the rest. A server that imports ftnet gets
-	// this and nothing else.
-	{[]string{"internal/seqnum", "internal/journal", "internal/control", "internal/control/controltest"}, nil},
-	{[]string{"internal/bytesize", "internal/caps", "internal/certs", "internal/fwmark", "internal/oom", "internal/oplog", "internal/priority", "internal/procfs", "internal/reason", "internal/runtimedir", "internal/version"}, nil},
-	{[]string{"internal/status"}, []string{"internal/control"}},
-
-	// The north side.
-	{[]string{"ftnet/..."}, []string{"internal/control", "internal/journal", "internal/seqnum"}},
-	{[]string{"examples/..."}, []string{"ftnet"}},
-
-	// The log and the south side.
-	{[]string{"logserver/..."}, []string{"internal/certs", "internal/bytesize", "internal/priority"}},
-	{[]string{"internal/segment"}, []string{"internal/seqnum"}},
-	{[]string{"rawio/..."}, []string{"internal/segment", "logserver", "internal/caps", "internal/fwmark", "internal/priority", "internal/reason", "internal/seqnum", "internal/journal", "internal/control", "internal/status"}},
-
-	{[]string{"recovery/..."}, []string{"rawio/...", "logserver/...", "internal/caps", "internal/certs", "internal/fwmark", "internal/seqnum", "internal/journal", "internal/control", "internal/reason", "internal/status", "internal/procfs", "internal/runtimedir", "internal/bytesize", "internal/oom", "internal/oplog", "internal/version"}},
-	{[]string{"cmd/ftnet/internal/logdaemon"}, []string{"logserver/...", "recovery/config", "internal/sdnotify", "internal/certs", "internal/oom", "internal/runtimedir", "internal/status", "internal/version"}},
-	{[]string{"cmd/ftnet/internal/doctor"}, []string{"rawio/...", "logserver/backend", "internal/caps", "internal/certs", "internal/fwmark", "internal/runtimedir", "internal/status", "internal/bytesize"}},
-	{[]string{"cmd/..."}, []string{"recovery/...", "rawio/...", "logserver/...", "ftnet/...", "internal/..."}},
-
-	// What tests, benchmarks and the demo are made of.
-	{[]string{"internal/lab/testenv", "internal/lab/archtest"}, nil},
-	{[]string{"internal/lab/workload/cmd/...", "internal/lab/bench/cmd/..."}, []string{"ftnet", "internal/lab/workload", "internal/lab/bench", "internal/lab/bench/logbench", "internal/lab/netlab", "logserver/..."}},
-	{[]string{"internal/lab/e2e/cmd/..."}, []string{"ftnet", "recovery", "rawio"}},
-	{[]string{"internal/lab/workload"}, nil},
-	{[]string{"internal/lab/netlab/..."}, []string{"internal/segment", "internal/lab/testenv"}},
-	{[]string{"internal/lab/bench"}, []string{"internal/lab/netlab/...", "internal/lab/workload", "internal/status", "internal/lab/bench/logbench", "logserver/..."}},
-	{[]string{"internal/lab/bench/logbench"}, []string{"logserver"}},
-	{[]string{"cmd/ftnet/internal/demo"}, []string{"internal/lab/netlab/...", "internal/lab/workload", "internal/bytesize", "internal/status"}},
-	{[]string{"internal/lab/e2e"}, []string{"internal/..."}},
-}
-
-// owners tells which packages alone may import a library of someone else.
-var owners = map[string][]string{
-	"github.com/google/gopacket":      {"internal/segment", "internal/lab/netlab/capture"},
-	"github.com/mdlayher/socket":      {"rawio", "rawio/internal/tap", "rawio/internal/inject", "internal/sockdiag"},
-	"github.com/cilium/ebpf":          {"rawio/gate", "rawio/internal/tap", "recovery/...", "cmd/ftnet/internal/doctor"},
-	"github.com/vishvananda/netlink":  {"rawio/...", "internal/lab/netlab/...", "cmd/ftnet/internal/demo", "cmd/ftnet"},
-	"github.com/vishvananda/netns":    {"internal/lab/netlab/..."},
-	"github.com/spf13/cobra":          {"cmd/ftnet"},
-	"github.com/spf13/pflag":          {"cmd/ftnet"},
-	"github.com/pelletier/go-toml/v2": {"cmd/ftnet", "recovery/..."},
-	"github.com/hashicorp/go-hclog":   {"rawio/...", "recovery/...", "cmd/ftnet/internal/logdaemon", "internal/oplog", "cmd/ftnet", "internal/lab/e2e/cmd/..."},
-	"github.com/google/go-cmp":        {"logserver/logtest"},
-	"pgregory.net/rapid":              {"logserver/logtest"},
-	"golang.org/x/sys":                {"..."},
-	"golang.org/x/net":                {"rawio/...", "internal/lab/netlab/..."},
-	"golang.org/x/sync":               {"..."},
-	"golang.org/x/term":               {"cmd/ftnet/internal/demo", "cmd/ftnet"},
+// house is the whole module from the ground up, floor by floor: a package imports only what
+// stands before it here, and exactly what is said here.
+var house = []struct {
+	floor string
+	rooms []room
+}{
+	{"The ground: each does one thing and knows nothing of ftnet's parts.", []room{
+		{"internal/bytesize", "", "golang.org/x/sys"},
+		{"internal/caps", "", "golang.org/x/sys"},
+		{"internal/certs", "", ""},
+		{"internal/control", "", "golang.org/x/sys"},
+		{"internal/journal", "", "golang.org/x/sys"},
+		{"internal/control/controltest", "internal/control internal/journal", ""},
+		{"internal/fwmark", "", ""},
+		{"internal/oom", "", ""},
+		{"internal/oplog", "", "github.com/hashicorp/go-hclog"},
+		{"internal/priority", "", "golang.org/x/sys"},
+		{"internal/procfs", "", "golang.org/x/sys"},
+		{"internal/reason", "", ""},
+		{"internal/runtimedir", "", "golang.org/x/sys"},
+		{"internal/sdnotify", "", "golang.org/x/sys"},
+		{"internal/segment", "", "github.com/google/gopacket"},
+		{"internal/seqnum", "", ""},
+		{"internal/sockdiag", "internal/segment", "github.com/mdlayher/socket golang.org/x/sys"},
+		{"internal/status", "internal/control", ""},
+		{"internal/supervisor", "internal/oom internal/procfs", "github.com/hashicorp/go-hclog golang.org/x/sys"},
+		{"internal/supervisor/output", "", "golang.org/x/sys"},
+		{"internal/version", "", ""},
+	}},
+	{"The log: a client's bytes, stable.", []room{
+		{"logserver", "", "golang.org/x/sys"},
+		{"logserver/disk/internal/format", "logserver", ""},
+		{"logserver/disk/internal/vfs", "", "golang.org/x/sys"},
+		{"logserver/disk", "internal/priority logserver logserver/disk/internal/format logserver/disk/internal/vfs", ""},
+		{"logserver/internal/wire", "logserver", "golang.org/x/sys"},
+		{"logserver/remote", "internal/priority logserver logserver/internal/wire", "golang.org/x/sys"},
+		{"logserver/backend", "internal/bytesize internal/certs logserver logserver/disk logserver/remote", "golang.org/x/sys"},
+		{"logserver/disk/internal/faultfs", "logserver/disk/internal/vfs", ""},
+		{"logserver/logd", "internal/certs logserver logserver/internal/wire", ""},
+		{"logserver/logtest", "logserver", "github.com/google/go-cmp pgregory.net/rapid"},
+	}},
+	{"The south side: packets.", []room{
+		{"rawio/gate", "internal/caps internal/segment internal/seqnum", "github.com/cilium/ebpf github.com/vishvananda/netlink golang.org/x/sys"},
+		{"rawio/internal/conntrack", "internal/segment", "golang.org/x/sys"},
+		{"rawio/internal/inject", "", "github.com/mdlayher/socket golang.org/x/sys"},
+		{"rawio/internal/tap", "internal/segment", "github.com/cilium/ebpf golang.org/x/sys"},
+		{"rawio/south", "internal/reason internal/segment internal/seqnum logserver rawio/gate", ""},
+		{"rawio", "internal/fwmark internal/journal internal/priority internal/reason internal/segment internal/seqnum" +
+			" internal/sockdiag logserver rawio/gate rawio/internal/conntrack rawio/internal/inject rawio/internal/tap" +
+			" rawio/south", "github.com/hashicorp/go-hclog github.com/mdlayher/socket github.com/vishvananda/netlink golang.org/x/sys"},
+		{"rawio/internal/rawiotest", "internal/segment internal/seqnum", ""},
+	}},
+	{"The north side: the listener and its connections.", []room{
+		{"ftnet", "internal/control internal/journal", "golang.org/x/sys"},
+		{"examples/counter", "ftnet", ""},
+		{"examples/echo", "ftnet", ""},
+		{"examples/http", "ftnet", ""},
+	}},
+	{"Recovery: services, processes, the file.", []room{
+		{"recovery/config", "internal/bytesize internal/certs internal/fwmark logserver/backend", "github.com/pelletier/go-toml/v2 golang.org/x/sys"},
+		{"recovery", "internal/bytesize internal/caps internal/certs internal/control internal/fwmark internal/journal internal/oom" +
+			" internal/procfs internal/reason internal/runtimedir internal/sockdiag internal/status internal/supervisor" +
+			" internal/version logserver logserver/backend rawio rawio/gate rawio/south recovery/config", "github.com/hashicorp/go-hclog golang.org/x/sys"},
+		{"recovery/daemon/admin", "internal/control internal/runtimedir", "golang.org/x/sys"},
+		{"recovery/daemon", "internal/fwmark internal/oplog internal/sdnotify internal/supervisor internal/supervisor/output" +
+			" logserver/backend recovery recovery/config recovery/daemon/admin", "github.com/hashicorp/go-hclog golang.org/x/sys"},
+	}},
+	{"The command.", []room{
+		{"cmd/ftnet/internal/demo", "internal/bytesize", "github.com/vishvananda/netlink golang.org/x/sys golang.org/x/term"},
+		{"cmd/ftnet/internal/doctor", "internal/bytesize internal/caps internal/certs internal/fwmark internal/runtimedir internal/sockdiag" +
+			" internal/status logserver/backend rawio rawio/gate", "golang.org/x/sys"},
+		{"cmd/ftnet/internal/logdaemon", "internal/certs internal/oom internal/runtimedir internal/sdnotify internal/status internal/version logserver" +
+			" logserver/backend logserver/logd recovery/config", "github.com/hashicorp/go-hclog"},
+		{"cmd/ftnet", "cmd/ftnet/internal/demo cmd/ftnet/internal/doctor cmd/ftnet/internal/logdaemon ftnet internal/bytesize" +
+			" internal/certs internal/fwmark internal/oplog internal/runtimedir internal/status internal/supervisor" +
+			" internal/version logserver/backend rawio/gate rawio/south recovery recovery/config recovery/daemon" +
+			" recovery/daemon/admin", "github.com/hashicorp/go-hclog github.com/pelletier/go-toml/v2 github.com/spf13/cobra github.com/spf13/pflag"},
+	}},
+	{"The lab: only tests and the commands that measure import it.", []room{
+		{"internal/lab/archtest", "", ""},
+		{"internal/lab/bench/logbench", "logserver", "golang.org/x/sys"},
+		{"internal/lab/netlab", "", "github.com/vishvananda/netlink github.com/vishvananda/netns golang.org/x/sys"},
+		{"internal/lab/workload", "", ""},
+		{"internal/lab/bench", "internal/lab/bench/logbench internal/lab/netlab internal/lab/workload internal/status logserver" +
+			" logserver/backend", "golang.org/x/sys"},
+		{"internal/lab/bench/cmd/bench", "internal/lab/bench", ""},
+		{"internal/lab/bench/cmd/benchserver", "ftnet internal/lab/bench", ""},
+		{"internal/lab/bench/cmd/logbench", "internal/lab/bench/logbench logserver logserver/backend", ""},
+		{"internal/lab/bench/cmd/plainserver", "internal/lab/bench", ""},
+		{"internal/lab/e2e", "", ""},
+		{"internal/lab/e2e/cmd/probe", "ftnet", "golang.org/x/sys"},
+		{"internal/lab/e2e/cmd/tracedrun", "rawio recovery", "github.com/hashicorp/go-hclog"},
+		{"internal/lab/netlab/capture", "internal/lab/netlab internal/segment", "github.com/google/gopacket golang.org/x/sys"},
+		{"internal/lab/testenv", "", "golang.org/x/sys"},
+		{"internal/lab/netlab/netlabtest", "internal/lab/netlab internal/lab/testenv", ""},
+		{"internal/lab/workload/cmd/bulk", "ftnet internal/lab/workload", ""},
+	}},
 }
 
 // serverDeps are the libraries that a server gets by importing ftnet.

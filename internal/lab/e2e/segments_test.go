@@ -1,21 +1,19 @@
 package e2e
 
 import (
-	"context"
-	"encoding/binary"
 	"errors"
 	"net"
+	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/mdlayher/socket"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/lab/netlab"
+	"github.com/ftnet/ftnet/internal/lab/netlab/capture"
 	"github.com/ftnet/ftnet/internal/lab/testenv"
 	"github.com/ftnet/ftnet/internal/lab/workload"
 	"github.com/ftnet/ftnet/internal/reason"
@@ -46,34 +44,6 @@ func link(t testing.TB, ns *netlab.Namespace, name string, change func(netlink.L
 	}
 }
 
-// largest watches what arrives in a namespace and returns how long the longest packet
-// was, once it is asked.
-func largest(t testing.TB, ns *netlab.Namespace) func() int {
-	t.Helper()
-	everything := int(binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.ETH_P_ALL)))
-	var watch *socket.Conn
-	if err := ns.Run(func() (err error) {
-		watch, err = socket.Socket(unix.AF_PACKET, unix.SOCK_DGRAM, everything, "largest", nil)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	var most atomic.Int64
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			n, _, err := watch.Recvfrom(context.Background(), nil, unix.MSG_TRUNC) // the whole length
-			if err != nil {
-				return
-			}
-			most.Store(max(most.Load(), int64(n)))
-		}
-	}()
-	t.Cleanup(func() { watch.Close(); <-done })
-	return func() int { return int(most.Load()) }
-}
-
 // TestBigTCP: packets of more than 64 KiB, merged by GRO or made by the server, are
 // logged, compared and repeated like others.
 func TestBigTCP(t *testing.T) {
@@ -95,10 +65,17 @@ func TestBigTCP(t *testing.T) {
 				}
 				r.spawn(server.options, "bulk", server.args...)
 				for name, move := range map[string]move{"upload": workload.Upload, "download": workload.Download} {
-					arrived := largest(t, map[string]*netlab.Namespace{"upload": r.lab.Server, "download": r.lab.Client}[name])
+					to, at := r.lab.Server, netlab.ServerLink
+					if name == "download" {
+						to, at = r.lab.Client, netlab.ClientLink
+					}
+					arrived, err := capture.Start(to, at, filepath.Join(t.TempDir(), "arrived.pcapng"), 128)
+					if err != nil {
+						t.Fatal(err)
+					}
 					transferOver(r, f, move, 16<<20, 2)
-					if n := arrived(); n <= 66000 {
-						t.Errorf("%s: the largest packet had %d bytes", name, n)
+					if stats, err := arrived.Stop(); err != nil || stats.Largest <= 66000 {
+						t.Errorf("%s: the largest packet had %d bytes, %v", name, stats.Largest, err)
 					}
 				}
 				d, err := r.status()

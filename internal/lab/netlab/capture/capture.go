@@ -27,6 +27,7 @@ const Whole = 1 << 16
 type Stats struct {
 	Packets uint64 // written to the file
 	Lost    uint64 // not captured, the capture being too slow; 0 in a trustworthy file
+	Largest int    // bytes of the longest packet, from its IP header on
 }
 
 // Capture is a running capture.
@@ -125,6 +126,7 @@ func (c *Capture) receive(data, control []byte) error {
 	}
 	kept := data[:min(n, len(data))]
 	c.stats.Packets++
+	c.stats.Largest = max(c.stats.Largest, n)
 	return c.ng.WritePacket(gopacket.CaptureInfo{
 		Timestamp:     received(control[:oobn]),
 		CaptureLength: len(kept),
