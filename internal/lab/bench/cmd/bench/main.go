@@ -140,7 +140,11 @@ func buildCommit(dir, commit string) (p bench.Programs, err error) {
 // buildFtnet compiles what is protected from the source in tree into dir.
 func buildFtnet(p *bench.Programs, tree, dir string) (err error) {
 	p.RuntimeDir = filepath.Join(dir, "run")
-	if p.Server, err = compile(tree, dir, "internal/lab/bench/cmd/benchserver"); err != nil {
+	server := "internal/lab/bench/cmd/benchserver"
+	if _, err := os.Stat(filepath.Join(tree, server)); errors.Is(err, os.ErrNotExist) {
+		server = "internal/bench/cmd/benchserver" // of a commit before there was a lab
+	}
+	if p.Server, err = compile(tree, dir, server); err != nil {
 		return err
 	}
 	p.Ftnet, err = compile(tree, dir, "cmd/ftnet")
