@@ -16,8 +16,13 @@ import (
 type client struct {
 	t testing.TB
 	net.Conn
-	in *bufio.Reader
+	in   *bufio.Reader
+	sent uint64 // bytes
 }
+
+// patience is how long a client waits for one thing, with all else that a machine may have
+// to do.
+const patience = 90 * time.Second
 
 const probeAddress = "10.77.0.2:7002"
 
@@ -41,21 +46,32 @@ func (r *rig) dialTo(dial dialer, address string) *client {
 func (r *rig) talks(c net.Conn) *client {
 	r.t.Helper()
 	r.t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(90 * time.Second)); err != nil {
-		r.t.Fatal(err)
+	client := &client{t: r.t, Conn: c, in: bufio.NewReader(c)}
+	client.begin()
+	return client
+}
+
+// begin gives what the client does next its time.
+func (c *client) begin() {
+	c.t.Helper()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		c.t.Fatal(err)
 	}
-	return &client{t: r.t, Conn: c, in: bufio.NewReader(c)}
 }
 
 func (c *client) send(line string) {
 	c.t.Helper()
-	if _, err := io.WriteString(c, line+"\n"); err != nil {
+	c.begin()
+	n, err := io.WriteString(c, line+"\n")
+	c.sent += uint64(n)
+	if err != nil {
 		c.t.Fatal(err)
 	}
 }
 
 func (c *client) expect(want string) {
 	c.t.Helper()
+	c.begin()
 	got, err := c.in.ReadString('\n')
 	if err != nil || got != want+"\n" {
 		c.t.Fatalf("got %q, %v; want %q", got, err, want)
@@ -70,6 +86,7 @@ func (c *client) echo(text string) {
 
 func (c *client) expectEOF() {
 	c.t.Helper()
+	c.begin()
 	if b, err := c.in.ReadByte(); err != io.EOF {
 		c.t.Fatalf("got %q, %v; want the end of the stream", b, err)
 	}

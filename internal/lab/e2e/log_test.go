@@ -72,7 +72,7 @@ func TestLogServerSilent(t *testing.T) {
 	l := startLogServer(r, "probe")
 	r.spawn(options{flags: l.flags()}, "probe", "-listen", ":7002")
 	clients := r.clients(20)
-	r.waitStatus("all is stable", func(d *status.Document) bool { return d.Log.Pending == 0 })
+	r.allStable(clients...)
 	if err := l.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestLogServerLost(t *testing.T) {
 	idle, busy := r.dial(), r.dial()
 	idle.echo("hello")
 	busy.echo("hello")
-	r.waitStatus("all is stable", func(d *status.Document) bool { return d.Log.Pending == 0 })
+	r.allStable(idle, busy)
 	l.end(syscall.SIGKILL)
 	busy.echo("this is not acknowledged")
 	l.store = t.TempDir()
@@ -106,11 +106,30 @@ func TestLogServerLost(t *testing.T) {
 	young.echo("protected")
 	idle.echo("not any more")
 	busy.echo("nor this")
-	r.waitStatus("all is stable", func(d *status.Document) bool { return d.Log.Pending == 0 })
+	r.allStable(young)
 	r.crash()
 	young.echo("recovered")
 	idle.expectLost()
 	busy.expectLost()
+}
+
+// allStable waits until the log has all that clients have sent, and calls it stable. A
+// reply may come before the engine has read the request from the tap.
+func (r *rig) allStable(clients ...*client) {
+	r.t.Helper()
+	sent := map[string]uint64{}
+	for _, c := range clients {
+		sent[c.LocalAddr().String()] = c.sent
+	}
+	r.waitStatus("all is stable", func(d *status.Document) bool {
+		waiting := len(sent)
+		for _, c := range d.Connections {
+			if n, ok := sent[c.Client]; ok && c.BytesLogged == n && c.StableLag == 0 {
+				waiting--
+			}
+		}
+		return waiting == 0 && d.Log.Pending == 0
+	})
 }
 
 // logged is how many bytes the living connections have in the log.
@@ -131,7 +150,7 @@ func TestLogServerGone(t *testing.T) {
 	c, idle := r.dial(), r.dial()
 	c.echo("hello")
 	idle.echo("hello")
-	r.waitStatus("all is stable", func(d *status.Document) bool { return d.Log.Pending == 0 })
+	r.allStable(c, idle)
 	l.end(syscall.SIGKILL)
 	r.logStatus("unreachable")
 	c.echo("goes on")

@@ -30,11 +30,13 @@ func quotaFlags(policy string) options {
 // or n lines are sent. It checks every reply.
 func (c *client) fill(n int) (answered int, err error) {
 	c.t.Helper()
-	defer c.SetDeadline(time.Now().Add(90 * time.Second))
+	defer c.begin()
 	for answered < n {
 		text := fmt.Sprintf("%0*d", lineSize-len("echo \n"), answered)
 		c.SetDeadline(time.Now().Add(time.Second))
-		if _, err := io.WriteString(c, "echo "+text+"\n"); err != nil {
+		line, err := io.WriteString(c, "echo "+text+"\n")
+		c.sent += uint64(line)
+		if err != nil {
 			return answered, err
 		}
 		got, err := c.in.ReadString('\n')
