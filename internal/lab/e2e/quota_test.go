@@ -30,26 +30,41 @@ func quotaFlags(policy string) options {
 // or n lines are sent. It checks every reply.
 func (c *client) fill(n int) (answered int, err error) {
 	c.t.Helper()
-	defer c.begin()
-	for answered < n {
-		text := fmt.Sprintf("%0*d", lineSize-len("echo \n"), answered)
-		c.SetDeadline(time.Now().Add(time.Second))
-		line, err := io.WriteString(c, "echo "+text+"\n")
-		c.sent += uint64(line)
-		if err != nil {
-			return answered, err
-		}
-		got, err := c.in.ReadString('\n')
-		if err != nil {
-			return answered, err
-		}
-		if got != text+"\n" {
-			c.t.Fatalf("line %d: got %q", answered, got)
-		}
-		answered++
-	}
-	return answered, nil
+	_, answered, err = c.fillBy(n, 1)
+	return answered, err
 }
+
+// fillBy is fill that sends some lines at a time.
+func (c *client) fillBy(n, some int) (said, answered int, err error) {
+	c.t.Helper()
+	defer c.begin()
+	for said < n {
+		var lines strings.Builder
+		for range min(some, n-said) {
+			lines.WriteString("echo " + filler(said) + "\n")
+			said++
+		}
+		c.SetDeadline(time.Now().Add(time.Second))
+		bytes, err := io.WriteString(c, lines.String())
+		c.sent += uint64(bytes)
+		if err != nil {
+			return said, answered, err
+		}
+		for ; answered < said; answered++ {
+			got, err := c.in.ReadString('\n')
+			if err != nil {
+				return said, answered, err
+			}
+			if got != filler(answered)+"\n" {
+				c.t.Fatalf("line %d: got %q", answered, got)
+			}
+		}
+	}
+	return said, answered, nil
+}
+
+// filler is the text of a line that fill sends.
+func filler(i int) string { return fmt.Sprintf("%0*d", lineSize-len("echo \n"), i) }
 
 // TestQuotaClosesWindow: at the end of its quota a client is slowed down to
 // nothing. It sees no error, nothing is lost, and it survives crashes.

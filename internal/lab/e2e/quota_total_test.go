@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -45,7 +44,7 @@ func TestQuotaTotal(t *testing.T) {
 		return
 	}
 	x.echo("hello")
-	c.expect(fmt.Sprintf("%0*d", lineSize-len("echo \n"), n))
+	c.expect(filler(n))
 	c.echo("goes on")
 }
 
