@@ -286,7 +286,7 @@ func (m *Machine) metaStable(c *Conn) {
 	m.Stats.Opened++
 	m.report(ConnOpened, c, "")
 	m.env.Forward(x.synack)
-	if x.late && c.is(byCookie) {
+	if c.is(byCookie) && (x.late || m.now-c.since >= synAckFirst) { // it was late, or the log was
 		m.awaitCookie(c)
 	}
 }

@@ -58,10 +58,12 @@ func (s *Socket) takeACK(p *Packet) bool {
 	switch {
 	case acked > 0:
 		s.advance(acked, p)
-	case s.sndNxt != s.sndUna && p.Len() == 0 && !changed:
+	case s.sndNxt != s.sndUna && p.Len() == 0 && !changed && (!s.sack || p.Options.NSACK > 0):
+		// With SACK an ACK without a block is no sign of a loss (tcp_fastretrans_alert).
 		s.dupACKs++
 		if s.dupACKs == 3 && s.rtxNext == s.rtxHigh { // RFC 5681, section 3.2
-			s.rtxNext, s.rtxHigh = s.sndUna, seqnum.Min(s.sndNxt, s.sndUna+uint32(s.mss))
+			s.recover = s.sndNxt
+			s.rtxNext, s.rtxHigh = s.sndUna, seqnum.Min(s.recover, s.sndUna+uint32(s.mss))
 			s.cwnd = max(s.cwnd/2, 2*s.mss)
 		}
 	}
@@ -78,6 +80,10 @@ func (s *Socket) advance(acked uint32, p *Packet) {
 	s.sndUna = p.Ack
 	s.rtxNext = seqnum.Max(s.rtxNext, s.sndUna)
 	s.rtxHigh = seqnum.Max(s.rtxHigh, s.sndUna)
+	s.recover = seqnum.Max(s.recover, s.sndUna)
+	if s.rtxNext == s.rtxHigh && s.recover != s.sndUna { // a partial ACK: RFC 6582, section 3.2
+		s.rtxNext, s.rtxHigh = s.sndUna, seqnum.Min(s.recover, s.sndUna+uint32(s.mss))
+	}
 	s.sacked.drop(s.sndUna)
 	s.dupACKs = 0
 	s.cwnd = min(s.cwnd+n, 1<<20)

@@ -70,7 +70,7 @@ func (s *Socket) sendSYN() {
 		s.tsFirst = s.tsLast
 	}
 	s.sndNxt = s.iss + 1
-	s.rtxNext, s.rtxHigh = s.sndNxt, s.sndNxt
+	s.rtxNext, s.rtxHigh, s.recover = s.sndNxt, s.sndNxt, s.sndNxt
 	s.stack.config.Output(p)
 }
 
@@ -79,7 +79,7 @@ func (s *Socket) establish(p *Packet) {
 	s.state = Established
 	s.sndUna = s.iss + 1
 	s.reduced = s.sndUna
-	s.rtxNext, s.rtxHigh = s.sndUna, s.sndUna
+	s.rtxNext, s.rtxHigh, s.recover = s.sndUna, s.sndUna, s.sndUna
 	s.sndWnd = uint32(p.Window) << s.sndScale
 	s.maxWnd, s.sndWl1 = max(s.maxWnd, s.sndWnd), p.Seq
 	s.backoff, s.attempts = 0, 0

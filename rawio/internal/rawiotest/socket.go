@@ -69,6 +69,7 @@ type Socket struct {
 	finQueued, finAcked bool
 	cwnd                int
 	rtxNext, rtxHigh    uint32 // what is still to be sent again: [rtxNext, rtxHigh)
+	recover             uint32 // end of what was sent when a loss was seen; sndUna: none is mended (RFC 6582)
 	sacked              ranges
 	dupACKs             int
 	srtt, rttvar, rto   time.Duration
@@ -107,7 +108,7 @@ func (st *Stack) newSocket(local, remote netip.AddrPort, iss uint32) *Socket {
 	st.ids++
 	s := &Socket{
 		stack: st, id: st.ids, local: local, remote: remote,
-		iss: iss, sndUna: iss, sndNxt: iss, rtxNext: iss, rtxHigh: iss,
+		iss: iss, sndUna: iss, sndNxt: iss, rtxNext: iss, rtxHigh: iss, recover: iss,
 		mss: 536, rto: time.Second, lastIn: st.clock.Now(), born: st.clock.Now(),
 		tsOffset: st.rand.Uint32(), quick: quickACKs,
 	}

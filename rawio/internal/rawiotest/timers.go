@@ -59,7 +59,7 @@ func (s *Socket) retransmitTimeout() {
 		if _, inside, _ := s.sacked.holding(s.sndUna); inside {
 			s.sacked = nil // the peer has dropped what it had (RFC 2018, section 8)
 		}
-		s.rtxNext, s.rtxHigh = s.sndUna, s.sndNxt
+		s.rtxNext, s.rtxHigh, s.recover = s.sndUna, s.sndNxt, s.sndUna
 		s.cwnd = s.mss
 		s.dupACKs, s.sampling = 0, false
 		s.push()
