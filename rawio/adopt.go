@@ -8,6 +8,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/kernel"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -16,7 +17,7 @@ import (
 const reservedSlots = 2
 
 func (e *Engine) openGate() (err error) {
-	cfg := gate.Config{MaxConns: e.cfg.MaxConns + reservedSlots,
+	cfg := kernel.Config{MaxConns: e.cfg.MaxConns + reservedSlots,
 		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer, DeadAfter: e.cfg.DeadAfter, BPFFS: e.cfg.BPFFS,
 		LoopbackCarries: e.loopbackCarries(), Mark: e.cfg.Mark.Value}
 	defer func() {
@@ -25,12 +26,12 @@ func (e *Engine) openGate() (err error) {
 		}
 	}()
 	if !e.cfg.Adopt {
-		if e.gate, err = gate.Load(cfg); err != nil {
+		if e.gate, err = kernel.Load(cfg); err != nil {
 			return fmt.Errorf("rawio: load the gate: %w", err)
 		}
 		return nil
 	}
-	if e.gate, err = gate.Adopt(cfg, e.cfg.ID); err != nil {
+	if e.gate, err = kernel.Adopt(cfg, e.cfg.ID); err != nil {
 		return fmt.Errorf("rawio: adopt the gate: %w", err)
 	}
 	e.cfg.MaxConns = e.gate.MaxConns() - reservedSlots

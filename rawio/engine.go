@@ -15,6 +15,7 @@ import (
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/kernel"
 	"github.com/ftnet/ftnet/rawio/internal/conntrack"
 	"github.com/ftnet/ftnet/rawio/internal/inject"
 	"github.com/ftnet/ftnet/rawio/internal/tap"
@@ -39,10 +40,10 @@ type Config struct {
 	OutputBuffer int
 	// DeadAfter is for how long the gate holds what the engine has to judge after
 	// the engine has died, or has got stuck: then everything passes, unprotected.
-	// See gate.Config. 0 means that the gate holds it until there is an engine
+	// See kernel.Config. 0 means that the gate holds it until there is an engine
 	// again.
 	DeadAfter time.Duration
-	// BPFFS is the BPF file system that the gate is pinned in, see gate.Config. Empty
+	// BPFFS is the BPF file system that the gate is pinned in, see kernel.Config. Empty
 	// means that it is not.
 	BPFFS string
 	// Mark is set in what the engine sends; the other bits are those of the connection's
@@ -50,7 +51,7 @@ type Config struct {
 	Mark fwmark.Mark
 	// Adopt says that the gate is there already, of an engine with this ID that was
 	// killed; see Service.Adopt. MaxConns and OutputBuffer are that one's. Open
-	// fails with the errors of gate.Adopt.
+	// fails with the errors of kernel.Adopt.
 	Adopt bool
 	// ReceiveBuffer of the tap, bytes. Default 64 MiB.
 	ReceiveBuffer int
@@ -69,7 +70,7 @@ type Config struct {
 type Engine struct {
 	cfg    Config
 	log    hclog.Logger
-	gate   *gate.Gate
+	gate   *kernel.Gate
 	tap    *tap.Tap
 	inject *inject.Injector
 	links  *links
@@ -183,7 +184,7 @@ func (e *Engine) openInjector() (err error) {
 	return err
 }
 
-func openInjector(g *gate.Gate, stays func(netip.Addr, uint32) bool) (*inject.Injector, error) {
+func openInjector(g *kernel.Gate, stays func(netip.Addr, uint32) bool) (*inject.Injector, error) {
 	i, err := inject.Open(inject.Config{Device: deviceOf(g), Turn: gate.TurnAddress, Stays: stays})
 	if err != nil {
 		return nil, fmt.Errorf("rawio: open the injector: %w", err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/lab/testenv"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/kernel"
 )
 
 // linksLab is a network namespace with an interface a, and links on it, which the test has
@@ -42,7 +43,7 @@ func newLinksLab(t *testing.T, adopted bool) *linksLab {
 	})
 	w := &linksLab{T: t, said: map[int][]string{}}
 	w.a = w.add("a", 0)
-	g, err := gate.Load(gate.Config{ID: "00000001", MaxConns: 4})
+	g, err := kernel.Load(kernel.Config{ID: "00000001", MaxConns: 4})
 	must(t, err)
 	t.Cleanup(func() { must(t, g.Close()) })
 	const port = 80

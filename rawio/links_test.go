@@ -9,12 +9,13 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/kernel"
 )
 
 // bareLinks has a gate that is on no interface, and told is what changed was told.
 func bareLinks(told *[]map[int]string) *links {
 	l := &links{all: map[int]*guarded{}, told: map[int]string{}, kick: make(chan struct{}, 1)}
-	l.gate, l.log = new(gate.Gate), hclog.NewNullLogger()
+	l.gate, l.log = new(kernel.Gate), hclog.NewNullLogger()
 	l.changed = func(news map[int]string) { *told = append(*told, news) }
 	return l
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/kernel"
 )
 
 // How often and how patiently the gate is asked to prove that it is in the way.
@@ -29,7 +30,7 @@ const (
 // prover sends the packets that prove that the gate is in the way: see gate.BindProof.
 // links.mu guards it.
 type prover struct {
-	gate  *gate.Gate
+	gate  *kernel.Gate
 	fd    int // -1: not open
 	buf   []byte
 	ports []uint16     // of the services
@@ -69,7 +70,7 @@ type sighting struct {
 	wanted  bool // at once: the interface is not guarded until then
 }
 
-func (p *prover) open(g *gate.Gate) (err error) {
+func (p *prover) open(g *kernel.Gate) (err error) {
 	p.gate = g
 	// Protocol 0: it receives nothing.
 	p.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)

@@ -17,6 +17,7 @@ import (
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/kernel"
 )
 
 // TryHandshakes tries, without an engine, what an engine would try at addresses where servers
@@ -69,7 +70,7 @@ func TryHandshakes(ctx context.Context, id string, at []netip.AddrPort, mark fwm
 // so that the gate looks it up, and takes it.
 type oneTry struct {
 	*handshaker
-	gate    *gate.Gate
+	gate    *kernel.Gate
 	guarded map[int]string
 	other   atomic.Bool // something else than an answer was held
 	failed  error       // to hold a flow
@@ -81,7 +82,7 @@ type oneTry struct {
 const tryFlows = 2
 
 func openTry(ctx context.Context, id string, mark fwmark.Mark) (*oneTry, error) {
-	g, err := gate.Load(gate.Config{ID: id, MaxConns: tryFlows, DeadAfter: gate.MinDeadAfter, Mark: mark.Value})
+	g, err := kernel.Load(kernel.Config{ID: id, MaxConns: tryFlows, DeadAfter: gate.MinDeadAfter, Mark: mark.Value})
 	if err != nil {
 		return nil, fmt.Errorf("rawio: load the gate: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/internal/conntrack"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -33,7 +34,7 @@ type unseenRig struct {
 	*environment
 	t       testing.TB
 	e       *Engine
-	model   *gate.Model
+	model   *gatetest.Model
 	sockets []sockdiag.Socket
 	fails   int // after so many sockets the list is given up; -1: it is not
 	entry   func(Flow) (conntrack.Entry, error)
@@ -48,7 +49,7 @@ func newUnseenRig(t testing.TB, conns uint32) *unseenRig {
 	}
 	t.Cleanup(func() { log.Close() })
 	e := &Engine{cfg: Config{Log: log}, log: hclog.NewNullLogger(), ports: map[uint16]*Service{}, unseen: newUnseen(), trials: newTrials()}
-	r := &unseenRig{t: t, e: e, environment: newEnvironment(e), model: gate.NewModel(int(conns)), fails: -1}
+	r := &unseenRig{t: t, e: e, environment: newEnvironment(e), model: gatetest.NewModel(int(conns)), fails: -1}
 	r.entry = func(Flow) (conntrack.Entry, error) { return conntrack.Entry{}, conntrack.ErrNotFound }
 	e.env = r.environment
 	e.upcalls.wake = make(chan struct{}, 1)

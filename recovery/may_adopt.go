@@ -5,14 +5,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/kernel"
 )
 
 // mayAdopt returns nil if this process may take over what an engine that is gone has
 // left in the kernel, and so if the next one may, which has the same privileges; else
-// why not. See gate.Adopt.
+// why not. See kernel.Adopt.
 func mayAdopt(bpffs string) error {
-	err := gate.MayPin(bpffs)
+	err := kernel.MayPin(bpffs)
 	if err == nil || hasSysAdmin() {
 		return nil
 	}

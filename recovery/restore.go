@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/kernel"
 )
 
 // takeOver begins the recovery of the service's connections that an earlier engine
@@ -87,8 +87,8 @@ func (h *Host) Settled() {
 	needed := func(id string) bool {
 		return runtimedir.Living(id) || slices.ContainsFunc(kept, func(e runtimedir.Entry) bool { return e.ID == id && inhabited(e.Path) })
 	}
-	removed, err := gate.CleanStale(needed)
-	links, lerr := gate.CleanLinks(h.cfg.BPFFS, needed)
+	removed, err := kernel.CleanStale(needed)
+	links, lerr := kernel.CleanLinks(h.cfg.BPFFS, needed)
 	if err = errors.Join(err, lerr); err != nil {
 		h.log.Warn("filters of dead engines not removed", "error", err)
 	}
@@ -97,7 +97,7 @@ func (h *Host) Settled() {
 			removed = append(removed, id)
 		}
 	}
-	pins, err := gate.CleanPins(h.cfg.BPFFS)
+	pins, err := kernel.CleanPins(h.cfg.BPFFS)
 	if err != nil {
 		h.log.Warn("pins of dead engines not removed", "error", err)
 	}

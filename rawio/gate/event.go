@@ -1,10 +1,6 @@
 package gate
 
-import (
-	"encoding/binary"
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // EventKind says what the gate reports.
 type EventKind uint32
@@ -54,18 +50,15 @@ func (k EventKind) String() string {
 	return fmt.Sprintf("EVENT(%d)", uint32(k))
 }
 
-// NoSlot is the Slot of an event that belongs to no known connection.
-const NoSlot = ^uint32(0)
-
-// Sizes of an event's record in the ring buffer.
+// The Slot of an event that is of no known connection.
 const (
-	eventHeader = 32
-	// EventCapture is how much of the packet an event holds at most, in bytes
-	// from the IP header: every header and option of TCP over IPv6.
-	EventCapture = 200
-	eventSize    = eventHeader + EventCapture
-	crashSize    = eventHeader + 8
+	NoSlot    = ^uint32(0)
+	ProofSlot = NoSlot - 1 // of a flow that BindProof has bound: EventProofOut and EventProofIn
 )
+
+// EventCapture is how much of the packet an event holds at most, in bytes
+// from the IP header: every header and option of TCP over IPv6.
+const EventCapture = 200
 
 // Event is one report of the gate.
 type Event struct {
@@ -87,34 +80,4 @@ type Event struct {
 	// 128 if it dumped core. EventCrashed only. Both are 0 if the kernel released the
 	// socket after the process's end (io_uring).
 	PID, Code int
-}
-
-var errEvent = errors.New("gate: malformed event record")
-
-// decode fills e from a ring-buffer record, keeping e.Packet's storage.
-func (e *Event) decode(rec []byte) error {
-	if len(rec) < eventHeader {
-		return errEvent
-	}
-	length := binary.NativeEndian.Uint32(rec[12:])
-	n := int(min(length, EventCapture))
-	if eventHeader+n > len(rec) {
-		return errEvent
-	}
-	e.Kind = EventKind(binary.NativeEndian.Uint32(rec[0:]))
-	e.Slot = binary.NativeEndian.Uint32(rec[4:])
-	e.IfIndex = int(binary.NativeEndian.Uint32(rec[8:]))
-	e.Length = int(length)
-	e.Ktime = binary.NativeEndian.Uint64(rec[16:])
-	e.Mark = binary.NativeEndian.Uint32(rec[24:])
-	e.Packet = append(e.Packet[:0], rec[eventHeader:eventHeader+n]...)
-	e.PID, e.Code = 0, 0
-	if e.Kind == EventCrashed {
-		if len(rec) < crashSize || n > 0 {
-			return errEvent
-		}
-		e.PID = int(binary.NativeEndian.Uint32(rec[eventHeader:]))
-		e.Code = int(int32(binary.NativeEndian.Uint32(rec[eventHeader+4:])))
-	}
-	return nil
 }

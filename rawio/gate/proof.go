@@ -2,9 +2,18 @@ package gate
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"net/netip"
 
 	"github.com/ftnet/ftnet/internal/segment"
+)
+
+// Of the headers of a proof's packet, without options.
+const (
+	ipv4Header, ipv6Header, tcpHeader = 20, 40, 20
+
+	protoTCP = 6
+	flagACK  = 0x10
 )
 
 // ProofFlow returns a flow for BindProof, of a service's port: both its ends are the same
@@ -31,27 +40,44 @@ func AppendProof(b []byte, flow segment.Flow, v6 bool, number uint32) []byte {
 		addr = netip.AddrFrom16(a)
 	} else {
 		a := addr.As4()
-		b = append(b, 0x45, 0, 0, 20+tcpHeader, 0, 0, 0x40, 0, 1, protoTCP, 0, 0)
+		b = append(b, 0x45, 0, 0, ipv4Header+tcpHeader, 0, 0, 0x40, 0, 1, protoTCP, 0, 0)
 		b = append(append(b, a[:]...), a[:]...)
-		be.PutUint16(b[from+10:], ^onesSum(0, b[from:]))
+		binary.BigEndian.PutUint16(b[from+10:], ^onesSum(0, b[from:]))
 	}
-	l4 := len(b)
-	b = be.AppendUint16(b, flow.Client.Port())
-	b = be.AppendUint16(b, flow.Client.Port())
-	b = be.AppendUint32(b, number)
-	b = be.AppendUint32(b, ^number)
+	tcp := len(b)
+	b = binary.BigEndian.AppendUint16(b, flow.Client.Port())
+	b = binary.BigEndian.AppendUint16(b, flow.Client.Port())
+	b = binary.BigEndian.AppendUint32(b, number)
+	b = binary.BigEndian.AppendUint32(b, ^number)
 	b = append(b, tcpHeader<<2, flagACK, 0, 0, 0, 0, 0, 0)
-	be.PutUint16(b[l4+16:], ^onesSum(pseudo(addr, addr, protoTCP, tcpHeader), b[l4:]))
+	pseudo := 2*uint32(onesSum(0, addr.AsSlice())) + protoTCP + tcpHeader // RFC 9293, section 3.1
+	binary.BigEndian.PutUint16(b[tcp+16:], ^onesSum(pseudo, b[tcp:]))
 	return b
 }
 
 // Proof returns the number of a packet that AppendProof has made, and whether it is IPv6;
 // ok is false if it is none of these.
 func Proof(packet []byte) (number uint32, v6, ok bool) {
-	p, ok := parseIP(packet)
-	if !ok || p.protocol != protoTCP || len(p.b) < p.l4+tcpHeader {
+	var tcp []byte
+	switch {
+	case len(packet) >= ipv6Header+tcpHeader && packet[0]>>4 == 6 && packet[6] == protoTCP:
+		tcp, v6 = packet[ipv6Header:], true
+	case len(packet) >= ipv4Header+tcpHeader && packet[0] == 0x45 && packet[9] == protoTCP:
+		tcp = packet[ipv4Header:]
+	default:
 		return 0, false, false
 	}
-	number = be.Uint32(p.tcp()[4:])
-	return number, p.b[0]>>4 == 6, be.Uint32(p.tcp()[8:]) == ^number
+	number = binary.BigEndian.Uint32(tcp[4:])
+	return number, v6, binary.BigEndian.Uint32(tcp[8:]) == ^number
+}
+
+// onesSum is the ones' complement sum of 16-bit words (RFC 1071); b's length is even.
+func onesSum(sum uint32, b []byte) uint16 {
+	for ; len(b) > 0; b = b[2:] {
+		sum += uint32(binary.BigEndian.Uint16(b))
+	}
+	for sum > 0xffff {
+		sum = sum&0xffff + sum>>16
+	}
+	return uint16(sum)
 }

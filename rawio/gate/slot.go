@@ -28,9 +28,6 @@ const (
 	ModeRoll Mode = 5
 )
 
-// proofSlot is PROOF in bpf/maps.h: what a flow is bound to that is no connection.
-const proofSlot = NoSlot - 1
-
 // SlotFlags say which parts of a Slot are valid.
 type SlotFlags uint32
 
@@ -88,7 +85,7 @@ type Opened uint32
 
 const (
 	OpenedNo Opened = 0 // it has not
-	// OpenedLate: it took the engine for dead (Config.DeadAfter), and let go of an ACK of
+	// OpenedLate: it took the engine for dead (MinDeadAfter), and let go of an ACK of
 	// what is not stable, output that was not captured, a FIN or RST that nobody meant.
 	OpenedLate     Opened = 1
 	OpenedUrgent   Opened = 2 // the server has sent urgent data, see EventUnfollowed
@@ -321,7 +318,7 @@ func (s *Slot) BareACKs() uint32 { return s.hflags.Load() / bareACK }
 // FIN returns the sequence end, as the client sees it, of the FIN that the
 // application meant, and whether one has passed.
 func (s *Slot) FIN() (end uint32, passed bool) {
-	passed = s.fin.Load()&1 != 0
+	passed = s.fin.Load()&finPassed != 0
 	return s.finEnd.Load(), passed
 }
 
@@ -329,14 +326,15 @@ func (s *Slot) FIN() (end uint32, passed bool) {
 // whoever closes the socket.
 func (s *Slot) SetFIN(end uint32) {
 	s.finEnd.Store(end)
-	s.fin.Or(1)
+	s.fin.Or(finPassed)
 }
 
-// finRST says in Slot.fin that a meant RST has passed.
-const finRST = 2
-
-// finClosed says in Slot.fin that the engine has taken note of a meant release.
-const finClosed = 4
+// The bits of Slot.fin.
+const (
+	finPassed = 1 << iota // a FIN has passed
+	finRST                // a meant RST has passed
+	finClosed             // the engine has taken note of a meant release
+)
 
 // Aborted reports whether a RST has passed that the application meant. The
 // connection is over, whoever has heard of it: from then on every RST passes.
@@ -346,7 +344,7 @@ func (s *Slot) Aborted() bool { return s.fin.Load()&finRST != 0 }
 func (s *Slot) Egress() uint32 { return s.egress.Load() }
 
 // Released returns what became of the kernel's socket; ReleasedNo unless the
-// service is unmodified and [Gate.WatchReleases] was called. It is set before the
+// service is unmodified and the gate watches releases. It is set before the
 // socket's FIN or RST is judged.
 func (s *Slot) Released() Released { return Released(s.released.Load()) }
 
@@ -385,9 +383,6 @@ func (s *Slot) Opened() bool { return s.WhyOpened() != OpenedNo }
 
 // WhyOpened says why that is so.
 func (s *Slot) WhyOpened() Opened { return Opened(s.opened.Load()) }
-
-// open is the gate's: the first reason stays.
-func (s *Slot) open(why Opened) { s.opened.CompareAndSwap(uint32(OpenedNo), uint32(why)) }
 
 // StolenIn returns the number of ingress packets held in an outage, a spoofed
 // handshake or a roll-forward; it wraps.

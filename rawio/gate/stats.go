@@ -1,42 +1,6 @@
 package gate
 
-// stat numbers the counters; the order is that of `enum stat` in bpf/maps.h.
-type stat int
-
-const (
-	statAckHeld stat = iota
-	statAckLowered
-	statSACKHeld
-	statSACKRemoved
-	statLimited
-	statSYNACKHeld
-	statFINHeld
-	statRSTHeld
-	statOutageOut
-	statOutageIn
-	statSYNHeld
-	statSYNRefused
-	statSYNStripped
-	statICMPHeld
-	statICMPFixed
-	statAckClamped
-	statMalformed
-	statEventsLost
-	statRewriteFails
-	statRecorded
-	statRolled
-	statUnrecorded
-	statCrashed
-	statOpened
-	statAstray
-	statUnfollowed
-	statShortFragment
-	statCount
-)
-
-type counters [statCount]uint64
-
-// Stats are counters since the gate was loaded.
+// Stats are counters since the gate was loaded, in the order of `enum stat` in bpf/maps.h.
 type Stats struct {
 	AckHeld      uint64 // pure ACKs held back
 	AckLowered   uint64 // segments whose ACK number was lowered
@@ -61,43 +25,10 @@ type Stats struct {
 	Rolled       uint64 // packets captured and held (ModeRoll)
 	Unrecorded   uint64 // packets not captured because the ring of outputs was full; held, unless Opened
 	Crashed      uint64 // sockets released by the end of a process that crashed
-	Opened       uint64 // packets let go because the engine was dead (Config.DeadAfter), or after one of Unfollowed
+	Opened       uint64 // packets let go because the engine was dead, or after one of Unfollowed
 	Astray       uint64 // the engine's packets to the server that were about to leave the host; held
 	Unfollowed   uint64 // urgent data and fragments of servers: EventUnfollowed
 	// ShortFragment counts first fragments without a whole TCP header, from clients;
 	// they are held.
 	ShortFragment uint64
-}
-
-func (c *counters) stats() Stats {
-	return Stats{
-		AckHeld:      c[statAckHeld],
-		AckLowered:   c[statAckLowered],
-		SACKHeld:     c[statSACKHeld],
-		SACKRemoved:  c[statSACKRemoved],
-		Limited:      c[statLimited],
-		SYNACKHeld:   c[statSYNACKHeld],
-		FINHeld:      c[statFINHeld],
-		RSTHeld:      c[statRSTHeld],
-		OutageOut:    c[statOutageOut],
-		OutageIn:     c[statOutageIn],
-		SYNHeld:      c[statSYNHeld],
-		SYNRefused:   c[statSYNRefused],
-		SYNStripped:  c[statSYNStripped],
-		ICMPHeld:     c[statICMPHeld],
-		ICMPFixed:    c[statICMPFixed],
-		AckClamped:   c[statAckClamped],
-		Malformed:    c[statMalformed],
-		EventsLost:   c[statEventsLost],
-		RewriteFails: c[statRewriteFails],
-		Recorded:     c[statRecorded],
-		Rolled:       c[statRolled],
-		Unrecorded:   c[statUnrecorded],
-		Crashed:      c[statCrashed],
-		Opened:       c[statOpened],
-		Astray:       c[statAstray],
-		Unfollowed:   c[statUnfollowed],
-
-		ShortFragment: c[statShortFragment],
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -65,7 +66,7 @@ func benchFeed(b *testing.B, fetched bool) {
 	if err := mem.RegisterService(serverPort); err != nil {
 		b.Fatal(err)
 	}
-	w := &bench{gate: gate.NewModel(1), now: 1}
+	w := &bench{gate: gatetest.NewModel(1), now: 1}
 	mem.SetUpcall(func(u []logserver.Upcall) { w.upcalls = append(w.upcalls, u...) })
 	env := &feedEnv{benchEnv: (*benchEnv)(w), log: mem}
 	cfg := south.Config{Log: mem, Env: env, MaxConns: 1}

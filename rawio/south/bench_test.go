@@ -8,6 +8,7 @@ import (
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -42,7 +43,7 @@ func (l *nullLog) Delete(logserver.ConnID) error { return nil }
 type bench struct {
 	m       *south.Machine
 	log     *nullLog
-	gate    *gate.Model
+	gate    *gatetest.Model
 	upcalls []logserver.Upcall
 	now     int64
 	acks    int
@@ -53,7 +54,7 @@ func clientOf(i int) netip.AddrPort {
 }
 
 func newBench(tb testing.TB, n int) *bench {
-	b := &bench{gate: gate.NewModel(n), log: &nullLog{tags: make(map[logserver.ConnID]uint64, n)}, now: 1}
+	b := &bench{gate: gatetest.NewModel(n), log: &nullLog{tags: make(map[logserver.ConnID]uint64, n)}, now: 1}
 	b.log.up = func(u []logserver.Upcall) { b.upcalls = append(b.upcalls, u...) }
 	b.m = south.New(south.Config{Log: b.log, Env: (*benchEnv)(b), MaxConns: uint32(n)})
 	b.m.Protect(serverPort, south.Service{Quota: 64 << 20})

@@ -8,6 +8,7 @@ import (
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -15,7 +16,7 @@ import (
 // journal a map, and packets go to two functions.
 type fakeEnv struct {
 	now      func() int64
-	gate     *gate.Model
+	gate     *gatetest.Model
 	heads    map[uint32]*head
 	toClient func(*segment.Segment)
 	toServer func(*segment.Segment)

@@ -2,7 +2,7 @@ package south_test
 
 import (
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -28,7 +28,7 @@ func storedOf(log logserver.Log) (list []south.Stored) {
 // restart is the death of the engine and its server: nothing is left but the
 // log.
 func (s *script) restart() {
-	model := gate.NewModel(16)
+	model := gatetest.NewModel(16)
 	model.Now = func() uint64 { return uint64(s.time) }
 	s.env.gate, s.env.heads, s.upcalls = model, map[uint32]*head{}, nil
 	s.machine = south.New(s.cfg)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -38,7 +38,7 @@ func TestRestoreMany(t *testing.T) {
 	}
 	now, probes := int64(1e18), map[netip.AddrPort]int{}
 	env := &fakeEnv{
-		now: func() int64 { return now }, gate: gate.NewModel(conns), heads: map[uint32]*head{},
+		now: func() int64 { return now }, gate: gatetest.NewModel(conns), heads: map[uint32]*head{},
 		toClient: func(s *segment.Segment) { probes[s.Dst]++ }, toServer: func(*segment.Segment) {},
 		destroy: func(segment.Flow) {}, report: func(south.Report) {}, note: func(string, ...any) {},
 	}
@@ -84,7 +84,7 @@ func TestRestoreManyGigabytes(t *testing.T) {
 			t.Run(fmt.Sprintf("%d-%d", acked, behind), func(t *testing.T) {
 				known := max(acked-behind, 0)
 				env := &fakeEnv{
-					now: func() int64 { return 1e18 }, gate: gate.NewModel(4), heads: map[uint32]*head{},
+					now: func() int64 { return 1e18 }, gate: gatetest.NewModel(4), heads: map[uint32]*head{},
 					toClient: func(*segment.Segment) {}, toServer: func(*segment.Segment) {},
 					destroy: func(segment.Flow) {}, report: func(south.Report) {}, note: func(string, ...any) {},
 				}

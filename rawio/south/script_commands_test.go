@@ -10,6 +10,7 @@ import (
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -23,7 +24,7 @@ func (s *script) line(line string) {
 	case "server":
 		s.server(w[1:])
 	case "cookie":
-		s.env.gate.From = gate.FromStack
+		s.env.gate.From = gatetest.FromStack
 		ws := s.hasWS
 		s.hasWS = ws && s.ts // a cookie has no room for it
 		if w[1] != "SA" {
@@ -31,11 +32,11 @@ func (s *script) line(line string) {
 			w = []string{"", "SA", "ack", strconv.Itoa(int(s.synEnd))}
 		}
 		s.server(w[1:])
-		s.env.gate.From, s.hasWS = gate.FromSocket, ws
+		s.env.gate.From, s.hasWS = gatetest.FromSocket, ws
 	case "forwarded":
-		s.env.gate.From = gate.FromElsewhere
+		s.env.gate.From = gatetest.FromElsewhere
 		s.server(w[1:])
-		s.env.gate.From = gate.FromSocket
+		s.env.gate.From = gatetest.FromSocket
 	case "synack":
 		s.kernel = s.number(w[1])
 		s.server([]string{"SA", "ack", strconv.Itoa(int(s.synEnd))})
@@ -46,12 +47,12 @@ func (s *script) line(line string) {
 		}
 		s.events()
 	case "released":
-		s.env.gate.Task = gate.Task{Exiting: w[1] == "crash", PID: 42, Code: 9}
+		s.env.gate.Task = gatetest.Task{Exiting: w[1] == "crash", PID: 42, Code: 9}
 		s.env.gate.Release(s.flow)
-		s.env.gate.Task = gate.Task{}
+		s.env.gate.Task = gatetest.Task{}
 		s.events()
 	case "queue": // nobody has accepted it, and the task is none that closes the listener
-		s.env.gate.Holder = gate.HolderQueue
+		s.env.gate.Holder = gatetest.HolderQueue
 	case "stall": // of the engine; the gate waits for a second
 		s.env.gate.Patience = 1e9
 		s.env.gate.Beat()
@@ -266,7 +267,7 @@ func (s *script) client(w []string) {
 	}
 	tapped := decoded(p, segment.ChecksumVerify)
 	if !late {
-		if s.env.gate.Ingress(p, 0) == gate.Pass {
+		if s.env.gate.Ingress(p, 0) == gatetest.Pass {
 			base := s.iss
 			if s.translated() {
 				base = s.kernel
@@ -340,7 +341,7 @@ func (s *script) egress(g *segment.Segment, prio uint32) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if s.env.gate.Egress(p, prio) == gate.Pass {
+	if s.env.gate.Egress(p, prio) == gatetest.Pass {
 		s.toClient("->", decoded(p, segment.ChecksumVerify))
 	} else {
 		s.print("held")

@@ -12,7 +12,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -190,7 +190,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 	}
 	backend.SetUpcall(func(u []logserver.Upcall) { s.upcalls = append(s.upcalls, u...) })
 	s.log = &noteLog{Log: backend, note: s.print, fetched: fetched}
-	model := gate.NewModel(16)
+	model := gatetest.NewModel(16)
 	model.Now = func() uint64 { return uint64(s.time) }
 	s.env = &fakeEnv{
 		ending: func() bool { return s.dying },

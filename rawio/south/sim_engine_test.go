@@ -8,6 +8,7 @@ import (
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -106,7 +107,7 @@ func (w *world) takeOver(c engineCrash) {
 	if !c.reboot {
 		w.dropOrphans()
 	}
-	w.gate = gate.NewModel(64)
+	w.gate = gatetest.NewModel(64)
 	w.gate.Now = func() uint64 { return uint64(w.now()) }
 	w.env.gate, w.env.heads = w.gate, map[uint32]*head{}
 	w.machine = south.New(w.cfg)

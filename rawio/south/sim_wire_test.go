@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/segment"
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -103,9 +103,9 @@ func (w *world) crashWorker() {
 
 // kill ends a process by SIGKILL.
 func (w *world) kill(p *rawiotest.Process) {
-	w.gate.Task = gate.Task{Exiting: true, PID: 4711, Code: 9}
+	w.gate.Task = gatetest.Task{Exiting: true, PID: 4711, Code: 9}
 	p.Kill()
-	w.gate.Task = gate.Task{}
+	w.gate.Task = gatetest.Task{}
 	w.report2()
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -29,7 +30,7 @@ type world struct {
 	net   *rawiotest.Network
 
 	client, server *rawiotest.Stack
-	gate           *gate.Model
+	gate           *gatetest.Model
 	env            *fakeEnv
 	log            logserver.Log
 	late           *lateLog // the same, if the plan says so
@@ -107,7 +108,7 @@ var serverAddr = netip.MustParseAddrPort("10.0.0.1:7000")
 func newWorld(p plan) *world {
 	w := &world{
 		plan: p, rand: rand.New(rand.NewPCG(p.seed, 0x736f757468)), clock: rawiotest.NewClock(),
-		gate: gate.NewModel(64), flows: map[segment.Flow]*flow{},
+		gate: gatetest.NewModel(64), flows: map[segment.Flow]*flow{},
 	}
 	w.gate.Now = func() uint64 { return uint64(w.now()) }
 	w.net = rawiotest.NewNetwork(w.clock, p.seed, p.impairment)
@@ -244,11 +245,11 @@ func (w *world) arrive(g *rawiotest.Packet) {
 	}
 	verdict := w.gate.Ingress(p, 0)
 	w.note("cli->srv   %v %s", &g.Segment, verdict)
-	if after := decoded(p, segment.ChecksumVerify); verdict == gate.Pass && after.Ack != g.Ack {
+	if after := decoded(p, segment.ChecksumVerify); verdict == gatetest.Pass && after.Ack != g.Ack {
 		w.note("       as  %v", after)
 	}
 	w.report2()
-	if verdict == gate.Pass {
+	if verdict == gatetest.Pass {
 		w.server.Input(&rawiotest.Packet{Segment: *decoded(p, segment.ChecksumVerify)})
 	}
 }
@@ -259,17 +260,17 @@ func (w *world) leave(g *rawiotest.Packet) {
 	if err != nil {
 		panic(err)
 	}
-	w.gate.From = gate.FromSocket
+	w.gate.From = gatetest.FromSocket
 	if g.NoSocket {
-		w.gate.From = gate.FromStack
+		w.gate.From = gatetest.FromStack
 		w.cookies++
 	}
 	verdict := w.gate.Egress(p, g.Priority)
-	if verdict == gate.Held {
+	if verdict == gatetest.Held {
 		w.note("held       %v", &g.Segment)
 	}
 	w.report2()
-	if verdict == gate.Pass {
+	if verdict == gatetest.Pass {
 		w.toClient(&rawiotest.Packet{Segment: *decoded(p, segment.ChecksumVerify), Priority: g.Priority}, "srv")
 	}
 }

@@ -110,17 +110,35 @@ func same(t *testing.T, path string, imports []string, said string) {
 // directly or not: no BPF, no netlink, no packet or CLI library.
 func TestServerStaysSmall(t *testing.T) {
 	module := list(t, "./internal/lab/archtest")[0].Module.Path + "/"
-	var allowed []string
-	for _, lib := range serverDeps {
-		allowed = append(allowed, lib+"/...")
-	}
+	allowed := trees(serverDeps)
 	for _, own := range []string{"ftnet/...", "internal/control", "internal/journal", "internal/seqnum"} {
 		allowed = append(allowed, module+own)
 	}
-	for _, p := range list(t, "./ftnet/...") {
+	onlyPullsIn(t, "./ftnet/...", allowed)
+}
+
+// TestCoreStaysPure checks all that the deterministic core needs, directly or not: no
+// BPF, no netlink, no system calls of its own.
+func TestCoreStaysPure(t *testing.T) {
+	module := list(t, "./internal/lab/archtest")[0].Module.Path + "/"
+	onlyPullsIn(t, "./rawio/south", append(trees(coreDeps), module+"..."))
+}
+
+// trees are patterns for libraries and all below them.
+func trees(libraries []string) (patterns []string) {
+	for _, lib := range libraries {
+		patterns = append(patterns, lib+"/...")
+	}
+	return patterns
+}
+
+// onlyPullsIn checks what packages need of others than the standard library.
+func onlyPullsIn(t *testing.T, packages string, allowed []string) {
+	t.Helper()
+	for _, p := range list(t, packages) {
 		for _, dep := range list(t, p.Deps...) {
 			if !dep.Standard && !matches(dep.ImportPath, allowed) {
-				t.Errorf("%s pulls in %s", strings.TrimPrefix(p.ImportPath, module), dep.ImportPath)
+				t.Errorf("%s pulls in %s", p.ImportPath, dep.ImportPath)
 			}
 		}
 	}

@@ -36,7 +36,7 @@ var house = []struct {
 		{"internal/version", "", ""},
 	}},
 	{"The log: a client's bytes, stable.", []room{
-		{"logserver", "", "golang.org/x/sys"},
+		{"logserver", "", ""},
 		{"logserver/disk/internal/format", "logserver", ""},
 		{"logserver/disk/internal/vfs", "", "golang.org/x/sys"},
 		{"logserver/disk", "internal/priority logserver logserver/disk/internal/format logserver/disk/internal/vfs", ""},
@@ -48,14 +48,18 @@ var house = []struct {
 		{"logserver/logtest", "logserver", "github.com/google/go-cmp pgregory.net/rapid"},
 	}},
 	{"The south side: packets.", []room{
-		{"rawio/gate", "internal/caps internal/segment internal/seqnum", "github.com/cilium/ebpf github.com/vishvananda/netlink golang.org/x/sys"},
+		{"rawio/gate", "internal/segment", ""},
+		{"rawio/gate/bpf", "", "github.com/cilium/ebpf"},
+		{"rawio/gate/gatetest", "internal/segment internal/seqnum rawio/gate", ""},
+		{"rawio/gate/kernel", "internal/caps internal/segment rawio/gate rawio/gate/bpf",
+			"github.com/cilium/ebpf github.com/vishvananda/netlink golang.org/x/sys"},
 		{"rawio/internal/conntrack", "internal/segment", "golang.org/x/sys"},
 		{"rawio/internal/inject", "", "github.com/mdlayher/socket golang.org/x/sys"},
 		{"rawio/internal/tap", "internal/segment", "github.com/cilium/ebpf golang.org/x/sys"},
 		{"rawio/south", "internal/reason internal/segment internal/seqnum logserver rawio/gate", ""},
 		{"rawio", "internal/fwmark internal/journal internal/priority internal/reason internal/segment internal/seqnum" +
-			" internal/sockdiag logserver rawio/gate rawio/internal/conntrack rawio/internal/inject rawio/internal/tap" +
-			" rawio/south", "github.com/hashicorp/go-hclog github.com/mdlayher/socket github.com/vishvananda/netlink golang.org/x/sys"},
+			" internal/sockdiag logserver rawio/gate rawio/gate/kernel rawio/internal/conntrack rawio/internal/inject" +
+			" rawio/internal/tap rawio/south", "github.com/hashicorp/go-hclog github.com/mdlayher/socket github.com/vishvananda/netlink golang.org/x/sys"},
 		{"rawio/internal/rawiotest", "internal/segment internal/seqnum", ""},
 	}},
 	{"The north side: the listener and its connections.", []room{
@@ -68,7 +72,7 @@ var house = []struct {
 		{"recovery/config", "internal/bytesize internal/certs internal/fwmark logserver/backend", "github.com/pelletier/go-toml/v2 golang.org/x/sys"},
 		{"recovery", "internal/bytesize internal/caps internal/certs internal/control internal/fwmark internal/journal internal/oom" +
 			" internal/procfs internal/reason internal/runtimedir internal/sockdiag internal/status internal/supervisor" +
-			" internal/version logserver logserver/backend rawio rawio/gate rawio/south recovery/config", "github.com/hashicorp/go-hclog golang.org/x/sys"},
+			" internal/version logserver logserver/backend rawio rawio/gate rawio/gate/kernel rawio/south recovery/config", "github.com/hashicorp/go-hclog golang.org/x/sys"},
 		{"recovery/daemon/admin", "internal/control internal/runtimedir", "golang.org/x/sys"},
 		{"recovery/daemon", "internal/fwmark internal/oplog internal/sdnotify internal/supervisor internal/supervisor/output" +
 			" logserver/backend recovery recovery/config recovery/daemon/admin", "github.com/hashicorp/go-hclog golang.org/x/sys"},
@@ -76,7 +80,7 @@ var house = []struct {
 	{"The command.", []room{
 		{"cmd/ftnet/internal/demo", "internal/bytesize", "github.com/vishvananda/netlink golang.org/x/sys golang.org/x/term"},
 		{"cmd/ftnet/internal/doctor", "internal/bytesize internal/caps internal/certs internal/fwmark internal/runtimedir internal/sockdiag" +
-			" internal/status logserver/backend rawio rawio/gate", "golang.org/x/sys"},
+			" internal/status logserver/backend rawio rawio/gate rawio/gate/kernel", "golang.org/x/sys"},
 		{"cmd/ftnet/internal/logdaemon", "internal/certs internal/oom internal/runtimedir internal/sdnotify internal/status internal/version logserver" +
 			" logserver/backend logserver/logd recovery/config", "github.com/hashicorp/go-hclog"},
 		{"cmd/ftnet", "cmd/ftnet/internal/demo cmd/ftnet/internal/doctor cmd/ftnet/internal/logdaemon ftnet internal/bytesize" +
@@ -108,10 +112,14 @@ var house = []struct {
 // serverDeps are the libraries that a server gets by importing ftnet.
 var serverDeps = []string{"golang.org/x/sys"}
 
+// coreDeps are the libraries that the deterministic core, rawio/south, needs.
+var coreDeps = []string{"github.com/google/gopacket"}
+
 // pure tells which packages must not import parts of the standard library: the
 // deterministic core has no sockets, files, randomness or wall clock of its
 // own.
 var pure = map[string][]string{
+	"rawio/gate":      {"net", "os", "syscall", "sync"},
 	"rawio/south":     {"net", "os", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "sync"},
 	"internal/seqnum": {"net", "os", "syscall", "time"},
 }

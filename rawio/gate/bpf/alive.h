@@ -18,7 +18,7 @@ struct engine {
 	__u32 carrier;  /* loopback is none of the services' devices: nothing but that passes */
 };
 
-_Static_assert(sizeof(struct engine) == 40, "see engine_linux.go");
+_Static_assert(sizeof(struct engine) == 40, "see kernel/beat_linux.go");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -34,7 +34,7 @@ struct event {
 	__u8 packet[CAPTURE]; /* from the IP header */
 };
 
-_Static_assert(sizeof(struct event) == 232, "see event.go");
+_Static_assert(sizeof(struct event) == 232, "see kernel/events_linux.go");
 
 /* EVENT_CRASHED: whose death released a connection's socket, and how it died. */
 struct crash {
@@ -43,7 +43,7 @@ struct crash {
 	__s32 code; /* as wait(2) reports it */
 };
 
-_Static_assert(sizeof(struct crash) == 40, "see event.go");
+_Static_assert(sizeof(struct crash) == 40, "see kernel/events_linux.go");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

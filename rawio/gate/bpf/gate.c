@@ -1,3 +1,5 @@
+//go:build ignore
+
 /* The gate: BPF programs at tc ingress and egress, and the tap's filter. Each
  * tc program comes in two variants, for devices whose packets have an Ethernet
  * header at tc and for those that carry bare IP packets. And the program that runs

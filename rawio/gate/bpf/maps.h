@@ -50,7 +50,7 @@ enum mode { MODE_FREE, MODE_LIVE, MODE_OUTAGE, MODE_SPOOF, MODE_OPEN, MODE_ROLL 
 /* What became of the kernel's socket, of an unmodified server. */
 enum released { RELEASED_NO, RELEASED_CLOSED, RELEASED_CRASHED };
 
-/* One connection, mapped into the engine; see Slot in slot.go. The engine
+/* One connection, mapped into the engine; see gate.Slot. The engine
  * writes the first cache line, the gate the second. */
 struct slot {
 	__u32 stable;   /* highest ACK number that may leave */
@@ -173,7 +173,7 @@ struct {
 	__type(value, __u16);
 } aliases SEC(".maps");
 
-/* Counters; the order is that of statNames in stats.go. */
+/* Counters; the order is that of gate.Stats. */
 enum stat {
 	STAT_ACK_HELD,
 	STAT_ACK_LOWERED,

@@ -16,7 +16,7 @@ struct output_head {
 	__u64 ktime;
 };
 
-_Static_assert(sizeof(struct output_head) == 32, "see output.go");
+_Static_assert(sizeof(struct output_head) == 32, "see kernel/outputs_linux.go");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

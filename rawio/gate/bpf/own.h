@@ -9,7 +9,7 @@
 #define TCP_CLOSE 7
 #define TCP_SYN_SENT 2
 
-/* Whom a socket of the engine's talks to; see Sender in own.go. */
+/* Whom a socket of the engine's talks to; see gate.Sender. */
 enum own { OWN_NO, OWN_TO_CLIENT, OWN_TO_SERVER, OWN_TURNS };
 
 /* The Ethernet source address of what turns: these two bytes, and the index of the

@@ -15,6 +15,7 @@ import (
 	"github.com/ftnet/ftnet/internal/lab/testenv"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/kernel"
 )
 
 func file(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text + "\n")} }
@@ -76,12 +77,15 @@ func TestChecks(t *testing.T) {
 
 // TestTried: a missing feature is as bad as what needs it.
 func TestTried(t *testing.T) {
-	features := []gate.Feature{{Name: "a"}, {Name: "b", Err: fs.ErrNotExist}, {Name: "c", Err: fs.ErrPermission}}
+	features := []kernel.Feature{
+		{Name: "a"}, {Name: "b", Err: fs.ErrNotExist},
+		{Name: "c", Err: &gate.UnsupportedFeatureError{Name: "c", Remedy: "run as root", Err: fs.ErrPermission}},
+	}
 	for _, level := range []Level{Warn, Fail} {
 		results := tried(features, level, "mount it")
 		if len(results) != 3 || results[0].Level != OK || results[0].Advice != "" ||
 			results[1].Level != level || results[1].Advice != "mount it" ||
-			results[2].Level != level || results[2].Advice != gate.Advice() {
+			results[2].Level != level || results[2].Advice != "run as root" {
 			t.Errorf("%+v", results)
 		}
 	}

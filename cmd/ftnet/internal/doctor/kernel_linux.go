@@ -13,6 +13,7 @@ import (
 	"github.com/ftnet/ftnet/internal/caps"
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/kernel"
 )
 
 // The oldest kernel on which everything that the engine uses exists.
@@ -81,14 +82,14 @@ func (m Machine) effective() (uint64, error) {
 }
 
 func bpfFeatures(Machine) []Result {
-	return tried(gate.Features(), Fail,
+	return tried(kernel.Features(), Fail,
 		"use a kernel with CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_ACT and CONFIG_NET_SCH_INGRESS")
 }
 
 // releaseFeatures are what tells a server's crash from a close that it meant, if
 // the server itself says nothing.
 func releaseFeatures(Machine) []Result {
-	return tried(gate.ReleaseFeatures(), Warn,
+	return tried(kernel.ReleaseFeatures(), Warn,
 		"services with mode \"listen\" do without; for mode \"unmodified\" use Linux 5.14 or newer with CONFIG_DEBUG_INFO_BTF "+
 			"and CONFIG_CGROUP_BPF, with cgroup2 mounted (mount -t cgroup2 none /sys/fs/cgroup)")
 }
@@ -96,7 +97,7 @@ func releaseFeatures(Machine) []Result {
 // pinning is what the next engine needs to go on for one that was killed.
 func pinning(m Machine) []Result {
 	const name = "BPF file system"
-	err := gate.MayPin(m.BPFFS)
+	err := kernel.MayPin(m.BPFFS)
 	switch {
 	case err == nil:
 		return ok(name, "%s takes pins", m.BPFFS)
@@ -110,17 +111,17 @@ func pinning(m Machine) []Result {
 }
 
 // tried turns features into results; those that are missing are as bad as level.
-func tried(features []gate.Feature, level Level, advice string) []Result {
+func tried(features []kernel.Feature, level Level, advice string) []Result {
 	var results []Result
 	for _, f := range features {
+		var refused *gate.UnsupportedFeatureError
 		switch {
 		case f.Untried != nil:
 			results = append(results, ok(f.Name, "not tried: %v (that takes CAP_SYS_ADMIN, the engine does without)", f.Untried)...)
 		case f.Err == nil:
 			results = append(results, ok(f.Name, "tried")...)
-		case errors.Is(f.Err, fs.ErrPermission):
-			results = append(results, finding(level, f.Name, f.Err.Error(),
-				gate.Advice())...)
+		case errors.Is(f.Err, fs.ErrPermission) && errors.As(f.Err, &refused):
+			results = append(results, finding(level, f.Name, f.Err.Error(), refused.Remedy)...)
 		default:
 			results = append(results, finding(level, f.Name, f.Err.Error(), advice)...)
 		}

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/kernel"
 )
 
 func runtimeDirectory(m Machine) []Result {
@@ -41,7 +41,7 @@ func leftovers(m Machine) []Result {
 	for _, id := range filters {
 		found = append(found, "filters of engine "+id)
 	}
-	pins, pinErr := gate.LeftPins(m.BPFFS)
+	pins, pinErr := kernel.LeftPins(m.BPFFS)
 	for _, id := range pins {
 		found = append(found, "pins of engine "+id)
 	}
@@ -68,8 +68,8 @@ func staleFilters(bpffs string) ([]string, error) {
 		}
 		return true
 	}
-	_, err := gate.CleanStale(look)
-	_, linkErr := gate.CleanLinks(bpffs, look)
+	_, err := kernel.CleanStale(look)
+	_, linkErr := kernel.CleanLinks(bpffs, look)
 	return stale, errors.Join(err, linkErr)
 }
 
@@ -78,17 +78,17 @@ func staleFilters(bpffs string) ([]string, error) {
 // their directories below runtimeDir. It returns a line for each thing removed.
 func Clean(runtimeDir, bpffs string) ([]string, error) {
 	var removed []string
-	filters, err := gate.CleanStale(runtimedir.Living)
+	filters, err := kernel.CleanStale(runtimedir.Living)
 	for _, id := range filters {
 		removed = append(removed, fmt.Sprintf("filters of engine %s", id))
 	}
-	links, linkErr := gate.CleanLinks(bpffs, runtimedir.Living)
+	links, linkErr := kernel.CleanLinks(bpffs, runtimedir.Living)
 	for _, id := range links {
 		if !slices.Contains(filters, id) {
 			removed = append(removed, fmt.Sprintf("filters of engine %s", id))
 		}
 	}
-	pins, pinErr := gate.CleanPins(bpffs)
+	pins, pinErr := kernel.CleanPins(bpffs)
 	for _, id := range pins {
 		removed = append(removed, fmt.Sprintf("pins of engine %s", id))
 	}

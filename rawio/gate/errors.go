@@ -1,0 +1,58 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors of the gate.
+var (
+	// ErrNotSupported is returned when the kernel lacks a feature that the gate
+	// needs, or the process the privilege to use it.
+	ErrNotSupported = errors.New("gate: not supported")
+	// ErrDevice is returned by Attach for an interface whose packets carry
+	// neither an Ethernet header nor a bare IP packet.
+	ErrDevice = errors.New("gate: unsupported link type")
+	// ErrExcluded is returned by Attach for an interface with a qdisc that excludes
+	// clsact ("ingress"), on a kernel without tcx.
+	ErrExcluded = errors.New("gate: a qdisc of the interface excludes clsact")
+	// ErrAway is what Mend tells of a gate that somebody had taken away.
+	ErrAway = errors.New("gate: somebody has taken the gate off the interface")
+	// ErrBehind is what Mend tells of a gate that others had put something before.
+	ErrBehind = errors.New("gate: somebody has put something before the gate")
+	// ErrUnwatched is what MendReleases tells of a program that somebody had taken away.
+	ErrUnwatched = errors.New("gate: somebody has taken away the program that notes releases of sockets")
+	// ErrUnpinned is what MendPins tells of pins that somebody had removed.
+	ErrUnpinned = errors.New("gate: somebody has removed pins")
+	// ErrNoGate is returned by Adopt if the engine has left no gate here.
+	ErrNoGate = errors.New("gate: the engine has left no gate")
+	// ErrLayout is returned by Adopt if the gate's maps are not those that this
+	// version knows.
+	ErrLayout = errors.New("gate: the maps have another layout")
+	// ErrNoBPFFS is returned where no BPF file system is mounted.
+	ErrNoBPFFS = errors.New("gate: no BPF file system")
+	// ErrPins is returned when pins are not used, or made, because another user may
+	// have had a hand in them.
+	ErrPins = errors.New("gate: pins are not trusted")
+	// ErrSlot is returned by Bind for a slot number outside 0..MaxConns-1.
+	ErrSlot = errors.New("gate: no such slot")
+)
+
+// UnsupportedFeatureError is a feature that the gate needs and that the kernel lacks, or
+// that the process may not use. It satisfies errors.Is with ErrNotSupported, and with
+// what the kernel has said.
+type UnsupportedFeatureError struct {
+	Name   string // of the feature: "BPF ring buffer"
+	Remedy string // what helps: "needs Linux 5.14 or newer", "run as root, or give CAP_BPF …"
+	Err    error  // what the kernel said
+}
+
+func (e *UnsupportedFeatureError) Error() string {
+	return fmt.Sprintf("gate: %s: %v (%s)", e.Name, e.Err, e.Remedy)
+}
+
+// Unwrap returns what the kernel said.
+func (e *UnsupportedFeatureError) Unwrap() error { return e.Err }
+
+// Is reports whether target is ErrNotSupported.
+func (e *UnsupportedFeatureError) Is(target error) bool { return target == ErrNotSupported }

@@ -1,0 +1,105 @@
+//go:build !linux
+
+package kernel
+
+import (
+	"context"
+
+	"github.com/ftnet/ftnet/internal/segment"
+	"github.com/ftnet/ftnet/rawio/gate"
+)
+
+// Gate exists on Linux only; see gatetest.Model for its judgment elsewhere.
+type Gate struct{}
+
+// EventReader exists on Linux only.
+type EventReader struct{}
+
+// OutputReader exists on Linux only.
+type OutputReader struct{}
+
+// Feature is one thing that the gate needs of the kernel.
+type Feature struct {
+	Name string
+	Err  error
+}
+
+// Load returns ErrNotSupported.
+func Load(Config) (*Gate, error) { return nil, gate.ErrNotSupported }
+
+// Supported returns ErrNotSupported.
+func Supported() error { return gate.ErrNotSupported }
+
+// Features returns one missing feature: Linux.
+func Features() []Feature { return []Feature{{"Linux", gate.ErrNotSupported}} }
+
+// ReleaseFeatures returns one missing feature: Linux.
+func ReleaseFeatures() []Feature { return Features() }
+
+// Adopt returns ErrNotSupported.
+func Adopt(Config, string) (*Gate, error) { return nil, gate.ErrNotSupported }
+
+// Abandoned returns ErrNotSupported.
+func Abandoned(func(id string) bool) ([]string, error) { return nil, gate.ErrNotSupported }
+
+// CleanStale returns ErrNotSupported.
+func CleanStale(func(id string) bool) ([]string, error) { return nil, gate.ErrNotSupported }
+
+// CleanLinks returns ErrNotSupported.
+func CleanLinks(string, func(id string) bool) ([]string, error) { return nil, gate.ErrNotSupported }
+
+// CleanPins returns ErrNotSupported.
+func CleanPins(string) ([]string, error) { return nil, gate.ErrNotSupported }
+
+// LeftPins returns ErrNotSupported.
+func LeftPins(string) ([]string, error) { return nil, gate.ErrNotSupported }
+
+// MayPin returns ErrNotSupported.
+func MayPin(string) error { return gate.ErrNotSupported }
+
+func (*Gate) Attach(int) error                                 { return gate.ErrNotSupported }
+func (*Gate) Attached(int) bool                                { return false }
+func (*Gate) Detach(int) error                                 { return gate.ErrNotSupported }
+func (*Gate) Mend(int) (was, err error)                        { return nil, gate.ErrNotSupported }
+func (*Gate) Overtaken(int) bool                               { return false }
+func (*Gate) Close() error                                     { return gate.ErrNotSupported }
+func (*Gate) SetService(uint16, gate.ServiceState, bool) error { return gate.ErrNotSupported }
+
+// SetTransparent returns ErrNotSupported.
+func (*Gate) SetTransparent(uint16, bool) error { return gate.ErrNotSupported }
+
+// Transparent returns ErrNotSupported.
+func (*Gate) Transparent(uint16) (bool, error) { return false, gate.ErrNotSupported }
+
+// Aliases returns ErrNotSupported.
+func (*Gate) Aliases() (map[uint16]uint16, error)     { return nil, gate.ErrNotSupported }
+func (*Gate) DeleteService(uint16) error              { return gate.ErrNotSupported }
+func (*Gate) Bind(segment.Flow, uint32) error         { return gate.ErrNotSupported }
+func (*Gate) BindProof(segment.Flow) error            { return gate.ErrNotSupported }
+func (*Gate) Unbind(segment.Flow) error               { return gate.ErrNotSupported }
+func (*Gate) Flows() (map[segment.Flow]uint32, error) { return nil, gate.ErrNotSupported }
+func (*Gate) Services() ([]gate.Service, error)       { return nil, gate.ErrNotSupported }
+func (*Gate) Own(uint64, gate.Sender) error           { return gate.ErrNotSupported }
+func (*Gate) Disown(uint64) error                     { return gate.ErrNotSupported }
+func (*Gate) Slot(uint32) *gate.Slot                  { return nil }
+func (*Gate) MaxConns() int                           { return 0 }
+func (*Gate) Events() *EventReader                    { return nil }
+func (*Gate) Outputs() *OutputReader                  { return nil }
+func (*Gate) WatchReleases() error                    { return gate.ErrNotSupported }
+func (*Gate) MendReleases() (was, err error)          { return nil, gate.ErrNotSupported }
+func (*Gate) MendPins() (was, err error)              { return nil, gate.ErrNotSupported }
+func (*Gate) Beat() bool                              { return false }
+func (*Gate) Pins() Pins                              { return Pins{Err: gate.ErrNotSupported} }
+func (*Gate) Stats() (gate.Stats, error)              { return gate.Stats{}, gate.ErrNotSupported }
+func (*EventReader) Read(context.Context) (gate.Event, error) {
+	return gate.Event{}, gate.ErrNotSupported
+}
+func (*EventReader) ReadBatch(context.Context, []gate.Event) (int, error) {
+	return 0, gate.ErrNotSupported
+}
+func (*EventReader) TryReadBatch([]gate.Event) (int, error) { return 0, gate.ErrNotSupported }
+func (*EventReader) FD() int                                { return -1 }
+func (*OutputReader) Available() bool                       { return false }
+func (*OutputReader) ReadBatch(context.Context, []gate.Output) (int, error) {
+	return 0, gate.ErrNotSupported
+}

@@ -1,0 +1,58 @@
+package kernel
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/ftnet/ftnet/rawio/gate"
+)
+
+// Own makes the socket with the cookie (SO_COOKIE) one of the engine's, from its
+// next packet on: a raw or packet socket, not connected, or a TCP socket that is
+// yet to connect. Of TCP sockets only the SYN is known by it. At most MaxSenders
+// can be; the kernel gives no cookie twice.
+func (g *Gate) Own(cookie uint64, s gate.Sender) error {
+	if err := g.objs.Own.Put(cookie, uint32(s)); err != nil {
+		return fmt.Errorf("gate: own socket: %w", err)
+	}
+	return nil
+}
+
+// Disown forgets a socket; one that is not known is no error.
+func (g *Gate) Disown(cookie uint64) error {
+	if err := g.objs.Own.Delete(cookie); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("gate: own socket: %w", err)
+	}
+	return nil
+}
+
+// disownAll forgets the sockets of an engine that is dead.
+func (g *Gate) disownAll() error {
+	var cookies []uint64
+	var cookie uint64
+	var to uint32
+	all := g.objs.Own.Iterate()
+	for all.Next(&cookie, &to) {
+		cookies = append(cookies, cookie)
+	}
+	errs := []error{all.Err()}
+	for _, c := range cookies {
+		errs = append(errs, g.Disown(c))
+	}
+	return errors.Join(errs...)
+}
+
+// newSecret is a mark that nobody can guess, and not 0. crypto/rand does not fail.
+func newSecret() uint32 {
+	for {
+		var b [4]byte
+		_, _ = rand.Read(b[:])
+		if s := binary.NativeEndian.Uint32(b[:]); s != 0 {
+			return s
+		}
+	}
+}
