@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -87,22 +86,12 @@ func (h *Host) Settled() {
 	needed := func(id string) bool {
 		return runtimedir.Living(id) || slices.ContainsFunc(kept, func(e runtimedir.Entry) bool { return e.ID == id && inhabited(e.Path) })
 	}
-	removed, err := kernel.CleanStale(needed)
-	links, lerr := kernel.CleanLinks(h.cfg.BPFFS, needed)
-	if err = errors.Join(err, lerr); err != nil {
-		h.log.Warn("filters of dead engines not removed", "error", err)
-	}
-	for _, id := range links {
-		if !slices.Contains(removed, id) {
-			removed = append(removed, id)
-		}
-	}
-	pins, err := kernel.CleanPins(h.cfg.BPFFS)
+	gone, err := kernel.Clean(h.cfg.BPFFS, needed)
 	if err != nil {
-		h.log.Warn("pins of dead engines not removed", "error", err)
+		h.log.Warn("filters and pins of dead engines not removed", "error", err)
 	}
-	if len(removed) > 0 || len(pins) > 0 {
-		h.log.Info("removed what dead engines had left", "filters", removed, "pins", pins)
+	if len(gone.Attached) > 0 || len(gone.Pins) > 0 {
+		h.log.Info("removed what dead engines had left", "filters", gone.Attached, "pins", gone.Pins)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 const whyBegun = "its client began another connection while the engine stood still"
 
 // Late takes note of what the gate has done while it took the engine for dead
-// (gate.Config.DeadAfter): of connections that went on there can be no protection
+// (kernel.Config.DeadAfter): of connections that went on there can be no protection
 // any more, and those that are not bound any more are over. flows is what is bound.
 func (m *Machine) Late(flows map[segment.Flow]uint32) {
 	m.read()

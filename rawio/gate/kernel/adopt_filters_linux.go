@@ -52,19 +52,6 @@ func gateFilters() ([]placed, error) {
 	return all, nil
 }
 
-// Abandoned returns the IDs of the engines whose gates are on interfaces of the
-// calling thread's network namespace and that do not live. alive says which do.
-func Abandoned(alive func(id string) bool) ([]string, error) {
-	all, err := gateFilters()
-	var ids []string
-	for _, f := range all {
-		if !slices.Contains(ids, f.id) && !alive(f.id) {
-			ids = append(ids, f.id)
-		}
-	}
-	return ids, err
-}
-
 // adopt puts this gate's programs in the places of another's.
 func (f *filters) adopt(list []placed) error {
 	f.mu.Lock()

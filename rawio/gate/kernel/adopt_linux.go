@@ -26,8 +26,8 @@ import (
 // Where there are none, or none to be trusted, it is found by what the filters tell:
 // to open maps by their numbers takes CAP_SYS_ADMIN. Gate.Pins says which way it was.
 //
-// The error satisfies errors.Is with ErrNoGate if the engine has left none, and
-// with ErrLayout if that is of another version; nothing has changed then. Others are
+// The error satisfies errors.Is with gate.ErrNoGate if the engine has left none, and
+// with gate.ErrLayout if that is of another version; nothing has changed then. Others are
 // those of Load.
 func Adopt(config Config, id string) (*Gate, error) {
 	config = config.withDefaults()

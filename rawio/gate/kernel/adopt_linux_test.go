@@ -105,7 +105,7 @@ func adopted(t *testing.T, l *lab, addr netip.Addr, bpffs string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	synack, err := g.Events().Read(ctx)
+	synack, err := g.readEvent(ctx)
 	must(t, err)
 	if synack.Kind != gate.EventSYNACK || synack.Slot != gate.NoSlot {
 		t.Errorf("the first event that the old engine has not read is %v of slot %d", synack.Kind, synack.Slot)
@@ -234,10 +234,10 @@ func adoptedHalf(t *testing.T, l *lab, bpffs string) {
 		}
 	}
 	g.die(t)
-	ids, err := Abandoned(func(string) bool { return false })
+	left, err := Left(bpffs, func(string) bool { return false })
 	must(t, err)
-	if diff := cmp.Diff([]string{"00000001", "00000009"}, ids, cmpopts.SortSlices(func(a, b string) bool { return a < b })); diff != "" {
-		t.Errorf("abandoned (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{"00000001", "00000009"}, left.Attached, cmpopts.SortSlices(func(a, b string) bool { return a < b })); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
 	}
 	g = l.adopt(t, Config{ID: "00000002", BPFFS: bpffs}, "00000009")
 	for _, ifindex := range []int{l.a, l.lo} {

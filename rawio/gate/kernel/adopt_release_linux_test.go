@@ -94,7 +94,7 @@ func TestForsaken(t *testing.T) {
 	must(t, g.WatchReleases())
 	l.atClient(t, func() {
 		for _, want := range []bool{false, true} {
-			ids, err := CleanStale(func(id string) bool { return id != "0000dead" })
+			ids, err := cleanStale(func(id string) bool { return id != "0000dead" })
 			must(t, err)
 			if got := slices.Contains(ids, "0000dead"); got != want {
 				t.Errorf("taken away: %v, want %v", got, want)
@@ -140,7 +140,7 @@ func TestCleanReleases(t *testing.T) {
 		t.Fatalf("%d programs watch for dead engines, want 2", n)
 	}
 	for _, alive := range []string{"00000002", ""} {
-		ids, err := CleanStale(func(id string) bool { return id == alive })
+		ids, err := cleanStale(func(id string) bool { return id == alive })
 		must(t, err)
 		want, left := "00000001", 1
 		if alive == "" {

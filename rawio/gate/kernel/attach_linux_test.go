@@ -138,13 +138,13 @@ func TestCleanStale(t *testing.T) {
 	}
 	die("00000001")
 	die("00000002")
-	ids, err := CleanStale(func(id string) bool { return id == "00000002" })
+	ids, err := cleanStale(func(id string) bool { return id == "00000002" })
 	must(t, err)
 	if diff := cmp.Diff([]string{"00000001"}, ids); diff != "" {
 		t.Errorf("removed (-want +got):\n%s", diff)
 	}
 	wantInstalled(t, l.a, "clsact", "ftnet:00000002:in", "ftnet:00000002:out")
-	_, err = CleanStale(func(string) bool { return false })
+	_, err = cleanStale(func(string) bool { return false })
 	must(t, err)
 	wantInstalled(t, l.a)
 	wantInstalled(t, l.lo)
@@ -200,7 +200,7 @@ func TestTun(t *testing.T) {
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	e, err := g.Events().Read(ctx)
+	e, err := g.readEvent(ctx)
 	must(t, err)
 	p, ok := parseIP(e.Packet)
 	if !ok || e.Kind != gate.EventSYNACK || e.IfIndex != ifindex {

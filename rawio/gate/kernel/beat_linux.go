@@ -52,7 +52,7 @@ func (r *engineRecord) take(config Config) error {
 }
 
 // Beat says that the engine lives. It returns true if the gate has taken it for
-// dead since the last time: then [Slot.Opened] tells which connections it has let
+// dead since the last time: then [gate.Slot.Opened] tells which connections it has let
 // go meanwhile. Without Config.DeadAfter it never does.
 func (g *Gate) Beat() (late bool) {
 	now, err := monotonic()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -167,6 +168,33 @@ func (l *lasting) detach() (bool, error) {
 		return false, fmt.Errorf("gate: detach from the %s: %w", unifiedHierarchy, err)
 	}
 	return err == nil, nil
+}
+
+// there reports whether the link is attached and has its program.
+func (l *linked) there() (bool, error) {
+	info, err := l.Info()
+	if err != nil {
+		return false, fmt.Errorf("gate: link of the %s: %w", unifiedHierarchy, err)
+	}
+	cgroup := info.Cgroup()
+	return cgroup != nil && cgroup.CgroupId != 0 && info.Program == l.prog, nil
+}
+
+func (l *lasting) there() (bool, error) {
+	id, err := programID(l.prog)
+	if err != nil {
+		return false, err
+	}
+	root, err := cgroupRoot()
+	if err != nil {
+		return false, err
+	}
+	defer root.Close()
+	all, err := link.QueryPrograms(link.QueryOptions{Target: int(root.Fd()), Attach: ebpf.AttachCgroupInetSockRelease})
+	if err != nil {
+		return false, fmt.Errorf("gate: programs at the %s: %w", unifiedHierarchy, err)
+	}
+	return slices.ContainsFunc(all.Programs, func(p link.AttachedProgram) bool { return p.ID == id }), nil
 }
 
 // openCgroupRoot opens the root of the cgroup2 hierarchy: where it is mounted, or

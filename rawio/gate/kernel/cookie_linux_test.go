@@ -36,7 +36,7 @@ func TestCookie(t *testing.T) {
 	next := func() (gate.EventKind, *packet) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		e, err := g.Events().Read(ctx)
+		e, err := g.readEvent(ctx)
 		must(t, err)
 		p, ok := parseIP(e.Packet)
 		if !ok {

@@ -27,17 +27,10 @@ func newEventReader(m *ebpf.Map) (*EventReader, error) {
 	return &EventReader{fd: m.FD(), ring: r}, nil
 }
 
-// Read waits for one event. It returns ctx's error when ctx ends and
-// net.ErrClosed after the gate's Close.
-func (r *EventReader) Read(ctx context.Context) (gate.Event, error) {
-	var e [1]gate.Event
-	_, err := r.ReadBatch(ctx, e[:])
-	return e[0], err
-}
-
 // ReadBatch waits for at least one event and then takes those that are there,
 // up to len(events). Each Event's Packet storage is reused: what it held is
-// overwritten. Errors are those of Read; with one, no event was read.
+// overwritten. It returns ctx's error when ctx ends and net.ErrClosed after the
+// gate's Close; with an error, no event was read.
 func (r *EventReader) ReadBatch(ctx context.Context, events []gate.Event) (int, error) {
 	return r.ring.batch(ctx, len(events), r.into(events))
 }

@@ -99,16 +99,6 @@ func try(probes []probe) []Feature {
 	return all
 }
 
-// Supported returns nil if the gate works here, or else what is missing, joined;
-// the error satisfies errors.Is(err, ErrNotSupported).
-func Supported() error {
-	var errs []error
-	for _, f := range Features() {
-		errs = append(errs, f.Err)
-	}
-	return errors.Join(errs...)
-}
-
 func tryMmapable() error {
 	m, err := ebpf.NewMap(&ebpf.MapSpec{
 		Type: ebpf.Array, KeySize: 4, ValueSize: gate.SlotSize, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE,

@@ -78,8 +78,8 @@ func (f *filters) open(id string, progs *programs) error {
 
 // Attach puts the gate on an interface of the network namespace that Load was
 // called in, before what others have there. Attaching twice is no error. Interfaces whose packets carry neither
-// an Ethernet header nor a bare IP packet are refused with ErrDevice, those on which a qdisc
-// excludes clsact, on a kernel without tcx (before Linux 6.6), with ErrExcluded.
+// an Ethernet header nor a bare IP packet are refused with gate.ErrDevice, those on which a qdisc
+// excludes clsact, on a kernel without tcx (before Linux 6.6), with gate.ErrExcluded.
 func (f *filters) Attach(ifindex int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -306,11 +306,11 @@ func addFilter(nl *netlink.Handle, ifindex int, name string, parent uint32, prog
 	return err
 }
 
-// CleanStale removes, from all interfaces of the calling thread's network
+// cleanStale removes, from all interfaces of the calling thread's network
 // namespace, the filters of engines that are gone, and their clsact qdiscs if
 // nothing else is on them; and what they had watch releases. alive says whether the engine with the ID lives. It
 // returns the IDs that it removed.
-func CleanStale(alive func(id string) bool) ([]string, error) {
+func cleanStale(alive func(id string) bool) ([]string, error) {
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("gate: netlink: %w", err)

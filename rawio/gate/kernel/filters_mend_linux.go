@@ -42,7 +42,7 @@ func before(list []stranger) uint16 {
 
 // Mend looks whether the gate still stands where Attach put it, before everything
 // that others have on the interface, and attaches it again if not. What it found is in
-// was, an error that satisfies errors.Is with ErrAway or ErrBehind; nil: all is well. An
+// was, an error that satisfies errors.Is with gate.ErrAway or gate.ErrBehind; nil: all is well. An
 // error in err says that the gate could not be put in its place.
 //
 // Who goes before the gate again after the gate has passed him is left there: two who

@@ -14,7 +14,7 @@ import (
 
 // Gate is the programs and maps in the kernel. Its methods are safe for
 // concurrent use. If the engine dies without Close, the programs stay attached
-// and go on judging with what the slots last said; see [Adopt] and [CleanStale].
+// and go on judging with what the slots last said; see [Adopt] and [Clean].
 type Gate struct {
 	config  Config
 	objs    objects
@@ -62,7 +62,7 @@ func (o *objects) Close() error {
 // network namespace of the calling thread is the one that Attach and
 // WatchReleases act in.
 //
-// It returns an error that satisfies errors.Is(err, ErrNotSupported) if the
+// It returns an error that satisfies errors.Is(err, gate.ErrNotSupported) if the
 // kernel lacks a feature or the process a privilege (CAP_BPF, CAP_NET_ADMIN).
 func Load(config Config) (*Gate, error) {
 	config = config.withDefaults()

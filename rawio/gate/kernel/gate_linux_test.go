@@ -46,12 +46,12 @@ func TestEventReaderEnds(t *testing.T) {
 	g := loadGate(t, 4)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { _, err := g.Events().Read(ctx); done <- err }()
+	go func() { _, err := g.readEvent(ctx); done <- err }()
 	cancel()
 	if err := <-done; err != context.Canceled {
 		t.Errorf("read after cancel: %v", err)
 	}
-	go func() { _, err := g.Events().Read(context.Background()); done <- err }()
+	go func() { _, err := g.readEvent(context.Background()); done <- err }()
 	must(t, g.Close())
 	if err := <-done; err != net.ErrClosed {
 		t.Errorf("read after close: %v", err)

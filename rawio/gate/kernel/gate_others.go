@@ -24,11 +24,8 @@ type Feature struct {
 	Err  error
 }
 
-// Load returns ErrNotSupported.
+// Load returns gate.ErrNotSupported.
 func Load(Config) (*Gate, error) { return nil, gate.ErrNotSupported }
-
-// Supported returns ErrNotSupported.
-func Supported() error { return gate.ErrNotSupported }
 
 // Features returns one missing feature: Linux.
 func Features() []Feature { return []Feature{{"Linux", gate.ErrNotSupported}} }
@@ -36,25 +33,16 @@ func Features() []Feature { return []Feature{{"Linux", gate.ErrNotSupported}} }
 // ReleaseFeatures returns one missing feature: Linux.
 func ReleaseFeatures() []Feature { return Features() }
 
-// Adopt returns ErrNotSupported.
+// Adopt returns gate.ErrNotSupported.
 func Adopt(Config, string) (*Gate, error) { return nil, gate.ErrNotSupported }
 
-// Abandoned returns ErrNotSupported.
-func Abandoned(func(id string) bool) ([]string, error) { return nil, gate.ErrNotSupported }
+// Left returns gate.ErrNotSupported.
+func Left(string, func(id string) bool) (Leftovers, error) { return Leftovers{}, gate.ErrNotSupported }
 
-// CleanStale returns ErrNotSupported.
-func CleanStale(func(id string) bool) ([]string, error) { return nil, gate.ErrNotSupported }
+// Clean returns gate.ErrNotSupported.
+func Clean(string, func(id string) bool) (Leftovers, error) { return Leftovers{}, gate.ErrNotSupported }
 
-// CleanLinks returns ErrNotSupported.
-func CleanLinks(string, func(id string) bool) ([]string, error) { return nil, gate.ErrNotSupported }
-
-// CleanPins returns ErrNotSupported.
-func CleanPins(string) ([]string, error) { return nil, gate.ErrNotSupported }
-
-// LeftPins returns ErrNotSupported.
-func LeftPins(string) ([]string, error) { return nil, gate.ErrNotSupported }
-
-// MayPin returns ErrNotSupported.
+// MayPin returns gate.ErrNotSupported.
 func MayPin(string) error { return gate.ErrNotSupported }
 
 func (*Gate) Attach(int) error                                 { return gate.ErrNotSupported }
@@ -65,13 +53,13 @@ func (*Gate) Overtaken(int) bool                               { return false }
 func (*Gate) Close() error                                     { return gate.ErrNotSupported }
 func (*Gate) SetService(uint16, gate.ServiceState, bool) error { return gate.ErrNotSupported }
 
-// SetTransparent returns ErrNotSupported.
+// SetTransparent returns gate.ErrNotSupported.
 func (*Gate) SetTransparent(uint16, bool) error { return gate.ErrNotSupported }
 
-// Transparent returns ErrNotSupported.
+// Transparent returns gate.ErrNotSupported.
 func (*Gate) Transparent(uint16) (bool, error) { return false, gate.ErrNotSupported }
 
-// Aliases returns ErrNotSupported.
+// Aliases returns gate.ErrNotSupported.
 func (*Gate) Aliases() (map[uint16]uint16, error)     { return nil, gate.ErrNotSupported }
 func (*Gate) DeleteService(uint16) error              { return gate.ErrNotSupported }
 func (*Gate) Bind(segment.Flow, uint32) error         { return gate.ErrNotSupported }
@@ -91,15 +79,11 @@ func (*Gate) MendPins() (was, err error)              { return nil, gate.ErrNotS
 func (*Gate) Beat() bool                              { return false }
 func (*Gate) Pins() Pins                              { return Pins{Err: gate.ErrNotSupported} }
 func (*Gate) Stats() (gate.Stats, error)              { return gate.Stats{}, gate.ErrNotSupported }
-func (*EventReader) Read(context.Context) (gate.Event, error) {
-	return gate.Event{}, gate.ErrNotSupported
-}
 func (*EventReader) ReadBatch(context.Context, []gate.Event) (int, error) {
 	return 0, gate.ErrNotSupported
 }
 func (*EventReader) TryReadBatch([]gate.Event) (int, error) { return 0, gate.ErrNotSupported }
 func (*EventReader) FD() int                                { return -1 }
-func (*OutputReader) Available() bool                       { return false }
 func (*OutputReader) ReadBatch(context.Context, []gate.Output) (int, error) {
 	return 0, gate.ErrNotSupported
 }

@@ -43,6 +43,16 @@ func loadGate(t testing.TB, maxConns int) *Gate {
 	return loadConfig(t, Config{MaxConns: maxConns, ID: "0123abcd"})
 }
 
+// readEvent waits for one event.
+func (g *Gate) readEvent(ctx context.Context) (gate.Event, error) {
+	var e [1]gate.Event
+	_, err := g.Events().ReadBatch(ctx, e[:])
+	return e[0], err
+}
+
+// captured reports whether an output is there.
+func (g *Gate) captured() bool { return g.outputs.ring.AvailableBytes() > 0 }
+
 func loadConfig(t testing.TB, config Config) *Gate {
 	t.Helper()
 	testenv.RequireRoot(t)
@@ -170,7 +180,7 @@ func (k kernelJudge) fill(t testing.TB) int {
 
 func (k kernelJudge) outputs(t testing.TB) []gate.Output {
 	t.Helper()
-	if !k.Outputs().Available() {
+	if !k.captured() {
 		return nil
 	}
 	outputs := make([]gate.Output, 64)

@@ -47,10 +47,6 @@ func (r *OutputReader) ReadBatch(ctx context.Context, outputs []gate.Output) (in
 	})
 }
 
-// Available reports whether a record is there or being written. It must not be
-// called after the gate's Close.
-func (r *OutputReader) Available() bool { return r.ring.AvailableBytes() > 0 }
-
 // outputHeader is the size in bytes of struct output_head in bpf/output.h, with which a
 // record begins. Only some sizes of records exist; what follows the packet is undefined.
 const outputHeader = 32

@@ -205,7 +205,7 @@ func TestRoll(t *testing.T) {
 
 func TestOutputReaderEnds(t *testing.T) {
 	g := loadGate(t, 4)
-	if g.Outputs().Available() {
+	if g.captured() {
 		t.Error("something is there from the start")
 	}
 	if n, err := g.Outputs().ReadBatch(t.Context(), nil); n != 0 || err != nil {
@@ -240,8 +240,8 @@ func TestOutputStorage(t *testing.T) {
 		}
 		n, err := k.Outputs().ReadBatch(t.Context(), outputs)
 		must(t, err)
-		if n != 3 || k.Outputs().Available() {
-			t.Fatalf("%d outputs, more: %v", n, k.Outputs().Available())
+		if n != 3 || k.captured() {
+			t.Fatalf("%d outputs, more: %v", n, k.captured())
 		}
 		for i, o := range outputs[:n] {
 			if o.Seq != uint32(i) || o.Gen != 9 || !bytes.Equal(o.Packet, tcp{seq: uint32(i), flags: flagACK, payload: 10 + i}.bytes()) {

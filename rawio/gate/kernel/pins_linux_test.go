@@ -95,11 +95,11 @@ func wantPinned(t *testing.T, bpffs string, g *Gate) {
 // cleaned removes everything of dead engines.
 func cleaned(t *testing.T, bpffs string) (ids []string) {
 	t.Helper()
-	_, err := CleanStale(func(string) bool { return false })
+	_, err := cleanStale(func(string) bool { return false })
 	must(t, err)
-	left, err := LeftPins(bpffs)
+	left, err := leftPins(bpffs)
 	must(t, err)
-	ids, err = CleanPins(bpffs)
+	ids, err = cleanPins(bpffs)
 	must(t, err)
 	if !slices.Equal(left, ids) {
 		t.Errorf("left: %v, removed: %v", left, ids)
@@ -143,7 +143,7 @@ func TestCleanPins(t *testing.T) {
 	bpffs := ownBPFFS(t)
 	left := func(want ...string) {
 		t.Helper()
-		ids, err := CleanPins(bpffs)
+		ids, err := cleanPins(bpffs)
 		must(t, err)
 		if !slices.Equal(ids, want) {
 			t.Errorf("removed: %v, want %v", ids, want)
@@ -160,7 +160,7 @@ func TestCleanPins(t *testing.T) {
 		t.Errorf("%d programs watch for the dead engine", n)
 	}
 	must(t, l.withoutAdmin(t, func() error {
-		_, err := CleanStale(func(string) bool { return false })
+		_, err := cleanStale(func(string) bool { return false })
 		return err
 	}))
 	wantInstalled(t, l.a)
@@ -189,7 +189,7 @@ func TestPinsOutliveNamespace(t *testing.T) {
 	}))
 	// Namespaces are taken down in the background.
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
-		ids, err := CleanPins(bpffs)
+		ids, err := cleanPins(bpffs)
 		must(t, err)
 		if slices.Equal(ids, []string{"00000001"}) {
 			break

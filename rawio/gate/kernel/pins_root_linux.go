@@ -24,8 +24,8 @@ type pinRoot struct {
 }
 
 // openPinRoot opens and locks the directory. If there is none it makes it, if
-// create is set, or returns fs.ErrNotExist. It returns ErrNoBPFFS where no BPF file
-// system is, and ErrPins if another user may have had a hand in the directory.
+// create is set, or returns fs.ErrNotExist. It returns gate.ErrNoBPFFS where no BPF file
+// system is, and gate.ErrPins if another user may have had a hand in the directory.
 func openPinRoot(bpffs string, create bool) (*pinRoot, error) {
 	if bpffs == "" {
 		return nil, gate.ErrNoBPFFS
@@ -122,7 +122,7 @@ func flock(f *os.File, how int) error {
 }
 
 // MayPin returns nil if gates can be pinned in the BPF file system, else why not:
-// an error that satisfies errors.Is with ErrNoBPFFS or ErrPins, or another.
+// an error that satisfies errors.Is with gate.ErrNoBPFFS or gate.ErrPins, or another.
 func MayPin(bpffs string) error {
 	r, err := openPinRoot(bpffs, true)
 	if err != nil {

@@ -10,17 +10,17 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// LeftPins returns the IDs of the engines whose pins serve nobody: the engine does
+// leftPins returns the IDs of the engines whose pins serve nobody: the engine does
 // not live, and its filters are gone, from the calling thread's network namespace or
 // with theirs. Those in other namespaces that exist are for the next engine there.
 // A BPF file system that is not there has none.
-func LeftPins(bpffs string) ([]string, error) {
+func leftPins(bpffs string) ([]string, error) {
 	return stalePins(bpffs, func(_ *pinRoot, p *pins) error { p.leave(); return nil })
 }
 
-// CleanPins removes what LeftPins finds, and returns the IDs. Call [CleanStale]
+// cleanPins removes what leftPins finds, and returns the IDs. Call cleanStale
 // before.
-func CleanPins(bpffs string) ([]string, error) {
+func cleanPins(bpffs string) ([]string, error) {
 	return stalePins(bpffs, (*pinRoot).remove)
 }
 

@@ -68,7 +68,7 @@ func TestUnprivileged(t *testing.T) {
 		t.Errorf("adopting without the privilege: %v", err)
 	}
 	must(t, l.withoutAdmin(t, func() error {
-		_, err := CleanStale(func(string) bool { return false })
+		_, err := cleanStale(func(string) bool { return false })
 		return err
 	}))
 	wantInstalled(t, l.a)

@@ -181,7 +181,7 @@ func (e ending) check(t *testing.T, l *lab, g *Gate, listen, dial netip.Addr) {
 		must(t, g.Unbind(flowFrom(client)))
 		g.Slot(slot).Reset()
 		for g.Events().ring.AvailableBytes() > 0 { // of a FIN that was repeated just before
-			_, err := g.Events().Read(context.Background())
+			_, err := g.readEvent(context.Background())
 			must(t, err)
 		}
 	}()
@@ -197,7 +197,7 @@ func (e ending) check(t *testing.T, l *lab, g *Gate, listen, dial netip.Addr) {
 	defer cancel()
 	held, repeated := uint64(0), uint64(0)
 	for i, want := range e.events {
-		ev, err := g.Events().Read(ctx)
+		ev, err := g.readEvent(ctx)
 		must(t, err)
 		if ev.Kind != want || ev.Slot != slot {
 			t.Fatalf("event %d: %v of slot %d, want %v", i, ev.Kind, ev.Slot, want)
@@ -221,7 +221,7 @@ func (e ending) check(t *testing.T, l *lab, g *Gate, listen, dial netip.Addr) {
 		t.Errorf("released: %v, want %v", got, e.released)
 	}
 	for g.Events().ring.AvailableBytes() > 0 {
-		ev, err := g.Events().Read(ctx)
+		ev, err := g.readEvent(ctx)
 		if err != nil || ev.Kind != gate.EventFINHeld || !slices.Contains(e.events, gate.EventFINHeld) {
 			t.Errorf("one more event: %+v, %v", ev, err)
 			break

@@ -50,7 +50,7 @@ func TestReplaceUnderLoad(t *testing.T) {
 		must(t, err)
 		must(t, next.SetService(servicePort, gate.ServiceHold, false))
 		must(t, next.Attach(l.a))
-		removed, err := CleanStale(func(other string) bool { return other == id })
+		removed, err := cleanStale(func(other string) bool { return other == id })
 		must(t, err)
 		if len(removed) != 1 {
 			t.Errorf("removed %v, want the gate before", removed)

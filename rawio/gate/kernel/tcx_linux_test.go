@@ -138,10 +138,10 @@ func TestAdoptTCX(t *testing.T) {
 			if got := fmt.Sprint(tcxInstalled(t, l.a)); got != "[[tcx_in_eth] [tcx_out_eth]]" {
 				t.Errorf("after its death: %s", got)
 			}
-			if ids, err := CleanLinks(bpffs, func(string) bool { return true }); err != nil || len(ids) > 0 {
+			if ids, err := cleanLinks(bpffs, func(string) bool { return true }); err != nil || len(ids) > 0 {
 				t.Errorf("removed, though it is to be adopted: %v, %v", ids, err)
 			}
-			if ids, err := CleanPins(bpffs); err != nil || len(ids) > 0 {
+			if ids, err := cleanPins(bpffs); err != nil || len(ids) > 0 {
 				t.Errorf("its pins are removed: %v, %v", ids, err)
 			}
 			var next *Gate
@@ -175,17 +175,17 @@ func TestCleanLinks(t *testing.T) {
 	g, err := Load(Config{MaxConns: 4, ID: "00000001", BPFFS: bpffs})
 	must(t, err)
 	must(t, g.Attach(l.a))
-	if ids, err := CleanLinks(bpffs, dead); err != nil || len(ids) > 0 {
+	if ids, err := cleanLinks(bpffs, dead); err != nil || len(ids) > 0 {
 		t.Errorf("removed from an engine that has its pins: %v, %v", ids, err)
 	}
 	g.die(t)
-	if ids, err := CleanLinks(bpffs, dead); err != nil || !slices.Equal(ids, []string{"00000001"}) {
+	if ids, err := cleanLinks(bpffs, dead); err != nil || !slices.Equal(ids, []string{"00000001"}) {
 		t.Errorf("removed: %v, %v", ids, err)
 	}
 	if got := fmt.Sprint(tcxInstalled(t, l.a)); got != "[[] []]" {
 		t.Errorf("left behind: %s", got)
 	}
-	if ids, err := CleanPins(bpffs); err != nil || !slices.Equal(ids, []string{"00000001"}) {
+	if ids, err := cleanPins(bpffs); err != nil || !slices.Equal(ids, []string{"00000001"}) {
 		t.Errorf("pins removed: %v, %v", ids, err)
 	}
 	g, err = Load(Config{MaxConns: 4, ID: "00000002"})

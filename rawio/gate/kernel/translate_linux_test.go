@@ -47,7 +47,7 @@ func translatedConnection(t *testing.T, l *lab, addr netip.Addr, interfaces ...i
 	go func() { dialed <- connect(t, fd, addr) }()
 
 	// The SYN-ACK is held; its retransmission passes, translated.
-	synack, err := g.Events().Read(ctx)
+	synack, err := g.readEvent(ctx)
 	must(t, err)
 	if synack.Kind != gate.EventSYNACK || synack.Slot != gate.NoSlot {
 		t.Fatalf("event %v of slot %d", synack.Kind, synack.Slot)
@@ -87,7 +87,7 @@ func translatedConnection(t *testing.T, l *lab, addr netip.Addr, interfaces ...i
 
 	// A FIN that nobody announced stays; what was sent arrives nevertheless.
 	must(t, server.Close())
-	fin, err := g.Events().Read(ctx)
+	fin, err := g.readEvent(ctx)
 	must(t, err)
 	if fin.Kind != gate.EventFINHeld || fin.Slot != 2 {
 		t.Errorf("event %v of slot %d", fin.Kind, fin.Slot)

@@ -115,7 +115,7 @@ func TestUnnotedLater(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
 				for range c.events {
-					ev, err := g.Events().Read(ctx)
+					ev, err := g.readEvent(ctx)
 					must(t, err)
 					kinds = append(kinds, ev.Kind)
 				}
@@ -131,7 +131,7 @@ func TestUnnotedLater(t *testing.T) {
 				must(t, g.DeleteService(servicePort))
 				must(t, g.Unbind(flowFrom(client)))
 				for g.Events().ring.AvailableBytes() > 0 { // FINs that were repeated
-					_, err := g.Events().Read(ctx)
+					_, err := g.readEvent(ctx)
 					must(t, err)
 				}
 				client.Close()

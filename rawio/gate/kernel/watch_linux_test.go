@@ -185,7 +185,7 @@ func TestReleaseByKernel(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	for _, want := range []gate.EventKind{gate.EventCrashed, gate.EventFINHeld} {
-		ev, err := g.Events().Read(ctx)
+		ev, err := g.readEvent(ctx)
 		must(t, err)
 		if ev.Kind != want || ev.Slot != 2 || ev.PID != 0 || ev.Code != 0 {
 			t.Errorf("event %+v, want %v", ev, want)
@@ -209,7 +209,7 @@ func TestReleaseByLastThread(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	ev, err := g.Events().Read(ctx)
+	ev, err := g.readEvent(ctx)
 	must(t, err)
 	if ev.Kind != gate.EventCrashed || ev.Slot != 2 || ev.PID != s.pid() || ev.Code != 9 {
 		t.Errorf("event %+v, want a crash of process %d by SIGKILL", ev, s.pid())

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -37,15 +36,9 @@ func leftovers(m Machine) []Result {
 			found = append(found, "the directory of engine "+d.ID)
 		}
 	}
-	filters, filterErr := staleFilters(m.BPFFS)
-	for _, id := range filters {
-		found = append(found, "filters of engine "+id)
-	}
-	pins, pinErr := kernel.LeftPins(m.BPFFS)
-	for _, id := range pins {
-		found = append(found, "pins of engine "+id)
-	}
-	switch err := errors.Join(err, filterErr, pinErr); {
+	left, leftErr := kernel.Left(m.BPFFS, runtimedir.Living)
+	found = append(found, ofEngines(left)...)
+	switch err := errors.Join(err, leftErr); {
 	case len(m.Servers) > 0:
 		return finding(Warn, name, strings.Join(append(slices.Clone(m.Servers), found...), ", "), "start ftnet again as before: it goes on with the servers "+
 			"and their connections; only to give these up: ftnet doctor --clean")
@@ -59,42 +52,26 @@ func leftovers(m Machine) []Result {
 	return ok(name, "none")
 }
 
-// staleFilters looks without touching: every engine is said to be alive.
-func staleFilters(bpffs string) ([]string, error) {
-	var stale []string
-	look := func(id string) bool {
-		if !runtimedir.Living(id) && !slices.Contains(stale, id) {
-			stale = append(stale, id)
-		}
-		return true
+// ofEngines has a line for each thing that is left in the kernel.
+func ofEngines(left kernel.Leftovers) (list []string) {
+	for _, id := range left.Attached {
+		list = append(list, "filters of engine "+id)
 	}
-	_, err := kernel.CleanStale(look)
-	_, linkErr := kernel.CleanLinks(bpffs, look)
-	return stale, errors.Join(err, linkErr)
+	for _, id := range left.Pins {
+		list = append(list, "pins of engine "+id)
+	}
+	return list
 }
 
 // Clean removes what engines that no longer run have left behind: their filters
 // on the interfaces of this network namespace, their pins in the BPF file system and
 // their directories below runtimeDir. It returns a line for each thing removed.
 func Clean(runtimeDir, bpffs string) ([]string, error) {
-	var removed []string
-	filters, err := kernel.CleanStale(runtimedir.Living)
-	for _, id := range filters {
-		removed = append(removed, fmt.Sprintf("filters of engine %s", id))
-	}
-	links, linkErr := kernel.CleanLinks(bpffs, runtimedir.Living)
-	for _, id := range links {
-		if !slices.Contains(filters, id) {
-			removed = append(removed, fmt.Sprintf("filters of engine %s", id))
-		}
-	}
-	pins, pinErr := kernel.CleanPins(bpffs)
-	for _, id := range pins {
-		removed = append(removed, fmt.Sprintf("pins of engine %s", id))
-	}
+	gone, err := kernel.Clean(bpffs, runtimedir.Living)
+	removed := ofEngines(gone)
 	dirs, dirErr := runtimedir.CleanStale(runtimeDir, nil)
 	for _, id := range dirs {
-		removed = append(removed, fmt.Sprintf("directory of engine %s", id))
+		removed = append(removed, "directory of engine "+id)
 	}
-	return removed, errors.Join(err, linkErr, pinErr, dirErr)
+	return removed, errors.Join(err, dirErr)
 }

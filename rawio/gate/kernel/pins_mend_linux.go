@@ -9,73 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
-
 	"github.com/ftnet/ftnet/rawio/gate"
 )
-
-// MendReleases looks whether the program that WatchReleases has attached is there, and
-// attaches it again if somebody has taken it away. What it found is in was, which
-// satisfies errors.Is with ErrUnwatched; nil: all is well, or nobody watches releases. An
-// error in err says that it could not be attached: calling it again tries again.
-func (g *Gate) MendReleases() (was, err error) {
-	r := &g.releases
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.closed:
-		return nil, net.ErrClosed
-	case r.at == nil && !r.lost:
-		return nil, nil
-	case r.at != nil:
-		there, err := r.at.there()
-		if there || err != nil {
-			return nil, err
-		}
-		if g.pins != nil {
-			_ = g.pins.unpin(releasePin) // of what is nowhere any more
-		}
-		_ = r.at.Close() // there is nothing to take away
-		r.at, r.lost = nil, true
-	}
-	prog, err := g.loadRelease()
-	if err != nil {
-		return gate.ErrUnwatched, err
-	}
-	defer prog.Close() // its place holds it
-	if r.at, err = attachToCgroups(prog, g.pins); err == nil {
-		r.lost = false
-	}
-	return gate.ErrUnwatched, err
-}
-
-// there reports whether the link is attached and has its program.
-func (l *linked) there() (bool, error) {
-	info, err := l.Info()
-	if err != nil {
-		return false, fmt.Errorf("gate: link of the %s: %w", unifiedHierarchy, err)
-	}
-	cgroup := info.Cgroup()
-	return cgroup != nil && cgroup.CgroupId != 0 && info.Program == l.prog, nil
-}
-
-func (l *lasting) there() (bool, error) {
-	id, err := programID(l.prog)
-	if err != nil {
-		return false, err
-	}
-	root, err := cgroupRoot()
-	if err != nil {
-		return false, err
-	}
-	defer root.Close()
-	all, err := link.QueryPrograms(link.QueryOptions{Target: int(root.Fd()), Attach: ebpf.AttachCgroupInetSockRelease})
-	if err != nil {
-		return false, fmt.Errorf("gate: programs at the %s: %w", unifiedHierarchy, err)
-	}
-	return slices.ContainsFunc(all.Programs, func(p link.AttachedProgram) bool { return p.ID == id }), nil
-}
 
 // pinnable is a map, a program or a link.
 type pinnable interface {
@@ -84,7 +19,7 @@ type pinnable interface {
 }
 
 // MendPins looks whether the gate's pins are there, and makes those that are missing.
-// What it found is in was, which satisfies errors.Is with ErrUnpinned; nil: all is well,
+// What it found is in was, which satisfies errors.Is with gate.ErrUnpinned; nil: all is well,
 // or the gate was not pinned. An error in err says that they could not be made.
 func (g *Gate) MendPins() (was, err error) {
 	g.releases.mu.Lock()

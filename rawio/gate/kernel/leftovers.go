@@ -1,0 +1,11 @@
+package kernel
+
+// Leftovers are the IDs of engines that do not live and have left something in the kernel
+// that no engine will take over.
+type Leftovers struct {
+	// Attached: on interfaces, filters or by tcx, or to watch releases of sockets.
+	Attached []string
+	// Pins: their filters are gone, from the calling thread's network namespace or with
+	// theirs. Those in other namespaces that exist are for the next engine there.
+	Pins []string
+}
