@@ -99,7 +99,9 @@ func TestModelRules(t *testing.T) { testRules(t, modelJudge{gatetest.NewModel(16
 // TestModelOrigin: what has no socket is a SYN cookie of this host, or not its own.
 // TestCookie is the same with the kernel.
 func TestModelOrigin(t *testing.T) {
-	for from, want := range map[gatetest.Origin][]gate.EventKind{gatetest.FromSocket: {gate.EventSYNACK}, gatetest.FromStack: {gate.EventCookie}, gatetest.FromElsewhere: nil} {
+	for from, want := range map[gatetest.Origin][]gate.EventKind{
+		gatetest.FromSocket: {gate.EventSYNACK}, gatetest.FromStack: {gate.EventCookie}, gatetest.FromElsewhere: nil,
+	} {
 		m := gatetest.NewModel(1)
 		must(t, m.SetService(servicePort, gate.ServiceListen, false))
 		m.From = from

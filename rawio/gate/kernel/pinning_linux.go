@@ -50,11 +50,12 @@ func (g *Gate) makePins() (*pins, error) {
 }
 
 // mapsByName returns the maps of the programs that filters have, which outlive an engine,
-// by the names that they have in bpf/.
+// by the names that they have in package bpf.
 func (o *objects) mapsByName() map[string]*ebpf.Map {
 	return map[string]*ebpf.Map{
-		bpf.GateMapAliases: o.Aliases, bpf.GateMapClosings: o.Closings, bpf.GateMapConns: o.Conns, bpf.GateMapEngine: o.Engine, bpf.GateMapEvents: o.Events,
-		bpf.GateMapOutputs: o.Outputs, bpf.GateMapOwn: o.Own, bpf.GateMapServices: o.Services, bpf.GateMapSlots: o.Slots, bpf.GateMapStats: o.Stats, bpf.GateMapWatches: o.Watches,
+		bpf.GateMapAliases: o.Aliases, bpf.GateMapClosings: o.Closings, bpf.GateMapConns: o.Conns, bpf.GateMapEngine: o.Engine,
+		bpf.GateMapEvents: o.Events, bpf.GateMapOutputs: o.Outputs, bpf.GateMapOwn: o.Own, bpf.GateMapServices: o.Services,
+		bpf.GateMapSlots: o.Slots, bpf.GateMapStats: o.Stats, bpf.GateMapWatches: o.Watches,
 	}
 }
 

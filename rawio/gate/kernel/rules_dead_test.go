@@ -149,7 +149,10 @@ func (d dead) halves() []rule {
 }
 
 func modeName(m gate.Mode) string {
-	return map[gate.Mode]string{gate.ModeLive: "live", gate.ModeOutage: "outage", gate.ModeSpoof: "spoof", gate.ModeOpen: "open", gate.ModeRoll: "roll-forward", gate.ModeFree: "free"}[m]
+	return map[gate.Mode]string{
+		gate.ModeLive: "live", gate.ModeOutage: "outage", gate.ModeSpoof: "spoof",
+		gate.ModeOpen: "open", gate.ModeRoll: "roll-forward", gate.ModeFree: "free",
+	}[m]
 }
 
 // begun are the rules for connections that begin.
@@ -169,7 +172,8 @@ func (d dead) begun() []rule {
 		passes("the refusal of a SYN leaves", refusal),
 		{name: "so it does in place of a connection that is over", packet: refusal, slot: over, verdict: gatetest.Pass, stats: gate.Stats{Opened: 1}},
 		{name: "a SYN is let in during an outage", packet: syn, ingress: true, slot: d.up, unknown: true, outage: true, verdict: gatetest.Pass},
-		{name: "a SYN is let in to a connection in an outage", packet: syn, ingress: true, slot: d.with(d.up, gate.ModeOutage, 0), outage: true, verdict: gatetest.Pass},
+		{name: "a SYN is let in to a connection in an outage", packet: syn, ingress: true, slot: d.with(d.up, gate.ModeOutage, 0),
+			outage: true, verdict: gatetest.Pass},
 		{name: "a repeated SYN-ACK leaves", packet: synack(d.up.SndNxt-1, 0), slot: d.up, verdict: gatetest.Pass, after: counted},
 		{
 			name: "a repeated SYN-ACK of a translated connection does not", packet: synack(d.s(4)-delta, 0), slot: d.xlate,
