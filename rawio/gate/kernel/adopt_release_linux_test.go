@@ -92,16 +92,21 @@ func TestForsaken(t *testing.T) {
 	g, err := Load(Config{MaxConns: 4, ID: "0000dead"})
 	must(t, err)
 	must(t, g.WatchReleases())
-	l.atClient(t, func() {
-		for _, want := range []bool{false, true} {
-			ids, err := cleanStale(func(id string) bool { return id != "0000dead" })
-			must(t, err)
-			if got := slices.Contains(ids, "0000dead"); got != want {
-				t.Errorf("taken away: %v, want %v", got, want)
-			}
-			g.engine.beat.Add(^uint64(forsaken + 1<<30))
+	living := func(id string) bool { return id != "0000dead" }
+	for _, want := range []bool{false, true} {
+		l.atClient(t, func() { _, err = Left("", living) })
+		must(t, err)
+		if n := watchers(t); n != 1 {
+			t.Errorf("looking has left %d programs", n)
 		}
-	})
+		var gone Leftovers
+		l.atClient(t, func() { gone, err = Clean("", living) })
+		must(t, err)
+		if got := slices.Contains(gone.Attached, "0000dead"); got != want {
+			t.Errorf("taken away: %v, want %v", got, want)
+		}
+		g.engine.beat.Add(^uint64(forsaken + 1<<30))
+	}
 	if n := watchers(t); n != 0 {
 		t.Errorf("%d programs watch", n)
 	}
