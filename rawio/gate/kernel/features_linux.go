@@ -38,15 +38,6 @@ func needs(feature, what string, err error) error {
 	return &gate.UnsupportedFeatureError{Name: feature, Remedy: remedy, Err: err}
 }
 
-// Feature is one thing that the gate needs of the kernel.
-type Feature struct {
-	Name string
-	Err  error // nil, or why it is missing: a *gate.UnsupportedFeatureError
-	// Untried is why it was not tried, and is believed to be there. The engine needs
-	// less than what it takes to try.
-	Untried error
-}
-
 // Features tries everything that the gate needs and returns the results in the
 // order of dependence. What changes interfaces is tried in a network namespace
 // made for it; nothing remains. To make one takes CAP_SYS_ADMIN, which the engine does

@@ -18,17 +18,11 @@ type EventReader struct{}
 // OutputReader exists on Linux only.
 type OutputReader struct{}
 
-// Feature is one thing that the gate needs of the kernel.
-type Feature struct {
-	Name string
-	Err  error
-}
-
 // Load returns gate.ErrNotSupported.
 func Load(Config) (*Gate, error) { return nil, gate.ErrNotSupported }
 
 // Features returns one missing feature: Linux.
-func Features() []Feature { return []Feature{{"Linux", gate.ErrNotSupported}} }
+func Features() []Feature { return []Feature{{Name: "Linux", Err: gate.ErrNotSupported}} }
 
 // ReleaseFeatures returns one missing feature: Linux.
 func ReleaseFeatures() []Feature { return Features() }
