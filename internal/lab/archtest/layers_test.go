@@ -22,6 +22,7 @@ var house = []struct {
 		{"internal/fwmark", "", ""},
 		{"internal/oom", "", ""},
 		{"internal/oplog", "", "github.com/hashicorp/go-hclog"},
+		{"internal/policy", "", ""},
 		{"internal/priority", "", "golang.org/x/sys"},
 		{"internal/procfs", "", "golang.org/x/sys"},
 		{"internal/reason", "", ""},
@@ -52,7 +53,7 @@ var house = []struct {
 		{"rawio/internal/conntrack", "internal/segment", "golang.org/x/sys"},
 		{"rawio/internal/inject", "", "github.com/mdlayher/socket golang.org/x/sys"},
 		{"rawio/internal/tap", "internal/segment", "github.com/cilium/ebpf golang.org/x/sys"},
-		{"rawio/south", "internal/reason internal/segment internal/seqnum logserver rawio/gate", ""},
+		{"rawio/south", "internal/policy internal/reason internal/segment internal/seqnum logserver rawio/gate", ""},
 		{"rawio", "internal/fwmark internal/journal internal/priority internal/reason internal/segment internal/seqnum" +
 			" internal/sockdiag logserver rawio/gate rawio/internal/conntrack rawio/internal/inject rawio/internal/tap" +
 			" rawio/south", "github.com/hashicorp/go-hclog github.com/mdlayher/socket github.com/vishvananda/netlink golang.org/x/sys"},
