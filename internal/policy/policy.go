@@ -4,6 +4,8 @@
 // The zero value of each is the default. Its text is that of the file.
 package policy
 
+import "strconv"
+
 // OnFull says what happens to a connection whose quota of the log is used up.
 type OnFull uint8
 
@@ -64,7 +66,15 @@ func (Compare) Names() []string { return []string{"strict", "length"} }
 // Names returns the text of each value, in the values' order.
 func (Log) Names() []string { return []string{"full", "idle", "off"} }
 
-func (v OnFull) String() string  { return v.Names()[v] }
-func (v LogDown) String() string { return v.Names()[v] }
-func (v Compare) String() string { return v.Names()[v] }
-func (v Log) String() string     { return v.Names()[v] }
+func (v OnFull) String() string  { return name(v.Names(), uint8(v)) }
+func (v LogDown) String() string { return name(v.Names(), uint8(v)) }
+func (v Compare) String() string { return name(v.Names(), uint8(v)) }
+func (v Log) String() string     { return name(v.Names(), uint8(v)) }
+
+// name is a value's text; its number if there is no such choice.
+func name(names []string, v uint8) string {
+	if int(v) < len(names) {
+		return names[v]
+	}
+	return strconv.Itoa(int(v))
+}

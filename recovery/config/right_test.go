@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ftnet/ftnet/internal/certs"
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/recovery/config"
 )
@@ -51,7 +52,8 @@ func TestSmallest(t *testing.T) {
 			Ready:      config.Ready{Probe: "listening", Interval: 100 * time.Millisecond, Timeout: time.Second},
 			Restart:    config.Restart{Policy: "on-crash", Limit: 25, Window: 20 * time.Second, Backoff: 10 * time.Millisecond, BackoffMax: 500 * time.Millisecond},
 			StopSignal: syscall.SIGTERM, StopTimeout: 10 * time.Second, Drain: 5 * time.Second,
-			Quota: 64 << 20, OnFull: "close-window", Log: config.LogPolicy{Keep: config.KeepFull, Idle: time.Second, WhenDown: config.DownHold, DownAfter: 10 * time.Second},
+			Quota: 64 << 20, OnFull: policy.CloseWindow,
+			Log: config.LogPolicy{Keep: policy.LogFull, Idle: time.Second, WhenDown: policy.DownHold, DownAfter: 10 * time.Second},
 		}},
 	}
 	if diff := cmp.Diff(want, parse(t, smallest), ignoreBinary); diff != "" {
@@ -124,8 +126,8 @@ func TestEverything(t *testing.T) {
 		Ready:      config.Ready{Probe: "command", Command: []string{"redis-cli", "ping"}, Interval: time.Minute, Timeout: 2 * time.Second},
 		Restart:    config.Restart{Policy: "always", Limit: -1, Window: time.Hour, Backoff: time.Second, BackoffMax: time.Second},
 		StopSignal: syscall.SIGQUIT, StopTimeout: 90 * time.Second,
-		Interfaces: []string{"lo", "eth0"}, Quota: 65536, OnFull: "reset",
-		Log: config.LogPolicy{Keep: config.KeepIdle, Idle: 250 * time.Millisecond, WhenDown: config.DownUnprotect, DownAfter: time.Minute}, Compare: "length",
+		Interfaces: []string{"lo", "eth0"}, Quota: 65536, OnFull: policy.ResetConn, Compare: policy.CompareLength,
+		Log: config.LogPolicy{Keep: policy.LogSinceIdle, Idle: 250 * time.Millisecond, WhenDown: policy.DownUnprotect, DownAfter: time.Minute},
 	}
 	if diff := cmp.Diff(want, f.Services[0], ignoreBinary, cmpopts.IgnoreTypes(config.Position{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
