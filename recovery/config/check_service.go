@@ -144,7 +144,8 @@ func (c *checker) modes(s *Service, usable func(string) bool, t *node) {
 	}
 	switch {
 	case usable("log.since"):
-		c.complainOf("log.since", `use log = "full", or mode = "unmodified"`, `log.since = %q needs mode = "unmodified": a server that calls ftnet.Listen is replayed from its first read`, s.Log.Keep)
+		c.complainOf("log.since", `use log = "full", or mode = "unmodified"`,
+			`log.since = %q needs mode = "unmodified": a server that calls ftnet.Listen is replayed from its first read`, s.Log.Keep)
 	case usable("log") && s.Log.Keep == policy.LogOff:
 		c.complainOf("log", "a server that calls net.Listen in place of ftnet.Listen has the same", `log = "off" needs mode = "unmodified"`)
 	}
@@ -157,7 +158,8 @@ func (c *checker) ranges(s *Service, f *File) {
 		if c.seen[path] == nil {
 			path = "restart.backoff-max"
 		}
-		c.complainOf(path, "raise restart.backoff-max", "restart.backoff, %s, is above restart.backoff-max, %s", showDuration(s.Restart.Backoff), showDuration(s.Restart.BackoffMax))
+		c.complainOf(path, "raise restart.backoff-max", "restart.backoff, %s, is above restart.backoff-max, %s",
+			showDuration(s.Restart.Backoff), showDuration(s.Restart.BackoffMax))
 	}
 	if total := f.Log.QuotaTotal; total != 0 && s.Quota > total {
 		const suggestion = "raise log.quota-total or lower quota"

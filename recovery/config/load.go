@@ -58,7 +58,8 @@ func Parse(name string, data []byte, sys System) (*File, error) {
 // newChecker reads a file's text.
 func newChecker(name string, data []byte, sys System) (*checker, error) {
 	if len(data) > MaxSize {
-		return nil, Diagnostics{{Position: Position{File: name}, Message: fmt.Sprintf("the file is larger than %d bytes", MaxSize), Suggestion: "is it a configuration?"}}
+		message := fmt.Sprintf("the file is larger than %d bytes", MaxSize)
+		return nil, Diagnostics{{Position: Position{File: name}, Message: message, Suggestion: "is it a configuration?"}}
 	}
 	abs, err := filepath.Abs(name)
 	if err != nil {

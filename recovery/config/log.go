@@ -56,7 +56,8 @@ func checkFile(c *checker, path string, n *node) {
 	switch {
 	case err != nil:
 		parent, name := filepath.Split(full)
-		c.complain(n.at, path, didYouMeanPath(parent, name, entries(c.sys, parent), "a relative path begins at the directory of this file, "+c.base), "%s: %s %s", path, full, why(err))
+		near := didYouMeanPath(parent, name, entries(c.sys, parent), "a relative path begins at the directory of this file, "+c.base)
+		c.complain(n.at, path, near, "%s: %s %s", path, full, why(err))
 	case info.IsDir():
 		c.complain(n.at, path, "", "%s: %s is a directory", path, full)
 	}

@@ -67,7 +67,8 @@ func (c *checker) program(path, name, dir string) (Binary, bool) {
 		switch {
 		case err != nil:
 			parent, base := filepath.Split(full)
-			c.complain(n.at, path, didYouMeanPath(parent, base, entries(c.sys, parent), "a relative path begins at the service's dir, "+dir), "%s: %s %s", path, full, why(err))
+			near := didYouMeanPath(parent, base, entries(c.sys, parent), "a relative path begins at the service's dir, "+dir)
+			c.complain(n.at, path, near, "%s: %s %s", path, full, why(err))
 		case info.IsDir():
 			c.complain(n.at, path, "", "%s: %s is a directory", path, full)
 		case info.Mode()&0o111 == 0:

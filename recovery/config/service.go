@@ -79,8 +79,7 @@ type Service struct {
 	// How the restarted server's output is compared with what the client has: `strict`: byte by byte; `length`:
 	// only how much it is, for replies that differ in details of equal length, such as nginx's `Date` header. For
 	// `unmodified` only; with mode `listen` the server chooses (`ftnet.ListenConfig.Compare`).
-	// Default: `"strict"`.
-	Compare policy.Compare `toml:"compare" effect:"at once" also:"verify check"`
+	Compare policy.Compare `toml:"compare" def:"strict" effect:"at once" also:"verify check"`
 	Limits  Limits         `toml:"limits" effect:"restart"`
 }
 
