@@ -139,9 +139,6 @@ func TestEverything(t *testing.T) {
 	if got := s.Argv(); strings.Join(got, " ") != "redis-server --save  --port 80" {
 		t.Errorf("%q", got)
 	}
-	if got := s.Ports(); !cmp.Equal(got, []uint16{80, 443}) {
-		t.Errorf("%v", got)
-	}
 	if got := s.Addresses(); got[1] != netip.MustParseAddrPort("[2001:db8::1]:80") || got[2].Addr().IsValid() {
 		t.Errorf("%v", got)
 	}

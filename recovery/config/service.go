@@ -98,16 +98,6 @@ func (s *Service) Addresses() []netip.AddrPort {
 	return list
 }
 
-// Ports returns the ports of Listen, each once, in ascending order.
-func (s *Service) Ports() []uint16 {
-	var list []uint16
-	for _, a := range s.Addresses() {
-		list = append(list, a.Port())
-	}
-	slices.Sort(list)
-	return slices.Compact(list)
-}
-
 // Probe is how it is found out that a server serves.
 type Probe string
 
