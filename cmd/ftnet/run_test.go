@@ -157,6 +157,8 @@ func TestRunRefuses(t *testing.T) {
 		"run --unmodified --listen :7 --log-policy some -- x": `"full", "idle" or "off"`,
 		"run --unmodified --listen :7 --log-idle 0s -- x":     "--log-idle",
 		"run --compare length -- x":                           "without --unmodified",
+		"run --log-policy idle -- x":                          `--log-policy "idle" needs --unmodified`,
+		"run --unmodified --listen :7 --log-idle 2s -- x":     `--log-idle has no meaning without --log-policy "idle"`,
 		"run --log-policy off -- x":                           `--log-policy "off" needs --unmodified`,
 		"no-such-command":                                     "unknown command",
 

@@ -27,8 +27,7 @@ func NewLogdFlags() *Flags { return &Flags{schema: logdSchema} }
 
 // Flag is one of them. It implements pflag.Value.
 type Flag struct {
-	Name string // on the command line, without dashes
-
+	name  string // on the command line, without dashes
 	path  string // with "service." before that of a service
 	key   *key
 	texts []string // nil: not given
@@ -40,7 +39,7 @@ func (f *Flags) Flag(name, path string) *Flag {
 	if rest, ok := strings.CutPrefix(path, servicePrefix); ok {
 		s, in = serviceSchema, rest
 	}
-	v := &Flag{Name: name, path: path, key: s.key(in)}
+	v := &Flag{name: name, path: path, key: s.key(in)}
 	if v.key == nil {
 		panic("config: there is no key " + path)
 	}
@@ -75,12 +74,6 @@ func (v *Flag) Set(text string) (err error) {
 	v.texts = []string{text}
 	return err
 }
-
-// Put sets a list whatever it was.
-func (v *Flag) Put(list []string) { v.texts = list }
-
-// Given reports whether the command line has the flag.
-func (v *Flag) Given() bool { return v.texts != nil }
 
 // String returns the last value, or the default; "" if there is none, or it says
 // nothing.
@@ -141,9 +134,8 @@ func (s *schema) choosing(k *key, text string) string {
 	return k.path
 }
 
-// File returns what the flags say, with a service if command is not empty: that is the
-// service's command, and the flags' service. Nothing is looked up on this machine. An
-// error is [Diagnostics], which name the flags.
+// File returns what the flags say, with a service if there is a command. Nothing is looked
+// up on this machine. An error is a [FlagError].
 func (f *Flags) File(command ...string) (*File, error) {
 	c, err := newUnplaced(nil)
 	if err != nil {
@@ -192,8 +184,7 @@ func newUnplaced(sys System) (*checker, error) {
 }
 
 // Logd returns what the flags say, over the file of that path if that is not empty. An
-// error is [Diagnostics], which name the flags, or have positions in the file; or the
-// file could not be read.
+// error is a [FlagError], [Diagnostics] of the file, or the file could not be read.
 func (f *Flags) Logd(path string) (*Logd, error) {
 	c, err := newUnplaced(Host())
 	if err != nil {
@@ -228,29 +219,47 @@ func (f *Flags) Logd(path string) (*Logd, error) {
 	return l, nil
 }
 
-// FlagError is returned for a command line that is wrong, with all that is.
+// FlagError is returned for a command line that is wrong, with all that is. It names the
+// flags, not their keys.
 type FlagError struct{ Diagnostics }
 
 // named puts the flags' names in the place of the keys.
 func (f *Flags) named(list Diagnostics) *FlagError {
 	for i := range list {
 		d := &list[i]
-		d.Service = ""
+		if d.Service = ""; strings.Contains(d.Suggestion, " = {") { // no flag is a table
+			d.Suggestion = ""
+		}
 		for _, v := range f.flags {
 			path := strings.TrimPrefix(v.path, servicePrefix)
 			if rest, missing := strings.CutPrefix(d.Message, fmt.Sprintf("%q is missing", path)); missing {
-				d.Message, d.Suggestion = "--"+v.Name+" is required"+rest, ""
+				d.Message, d.Suggestion = "--"+v.name+" is required"+rest, ""
 				if f.schema == logdSchema {
 					d.Message += ", or --config FILE"
 				}
 			}
 			d.Message, d.Suggestion = v.names(path, d.Message), v.names(path, d.Suggestion)
-			if d.Key == v.path && !strings.Contains(d.Message, "--"+v.Name) {
-				d.Message = "--" + v.Name + ": " + d.Message
+			if other := v.other(); other != "" {
+				d.Message, d.Suggestion = v.names(other, d.Message), v.names(other, d.Suggestion)
+			}
+			if d.Key == v.path && !strings.Contains(d.Message, "--"+v.name) {
+				d.Message = "--" + v.name + ": " + d.Message
 			}
 		}
 	}
 	return &FlagError{list}
+}
+
+// other is the key that the file has for some of a flag's values, as log.since; or nothing.
+func (v *Flag) other() string {
+	if n, ok := v.key.zero().(named); ok {
+		for _, text := range n.Names() {
+			if path := serviceSchema.choosing(v.key, text); path != v.key.path {
+				return path
+			}
+		}
+	}
+	return ""
 }
 
 // modeFlag says as a flag what a file says of the mode.
@@ -263,11 +272,11 @@ func (v *Flag) names(path, text string) string {
 	case path == "mode":
 		return modeFlag.Replace(text)
 	case strings.Contains(path, "."):
-		return strings.ReplaceAll(strings.ReplaceAll(text, path, "--"+v.Name), "--"+v.Name+" = ", "--"+v.Name+" ")
+		return strings.ReplaceAll(strings.ReplaceAll(text, path, "--"+v.name), "--"+v.name+" = ", "--"+v.name+" ")
 	}
 	for _, after := range []string{":", " wants", " has", " is", " ="} {
 		if rest, ok := strings.CutPrefix(text, path+after); ok {
-			return "--" + v.Name + strings.TrimSuffix(after, " =") + rest
+			return "--" + v.name + strings.TrimSuffix(after, " =") + rest
 		}
 	}
 	return text

@@ -55,10 +55,7 @@ const (
 )
 
 // schema is the keys of a type.
-type schema struct {
-	of   reflect.Type
-	keys []key
-}
+type schema struct{ keys []key }
 
 // key is one of them.
 type key struct {
@@ -85,8 +82,8 @@ var (
 )
 
 func schemaOf[T any]() *schema {
-	s := &schema{of: reflect.TypeFor[T]()}
-	s.gather(s.of, nil)
+	s := &schema{}
+	s.gather(reflect.TypeFor[T](), nil)
 	for i := range s.keys {
 		k := &s.keys[i]
 		k.alias = k.alias && slices.ContainsFunc(s.keys, func(o key) bool { return !o.alias && slices.Equal(o.field, k.field) })
