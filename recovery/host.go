@@ -213,12 +213,9 @@ func (h *Host) openLog() (err error) {
 	if h.store = h.cfg.Store; h.store != nil {
 		return nil
 	}
-	c, log := &h.cfg.Log, h.log.Named("log")
-	options := backend.Options{
-		QuotaTotal: c.QuotaTotal, KeyFile: c.KeyFile, TLS: c.TLS, ServerName: c.ServerName, Services: h.cfg.Services,
-		Warn: h.complaints.Warn(log.Warn), Info: log.Info,
-	}
-	if h.store, err = backend.Open(c.URL, options); err != nil {
+	log, options := h.log.Named("log"), h.cfg.Log.Options(h.cfg.Services)
+	options.Warn, options.Info = h.complaints.Warn(log.Warn), log.Info
+	if h.store, err = backend.Open(h.cfg.Log.URL, options); err != nil {
 		return err
 	}
 	h.onClose(func() error {

@@ -177,11 +177,7 @@ func checkLog(cmd *cobra.Command, flags *config.Flags, file string) ([]doctor.Re
 	if err != nil {
 		return nil, err
 	}
-	var services []string
-	for i := range f.Services {
-		services = append(services, f.Services[i].Name)
-	}
-	return doctor.Log(u, backend.Options{KeyFile: f.Log.KeyFile, TLS: f.Log.TLS, ServerName: f.Log.ServerName}, services), nil
+	return doctor.Log(u, f.Log.Options(nil), f.Names()), nil
 }
 
 // diagnosis is the JSON form.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/certs"
 	"github.com/ftnet/ftnet/internal/fwmark"
+	"github.com/ftnet/ftnet/logserver/backend"
 )
 
 // File is a configuration that has been checked. What the file left out has
@@ -15,6 +16,14 @@ type File struct {
 	Log      Log
 	Engine   Engine
 	Services []Service // in the file's order; at least one
+}
+
+// Names returns the services' names.
+func (f *File) Names() (names []string) {
+	for i := range f.Services {
+		names = append(names, f.Services[i].Name)
+	}
+	return names
 }
 
 // Service returns the service of that name, or nil.
@@ -57,6 +66,11 @@ type Log struct {
 	// For `ftlog:`: the name that the log server's certificate must have.
 	// Default: the host of `log.url`.
 	ServerName string `toml:"log.tls.server-name" example:"log.example" effect:"engine" also:"sni hostname"`
+}
+
+// Options are what is said of the log, for backend.Open.
+func (l *Log) Options(services []string) backend.Options {
+	return backend.Options{QuotaTotal: l.QuotaTotal, KeyFile: l.KeyFile, TLS: l.TLS, ServerName: l.ServerName, Services: services}
 }
 
 // Engine is what all services share.

@@ -17,6 +17,7 @@ import (
 	"github.com/ftnet/ftnet/internal/certs"
 	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/supervisor"
+	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
@@ -165,6 +166,17 @@ func TestLogs(t *testing.T) {
 		if diff := cmp.Diff(want, parse(t, text+service).Log); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", text, diff)
 		}
+	}
+}
+
+// TestLogOptions: nothing that the file says of the log is forgotten.
+func TestLogOptions(t *testing.T) {
+	tls := certs.Files{Authority: "ca", Cert: "cert", Key: "key"}
+	f := config.File{Services: []config.Service{{Name: "a"}, {Name: "b"}},
+		Log: config.Log{URL: "ftlog://h:1", QuotaTotal: 1, KeyFile: "k", TLS: tls, ServerName: "n"}}
+	want := backend.Options{QuotaTotal: 1, KeyFile: "k", TLS: tls, ServerName: "n", Services: []string{"a", "b"}}
+	if diff := cmp.Diff(want, f.Log.Options(f.Names())); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
