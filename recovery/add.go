@@ -10,6 +10,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/supervisor"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // pagesPerConn is the journal's address space for read lengths and output
@@ -18,26 +19,22 @@ import (
 const pagesPerConn = 64
 
 // Add makes a service, which Service.Run starts. Its ports are claimed and, for
-// ModeListen, its journal and socket made. What cannot be started is a
-// *supervisor.StartError; a port of another engine runtimedir.ErrPortTaken.
-func (h *Host) Add(cfg ServiceConfig) (*Service, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return nil, fmt.Errorf("service %q: %w", cfg.Name, err)
-	}
-	if cfg.Mode == ModeUnmodified && !h.cfg.Unmodified {
+// config.ModeListen, its journal and socket made. A wrong description is
+// config.Diagnostics; what cannot be started is a *supervisor.StartError; a port of another
+// engine runtimedir.ErrPortTaken.
+func (h *Host) Add(cfg config.Service, in Inherit) (*Service, error) {
+	if cfg.Mode == config.ModeUnmodified && !h.cfg.Unmodified {
 		return nil, fmt.Errorf("service %q: the engine was opened without room for unmodified servers", cfg.Name)
 	}
-	// A mistyped command is told before anything is made.
-	if _, err := supervisor.New(cfg.supervisor(h.log), nil); err != nil {
+	if err := in.check(&cfg); err != nil {
 		return nil, err
 	}
-	s := newService(h, cfg)
+	s := newService(h, cfg, in)
 	if err := h.insert(s); err != nil {
 		return nil, err
 	}
 	if err := s.open(); err != nil {
-		return nil, errors.Join(fmt.Errorf("service %q: %w", cfg.Name, err), h.Remove(s))
+		return nil, errors.Join(fmt.Errorf("service %q: %w", cfg.Name, err), s.Remove())
 	}
 	return s, nil
 }
@@ -102,7 +99,7 @@ func (s *Service) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if s.cfg.Mode == ModeUnmodified {
+	if s.cfg.Mode == config.ModeUnmodified {
 		s.note()
 		if !lives {
 			return s.takeOver()
@@ -127,24 +124,22 @@ func (s *Service) open() (err error) {
 }
 
 // socketName is that of a service's socket: it tells the service, where a path
-// may be as long and the name is one for a file.
+// may be as long.
 func (h *Host) socketName(service string) string {
 	const room = len(unix.RawSockaddrUnix{}.Path) - 1
 	h.mu.Lock()
 	h.north++
 	name := runtimedir.NorthName(fmt.Sprint(h.north))
 	h.mu.Unlock()
-	plain := service != "" && !slices.ContainsFunc([]rune(service), func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-')
-	})
-	if own := runtimedir.NorthName(service); plain && len(filepath.Join(h.dir.Path, own)) <= room {
+	if own := runtimedir.NorthName(service); len(filepath.Join(h.dir.Path, own)) <= room {
 		return own
 	}
 	return name
 }
 
-// Remove gives up what Add has made. The service's Run must have returned.
-func (h *Host) Remove(s *Service) error {
+// Remove gives up what Add has made. Run must have returned.
+func (s *Service) Remove() error {
+	h := s.host
 	h.mu.Lock()
 	i := slices.Index(h.services, s)
 	if i < 0 {

@@ -2,47 +2,14 @@ package recovery
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"github.com/ftnet/ftnet/internal/sockdiag"
 )
 
-// parseAddress reads HOST:PORT with an IP address or nothing as HOST; without,
-// the address is the zero netip.Addr, which means all.
-func parseAddress(s string) (netip.AddrPort, error) {
-	host, service, err := net.SplitHostPort(s)
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("address %q: want HOST:PORT", s)
-	}
-	port, err := strconv.ParseUint(service, 10, 16)
-	if err != nil || port == 0 {
-		return netip.AddrPort{}, fmt.Errorf("address %q has no port number", s)
-	}
-	var addr netip.Addr
-	if host != "" {
-		if addr, err = netip.ParseAddr(host); err != nil {
-			return netip.AddrPort{}, fmt.Errorf("address %q: the host must be an IP address or left out", s)
-		}
-	}
-	return netip.AddrPortFrom(addr.Unmap(), uint16(port)), nil
-}
-
-func parseAddresses(list []string) ([]netip.AddrPort, error) {
-	out := make([]netip.AddrPort, len(list))
-	for i, s := range list {
-		var err error
-		if out[i], err = parseAddress(s); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-// addressList is the reverse of parseAddresses, for people: what netip prints of an
-// address that means all is "invalid AddrPort".
+// addressList writes addresses as the file has them: what netip prints of one that means
+// all is "invalid AddrPort".
 func addressList(list []netip.AddrPort) string {
 	var b strings.Builder
 	for i, a := range list {

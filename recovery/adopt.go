@@ -12,6 +12,7 @@ import (
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/internal/supervisor"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // Adopting a process that has outlived its engine.
@@ -50,12 +51,12 @@ func (s *Service) find() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if (note.Socket == "") != (s.cfg.Mode == ModeUnmodified) {
+	if (note.Socket == "") != (s.cfg.Mode == config.ModeUnmodified) {
 		_, err := supervisor.End(state)
 		return false, errors.Join(err, v.Release(), s.recorder.Forget())
 	}
 	s.survivor, s.socketName, s.adopting = v, note.Socket, true
-	scfg := s.cfg.supervisor(s.log)
+	scfg := s.inherit.supervise(&s.cfg, s.log)
 	if v.State().Digest != "" && v.State().Digest != scfg.Digest() {
 		s.log.Warn("the server process was started with another configuration; restart it for the present one", "pid", v.State().PID)
 	}
@@ -108,7 +109,7 @@ func (n north) resume(p *control.Peer) (control.Welcome, error) {
 	if !s.survivor.Has(int(p.Cred.PID)) {
 		return refuse("the process is not the one that the engine before has started")
 	}
-	w := control.Welcome{Service: s.name, MaxConns: s.host.cfg.MaxConns, Returns: true, FD: -1}
+	w := control.Welcome{Service: s.name, MaxConns: s.host.cfg.MaxConnections, Returns: true, FD: -1}
 	switch {
 	case s.journal == nil && p.Memory < 0:
 		return refuse("the process brings no journal")
@@ -204,10 +205,10 @@ func (s *Service) abandon() {
 func (s *Service) makeJournal() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.journal != nil || s.cfg.Mode == ModeUnmodified {
+	if s.journal != nil || s.cfg.Mode == config.ModeUnmodified {
 		return nil
 	}
-	j, err := journal.Create(s.host.cfg.MaxConns, s.host.cfg.MaxConns*pagesPerConn)
+	j, err := journal.Create(s.host.cfg.MaxConnections, s.host.cfg.MaxConnections*pagesPerConn)
 	s.journal = j
 	return err
 }

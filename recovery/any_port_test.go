@@ -2,13 +2,13 @@ package recovery
 
 import (
 	"errors"
-	"os"
 	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // soonAgain has clients wait a moment only for a listener that does not come back.
@@ -40,10 +40,10 @@ func TestAnyPort(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0", ":0"} {
 		t.Run(address, func(t *testing.T) {
 			l := newLab(t, nil)
-			s := l.run(config("any", "listen "+address))
+			s := l.run(server("any", "listen "+address))
 			s.serves() // there is one port
 			_, ports := l.program("any")
-			a, err := parseAddress(ports[0].Address)
+			a, err := config.ParseAddress(ports[0].Address)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,7 +67,7 @@ func TestAnyPort(t *testing.T) {
 // a crash. The clients of both get a RST, and the ports go.
 func TestAnyPortTwice(t *testing.T) {
 	l := newLab(t, soonAgain)
-	s := l.run(config("twice", "listen 127.0.0.1:7011 127.0.0.1:0 127.0.0.1:0"))
+	s := l.run(server("twice", "listen 127.0.0.1:7011 127.0.0.1:0 127.0.0.1:0"))
 	for range 2 {
 		s.serves()
 		ports := s.until(l, "three ports listen", func(p status.Program, ports []status.Service) bool { return len(ports) == 3 && listening(p, ports) })
@@ -102,13 +102,13 @@ func TestAnyPortTwice(t *testing.T) {
 // TestPortNoLonger: a restarted server does not listen any more where it did.
 func TestPortNoLonger(t *testing.T) {
 	l := newLab(t, soonAgain)
-	cfg := config("less", "listen 127.0.0.1:7012 127.0.0.1:7013")
+	cfg := server("less", "listen 127.0.0.1:7012 127.0.0.1:7013")
 	s := l.run(cfg)
 	s.until(l, "both ports listen", func(p status.Program, ports []status.Service) bool { return len(ports) == 2 && listening(p, ports) })
 	stays, lost := l.dial("127.0.0.1:7012"), l.dial("127.0.0.1:7013")
 	stays.expect("1", "add 1")
 	lost.expect("1", "add 1")
-	cfg.Env = append(os.Environ(), roleEnv+"=listen 127.0.0.1:7012")
+	setenv(&cfg, roleEnv, "listen 127.0.0.1:7012")
 	if err := s.Restart(&cfg); err != nil {
 		t.Fatal(err)
 	}

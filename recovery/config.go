@@ -1,68 +1,36 @@
 package recovery
 
 import (
-	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
-	"syscall"
-	"time"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/ftnet/ftnet/internal/bytesize"
-	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/rawio/gate"
-	file "github.com/ftnet/ftnet/recovery/config"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
-// Defaults of [HostConfig] and [ServiceConfig].
-const (
-	DefaultQuota         = 64 << 20
-	MinQuota             = file.MinQuota
-	DefaultDrain         = 5 * time.Second
-	DefaultIdle          = time.Second
-	DefaultDownAfter     = 10 * time.Second
-	DefaultDeadAfter     = 2 * time.Second // where HostConfig.DeadAfter is not to be 0
-	DefaultReadyInterval = 100 * time.Millisecond
-	DefaultReadyTimeout  = time.Second
-)
-
-// ErrQuota is returned for a quota of a connection that is below MinQuota.
-var ErrQuota = fmt.Errorf("the least that makes sense is %v", bytesize.Size(MinQuota))
-
-// NoDrain as Drain resets what is still open when the process has ended.
-const NoDrain time.Duration = -1
-
-// HostConfig is what all services of an engine share. The zero value is usable.
+// HostConfig is what all services of an engine share. See [DefaultHost].
 type HostConfig struct {
-	Name       string      // of the engine in the status; may be empty
-	RuntimeDir string      // default /run/ftnet
-	BPFFS      string      // that the engine's state in the kernel is pinned in; default /sys/fs/bpf
-	Mark       fwmark.Mark // of what the engine sends; default no bits
-	Interfaces []string    // to protect; default all that carry a service
-	MaxConns   int         // default 65536
-	// DeadAfter is for how long the gate waits for an engine that has died or got
-	// stuck before it lets everything pass (rawio.Config.DeadAfter). 0: for ever.
-	DeadAfter time.Duration
-	// LogURL names the log, see backend.Parse; default "memory:". LogOptions are
-	// for it, but for QuotaTotal, Warn and Info, which Host sets. Log, if not nil, is a
-	// log that is open already, and stays open.
-	LogURL     string
-	LogOptions backend.Options
-	Log        logserver.Log
-	// Forget begins afresh: what an earlier engine has left is not recovered. Its
-	// server processes are ended, connections of this engine's services deleted from
-	// the log; their clients get a RST when they speak.
-	Forget     bool
-	QuotaTotal int64 // bytes that a log of this host may take; default: see backend.Options
-	Unmodified bool  // there may be services of ModeUnmodified
-	Logger     hclog.Logger
+	Name string // of the engine in the status; may be empty
+	// Services are the names of those that are added before Settled: what an engine
+	// that was killed has left of them goes on, and what it has left of others is ended.
+	Services []string
+	// Engine is what the file says of it. RuntimeDir and BPFFS have their defaults
+	// where it says nothing.
+	config.Engine
+	// Log is what the file says of the log. Without Recover what an earlier engine has
+	// left is not recovered: its server processes are ended, connections of this
+	// engine's services deleted from the log; their clients get a RST when they speak.
+	Log        config.Log
+	Store      logserver.Log // if not nil: a log that is open already, and stays open, in place of Log
+	Unmodified bool          // there may be services of config.ModeUnmodified
+	Logger     hclog.Logger  // default: nothing is logged
 	// Trace, if not nil, is told each rise of a connection's stable number
 	// before the gate is (rawio.Config.Trace).
 	Trace func(flow rawio.Flow, stable uint32, now int64)
@@ -70,182 +38,85 @@ type HostConfig struct {
 	again again // of tests
 }
 
-// ServiceConfig is one server. Name and Command are required, and Listen for
-// ModeUnmodified.
-type ServiceConfig struct {
-	Name string // unique in the engine
-	Mode Mode   // default ModeListen
-	// Listen are the addresses that the server listens on, HOST:PORT with an IP
-	// address or nothing as HOST. A port belongs to one service, whatever the
-	// address. A server of ModeListen may not listen on others if this is given.
-	Listen []string
-
-	Command []string           // see supervisor.Config.Command
-	Env     []string           // see supervisor.Config.Env
-	Dir     string             // see supervisor.Config.Dir
-	User    string             // see supervisor.Config.User
-	Groups  []string           // see supervisor.Config.Groups
-	Limits  []supervisor.Limit // see supervisor.Config.Limits
-	Stdin   *os.File           // default: /dev/null
-	Stdout  *os.File           // default: this process's
-	Stderr  *os.File           // default: this process's
-
-	Ready       Readiness
-	Restart     RestartPolicy
-	StopSignal  syscall.Signal // see supervisor.Config.StopSignal
-	StopTimeout time.Duration  // see supervisor.Config.StopTimeout
-	Drain       time.Duration  // how long the engine serves open connections after the process ended on request; default 5 s; see NoDrain
-
-	Quota  int64     // bytes logged for one connection, from 64 KiB; default 64 MiB
-	OnFull OnFull    // default CloseWindow
-	Log    LogPolicy // default LogFull
-	// Idle is how long all input of a connection must have been answered, and
-	// the answers acknowledged, before LogSinceIdle drops it. Default 1 s.
-	Idle    time.Duration
-	LogDown LogDown // default DownHold
-	// DownAfter is how long nothing of a connection may have become stable before
-	// DownUnprotect lets it go on without protection. Default 10 s.
-	DownAfter time.Duration
-	// Compare is for ModeUnmodified; in ModeListen the server says it. Default
-	// CompareStrict.
-	Compare Compare
-
-	// Signals to pass on; default: none. The end of Run's context stops the
-	// process.
-	Signals <-chan os.Signal
+// DefaultHost returns what a file asks for that says nothing of engine and log.
+func DefaultHost() (c HostConfig) {
+	c.Log, c.Engine = config.Defaults()
+	return c
 }
 
-// RestartPolicy says when to start a server again. The zero value means the
-// defaults of supervisor.Config.
-type RestartPolicy struct {
-	Policy  supervisor.Policy
-	Limit   int // see supervisor.Config.RestartLimit
-	Window  time.Duration
-	Backoff supervisor.Backoff
-}
-
-// Probe is how it is found out that a server serves.
-type Probe string
-
-const (
-	ProbeListening Probe = "listening" // it listens
-	ProbeTCP       Probe = "tcp"       // and accepts a connection
-	ProbeCommand   Probe = "command"   // and a command says so, by exit status 0
-)
-
-// Readiness says when a started server is ready. The connections of an
-// unmodified server are recovered then; one that calls ftnet.Listen is asked
-// beside the recovery, for Await and the status only.
-type Readiness struct {
-	Probe   Probe  // default ProbeListening
-	Address string // where ProbeTCP connects to; default the first of Listen
-	// Command is what ProbeCommand runs, with the service's user, directory and
-	// environment. It must not connect to the service's own ports: during an
-	// outage the gate holds everybody's connections to them but ProbeTCP's.
-	Command  []string
-	Interval time.Duration // between two probes; default 100 ms
-	Timeout  time.Duration // of one probe; default 1 s
-}
-
-func (c HostConfig) withDefaults() HostConfig {
+// complete fills in what depends on this machine.
+func (c HostConfig) complete() HostConfig {
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
 	}
 	if c.RuntimeDir == "" {
 		c.RuntimeDir = runtimedir.Default(runtimedir.Base)
 	}
-	orElse(&c.BPFFS, gate.DefaultBPFFS)
-	if c.MaxConns == 0 {
-		c.MaxConns = gate.DefaultMaxConns
+	if c.BPFFS == "" {
+		c.BPFFS = gate.DefaultBPFFS
 	}
 	c.again.withDefault()
-	orElse(&c.LogURL, backend.URL{Kind: backend.Memory}.String())
 	return c
 }
 
-func orElse[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
+// Inherit is what the processes of a service get from ftnet, whatever the service's
+// description says.
+type Inherit struct {
+	Environ        []string // to which the description adds; nil: ftnet's own
+	Stdin          *os.File // default: /dev/null
+	Stdout, Stderr *os.File // default: ftnet's own
+	// Signals to pass on; default: none. The end of Run's context stops the process.
+	Signals <-chan os.Signal
 }
 
-func (c ServiceConfig) withDefaults() (ServiceConfig, error) {
-	if len(c.Command) == 0 {
-		return c, errors.New("no command to run")
+// environment is that of a process.
+func (in *Inherit) environment(more map[string]string) []string {
+	own := in.Environ
+	if own == nil {
+		own = os.Environ()
 	}
-	orElse(&c.Name, filepath.Base(c.Command[0]))
-	orElse(&c.Mode, ModeListen)
-	orElse(&c.Quota, DefaultQuota)
-	orElse(&c.OnFull, CloseWindow)
-	orElse(&c.Log, LogFull)
-	orElse(&c.Idle, DefaultIdle)
-	orElse(&c.LogDown, DownHold)
-	orElse(&c.DownAfter, DefaultDownAfter)
-	orElse(&c.Drain, DefaultDrain)
-	orElse(&c.Restart.Policy, supervisor.OnCrash)
-	orElse(&c.Ready.Probe, ProbeListening)
-	orElse(&c.Ready.Interval, DefaultReadyInterval)
-	orElse(&c.Ready.Timeout, DefaultReadyTimeout)
-	if c.Mode == ModeUnmodified {
-		orElse(&c.Compare, CompareStrict)
+	env := slices.DeleteFunc(slices.Clone(own), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		_, replaced := more[name]
+		return replaced
+	})
+	for name, value := range more {
+		env = append(env, name+"="+value)
 	}
-	c.Drain = max(c.Drain, 0)
-	return c, c.validate()
+	slices.Sort(env)
+	return env
 }
 
-func (c *ServiceConfig) validate() error {
-	_, merr := ParseMode(string(c.Mode))
-	_, ferr := ParseOnFull(string(c.OnFull))
-	_, lerr := ParseLogPolicy(string(c.Log))
-	_, derr := ParseLogDown(string(c.LogDown))
-	_, perr := parse("probe", string(c.Ready.Probe), ProbeListening, ProbeTCP, ProbeCommand)
-	if err := errors.Join(merr, ferr, lerr, derr, perr); err != nil {
-		return err
-	}
-	switch {
-	case c.Mode == ModeUnmodified && len(c.Listen) == 0:
-		return errors.New("an unmodified server needs its listen addresses")
-	case c.Mode == ModeListen && c.Compare != "":
-		return errors.New("a server that calls ftnet.Listen chooses the comparison itself")
-	case c.Mode == ModeListen && c.Log != LogFull:
-		return fmt.Errorf("log policy %q is for unmodified servers: one that calls ftnet.Listen is replayed from its first read", c.Log)
-	case c.Idle < 0:
-		return errors.New("idle time below 0")
-	case c.DownAfter < 0:
-		return errors.New("time that a connection waits for the log below 0")
-	case c.Quota < MinQuota:
-		return fmt.Errorf("quota %v: %w", bytesize.Size(c.Quota), ErrQuota)
-	case c.Ready.Probe == ProbeCommand && len(c.Ready.Command) == 0:
-		return errors.New("readiness: no command to run")
-	case c.Ready.Probe == ProbeTCP && c.Ready.Address == "" && len(c.Listen) == 0:
-		return errors.New("readiness: no address to connect to")
-	}
-	if c.Mode == ModeUnmodified {
-		if _, err := ParseCompare(string(c.Compare)); err != nil {
-			return err
-		}
-	}
-	if a := c.Ready.Address; a != "" {
-		if _, err := parseAddress(a); err != nil {
-			return fmt.Errorf("readiness: %w", err)
-		}
-	}
-	_, err := parseAddresses(c.Listen)
-	return err
-}
-
-// supervisor is the part that the supervisor needs.
-func (c *ServiceConfig) supervisor(log hclog.Logger) supervisor.Config {
+// supervise is what the supervisor is told of a service.
+func (in *Inherit) supervise(c *config.Service, log hclog.Logger) supervisor.Config {
 	s := supervisor.Config{
-		Command: c.Command, Env: c.Env, Dir: c.Dir, User: c.User, Groups: c.Groups, Limits: c.Limits,
-		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
+		Command: c.Argv(), Env: in.environment(c.Env), Dir: c.Dir, User: c.User, Groups: c.Groups,
+		Stdin: in.Stdin, Stdout: in.Stdout, Stderr: in.Stderr,
 		StopSignal: c.StopSignal, StopTimeout: c.StopTimeout,
-		Restart: c.Restart.Policy, RestartLimit: c.Restart.Limit, RestartWindow: c.Restart.Window, Backoff: c.Restart.Backoff,
-		Signals: c.Signals, Logger: log,
+		Restart: c.Restart.Policy, RestartLimit: c.Restart.Limit, RestartWindow: c.Restart.Window,
+		Backoff: supervisor.Backoff{First: c.Restart.Backoff, Max: c.Restart.BackoffMax},
+		Signals: in.Signals, Logger: log,
+	}
+	if c.Restart.Limit == 0 { // which is the default there
+		s.RestartLimit = supervisor.NoRestarts
+	}
+	for _, name := range config.LimitNames() { // in one order
+		if v, ok := c.Limits[name]; ok {
+			s.Limits = append(s.Limits, supervisor.Limit{Resource: name, Soft: v.Soft, Hard: v.Hard})
+		}
 	}
 	if s.Signals == nil {
 		s.Signals = make(chan os.Signal)
 	}
 	return s
+}
+
+// check judges a service before anything is made of it. A command that cannot be started
+// is a *supervisor.StartError.
+func (in *Inherit) check(c *config.Service) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	_, err := supervisor.New(in.supervise(c, hclog.NewNullLogger()), nil)
+	return err
 }

@@ -3,85 +3,69 @@ package recovery
 import (
 	"context"
 	"net/netip"
+	"os"
+	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
-	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/internal/supervisor"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
-func TestServiceDefaults(t *testing.T) {
-	got, err := ServiceConfig{Command: []string{"/usr/bin/redis-server"}, Mode: ModeUnmodified, Listen: []string{":6379"}}.withDefaults()
-	if err != nil {
-		t.Fatal(err)
+func TestSupervise(t *testing.T) {
+	c := config.NewService("a", config.ModeUnmodified, "x", "1")
+	c.Args, c.Env, c.Dir, c.User, c.Groups = []string{"2"}, map[string]string{"K": "v", "A": "x=y"}, "/d", "u", []string{"g"}
+	c.Limits = config.Limits{"nofile": {Soft: 1, Hard: 2}, "core": {Hard: config.Unlimited}}
+	c.Restart = config.Restart{Policy: supervisor.Always, Limit: 3, Window: 4, Backoff: 5, BackoffMax: 6}
+	c.StopSignal, c.StopTimeout = syscall.SIGQUIT, 7
+	signals := make(chan os.Signal)
+	own := []string{"PATH=/bin", "K=w", "LANG=C"}
+	in := Inherit{Environ: own, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals}
+	log := hclog.NewNullLogger()
+	got := in.supervise(&c, log)
+	want := supervisor.Config{
+		Command: []string{"x", "1", "2"}, Env: []string{"A=x=y", "K=v", "LANG=C", "PATH=/bin"}, Dir: "/d", User: "u", Groups: []string{"g"},
+		Limits: []supervisor.Limit{{Resource: "core", Hard: supervisor.Unlimited}, {Resource: "nofile", Soft: 1, Hard: 2}},
+		Stdin:  os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		StopSignal: syscall.SIGQUIT, StopTimeout: 7, Restart: supervisor.Always, RestartLimit: 3, RestartWindow: 4,
+		Backoff: supervisor.Backoff{First: 5, Max: 6}, Signals: signals, Logger: log,
 	}
-	want := ServiceConfig{
-		Name: "redis-server", Mode: ModeUnmodified, Listen: []string{":6379"}, Command: []string{"/usr/bin/redis-server"},
-		Quota: 64 << 20, OnFull: CloseWindow, Log: LogFull, LogDown: DownHold, DownAfter: 10 * time.Second, Idle: time.Second, Compare: CompareStrict, Drain: 5 * time.Second,
-		Restart: RestartPolicy{Policy: supervisor.OnCrash},
-		Ready:   Readiness{Probe: ProbeListening, Interval: 100 * time.Millisecond, Timeout: time.Second},
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want\n%+v", got, want)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+	if own[1] != "K=w" {
+		t.Error("the caller's environment was changed")
 	}
-	got, err = ServiceConfig{Command: []string{"x"}, Drain: NoDrain}.withDefaults()
-	if err != nil || got.Mode != ModeListen || got.Drain != 0 || got.Compare != "" {
-		t.Errorf("%+v, %v", got, err)
+	// What is zero in a description does not become a default.
+	c.Restart.Limit = 0
+	if got := in.supervise(&c, log); got.RestartLimit != supervisor.NoRestarts {
+		t.Error(got.RestartLimit)
 	}
-}
-
-func TestServiceRefused(t *testing.T) {
-	for _, tt := range []struct {
-		says string
-		edit func(*ServiceConfig)
-	}{
-		{"no command", func(c *ServiceConfig) { c.Command = nil }},
-		{"unknown mode \"x\": want listen or unmodified", func(c *ServiceConfig) { c.Mode = "x" }},
-		{"unknown policy \"x\": want close-window, unprotect or reset", func(c *ServiceConfig) { c.OnFull = "x" }},
-		{"unknown log policy", func(c *ServiceConfig) { c.Log = "x" }},
-		{"unknown comparison", func(c *ServiceConfig) { c.Compare = "x" }},
-		{"unknown probe", func(c *ServiceConfig) { c.Ready.Probe = "x" }},
-		{"needs its listen addresses", func(c *ServiceConfig) { c.Listen = nil }},
-		{"want HOST:PORT", func(c *ServiceConfig) { c.Listen = []string{"7000"} }},
-		{"no port number", func(c *ServiceConfig) { c.Listen = []string{":0"} }},
-		{"must be an IP address", func(c *ServiceConfig) { c.Listen = []string{"localhost:7000"} }},
-		{"no command to run", func(c *ServiceConfig) { c.Ready.Probe = ProbeCommand }},
-		{"readiness: address", func(c *ServiceConfig) { c.Ready = Readiness{Probe: ProbeTCP, Address: "x"} }},
-		{"no address to connect to", func(c *ServiceConfig) {
-			*c = ServiceConfig{Command: c.Command, Ready: Readiness{Probe: ProbeTCP}}
-		}},
-		{"chooses the comparison itself", func(c *ServiceConfig) { c.Mode, c.Compare = ModeListen, CompareLength }},
-		{"is for unmodified servers", func(c *ServiceConfig) { c.Mode, c.Log = ModeListen, LogOff }},
-		{"unknown policy \"x\": want hold or unprotect", func(c *ServiceConfig) { c.LogDown = "x" }},
-		{"waits for the log", func(c *ServiceConfig) { c.DownAfter = -1 }},
-		{"idle time", func(c *ServiceConfig) { c.Log, c.Idle = LogSinceIdle, -1 }},
-		{"quota", func(c *ServiceConfig) { c.Quota = -1 }},
-		{"64KiB", func(c *ServiceConfig) { c.Quota = MinQuota - 1 }},
-	} {
-		c := ServiceConfig{Name: "n", Mode: ModeUnmodified, Listen: []string{":7000"}, Command: []string{"x"}}
-		tt.edit(&c)
-		if _, err := c.withDefaults(); err == nil || !strings.Contains(err.Error(), tt.says) {
-			t.Errorf("%q: %v", tt.says, err)
-		}
+	c.Restart.Limit = -1
+	if got := in.supervise(&c, log); got.RestartLimit != supervisor.NoLimit {
+		t.Error(got.RestartLimit)
 	}
 }
 
 // TestRunRefuses: what is wrong is told before the kernel is asked for anything.
 func TestRunRefuses(t *testing.T) {
+	user := config.NewService("a", config.ModeListen, "true")
+	user.User = "ftnet-nobody"
 	for _, tt := range []struct {
-		cfg  Config
+		cfg  config.Service
 		says string
 	}{
-		{Config{}, "no command"},
-		{Config{Command: []string{"true"}, Mode: ModeUnmodified}, "listen addresses"},
-		{Config{Command: []string{"/ftnet/none"}}, "cannot start"},
-		{Config{Command: []string{"true"}, User: "ftnet-nobody"}, "ftnet-nobody"},
+		{config.NewService("a", config.ModeListen), `"command" is missing`},
+		{config.NewService("a", config.ModeUnmodified, "true"), `"listen" is missing`},
+		{config.NewService("a", config.ModeListen, "/ftnet/none"), "cannot start"},
+		{user, "ftnet-nobody"},
 	} {
-		if err := Run(context.Background(), tt.cfg); err == nil || !strings.Contains(err.Error(), tt.says) {
+		if err := Run(context.Background(), DefaultHost(), tt.cfg, Inherit{}); err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%+v: %v", tt.cfg, err)
 		}
 	}
@@ -89,9 +73,9 @@ func TestRunRefuses(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	parse := func(list ...string) []netip.AddrPort {
-		out, err := parseAddresses(list)
-		if err != nil {
-			t.Fatal(err)
+		out := (&config.Service{Listen: list}).Addresses()
+		if len(out) != len(list) {
+			t.Fatal(list)
 		}
 		return out
 	}
@@ -146,7 +130,7 @@ func TestAddresses(t *testing.T) {
 
 // TestDue: a port is due when all its addresses are served.
 func TestDue(t *testing.T) {
-	waiting, _ := parseAddresses([]string{"127.0.0.1:7", "[::1]:7", ":8"})
+	waiting := (&config.Service{Listen: []string{"127.0.0.1:7", "[::1]:7", ":8"}}).Addresses()
 	socket := func(a string) sockdiag.Listener { return sockdiag.Listener{Address: netip.MustParseAddrPort(a)} }
 	first := []sockdiag.Listener{socket("127.0.0.1:7")}
 	if got := due(&waiting, first); len(got) != 0 || len(waiting) != 2 {

@@ -3,7 +3,6 @@ package recovery
 import (
 	"context"
 	"errors"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,19 +11,20 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // otherPort restarts a server that has a client at one port as one that listens on another.
 func otherPort(t *testing.T, edit func(*HostConfig)) (*lab, *running, *client) {
 	t.Helper()
 	l := newLab(t, edit)
-	cfg := config("moved", "listen 127.0.0.1:7961")
+	cfg := server("moved", "listen 127.0.0.1:7961")
 	s := l.run(cfg)
 	s.serves()
 	c := l.dial("127.0.0.1:7961")
 	c.expect("1", "add 1")
 	s.until(l, "a handshake was tried", func(_ status.Program, ports []status.Service) bool { return len(ports[0].Handshakes) > 0 })
-	cfg.Env = append(os.Environ(), roleEnv+"=listen 127.0.0.1:7962")
+	setenv(&cfg, roleEnv, "listen 127.0.0.1:7962")
 	if err := s.Restart(&cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestDesertedPortExpires(t *testing.T) {
 func TestDesertedPortComesBack(t *testing.T) {
 	l, s, c := otherPort(t, patientAgain)
 	s.serves()
-	cfg := config("moved", "listen 127.0.0.1:7961")
+	cfg := server("moved", "listen 127.0.0.1:7961")
 	if err := s.Restart(&cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestNotServing(t *testing.T) {
 // given up, also while the service, which was stopped, waits for those of another port.
 func TestGivenUpWhileDraining(t *testing.T) {
 	l := newLab(t, func(c *HostConfig) { patientAgain(c); c.again.period = time.Second }) // longer than the process takes to end
-	cfg := config("closing", "listen-close 127.0.0.1:7961 127.0.0.1:7962")
+	cfg := server("closing", "listen-close 127.0.0.1:7961 127.0.0.1:7962")
 	cfg.Drain = 3 * time.Second
 	s := l.run(cfg)
 	s.until(l, "it listens at both", func(p status.Program, ports []status.Service) bool { return len(ports) == 2 && listening(p, ports) })
@@ -125,7 +125,7 @@ func TestGivenUpWhileDraining(t *testing.T) {
 // TestGiveUpAgain: what Restart has claimed for a process that could not be started may have
 // been given up meanwhile, for nobody listens there.
 func TestGiveUpAgain(t *testing.T) {
-	s := newService(&Host{log: hclog.NewNullLogger()}, ServiceConfig{Name: "test"})
+	s := newService(&Host{log: hclog.NewNullLogger()}, config.Service{Name: "test"}, Inherit{})
 	s.admitting.Lock()
 	defer s.admitting.Unlock()
 	if err := s.giveUp(7961); err != nil {

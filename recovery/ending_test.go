@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/control"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // TestEnding: from the moment in which a process closes what it has to that in which
@@ -21,7 +22,7 @@ func TestEnding(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			s := newService(&Host{log: hclog.NewNullLogger()}, ServiceConfig{Name: "test"})
+			s := newService(&Host{log: hclog.NewNullLogger()}, config.Service{Name: "test"}, Inherit{})
 			peer := &control.Peer{ID: 1, Cred: control.Credentials{PID: cmd.Process.Pid}}
 			if way == "peer" {
 				s.peers[peer.ID] = cmd.Process.Pid

@@ -21,13 +21,13 @@ func TestRestartFallsBack(t *testing.T) {
 	for name, role := range map[string]string{"listen": "listen :7965", "unmodified": "plain :7965"} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, nil)
-			good := config("s", role, ":7965")
+			good := server("s", role, ":7965")
 			r := l.run(good)
 			r.serves()
 			c := l.dial("127.0.0.1:7965")
 			c.expect("3", "add 3")
 			bad := good
-			bad.Env = append(bad.Env, roleEnv+"=exit 5")
+			setenv(&bad, roleEnv, "exit 5")
 			for range 2 {
 				if err := r.Restart(&bad); err != nil {
 					t.Fatal(err)
@@ -58,14 +58,14 @@ func TestRestartLosesConnection(t *testing.T) {
 	for name, role := range map[string]string{"listen": "listen :7966", "unmodified": "plain :7966"} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, nil)
-			cfg := config("s", role, ":7966")
-			cfg.Env = append(cfg.Env, "WORD=old")
+			cfg := server("s", role, ":7966")
+			setenv(&cfg, "WORD", "old")
 			r := l.run(cfg)
 			r.serves()
 			a, b := l.dial("127.0.0.1:7966"), l.dial("127.0.0.1:7966")
 			a.expect("old", "env WORD")
 			b.expect("1", "add 1")
-			cfg.Env = append(cfg.Env, "WORD=new")
+			setenv(&cfg, "WORD", "new")
 			if err := r.Restart(&cfg); err != nil {
 				t.Fatal(err)
 			}

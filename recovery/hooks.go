@@ -7,6 +7,7 @@ import (
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/supervisor"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // hooks is what a service does at the turning points of its process.
@@ -48,15 +49,12 @@ func (h hooks) Starting(attempt int) ([]string, error) {
 
 // apply takes a new configuration. The clients of ports that the service no
 // longer listens on get a RST.
-func (s *Service) apply(next ServiceConfig) error {
+func (s *Service) apply(next config.Service) error {
 	uid, err := supervisor.UID(next.User)
 	if err != nil {
 		return err
 	}
-	listen, err := parseAddresses(next.Listen)
-	if err != nil {
-		return err
-	}
+	listen := next.Addresses()
 	s.mu.Lock()
 	before := portsOf(s.listen)
 	s.cfg, s.uid, s.listen = next, uid, listen

@@ -58,7 +58,7 @@ type Host struct {
 // process adopts what its services' processes leave behind, so that every other
 // child has to be started with supervisor.Exec (see supervisor.Adopt).
 func OpenHost(cfg HostConfig) (*Host, error) {
-	cfg = cfg.withDefaults()
+	cfg = cfg.complete()
 	h := &Host{cfg: cfg, log: cfg.Logger, started: time.Now(), byPort: map[uint16]*Service{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.starting, h.giveUp = context.WithCancel(h.ctx)
@@ -130,14 +130,14 @@ func (h *Host) spare() {
 
 // lasts reports whether the log does, so that processes may outlive the engine.
 func (h *Host) lasts() bool {
-	u, err := backend.Parse(h.cfg.LogURL)
-	return h.cfg.Log == nil && err == nil && u.Kind != backend.Memory && len(h.cfg.LogOptions.Services) > 0
+	u, err := backend.Parse(h.cfg.Log.URL)
+	return h.cfg.Store == nil && err == nil && u.Kind != backend.Memory && len(h.cfg.Services) > 0
 }
 
 // openDir takes the directory over of the engine whose successor this one is, if its
 // processes live, or makes one.
 func (h *Host) openDir() (err error) {
-	if h.survive && !h.cfg.Forget {
+	if h.survive && h.cfg.Log.Recover {
 		if h.dir, err = runtimedir.TakeOver(h.cfg.RuntimeDir, h.succeeds); err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ func (h *Host) evictRivals() {
 		if e.Alive || e.ID == h.dir.ID {
 			continue
 		}
-		ended, eerr := evict(e.Path, func(service string) bool { return !slices.Contains(h.cfg.LogOptions.Services, service) })
+		ended, eerr := evict(e.Path, func(service string) bool { return !slices.Contains(h.cfg.Services, service) })
 		err = errors.Join(err, eerr)
 		if len(ended) > 0 {
 			h.log.Warn("ended server processes of an engine that this one cannot go on for", "services", ended)
@@ -178,8 +178,8 @@ func (h *Host) evictRivals() {
 // had, anew: then its processes have to go, and the log has to do.
 func (h *Host) openEngine() (err error) {
 	rcfg := rawio.Config{
-		ID: h.dir.ID, Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConns,
-		DeadAfter: h.cfg.DeadAfter, BPFFS: h.cfg.BPFFS, Mark: h.cfg.Mark, Adopt: h.adopted,
+		ID: h.dir.ID, Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConnections,
+		DeadAfter: h.cfg.Patience(), BPFFS: h.cfg.BPFFS, Mark: h.cfg.Mark, Adopt: h.adopted,
 		Logger: h.log, Reports: h.report, Trace: h.cfg.Trace,
 	}
 	if h.cfg.Unmodified {
@@ -210,14 +210,12 @@ func (h *Host) openEngine() (err error) {
 // openLog opens what the configuration names. Each service has its own quota,
 // which the engine sees to.
 func (h *Host) openLog() (err error) {
-	if h.store = h.cfg.Log; h.store != nil {
+	if h.store = h.cfg.Store; h.store != nil {
 		return nil
 	}
-	options := h.cfg.LogOptions
-	options.QuotaTotal = h.cfg.QuotaTotal
-	log := h.log.Named("log")
+	log, options := h.log.Named("log"), h.cfg.Log.Options(h.cfg.Services)
 	options.Warn, options.Info = h.complaints.Warn(log.Warn), log.Info
-	if h.store, err = backend.Open(h.cfg.LogURL, options); err != nil {
+	if h.store, err = backend.Open(h.cfg.Log.URL, options); err != nil {
 		return err
 	}
 	h.onClose(func() error {
@@ -249,7 +247,7 @@ func (h *Host) Close() error {
 	h.cancel()
 	var errs []error
 	for _, s := range h.list() {
-		errs = append(errs, h.Remove(s))
+		errs = append(errs, s.Remove())
 	}
 	for _, f := range slices.Backward(h.closers) {
 		errs = append(errs, f())

@@ -13,12 +13,13 @@ import (
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/supervisor"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // TestServicesApart: the crash of one service is nothing to another.
 func TestServicesApart(t *testing.T) {
 	l := newLab(t, nil)
-	one, two := l.run(config("one", "listen :7001")), l.run(config("two", "listen :7002"))
+	one, two := l.run(server("one", "listen :7001")), l.run(server("two", "listen :7002"))
 	one.serves()
 	two.serves()
 	a, b := l.dial("127.0.0.1:7001"), l.dial("127.0.0.1:7002")
@@ -56,7 +57,7 @@ func (r *running) kill(l *lab) {
 // TestRestart: connections are recovered, by a process with another environment.
 func TestRestart(t *testing.T) {
 	l := newLab(t, nil)
-	cfg := config("one", "listen :7001")
+	cfg := server("one", "listen :7001")
 	s := l.run(cfg)
 	s.serves()
 	c := l.dial("127.0.0.1:7001")
@@ -84,7 +85,7 @@ func TestRestart(t *testing.T) {
 		t.Error("another process")
 	}
 
-	cfg.Env = append(cfg.Env, "GREETING=hello")
+	setenv(&cfg, "GREETING", "hello")
 	if err := s.Restart(&cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func TestRestart(t *testing.T) {
 // kernel's, and it comes back.
 func TestStopAndStart(t *testing.T) {
 	l := newLab(t, nil)
-	s := l.run(config("one", "listen :7001"))
+	s := l.run(server("one", "listen :7001"))
 	s.serves()
 	for range 2 {
 		c := l.dial("127.0.0.1:7001")
@@ -134,7 +135,7 @@ func TestStopAndStart(t *testing.T) {
 // TestRunAgain: a service that has ended can be run once more.
 func TestRunAgain(t *testing.T) {
 	l := newLab(t, nil)
-	s := l.run(config("one", "listen :7001"))
+	s := l.run(server("one", "listen :7001"))
 	s.serves()
 	c := l.dial("127.0.0.1:7001")
 	c.send("exit 0")
@@ -161,7 +162,7 @@ func (r *running) program(l *lab) status.Program { p, _ := l.program(r.Name()); 
 // new ones only wait.
 func TestAlways(t *testing.T) {
 	l := newLab(t, nil)
-	cfg := config("one", "listen :7001")
+	cfg := server("one", "listen :7001")
 	cfg.Restart.Policy = supervisor.Always
 	s := l.run(cfg)
 	s.serves()
@@ -179,8 +180,8 @@ func TestAlways(t *testing.T) {
 // TestGivenUp: the clients of a server that crashes too often get a RST.
 func TestGivenUp(t *testing.T) {
 	l := newLab(t, nil)
-	cfg := config("one", "listen :7001")
-	cfg.Restart.Limit = supervisor.NoRestarts
+	cfg := server("one", "listen :7001")
+	cfg.Restart.Limit = 0
 	s := l.run(cfg)
 	s.serves()
 	c := l.dial("127.0.0.1:7001")
@@ -198,20 +199,20 @@ func TestGivenUp(t *testing.T) {
 // TestConflicts: names and ports belong to one service.
 func TestConflicts(t *testing.T) {
 	l := newLab(t, nil)
-	l.run(config("one", "listen :7001", ":7001")).serves()
+	l.run(server("one", "listen :7001", ":7001")).serves()
 	for _, tt := range []struct {
-		cfg  ServiceConfig
+		cfg  config.Service
 		says string
 	}{
-		{config("one", "listen :7002"), `a service "one" already`},
-		{config("two", "plain :7002 :7001", ":7002", "127.0.0.1:7001"), `port 7001 belongs to the service "one"`},
+		{server("one", "listen :7002"), `a service "one" already`},
+		{server("two", "plain :7002 :7001", ":7002", "127.0.0.1:7001"), `port 7001 belongs to the service "one"`},
 	} {
-		if _, err := l.Add(tt.cfg); err == nil || !strings.Contains(err.Error(), tt.says) {
+		if _, err := l.add(tt.cfg); err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%+v: %v", tt.cfg, err)
 		}
 	}
 	// What failed has left nothing behind: name and ports are free.
-	s, err := l.Add(config("two", "plain :7002", ":7002"))
+	s, err := l.add(server("two", "plain :7002", ":7002"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,10 +221,10 @@ func TestConflicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer claim.Close()
-	if _, err := l.Add(config("three", "plain :7003", ":7003")); !errors.Is(err, runtimedir.ErrPortTaken) {
+	if _, err := l.add(server("three", "plain :7003", ":7003")); !errors.Is(err, runtimedir.ErrPortTaken) {
 		t.Errorf("a port of another engine: %v", err)
 	}
-	if err := l.Remove(s); err != nil {
+	if err := s.Remove(); err != nil {
 		t.Error(err)
 	}
 	if got := len(l.Document().Programs); got != 1 {
@@ -245,8 +246,8 @@ func TestNotConfigured(t *testing.T) {
 	} {
 		t.Run(tt.listen+" "+tt.asked, func(t *testing.T) {
 			l := newLab(t, nil)
-			cfg := config("one", "listen "+tt.asked, tt.listen)
-			cfg.Restart.Limit = supervisor.NoRestarts
+			cfg := server("one", "listen "+tt.asked, tt.listen)
+			cfg.Restart.Limit = 0
 			s := l.run(cfg)
 			if tt.ok {
 				s.serves()
@@ -263,7 +264,7 @@ func TestNotConfigured(t *testing.T) {
 // TestAwaitEnds: Await does not outlast its context.
 func TestAwaitEnds(t *testing.T) {
 	l := newLab(t, nil)
-	s, err := l.Add(config("one", "listen :7001"))
+	s, err := l.add(server("one", "listen :7001"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,10 +278,10 @@ func TestAwaitEnds(t *testing.T) {
 // TestWithoutRoom: an engine for servers that call ftnet.Listen takes no others.
 func TestWithoutRoom(t *testing.T) {
 	l := newLab(t, func(c *HostConfig) { c.Unmodified = false })
-	if _, err := l.Add(config("one", "plain :7001", ":7001")); err == nil || !strings.Contains(err.Error(), "without room") {
+	if _, err := l.add(server("one", "plain :7001", ":7001")); err == nil || !strings.Contains(err.Error(), "without room") {
 		t.Errorf("error %v", err)
 	}
-	l.run(config("two", "listen :7002")).serves()
+	l.run(server("two", "listen :7002")).serves()
 	if err := l.Works(); err != nil {
 		t.Error(err)
 	}

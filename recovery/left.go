@@ -59,7 +59,7 @@ func (h *Host) OutputDir(service string) string {
 
 // note is this engine's.
 func (h *Host) note() engineNote {
-	return engineNote{Log: h.cfg.LogURL, Services: h.cfg.LogOptions.Services}
+	return engineNote{Log: h.cfg.Log.URL, Services: h.cfg.Services}
 }
 
 func (h *Host) writeNote() error {
@@ -78,7 +78,7 @@ func (h *Host) succeeds(path string) bool {
 		return false
 	}
 	var was engineNote
-	if json.Unmarshal(text, &was) != nil || was.Log != h.cfg.LogURL {
+	if json.Unmarshal(text, &was) != nil || was.Log != h.cfg.Log.URL {
 		return false
 	}
 	return slices.ContainsFunc(was.Services, func(s string) bool { return slices.Contains(h.note().Services, s) }) && inhabited(path)

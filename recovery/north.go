@@ -13,6 +13,7 @@ import (
 	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // goneGrace is how long after the end of a control connection the supervisor
@@ -21,7 +22,7 @@ import (
 // whose end nobody else reports.
 const goneGrace = 100 * time.Millisecond
 
-// north answers the server processes of one service of ModeListen. It is the
+// north answers the server processes of one service of config.ModeListen. It is the
 // control protocol's handler.
 type north struct{ s *Service }
 
@@ -43,7 +44,7 @@ func (n north) Hello(p *control.Peer) (control.Welcome, error) {
 	defer s.mu.Unlock()
 	s.peers[p.ID] = int(p.Cred.PID)
 	s.log.Debug("server process connected", "pid", p.Cred.PID)
-	return control.Welcome{Service: s.name, MaxConns: s.host.cfg.MaxConns, FD: s.journal.Fd(), Returns: s.recorder != nil}, nil
+	return control.Welcome{Service: s.name, MaxConns: s.host.cfg.MaxConnections, FD: s.journal.Fd(), Returns: s.recorder != nil}, nil
 }
 
 // Protect is called before the port is bound.
@@ -77,7 +78,7 @@ func (s *Service) admit(p *control.Peer, m control.Protect) error {
 	pt, listen := s.ports[m.Port], s.listen
 	s.mu.Unlock()
 	// Where the host is a name, Listening has its address.
-	asked, err := parseAddress(m.Address)
+	asked, err := config.ParseAddress(m.Address)
 	if err == nil && !permitted(listen, asked) || err != nil && len(listen) > 0 && !slices.Contains(portsOf(listen), m.Port) {
 		return fmt.Errorf("%s is not among the configured addresses (%s); is --listen, or listen in the configuration, right?", m.Address, addressList(listen))
 	}
@@ -107,7 +108,7 @@ func (n north) Listening(p *control.Peer, m control.Listening) (control.Listenin
 	refuse := func(why string) (control.ListeningReply, error) {
 		return control.ListeningReply{}, &control.Error{Code: control.CodeRefused, Message: "listening: " + why}
 	}
-	at, err := parseAddress(m.Address)
+	at, err := config.ParseAddress(m.Address)
 	if err != nil {
 		return refuse(err.Error())
 	}

@@ -3,10 +3,11 @@ package recovery
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/rawio"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // ErrNotRunning is returned by the methods that need Run.
@@ -18,7 +19,7 @@ var ErrNotRunning = supervisor.ErrNotRunning
 // goes on; if the new one ends before it listens, what ran before is started again.
 // Restart returns when the new process runs; see Await for when it serves, and Lost
 // for what has become of the connections.
-func (s *Service) Restart(cfg *ServiceConfig) error {
+func (s *Service) Restart(cfg *config.Service) error {
 	s.op.Lock()
 	defer s.op.Unlock()
 	sup, err := s.running()
@@ -31,15 +32,12 @@ func (s *Service) Restart(cfg *ServiceConfig) error {
 	if cfg == nil {
 		return sup.Restart(context.Background(), nil)
 	}
-	next, scfg, err := s.prepare(*cfg)
+	next := *cfg
+	scfg, err := s.prepare(&next)
 	if err != nil {
 		return err
 	}
-	listen, err := parseAddresses(next.Listen)
-	if err != nil {
-		return err
-	}
-	fresh, err := s.claimListen(listen)
+	fresh, err := s.claimListen(next.Addresses())
 	if err != nil {
 		return err
 	}
@@ -96,19 +94,19 @@ func (s *Service) Start() error {
 // restarted, readiness, quota, log policy and comparison. The last three hold
 // for new connections. Command, user, environment and the like take effect at
 // the next start; name, mode and listen addresses must be the same.
-func (s *Service) Update(cfg ServiceConfig) error {
+func (s *Service) Update(cfg config.Service) error {
 	s.op.Lock()
 	defer s.op.Unlock()
-	next, scfg, err := s.prepare(cfg)
+	scfg, err := s.prepare(&cfg)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	if fmt.Sprint(next.Listen) != fmt.Sprint(s.cfg.Listen) {
+	if !slices.Equal(cfg.Listen, s.cfg.Listen) {
 		s.mu.Unlock()
 		return errors.New("new listen addresses need a restart")
 	}
-	s.cfg = next
+	s.cfg = cfg
 	sup := s.sup
 	s.notify()
 	s.mu.Unlock()
@@ -129,31 +127,26 @@ func (s *Service) running() (*supervisor.Supervisor, error) {
 	return s.sup, nil
 }
 
-// prepare checks a new configuration.
-func (s *Service) prepare(cfg ServiceConfig) (ServiceConfig, supervisor.Config, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return cfg, supervisor.Config{}, err
+// prepare checks a new configuration and returns what the supervisor is told of it.
+func (s *Service) prepare(cfg *config.Service) (supervisor.Config, error) {
+	if err := s.inherit.check(cfg); err != nil {
+		return supervisor.Config{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if cfg.Name != s.name || cfg.Mode != s.cfg.Mode {
-		return cfg, supervisor.Config{}, errors.New("name and mode of a service cannot change: remove it and add another")
+		return supervisor.Config{}, errors.New("name and mode of a service cannot change: remove it and add another")
 	}
-	cfg.Signals = s.cfg.Signals
-	scfg, err := s.supervisorConfig(&cfg)
-	if err == nil {
-		_, err = supervisor.New(scfg, nil)
-	}
-	return cfg, scfg, err
+	return s.supervisorConfig(cfg)
 }
 
 // policy is what the engine is told of a port. s.mu is held.
 func (s *Service) policy(number uint16) rawio.Service {
+	c := &s.cfg
 	return rawio.Service{
-		Port: number, Name: s.name, Journal: s.journal, Unmodified: s.cfg.Mode == ModeUnmodified, Compare: s.cfg.Compare.core(),
-		Quota: s.cfg.Quota, OnFull: s.cfg.OnFull.core(), LogPolicy: s.cfg.Log.core(), Idle: s.cfg.Idle,
-		LogDown: s.cfg.LogDown.core(), DownAfter: s.cfg.DownAfter, Adopt: s.adopting,
+		Port: number, Name: s.name, Journal: s.journal, Unmodified: c.Mode == config.ModeUnmodified, Compare: c.Compare,
+		Quota: c.Quota, OnFull: c.OnFull, LogPolicy: c.Log.Keep, Idle: c.Log.Idle,
+		LogDown: c.Log.WhenDown, DownAfter: c.Log.DownAfter, Adopt: s.adopting,
 		Ending: s.ending,
 	}
 }

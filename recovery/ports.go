@@ -19,7 +19,7 @@ import (
 type port struct {
 	claim                     *runtimedir.Port
 	network, address, compare string
-	owner, listener           uint64 // ModeListen: the process that protects it, and its number of the listener
+	owner, listener           uint64 // config.ModeListen: the process that protects it, and its number of the listener
 	asked                     string // what that has asked for, if it was any port
 	ambiguous                 bool   // it has asked for it more than once
 	left                      bool   // it has closed the listener
@@ -67,7 +67,7 @@ func (s *Service) claimListen(list []netip.AddrPort) (fresh []uint16, err error)
 			return nil, errors.Join(err, s.giveUp(fresh...))
 		}
 		fresh = append(fresh, n)
-		p := &port{claim: claim, network: "tcp", compare: string(s.cfg.Compare)}
+		p := &port{claim: claim, network: "tcp", compare: s.cfg.Compare.String()}
 		s.mu.Lock()
 		s.ports[n] = p
 		s.mu.Unlock()

@@ -56,8 +56,8 @@ func readable(t *testing.T, c *control.Client) (n int) {
 // TestPrivacy: a server process sees its own service's journal and log only.
 func TestPrivacy(t *testing.T) {
 	l := newLab(t, nil)
-	one, two := l.run(config("one", "listen :7001")), l.run(config("two", "listen :7002"))
-	other := l.run(config("three", "plain :7003", ":7003"))
+	one, two := l.run(server("one", "listen :7001")), l.run(server("two", "listen :7002"))
+	other := l.run(server("three", "plain :7003", ":7003"))
 	for _, s := range []*running{one, two, other} {
 		s.serves()
 	}
@@ -100,7 +100,7 @@ func TestPrivacyOfUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := config("one", "listen :7001")
+	cfg := server("one", "listen :7001")
 	cfg.Command, cfg.User = []string{exe}, "4711:4711"
 	s := l.run(cfg)
 	s.serves()

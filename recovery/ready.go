@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/supervisor"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // probePatience is how long a probe may fail before it is said.
@@ -42,28 +43,24 @@ func (s *Service) probe(ctx context.Context) bool {
 	}
 }
 
-func (s *Service) probeOnce(ctx context.Context, cfg *ServiceConfig) error {
+func (s *Service) probeOnce(ctx context.Context, cfg *config.Service) error {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Ready.Timeout)
 	defer cancel()
 	switch cfg.Ready.Probe {
-	case ProbeTCP:
-		address := cfg.Ready.Address
-		if address == "" {
-			address = cfg.Listen[0]
-		}
-		a, err := parseAddress(address)
+	case config.ProbeTCP:
+		a, err := config.ParseAddress(cfg.Ready.Address)
 		if err != nil {
 			return err
 		}
 		return s.host.engine.Probe(ctx, dialable(a))
-	case ProbeCommand:
+	case config.ProbeCommand:
 		return s.probeCommand(ctx, cfg)
 	}
 	return nil
 }
 
 // probeCommand runs the probe's command, as a process of the service would run.
-func (s *Service) probeCommand(ctx context.Context, cfg *ServiceConfig) error {
+func (s *Service) probeCommand(ctx context.Context, cfg *config.Service) error {
 	cred, env, err := supervisor.Account(cfg.User, cfg.Groups)
 	if err != nil {
 		return err
@@ -77,10 +74,7 @@ func (s *Service) probeCommand(ctx context.Context, cfg *ServiceConfig) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, cfg.Ready.Command[0], cfg.Ready.Command[1:]...)
-	cmd.Env = append(cfg.Env, env...)
-	if cfg.Env == nil {
-		cmd.Env = append(os.Environ(), env...)
-	}
+	cmd.Env = append(s.inherit.environment(cfg.Env), env...)
 	cmd.Dir = cfg.Dir
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Setpgid: true}

@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/ftnet/ftnet/internal/policy"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // TestCommandProbe: a server is not ready before its command says so.
@@ -13,10 +16,10 @@ func TestCommandProbe(t *testing.T) {
 		t.Run(role, func(t *testing.T) {
 			l := newLab(t, nil)
 			sign := filepath.Join(t.TempDir(), "sign")
-			cfg := config("one", role, ":7001")
-			cfg.Ready = Readiness{Probe: ProbeCommand, Interval: time.Millisecond, Timeout: patience,
+			cfg := server("one", role, ":7001")
+			cfg.Ready = config.Ready{Probe: config.ProbeCommand, Interval: time.Millisecond, Timeout: patience,
 				Command: []string{"sh", "-c", `test -e "$SIGN" || { echo tried; exit 3; }`}}
-			cfg.Env = append(cfg.Env, "SIGN="+sign)
+			setenv(&cfg, "SIGN", sign)
 			s := l.run(cfg)
 			l.log.wait(t, "not ready", "exit status 3: tried")
 			if p := s.program(l); p.Ready {
@@ -35,11 +38,11 @@ func TestCommandProbe(t *testing.T) {
 // has started, and tried again.
 func TestCommandProbeHangs(t *testing.T) {
 	l := newLab(t, nil)
-	cfg := config("one", "plain :7001", ":7001")
+	cfg := server("one", "plain :7001", ":7001")
 	first := filepath.Join(t.TempDir(), "first")
-	cfg.Ready = Readiness{Probe: ProbeCommand, Interval: time.Millisecond, Timeout: 50 * time.Millisecond,
+	cfg.Ready = config.Ready{Probe: config.ProbeCommand, Interval: time.Millisecond, Timeout: 50 * time.Millisecond,
 		Command: []string{"sh", "-c", `test -e "$FIRST" || { touch "$FIRST"; sleep 1000 & sleep 1000; }`}}
-	cfg.Env = append(cfg.Env, "FIRST="+first)
+	setenv(&cfg, "FIRST", first)
 	l.run(cfg).serves()
 }
 
@@ -48,8 +51,8 @@ func TestTCPProbe(t *testing.T) {
 	for _, role := range []string{"listen :7001", "plain :7001"} {
 		t.Run(role, func(t *testing.T) {
 			l := newLab(t, nil)
-			cfg := config("one", role, ":7001")
-			cfg.Ready = Readiness{Probe: ProbeTCP}
+			cfg := server("one", role, ":7001")
+			cfg.Ready.Probe = config.ProbeTCP
 			s := l.run(cfg)
 			s.serves()
 			c := l.dial("127.0.0.1:7001")
@@ -64,11 +67,11 @@ func TestTCPProbe(t *testing.T) {
 // TestUpdate: what needs no restart changes without one.
 func TestUpdate(t *testing.T) {
 	l := newLab(t, nil)
-	cfg := config("one", "listen :7001")
+	cfg := server("one", "listen :7001")
 	s := l.run(cfg)
 	s.serves()
 	pid := s.pid(l)
-	cfg.Quota, cfg.OnFull = 1234567, Unprotect
+	cfg.Quota, cfg.OnFull = 1234567, policy.Unprotect
 	if err := s.Update(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +82,7 @@ func TestUpdate(t *testing.T) {
 	if err := s.Update(cfg); err == nil {
 		t.Error("other addresses were accepted")
 	}
-	cfg.Mode = ModeUnmodified
+	cfg.Mode = config.ModeUnmodified
 	if err := s.Update(cfg); err == nil {
 		t.Error("another mode was accepted")
 	}

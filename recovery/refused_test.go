@@ -18,18 +18,18 @@ func TestForeignPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer foreign.Close()
-	if err := l.run(config("foreign", "listen :7961")).ends(); !errors.Is(err, runtimedir.ErrPortTaken) || !strings.Contains(err.Error(), "7961") {
+	if err := l.run(server("foreign", "listen :7961")).ends(); !errors.Is(err, runtimedir.ErrPortTaken) || !strings.Contains(err.Error(), "7961") {
 		t.Errorf("it ended like this: %v", err)
 	}
 	if n := strings.Count(l.log.String(), "the process runs"); n != 1 {
 		t.Errorf("it was started %d times", n)
 	}
 	// One that goes on, and listens elsewhere, is like any other.
-	r := l.run(config("other", "listen :7961 :7962"))
+	r := l.run(server("other", "listen :7961 :7962"))
 	if err := r.ends(); !errors.Is(err, runtimedir.ErrPortTaken) {
 		t.Errorf("it ended like this: %v", err)
 	}
-	r = l.run(config("stubborn", "listen-any :7961 :7962"))
+	r = l.run(server("stubborn", "listen-any :7961 :7962"))
 	r.serves()
 	c := l.dial("127.0.0.1:7962")
 	c.expect("3", "add 3")

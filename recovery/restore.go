@@ -6,6 +6,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/rawio/gate/kernel"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // takeOver begins the recovery of the service's connections that an earlier engine
@@ -17,11 +18,11 @@ func (s *Service) takeOver() error {
 	if !e.Lasting() {
 		return nil
 	}
-	if s.host.cfg.Forget {
+	if !s.host.cfg.Log.Recover {
 		return s.forget()
 	}
 	configured := portsOf(s.listen)
-	if err := e.Hold(s.cfg.Mode == ModeUnmodified, configured...); err != nil {
+	if err := e.Hold(s.cfg.Mode == config.ModeUnmodified, configured...); err != nil {
 		return err
 	}
 	left, err := e.Leftovers(s.host.starting, s.name)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/lab/testenv"
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // patience is how long a test waits for anything.
@@ -34,10 +35,10 @@ func newLab(t *testing.T, edit func(*HostConfig)) *lab {
 	t.Helper()
 	testenv.RequireRoot(t)
 	book := &logbook{more: make(chan struct{})}
-	cfg := HostConfig{
-		RuntimeDir: publicDir(t), BPFFS: testenv.BPFFS(t), MaxConns: 256, QuotaTotal: 64 << 20, Unmodified: true,
-		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: book}),
-	}
+	cfg := DefaultHost()
+	cfg.RuntimeDir, cfg.BPFFS, cfg.MaxConnections = publicDir(t), testenv.BPFFS(t), 256
+	cfg.Log.QuotaTotal, cfg.Unmodified = 64<<20, true
+	cfg.Logger = hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: book})
 	if edit != nil {
 		edit(&cfg)
 	}
@@ -71,17 +72,30 @@ func publicDir(t *testing.T) string {
 	return dir
 }
 
-// config is a service whose server plays a role of the test binary.
-func config(name, role string, listen ...string) ServiceConfig {
-	cfg := ServiceConfig{
-		Name: name, Listen: listen, Command: []string{os.Args[0]},
-		Env: append(os.Environ(), roleEnv+"="+role), StopTimeout: patience, Drain: 100 * time.Millisecond,
+// server is a service whose server plays a role of the test binary.
+func server(name, role string, listen ...string) config.Service {
+	cfg := config.NewService(name, config.ModeUnmodified, os.Args[0])
+	cfg.Listen, cfg.StopTimeout, cfg.Drain = listen, patience, 100*time.Millisecond
+	if strings.HasPrefix(role, "listen") {
+		cfg.Mode = config.ModeListen
 	}
-	if !strings.HasPrefix(role, "listen") {
-		cfg.Mode = ModeUnmodified
-	}
+	setenv(&cfg, roleEnv, role)
 	return cfg
 }
+
+// setenv changes the environment of a service, not of those that it was copied from.
+func setenv(cfg *config.Service, name, value string) {
+	env := map[string]string{name: value}
+	for name, value := range cfg.Env {
+		if _, ok := env[name]; !ok {
+			env[name] = value
+		}
+	}
+	cfg.Env = env
+}
+
+// add adds a service.
+func (l *lab) add(cfg config.Service) (*Service, error) { return l.Add(cfg, Inherit{}) }
 
 // running is a service whose Run has been called.
 type running struct {
@@ -93,9 +107,9 @@ type running struct {
 }
 
 // run adds a service and runs it until the test ends.
-func (l *lab) run(cfg ServiceConfig) *running {
+func (l *lab) run(cfg config.Service) *running {
 	l.t.Helper()
-	s, err := l.Add(cfg)
+	s, err := l.add(cfg)
 	if err != nil {
 		l.t.Fatal(err)
 	}

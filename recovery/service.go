@@ -18,16 +18,18 @@ import (
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/rawio"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
-// Service is one supervised server of a [Host]. Its methods may be called
-// concurrently.
+// Service is a service of a [Host]: the process that is started for it, and the ports
+// at which that serves. Its methods may be called concurrently.
 type Service struct {
 	host    *Host
+	inherit Inherit
 	log     hclog.Logger
 	name    string
 	journal *journal.Journal // nil: unmodified
-	socket  string           // of ModeListen, for control.EnvPath
+	socket  string           // of config.ModeListen, for control.EnvPath
 	stop    func() error     // ends the socket
 	null    *os.File         // the process's standard input, if it has no other
 	// recorder keeps what the next engine has to know of the process; nil: that
@@ -40,9 +42,9 @@ type Service struct {
 	admitting sync.Mutex // held while ports become the service's, begin or end to be protected, or are given up
 
 	mu       sync.Mutex // guards what follows
-	cfg      ServiceConfig
-	pending  *ServiceConfig // of the next start
-	before   *ServiceConfig // of the process before pending, to which the supervisor may fall back
+	cfg      config.Service
+	pending  *config.Service // of the next start
+	before   *config.Service // of the process before pending, to which the supervisor may fall back
 	listen   []netip.AddrPort
 	uid      int
 	sup      *supervisor.Supervisor // of the present Run
@@ -67,7 +69,7 @@ type process struct {
 	pid        int // that serves
 	supervised int // that was started; 0 while there is none
 	state      status.ProcessState
-	ready      bool // the probe of a server in ModeListen has succeeded
+	ready      bool // the probe of a server in config.ModeListen has succeeded
 	since      time.Time
 	restarts   uint64
 	listenedAt time.Time // last
@@ -79,11 +81,10 @@ type process struct {
 	lost map[rawio.Flow]string
 }
 
-func newService(h *Host, cfg ServiceConfig) *Service {
-	s := &Service{host: h, name: cfg.Name, log: h.log.With("service", cfg.Name), cfg: cfg,
+func newService(h *Host, cfg config.Service, in Inherit) *Service {
+	s := &Service{host: h, inherit: in, listen: cfg.Addresses(), name: cfg.Name, log: h.log.With("service", cfg.Name), cfg: cfg,
 		ports: map[uint16]*port{}, peers: map[uint64]int{}, asked: map[uint64]map[string]int{}, changed: make(chan struct{})}
-	s.listen, _ = parseAddresses(cfg.Listen) // checked
-	s.setProcess(status.ProcessStarting, 0)  // Run is to follow
+	s.setProcess(status.ProcessStarting, 0) // Run is to follow
 	return s
 }
 
@@ -137,8 +138,8 @@ func (s *Service) begin() (*supervisor.Supervisor, error) {
 }
 
 // supervisorConfig completes a configuration. s.mu is held.
-func (s *Service) supervisorConfig(c *ServiceConfig) (supervisor.Config, error) {
-	out := c.supervisor(s.log.Named("supervisor"))
+func (s *Service) supervisorConfig(c *config.Service) (supervisor.Config, error) {
+	out := s.inherit.supervise(c, s.log.Named("supervisor"))
 	out.Belongs = s.holdsPort
 	if s.recorder != nil {
 		out.Survive = s.recorder
@@ -318,7 +319,7 @@ func (s *Service) serving() (done bool, connections int, err error) {
 	default:
 		return false, 0, nil
 	}
-	if s.cfg.Ready.Probe != ProbeListening && !s.process.ready {
+	if s.cfg.Ready.Probe != config.ProbeListening && !s.process.ready {
 		return false, 0, nil
 	}
 	for n, p := range s.ports {

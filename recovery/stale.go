@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // Ports of a server that calls ftnet.Listen, where nobody listens any more:
@@ -114,7 +115,7 @@ func (s *Service) desert() {
 // mayLose reports whether a port is the service's only because its server listened
 // there. s.mu is held.
 func (s *Service) mayLose(n uint16) bool {
-	return s.cfg.Mode != ModeUnmodified && !slices.Contains(portsOf(s.listen), n)
+	return s.cfg.Mode != config.ModeUnmodified && !slices.Contains(portsOf(s.listen), n)
 }
 
 // stale reports whether the clients of a port have waited long enough. s.mu is held.

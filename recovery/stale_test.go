@@ -12,6 +12,7 @@ import (
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/supervisor"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // TestMissedWhileServing: it is only while a process serves that nobody listens at a port again.
@@ -24,7 +25,7 @@ func TestMissedWhileServing(t *testing.T) {
 				t.Fatal(err)
 			}
 			pid, long := cmd.Process.Pid, time.Now().Add(-time.Hour)
-			s := newService(&Host{log: hclog.NewNullLogger(), cfg: HostConfig{again: defaultAgain}}, ServiceConfig{Name: "test"})
+			s := newService(&Host{log: hclog.NewNullLogger(), cfg: HostConfig{again: defaultAgain}}, config.Service{Name: "test"}, Inherit{})
 			peer := &control.Peer{ID: 1, Cred: control.Credentials{PID: pid}}
 			s.peers[peer.ID] = pid
 			own, waits := &port{listening: true, owner: peer.ID}, &port{crashedAt: long}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/version"
 	"github.com/ftnet/ftnet/rawio"
@@ -104,20 +105,21 @@ func (h *Host) handshakes() (tried, untried map[uint16][]status.Handshake) {
 func (s *Service) status(count map[uint16]int) (status.Program, map[uint16]status.Service) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	log := &s.cfg.Log
 	out := status.Program{
-		Name: s.name, Mode: string(s.cfg.Mode), Command: s.cfg.Command, Listen: s.cfg.Listen,
+		Name: s.name, Mode: string(s.cfg.Mode), Command: s.cfg.Argv(), Listen: s.cfg.Listen,
 		Process: status.Process{
 			State: s.process.state, PID: s.process.pid, Since: s.process.since,
 			Restarts: s.process.restarts, LastExit: s.process.lastExit,
 		},
-		Log:           status.ProgramLog{Policy: string(s.cfg.Log), Quota: uint64(s.cfg.Quota), OnFull: string(s.cfg.OnFull), WhenDown: string(s.cfg.LogDown)},
+		Log:           status.ProgramLog{Policy: log.Keep.String(), Quota: uint64(s.cfg.Quota), OnFull: s.cfg.OnFull.String(), WhenDown: log.WhenDown.String()},
 		WorkerCrashes: s.workers.crashes,
 	}
-	if s.cfg.LogDown == DownUnprotect {
-		out.Log.DownAfter = s.cfg.DownAfter.Seconds()
+	if log.WhenDown == policy.DownUnprotect {
+		out.Log.DownAfter = log.DownAfter.Seconds()
 	}
-	if s.cfg.Log == LogSinceIdle {
-		out.Log.Idle = s.cfg.Idle.Seconds()
+	if log.Keep == policy.LogSinceIdle {
+		out.Log.Idle = log.Idle.Seconds()
 	}
 	done, _, err := s.serving()
 	out.Ready = done && (err == nil || errors.As(err, new(*FellBackError)))

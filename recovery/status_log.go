@@ -11,14 +11,14 @@ import (
 func (h *Host) logStatus(snap rawio.Snapshot) status.Log {
 	used, limit := h.store.Usage()
 	out := status.Log{
-		Backend: string(backend.Memory), URL: h.cfg.LogURL, Status: h.store.Status().String(), Memory: uint64(used),
+		Backend: string(backend.Memory), URL: h.cfg.Log.URL, Status: h.store.Status().String(), Memory: uint64(used),
 		QuotaTotal: uint64(limit), FullEvents: snap.Core.QuotaFull, DownEvents: snap.Core.LogDown,
 	}
-	if u, err := backend.Parse(h.cfg.LogURL); err == nil {
+	if u, err := backend.Parse(h.cfg.Log.URL); err == nil {
 		out.Backend, out.URL = string(u.Kind), u.String()
 	}
 	out.Reason = h.complaints.Reason(h.store)
-	if file := h.cfg.LogOptions.TLS.Cert; file != "" {
+	if file := h.cfg.Log.TLS.Cert; file != "" {
 		if c, err := certs.ReadCert(file); err == nil {
 			out.Certificate = &c.NotAfter
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
@@ -22,7 +23,7 @@ import (
 // TestUnmodified: a server that knows nothing of ftnet.
 func TestUnmodified(t *testing.T) {
 	l := newLab(t, nil)
-	s := l.run(config("one", "plain :7001 127.0.0.1:7002", ":7001", "127.0.0.1:7002"))
+	s := l.run(server("one", "plain :7001 127.0.0.1:7002", ":7001", "127.0.0.1:7002"))
 	s.serves()
 	a, b := l.dial("127.0.0.1:7001"), l.dial("127.0.0.1:7002")
 	for i := range 4 {
@@ -47,7 +48,7 @@ func TestUnmodified(t *testing.T) {
 // TestBesides: servers of both modes on one engine.
 func TestBesides(t *testing.T) {
 	l := newLab(t, nil)
-	one, two := l.run(config("one", "listen :7001")), l.run(config("two", "plain :7002", ":7002"))
+	one, two := l.run(server("one", "listen :7001")), l.run(server("two", "plain :7002", ":7002"))
 	one.serves()
 	two.serves()
 	a, b := l.dial("127.0.0.1:7001"), l.dial("127.0.0.1:7002")
@@ -64,7 +65,7 @@ func TestBesides(t *testing.T) {
 // TestListensLate: nothing counts as serving before the server listens.
 func TestListensLate(t *testing.T) {
 	l := newLab(t, nil)
-	s := l.run(config("one", "late :7001", ":7001"))
+	s := l.run(server("one", "late :7001", ":7001"))
 	began := time.Now()
 	s.serves()
 	if took := time.Since(began); took < 100*time.Millisecond {
@@ -81,7 +82,7 @@ func TestPortTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	s := l.run(config("one", "plain :7001", ":7001"))
+	s := l.run(server("one", "plain :7001", ":7001"))
 	var taken *PortTakenError
 	if err := s.ends(); !errors.As(err, &taken) || !strings.Contains(err.Error(), fmt.Sprintf("process %d (", os.Getpid())) {
 		t.Errorf("Run returned %v", err)
@@ -95,7 +96,7 @@ func TestPortTaken(t *testing.T) {
 // left is ended.
 func TestBackground(t *testing.T) {
 	l := newLab(t, nil)
-	s := l.run(config("one", "background :7001", ":7001"))
+	s := l.run(server("one", "background :7001", ":7001"))
 	var background *BackgroundError
 	if err := s.ends(); !errors.As(err, &background) || !strings.Contains(err.Error(), "foreground") {
 		t.Fatalf("Run returned %v", err)
@@ -111,7 +112,7 @@ func TestBackground(t *testing.T) {
 // TestStray: a port that was not configured is not protected, which is said.
 func TestStray(t *testing.T) {
 	l := newLab(t, nil)
-	l.run(config("one", "plain :7001 :7005", ":7001")).serves()
+	l.run(server("one", "plain :7001 :7005", ":7001")).serves()
 	l.log.wait(t, "not in its configuration", "port=7005")
 }
 
@@ -119,7 +120,7 @@ func TestStray(t *testing.T) {
 // process goes on, and the log says which.
 func TestWorkersCrash(t *testing.T) {
 	l := newLab(t, nil)
-	s := l.run(config("one", "prefork :7001", ":7001"))
+	s := l.run(server("one", "prefork :7001", ":7001"))
 	s.serves()
 	pid := s.pid(l)
 	var clients []*client
@@ -146,7 +147,7 @@ func TestWorkersCrash(t *testing.T) {
 // are recovered.
 func TestMainCrash(t *testing.T) {
 	l := newLab(t, nil)
-	s := l.run(config("one", "prefork :7001", ":7001"))
+	s := l.run(server("one", "prefork :7001", ":7001"))
 	s.serves()
 	workers := procfs.Children(s.pid(l))
 	var clients []*client
@@ -176,12 +177,12 @@ func TestMainCrash(t *testing.T) {
 // of those that it keeps go on, the others get a RST.
 func TestOtherPorts(t *testing.T) {
 	l := newLab(t, nil)
-	s := l.run(config("one", "plain :7001 :7002", ":7001", ":7002"))
+	s := l.run(server("one", "plain :7001 :7002", ":7001", ":7002"))
 	s.serves()
 	kept, lost := l.dial("127.0.0.1:7001"), l.dial("127.0.0.1:7002")
 	kept.expect("1", "add 1")
 	lost.expect("1", "add 1")
-	next := config("one", "plain :7001 :7003", ":7001", ":7003")
+	next := server("one", "plain :7001 :7003", ":7001", ":7003")
 	if err := s.Restart(&next); err != nil {
 		t.Fatal(err)
 	}
@@ -203,19 +204,16 @@ func TestOtherPorts(t *testing.T) {
 			t.Fatalf("%+v", ports)
 		}
 	}
-	l.run(config("two", "plain :7002", ":7002")).serves() // it is free again
+	l.run(server("two", "plain :7002", ":7002")).serves() // it is free again
 }
 
 // TestPortsChangeAtOnce: a process starts, and has its ports protected, while a reload
 // takes ports and gives them up.
 func TestPortsChangeAtOnce(t *testing.T) {
 	l := newLab(t, nil)
-	s := l.run(config("one", "plain :7001", ":7001"))
+	s := l.run(server("one", "plain :7001", ":7001"))
 	s.serves()
-	more, err := parseAddresses([]string{":7005"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	more := []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, 7005)}
 	done := make(chan error, 1)
 	go func() {
 		var errs []error
@@ -265,7 +263,7 @@ func (l *stepLog) RegisterService(port uint16) error {
 // TestGivenUpForGood: a port that is given up while a new configuration is applied is not
 // protected again: another service may have it.
 func TestGivenUpForGood(t *testing.T) {
-	next := config("one", "plain :7001", ":7001")
+	next := server("one", "plain :7001", ":7001")
 	for name, change := range map[string]func(*Service) error{
 		"update": func(s *Service) error { return s.Update(next) },
 		"start":  func(s *Service) error { return s.apply(next) },
@@ -277,13 +275,10 @@ func TestGivenUpForGood(t *testing.T) {
 			}
 			log := &stepLog{Memory: memory}
 			t.Cleanup(func() { memory.Close() })
-			l := newLab(t, func(c *HostConfig) { c.Log = log })
+			l := newLab(t, func(c *HostConfig) { c.Store = log })
 			s := l.run(next)
 			s.serves()
-			more, err := parseAddresses([]string{":7005"})
-			if err != nil {
-				t.Fatal(err)
-			}
+			more := []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, 7005)}
 			fresh, err := s.claimListen(more)
 			if err == nil {
 				err = s.protectAll()
@@ -312,7 +307,7 @@ func TestGivenUpForGood(t *testing.T) {
 			if err := <-given; err != nil {
 				t.Fatal(err)
 			}
-			two := l.run(config("two", "listen :7005"))
+			two := l.run(server("two", "listen :7005"))
 			two.serves()
 			l.dial("127.0.0.1:7005").expect("1", "add 1")
 		})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/internal/status"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // How often the kernel is asked whether an unmodified server listens: at first
@@ -75,7 +76,7 @@ func (s *Service) watchNorth(ctx context.Context, pid int) {
 		s.mu.Lock()
 		running, probe, changed := s.process.state == status.ProcessRunning, s.cfg.Ready.Probe, s.changed
 		s.mu.Unlock()
-		if running && probe != ProbeListening {
+		if running && probe != config.ProbeListening {
 			break
 		}
 		select {
@@ -139,7 +140,7 @@ func (s *Service) watchSockets(ctx context.Context, pid int) {
 		if err != nil {
 			s.log.Warn("listening sockets not listed", "error", err)
 		}
-		if fresh := due(&waiting, sockets); len(fresh) > 0 && probe == ProbeListening {
+		if fresh := due(&waiting, sockets); len(fresh) > 0 && probe == config.ProbeListening {
 			s.serves(pid, fresh)
 		}
 		if len(waiting) == 0 {
@@ -165,7 +166,7 @@ func (s *Service) watchSockets(ctx context.Context, pid int) {
 			return
 		}
 	}
-	if probe != ProbeListening {
+	if probe != config.ProbeListening {
 		if !s.probe(ctx) {
 			return
 		}

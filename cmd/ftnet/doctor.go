@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os/signal"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -21,6 +19,7 @@ import (
 	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/recovery"
+	"github.com/ftnet/ftnet/recovery/config"
 	"github.com/ftnet/ftnet/recovery/daemon"
 )
 
@@ -29,7 +28,7 @@ func newDoctor() *cobra.Command {
 		asJSON, clean bool
 		base, file    string
 		bpffs         string
-		log           = logDefaults
+		log           = config.NewFlags()
 		listen        []string
 		mark          fwmark.Mark
 	)
@@ -55,7 +54,7 @@ go on with those.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
-			logResults, err := checkLog(cmd, &log, file)
+			logResults, err := checkLog(cmd, log, file)
 			if err != nil {
 				return err
 			}
@@ -106,7 +105,7 @@ go on with those.`,
 	cmd.Flags().StringVarP(&file, "config", "c", "", "check the log of this configuration `FILE` of ftnet serve")
 	cmd.Flags().StringArrayVar(&listen, "listen", nil, "try a handshake at this `ADDRESS` of a server, for instance :7000; may be repeated")
 	cmd.Flags().Var(&mark, "mark", "the `VALUE/MASK` that ftnet run would be given")
-	log.flags(cmd.Flags())
+	define(cmd.Flags(), log, logFlags)
 	runtimeDirFlag(cmd, &base)
 	bpffsFlag(cmd, &bpffs)
 	return cmd
@@ -122,24 +121,17 @@ func tryHandshakes(cmd *cobra.Command, base, file string, listen []string, mark 
 		for i := range f.Services {
 			listen = append(listen, f.Services[i].Listen...)
 		}
-		if f.Engine.Mark != "" {
-			if err := mark.Set(f.Engine.Mark); err != nil {
-				return nil, err
-			}
+		if f.Engine.Mark != (fwmark.Mark{}) {
+			mark = f.Engine.Mark
 		}
 	}
 	var at []netip.AddrPort
 	for _, a := range listen {
-		host, service, err := net.SplitHostPort(a)
-		n, parseErr := strconv.ParseUint(service, 10, 16)
-		if err != nil || parseErr != nil {
-			return nil, &usageError{fmt.Errorf("--listen %s: want HOST:PORT or :PORT", a)}
+		w, err := config.ParseAddress(a)
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("--listen: %w", err)}
 		}
-		addr, err := netip.ParseAddr(host)
-		if host != "" && err != nil {
-			return nil, &usageError{fmt.Errorf("--listen %s: the host must be an IP address or left out", a)}
-		}
-		if w := netip.AddrPortFrom(addr, uint16(n)); n != 0 && !slices.Contains(at, w) {
+		if !slices.Contains(at, w) {
 			at = append(at, w)
 		}
 	}
@@ -161,18 +153,17 @@ func tryHandshakes(cmd *cobra.Command, base, file string, listen []string, mark 
 }
 
 // checkLog checks the log of the flags or of a file.
-func checkLog(cmd *cobra.Command, o *logOptions, file string) ([]doctor.Result, error) {
-	if file == "" {
-		u, err := o.check()
-		if err != nil {
-			return nil, &usageError{err}
-		}
-		return doctor.Log(u, o.options(), nil), nil
-	}
-	if cmd.Flags().Changed("log") {
+func checkLog(cmd *cobra.Command, flags *config.Flags, file string) ([]doctor.Result, error) {
+	if file != "" && cmd.Flags().Changed("log") {
 		return nil, &usageError{errors.New("--log or --config, not both")}
 	}
-	f, err := daemon.Load(file)
+	var f *config.File
+	var err error
+	if file != "" {
+		f, err = daemon.Load(file)
+	} else {
+		f, err = flags.File()
+	}
 	var invalid *daemon.ConfigError
 	if errors.As(err, &invalid) {
 		for _, d := range invalid.Diagnostics {
@@ -180,17 +171,13 @@ func checkLog(cmd *cobra.Command, o *logOptions, file string) ([]doctor.Result, 
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, wrongFlags(err)
 	}
 	u, err := backend.Parse(f.Log.URL)
 	if err != nil {
 		return nil, err
 	}
-	var services []string
-	for i := range f.Services {
-		services = append(services, f.Services[i].Name)
-	}
-	return doctor.Log(u, backend.Options{KeyFile: f.Log.KeyFile, TLS: f.Log.TLS, ServerName: f.Log.ServerName}, services), nil
+	return doctor.Log(u, f.Log.Options(nil), f.Names()), nil
 }
 
 // diagnosis is the JSON form.

@@ -60,7 +60,7 @@ func (o *logdOptions) run(cmd *cobra.Command) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	cfg, err := o.load(cmd)
+	cfg, err := o.load()
 	var invalid *daemon.ConfigError
 	if errors.As(err, &invalid) {
 		for _, d := range invalid.Diagnostics {

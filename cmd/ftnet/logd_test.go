@@ -49,7 +49,7 @@ func TestLogdFlags(t *testing.T) {
 		if err := cmd.ParseFlags(strings.Fields(line)); err != nil {
 			t.Fatal(err)
 		}
-		got, err := o.load(cmd)
+		got, err := o.load()
 		if err != nil {
 			t.Errorf("%s: %v", line, err)
 			continue
@@ -75,8 +75,8 @@ func TestLogdRefuses(t *testing.T) {
 		"logd --listen log:1 --store memory:" + flags:                                                                                      {exitUsage, `--listen: "log" is not an IP address`},
 		"logd --listen :1 --store /var/x" + flags:                                                                                          {exitUsage, `--store: "/var/x" is not the URL of a log (did you mean "file:///var/x"?)`},
 		"logd --listen :1 --store ftlog://h:1" + flags:                                                                                     {exitUsage, "--store: a log server keeps its log itself"},
-		"logd --listen :1 --store memory: --store-key " + tls.Key + flags:                                                                  {exitUsage, "--store-key: key-file has no meaning"},
-		"logd --listen :1 --store memory: --log-level loud" + flags:                                                                        {exitUsage, "--log-level: "},
+		"logd --listen :1 --store memory: --store-key " + tls.Key + flags:                                                                  {exitUsage, "--store-key has no meaning"},
+		"logd --listen :1 --store memory: --log-level loud" + flags:                                                                        {exitUsage, "--log-level wants "},
 		"logd --listen :1 --store memory: --max-sessions 0" + flags:                                                                        {exitUsage, "--max-sessions: 0 is out of range"},
 		"logd --listen :1 --store memory: --expire-after -1s" + flags:                                                                      {exitUsage, "--expire-after: "},
 		"logd --listen :1 --store memory: --tls-ca " + dir + "/none --tls-cert x --tls-key x":                                              {exitUsage, "--tls-ca: " + dir + "/none does not exist"},

@@ -5,17 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"time"
+	"slices"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"github.com/ftnet/ftnet/internal/bytesize"
-	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/internal/oplog"
 	"github.com/ftnet/ftnet/internal/supervisor"
-	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/recovery"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 const runHelp = `Run COMMAND as a supervised child, with the engine that keeps its connections
@@ -47,9 +45,35 @@ again: at once, then after 10 ms, doubled up to 500 ms, from the start again onc
 it ran for 250 ms. More than --restart-limit restarts within --restart-window end
 the service: its clients get a RST.` + exitHelp
 
+// runFlags are the flags of `ftnet run` for keys of the file.
+var runFlags = slices.Concat([]keyFlag{
+	{"name", "service.name", "`NAME` of the service in messages and status (default: the command's)"},
+	{"listen", "service.listen", "COMMAND listens on this `ADDRESS`, such as :7000; may be repeated"},
+	{"compare", "service.compare", "with --unmodified: compare repeated output: strict, or length only"},
+	{"log-policy", "service.log", "with --unmodified: keep what clients send: full, idle or off"},
+	{"log-idle", "service.log.idle", "how long a connection must be idle for --log-policy idle"},
+	{"user", "service.user", "run COMMAND as `USER[:GROUP]`, names or numbers; the engine keeps its privileges"},
+	{"quota", "service.quota", "bytes logged for one connection, from 64KiB"},
+	{"on-full", "service.on-full", "when a quota is full: close-window, unprotect or reset"},
+	{"when-log-down", "service.log.when-down", "while the log takes nothing: hold, or unprotect connections after --log-down-after"},
+	{"log-down-after", "service.log.down-after", "see --when-log-down"},
+	{"restart-limit", "service.restart.limit", "restarts within --restart-window; -1 for no limit"},
+	{"restart-window", "service.restart.window", "window of --restart-limit"},
+	{"stop-timeout", "service.stop.timeout", "kill COMMAND when it has not stopped by then"},
+	{"drain", "service.drain", "how long to serve closing connections after COMMAND has stopped; then they are reset"},
+	{"quota-total", "log.quota-total", "bytes that the log may take (default: a quarter of the memory; with --log file: 8GiB, at most half of the disk)"},
+	{"recover", "log.recover", "with --log file: or ftlog: recover the connections that an earlier ftnet has left in the log; with =false delete them"},
+	{"interface", "engine.interfaces", "protect the service on this `INTERFACE` only; may be repeated (default: all)"},
+	{"mark", "engine.mark", "`VALUE/MASK`: bits of the firewall mark that what ftnet sends has, besides those of the connection (default: none)"},
+	{"max-connections", "engine.max-connections", "how many connections can be protected at a time"},
+	{"when-engine-dead", "engine.when-dead", "when ftnet is killed or stuck: hold what it would have to judge, or open after --engine-dead-after"},
+	{"engine-dead-after", "engine.dead-after", "see --when-engine-dead"},
+	{"log-level", "engine.log-level", "trace, debug, info, warn, error or off"},
+}, logFlags)
+
 // newRun makes `ftnet run`.
 func newRun() *cobra.Command {
-	o := defaultRunOptions()
+	var o runOptions
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARG…]",
 		Short: "Run a server whose connections survive its crashes",
@@ -61,19 +85,19 @@ func newRun() *cobra.Command {
 			// From here on no request to stop is lost, however long the engine takes to start.
 			signals, unsubscribe := supervisor.Subscribe()
 			defer unsubscribe()
-			log := oplog.Open("ftnet", hclog.LevelFromString(o.logLevel), cmd.ErrOrStderr())
-			defer log.Close()
-			cfg, err := o.config(args, log)
+			f, err := o.file(args)
 			if err != nil {
-				return &usageError{err}
+				return wrongFlags(err)
 			}
-			for _, name := range o.interfaces {
+			for _, name := range f.Engine.Interfaces {
 				if _, err := net.InterfaceByName(name); err != nil {
 					return fmt.Errorf("--interface %s: %w", name, err)
 				}
 			}
-			cfg.Supervisor.Signals = signals
-			return recovery.Run(context.Background(), cfg)
+			log := oplog.Open("ftnet", hclog.LevelFromString(f.Engine.LogLevel), cmd.ErrOrStderr())
+			defer log.Close()
+			host := recovery.HostConfig{Log: f.Log, Engine: f.Engine, Logger: log}
+			return recovery.Run(context.Background(), host, f.Services[0], recovery.Inherit{Signals: signals})
 		},
 	}
 	o.flags(cmd)
@@ -88,130 +112,28 @@ func needsCommand(_ *cobra.Command, args []string) error {
 }
 
 type runOptions struct {
-	name          string
-	unmodified    unmodifiedOptions
-	log           logOptions
-	recover       recoverOptions
-	down          downOptions
-	dead          deadOptions
-	user          string
-	quota         bytesize.Size
-	quotaTotal    bytesize.Size
-	onFull        string
-	interfaces    []string
-	maxConns      int
-	restartLimit  int
-	restartWindow time.Duration
-	stopTimeout   time.Duration
-	drain         time.Duration
-	logLevel      string
-	runtimeDir    string
-	bpffs         string
-	mark          fwmark.Mark
-}
-
-func defaultRunOptions() *runOptions {
-	return &runOptions{
-		unmodified:    unmodifiedDefaults,
-		log:           logDefaults,
-		recover:       recoverDefaults,
-		down:          downDefaults,
-		dead:          deadDefaults,
-		quota:         64 * bytesize.MiB,
-		onFull:        string(recovery.CloseWindow),
-		maxConns:      65536,
-		restartLimit:  supervisor.DefaultRestartLimit,
-		restartWindow: supervisor.DefaultRestartWindow,
-		stopTimeout:   supervisor.DefaultStopTimeout,
-		drain:         recovery.DefaultDrain,
-		logLevel:      "info",
-	}
+	keys              *config.Flags
+	runtimeDir, bpffs string
 }
 
 func (o *runOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.SetInterspersed(false) // what follows COMMAND is its own
-	f.StringVar(&o.name, "name", o.name, "name of the service in messages and status (default: the command's)")
-	o.unmodified.flags(f)
-	o.log.flags(f)
-	o.recover.flags(f)
-	o.down.flags(f)
-	o.dead.flags(f)
-	f.StringVar(&o.user, "user", o.user, "run COMMAND as `USER[:GROUP]`, names or numbers; the engine keeps its privileges")
-	f.Var(&o.quota, "quota", "bytes logged for one connection, from 64KiB")
-	f.Var(&o.quotaTotal, "quota-total", "bytes that the log may take (default: a quarter of the memory; with --log file: 8GiB, at most half of the disk)")
-	f.StringVar(&o.onFull, "on-full", o.onFull, "when a quota is full: close-window, unprotect or reset")
-	f.StringArrayVar(&o.interfaces, "interface", nil, "protect the service on this `INTERFACE` only; may be repeated (default: all)")
-	f.Var(&o.mark, "mark", "bits of the firewall mark that what ftnet sends has, besides those of the connection (default: none)")
-	f.IntVar(&o.maxConns, "max-connections", o.maxConns, "how many connections can be protected at a time")
-	f.IntVar(&o.restartLimit, "restart-limit", o.restartLimit, "restarts within --restart-window; -1 for no limit")
-	f.DurationVar(&o.restartWindow, "restart-window", o.restartWindow, "window of --restart-limit")
-	f.DurationVar(&o.stopTimeout, "stop-timeout", o.stopTimeout, "kill COMMAND when it has not stopped by then")
-	f.DurationVar(&o.drain, "drain", o.drain, "how long to serve closing connections after COMMAND has stopped; then they are reset")
-	f.StringVar(&o.logLevel, "log-level", o.logLevel, "trace, debug, info, warn, error or off")
+	o.keys = config.NewFlags()
+	define(f, o.keys, runFlags)
+	unmodified := unmodifiedFlag{o.keys.Flag("unmodified", "service.mode")}
+	f.VarPF(unmodified, "unmodified", "", "COMMAND does not call ftnet.Listen; --listen is required").NoOptDefVal = "true"
 	runtimeDirFlag(cmd, &o.runtimeDir)
 	bpffsFlag(cmd, &o.bpffs)
-	// A zero default means "a quarter of the memory" here, which the text says.
-	f.Lookup("quota-total").DefValue = ""
 }
 
-// config checks the flags and makes the engine's configuration.
-func (o *runOptions) config(command []string, logger hclog.Logger) (recovery.Config, error) {
-	onFull, err := recovery.ParseOnFull(o.onFull)
-	switch {
-	case err != nil:
-		err = fmt.Errorf("--on-full: %w", err)
-	case o.quota < recovery.MinQuota:
-		err = fmt.Errorf("--quota: %v: %w", o.quota, recovery.ErrQuota)
-	case o.quotaTotal != 0 && o.quotaTotal < o.quota:
-		err = fmt.Errorf("--quota-total: %v is below the quota %v of one connection", o.quotaTotal, o.quota)
-	case o.maxConns <= 0 || o.maxConns > gate.MostConns:
-		err = fmt.Errorf("--max-connections: must be from 1 to %d", gate.MostConns)
-	case o.restartLimit < -1:
-		err = errors.New("--restart-limit: must be -1 (no limit) or more")
-	case o.restartWindow <= 0:
-		err = errors.New("--restart-window: must be above 0")
-	case o.stopTimeout <= 0:
-		err = errors.New("--stop-timeout: must be above 0")
-	case o.drain < 0:
-		err = errors.New("--drain: must not be negative")
-	case hclog.LevelFromString(o.logLevel) == hclog.NoLevel:
-		err = fmt.Errorf("--log-level: %q is none of trace, debug, info, warn, error and off", o.logLevel)
-	}
+// file is what the flags say, as a file.
+func (o *runOptions) file(command []string) (*config.File, error) {
+	f, err := o.keys.File(command...)
 	if err != nil {
-		return recovery.Config{}, err
+		return nil, err
 	}
-	cfg := recovery.Config{
-		Name: o.name, Command: command, User: o.user,
-		Quota: int64(o.quota), QuotaTotal: int64(o.quotaTotal), OnFull: onFull,
-		Interfaces: o.interfaces, MaxConns: o.maxConns, Drain: drain(o.drain),
-		RuntimeDir: o.runtimeDir, BPFFS: o.bpffs, Mark: o.mark, Logger: logger,
-		Supervisor: supervisor.Config{
-			Command: command, User: o.user, StopTimeout: o.stopTimeout,
-			RestartLimit: restartLimit(o.restartLimit), RestartWindow: o.restartWindow,
-			Logger: logger.Named("supervisor"),
-		},
-	}
-	if err := errors.Join(o.log.apply(&cfg, o.quotaTotal), o.recover.apply(&cfg), o.down.apply(&cfg), o.dead.apply(&cfg)); err != nil {
-		return cfg, err
-	}
-	return cfg, o.unmodified.apply(&cfg)
-}
-
-// drain translates the flag: 0 is "not at all" here but "the default" in
-// recovery.Config.
-func drain(d time.Duration) time.Duration {
-	if d == 0 {
-		return recovery.NoDrain
-	}
-	return d
-}
-
-// restartLimit translates the flag: 0 is "never again" there but "the default"
-// in supervisor.Config.
-func restartLimit(n int) int {
-	if n == 0 {
-		return supervisor.NoRestarts
-	}
-	return n
+	f.Engine.RuntimeDir, f.Engine.BPFFS = o.runtimeDir, o.bpffs
+	f.Services[0].StopSignal = 0 // that which ftnet got
+	return f, nil
 }

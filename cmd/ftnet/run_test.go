@@ -11,85 +11,84 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/ftnet/ftnet/internal/certs"
+	"github.com/ftnet/ftnet/internal/fwmark"
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/supervisor"
-	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/recovery"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // parse reads a command line of `ftnet run` as the command does.
-func parse(t *testing.T, line string) (*runOptions, []string, error) {
+func parse(t *testing.T, line string) *config.File {
 	t.Helper()
-	o := defaultRunOptions()
+	var o runOptions
 	cmd := &cobra.Command{}
 	o.flags(cmd)
-	if err := cmd.ParseFlags(strings.Fields(line)); err != nil {
-		return nil, nil, err
+	err := cmd.ParseFlags(strings.Fields(line))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return o, cmd.Flags().Args(), nil
+	f, err := o.file(cmd.Flags().Args())
+	if err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	return f
 }
 
 func TestRunFlags(t *testing.T) {
-	o, args, err := parse(t, "--quota 1GiB --quota-total=4GiB --on-full reset --user www:www --interface eth0 --interface lo "+
-		"--max-connections 10 --restart-limit 0 --restart-window 1m --stop-timeout 3s --drain 0s --name n --runtime-dir /r --bpffs /b -- srv --quota x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := o.config(args, hclog.NewNullLogger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	got.Logger, got.Supervisor.Logger = nil, nil
-	command := []string{"srv", "--quota", "x"}
-	want := recovery.Config{
-		Name: "n", Mode: recovery.ModeListen, Command: command, User: "www:www", Quota: 1 << 30, QuotaTotal: 4 << 30, OnFull: recovery.Reset,
-		LogURL: "memory:", LogDown: recovery.DownHold, DownAfter: 10 * time.Second, Interfaces: []string{"eth0", "lo"}, MaxConns: 10, RuntimeDir: "/r", BPFFS: "/b", Drain: recovery.NoDrain,
-		Supervisor: supervisor.Config{Command: command, User: "www:www", StopTimeout: 3 * time.Second,
-			RestartLimit: supervisor.NoRestarts, RestartWindow: time.Minute},
-	}
+	got := parse(t, "--quota 1GiB --quota-total=4GiB --on-full reset --user www:www --interface eth0 --interface lo --mark 0x10/0xff "+
+		"--max-connections 10 --restart-limit 0 --restart-window 1m --stop-timeout 3s --drain 0s --name n --runtime-dir /r --bpffs /b "+
+		"--log-level warn -- srv --quota x")
+	log, engine := config.Defaults()
+	log.QuotaTotal = 4 << 30
+	engine.Interfaces, engine.MaxConnections, engine.RuntimeDir, engine.BPFFS = []string{"eth0", "lo"}, 10, "/r", "/b"
+	engine.LogLevel, engine.Mark = "warn", fwmark.Mark{Value: 0x10, Mask: 0xff}
+	svc := config.NewService("n", config.ModeListen, "srv", "--quota", "x")
+	svc.User, svc.Quota, svc.OnFull, svc.Interfaces = "www:www", 1<<30, policy.ResetConn, engine.Interfaces
+	svc.StopTimeout, svc.StopSignal, svc.Drain = 3*time.Second, 0, 0
+	svc.Restart.Limit, svc.Restart.Window = 0, time.Minute
+	want := &config.File{Log: log, Engine: engine, Services: []config.Service{svc}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestRunLogFlags(t *testing.T) {
-	for line, want := range map[string]recovery.Config{
-		"x": {LogURL: "memory:"},
-		"--log file:///a//b/ --log-key /k --quota-total 1TiB -- x": {
-			LogURL: "file:///a/b", LogOptions: backend.Options{KeyFile: "/k"}, QuotaTotal: 1 << 40},
-		"--log ftlog://h:01 --log-ca a --log-cert c --log-tls-key k --log-server-name n -- x": {
-			LogURL:     "ftlog://h:1",
-			LogOptions: backend.Options{TLS: certs.Files{Authority: "a", Cert: "c", Key: "k"}, ServerName: "n"}},
-		"--log file:///a --recover -- x":       {LogURL: "file:///a"},
-		"--log file:///a --recover=false -- x": {LogURL: "file:///a", Forget: true},
+// TestRunNames: a service has its command's name, if that can be one.
+func TestRunNames(t *testing.T) {
+	for command, want := range map[string]string{
+		"/usr/bin/redis-server": "redis-server", "./my=server.sh": "my_server.sh", "./-x": "s-x", "admin": "sadmin",
+		strings.Repeat("x", 70): strings.Repeat("x", 64),
 	} {
-		o, args, err := parse(t, line)
-		if err != nil {
-			t.Fatal(err)
+		if got := parse(t, "-- "+command).Services[0].Name; got != want {
+			t.Errorf("%s: %s, want %s", command, got, want)
 		}
-		got, err := o.config(args, hclog.NewNullLogger())
-		if err != nil {
-			t.Errorf("%s: %v", line, err)
-			continue
-		}
-		if diff := cmp.Diff(want, recovery.Config{LogURL: got.LogURL, LogOptions: got.LogOptions, Forget: got.Forget, QuotaTotal: got.QuotaTotal}); diff != "" {
+	}
+}
+
+func TestRunLogFlags(t *testing.T) {
+	for line, want := range map[string]config.Log{
+		"x": {URL: "memory:", Recover: true},
+		"--log file:///a/b --log-key /k --quota-total 1TiB -- x": {
+			URL: "file:///a/b", Recover: true, KeyFile: "/k", QuotaTotal: 1 << 40},
+		"--log ftlog://h:1 --log-ca /a --log-cert /c --log-tls-key /k --log-server-name n -- x": {
+			URL: "ftlog://h:1", Recover: true, TLS: certs.Files{Authority: "/a", Cert: "/c", Key: "/k"}, ServerName: "n"},
+		"--log file:///a --recover -- x":       {URL: "file:///a", Recover: true},
+		"--log file:///a --recover=false -- x": {URL: "file:///a"},
+	} {
+		if diff := cmp.Diff(want, parse(t, line).Log); diff != "" {
 			t.Errorf("%s: %s", line, diff)
 		}
 	}
 }
 
 func TestRunDownFlags(t *testing.T) {
-	o, args, err := parse(t, "--when-log-down unprotect --log-down-after 3s -- srv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := o.config(args, hclog.NewNullLogger())
-	if err != nil || got.LogDown != recovery.DownUnprotect || got.DownAfter != 3*time.Second {
-		t.Errorf("%v, %v, %v", got.LogDown, got.DownAfter, err)
+	got := parse(t, "--when-log-down unprotect --log-down-after 3s -- srv").Services[0].Log
+	if got.WhenDown != policy.DownUnprotect || got.DownAfter != 3*time.Second {
+		t.Errorf("%+v", got)
 	}
 }
 
@@ -100,29 +99,32 @@ func TestRunDeadFlags(t *testing.T) {
 		"--when-engine-dead open -- srv": 2 * time.Second,
 		"--when-engine-dead open --engine-dead-after 700ms -- srv": 700 * time.Millisecond,
 	} {
-		o, args, err := parse(t, line)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := o.config(args, hclog.NewNullLogger()); err != nil || got.DeadAfter != want {
-			t.Errorf("%s: %v, %v", line, got.DeadAfter, err)
+		if got := parse(t, line).Engine.Patience(); got != want {
+			t.Errorf("%s: %v", line, got)
 		}
 	}
 }
 
 func TestRunUnmodifiedFlags(t *testing.T) {
-	o, args, err := parse(t, "--unmodified --listen :7000 --listen [::1]:7001 --compare length --log-policy idle --log-idle 5s -- srv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := o.config(args, hclog.NewNullLogger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := recovery.Config{Mode: recovery.ModeUnmodified, Listen: []string{":7000", "[::1]:7001"},
-		Compare: recovery.CompareLength, Log: recovery.LogSinceIdle, Idle: 5 * time.Second}
-	if diff := cmp.Diff(want, recovery.Config{Mode: got.Mode, Listen: got.Listen, Compare: got.Compare, Log: got.Log, Idle: got.Idle}); diff != "" {
+	got := parse(t, "--unmodified --listen :7000 --listen [::1]:7001 --compare length --log-policy idle --log-idle 5s -- srv").Services[0]
+	want := config.NewService("srv", config.ModeUnmodified, "srv")
+	want.Listen, want.Compare, want.StopSignal = []string{":7000", "[::1]:7001"}, policy.CompareLength, 0
+	want.Log.Keep, want.Log.Idle = policy.LogSinceIdle, 5*time.Second
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	if got := parse(t, "--unmodified=false -- srv").Services[0].Mode; got != config.ModeListen {
+		t.Error(got)
+	}
+}
+
+// TestRunRefusesAll: all that is wrong is said at once.
+func TestRunRefusesAll(t *testing.T) {
+	out, code := execute(strings.Fields("run --quota 1 --restart-limit -2 --log-down-after 5s -- x")...)
+	for _, says := range []string{"--quota: ", "--restart-limit: ", "--log-down-after has no meaning without --when-log-down"} {
+		if code != exitUsage || !strings.Contains(out, says) {
+			t.Errorf("exit %d: %q is missing in\n%s", code, says, out)
+		}
 	}
 }
 
@@ -130,50 +132,52 @@ func TestRunRefuses(t *testing.T) {
 	for line, says := range map[string]string{
 		"run":                   "COMMAND is missing",
 		"run --quota 0 -- x":    "--quota",
-		"run --quota 1 -- x":    "--quota: 1B: the least that makes sense is 64KiB",
+		"run --quota 1 -- x":    "--quota: 1 is out of range (between 64KiB and ",
 		"run --quota lots -- x": "64MiB",
-		"run --quota 2GiB --quota-total 1GiB -- x": "below the quota",
-		"run --on-full explode -- x":               "close-window, unprotect or reset",
+		"run --quota 2GiB --quota-total 1GiB -- x": "--quota is above --quota-total",
+		"run --on-full explode -- x":               `"close-window", "unprotect" or "reset"`,
 		"run --restart-limit -2 -- x":              "--restart-limit",
 		"run --restart-window 0s -- x":             "--restart-window",
 		"run --stop-timeout -1s -- x":              "--stop-timeout",
 		"run --drain -1s -- x":                     "--drain",
 		"run --max-connections 0 -- x":             "--max-connections",
-		"run --max-connections 100000000 -- x":     "--max-connections: must be from 1 to",
+		"run --max-connections 100000000 -- x":     "--max-connections: 100000000 is out of range",
 		"run --restart-limit x -- x":               "want a whole number",
 		"run --stop-timeout 5 -- x":                "for --stop-timeout: want a duration such as 5s",
 		"doctor foo":                               `unexpected argument "foo"`,
-		"run --log-level loud -- x":                "none of trace, debug, info",
+		"run --log-level loud -- x":                `--log-level wants "trace", "debug", "info"`,
 		"run --no-such-flag -- x":                  "unknown flag",
 
-		"run --unmodified -- x":                               "Add --listen",
-		"run --unmodified --listen 7000 -- x":                 "HOST:PORT",
+		"run --unmodified -- x":                               "--listen is required",
+		"run --unmodified --listen 7000 -- x":                 `did you mean ":7000"?`,
 		"run --unmodified --listen :http -- x":                "from 1 to 65535",
 		"run --listen :0 -- x":                                "from 1 to 65535",
 		"run --listen localhost:7 -- x":                       "IP address",
-		"run --unmodified --listen :7 --compare much -- x":    "strict or length",
-		"run --unmodified --listen :7 --log-policy some -- x": "full, idle or off",
+		"run --unmodified --listen :7 --compare much -- x":    `"strict" or "length"`,
+		"run --unmodified --listen :7 --log-policy some -- x": `"full", "idle" or "off"`,
 		"run --unmodified --listen :7 --log-idle 0s -- x":     "--log-idle",
-		"run --compare length -- x":                           "needs --unmodified",
-		"run --log-policy off -- x":                           "need --unmodified",
+		"run --compare length -- x":                           "without --unmodified",
+		"run --log-policy idle -- x":                          `--log-policy "idle" needs --unmodified`,
+		"run --unmodified --listen :7 --log-idle 2s -- x":     `--log-idle has no meaning without --log-policy "idle"`,
+		"run --log-policy off -- x":                           `--log-policy "off" needs --unmodified`,
 		"no-such-command":                                     "unknown command",
 
 		"run --log disk -- x":                                      "--log: \"disk\" is not the URL",
 		"run --log /var/lib/x -- x":                                `did you mean "file:///var/lib/x"?`,
-		"run --when-log-down wait -- x":                            "hold or unprotect",
-		"run --log-down-after 5s -- x":                             "needs --when-log-down unprotect",
-		"run --when-log-down unprotect --log-down-after 0s -- x":   "must be above 0",
-		"run --when-engine-dead wait -- x":                         "neither hold nor open",
-		"run --engine-dead-after 5s -- x":                          "needs --when-engine-dead open",
-		"run --when-engine-dead open --engine-dead-after 1ms -- x": "at least 500ms",
-		"run --log-key k -- x":                                     "--log-key is for --log file:///DIR only",
-		"run --recover -- x":                                       "--recover is for --log file: and ftlog: only",
+		"run --when-log-down wait -- x":                            `"hold" or "unprotect"`,
+		"run --log-down-after 5s -- x":                             "without --when-log-down",
+		"run --when-log-down unprotect --log-down-after 0s -- x":   "--log-down-after: 0s is out of range",
+		"run --when-engine-dead wait -- x":                         `"hold" or "open"`,
+		"run --engine-dead-after 5s -- x":                          "without --when-engine-dead",
+		"run --when-engine-dead open --engine-dead-after 1ms -- x": "between 500ms",
+		"run --log-key k -- x":                                     "--log-key has no meaning",
+		"run --recover -- x":                                       "--recover has no meaning",
 		"run --recover=perhaps --log file:///d -- x":               "invalid argument",
-		"run --log file:///d --log-ca c -- x":                      "--log-ca is for --log ftlog:",
-		"run --log file:///d --log-server-name n -- x":             "--log-server-name is for --log ftlog:",
-		"run --log ftlog://h:1 --log-ca c -- x":                    "--log-cert is required with --log ftlog://h:1",
+		"run --log file:///d --log-ca c -- x":                      "--log-ca has no meaning",
+		"run --log file:///d --log-server-name n -- x":             "--log-server-name has no meaning",
+		"run --log ftlog://h:1 --log-ca c -- x":                    "needs --log-cert",
 		"run --log ftlog://h -- x":                                 "the port is missing",
-		"run --log ftlog://h:1 --log-ca c --log-cert c --log-tls-key k --quota-total 1GiB -- x": "--quota-total is for",
+		"run --log ftlog://h:1 --log-ca c --log-cert c --log-tls-key k --quota-total 1GiB -- x": "--quota-total has no meaning",
 	} {
 		if out, code := execute(strings.Fields(line)...); code != exitUsage || !strings.Contains(out, says) {
 			t.Errorf("ftnet %s: exit %d: %s", line, code, out)

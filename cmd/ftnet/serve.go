@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/ftnet/ftnet/recovery/config"
@@ -46,28 +45,35 @@ func newServe() *cobra.Command {
 		Args:  usageArgs(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
-	f := cmd.Flags()
-	f.StringVarP(&o.config, "config", "c", "", "the configuration `FILE`")
-	f.BoolVar(&o.check, "check", false, "only check the file")
-	f.StringVar(&o.logLevel, "log-level", "info", "trace, debug, info, warn, error or off; in place of the file's")
-	runtimeDirFlag(cmd, &o.runtimeDir)
-	bpffsFlag(cmd, &o.bpffs)
+	o.flags(cmd)
 	return cmd
 }
 
+func (o *serveOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	o.keys = config.NewFlags()
+	f.StringVarP(&o.config, "config", "c", "", "the configuration `FILE`")
+	f.BoolVar(&o.check, "check", false, "only check the file")
+	define(f, o.keys, []keyFlag{{"log-level", "engine.log-level", "trace, debug, info, warn, error or off; in place of the file's"}})
+	runtimeDirFlag(cmd, &o.runtimeDir)
+	bpffsFlag(cmd, &o.bpffs)
+}
+
 type serveOptions struct {
-	config, logLevel, runtimeDir, bpffs string
-	check                               bool
+	config, runtimeDir, bpffs string
+	check                     bool
+	keys                      *config.Flags
 }
 
 func (o *serveOptions) run(cmd *cobra.Command) error {
-	switch {
-	case o.config == "":
+	if o.config == "" {
 		return &usageError{errors.New("--config FILE is required")}
-	case hclog.LevelFromString(o.logLevel) == hclog.NoLevel:
-		return &usageError{fmt.Errorf("--log-level: unknown level %q", o.logLevel)}
 	}
-	err := o.serve(cmd)
+	said, err := o.keys.File()
+	if err != nil {
+		return wrongFlags(err)
+	}
+	err = o.serve(cmd, said)
 	var invalid *daemon.ConfigError
 	if errors.As(err, &invalid) {
 		for _, d := range invalid.Diagnostics {
@@ -77,7 +83,7 @@ func (o *serveOptions) run(cmd *cobra.Command) error {
 	return err
 }
 
-func (o *serveOptions) serve(cmd *cobra.Command) error {
+func (o *serveOptions) serve(cmd *cobra.Command, said *config.File) error {
 	if o.check {
 		f, err := daemon.Load(o.config)
 		if err != nil {
@@ -92,12 +98,12 @@ func (o *serveOptions) serve(cmd *cobra.Command) error {
 	defer signal.Stop(signals)
 	return daemon.Serve(cmd.Context(), daemon.Options{
 		ConfigPath: o.config, Signals: signals, Output: cmd.ErrOrStderr(),
-		Override: func(f *config.File) { o.override(cmd, f) },
+		Override: func(f *config.File) { o.override(cmd, said, f) },
 	})
 }
 
 // override lets flags win over a file, and the environment over the default.
-func (o *serveOptions) override(cmd *cobra.Command, f *config.File) {
+func (o *serveOptions) override(cmd *cobra.Command, said, f *config.File) {
 	if cmd.Flags().Changed("runtime-dir") || f.Engine.RuntimeDir == "" {
 		f.Engine.RuntimeDir = o.runtimeDir
 	}
@@ -105,7 +111,7 @@ func (o *serveOptions) override(cmd *cobra.Command, f *config.File) {
 		f.Engine.BPFFS = o.bpffs
 	}
 	if cmd.Flags().Changed("log-level") {
-		f.Engine.LogLevel = o.logLevel
+		f.Engine.LogLevel = said.Engine.LogLevel
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
@@ -80,15 +82,17 @@ func TestServeOverride(t *testing.T) {
 		{[]string{"--runtime-dir", "/flag", "--log-level", "debug", "--bpffs", "/own"}, []string{"/file", "warn", "/bpf"}, [3]string{"/flag", "debug", "/own"}},
 	} {
 		var o serveOptions
-		cmd := newServe()
+		cmd := &cobra.Command{}
+		o.flags(cmd)
 		if err := cmd.ParseFlags(tt.args); err != nil {
 			t.Fatal(err)
 		}
-		o.runtimeDir, _ = cmd.Flags().GetString("runtime-dir")
-		o.logLevel, _ = cmd.Flags().GetString("log-level")
-		o.bpffs, _ = cmd.Flags().GetString("bpffs")
+		said, err := o.keys.File()
+		if err != nil {
+			t.Fatal(err)
+		}
 		f := &config.File{Engine: config.Engine{RuntimeDir: tt.file[0], LogLevel: tt.file[1], BPFFS: tt.file[2]}}
-		o.override(cmd, f)
+		o.override(cmd, said, f)
 		if got := [3]string{f.Engine.RuntimeDir, f.Engine.LogLevel, f.Engine.BPFFS}; got != tt.want {
 			t.Errorf("%q %q: %q, want %q", tt.args, tt.file, got, tt.want)
 		}

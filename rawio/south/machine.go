@@ -122,16 +122,6 @@ type Report struct {
 	PID, Code int
 }
 
-// OnFull is what happens to a connection whose quota is used up.
-type OnFull uint8
-
-// The choices.
-const (
-	CloseWindow OnFull = iota // the client may not send more (default)
-	Unprotect                 // the connection goes on without protection
-	ResetConn                 // both sides get a RST
-)
-
 // Config of a Machine. The zero value of an optional field means its default.
 type Config struct {
 	Log      logserver.Log

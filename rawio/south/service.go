@@ -3,6 +3,7 @@ package south
 import (
 	"math"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
@@ -21,42 +22,26 @@ type Service struct {
 	DownAfter  int64     // for DownUnprotect, ns; default 10 s
 }
 
-// LogDown says what becomes of a connection while the log makes nothing stable of
-// what it was given, or takes nothing, for another reason than a full quota: its
-// disk has failed, its server cannot be reached.
-type LogDown uint8
-
-// The choices.
-const (
-	// DownHold has the client wait: nothing that is not stable is acknowledged.
-	DownHold LogDown = iota
-	// DownUnprotect lets a live connection, and one that begins, go on without
-	// protection when the log has stood still for DownAfter. One that is
-	// interrupted waits: nobody else has what its client has sent.
-	DownUnprotect
+// What a service's owner chooses; see package policy.
+type (
+	OnFull    = policy.OnFull
+	LogDown   = policy.LogDown
+	Compare   = policy.Compare
+	LogPolicy = policy.Log
 )
 
-// Compare says how the output of a restarted server is compared with what its
-// predecessor has sent.
-type Compare uint8
-
 // The choices.
 const (
-	CompareStrict Compare = iota // byte by byte, by checksums
-	CompareLength                // the number of bytes only
-)
-
-// LogPolicy says what is kept of an unmodified server's input.
-type LogPolicy uint8
-
-// The choices.
-const (
-	LogFull LogPolicy = iota // all of it
-	// LogSinceIdle drops what lies before a pause of the client, if all of it
-	// was answered and the answers acknowledged: right only for protocols whose
-	// every reply ends what came before.
-	LogSinceIdle
-	LogOff // nothing: connections are not protected
+	CloseWindow   = policy.CloseWindow
+	Unprotect     = policy.Unprotect
+	ResetConn     = policy.ResetConn
+	DownHold      = policy.DownHold
+	DownUnprotect = policy.DownUnprotect
+	CompareStrict = policy.CompareStrict
+	CompareLength = policy.CompareLength
+	LogFull       = policy.LogFull
+	LogSinceIdle  = policy.LogSinceIdle
+	LogOff        = policy.LogOff
 )
 
 // head is what is known of how far the server process got with a connection.

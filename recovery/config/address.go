@@ -60,7 +60,17 @@ func parseAddress(text string) (netip.AddrPort, *problem) {
 	case addr.Is4() && bare != host:
 		return bad(fmt.Sprintf("did you mean \"%s:%d\"?", bare, port), "an IPv4 address has no brackets")
 	}
-	return netip.AddrPortFrom(addr, uint16(port)), nil
+	return netip.AddrPortFrom(addr.Unmap(), uint16(port)), nil
+}
+
+// ParseAddress reads "HOST:PORT" with an IP address or nothing as HOST; then the address
+// is the zero netip.Addr, which means all.
+func ParseAddress(text string) (netip.AddrPort, error) {
+	a, p := parseAddress(text)
+	if p != nil {
+		return a, fmt.Errorf("%s (%s)", p.message, p.suggestion)
+	}
+	return a, nil
 }
 
 func checkListen(c *checker, path string, n *node) {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -39,35 +40,34 @@ func (c *checker) complainOf(path, suggestion, format string, args ...any) {
 
 // decode enters what a table says into dst. The path is the table's, with a
 // dot behind it, or empty.
-func decode[T any](c *checker, keys []key[T], table *node, path string, dst *T) {
+func (c *checker) decode(s *schema, table *node, path string, dst reflect.Value) {
 	for _, n := range table.list {
 		name := path + n.key
-		i := slices.IndexFunc(keys, func(k key[T]) bool { return k.path == name })
-		inner := hasTable(keys, name)
+		k, inner := s.key(name), s.table(name)
 		switch {
 		case inner && n.kind == isTable:
 			c.seen[name] = n
-			decode(c, keys, n, name+".", dst)
-		case i >= 0:
+			c.decode(s, n, name+".", dst)
+		case k != nil:
 			c.seen[name] = n
-			if !inner || shortForm(c, keys, keys[i], n) {
-				set(c, keys[i], n, dst)
+			if !inner || c.shortForm(s, k, n) {
+				c.set(k, n, dst)
 			}
 		case inner:
-			c.complain(n.at, name, tableSample(keys, name), "%s wants a table; this is %s", name, n.kind)
+			c.complain(n.at, name, tableSample(s, name), "%s wants a table; this is %s", name, n.kind)
 		default:
-			c.complain(n.name, name, unknown(keys, path, n.key), "unknown key %q%s", n.key, inTable(path))
+			c.complain(n.name, name, unknown(s, path, n.key), "unknown key %q%s", n.key, inTable(path))
 		}
 	}
 }
 
 // shortForm checks the text that stands for a table.
-func shortForm[T any](c *checker, keys []key[T], k key[T], n *node) bool {
+func (c *checker) shortForm(s *schema, k *key, n *node) bool {
 	if n.kind != isString {
-		c.complain(n.at, k.path, tableSample(keys, k.path), "%s wants %s, or a table; this is %s", k.path, k.wants(), n.kind)
+		c.complain(n.at, k.path, tableSample(s, k.path), "%s wants %s, or a table; this is %s", k.path, k.wants(), n.kind)
 		return false
 	}
-	for _, inner := range keys { // log = "idle"
+	for _, inner := range s.keys { // log = "idle"
 		if strings.HasPrefix(inner.path, k.path+".") && slices.Contains(inner.choices, n.text) && !slices.Contains(k.choices, n.text) {
 			c.complain(n.at, k.path, fmt.Sprintf("write %s = { %s = %q }", k.path, leaf(inner.path), n.text), "%s wants %s, or a table", k.path, k.wants())
 			return false
@@ -77,8 +77,8 @@ func shortForm[T any](c *checker, keys []key[T], k key[T], n *node) bool {
 }
 
 // tableSample shows how a table is written, by its first key.
-func tableSample[T any](keys []key[T], path string) string {
-	for _, k := range keys {
+func tableSample(s *schema, path string) string {
+	for _, k := range s.keys {
 		if strings.HasPrefix(k.path, path+".") && k.sample() != "" {
 			return fmt.Sprintf("write for example %s = { %s = %s }", path, leaf(k.path), k.sample())
 		}
@@ -93,45 +93,40 @@ func inTable(path string) string {
 	return fmt.Sprintf(" in %q", strings.TrimSuffix(path, "."))
 }
 
-// hasTable reports whether a path is a table of the schema.
-func hasTable[T any](keys []key[T], path string) bool {
-	return slices.ContainsFunc(keys, func(k key[T]) bool { return strings.HasPrefix(k.path, path+".") })
-}
-
 // unknown suggests a key for one that there is not: one of the same table that
 // is written nearly so or that other programs call so, else one of another
 // table.
-func unknown[T any](keys []key[T], path, name string) string {
+func unknown(s *schema, path, name string) string {
 	var here []string
-	for _, k := range keys {
+	for _, k := range s.keys {
 		if rest, ok := strings.CutPrefix(k.path, path); ok {
 			if first, _, _ := strings.Cut(rest, "."); !slices.Contains(here, first) {
 				here = append(here, first)
 			}
 		}
 	}
-	if _, top := any(keys).([]key[File]); top && path == "" {
+	if s == fileSchema && path == "" {
 		here = append(here, "service")
 	}
 	near, isNear := nearest(name, here)
-	switch other := called(keys, path, name); {
+	switch other := called(s, path, name); {
 	case isNear && distance(plain(name), plain(near)) <= 1, isNear && other == "":
 		return fmt.Sprintf("did you mean %q?", near)
 	case other != "":
 		return fmt.Sprintf("did you mean %q?", other)
 	}
-	if k := called(keys, "", name); k != "" && path != "" && !strings.Contains(k, ".") {
+	if k := called(s, "", name); k != "" && path != "" && !strings.Contains(k, ".") {
 		return fmt.Sprintf("%q is a key of the service: it belongs above [service.%s]", k, strings.TrimSuffix(path, "."))
 	} else if k != "" {
 		return fmt.Sprintf("did you mean %q?", k)
 	}
-	if _, logd := any(keys).([]key[Logd]); logd { // another file: what it has is of no use here
+	if s == logdSchema { // another file: what it has is of no use here
 		return "known here: " + strings.Join(here, ", ")
 	}
-	if k := called(serviceKeys, "", name); k != "" {
+	if k := called(serviceSchema, "", name); k != "" {
 		return fmt.Sprintf("%q belongs below a [[service]]", k)
 	}
-	if table, k, _ := strings.Cut(called(fileKeys, "", name), "."); k != "" {
+	if table, k, _ := strings.Cut(called(fileSchema, "", name), "."); k != "" {
 		return fmt.Sprintf("%q belongs below [%s]", k, table)
 	}
 	return "known here: " + strings.Join(here, ", ")
@@ -139,9 +134,9 @@ func unknown[T any](keys []key[T], path, name string) string {
 
 // called returns the path of the key below a table that has that name, there
 // or with other programs; or nothing.
-func called[T any](keys []key[T], table, name string) string {
+func called(s *schema, table, name string) string {
 	name = plain(name)
-	for _, k := range keys {
+	for _, k := range s.keys {
 		if strings.HasPrefix(k.path, table) && (leaf(k.path) == name || slices.ContainsFunc(k.also, func(s string) bool {
 			return s == name || strings.ReplaceAll(s, "-", "") == name // WorkingDirectory
 		})) {
@@ -152,37 +147,54 @@ func called[T any](keys []key[T], table, name string) string {
 }
 
 // set decodes one value.
-func set[T any](c *checker, k key[T], n *node, dst *T) {
+func (c *checker) set(k *key, n *node, dst reflect.Value) {
 	before := len(c.diags)
-	c.decodeValue(k.path, k.spec, n, k.field(dst))
-	if k.check != nil && len(c.diags) == before {
-		k.check(c, k.path, n)
+	c.decodeValue(k, n, k.of(dst))
+	if check := checks[k.path]; check != nil && len(c.diags) == before {
+		check(c, k.path, n)
 	}
 }
 
-// defaults fills dst with what the schema says. It runs the schema's own texts
-// through the decoder, so that what the reference says is what is meant.
-func defaults[T any](keys []key[T], dst *T) {
-	for _, k := range keys {
+// fill gives dst its defaults. It runs the tags' own texts through the decoder, so that
+// what the reference says is what is meant.
+func (s *schema) fill(dst reflect.Value) {
+	for i := range s.keys {
+		k := &s.keys[i]
 		if k.def == "" {
 			continue
 		}
-		d := parse("default of "+k.path, []byte("x = "+k.def))
-		c := &checker{document: d, seen: map[string]*node{}}
-		c.decodeValue(k.path, k.spec, d.root.child("x"), k.field(dst))
-		if len(d.diags) > 0 {
-			panic("config: " + d.diags.Error())
+		c := &checker{document: &document{}}
+		if c.decodeValue(k, k.node(k.def), k.of(dst)); len(c.diags) > 0 {
+			panic("config: default of " + c.diags.Error())
 		}
 	}
 }
 
-// require complains about keys that must be there and are not.
-func require[T any](c *checker, keys []key[T], at int) {
+// node is what a flag or a default says, as it would stand in the file. Of a list there
+// is one text for each item.
+func (k *key) node(texts ...string) *node {
+	n := &node{kind: isString, key: k.path, text: texts[0]}
+	switch k.kind {
+	case aBoolean:
+		n.kind = isBool
+	case anInteger:
+		n.kind = isInteger
+	case aList:
+		n.kind = isArray
+		for _, text := range texts {
+			n.list = append(n.list, &node{kind: isString, text: text})
+		}
+	}
+	return n
+}
+
+// require complains about keys that must be there and are not, but for some.
+func (c *checker) require(s *schema, at int, except ...string) {
 	if c.broken { // it may be in what could not be read
 		return
 	}
-	for _, k := range keys {
-		if k.needed && c.seen[k.path] == nil {
+	for _, k := range s.keys {
+		if k.needed && c.seen[k.path] == nil && !slices.Contains(except, k.path) {
 			add := k.sample()
 			if len(k.choices) > 0 {
 				add = oneOf(k.choices)

@@ -31,10 +31,13 @@ type Diagnostic struct {
 	Suggestion string // what to do; may be empty
 }
 
-// String returns "FILE:LINE:COLUMN: service "NAME": MESSAGE (SUGGESTION)".
+// String returns "FILE:LINE:COLUMN: service "NAME": MESSAGE (SUGGESTION)", without what
+// there is not.
 func (d Diagnostic) String() string {
 	var b strings.Builder
-	b.WriteString(d.Position.String() + ": ")
+	if d.Position != (Position{}) { // it comes from a file
+		b.WriteString(d.Position.String() + ": ")
+	}
 	if d.Service != "" {
 		b.WriteString("service " + d.Service + ": ")
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"maps"
 	"reflect"
 	"slices"
 )
@@ -40,9 +39,9 @@ type Change struct {
 // and added: its connections cannot be carried over.
 func (f *File) Diff(next *File) Changes {
 	var changes Changes
-	for _, k := range fileKeys {
+	for _, k := range fileSchema.keys {
 		switch {
-		case equal(k, f, next):
+		case equal(&k, f, next):
 		case k.effect == engine:
 			changes.Restart = append(changes.Restart, k.path)
 		default:
@@ -73,9 +72,9 @@ func (f *File) Diff(next *File) Changes {
 
 // compare sorts the keys that differ by what they take.
 func (c *Change) compare() {
-	for _, k := range serviceKeys {
+	for _, k := range serviceSchema.keys {
 		switch {
-		case k.alias || equal(k, c.Old, c.New):
+		case k.alias || k.effect == engine || equal(&k, c.Old, c.New): // an engine's is the file's
 		case k.effect == restart:
 			c.Restart = append(c.Restart, k.path)
 		default:
@@ -87,21 +86,19 @@ func (c *Change) compare() {
 	}
 }
 
-// equal compares what a key says. An empty list or map is as
+// equal compares what a key says in two structs of one type. An empty list or map is as
 // good as none.
-func equal[T any](k key[T], a, b *T) bool {
-	x, y := k.field(a), k.field(b)
-	switch x := x.(type) {
-	case *Limits:
-		name := leaf(k.path)
-		p, has := (*x)[name]
-		q, had := (*y.(*Limits))[name]
+func equal(k *key, a, b any) bool {
+	v, w := k.of(reflect.ValueOf(a).Elem()), k.of(reflect.ValueOf(b).Elem())
+	switch {
+	case k.kind == aLimit:
+		p, has := v.Interface().(Limits)[leaf(k.path)]
+		q, had := w.Interface().(Limits)[leaf(k.path)]
 		return p == q && has == had
-	case *[]string:
-		y := y.(*[]string)
-		return slices.Equal(*x, *y) && ((*x == nil) == (*y == nil) || k.path != "groups") // groups = [] is none
-	case *map[string]string:
-		return maps.Equal(*x, *y.(*map[string]string))
+	case k.path == "groups" && v.IsNil() != w.IsNil(): // groups = [] is none
+		return false
+	case (k.kind == aList || k.kind == aMap) && v.Len()+w.Len() == 0:
+		return true
 	}
-	return reflect.DeepEqual(x, y)
+	return reflect.DeepEqual(v.Interface(), w.Interface())
 }

@@ -30,7 +30,11 @@ func TestReference(t *testing.T) {
 	if !ok || !ok2 {
 		t.Fatalf("%s has no %q and %q", docs, begin, end)
 	}
-	want := "\n" + config.Reference() + "\n"
+	reference, err := config.Reference()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "\n" + reference + "\n"
 	if *rewrite {
 		if err := os.WriteFile(docs, []byte(head+begin+want+end+tail), 0o644); err != nil {
 			t.Fatal(err)

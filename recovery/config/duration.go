@@ -2,31 +2,33 @@ package config
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
 	"strings"
 	"time"
 )
 
-func (c *checker) duration(path string, s spec, n *node, field *time.Duration) {
+func (c *checker) duration(k *key, n *node, field reflect.Value) {
+	path := k.path
 	if n.kind != isString {
 		suggestion := ""
 		if n.kind == isInteger || n.kind == isFloat {
 			suggestion = fmt.Sprintf("write %q, if seconds are meant", n.text+"s")
 		}
-		c.wrongType(path, s, n, suggestion)
+		c.wrongType(k, n, suggestion)
 		return
 	}
 	d, err := time.ParseDuration(n.text)
 	if err != nil {
-		suggestion := fmt.Sprintf("write for example %s = %s", leaf(path), s.sample())
+		suggestion := fmt.Sprintf("write for example %s = %s", leaf(path), k.sample())
 		if right, ok := repairDuration(n.text); ok {
 			suggestion = fmt.Sprintf("did you mean %q?", right)
 		}
 		c.complain(n.at, path, suggestion, "%s: %q is not a duration: want numbers with units, of h, m, s, ms", path, n.text)
 		return
 	}
-	if c.within(path, s, n, int64(d), func(v int64, _ int) string { return showDuration(time.Duration(v)) }) {
-		*field = d
+	if c.within(k, n, int64(d), func(v int64, _ int) string { return showDuration(time.Duration(v)) }) {
+		field.SetInt(int64(d))
 	}
 }
 

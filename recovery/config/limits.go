@@ -37,21 +37,17 @@ func LimitNames() []string {
 	return names
 }
 
-func limitKeys() []key[Service] {
-	var keys []key[Service]
+// limitKeys are the keys of the table of limits, all of one field.
+func limitKeys(table string, field []int) []key {
+	var keys []key
 	for _, r := range rlimits {
-		k := key[Service]{path: "limits." + r.name, field: func(s *Service) any { return &s.Limits }}
-		k.spec = spec{kind: aLimit, unit: r.unit, defText: "that of ftnet", effect: restart, doc: r.doc, also: []string{"limit-" + r.name, "rlimit-" + r.name, "limit" + r.name, "ulimit-" + r.name}}
+		k := key{path: table + "." + r.name, field: field, kind: aLimit, unit: r.unit, effect: restart, doc: r.doc, example: "65536",
+			also: []string{"limit-" + r.name, "rlimit-" + r.name, "limit" + r.name, "ulimit-" + r.name}}
 		switch r.unit {
 		case "bytes":
-			k.example = `"1GiB"`
+			k.example = "1GiB"
 		case "seconds":
-			k.example = `"1h"`
-		default:
-			k.example = "65536"
-		}
-		if r.name == "nofile" {
-			k.check = checkOpenFiles
+			k.example = "1h"
 		}
 		keys = append(keys, k)
 	}

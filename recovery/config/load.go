@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 )
 
@@ -42,7 +43,9 @@ func Parse(name string, data []byte, sys System) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := c.file(name)
+	top := &node{kind: isTable, list: slices.Clone(c.root.list)}
+	services := c.services(top)
+	f := c.decodeFile(name, top, services)
 	if len(c.diags) == 0 {
 		c.lastWord()
 	}
@@ -55,7 +58,8 @@ func Parse(name string, data []byte, sys System) (*File, error) {
 // newChecker reads a file's text.
 func newChecker(name string, data []byte, sys System) (*checker, error) {
 	if len(data) > MaxSize {
-		return nil, Diagnostics{{Position: Position{File: name}, Message: fmt.Sprintf("the file is larger than %d bytes", MaxSize), Suggestion: "is it a configuration?"}}
+		message := fmt.Sprintf("the file is larger than %d bytes", MaxSize)
+		return nil, Diagnostics{{Position: Position{File: name}, Message: message, Suggestion: "is it a configuration?"}}
 	}
 	abs, err := filepath.Abs(name)
 	if err != nil {
@@ -64,13 +68,12 @@ func newChecker(name string, data []byte, sys System) (*checker, error) {
 	return &checker{document: parse(name, data), sys: sys, base: filepath.Dir(abs), seen: map[string]*node{}}, nil
 }
 
-// file decodes the whole document.
-func (c *checker) file(name string) *File {
+// decodeFile decodes the tables outside services and those of the services.
+func (c *checker) decodeFile(name string, top *node, services []*node) *File {
 	f := &File{Name: name}
-	defaults(fileKeys, f)
-	top := &node{kind: isTable, list: slices.Clone(c.root.list)}
-	services := c.services(top)
-	decode(c, fileKeys, top, "", f)
+	dst := reflect.ValueOf(f).Elem()
+	fileSchema.fill(dst)
+	c.decode(fileSchema, top, "", dst)
 	c.log(&f.Log)
 	when := c.seen["engine.when-dead"]
 	if n := c.seen["engine.dead-after"]; n != nil && (when == nil || when.text == DeadHold) {

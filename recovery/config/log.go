@@ -19,7 +19,7 @@ func checkURL(c *checker, path string, n *node) {
 		c.complain(n.at, path, wrong.Suggestion, "%s: %q is not the URL of a log%s", path, n.text, problem)
 		return
 	}
-	if u.Kind != backend.Disk {
+	if u.Kind != backend.Disk || c.sys == nil {
 		return
 	}
 	// ftnet makes the directory, but not those above it: one that is not mounted
@@ -48,12 +48,16 @@ func checkFile(c *checker, path string, n *node) {
 		c.complain(n.at, path, "name a file, or remove the key", "%s is empty", path)
 		return
 	}
+	if c.sys == nil {
+		return
+	}
 	full := c.absolute(n.text)
 	info, err := stat(c.sys, full)
 	switch {
 	case err != nil:
 		parent, name := filepath.Split(full)
-		c.complain(n.at, path, didYouMeanPath(parent, name, entries(c.sys, parent), "a relative path begins at the directory of this file, "+c.base), "%s: %s %s", path, full, why(err))
+		near := didYouMeanPath(parent, name, entries(c.sys, parent), "a relative path begins at the directory of this file, "+c.base)
+		c.complain(n.at, path, near, "%s: %s %s", path, full, why(err))
 	case info.IsDir():
 		c.complain(n.at, path, "", "%s: %s is a directory", path, full)
 	}
@@ -103,17 +107,7 @@ func (c *checker) belongs(kind backend.Kind) {
 	only("memory: and file:", "remove it, and give the log server its own: ftnet logd --quota-total", "log.quota-total")
 	for _, path := range tls {
 		if c.seen[path] == nil && !c.broken {
-			c.complainOf("log.url", "add for example "+path+" = "+sampleOf(path)+"; ftnet certs makes it", "a log server needs %s", path)
+			c.complainOf("log.url", "add for example "+path+" = "+fileSchema.key(path).sample()+"; ftnet certs makes it", "a log server needs %s", path)
 		}
 	}
-}
-
-// sampleOf returns what is right for a key outside services.
-func sampleOf(path string) string {
-	for _, k := range fileKeys {
-		if k.path == path {
-			return k.sample()
-		}
-	}
-	return ""
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -12,16 +13,42 @@ import (
 
 // Logd is the configuration of a log server, `ftnet logd`.
 type Logd struct {
-	Name        string   // the file's path, as it was given
-	Listen      []string // "HOST:PORT" with an IP address or nothing as HOST
-	Store       string   // see backend.Parse; on this host
-	QuotaTotal  int64    // see backend.Options
-	KeyFile     string   // see backend.ReadKey; absolute, unless it is a credential
-	TLS         certs.Files
-	MaxSessions int
-	ExpireAfter time.Duration // 0: never
-	RuntimeDir  string        // "" if the file does not say; otherwise absolute
-	LogLevel    string
+	Name string // the file's path, as it was given
+
+	// The addresses on which engines are listened for: `:PORT`, `IPv4:PORT` or `[IPv6]:PORT`. The flag `--listen`
+	// goes before it.
+	Listen []string `toml:"listen" unit:"addresses" def:"required" example:":7070" effect:"engine" also:"port address addresses bind"`
+	// Where the log is kept: `file:///DIRECTORY`, or `memory:`, which survives the engines' hosts but not the log
+	// server. The flag `--store` goes before it.
+	Store string `toml:"store" unit:"URL" def:"required" example:"file:///var/lib/ftnet-logd" effect:"engine" also:"url log dir path file backend"`
+	// How much the log may take, for the connections of all engines.
+	// Default: a quarter of the memory; on a disk 8 GiB, at most half of it.
+	QuotaTotal int64 `toml:"quota-total" min:"1MiB" example:"100GiB" effect:"engine" also:"quota size max-size total limit"`
+	// With `file:`: the key with which the log is encrypted; without one it is not. 32 bytes, as they are or in
+	// hexadecimal or base64, readable by their owner only; `credential:NAME` is the systemd credential of that
+	// name.
+	KeyFile string `toml:"key-file" unit:"file" example:"/etc/ftnet/log.key" effect:"engine" also:"key encryption encryption-key encrypt"`
+	TLS     certs.Files
+	// The authorities that may have signed the engines' certificates, in PEM form. `ftnet certs` makes all three.
+	// Files that are replaced count from the next connection on, without a restart.
+	_ string `toml:"tls.ca" for:"TLS.Authority" unit:"file" def:"required" example:"/etc/ftnet/ca.pem" effect:"engine" also:"cafile ca-file authority root"`
+	// The log server's certificate, with the name or address by which engines call it.
+	_ string `toml:"tls.cert" for:"TLS.Cert" unit:"file" def:"required" example:"/etc/ftnet/server.pem" effect:"engine" also:"certificate cert-file"`
+	// The key of `tls.cert`.
+	_ string `toml:"tls.key" for:"TLS.Key" unit:"file" def:"required" example:"/etc/ftnet/server.key" effect:"engine" also:"keyfile private-key"`
+	// How many engines can be connected at a time.
+	MaxSessions int `toml:"max-sessions" def:"256" min:"1" max:"65536" effect:"engine" also:"sessions connections max-connections clients"`
+	// When a connection of which nothing was heard for so long is forgotten, as after an engine that never came
+	// back. The log server itself must have run for as long without its engine: clocks may be wrong. `0s`: never.
+	// It must exceed the longest silence of a connection that lives.
+	ExpireAfter time.Duration `toml:"expire-after" def:"0s" max:"10000h" effect:"engine" also:"expire expiry ttl idle max-age"`
+	// Where the status socket is; made if it is missing. `ftnet status` looks there by itself if it is the
+	// default. The flag `--runtime-dir` goes before it.
+	// Default: `$FTNET_RUNTIME_DIR` or `/run/ftnet-logd`; `$XDG_RUNTIME_DIR/ftnet-logd` for a user who may not
+	// write there.
+	RuntimeDir string `toml:"runtime-dir" example:"/run/ftnet-logd" effect:"engine" also:"run-dir directory"`
+	// Which of the log server's own messages are written. The flag `--log-level` goes before it.
+	LogLevel string `toml:"log-level" choices:"trace debug info warn error off" def:"info" effect:"engine" also:"verbosity level loglevel"`
 }
 
 func checkStore(c *checker, path string, n *node) {
@@ -48,22 +75,12 @@ func ParseLogd(name string, data []byte, sys System, flags ...string) (*Logd, er
 	if err != nil {
 		return nil, err
 	}
-	l := &Logd{Name: name}
-	defaults(logdKeys, l)
 	top := &node{kind: isTable, list: slices.Clone(c.root.list)}
 	if i := slices.IndexFunc(top.list, func(n *node) bool { return n.key == "service" }); i >= 0 {
 		c.complain(top.list[i].name, "", "use ftnet serve --config", "this is not the file of a log server: it has services")
 		return nil, c.diags.sort()
 	}
-	decode(c, logdKeys, top, "", l)
-	var keys []key[Logd]
-	for _, k := range logdKeys {
-		if !slices.Contains(flags, k.path) {
-			keys = append(keys, k)
-		}
-	}
-	require(c, keys, 0)
-	c.store(l)
+	l := c.decodeLogd(name, top, flags...)
 	if len(c.diags) == 0 {
 		c.lastWord()
 	}
@@ -71,6 +88,17 @@ func ParseLogd(name string, data []byte, sys System, flags ...string) (*Logd, er
 		return nil, c.diags.sort()
 	}
 	return l, nil
+}
+
+// decodeLogd decodes the file's table. What is missing in it is said, but of some keys.
+func (c *checker) decodeLogd(name string, top *node, except ...string) *Logd {
+	l := &Logd{Name: name}
+	dst := reflect.ValueOf(l).Elem()
+	logdSchema.fill(dst)
+	c.decode(logdSchema, top, "", dst)
+	c.require(logdSchema, 0, except...)
+	c.store(l)
+	return l
 }
 
 // store checks what belongs to one kind of store only, and completes paths.

@@ -15,7 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ftnet/ftnet/internal/certs"
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/supervisor"
+	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
@@ -51,7 +53,8 @@ func TestSmallest(t *testing.T) {
 			Ready:      config.Ready{Probe: "listening", Interval: 100 * time.Millisecond, Timeout: time.Second},
 			Restart:    config.Restart{Policy: "on-crash", Limit: 25, Window: 20 * time.Second, Backoff: 10 * time.Millisecond, BackoffMax: 500 * time.Millisecond},
 			StopSignal: syscall.SIGTERM, StopTimeout: 10 * time.Second, Drain: 5 * time.Second,
-			Quota: 64 << 20, OnFull: "close-window", Log: config.LogPolicy{Keep: config.KeepFull, Idle: time.Second, WhenDown: config.DownHold, DownAfter: 10 * time.Second},
+			Quota: 64 << 20, OnFull: policy.CloseWindow,
+			Log: config.LogPolicy{Keep: policy.LogFull, Idle: time.Second, WhenDown: policy.DownHold, DownAfter: 10 * time.Second},
 		}},
 	}
 	if diff := cmp.Diff(want, parse(t, smallest), ignoreBinary); diff != "" {
@@ -124,8 +127,8 @@ func TestEverything(t *testing.T) {
 		Ready:      config.Ready{Probe: "command", Command: []string{"redis-cli", "ping"}, Interval: time.Minute, Timeout: 2 * time.Second},
 		Restart:    config.Restart{Policy: "always", Limit: -1, Window: time.Hour, Backoff: time.Second, BackoffMax: time.Second},
 		StopSignal: syscall.SIGQUIT, StopTimeout: 90 * time.Second,
-		Interfaces: []string{"lo", "eth0"}, Quota: 65536, OnFull: "reset",
-		Log: config.LogPolicy{Keep: config.KeepIdle, Idle: 250 * time.Millisecond, WhenDown: config.DownUnprotect, DownAfter: time.Minute}, Compare: "length",
+		Interfaces: []string{"lo", "eth0"}, Quota: 65536, OnFull: policy.ResetConn, Compare: policy.CompareLength,
+		Log: config.LogPolicy{Keep: policy.LogSinceIdle, Idle: 250 * time.Millisecond, WhenDown: policy.DownUnprotect, DownAfter: time.Minute},
 	}
 	if diff := cmp.Diff(want, f.Services[0], ignoreBinary, cmpopts.IgnoreTypes(config.Position{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -136,9 +139,6 @@ func TestEverything(t *testing.T) {
 	s := f.Service("a.b_c-1")
 	if got := s.Argv(); strings.Join(got, " ") != "redis-server --save  --port 80" {
 		t.Errorf("%q", got)
-	}
-	if got := s.Ports(); !cmp.Equal(got, []uint16{80, 443}) {
-		t.Errorf("%v", got)
 	}
 	if got := s.Addresses(); got[1] != netip.MustParseAddrPort("[2001:db8::1]:80") || got[2].Addr().IsValid() {
 		t.Errorf("%v", got)
@@ -166,6 +166,17 @@ func TestLogs(t *testing.T) {
 		if diff := cmp.Diff(want, parse(t, text+service).Log); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", text, diff)
 		}
+	}
+}
+
+// TestLogOptions: nothing that the file says of the log is forgotten.
+func TestLogOptions(t *testing.T) {
+	tls := certs.Files{Authority: "ca", Cert: "cert", Key: "key"}
+	f := config.File{Services: []config.Service{{Name: "a"}, {Name: "b"}},
+		Log: config.Log{URL: "ftlog://h:1", QuotaTotal: 1, KeyFile: "k", TLS: tls, ServerName: "n"}}
+	want := backend.Options{QuotaTotal: 1, KeyFile: "k", TLS: tls, ServerName: "n", Services: []string{"a", "b"}}
+	if diff := cmp.Diff(want, f.Log.Options(f.Names())); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 // have a short form; all else takes any value.
 func StrictShape() reflect.Type {
 	var top, service []string
-	for _, k := range fileKeys {
+	for _, k := range fileSchema.keys {
 		top = append(top, k.path)
 	}
-	for _, k := range serviceKeys {
+	for _, k := range serviceSchema.keys {
 		service = append(service, k.path)
 	}
 	file := shapeOf(top)

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// System is what a file is checked against.
+// System is what a file is checked against. What a command line or a program says is
+// checked against none.
 type System interface {
 	// Files returns the file system, from its root.
 	Files() fs.FS

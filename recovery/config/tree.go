@@ -75,8 +75,11 @@ type document struct {
 	broken bool // a syntax error hides the rest of the file
 }
 
-// position translates an offset.
+// position translates an offset. What does not come from a file has none.
 func (d *document) position(offset int) Position {
+	if d.lines == nil {
+		return Position{File: d.file}
+	}
 	offset = min(offset, len(d.data))
 	line := sort.SearchInts(d.lines, offset+1) // the number of lines that begin at or before it
 	return Position{File: d.file, Line: line, Column: offset - d.lines[line-1] + 1}

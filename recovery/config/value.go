@@ -2,11 +2,11 @@ package config
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -14,86 +14,100 @@ import (
 )
 
 // decodeValue enters a value of the file where the field points.
-func (c *checker) decodeValue(path string, s spec, n *node, field any) {
-	switch s.kind {
+func (c *checker) decodeValue(k *key, n *node, field reflect.Value) {
+	path := k.path
+	switch k.kind {
 	case aString, aChoice, aSignal:
 		if n.kind != isString {
 			suggestion := quoted(n)
-			if s.def != "" || s.kind != aString { // nearly any string would be wrong
+			if k.def != "" || k.kind != aString { // nearly any string would be wrong
 				suggestion = ""
 			}
-			c.wrongType(path, s, n, suggestion)
+			c.wrongType(k, n, suggestion)
 			return
 		}
-		c.text(path, s, n, field)
+		c.text(k, n, field)
 	case aBoolean:
 		if n.kind != isBool {
-			c.wrongType(path, s, n, "")
+			c.wrongType(k, n, "")
 			return
 		}
-		*field.(*bool) = n.text == "true"
+		field.SetBool(n.text == "true")
 	case anInteger:
 		v, err := strconv.ParseInt(strings.ReplaceAll(n.text, "_", ""), 0, 64)
 		switch {
 		case n.kind != isInteger:
-			c.wrongType(path, s, n, unquoted(n))
+			c.wrongType(k, n, unquoted(n))
 		case err != nil:
 			c.complain(n.at, path, "", "%s: %s is too large", path, n.text)
-		case c.within(path, s, n, v, strconv.FormatInt):
-			*field.(*int) = int(v)
+		case c.within(k, n, v, strconv.FormatInt):
+			field.SetInt(v)
 		}
 	case aDuration:
-		c.duration(path, s, n, field.(*time.Duration))
+		c.duration(k, n, field)
 	case aSize:
-		c.size(path, s, n, field.(*int64))
+		c.size(k, n, field)
 	case aList:
-		c.stringList(path, s, n, field.(*[]string))
+		c.stringList(k, n, field)
 	case aMap:
-		c.stringMap(path, s, n, field.(*map[string]string))
+		c.stringMap(k, n, field)
 	case aLimit:
-		if n.kind != isString && n.kind != isInteger {
-			c.wrongType(path, s, n, "")
-			return
-		}
-		l, problem := parseLimit(strings.ReplaceAll(n.text, "_", ""), s.unit)
-		if problem != "" {
-			suggestion := fmt.Sprintf("write for example %s = %s", leaf(path), s.sample())
-			if n.text == "-1" {
-				suggestion = `did you mean "unlimited"?`
-			}
-			c.complain(n.at, path, suggestion, "%s: %s", path, problem)
-			return
-		}
-		limits := field.(*Limits)
-		if *limits == nil {
-			*limits = Limits{}
-		}
-		(*limits)[leaf(path)] = l
+		c.limit(k, n, field)
 	}
 }
 
+func (c *checker) limit(k *key, n *node, field reflect.Value) {
+	if n.kind != isString && n.kind != isInteger {
+		c.wrongType(k, n, "")
+		return
+	}
+	l, problem := parseLimit(strings.ReplaceAll(n.text, "_", ""), k.unit)
+	if problem != "" {
+		suggestion := fmt.Sprintf("write for example %s = %s", leaf(k.path), k.sample())
+		if n.text == "-1" {
+			suggestion = `did you mean "unlimited"?`
+		}
+		c.complain(n.at, k.path, suggestion, "%s: %s", k.path, problem)
+		return
+	}
+	if field.IsNil() {
+		field.Set(reflect.ValueOf(Limits{}))
+	}
+	field.SetMapIndex(reflect.ValueOf(leaf(k.path)), reflect.ValueOf(l))
+}
+
 // text decodes what is written as a string and is one, or a name.
-func (c *checker) text(path string, s spec, n *node, field any) {
-	switch s.kind {
+func (c *checker) text(k *key, n *node, field reflect.Value) {
+	switch k.kind {
 	case aChoice:
-		if !slices.Contains(s.choices, n.text) {
-			c.complain(n.at, path, didYouMean(n.text, s.choices, ""), "%s wants %s, not %q", path, oneOf(s.choices), n.text)
-			return
+		if !slices.Contains(k.choices, n.text) {
+			c.complain(n.at, k.path, didYouMean(n.text, k.choices, ""), "%s wants %s, not %q", k.path, oneOf(k.choices), n.text)
+		} else if v, ok := field.Interface().(named); ok {
+			field.SetUint(uint64(slices.Index(v.Names(), n.text)))
+		} else {
+			field.SetString(n.text)
 		}
+		return
 	case aSignal:
-		sig, ok := signal(n.text)
-		if !ok {
-			c.complain(n.at, path, didYouMean(strings.TrimPrefix(strings.ToUpper(n.text), "SIG"), signals, "known: "+strings.Join(signals, ", ")), "%s: %q is not a signal that stops a server", path, n.text)
+		if sig, ok := signal(n.text); ok {
+			field.Set(reflect.ValueOf(sig))
 			return
 		}
-		*field.(*syscall.Signal) = sig
+		near := didYouMean(strings.TrimPrefix(strings.ToUpper(n.text), "SIG"), signals, "known: "+strings.Join(signals, ", "))
+		c.complain(n.at, k.path, near, "%s: %q is not a signal that stops a server", k.path, n.text)
 		return
 	}
 	if strings.ContainsRune(n.text, 0) {
-		c.complain(n.at, path, "", "%s contains a NUL byte", path)
+		c.complain(n.at, k.path, "", "%s contains a NUL byte", k.path)
 		return
 	}
-	*field.(*string) = n.text
+	if v, ok := field.Addr().Interface().(interface{ Set(string) error }); ok {
+		if err := v.Set(n.text); err != nil {
+			c.complain(n.at, k.path, "write for example "+k.sample(), "%s: %v", k.path, err)
+		}
+		return
+	}
+	field.SetString(n.text)
 }
 
 // signals are those that may ask a server to stop.
@@ -107,9 +121,10 @@ func signal(name string) (syscall.Signal, bool) {
 	return unix.SignalNum("SIG" + name), true
 }
 
-func (c *checker) size(path string, s spec, n *node, field *int64) {
+func (c *checker) size(k *key, n *node, field reflect.Value) {
+	path := k.path
 	if n.kind != isString && (n.kind != isInteger || strings.HasPrefix(n.text, "-")) {
-		c.wrongType(path, s, n, "")
+		c.wrongType(k, n, "")
 		return
 	}
 	text := n.text
@@ -124,22 +139,23 @@ func (c *checker) size(path string, s spec, n *node, field *int64) {
 	size, err := bytesize.Parse(text)
 	switch {
 	case err != nil:
-		c.complain(n.at, path, fmt.Sprintf("write for example %s = %s", leaf(path), s.sample()), "%s: %s", path, err)
-	case c.within(path, s, n, int64(size), func(v int64, _ int) string { return bytesize.Size(v).Exact() }):
-		*field = int64(size)
+		c.complain(n.at, path, fmt.Sprintf("write for example %s = %s", leaf(path), k.sample()), "%s: %s", path, err)
+	case c.within(k, n, int64(size), func(v int64, _ int) string { return bytesize.Size(v).Exact() }):
+		field.SetInt(int64(size))
 	}
 }
 
 // within checks the bounds of the schema.
-func (c *checker) within(path string, s spec, n *node, v int64, show func(int64, int) string) bool {
-	if s.min == 0 && s.max == 0 || v >= s.min && v <= s.max {
+func (c *checker) within(k *key, n *node, v int64, show func(int64, int) string) bool {
+	if k.min == 0 && k.max == 0 || v >= k.min && v <= k.max {
 		return true
 	}
-	c.complain(n.at, path, fmt.Sprintf("between %s and %s", show(s.min, 10), show(s.max, 10)), "%s: %s is out of range", path, show(v, 10))
+	c.complain(n.at, k.path, fmt.Sprintf("between %s and %s", show(k.min, 10), show(k.max, 10)), "%s: %s is out of range", k.path, show(v, 10))
 	return false
 }
 
-func (c *checker) stringList(path string, s spec, n *node, field *[]string) {
+func (c *checker) stringList(k *key, n *node, field reflect.Value) {
+	path := k.path
 	if n.kind != isArray {
 		suggestion := ""
 		if n.kind == isString && !strings.ContainsAny(n.text, shellCharacters) {
@@ -149,26 +165,27 @@ func (c *checker) stringList(path string, s spec, n *node, field *[]string) {
 			}
 			suggestion = fmt.Sprintf("write %s = %s", leaf(path), tomlList(words))
 		}
-		c.wrongType(path, s, n, suggestion)
+		c.wrongType(k, n, suggestion)
 		return
 	}
 	list := make([]string, 0, len(n.list))
 	for _, item := range n.list {
 		switch {
 		case item.kind != isString:
-			c.complain(item.at, path, quoted(item), "%s wants %s; one of them is %s", path, s.wants(), item.kind)
+			c.complain(item.at, path, quoted(item), "%s wants %s; one of them is %s", path, k.wants(), item.kind)
 		case strings.ContainsRune(item.text, 0):
 			c.complain(item.at, path, "", "%s contains a NUL byte", path)
 		default:
 			list = append(list, item.text)
 		}
 	}
-	*field = list
+	field.Set(reflect.ValueOf(list))
 }
 
-func (c *checker) stringMap(path string, s spec, n *node, field *map[string]string) {
+func (c *checker) stringMap(k *key, n *node, field reflect.Value) {
+	path := k.path
 	if n.kind != isTable {
-		c.wrongType(path, s, n, "")
+		c.wrongType(k, n, "")
 		return
 	}
 	m := make(map[string]string, len(n.list))
@@ -182,7 +199,7 @@ func (c *checker) stringMap(path string, s spec, n *node, field *map[string]stri
 			m[item.key] = item.text
 		}
 	}
-	*field = m
+	field.Set(reflect.ValueOf(m))
 }
 
 // shellCharacters make a command line more than words.
@@ -198,11 +215,11 @@ func tomlList(words []string) string {
 }
 
 // wrongType says what the key wants.
-func (c *checker) wrongType(path string, s spec, n *node, suggestion string) {
-	if suggestion == "" && s.sample() != "" {
-		suggestion = fmt.Sprintf("write for example %s = %s", leaf(path), s.sample())
+func (c *checker) wrongType(k *key, n *node, suggestion string) {
+	if suggestion == "" && k.sample() != "" {
+		suggestion = fmt.Sprintf("write for example %s = %s", leaf(k.path), k.sample())
 	}
-	c.complain(n.at, path, suggestion, "%s wants %s; this is %s", path, s.wants(), n.kind)
+	c.complain(n.at, k.path, suggestion, "%s wants %s; this is %s", k.path, k.wants(), n.kind)
 }
 
 // quoted suggests quotation marks around a scalar.

@@ -22,6 +22,7 @@ const lastWords = 2 * time.Second
 type daemon struct {
 	load   func() (*config.File, error) // the file as it is now; a *ConfigError if it is not valid
 	host   host
+	adds   adder // to host
 	out    io.Writer
 	log    hclog.Logger
 	notify *notify.Notifier
@@ -38,8 +39,8 @@ type daemon struct {
 	ready  bool // the service manager has been told so
 }
 
-func newDaemon(ctx context.Context, h host, f *config.File) *daemon {
-	return &daemon{host: h, file: f, ctx: ctx, log: hclog.NewNullLogger(), out: io.Discard,
+func newDaemon(ctx context.Context, h host, add adder, f *config.File) *daemon {
+	return &daemon{host: h, adds: add, file: f, ctx: ctx, log: hclog.NewNullLogger(), out: io.Discard,
 		units: map[string]*unit{}, moved: make(chan struct{}, 1)}
 }
 
@@ -58,7 +59,7 @@ func (d *daemon) begin() error {
 	if d.ctx.Err() != nil { // what waited for the log was given up
 		return nil
 	}
-	d.host.settled()
+	d.host.Settled()
 	d.wg.Go(d.watch)
 	return nil
 }
@@ -80,7 +81,7 @@ func (d *daemon) addAll() ([]*unit, error) {
 
 // add makes a unit, which does not run yet.
 func (d *daemon) add(c config.Service) (*unit, error) {
-	u, err := newUnit(d.host, c, d.out, d.wake)
+	u, err := newUnit(d.host, d.adds, c, d.out, d.wake)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,8 @@
 // `restart`, `stop`, `start` and `logs` ask for.
 //
 // It decides nothing about connections: that is package recovery's, one
-// [recovery.Service] for each service. What it adds is
+// [recovery.Service] for each service of the file that runs. A unit is such a service,
+// running or not. What the package adds is
 //
 //   - the difference between two configurations, and which of it needs a restart
 //     through recovery (reload.go),

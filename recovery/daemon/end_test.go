@@ -125,7 +125,7 @@ func TestStuckOutput(t *testing.T) {
 	}
 	defer pr.Close()
 	defer pw.Close()
-	u, err := newUnit(h, config.Service{Name: "a"}, pw, func() {})
+	u, err := newUnit(h, h.add, config.Service{Name: "a"}, pw, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/ftnet/ftnet/internal/supervisor"
+	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
@@ -26,12 +27,12 @@ type fakeHost struct {
 	slow     bool             // new services do not listen by themselves
 	linger   bool             // new services linger
 	fragile  bool             // services end when they are stopped
-	awaited  error            // what await says of a service that listens
+	awaited  error            // what Await says of a service that listens
 	closed   bool
 
 	waiting chan struct{} // add waits for the log, if not nil, and fills it
-	gaveUp  chan struct{} // closed by giveUp
-	told    bool          // settled was called
+	gaveUp  chan struct{} // closed by GiveUp
+	told    bool          // Settled was called
 }
 
 func newFakeHost(t *testing.T) *fakeHost {
@@ -65,7 +66,7 @@ func (h *fakeHost) refuses(name string) error {
 	return h.refuse[name]
 }
 
-func (h *fakeHost) add(c config.Service, stdout, stderr *os.File) (service, error) {
+func (h *fakeHost) add(c config.Service, in recovery.Inherit) (service, error) {
 	h.note("add %s", c.Name)
 	if err := h.refuses(c.Name); err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func (h *fakeHost) add(c config.Service, stdout, stderr *os.File) (service, erro
 		<-h.gaveUp
 		return nil, fmt.Errorf("no log: %w", context.Canceled)
 	}
-	s := &fakeService{host: h, lingers: h.linger, name: c.Name, stdout: stdout, changed: make(chan struct{}), die: make(chan error, 1), ended: make(chan struct{})}
+	s := &fakeService{host: h, lingers: h.linger, name: c.Name, stdout: in.Stdout, changed: make(chan struct{}), die: make(chan error, 1), ended: make(chan struct{})}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.listens = !h.slow
@@ -86,17 +87,17 @@ func (h *fakeHost) add(c config.Service, stdout, stderr *os.File) (service, erro
 	return s, nil
 }
 
-func (h *fakeHost) listen(name string) (*net.UnixListener, error) {
+func (h *fakeHost) Listen(name string) (*net.UnixListener, error) {
 	return net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(h.dir, name), Net: "unix"})
 }
 
-func (h *fakeHost) outputDir(string) string { return "" }
+func (h *fakeHost) OutputDir(string) string { return "" }
 
-func (h *fakeHost) settled()     { h.told = true }
-func (h *fakeHost) giveUp()      { close(h.gaveUp) }
-func (h *fakeHost) works() error { return nil }
+func (h *fakeHost) Settled()     { h.told = true }
+func (h *fakeHost) GiveUp()      { close(h.gaveUp) }
+func (h *fakeHost) Works() error { return nil }
 
-func (h *fakeHost) close() error {
+func (h *fakeHost) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
@@ -132,7 +133,7 @@ func (s *fakeService) change(f func()) {
 	s.changed = make(chan struct{})
 }
 
-func (s *fakeService) run(ctx context.Context) error {
+func (s *fakeService) Run(ctx context.Context) error {
 	s.host.note("run %s", s.name)
 	fmt.Fprintf(s.stdout, "%s says hello\n", s.name)
 	s.change(func() { s.running = true })
@@ -150,7 +151,7 @@ func (s *fakeService) run(ctx context.Context) error {
 	return err
 }
 
-func (s *fakeService) await(ctx context.Context) (int, error) {
+func (s *fakeService) Await(ctx context.Context) (int, error) {
 	for {
 		s.mu.Lock()
 		listens, gone, changed := s.listens && s.running, s.over || s.halted, s.changed
@@ -171,12 +172,12 @@ func (s *fakeService) await(ctx context.Context) (int, error) {
 	}
 }
 
-func (s *fakeService) restart(c *config.Service) error {
+func (s *fakeService) Restart(c *config.Service) error {
 	s.host.note("restart %s %t", s.name, c != nil)
 	return s.host.refuses(s.name)
 }
 
-func (s *fakeService) stop(context.Context) error {
+func (s *fakeService) Stop(context.Context) error {
 	s.host.note("stop %s", s.name)
 	if s.host.fragile { // it ends of itself in the same moment
 		s.die <- nil
@@ -187,18 +188,20 @@ func (s *fakeService) stop(context.Context) error {
 	return nil
 }
 
-func (s *fakeService) start() error {
+func (s *fakeService) Start() error {
 	s.host.note("start %s", s.name)
 	s.change(func() { s.halted = false })
 	return nil
 }
 
-func (s *fakeService) update(config.Service) error {
+func (s *fakeService) Update(config.Service) error {
 	s.host.note("update %s", s.name)
 	return nil
 }
 
-func (s *fakeService) remove() error {
+func (s *fakeService) Lost() error { return nil }
+
+func (s *fakeService) Remove() error {
 	s.host.note("remove %s", s.name)
 	s.host.mu.Lock()
 	defer s.host.mu.Unlock()

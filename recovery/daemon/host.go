@@ -4,50 +4,65 @@ import (
 	"context"
 	"net"
 	"os"
+	"slices"
+	"strings"
 
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ftnet/ftnet/internal/sdnotify"
+	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
-// host is the engine with its services: a *recovery.Host, or that of a test.
+// host is a *recovery.Host, or that of a test.
 type host interface {
-	// add makes a service, which writes to the two files. It does not start it.
-	add(c config.Service, stdout, stderr *os.File) (service, error)
-	// outputDir is where the pipes of a service are to be that outlive this process;
-	// empty: nowhere.
-	outputDir(service string) string
-	// listen makes a socket in the engine's directory.
-	listen(name string) (*net.UnixListener, error)
-	// giveUp has add return that waits for the log.
-	giveUp()
-	// settled tells that the first services have been added.
-	settled()
-	// works returns nil if the engine does its work, else why not. It may block
-	// if the engine does.
-	works() error
-	// close ends the engine, when all services have been removed.
-	close() error
+	OutputDir(service string) string
+	Listen(name string) (*net.UnixListener, error)
+	GiveUp()
+	Settled()
+	Works() error
+	Close() error
 }
 
-// service is a *recovery.Service, or that of a test. Its methods may be called at
-// the same time.
+// service is a *recovery.Service, or that of a test.
 type service interface {
-	// run starts the service and returns when it has ended for good: of itself,
-	// or after the end of ctx, which asks it to stop. It is called once.
-	run(ctx context.Context) error
-	// await returns when the service listens and all connections that waited for
-	// it are live, how many those were, or why it does not come to that: it has
-	// been stopped or has ended, or ctx has.
-	await(ctx context.Context) (connections int, err error)
-	// restart ends the process and starts it through recovery, with another
-	// configuration if c is not nil.
-	restart(c *config.Service) error
-	// stop returns when the process has ended and its connections have drained;
-	// run goes on.
-	stop(ctx context.Context) error
-	// start starts what was stopped.
-	start() error
-	// update applies a configuration that needs no restart.
-	update(c config.Service) error
-	// remove gives ports and files up, after run has returned.
-	remove() error
+	Run(ctx context.Context) error
+	Await(ctx context.Context) (connections int, err error)
+	Lost() error
+	Restart(c *config.Service) error
+	Stop(ctx context.Context) error
+	Start() error
+	Update(c config.Service) error
+	Remove() error
+}
+
+// adder is Host.Add.
+type adder func(config.Service, recovery.Inherit) (service, error)
+
+// hostConfig is the engine that a file asks for. A reload may bring services of any mode.
+func hostConfig(f *config.File, log hclog.Logger) recovery.HostConfig {
+	return recovery.HostConfig{Log: f.Log, Engine: f.Engine, Services: f.Names(), Unmodified: true, Logger: log}
+}
+
+// environ is what services get of the daemon's environment: not what is meant for the
+// daemon alone.
+func environ(own []string) []string {
+	return slices.DeleteFunc(slices.Clone(own), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return slices.Contains(notify.Variables, name)
+	})
+}
+
+// inherit is what the processes of a service get that write to the two files.
+func inherit(stdout, stderr *os.File) recovery.Inherit {
+	return recovery.Inherit{Environ: environ(os.Environ()), Stdout: stdout, Stderr: stderr}
+}
+
+// await returns when the service serves. Connections that were reset where they should
+// have been recovered are an error then.
+func await(ctx context.Context, s service) (connections int, err error) {
+	if connections, err = s.Await(ctx); err == nil {
+		err = s.Lost()
+	}
+	return connections, err
 }

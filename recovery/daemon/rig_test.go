@@ -69,10 +69,10 @@ func start(t *testing.T, h *fakeHost, services ...string) *rig {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	r.d, r.end = newDaemon(ctx, h, f), cancel
+	r.d, r.end = newDaemon(ctx, h, h.add, f), cancel
 	r.d.load, r.d.out, r.d.notify = o.load, &r.out, r.manager()
 	r.d.log = hclog.New(&hclog.LoggerOptions{Output: &r.out})
-	go func() { r.result <- errors.Join(r.d.run(cancel, r.signals), h.close()) }()
+	go func() { r.result <- errors.Join(r.d.run(cancel, r.signals), h.Close()) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-r.result; t.Failed() {

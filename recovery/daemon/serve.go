@@ -12,6 +12,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/oplog"
 	"github.com/ftnet/ftnet/internal/sdnotify"
+	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/config"
 	"github.com/ftnet/ftnet/recovery/daemon/admin"
 )
@@ -51,15 +52,22 @@ func Serve(ctx context.Context, o Options) error {
 	}
 	defer manager.Close()
 	leaveTerminal()
-	h, err := openHost(f, log)
+	h, err := recovery.OpenHost(hostConfig(f, log))
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d := newDaemon(ctx, h, f)
+	add := func(c config.Service, in recovery.Inherit) (service, error) {
+		s, err := h.Add(c, in)
+		if err != nil {
+			return nil, err // not a service that is nil
+		}
+		return s, nil
+	}
+	d := newDaemon(ctx, h, add, f)
 	d.load, d.out, d.log, d.notify = o.load, o.Output, log, manager
-	return errors.Join(d.run(cancel, o.Signals), h.close())
+	return errors.Join(d.run(cancel, o.Signals), h.Close())
 }
 
 // Load reads and checks the file. What is wrong with its contents is a
@@ -83,7 +91,7 @@ func (o *Options) load() (*config.File, error) {
 
 // run is Serve with an open engine. end ends d.ctx.
 func (d *daemon) run(end func(), signals <-chan os.Signal) error {
-	socket, err := d.host.listen(admin.SocketName)
+	socket, err := d.host.Listen(admin.SocketName)
 	if err != nil {
 		return fmt.Errorf("socket for commands: %w", err)
 	}
@@ -93,9 +101,9 @@ func (d *daemon) run(end func(), signals <-chan os.Signal) error {
 		}
 	})
 	if interval := d.notify.WatchdogInterval(); interval > 0 {
-		d.wg.Go(func() { watchdog(d.ctx, interval, d.host.works, d.notify.Watchdog, d.log) })
+		d.wg.Go(func() { watchdog(d.ctx, interval, d.host.Works, d.notify.Watchdog, d.log) })
 	}
-	stop := context.AfterFunc(d.ctx, d.host.giveUp)
+	stop := context.AfterFunc(d.ctx, d.host.GiveUp)
 	defer stop()
 	d.wg.Go(func() { // from now on: begin may wait for the log
 		d.attend(signals)

@@ -36,7 +36,7 @@ var errRemoved = errors.New("the service is being removed")
 // unit is one service of the configuration, running or not.
 type unit struct {
 	name    string
-	host    host
+	add     adder
 	log     *output.Log
 	capture *output.Capture
 	passed  chan struct{} // closed when the output has been passed on to its end
@@ -57,13 +57,13 @@ type unit struct {
 }
 
 // newUnit makes a unit whose output is kept and forwarded to out.
-func newUnit(h host, c config.Service, out io.Writer, changed func()) (*unit, error) {
+func newUnit(h host, add adder, c config.Service, out io.Writer, changed func()) (*unit, error) {
 	log := output.NewLog(0)
-	capture, err := newCapture(log, h.outputDir(c.Name))
+	capture, err := newCapture(log, h.OutputDir(c.Name))
 	if err != nil {
 		return nil, err
 	}
-	u := &unit{name: c.Name, host: h, cfg: c, log: log, capture: capture, changed: changed,
+	u := &unit{name: c.Name, add: add, cfg: c, log: log, capture: capture, changed: changed,
 		state: stopped, passed: make(chan struct{})}
 	go func() {
 		defer close(u.passed)
@@ -89,7 +89,7 @@ func (u *unit) begin() error {
 	}
 	c := u.cfg
 	u.mu.Unlock()
-	svc, err := u.host.add(c, u.capture.Stdout, u.capture.Stderr)
+	svc, err := u.add(c, inherit(u.capture.Stdout, u.capture.Stderr))
 	if err != nil {
 		u.mu.Lock()
 		u.result = err
@@ -105,7 +105,7 @@ func (u *unit) begin() error {
 	u.mu.Unlock()
 	u.changed()
 	go func() {
-		err := svc.run(ctx)
+		err := svc.Run(ctx)
 		u.mu.Lock()
 		u.result = err
 		u.mu.Unlock()
@@ -123,7 +123,7 @@ func (u *unit) watch(svc service) {
 	ctx := u.ctx
 	u.mu.Unlock()
 	go func() {
-		if _, err := svc.await(ctx); serves(err) {
+		if _, err := await(ctx, svc); serves(err) {
 			u.move(svc, starting, serving)
 		}
 	}()
@@ -184,7 +184,7 @@ func (u *unit) discard() error {
 	}
 	cancel()
 	<-done
-	return svc.remove()
+	return svc.Remove()
 }
 
 // remove stops the service, waits for its end and gives everything up. A second

@@ -42,7 +42,7 @@ func (u *unit) launch() error {
 	case st == starting || st == serving:
 		return errRuns
 	case st == stopped && svc != nil:
-		if err := svc.start(); err != nil {
+		if err := svc.Start(); err != nil {
 			return err
 		}
 		u.set(svc, starting, nil)
@@ -64,7 +64,7 @@ func (u *unit) stop(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%s: %w", u.name, errRunsNot)
 	}
 	begin := time.Now()
-	if err := svc.stop(ctx); err != nil {
+	if err := svc.Stop(ctx); err != nil {
 		return "", fmt.Errorf("%s: %w", u.name, err)
 	}
 	u.halt(svc)
@@ -97,7 +97,7 @@ func (u *unit) relaunch(c *config.Service) (what string, err error) {
 	defer u.op.Unlock()
 	svc, st, _ := u.get()
 	if st == starting || st == serving {
-		if err := svc.restart(c); err != nil {
+		if err := svc.Restart(c); err != nil {
 			return "", err
 		}
 		u.keep(c)
@@ -116,7 +116,7 @@ func (u *unit) update(c config.Service) (string, error) {
 	u.op.Lock()
 	defer u.op.Unlock()
 	if svc, _, _ := u.get(); svc != nil {
-		if err := svc.update(c); err != nil {
+		if err := svc.Update(c); err != nil {
 			return "", fmt.Errorf("%s: %w", u.name, err)
 		}
 	}
@@ -153,7 +153,7 @@ func (u *unit) await(ctx context.Context, what string, begin time.Time) (string,
 	defer cancel()
 	stop := context.AfterFunc(run, cancel)
 	defer stop()
-	n, err := svc.await(ctx)
+	n, err := await(ctx, svc)
 	if serves(err) {
 		u.move(svc, starting, serving) // watch is about to
 	}

@@ -22,6 +22,7 @@ var house = []struct {
 		{"internal/fwmark", "", ""},
 		{"internal/oom", "", ""},
 		{"internal/oplog", "", "github.com/hashicorp/go-hclog"},
+		{"internal/policy", "", ""},
 		{"internal/priority", "", "golang.org/x/sys"},
 		{"internal/procfs", "", "golang.org/x/sys"},
 		{"internal/reason", "", ""},
@@ -56,7 +57,7 @@ var house = []struct {
 		{"rawio/internal/conntrack", "internal/segment", "golang.org/x/sys"},
 		{"rawio/internal/inject", "", "github.com/mdlayher/socket golang.org/x/sys"},
 		{"rawio/internal/tap", "internal/segment", "github.com/cilium/ebpf golang.org/x/sys"},
-		{"rawio/south", "internal/reason internal/segment internal/seqnum logserver rawio/gate", ""},
+		{"rawio/south", "internal/policy internal/reason internal/segment internal/seqnum logserver rawio/gate", ""},
 		{"rawio", "internal/fwmark internal/journal internal/priority internal/reason internal/segment internal/seqnum" +
 			" internal/sockdiag logserver rawio/gate rawio/gate/kernel rawio/internal/conntrack rawio/internal/inject" +
 			" rawio/internal/tap rawio/south", "github.com/hashicorp/go-hclog github.com/mdlayher/socket github.com/vishvananda/netlink golang.org/x/sys"},
@@ -69,13 +70,13 @@ var house = []struct {
 		{"examples/http", "ftnet", ""},
 	}},
 	{"Recovery: services, processes, the file.", []room{
-		{"recovery/config", "internal/bytesize internal/certs internal/fwmark logserver/backend", "github.com/pelletier/go-toml/v2 golang.org/x/sys"},
-		{"recovery", "internal/bytesize internal/caps internal/certs internal/control internal/fwmark internal/journal internal/oom" +
+		{"recovery/config", "internal/bytesize internal/certs internal/fwmark internal/policy internal/supervisor logserver/backend", "github.com/pelletier/go-toml/v2 golang.org/x/sys"},
+		{"recovery", "internal/caps internal/certs internal/control internal/journal internal/oom internal/policy" +
 			" internal/procfs internal/reason internal/runtimedir internal/sockdiag internal/status internal/supervisor" +
 			" internal/version logserver logserver/backend rawio rawio/gate rawio/gate/kernel rawio/south recovery/config", "github.com/hashicorp/go-hclog golang.org/x/sys"},
 		{"recovery/daemon/admin", "internal/control internal/runtimedir", "golang.org/x/sys"},
-		{"recovery/daemon", "internal/fwmark internal/oplog internal/sdnotify internal/supervisor internal/supervisor/output" +
-			" logserver/backend recovery recovery/config recovery/daemon/admin", "github.com/hashicorp/go-hclog golang.org/x/sys"},
+		{"recovery/daemon", "internal/oplog internal/sdnotify internal/supervisor internal/supervisor/output" +
+			" recovery recovery/config recovery/daemon/admin", "github.com/hashicorp/go-hclog golang.org/x/sys"},
 	}},
 	{"The command.", []room{
 		{"cmd/ftnet/internal/demo", "internal/bytesize", "github.com/vishvananda/netlink golang.org/x/sys golang.org/x/term"},
@@ -86,7 +87,7 @@ var house = []struct {
 		{"cmd/ftnet", "cmd/ftnet/internal/demo cmd/ftnet/internal/doctor cmd/ftnet/internal/logdaemon ftnet internal/bytesize" +
 			" internal/certs internal/fwmark internal/oplog internal/runtimedir internal/status internal/supervisor" +
 			" internal/version logserver/backend rawio/gate rawio/south recovery recovery/config recovery/daemon" +
-			" recovery/daemon/admin", "github.com/hashicorp/go-hclog github.com/pelletier/go-toml/v2 github.com/spf13/cobra github.com/spf13/pflag"},
+			" recovery/daemon/admin", "github.com/hashicorp/go-hclog github.com/spf13/cobra github.com/spf13/pflag"},
 	}},
 	{"The lab: only tests and the commands that measure import it.", []room{
 		{"internal/lab/archtest", "", ""},
@@ -101,7 +102,7 @@ var house = []struct {
 		{"internal/lab/bench/cmd/plainserver", "internal/lab/bench", ""},
 		{"internal/lab/e2e", "", ""},
 		{"internal/lab/e2e/cmd/probe", "ftnet", "golang.org/x/sys"},
-		{"internal/lab/e2e/cmd/tracedrun", "rawio recovery", "github.com/hashicorp/go-hclog"},
+		{"internal/lab/e2e/cmd/tracedrun", "rawio recovery recovery/config", "github.com/hashicorp/go-hclog"},
 		{"internal/lab/netlab/capture", "internal/lab/netlab internal/segment", "github.com/google/gopacket golang.org/x/sys"},
 		{"internal/lab/testenv", "", "golang.org/x/sys"},
 		{"internal/lab/netlab/netlabtest", "internal/lab/netlab internal/lab/testenv", ""},

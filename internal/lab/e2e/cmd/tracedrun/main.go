@@ -13,12 +13,14 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/recovery"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 func main() {
@@ -36,19 +38,19 @@ func main() {
 	}
 	w := bufio.NewWriter(f)
 	var mu sync.Mutex
-	config := recovery.Config{
-		Command: flags.Args(), RuntimeDir: *runtimeDir, BPFFS: *bpffs,
-		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.LevelFromString(*level)}),
-		Trace: func(f rawio.Flow, stable uint32, now int64) {
-			mu.Lock()
-			defer mu.Unlock()
-			fmt.Fprintln(w, f.Client, f.Server, stable, now)
-		},
+	host := recovery.DefaultHost()
+	host.RuntimeDir, host.BPFFS = *runtimeDir, *bpffs
+	host.Logger = hclog.New(&hclog.LoggerOptions{Level: hclog.LevelFromString(*level)})
+	host.Trace = func(f rawio.Flow, stable uint32, now int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintln(w, f.Client, f.Server, stable, now)
 	}
+	service := config.NewService(filepath.Base(flags.Arg(0)), config.ModeListen, flags.Args()...)
 	if *unmodified {
-		config.Mode, config.Listen = recovery.ModeUnmodified, []string{*listen}
+		service.Mode, service.Listen = config.ModeUnmodified, []string{*listen}
 	}
-	err = recovery.Run(context.Background(), config)
+	err = recovery.Run(context.Background(), host, service, recovery.Inherit{})
 	mu.Lock()
 	defer mu.Unlock()
 	if ferr := w.Flush(); ferr != nil {

@@ -6,11 +6,18 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/ftnet/ftnet/internal/fwmark"
 )
 
-// What follows judges values by themselves; see spec.check.
+// checks judge values of the file that are of the right type by themselves, by the keys'
+// paths. What depends on other keys is judged afterwards.
+var checks = map[string]func(c *checker, path string, n *node){
+	"log.url": checkURL, "log.key-file": checkKeyFile, "log.tls.ca": checkFile, "log.tls.cert": checkFile, "log.tls.key": checkFile,
+	"engine.interfaces": checkInterfaces, "engine.runtime-dir": checkRuntimeDir, "engine.bpffs": checkBPFFS,
+	"name": checkName, "listen": checkListen, "command": checkCommand, "env": checkEnv, "dir": checkDir,
+	"user": checkUser, "groups": checkGroups, "ready.address": checkProbeAddress, "ready.command": checkCommand,
+	"interfaces": checkInterfaces, "limits.nofile": checkOpenFiles,
+	"store": checkStore, "key-file": checkKeyFile, "tls.ca": checkFile, "tls.cert": checkFile, "tls.key": checkFile, "runtime-dir": checkLogDir,
+}
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
@@ -45,12 +52,6 @@ func checkLogDir(c *checker, path string, n *node) { checkDirectory(c, path, n, 
 func checkBPFFS(c *checker, path string, n *node) {
 	if !filepath.IsAbs(n.text) {
 		c.complain(n.at, path, "write it from the root, such as \"/sys/fs/bpf\"", "%s: %q is a relative path", path, n.text)
-	}
-}
-
-func checkMark(c *checker, path string, n *node) {
-	if _, err := fwmark.Parse(n.text); err != nil {
-		c.complain(n.at, path, "write for example \"0x10/0xff\"", "%s: %v", path, err)
 	}
 }
 
