@@ -20,7 +20,7 @@ var ErrLost = errors.New("the engine is gone")
 var errSuccessor = fmt.Errorf("%w: another one is in its place", ErrLost)
 
 const (
-	callTimeout = 30 * time.Second // arming the gate on many interfaces takes a while
+	callTimeout = 30 * time.Second // for each listener: arming the gate on many interfaces takes a while
 	dialTimeout = 10 * time.Second
 	maxData     = 16 // data connections at a time; further reads wait for one
 )
@@ -154,45 +154,28 @@ func (c *Client) Close() error {
 	return err
 }
 
-// Protect asks for the gate before a listener is bound.
-func (c *Client) Protect(ctx context.Context, m Protect) error {
-	return c.call(ctx, typeProtect, m, &struct{}{})
+// Announce tells what listeners the process has, and waits until the gate is armed for them.
+func (c *Client) Announce(ctx context.Context, m Announcement) (r Announced, err error) {
+	err = c.call(ctx, typeAnnounce, callTimeout*time.Duration(1+len(m.Listeners)), m, &r)
+	return r, err
 }
 
 // Former asks for the port that a listener before had for the address that is asked
 // for; 0: none.
 func (c *Client) Former(ctx context.Context, m Protect) (port uint16, err error) {
 	var r Former
-	m.Port = 0
-	err = c.call(ctx, typeProtect, m, &r)
+	err = c.call(ctx, typeFormer, callTimeout, m, &r)
 	return r.Port, err
-}
-
-// Listening reports a listener and waits until the gate is armed.
-func (c *Client) Listening(ctx context.Context, m Listening) (r ListeningReply, err error) {
-	err = c.call(ctx, typeListening, m, &r)
-	return r, err
-}
-
-// Closed reports that a listener is closed.
-func (c *Client) Closed(ctx context.Context, m Closed) error {
-	return c.call(ctx, typeClosed, m, &struct{}{})
-}
-
-// Resumed says that the engine has heard of all listeners, and waits until it
-// has taken the connections over.
-func (c *Client) Resumed(ctx context.Context) error {
-	return c.call(ctx, typeResumed, struct{}{}, &struct{}{})
 }
 
 // Mismatch reports a connection whose replay went wrong.
 func (c *Client) Mismatch(ctx context.Context, m Mismatch) error {
-	return c.call(ctx, typeMismatch, m, &struct{}{})
+	return c.call(ctx, typeMismatch, callTimeout, m, &struct{}{})
 }
 
 // call sends a request and waits for its answer. An answer that does not come
 // in time ends the connection: what came later would answer the next request.
-func (c *Client) call(ctx context.Context, t frameType, m, reply any) error {
+func (c *Client) call(ctx context.Context, t frameType, timeout time.Duration, m, reply any) error {
 	body, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -207,7 +190,7 @@ func (c *Client) call(ctx context.Context, t frameType, m, reply any) error {
 		<-c.lost
 		return fmt.Errorf("%w: %v", ErrLost, err)
 	}
-	timer := time.NewTimer(callTimeout)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case a := <-c.answers:
