@@ -37,7 +37,8 @@ type Client struct {
 	// answers come from a goroutine of their own, so that the engine's end is
 	// noticed while nothing is asked.
 	answers chan answer
-	asked   atomic.Bool // an answer is due
+	asked   atomic.Bool   // an answer is due
+	owed    time.Duration // guarded by mu: how long one may take that nobody has waited for; 0: none is due
 
 	data   chan struct{} // one element for each read of the log under way
 	dataMu sync.Mutex    // guards idle and closed
@@ -174,7 +175,8 @@ func (c *Client) Mismatch(ctx context.Context, m Mismatch) error {
 }
 
 // call sends a request and waits for its answer. An answer that does not come
-// in time ends the connection: what came later would answer the next request.
+// in time ends the connection. That of a caller whose context has ended is waited for
+// before the next request.
 func (c *Client) call(ctx context.Context, t frameType, timeout time.Duration, m, reply any) error {
 	body, err := json.Marshal(m)
 	if err != nil {
@@ -182,6 +184,14 @@ func (c *Client) call(ctx context.Context, t frameType, timeout time.Duration, m
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if c.owed > 0 {
+		if _, err := c.answer(ctx, c.owed); err != nil {
+			return err
+		}
+	}
 	c.asked.Store(true)
 	if err := c.ctl.write(t, body); err != nil {
 		// The engine's last word may still be on its way to receive.
@@ -190,25 +200,35 @@ func (c *Client) call(ctx context.Context, t frameType, timeout time.Duration, m
 		<-c.lost
 		return fmt.Errorf("%w: %v", ErrLost, err)
 	}
+	a, err := c.answer(ctx, timeout)
+	if err != nil {
+		return err
+	}
+	return result(a.t, a.body, typeOK, reply)
+}
+
+// answer waits for the answer that is due. c.mu is held.
+func (c *Client) answer(ctx context.Context, timeout time.Duration) (answer, error) {
+	c.owed = timeout
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case a := <-c.answers:
-		return result(a.t, a.body, typeOK, reply)
+		c.owed = 0
+		return a, nil
 	case <-c.lost:
 		select {
 		case a := <-c.answers: // the engine's last word
-			return result(a.t, a.body, typeOK, reply)
+			return a, nil
 		default:
-			return ErrLost
+			return answer{}, ErrLost
 		}
 	case <-ctx.Done():
-		err = ctx.Err()
+		return answer{}, ctx.Err()
 	case <-timer.C:
-		err = os.ErrDeadlineExceeded
+		c.ctl.c.Close()
+		return answer{}, os.ErrDeadlineExceeded
 	}
-	c.ctl.c.Close()
-	return err
 }
 
 func result(t frameType, body []byte, want frameType, v any) error {

@@ -151,3 +151,39 @@ func TestManyDeaths(t *testing.T) {
 		}
 	}
 }
+
+// TestContextEnds: who does not wait any longer for the engine costs the process nothing, and the engine
+// hears that the listener is not wanted any more.
+func TestContextEnds(t *testing.T) {
+	asked, hold := make(chan struct{}), make(chan struct{})
+	l, s, o := session(t, func(l *life) {
+		l.refuse = func(what string) error {
+			if what == "protect 1" {
+				close(asked)
+				<-hold
+			}
+			return nil
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		cancel()
+	}()
+	for range 2 { // the second time it has ended before
+		if err := s.Protect(ctx, Protect{ID: 1, Port: 10}); !errors.Is(err, context.Canceled) {
+			t.Errorf("protect: %v", err)
+		}
+	}
+	short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := s.Closed(short, Closed{ID: 1}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("closed, while the answer is due: %v", err)
+	}
+	close(hold)
+	listen(t, s, 2, 20)
+	if got, want := l.words(), "hello, protect 1, closed 1, protect 2, listening 2"; got != want {
+		t.Errorf("heard %s, want %s", got, want)
+	}
+	o.await(t, "open 1 journal")
+}
