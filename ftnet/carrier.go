@@ -10,10 +10,10 @@ import (
 // carrier is the way by which a connection's bytes come, go and are kept: what [Conn] needs
 // of it, and nothing about how a crash is survived. [packetCarrier] is the one in use.
 //
-// Read, SendFile, Write and the methods that close may be called side by side, as those of
-// *net.TCPConn; Conn calls Read and ReadLog for one reader at a time, and Write and SendFile
-// for one writer at a time. No method is called after Close or Abort but Read, Write and
-// CloseRead, which then return what net says of a closed connection.
+// Its methods may be called side by side, as those of *net.TCPConn; Conn calls Read and ReadLog for
+// one reader at a time, and Write and SendFile for one writer at a time. Of Close and Abort one is
+// called, once, and CloseWrite not after it; Read, Write, SendFile and CloseRead return then what net says
+// of a closed connection, also where they have blocked.
 type carrier interface {
 	// Read reads what the client has sent and no log has to give (see start.logged). It blocks until
 	// there is something, the read deadline passes, or the connection is closed.

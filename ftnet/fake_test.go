@@ -87,6 +87,7 @@ type fakeReplayer struct {
 	pos   int
 	acked int
 	due   []byte
+	other func() // if not nil, what happens while output is compared
 }
 
 var _ replayer = (*fakeReplayer)(nil)
@@ -114,6 +115,9 @@ func (f *fakeReplayer) Writing() bool { return f.pos < len(f.want) || len(f.due)
 func (f *fakeReplayer) Output() (pos, end int64) { return int64(f.pos), int64(len(f.want)) }
 
 func (f *fakeReplayer) Write(p []byte) (int, *MismatchError) {
+	if f.other != nil {
+		f.other()
+	}
 	p = p[:min(len(p), len(f.want)-f.pos)]
 	if string(p) != f.want[f.pos:f.pos+len(p)] {
 		return 0, &MismatchError{Offset: int64(f.pos), End: int64(f.pos + 1)}

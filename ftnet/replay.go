@@ -129,8 +129,10 @@ func (c *Conn) sendDue() error {
 
 // mismatch resets the connection. c.writeMu is held.
 func (c *Conn) mismatch(m *MismatchError) error {
+	if !c.closing.CompareAndSwap(false, true) {
+		return c.opError("write", net.ErrClosed)
+	}
 	err := c.opError("write", m)
-	c.closing.Store(true)
 	c.report(m)
 	c.reset()
 	c.releaseLocked()

@@ -143,6 +143,27 @@ func TestMismatchAborts(t *testing.T) {
 	}
 }
 
+// A mismatch that is found while Close is under way is nothing to say any more.
+func TestMismatchWhileClosing(t *testing.T) {
+	k, f := newKeeper(t), &fakeCarrier{room: -1}
+	r := &fakeReplayer{want: "0123456789"}
+	c := fakeConn(t, k, f, r)
+	c.abort.Store(true)
+	closed := make(chan error)
+	r.other = func() {
+		go func() { closed <- c.Close() }()
+		for !c.closing.Load() {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("write: %v", err)
+	}
+	if err := <-closed; err != nil || fmt.Sprint(f.calls) != "[close]" || len(f.missed) != 0 {
+		t.Errorf("close: %v; the carrier was told %v, %+v", err, f.calls, f.missed)
+	}
+}
+
 func TestCloseOnce(t *testing.T) {
 	k, f := newKeeper(t), &fakeCarrier{room: -1}
 	c := fakeConn(t, k, f, nil)
