@@ -21,11 +21,12 @@ import (
 // and Abort.
 type fakeCarrier struct {
 	from   start
-	log    []byte       // the client's stream from its beginning
-	page   int          // largest answer of ReadLog
-	live   bytes.Buffer // what Read gives
-	sent   bytes.Buffer // what Write has got
-	room   int          // that Write has, then it fails like a deadline; < 0: any
+	log    []byte         // the client's stream from its beginning
+	page   int            // largest answer of ReadLog
+	live   bytes.Buffer   // what Read gives
+	sent   bytes.Buffer   // what Write has got
+	room   int            // that Write has, then it fails like a deadline; < 0: any
+	before func(p []byte) // if not nil, what happens before a Write
 	calls  []string
 	missed []control.Mismatch
 	stuck  chan struct{} // if not nil, ReadLog tells here that it waits for ctx
@@ -36,6 +37,9 @@ var _ carrier = (*fakeCarrier)(nil)
 func (f *fakeCarrier) Read(p []byte) (int, error) { return f.live.Read(p) }
 
 func (f *fakeCarrier) Write(p []byte) (int, error) {
+	if f.before != nil {
+		f.before(p)
+	}
 	if f.room >= 0 && len(p) > f.room {
 		f.sent.Write(p[:f.room])
 		n := f.room

@@ -43,6 +43,11 @@ func TestLiveIsRecorded(t *testing.T) {
 	if got := fmt.Sprint(k.reads()); got != "[4 2]" {
 		t.Errorf("recorded reads %s", got)
 	}
+	f.before = func(p []byte) {
+		if h := k.head(); h.Recorded != int64(f.sent.Len()+len(p)) {
+			t.Errorf("recorded %d before %d bytes leave after %d", h.Recorded, len(p), f.sent.Len())
+		}
+	}
 	if n, err := c.Write([]byte("abc")); n != 3 || err != nil {
 		t.Errorf("wrote %d, %v", n, err)
 	}
