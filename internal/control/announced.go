@@ -78,7 +78,7 @@ func (s *Server) announced(p *Peer, m Announcement) (Announced, error) {
 // tell brings the handler as far as the listener is. What it has refused it is not asked again.
 func (s *Server) tell(p *Peer, t *told, l Listener) error {
 	to := l.stage()
-	if to <= t.asked || t.asked > nothing && t.heard == nothing {
+	if to <= t.asked {
 		return nil
 	}
 	t.asked = to

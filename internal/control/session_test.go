@@ -59,6 +59,10 @@ func TestResume(t *testing.T) {
 	if got := next.words(); got != want || next.got != "journal" {
 		t.Errorf("the next engine heard %s\nwant %s, got %q", got, want, next.got)
 	}
+	listen(t, s, 8, 80)
+	if got, want := next.words(), want+", protect 8, listening 8"; got != want {
+		t.Errorf("the next engine heard %s\nwant %s", got, want)
+	}
 	next.stop()
 	<-s.Done()
 	o.await(t, "open 1 journal, lost true <nil>, resumed, lost false <nil>")
