@@ -154,7 +154,7 @@ func TestRefusedByNext(t *testing.T) {
 
 // TestRefusedListening: a listener that is protected, but not let in, is closed for the engine, too.
 func TestRefusedListening(t *testing.T) {
-	l, s, _ := session(t, func(l *life) {
+	l, s, o := session(t, func(l *life) {
 		l.refuse = func(what string) error {
 			if what == "listening 1" {
 				return &Error{Code: CodeRefused, Message: "unlucky"}
@@ -175,6 +175,12 @@ func TestRefusedListening(t *testing.T) {
 	}
 	if got, want := l.words(), "hello, protect 1, listening 1, protect 2, listening 2, closed 1"; got != want {
 		t.Errorf("heard %s, want %s", got, want)
+	}
+	l.die()
+	next := begin(t, s.path, "second", nil)
+	o.await(t, "open 1 journal, lost true <nil>, resumed")
+	if got, want := next.words(), "resume test, protect 2, listening 2, resumed"; got != want { // 1 has no connections
+		t.Errorf("the next engine heard %s, want %s", got, want)
 	}
 }
 
