@@ -2,17 +2,10 @@ package ftnet
 
 import (
 	"context"
+	"net"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/control"
-)
-
-// The priorities by which the engine's gate tells an end that the application
-// meant from one that a crash causes. They travel with the packet itself
-// (skb->priority), so there is no message and no race.
-const (
-	priorityShut  = 5 // CloseWrite
-	priorityClose = 3 // Close, or an abort
 )
 
 const reportTimeout = 5 * time.Second
@@ -25,28 +18,26 @@ const reportTimeout = 5 * time.Second
 // has: the connection is reset and a *MismatchError returned.
 func (c *Conn) Close() error {
 	if !c.closing.CompareAndSwap(false, true) {
-		return c.tcp.Close()
+		return c.opError("close", net.ErrClosed)
 	}
-	var mismatch error
-	if c.replaying.Load() && !c.abort.Load() {
-		mismatch = c.opError("close", c.early())
+	if c.rewriting() && !c.abort.Load() {
+		return c.endEarly()
 	}
-	if c.engine != nil {
-		setPriority(c.tcp, priorityClose)
-	}
-	if mismatch != nil {
-		c.tcp.SetLinger(0)
-	} else if c.rec != nil {
-		c.rec.Closing()
-	}
-	if c.cancel != nil {
-		c.cancel()
-	}
-	err := c.tcp.Close()
+	c.interrupt()
+	err := c.via.Close()
 	c.release()
-	if mismatch != nil {
-		return mismatch
-	}
+	return err
+}
+
+// endEarly resets a connection whose output ended before it had reached what was written
+// before the crash.
+func (c *Conn) endEarly() error {
+	pos, end := c.replay.Output()
+	m := &MismatchError{Offset: pos, End: end, Early: true}
+	err := c.opError("close", m)
+	c.report(m)
+	c.reset()
+	c.release()
 	return err
 }
 
@@ -68,7 +59,6 @@ func (c *Conn) releaseLocked() {
 	defer c.unprotectMu.Unlock()
 	if !c.released {
 		c.released = true
-		c.input, c.output = nil, nil
 		c.rec.Release()
 	}
 }
@@ -76,31 +66,20 @@ func (c *Conn) releaseLocked() {
 // CloseRead shuts down the reading side.
 func (c *Conn) CloseRead() error {
 	c.readClosed.Store(true)
-	return c.tcp.CloseRead()
+	return c.via.CloseRead()
 }
 
 // CloseWrite shuts down the writing side: the client gets the end of the
 // stream and may go on sending. On a recovered connection it may fail like
 // Close.
 func (c *Conn) CloseWrite() error {
-	if c.replaying.Load() && c.closing.CompareAndSwap(false, true) {
-		err := c.opError("close", c.early())
-		c.reset()
-		c.release()
-		return err
+	if c.rewriting() && c.closing.CompareAndSwap(false, true) {
+		return c.endEarly()
 	}
-	if c.engine != nil && !c.closing.Load() {
-		setPriority(c.tcp, priorityShut)
+	if c.closing.Load() {
+		return c.opError("close", net.ErrClosed)
 	}
-	return c.tcp.CloseWrite()
-}
-
-// early reports an output that ended before it had reached what was written
-// before the crash.
-func (c *Conn) early() error {
-	m := &MismatchError{Offset: c.replayPos.Load(), End: c.replayEnd, Early: true}
-	c.report(m)
-	return m
+	return c.via.CloseWrite()
 }
 
 // report tells the engine and the log about a mismatch. The connection is
@@ -111,21 +90,21 @@ func (c *Conn) report(m *MismatchError) {
 		"client", c.tcp.RemoteAddr(), "offset", m.Offset, "end", m.End, "compare", compare, "reason", m)
 	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
 	defer cancel()
-	err := c.engine.session.Mismatch(ctx, c.memory, control.Mismatch{
-		Slot: c.rec.Slot(), Gen: c.rec.Gen(), Offset: m.Offset,
-		Exact: m.Early || m.End == m.Offset+1, Compare: compare.String(),
-	})
+	err := c.via.Mismatch(ctx, control.Mismatch{Offset: m.Offset, Exact: m.Early || m.End == m.Offset+1, Compare: compare.String()})
 	if err != nil {
 		c.log.Warn("ftnet: mismatch not reported", "error", err)
 	}
 }
 
-// reset ends the connection with a RST that the gate lets pass.
+// reset ends the connection with a RST.
 func (c *Conn) reset() {
-	setPriority(c.tcp, priorityClose)
-	c.tcp.SetLinger(0)
+	c.interrupt()
+	c.via.Abort() // whatever it says, the connection is gone
+}
+
+// interrupt wakes who waits for the log.
+func (c *Conn) interrupt() {
 	if c.cancel != nil {
 		c.cancel()
 	}
-	c.tcp.Close()
 }

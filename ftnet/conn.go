@@ -15,32 +15,26 @@ import (
 // Conn is a TCP connection that survives a crash of the process. It behaves
 // like a *net.TCPConn; multiple goroutines may call its methods.
 type Conn struct {
-	tcp       *net.TCPConn
-	rec       *journal.Record // nil: unprotected
-	engine    *engine         // nil: plain listener
-	memory    uint64          // number of the record's journal
-	log       *slog.Logger
-	recovered bool
+	tcp *net.TCPConn    // the kernel's socket: options, addresses, deadlines
+	via carrier         // its bytes
+	rec *journal.Record // nil: unprotected
+	log *slog.Logger
+
+	// replay is what the handler has to repeat of the execution before; nil if there was none.
+	// It is asked before each read and write, by an atomic load, and has no copy here.
+	replay replayer
 
 	// The two locks serialize reads and writes, as the kernel would anyway,
 	// so that their record has an order. A holder may block in the kernel or
 	// in a request to the engine; Close ends both. Where both are taken,
 	// writeMu comes first.
-	readMu   sync.Mutex
-	input    *inputReplay // guarded by readMu; nil when live
-	writeMu  sync.Mutex
-	output   *outputReplay // guarded by writeMu; nil when live
-	released bool          // guarded by both: the record must not be touched
+	readMu   sync.Mutex // also for replay's input half
+	writeMu  sync.Mutex // also for replay's output half
+	released bool       // guarded by both: the record must not be touched
+	page     []byte     // guarded by readMu: of the log, what the handler reads next
 
 	// unprotectMu guards the record against those who hold neither lock.
 	unprotectMu sync.Mutex
-
-	// These mirror input != nil, output != nil and output's position, for
-	// those who must not wait for a reader or writer.
-	rereading atomic.Bool
-	replaying atomic.Bool
-	replayPos atomic.Int64
-	replayEnd int64
 
 	closing    atomic.Bool // Close has been called, or the connection was reset
 	abort      atomic.Bool // linger is 0: Close resets
@@ -66,23 +60,20 @@ const maxWrite = 256 << 10
 // adopt starts keeping the record, and rolling forward if there is one.
 func (c *Conn) adopt(rec *journal.Record) {
 	c.rec = rec
-	if rec.Recovered() == 0 {
-		return
+	if rec.Recovered() > 0 {
+		c.repeat(newRecordReplayer(rec, c.via.Start()))
 	}
-	c.recovered = true
+}
+
+// repeat makes the connection a recovered one.
+func (c *Conn) repeat(r replayer) {
+	c.replay = r
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.input = newInputReplay(rec)
-	c.rereading.Store(c.input != nil)
-	c.output = newOutputReplay(rec)
-	if c.output != nil {
-		c.replayEnd = c.output.v.End()
-		c.replaying.Store(true)
-	}
 }
 
 // Recovered reports whether the connection comes from before a crash. It stays
 // true after the connection has gone live.
-func (c *Conn) Recovered() bool { return c.recovered }
+func (c *Conn) Recovered() bool { return c.replay != nil }
 
 // Protected reports whether the connection would survive a crash now: the
 // engine knows it and its record is complete. It does not notice that the
@@ -99,7 +90,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	c.readMu.Lock()
 	defer c.readMu.Unlock()
-	if c.input != nil {
+	if !c.released && c.rereading() {
 		return c.readReplay(p)
 	}
 	return c.readLive(p)
@@ -111,7 +102,7 @@ func (c *Conn) readLive(p []byte) (int, error) {
 	if len(p) > journal.MaxRead {
 		p = p[:journal.MaxRead]
 	}
-	n, err := c.tcp.Read(p)
+	n, err := c.via.Read(p)
 	if n > 0 && !c.released {
 		c.rec.RecordRead(n)
 	}
@@ -125,7 +116,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	}
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	if c.output != nil && !c.released {
+	if !c.released && c.rewriting() {
 		return c.writeReplay(p)
 	}
 	return c.writeLive(p)
@@ -135,7 +126,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 // the kernel did not take.
 func (c *Conn) writeLive(p []byte) (total int, err error) {
 	if c.released {
-		return c.tcp.Write(p) // says what net says of a closed connection
+		return c.via.Write(p) // says what net says of a closed connection
 	}
 	for {
 		part := p
@@ -143,7 +134,7 @@ func (c *Conn) writeLive(p []byte) (total int, err error) {
 			part = part[:maxWrite]
 		}
 		c.rec.Intend(part)
-		n, err := c.tcp.Write(part)
+		n, err := c.via.Write(part)
 		if n == len(part) {
 			c.rec.Commit()
 		} else {
@@ -183,7 +174,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 }
 
 func (c *Conn) keepDeadline(d *deadline, t time.Time) {
-	if c.recovered {
+	if c.replay != nil {
 		d.set(t)
 	}
 }

@@ -80,11 +80,11 @@ func (c *Conn) sendFile(f *os.File, limit int64, r io.Reader) (total int64, whol
 func (c *Conn) sendPart(f *os.File, size int64) (n int64, ok bool, err error) {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	if c.released || c.output != nil || Compare(c.rec.Compare()) != CompareLength {
+	if c.released || c.rewriting() || Compare(c.rec.Compare()) != CompareLength {
 		return 0, false, nil
 	}
 	c.rec.IntendLength(size)
-	n, err = c.tcp.ReadFrom(&io.LimitedReader{R: f, N: size})
+	n, err = c.via.SendFile(f, size)
 	c.rec.RollbackLength(n)
 	return n, true, err
 }

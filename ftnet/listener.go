@@ -56,30 +56,31 @@ func (l *Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{tcp: tcp, log: l.log, engine: l.engine}
-	if l.engine != nil {
-		l.adopt(c)
+	via := &packetCarrier{TCPConn: tcp, engine: l.engine}
+	c := &Conn{tcp: tcp, via: via, log: l.log}
+	if l.engine != nil && l.find(via) {
+		c.adopt(via.rec)
 	}
 	return c, nil
 }
 
-// adopt finds the connection's record. A connection that the engine does not
+// find finds a connection's record. A connection that the engine does not
 // know works unprotected.
-func (l *Listener) adopt(c *Conn) {
+func (l *Listener) find(p *packetCarrier) bool {
 	memory := l.engine.memory.Load()
 	rec, ok := memory.Lookup(journal.Flow{
-		Client: c.tcp.RemoteAddr().(*net.TCPAddr).AddrPort(),
-		Server: c.tcp.LocalAddr().(*net.TCPAddr).AddrPort(),
+		Client: p.RemoteAddr().(*net.TCPAddr).AddrPort(),
+		Server: p.LocalAddr().(*net.TCPAddr).AddrPort(),
 	})
 	if !ok || !rec.Accept(journal.Compare(l.compare)) {
 		l.missOnce.Do(func() {
 			l.log.Warn("ftnet: a connection is unknown to the engine and is served unprotected",
-				"client", c.tcp.RemoteAddr(), "address", l.tcp.Addr())
+				"client", p.RemoteAddr(), "address", l.tcp.Addr())
 		})
-		return
+		return false
 	}
-	c.memory = memory.number
-	c.adopt(rec)
+	p.rec, p.memory = rec, memory.number
+	return true
 }
 
 // Close stops listening. Connections already accepted are not touched.

@@ -72,7 +72,7 @@ func (r *rawConn) Write(f func(fd uintptr) bool) error {
 
 // unprotect gives up the record of a connection that is used behind its back.
 func (c *Conn) unprotect(op string) error {
-	if c.rereading.Load() || c.replaying.Load() {
+	if c.rereading() || c.rewriting() {
 		return c.opError(op, ErrReplaying)
 	}
 	c.unprotectMu.Lock()

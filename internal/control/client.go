@@ -20,7 +20,7 @@ var ErrLost = errors.New("the engine is gone")
 var errSuccessor = fmt.Errorf("%w: another one is in its place", ErrLost)
 
 const (
-	callTimeout = 30 * time.Second // arming the gate on many interfaces takes a while
+	callTimeout = 30 * time.Second // for each listener: arming the gate on many interfaces takes a while
 	dialTimeout = 10 * time.Second
 	maxData     = 16 // data connections at a time; further reads wait for one
 )
@@ -37,7 +37,8 @@ type Client struct {
 	// answers come from a goroutine of their own, so that the engine's end is
 	// noticed while nothing is asked.
 	answers chan answer
-	asked   atomic.Bool // an answer is due
+	asked   atomic.Bool   // an answer is due
+	owed    time.Duration // guarded by mu: how long one may take that nobody has waited for; 0: none is due
 
 	data   chan struct{} // one element for each read of the log under way
 	dataMu sync.Mutex    // guards idle and closed
@@ -154,51 +155,43 @@ func (c *Client) Close() error {
 	return err
 }
 
-// Protect asks for the gate before a listener is bound.
-func (c *Client) Protect(ctx context.Context, m Protect) error {
-	return c.call(ctx, typeProtect, m, &struct{}{})
+// Announce tells what listeners the process has, and waits until the gate is armed for them.
+func (c *Client) Announce(ctx context.Context, m Announcement) (r Announced, err error) {
+	err = c.call(ctx, typeAnnounce, callTimeout*time.Duration(1+len(m.Listeners)), m, &r)
+	return r, err
 }
 
 // Former asks for the port that a listener before had for the address that is asked
 // for; 0: none.
 func (c *Client) Former(ctx context.Context, m Protect) (port uint16, err error) {
 	var r Former
-	m.Port = 0
-	err = c.call(ctx, typeProtect, m, &r)
+	err = c.call(ctx, typeFormer, callTimeout, m, &r)
 	return r.Port, err
-}
-
-// Listening reports a listener and waits until the gate is armed.
-func (c *Client) Listening(ctx context.Context, m Listening) (r ListeningReply, err error) {
-	err = c.call(ctx, typeListening, m, &r)
-	return r, err
-}
-
-// Closed reports that a listener is closed.
-func (c *Client) Closed(ctx context.Context, m Closed) error {
-	return c.call(ctx, typeClosed, m, &struct{}{})
-}
-
-// Resumed says that the engine has heard of all listeners, and waits until it
-// has taken the connections over.
-func (c *Client) Resumed(ctx context.Context) error {
-	return c.call(ctx, typeResumed, struct{}{}, &struct{}{})
 }
 
 // Mismatch reports a connection whose replay went wrong.
 func (c *Client) Mismatch(ctx context.Context, m Mismatch) error {
-	return c.call(ctx, typeMismatch, m, &struct{}{})
+	return c.call(ctx, typeMismatch, callTimeout, m, &struct{}{})
 }
 
 // call sends a request and waits for its answer. An answer that does not come
-// in time ends the connection: what came later would answer the next request.
-func (c *Client) call(ctx context.Context, t frameType, m, reply any) error {
+// in time ends the connection. That of a caller whose context has ended is waited for
+// before the next request.
+func (c *Client) call(ctx context.Context, t frameType, timeout time.Duration, m, reply any) error {
 	body, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if c.owed > 0 {
+		if _, err := c.answer(ctx, c.owed); err != nil {
+			return err
+		}
+	}
 	c.asked.Store(true)
 	if err := c.ctl.write(t, body); err != nil {
 		// The engine's last word may still be on its way to receive.
@@ -207,25 +200,35 @@ func (c *Client) call(ctx context.Context, t frameType, m, reply any) error {
 		<-c.lost
 		return fmt.Errorf("%w: %v", ErrLost, err)
 	}
-	timer := time.NewTimer(callTimeout)
+	a, err := c.answer(ctx, timeout)
+	if err != nil {
+		return err
+	}
+	return result(a.t, a.body, typeOK, reply)
+}
+
+// answer waits for the answer that is due. c.mu is held.
+func (c *Client) answer(ctx context.Context, timeout time.Duration) (answer, error) {
+	c.owed = timeout
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case a := <-c.answers:
-		return result(a.t, a.body, typeOK, reply)
+		c.owed = 0
+		return a, nil
 	case <-c.lost:
 		select {
 		case a := <-c.answers: // the engine's last word
-			return result(a.t, a.body, typeOK, reply)
+			return a, nil
 		default:
-			return ErrLost
+			return answer{}, ErrLost
 		}
 	case <-ctx.Done():
-		err = ctx.Err()
+		return answer{}, ctx.Err()
 	case <-timer.C:
-		err = os.ErrDeadlineExceeded
+		c.ctl.c.Close()
+		return answer{}, os.ErrDeadlineExceeded
 	}
-	c.ctl.c.Close()
-	return err
 }
 
 func result(t frameType, body []byte, want frameType, v any) error {

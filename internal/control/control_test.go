@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
@@ -119,27 +121,32 @@ func TestConversation(t *testing.T) {
 		t.Errorf("descriptor: %q, %v", content, err)
 	}
 	CloseFD(w.FD)
-	if err := c.Protect(ctx, Protect{ID: 1, Address: "0.0.0.0:80", Port: 80}); err != nil {
-		t.Error(err)
+	one, two := Listener{Protect: Protect{ID: 1, Address: "0.0.0.0:80", Port: 80}}, Listener{Protect: Protect{ID: 2, Address: "x", Port: 13}}
+	announce := func(want []Answer, list ...Listener) {
+		t.Helper()
+		r, err := c.Announce(ctx, Announcement{list})
+		if diff := cmp.Diff(want, r.Listeners, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Errorf("announced: %v\n%s", err, diff)
+		}
 	}
-	var ce *Error
-	if err := c.Protect(ctx, Protect{ID: 2, Address: "x", Port: 13}); !errors.As(err, &ce) || ce.Message != "port 13 is unlucky" {
-		t.Errorf("refused protect: %v", err)
-	}
-	if r, err := c.Listening(ctx, Listening{ID: 1}); err != nil || r.Recovering != 3 {
-		t.Errorf("listening: %+v, %v", r, err)
-	}
+	unlucky := Answer{ID: 2, Refused: &Error{CodeRefused, "port 13 is unlucky"}}
+	announce([]Answer{{ID: 1}}, one)
+	announce([]Answer{{ID: 1}, unlucky}, one, two)
+	announce([]Answer{{ID: 1}, unlucky}, one, two) // it is not asked again
+	one.Listens = &Listening{ID: 1}
+	announce([]Answer{{ID: 1, Recovering: 3}, unlucky}, one, two)
+	three := Listener{Protect: Protect{ID: 3, Port: 81}, Listens: &Listening{ID: 3}}
+	announce([]Answer{{ID: 3, Recovering: 3}}, three)
+	announce(nil)
+	announce(nil)
 	if err := c.Mismatch(ctx, Mismatch{Offset: 99}); err != nil {
-		t.Error(err)
-	}
-	if err := c.Closed(ctx, Closed{ID: 1}); err != nil {
 		t.Error(err)
 	}
 	c.Close()
 	if err := <-e.gone; err != nil {
 		t.Errorf("gone: %v", err)
 	}
-	want := "[hello protect 1 0.0.0.0:80 protect 2 x listening 1 mismatch 99 closed 1]"
+	want := "[hello protect 1 0.0.0.0:80 protect 2 x listening 1 closed 1 protect 3  listening 3 closed 3 mismatch 99]"
 	if got := fmt.Sprint(e.heard); got != want {
 		t.Errorf("heard %s, want %s", got, want)
 	}
@@ -196,8 +203,8 @@ func TestEngineGone(t *testing.T) {
 	CloseFD(w.FD)
 	s.closeAll()
 	<-c.Lost()
-	if err := c.Protect(t.Context(), Protect{}); !errors.Is(err, ErrLost) {
-		t.Errorf("protect: %v, want ErrLost", err)
+	if _, err := c.Announce(t.Context(), Announcement{}); !errors.Is(err, ErrLost) {
+		t.Errorf("announce: %v, want ErrLost", err)
 	}
 	if _, err := c.ReadLog(t.Context(), 1, 0, 0, make([]byte, 1)); err == nil {
 		t.Error("reading the log of an engine that is gone")
@@ -233,7 +240,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 // Whatever a peer sends, the server ends its connection and serves the next.
 func TestHostilePeers(t *testing.T) {
 	e, path := start(t, &Server{})
-	hello := appendFrame(nil, typeHello, []byte(`{"version":1,"pid":1,"data":true}`))
+	hello := appendFrame(nil, typeHello, []byte(`{"version":2,"pid":1,"data":true}`))
 	for name, input := range map[string][]byte{
 		"nothing":         nil,
 		"half a header":   {0, 0},
@@ -243,7 +250,7 @@ func TestHostilePeers(t *testing.T) {
 		"other version":   appendFrame(nil, typeHello, []byte(`{"version":9}`)),
 		"short readlog":   append(bytes.Clone(hello), appendFrame(nil, typeReadLog, make([]byte, 3))...),
 		"empty readlog":   append(bytes.Clone(hello), appendFrame(nil, typeReadLog, make([]byte, readLogSize))...),
-		"control on data": append(bytes.Clone(hello), appendFrame(nil, typeProtect, []byte(`{}`))...),
+		"control on data": append(bytes.Clone(hello), appendFrame(nil, typeAnnounce, []byte(`{}`))...),
 	} {
 		c, err := net.Dial("unix", path)
 		if err != nil {
@@ -273,7 +280,7 @@ func TestHostilePeers(t *testing.T) {
 }
 
 func FuzzFrames(f *testing.F) {
-	f.Add(appendFrame(nil, typeHello, []byte(`{"version":1}`)))
+	f.Add(appendFrame(nil, typeHello, []byte(`{"version":2}`)))
 	f.Add(appendFrame(nil, typeReadLog, ReadLog{1, 2, 3, 4}.append(nil)))
 	f.Add([]byte{0, 0x10, 0, 0, 131, 1, 2, 3})
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -14,7 +14,8 @@
 // said that it returns, the process waits for the next engine at the same path
 // and introduces itself there, with the journal's descriptor and its listeners:
 // see [Session] for the states, [Successor] for the engine's part, and
-// docs/architecture.md for all that can happen.
+// docs/architecture.md for all that can happen. Listeners are announced as a
+// whole set, see [Announcement]; what is new in it [Server] tells its handler.
 package control
 
 // EnvPath is the environment variable that holds the path of the engine's socket.

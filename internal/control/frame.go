@@ -12,13 +12,11 @@ import (
 type frameType uint8
 
 const (
-	typeHello     frameType = 1
-	typeProtect   frameType = 2
-	typeListening frameType = 3
-	typeClosed    frameType = 4
-	typeReadLog   frameType = 5
-	typeMismatch  frameType = 6
-	typeResumed   frameType = 7
+	typeHello    frameType = 1
+	typeAnnounce frameType = 2
+	typeFormer   frameType = 3
+	typeReadLog  frameType = 4
+	typeMismatch frameType = 5
 
 	typeWelcome frameType = 128
 	typeOK      frameType = 129
@@ -32,10 +30,12 @@ const (
 	// MaxRead is the largest part of the log that one request may ask for, in
 	// bytes.
 	MaxRead = 1 << 20
-	// maxBody bounds every frame; only data comes near it.
+	// maxBody bounds the frames of data.
 	maxBody = MaxRead + 64
-	// maxJSON bounds the frames of control.
-	maxJSON = 64 << 10
+	// maxJSON bounds the frames of control but for the announcements and their answers:
+	// there is room for a listener on each port.
+	maxJSON         = 64 << 10
+	maxAnnouncement = 32 << 20
 )
 
 // errFrame is returned for a frame that no correct peer sends.
@@ -48,6 +48,8 @@ func limit(t frameType) int {
 		return maxBody
 	case typeReadLog:
 		return readLogSize
+	case typeAnnounce, typeOK:
+		return maxAnnouncement
 	}
 	return maxJSON
 }

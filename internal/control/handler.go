@@ -15,6 +15,9 @@ type Peer struct {
 	// Memory is what came with a Hello that resumes, -1 else. It may be anything.
 	// It is closed when Handler.Hello returns.
 	Memory int
+
+	told    map[uint64]*told // of its listeners
+	resumed bool
 }
 
 // Handler is the engine's side. Calls for one peer's control connection come
@@ -24,6 +27,7 @@ type Peer struct {
 type Handler interface {
 	// Hello admits a process. Welcome.FD is sent along and stays the handler's.
 	Hello(p *Peer) (Welcome, error)
+	// Protect is called before the listener is bound, or, with Left, after it was closed.
 	Protect(p *Peer, m Protect) error
 	// Listening returns when the gate is armed.
 	Listening(p *Peer, m Listening) (ListeningReply, error)
@@ -49,7 +53,7 @@ type Rememberer interface {
 //
 // Its Hello may be one that resumes. Protect and Listening follow for each
 // listener that the process has, and for those that are closed Protect with Left;
-// then Resumed. Until Resumed is answered the process asks nothing else.
+// then Resumed. What the process has asked meanwhile comes after that.
 type Successor interface {
 	Handler
 	// Resumed returns when the process's connections are the engine's.

@@ -7,42 +7,31 @@ import (
 	"slices"
 )
 
-// listener is what an engine is to know of one of the process's listeners.
+// listener is one of the process's, as it is announced, and what the last engine that has
+// heard of it as it was then has answered.
 type listener struct {
-	protect   Protect
-	listening Listening
-	want      stage // how far the listener is
-	told      stage // how much of that the present engine knows
-	forget    bool  // once the engine knows
-	refused   error // why the present engine does not protect it, although it was told
+	Listener
+	answer Answer
 }
 
-// stage is how far a listener is; each follows from the one before.
-type stage int
-
-const (
-	nothing stage = iota
-	protected
-	listens
-	left // closed; its connections may be there
-)
+// change changes the set of listeners. f is called with s.mu held.
+func (s *Session) change(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+	s.set++
+}
 
 // Protect asks for the gate before a listener is bound. If no engine is there
 // it waits for the next one, at most 30 s.
 func (s *Session) Protect(ctx context.Context, m Protect) error {
-	s.mu.Lock()
-	for id, l := range s.listeners { // it takes the place of one that was left
-		if l.want == left && l.protect.Port == m.Port {
-			delete(s.listeners, id)
-		}
-	}
-	s.listeners[m.ID] = &listener{protect: m, want: protected}
-	s.mu.Unlock()
-	err := s.tell(ctx, m.ID, protected, func(ctx context.Context, c *Client) error { return c.Protect(ctx, m) })
+	s.change(func() {
+		maps.DeleteFunc(s.listeners, func(_ uint64, l *listener) bool { return l.Left && l.Port == m.Port }) // it takes the place of one that was left
+		s.listeners[m.ID] = &listener{Listener: Listener{Protect: m}}
+	})
+	_, err := s.tell(ctx, m.ID)
 	if err != nil {
-		s.mu.Lock()
-		delete(s.listeners, m.ID)
-		s.mu.Unlock()
+		s.change(func() { delete(s.listeners, m.ID) })
 	}
 	return err
 }
@@ -60,64 +49,37 @@ func (s *Session) Former(ctx context.Context, m Protect) (port uint16, err error
 
 // Listening reports a listener and waits until the gate is armed. It waits as
 // Protect does.
-func (s *Session) Listening(ctx context.Context, m Listening) (r ListeningReply, err error) {
-	s.mu.Lock()
-	if l := s.listeners[m.ID]; l != nil {
-		l.listening, l.want = m, listens
+func (s *Session) Listening(ctx context.Context, m Listening) (ListeningReply, error) {
+	listens := func(to *Listening) func() {
+		return func() {
+			if l := s.listeners[m.ID]; l != nil {
+				l.Listens = to
+			}
+		}
 	}
-	s.mu.Unlock()
-	err = s.tell(ctx, m.ID, listens, func(ctx context.Context, c *Client) (err error) {
-		r, err = c.Listening(ctx, m)
-		return err
-	})
+	s.change(listens(&m))
+	a, err := s.tell(ctx, m.ID)
 	if err != nil {
-		s.mu.Lock()
-		if l := s.listeners[m.ID]; l != nil {
-			l.want = protected
-		}
-		s.mu.Unlock()
+		s.change(listens(nil))
 	}
-	return r, err
-}
-
-// tell tells engines that a listener has come so far, until one knows. It may
-// have heard when it took over.
-func (s *Session) tell(ctx context.Context, id uint64, to stage, f func(context.Context, *Client) error) error {
-	bounded, result := patient(ctx)
-	return result(s.do(bounded, 0, func(c *Client) error {
-		s.mu.Lock()
-		l := s.listeners[id]
-		known := l != nil && s.client == c && l.told >= to
-		s.mu.Unlock()
-		if known {
-			return l.refused // set before told
-		}
-		if err := f(ctx, c); err != nil {
-			return err
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if l := s.listeners[id]; l != nil && s.client == c {
-			l.told = max(l.told, to)
-		}
-		return nil
-	}))
+	return ListeningReply{Recovering: a.Recovering}, err
 }
 
 // Closed reports that a listener is closed. It does not wait for the next
 // engine, which is told when it comes.
 func (s *Session) Closed(ctx context.Context, m Closed) error {
-	s.mu.Lock()
-	state, c := s.state, s.client
-	if l := s.listeners[m.ID]; l != nil {
+	s.change(func() {
 		// The port's connections are an engine's business while nobody else
 		// listens there. Without a listener it has none.
-		l.forget = l.want != listens || s.others(m.ID, l.protect.Port)
-		l.want = left
-		if l.forget && state != resuming {
+		l := s.listeners[m.ID]
+		if l == nil || l.Listens == nil || s.others(m.ID, l.Port) {
 			delete(s.listeners, m.ID)
+		} else {
+			l.Left = true
 		}
-	}
+	})
+	s.mu.Lock()
+	state, c := s.state, s.client
 	s.mu.Unlock()
 	switch state {
 	case waiting, resuming:
@@ -125,14 +87,9 @@ func (s *Session) Closed(ctx context.Context, m Closed) error {
 	case ended:
 		return ErrLost
 	}
-	err := c.Closed(ctx, m)
+	err := s.announce(ctx, c)
 	if errors.Is(err, ErrLost) && s.replaced(ctx, c) {
 		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.listeners[m.ID]; l != nil && s.client == c {
-		l.told = left
 	}
 	return err
 }
@@ -140,29 +97,67 @@ func (s *Session) Closed(ctx context.Context, m Closed) error {
 // others reports whether another listener has the port. s.mu is held.
 func (s *Session) others(id uint64, port uint16) bool {
 	for other, l := range s.listeners {
-		if other != id && l.want != left && l.protect.Port == port {
+		if other != id && !l.Left && l.Port == port {
 			return true
 		}
 	}
 	return false
 }
 
-// untold returns what an engine that takes over is to be told next: the
-// listener and the stage; nil if it knows all.
-func (s *Session) untold() (id uint64, l listener, to stage) {
+// tell waits until an engine has heard of a listener as it is, and returns its answer.
+func (s *Session) tell(ctx context.Context, id uint64) (a Answer, err error) {
+	bounded, result := patient(ctx)
+	err = result(s.do(bounded, 0, func(c *Client) error {
+		if err := s.announce(bounded, c); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if l := s.listeners[id]; l != nil {
+			a = l.answer
+		}
+		if a.Refused != nil {
+			return a.Refused
+		}
+		return nil
+	}))
+	return a, err
+}
+
+// announce tells an engine all listeners, unless it knows them.
+func (s *Session) announce(ctx context.Context, c *Client) error {
+	s.announcing.Lock()
+	defer s.announcing.Unlock()
+	s.mu.Lock()
+	set := s.set
+	known := s.informed == c && s.known == set
+	m := s.announcement(c)
+	s.mu.Unlock()
+	if known {
+		return nil
+	}
+	r, err := c.Announce(ctx, m)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, id := range slices.Sorted(maps.Keys(s.listeners)) {
-		l := s.listeners[id]
-		switch {
-		case l.told >= l.want:
-		case l.forget && l.told == nothing: // it need not know
-			delete(s.listeners, id)
-		case l.told == nothing && l.want == left:
-			return id, *l, left
-		default:
-			return id, *l, min(l.told+1, l.want)
+	s.informed, s.known = c, set
+	for _, a := range r.Listeners {
+		if l := s.listeners[a.ID]; l != nil {
+			l.answer = a
 		}
 	}
-	return 0, listener{}, nothing
+	return nil
+}
+
+// announcement is what an engine is told. That a listener was left only one that has not known it needs to hear: a
+// server may leave many in the course of time. s.mu is held.
+func (s *Session) announcement(c *Client) (m Announcement) {
+	for _, id := range slices.Sorted(maps.Keys(s.listeners)) {
+		if l := s.listeners[id]; !l.Left || s.informed != c {
+			m.Listeners = append(m.Listeners, l.Listener)
+		}
+	}
+	return m
 }

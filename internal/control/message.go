@@ -7,7 +7,7 @@ import (
 )
 
 // Version is the version of the protocol that this package speaks.
-const Version = 1
+const Version = 2
 
 // Hello is the first message on each connection.
 type Hello struct {
@@ -35,6 +35,32 @@ type Welcome struct {
 	FD      int  `json:"-"` // -1: none. Owned by the receiver; by the handler when sending
 }
 
+// Announcement is all that a process has to say of its listeners: the whole set of them, each
+// time that it changes, and to each engine anew. A listener that was in the one before and is not
+// in this one is closed. The first one to an engine that takes over has those as well that were closed
+// before and may have connections.
+type Announcement struct {
+	Listeners []Listener `json:"listeners"`
+}
+
+// Listener is how far a listener is: about to be bound, or it Listens, or was Left.
+type Listener struct {
+	Protect
+	Listens *Listening `json:"listens,omitempty"`
+}
+
+// Announced answers Announcement, once the handler has done what is new in it.
+type Announced struct {
+	Listeners []Answer `json:"listeners"`
+}
+
+// Answer is what becomes of a listener as announced.
+type Answer struct {
+	ID         uint64 `json:"id"`
+	Recovering int    `json:"recovering,omitempty"` // see ListeningReply
+	Refused    *Error `json:"refused,omitempty"`
+}
+
 // Protect announces a listener before it is bound, so that no client can
 // reach the port unprotected.
 type Protect struct {
@@ -47,16 +73,14 @@ type Protect struct {
 	// none.
 	Netns uint64 `json:"netns,omitempty"`
 	// Asked is what the application has asked for, network and address, if that was
-	// any port. With it and without a Port the process asks whether a listener before
-	// it had one; see Former.
+	// any port; see Former.
 	Asked string `json:"asked,omitempty"`
-	// Left says, to an engine that takes over, that the listener is closed and
-	// only its connections are there.
+	// Left says that the listener is closed and only its connections are there.
 	Left bool `json:"left,omitempty"`
 }
 
-// Former answers a Protect without a Port: which port the process before had for the
-// same address, if its clients wait there and no other listener could be meant; 0: none.
+// Former answers a Protect without a Port that asks so: which port the process before had for
+// the same address, if its clients wait there and no other listener could be meant; 0: none.
 type Former struct {
 	Port uint16 `json:"port,omitempty"`
 }

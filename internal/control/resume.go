@@ -53,16 +53,11 @@ func (s *Session) successor() (*Client, Welcome, error) {
 		return nil, w, err
 	}
 	if err = s.open(w); err == nil {
-		s.mu.Lock()
-		for _, l := range s.listeners {
-			l.told, l.refused = nothing, nil
-		}
-		s.mu.Unlock()
-		s.set(resuming, c)
+		s.become(resuming, c)
 		err = s.introduce(c)
 	}
 	if err != nil {
-		s.set(waiting, c)
+		s.become(waiting, c)
 		c.Close()
 		if c.Ended() {
 			err = errBye
@@ -91,51 +86,23 @@ func (s *Session) open(w Welcome) error {
 // introduce tells an engine of the listeners and waits until it has taken the
 // connections over. What is closed meanwhile it hears last.
 func (s *Session) introduce(c *Client) error {
-	if err := s.reconcile(c); err != nil {
+	if err := s.announce(s.ctx, c); err != nil {
 		return err
 	}
-	if err := c.Resumed(s.ctx); err != nil {
-		return err
+	refused := map[uint64]*Error{}
+	s.mu.Lock()
+	for id, l := range s.listeners {
+		if e := l.answer.Refused; e != nil {
+			refused[id] = e
+		}
 	}
-	s.set(connected, c)
-	return s.reconcile(c)
-}
-
-func (s *Session) reconcile(c *Client) error {
-	for {
-		id, l, to := s.untold()
-		var err error
-		switch {
-		case to == nothing:
-			return nil
-		case to == protected:
-			err = c.Protect(s.ctx, l.protect)
-		case to == listens:
-			_, err = c.Listening(s.ctx, l.listening)
-		case l.told == nothing:
-			m := l.protect
-			m.Left = true
-			err = c.Protect(s.ctx, m)
-		default:
-			err = c.Closed(s.ctx, Closed{ID: id})
+	s.mu.Unlock()
+	for id, e := range refused {
+		if e.Code == CodeLater {
+			return e
 		}
-		refusal, refused := errors.AsType[*Error](err)
-		if refused && refusal.Code != CodeLater {
-			s.events.Refused(id, refusal)
-			to = left // there is no more to tell
-		} else if err != nil {
-			return err
-		}
-		s.mu.Lock()
-		if now := s.listeners[id]; now != nil {
-			if refused {
-				now.refused = refusal
-			}
-			now.told = to
-			if to == left && now.forget {
-				delete(s.listeners, id)
-			}
-		}
-		s.mu.Unlock()
+		s.events.Refused(id, e)
 	}
+	s.become(connected, c)
+	return s.announce(s.ctx, c)
 }

@@ -20,7 +20,8 @@ type Server struct {
 	// user and root.
 	Allow func(Credentials) bool
 	// MaxConns bounds the connections served at once, each with at most
-	// about 2 MiB of memory. Default 256; others are closed at once.
+	// about 2 MiB of memory, or 1 KiB for each listener that it announces.
+	// Default 256; others are closed at once.
 	MaxConns int
 
 	instance string
@@ -177,25 +178,18 @@ func (s *Server) serveControl(l *link, p *Peer) error {
 		}
 		var reply any = struct{}{}
 		switch t {
-		case typeProtect:
-			err = call(body, func(m Protect) (err error) {
-				if m.Port == 0 && m.Asked != "" {
-					reply, err = s.former(p, m)
-					return err
-				}
-				return s.Handler.Protect(p, m)
-			})
-		case typeListening:
-			err = call(body, func(m Listening) (err error) {
-				reply, err = s.Handler.Listening(p, m)
+		case typeAnnounce:
+			err = call(body, func(m Announcement) (err error) {
+				reply, err = s.announced(p, m)
 				return err
 			})
-		case typeClosed:
-			err = call(body, func(m Closed) error { return s.Handler.Closed(p, m) })
+		case typeFormer:
+			err = call(body, func(m Protect) (err error) {
+				reply, err = s.former(p, m)
+				return err
+			})
 		case typeMismatch:
 			err = call(body, func(m Mismatch) error { return s.Handler.Mismatch(p, m) })
-		case typeResumed:
-			err = call(body, func(struct{}) error { return s.resumed(p) })
 		default:
 			err = fmt.Errorf("%w: type %d", errFrame, t)
 		}
@@ -219,14 +213,6 @@ func (s *Server) former(p *Peer, m Protect) (Former, error) {
 		return h.Former(p, m)
 	}
 	return Former{}, nil
-}
-
-func (s *Server) resumed(p *Peer) error {
-	h, ok := s.Handler.(Successor)
-	if !ok || !p.Hello.Resume {
-		return fmt.Errorf("%w: nothing was to be resumed", errFrame)
-	}
-	return h.Resumed(p)
 }
 
 // ended turns the errors of a peer that is no more into nil.

@@ -30,8 +30,8 @@ type Events interface {
 //	          Dial             Bye, or not Welcome.Returns
 //	(none) ─────────► connected ──────────────────────────► ended
 //	                   │     ▲                              ▲ ▲
-//	    lost, no Bye   │     │ all listeners told,          │ │ refused
-//	                   ▼     │ Resumed answered             │ │
+//	    lost, no Bye   │     │ Announcement                 │ │ refused
+//	                   ▼     │ answered                     │ │
 //	                 waiting ───────────► resuming ─────────┘ │
 //	                   ▲ │    connected,    │                 │
 //	                   └─┼──── Hello ───────┘ lost            │
@@ -55,6 +55,11 @@ type Session struct {
 	why       error         // of ended
 	returns   bool          // the present engine does, if it is killed
 	listeners map[uint64]*listener
+	set       uint64  // counts the changes of listeners
+	informed  *Client // the engine that has heard of listeners last
+	known     uint64  // and of which set
+
+	announcing sync.Mutex // held while listeners are announced, so that engines hear of each set in order
 }
 
 type sessionState int
@@ -81,7 +86,7 @@ func DialSession(ctx context.Context, path string, events Events) (*Session, err
 		return nil, err
 	}
 	s := &Session{path: path, events: events, done: make(chan struct{}), changed: make(chan struct{}),
-		client: c, memory: 1, welcome: w, returns: w.Returns, listeners: map[uint64]*listener{}}
+		client: c, informed: c, memory: 1, welcome: w, returns: w.Returns, listeners: map[uint64]*listener{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := events.Open(w, s.memory); err != nil {
 		c.Close()
@@ -110,7 +115,7 @@ func (s *Session) run() {
 			s.finish(nil)
 			break
 		}
-		s.set(waiting, c)
+		s.become(waiting, c)
 		s.events.Lost(true, nil)
 		next, welcome, err := s.resume()
 		if errors.Is(err, errBye) {
@@ -131,8 +136,8 @@ func (s *Session) run() {
 	}
 }
 
-// set changes the state.
-func (s *Session) set(to sessionState, c *Client) {
+// become changes the state.
+func (s *Session) become(to sessionState, c *Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.client = to, c
@@ -146,7 +151,7 @@ func (s *Session) finish(why error) {
 	s.why = why
 	c := s.client
 	s.mu.Unlock()
-	s.set(ended, c)
+	s.become(ended, c)
 	if s.ctx.Err() == nil {
 		s.events.Lost(false, why)
 	}

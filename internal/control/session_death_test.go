@@ -39,6 +39,34 @@ func TestDeathWhileResuming(t *testing.T) {
 	}
 }
 
+// TestClosedWhileResuming: what is closed while an engine takes over it hears last.
+func TestClosedWhileResuming(t *testing.T) {
+	l, s, o := session(t, nil)
+	listen(t, s, 1, 10)
+	listen(t, s, 2, 20)
+	l.die()
+	met, hold := make(chan struct{}), make(chan struct{})
+	next := begin(t, s.path, "second", func(l *life) {
+		l.refuse = func(what string) error {
+			if what == "resumed" {
+				close(met)
+				<-hold
+			}
+			return nil
+		}
+	})
+	<-met
+	if err := s.Closed(t.Context(), Closed{ID: 1}); err != nil {
+		t.Error(err)
+	}
+	close(hold)
+	o.await(t, "open 1 journal, lost true <nil>, resumed")
+	want := "resume test, protect 1, listening 1, protect 2, listening 2, resumed, closed 1"
+	if got := next.words(); got != want {
+		t.Errorf("heard %s, want %s", got, want)
+	}
+}
+
 // TestByeWhileResuming: an engine that ends on purpose before it has taken over.
 func TestByeWhileResuming(t *testing.T) {
 	l, s, o := session(t, nil)
@@ -150,4 +178,46 @@ func TestManyDeaths(t *testing.T) {
 			t.Errorf("listener %x is closed; the engine does not know", id)
 		}
 	}
+}
+
+// TestContextEnds: who does not wait any longer for the engine costs the process nothing, and the engine
+// hears that the listener is not wanted any more.
+func TestContextEnds(t *testing.T) {
+	asked, hold := make(chan struct{}), make(chan struct{})
+	l, s, o := session(t, func(l *life) {
+		l.refuse = func(what string) error {
+			if what == "protect 1" {
+				close(asked)
+				<-hold
+			}
+			return nil
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		cancel()
+	}()
+	for range 2 { // the second time it has ended before
+		if err := s.Protect(ctx, Protect{ID: 1, Port: 10}); !errors.Is(err, context.Canceled) {
+			t.Errorf("protect: %v", err)
+		}
+	}
+	short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := s.Closed(short, Closed{ID: 1}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("closed, while the answer is due: %v", err)
+	}
+	close(hold)
+	listen(t, s, 2, 20)
+	if err := s.Protect(ctx, Protect{ID: 3, Port: 30}); !errors.Is(err, context.Canceled) { // it is not sent
+		t.Errorf("protect: %v", err)
+	}
+	if err := s.Closed(t.Context(), Closed{ID: 2}); err != nil {
+		t.Error(err)
+	}
+	if got, want := l.words(), "hello, protect 1, closed 1, protect 2, listening 2, closed 2"; got != want {
+		t.Errorf("heard %s, want %s", got, want)
+	}
+	o.await(t, "open 1 journal")
 }

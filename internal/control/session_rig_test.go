@@ -105,7 +105,7 @@ func (l *life) Protect(_ *Peer, m Protect) error {
 
 func (l *life) Listening(_ *Peer, m Listening) (ListeningReply, error) {
 	l.set(m.ID, "listening")
-	return ListeningReply{}, l.note("listening %d", m.ID)
+	return ListeningReply{Recovering: int(m.ID)}, l.note("listening %d", m.ID)
 }
 
 func (l *life) Closed(_ *Peer, m Closed) error {

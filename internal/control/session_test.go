@@ -47,8 +47,8 @@ func TestResume(t *testing.T) {
 		}
 	})
 	wg.Go(func() {
-		if _, err := s.Listening(t.Context(), Listening{ID: 4}); err != nil {
-			t.Error(err)
+		if r, err := s.Listening(t.Context(), Listening{ID: 4}); err != nil || r.Recovering != 4 {
+			t.Errorf("listening: %+v, %v", r, err)
 		}
 	})
 	time.Sleep(50 * time.Millisecond)
@@ -58,6 +58,10 @@ func TestResume(t *testing.T) {
 	want := "resume test, protect 1, listening 1, left 2, protect 4, listening 4, left 7, resumed"
 	if got := next.words(); got != want || next.got != "journal" {
 		t.Errorf("the next engine heard %s\nwant %s, got %q", got, want, next.got)
+	}
+	listen(t, s, 8, 80)
+	if got, want := next.words(), want+", protect 8, listening 8"; got != want {
+		t.Errorf("the next engine heard %s\nwant %s", got, want)
 	}
 	next.stop()
 	<-s.Done()
@@ -146,6 +150,82 @@ func TestRefusedByNext(t *testing.T) {
 			t.Errorf("heard %s, want %s", got, want)
 		}
 	})
+}
+
+// TestRefusedListening: a listener that is protected, but not let in, is closed for the engine, too.
+func TestRefusedListening(t *testing.T) {
+	l, s, o := session(t, func(l *life) {
+		l.refuse = func(what string) error {
+			if what == "listening 1" {
+				return &Error{Code: CodeRefused, Message: "unlucky"}
+			}
+			return nil
+		}
+	})
+	if err := s.Protect(t.Context(), Protect{ID: 1, Port: 10}); err != nil {
+		t.Fatal(err)
+	}
+	var refused *Error
+	if _, err := s.Listening(t.Context(), Listening{ID: 1}); !errors.As(err, &refused) || refused.Message != "unlucky" {
+		t.Errorf("listening: %v", err)
+	}
+	listen(t, s, 2, 20) // that is no new question about 1
+	if err := s.Closed(t.Context(), Closed{ID: 1}); err != nil {
+		t.Error(err)
+	}
+	if got, want := l.words(), "hello, protect 1, listening 1, protect 2, listening 2, closed 1"; got != want {
+		t.Errorf("heard %s, want %s", got, want)
+	}
+	l.die()
+	next := begin(t, s.path, "second", nil)
+	o.await(t, "open 1 journal, lost true <nil>, resumed")
+	if got, want := next.words(), "resume test, protect 2, listening 2, resumed"; got != want { // 1 has no connections
+		t.Errorf("the next engine heard %s, want %s", got, want)
+	}
+}
+
+// TestManyListeners: there is room in an announcement for more than the gate has ports.
+func TestManyListeners(t *testing.T) {
+	l, s, o := session(t, nil)
+	const most = 5000
+	address := "[fe80:1234:1234:1234:1234:1234:1234:1234]:65535"
+	s.change(func() {
+		for id := range uint64(most) {
+			p := Protect{ID: id, Network: "tcp6", Address: address, Port: uint16(id), Compare: "strict", Netns: 1 << 60, Asked: address}
+			s.listeners[id] = &listener{Listener: Listener{Protect: p, Listens: &Listening{ID: id, Network: "tcp", Address: address}}}
+		}
+	})
+	l.die()
+	next := begin(t, s.path, "second", nil)
+	o.await(t, "open 1 journal, lost true <nil>, resumed")
+	if n := len(next.ports); n != most {
+		t.Errorf("the next engine knows %d listeners", n)
+	}
+}
+
+// TestManyLeft: what was left long ago is no burden to the engine that knows it.
+func TestManyLeft(t *testing.T) {
+	l, s, o := session(t, nil)
+	for id := range uint64(20) {
+		listen(t, s, id+1, uint16(id+1))
+		if err := s.Closed(t.Context(), Closed{ID: id + 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	announced := func(c *Client) int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.announcement(c).Listeners)
+	}
+	if n := announced(s.client); n != 0 {
+		t.Errorf("%d listeners are announced to the engine that knows them", n)
+	}
+	l.die()
+	begin(t, s.path, "second", nil)
+	o.await(t, "open 1 journal, lost true <nil>, resumed")
+	if n := announced(nil); n != 20 {
+		t.Errorf("%d listeners are announced to the next engine", n)
+	}
 }
 
 // TestOwnJournal: an engine that brings a journal of its own has nothing of the

@@ -98,7 +98,7 @@ func TestAdopt(t *testing.T) {
 	if err := j.PrepareRecovery(4, 0, int64(len(stream)), 0); err != nil {
 		t.Fatal(err)
 	}
-	if v := reaccept(t, m, 4, CompareStrict).Verifier(); v.Write(stream) != nil || v.Pos() != v.End() {
+	if v := reaccept(t, m, 4, CompareStrict).Verifier(0); v.Write(stream) != nil || v.Pos() != v.End() {
 		t.Error("what was written under both engines cannot be verified")
 	}
 	for _, slot := range j.Slots() {

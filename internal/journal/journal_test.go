@@ -307,7 +307,7 @@ func TestOutput(t *testing.T) {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			rec = reaccept(t, m, 0, CompareStrict)
-			v := rec.Verifier()
+			v := rec.Verifier(0)
 			if v.End() < left || v.End() > int64(written) || v.End() >= left+BlockSize {
 				t.Fatalf("seed %d: left %d, written %d, record ends at %d", seed, left, written, v.End())
 			}

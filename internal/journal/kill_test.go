@@ -84,7 +84,7 @@ func killChild() {
 		if reads[c] < int(tr[c].reads) {
 			childFail("connection %d: %d reads recorded, %d delivered", c, reads[c], tr[c].reads)
 		}
-		v := rec.Verifier()
+		v := rec.Verifier(0)
 		if v.End() < int64(tr[c].taken) {
 			childFail("connection %d: output recorded to %d, kernel took %d", c, v.End(), tr[c].taken)
 		}

@@ -11,7 +11,7 @@ import (
 // replayed runs a handler that repeats stream through the record's end, and
 // returns the mismatch that it meets.
 func replayed(rng *rand.Rand, rec *Record, stream []byte) *Mismatch {
-	v := rec.Verifier()
+	v := rec.Verifier(0)
 	for v.Pos() < v.End() {
 		n := min(1+rng.Int64N(3*BlockSize), v.End()-v.Pos())
 		if m := v.Write(stream[v.Pos() : v.Pos()+n]); m != nil {
@@ -44,7 +44,7 @@ func TestRestoredOutput(t *testing.T) {
 			if h, _ := j.Head(0); h.Recorded < left || h.Recorded > end && h.Recorded != left {
 				t.Fatalf("seed %d: recorded %d, left %d, before %d", seed, h.Recorded, left, end)
 			}
-			end = rec.Verifier().End()
+			end = rec.Verifier(0).End()
 			other := bytes.Clone(stream)
 			for i := range base { // not known, so not compared
 				other[i] ^= 1

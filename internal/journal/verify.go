@@ -25,10 +25,9 @@ func (m *Mismatch) Error() string {
 }
 
 // Verifier checks the output of a restarted handler against the record of the
-// execution before it, from offset 0 to the record's end. Complete blocks are
-// known by their checksum, the last one byte for byte. Of a record that begins
-// elsewhere, see [Journal.Restore], what lies before is not known: it is only
-// counted.
+// execution before it, from where the handler begins to write to the record's end.
+// Complete blocks are known by their checksum, the last one byte for byte. What lies
+// before the record begins, see [Journal.Restore], is not known: it is only counted.
 type Verifier struct {
 	h      *head
 	crcs   chain
@@ -40,11 +39,12 @@ type Verifier struct {
 	last   []byte // the incomplete block
 }
 
-// Verifier returns a verifier for the output recorded so far. It must be made,
-// and run to its end, before anything is intended.
-func (rec *Record) Verifier() *Verifier {
+// Verifier returns a verifier for the output recorded so far, for a handler that begins
+// to write at the offset from, which is not above that where the record begins. It must be
+// made, and run to its end, before anything is intended.
+func (rec *Record) Verifier(from int64) *Verifier {
 	s := &rec.out
-	v := &Verifier{h: rec.h, crcs: crcChain(rec.r, rec.h), length: s.length, base: int64(s.base), end: int64(s.base + s.end)}
+	v := &Verifier{h: rec.h, crcs: crcChain(rec.r, rec.h), length: s.length, base: int64(s.base), end: int64(s.base + s.end), pos: from}
 	if !v.length {
 		v.last = make([]byte, s.end%BlockSize)
 		s.copyBlock(v.last)
@@ -55,7 +55,7 @@ func (rec *Record) Verifier() *Verifier {
 // End is the offset at which the record ends and the handler goes live.
 func (v *Verifier) End() int64 { return v.end }
 
-// Pos is how much the handler has written.
+// Pos is the offset up to which the handler has written.
 func (v *Verifier) Pos() int64 { return v.pos }
 
 // Verified returns the offset below which the output is known to be right. It

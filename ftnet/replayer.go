@@ -1,0 +1,156 @@
+package ftnet
+
+import (
+	"sync/atomic"
+
+	"github.com/ftnet/ftnet/internal/journal"
+)
+
+// replayer is what the execution before did with a connection, for the handler that has to
+// repeat it: how it read, and what it wrote. It does no I/O and never blocks: [Conn] fetches
+// and sends what it says.
+//
+// It has two halves that may be used side by side: Reading, NextRead and DidRead by one reader at
+// a time, Writing, Write, Due and Sent by one writer at a time. Reading, Writing and Output may
+// also be called by anyone at any time. A half ends once, when Reading, or Writing, returns
+// false, which it does for ever after: the handler is live there, and the half's other methods are
+// not called any more. None but Reading, Writing and Output is called after the
+// connection's record was released.
+type replayer interface {
+	// Reading reports whether there is input that is to be read again.
+	Reading() bool
+	// NextRead says of what the handler's next read with room for most bytes, 1 or more,
+	// consists. It is the same until DidRead.
+	NextRead(most int) portion
+	// DidRead says that the handler gets the first n bytes, 1 or more, of the portion.
+	DidRead(n int)
+
+	// Writing reports whether there is output that is to be repeated, or that is Due.
+	Writing() bool
+	// Output returns how much output has been repeated, and how much there was: offsets in
+	// the stream.
+	Output() (pos, end int64)
+	// Write compares the next output with that of the execution before. It takes less than
+	// all of p only where that ends: what follows is new. After a mismatch the connection is
+	// to be reset.
+	Write(p []byte) (int, *MismatchError)
+	// Due returns output that is known to be right and that the client may lack, to be
+	// sent at once. It is valid until Sent or Write.
+	Due() []byte
+	// Sent says that the first n bytes of Due were sent.
+	Sent(n int)
+}
+
+// portion is of what one read consists: first bytes from the log, from offset at on, then bytes from
+// the live connection. The execution before had read the latter, so the client has sent them, and
+// sends them again if they were not acknowledged: they can be waited for.
+type portion struct {
+	at           int64
+	logged, live int
+}
+
+// recordReplayer replays what lies in the journal.
+type recordReplayer struct {
+	rec *journal.Record
+
+	// The reader's.
+	reads   *journal.Reads // lengths of reads, as far as they were recorded
+	logged  int64
+	read    int64
+	reading atomic.Bool
+
+	// The writer's. What the client has acknowledged is dropped. Above that nothing is due
+	// before it is known to be what was written before: the client may have it although it
+	// has not said so.
+	output  *journal.Verifier
+	acked   int64
+	held    []byte       // output from max(acked, what was sent) on
+	written atomic.Int64 // = output.Pos, which only the writer may ask for
+	end     int64
+	writing atomic.Bool
+}
+
+var _ replayer = (*recordReplayer)(nil)
+
+// newRecordReplayer returns the replayer of a recovered connection's record. From
+// here on nobody else records reads before Reading is false, nor output before Writing is.
+func newRecordReplayer(rec *journal.Record, from start) *recordReplayer {
+	r := &recordReplayer{rec: rec, reads: rec.Reads(), logged: from.logged, read: from.in, output: rec.Verifier(from.out), acked: from.acked}
+	r.end = r.output.End()
+	r.written.Store(r.output.Pos())
+	r.reading.Store(true)
+	r.writing.Store(true)
+	r.settleInput()
+	r.settleOutput()
+	return r
+}
+
+func (r *recordReplayer) Reading() bool { return r.reading.Load() }
+
+func (r *recordReplayer) NextRead(most int) portion {
+	n := r.reads.Left()
+	if n == 0 { // the process ended before it read what the log has
+		n = int(min(r.logged-r.read, journal.MaxRead))
+	}
+	// A smaller buffer than the first time leaves the rest of the read for the next one.
+	n = min(n, most)
+	logged := int(min(int64(n), max(0, r.logged-r.read)))
+	return portion{at: r.read, logged: logged, live: n - logged}
+}
+
+func (r *recordReplayer) DidRead(n int) {
+	r.read += int64(n)
+	if r.reads.Left() > 0 {
+		r.reads.Consume(n)
+	} else {
+		r.rec.RecordRead(n)
+	}
+	r.settleInput()
+}
+
+// settleInput ends the reader's half if there is no more.
+func (r *recordReplayer) settleInput() {
+	if r.read >= r.logged && r.reads.Left() == 0 {
+		r.reads = nil
+		r.reading.Store(false)
+	}
+}
+
+func (r *recordReplayer) Writing() bool { return r.writing.Load() }
+
+func (r *recordReplayer) Output() (pos, end int64) { return r.written.Load(), r.end }
+
+func (r *recordReplayer) Write(p []byte) (int, *MismatchError) {
+	from := r.output.Pos()
+	p = p[:min(int64(len(p)), r.end-from)]
+	if m := r.output.Write(p); m != nil {
+		return 0, &MismatchError{Offset: m.Offset, End: m.End}
+	}
+	r.written.Store(r.output.Pos())
+	if skip := max(0, r.acked-from); skip < int64(len(p)) {
+		r.held = append(r.held, p[skip:]...)
+	}
+	r.settleOutput()
+	return len(p), nil
+}
+
+func (r *recordReplayer) Due() []byte {
+	if r.output == nil {
+		return nil
+	}
+	unverified := int(r.output.Pos() - r.output.Verified())
+	return r.held[:max(0, len(r.held)-unverified)]
+}
+
+func (r *recordReplayer) Sent(n int) {
+	r.held = r.held[:copy(r.held, r.held[n:])]
+	r.settleOutput()
+}
+
+// settleOutput ends the writer's half if all was repeated and sent.
+func (r *recordReplayer) settleOutput() {
+	if r.output.Pos() == r.end && len(r.held) == 0 {
+		r.output, r.held = nil, nil
+		r.writing.Store(false)
+	}
+}
