@@ -177,8 +177,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	if slot.Flags()&gate.FlagCookie != 0 {
 		c.set(replayed)
 	}
-	slot.SetFlags(m.slotFlags(c) | xlate)
-	m.limit(c)
+	m.retellFlags(c)
 	// Now, and then as often as an idle client is asked.
 	c.askAt = (m.millis() - uint32(m.cfg.KeepAlive/1e6)) | 1
 	m.watch(c)
@@ -234,9 +233,9 @@ func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
 	} else if s.Start > 0 {
 		m.lose(c, reason.LogCut, "")
 	}
-	slot.ResetGate()
 	slot.SetReleased(gate.ReleasedNo)
-	m.fillRestored(c)
+	m.renewSlot(c, m.storedImage(c))
+	m.limit(c)
 	m.env.Destroy(c.Flow)
 	m.watch(c)
 	if slot.Opened() {

@@ -273,7 +273,7 @@ func (m *Machine) metaStable(c *Conn) {
 	}
 	x := c.extra
 	c.extra = nil
-	m.initSlot(c, x)
+	m.beginSlot(c, m.begunImage(c, x))
 	if err := m.bind(c); err != nil {
 		m.forget(c)
 		m.goesUnprotected(c.Flow, reason.Refused, err.Error())
@@ -303,45 +303,4 @@ func (m *Machine) bind(c *Conn) error {
 		return fmt.Errorf("gate: %w", err)
 	}
 	return nil
-}
-
-// initSlot gives the gate the connection's first numbers.
-func (m *Machine) initSlot(c *Conn, x *extra) {
-	s := m.env.Slot(c.slot)
-	s.Reset()
-	s.SetGen(c.gen)
-	s.SetIRS(c.irs)
-	m.trace(c, c.irs+1)
-	s.SetStable(c.irs + 1)
-	s.SetHigh(c.irs + 1)
-	s.SetScales(c.server.wscale, c.server.wscale)
-	s.SetFlags(m.slotFlags(c))
-	s.SetSndNxt(c.iss + 1)
-	s.SetAck(c.irs+1, x.edge)
-	s.SetTS(x.tsval, x.tsecr)
-	m.limit(c)
-	s.SetMode(gate.ModeLive)
-}
-
-func (m *Machine) slotFlags(c *Conn) gate.SlotFlags {
-	var f gate.SlotFlags
-	if m.cfg.Lasting {
-		f |= gate.FlagLasting
-	}
-	if c.server.ts() {
-		f |= gate.FlagTS
-	}
-	if c.is(replayed) {
-		f |= gate.FlagCookie
-	}
-	if c.server.sack() {
-		f |= gate.FlagSACK
-	}
-	if c.wire != nil {
-		f |= gate.FlagUnmodified
-		if c.wire.digest != nil {
-			f |= gate.FlagRecord
-		}
-	}
-	return f
 }

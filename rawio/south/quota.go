@@ -8,14 +8,14 @@ import (
 )
 
 // limit has the gate close the window towards the end of the quota: a client
-// can then never send what the log has no room for. Serial numbers can name
-// the limit only once it is near.
+// can then never send what the log has no room for.
 func (m *Machine) limit(c *Conn) {
-	if c.svc.Quota <= 0 || c.svc.OnFull != CloseWindow || c.quotaLeft() > 1<<30 {
+	edge, near := c.quotaEdge()
+	if !near {
 		return
 	}
 	if slot := m.env.Slot(c.slot); slot.Flags()&gate.FlagLimit == 0 {
-		slot.SetLimit(c.irs + 1 + uint32(c.received+c.quotaLeft()))
+		slot.SetLimit(edge)
 		slot.SetFlags(slot.Flags() | gate.FlagLimit)
 	}
 	// A window counts in units of its scale: with less than one left the
@@ -25,6 +25,15 @@ func (m *Machine) limit(c *Conn) {
 		m.Stats.QuotaFull++
 		m.report(QuotaFull, c, "the connection's quota is used up: its window stays closed")
 	}
+}
+
+// quotaEdge returns the right window edge at which the connection's quota ends, and whether the
+// window is to be closed towards it: serial numbers can name it only once it is near.
+func (c *Conn) quotaEdge() (edge uint32, near bool) {
+	if c.svc.Quota <= 0 || c.svc.OnFull != CloseWindow || c.quotaLeft() > 1<<30 {
+		return 0, false
+	}
+	return c.irs + 1 + uint32(c.received+c.quotaLeft()), true
 }
 
 // quotaLeft is how much more of the client's stream the connection's quota has

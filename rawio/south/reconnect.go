@@ -186,31 +186,14 @@ func (m *Machine) prepare(c *Conn) bool {
 // live fixes the translation by the restarted stack's SYN-ACK, and lets the connection
 // live again.
 func (m *Machine) live(c *Conn, s *segment.Segment) {
-	x, una := c.extra, c.ackedEnd()
-	slot := m.env.Slot(c.slot)
-	slot.ResetGate()
-	slot.SetTranslation(una-(s.Seq+1), c.tsDelta(s))
-	slot.SetBase(una)
-	slot.SetScales(optionsOf(s).wscale, c.server.wscale)
-	slot.SetFlags(m.xlateFlags(c, slot))
-	slot.SetStable(c.stableSeq())
-	slot.SetHigh(c.high)
-	slot.SetSndNxt(una)
-	slot.SetAck(s.Ack, s.Ack+uint32(s.Window))
-	slot.SetTS(x.tsval, c.peerTS)
+	i := m.reopenedImage(c, s)
+	m.renewSlot(c, i)
 	c.set(recovered)
-	c.acked = c.stableSeq()
-	m.trace(c, c.acked)
+	c.acked = i.Stable
 	// First live, then the ACK: the server may speak as soon as it has that.
-	// A client that has closed must hear nothing more: only the application
-	// has something left to read.
-	mode := gate.ModeLive
-	if c.closed() {
-		mode = gate.ModeOutage
-	}
-	slot.SetMode(mode)
+	m.env.Slot(c.slot).SetMode(i.Mode)
 	m.ackSpoofed(c, s)
-	x.answer = clone(s)
+	c.extra.answer = clone(s)
 	m.goLive(c, m.proven(c, m.thirdACK(c, s)) == SocketOpen)
 }
 
@@ -307,11 +290,6 @@ func (c *Conn) sameOptions(got synOptions) error {
 		return fmt.Errorf("the restarted stack changed the use of window scaling (net.ipv4.tcp_window_scaling)")
 	}
 	return nil
-}
-
-// xlateFlags are the flags of a slot from which on the client's numbers are not the kernel's.
-func (m *Machine) xlateFlags(c *Conn, slot *gate.Slot) gate.SlotFlags {
-	return m.slotFlags(c) | slot.Flags()&gate.FlagLimit | gate.FlagXlate
 }
 
 // tsDelta is what to add to the new stack's timestamps so that the client

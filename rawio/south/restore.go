@@ -180,30 +180,11 @@ func (m *Machine) lose(c *Conn, why reason.Reason, detail string) {
 
 // holdRestored makes the gate hold both directions of a connection.
 func (m *Machine) holdRestored(c *Conn) {
-	slot := m.env.Slot(c.slot)
-	slot.Reset()
-	slot.SetGen(c.gen)
-	slot.SetIRS(c.irs)
-	m.fillRestored(c)
-	slot.SetMode(gate.ModeOutage)
+	m.beginSlot(c, m.storedImage(c))
 	if err := m.env.Bind(c.Flow, c.slot); err != nil {
 		m.lose(c, reason.Refused, "gate: "+err.Error())
 	}
 	m.env.Destroy(c.Flow) // what an earlier server's process has left
-}
-
-// fillRestored gives the gate the connection's first numbers.
-func (m *Machine) fillRestored(c *Conn) {
-	slot := m.env.Slot(c.slot)
-	m.trace(c, c.stableSeq())
-	slot.SetStable(c.stableSeq())
-	slot.SetHigh(c.high)
-	slot.SetScales(c.server.wscale, c.server.wscale)
-	slot.SetFlags(m.slotFlags(c))
-	slot.SetSndNxt(c.nxt)
-	slot.SetAck(c.stableSeq(), c.extra.edge)
-	slot.SetTS(c.extra.tsval, c.peerTS)
-	m.limit(c)
 }
 
 // forgetOutput begins the record of an unmodified server's output anew where the

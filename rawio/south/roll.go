@@ -156,25 +156,14 @@ func (m *Machine) outputDone(c *Conn) bool {
 
 // rollLive lets client and server talk to each other.
 func (m *Machine) rollLive(c *Conn) {
-	x, r, slot := c.extra, c.extra.roll, m.env.Slot(c.slot)
-	sent := seqnum.Max(c.una, c.outputSeq(r.out))
-	slot.ResetGate()
-	slot.SetTranslation(r.delta, r.tsDelta)
-	slot.SetBase(c.una)
-	slot.SetScales(r.wscale, c.server.wscale)
-	slot.SetFlags(m.xlateFlags(c, slot))
-	slot.SetStable(c.stableSeq())
-	slot.SetHigh(c.high)
-	slot.SetSndNxt(sent)
-	slot.SetAck(c.rcvNxt(), c.irs+1+uint32(r.edge))
-	slot.SetTS(seqnum.Max(x.tsval, r.tsval+r.tsDelta), c.peerTS)
+	r, i := c.extra.roll, m.rolledImage(c)
+	m.renewSlot(c, i)
 	c.set(recovered)
-	c.acked = seqnum.Max(c.acked, c.stableSeq())
-	m.trace(c, c.stableSeq())
+	c.acked = seqnum.Max(c.acked, i.Stable)
 	c.resume = c.received
 	// What the client has acknowledged so far, with its true window.
 	m.env.ToServer(m.rollAck(c, r.withFIN(c, c.outputOff(c.ackedEnd())), c.clientWindow()))
-	slot.SetMode(gate.ModeLive)
+	m.env.Slot(c.slot).SetMode(i.Mode)
 	fin := r.fin
 	m.endRoll(c)
 	m.goLive(c, true)
