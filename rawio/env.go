@@ -223,6 +223,8 @@ func (v *environment) Report(r south.Report) {
 		log.Warn("log quota", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)
 	case south.ConnWaits:
 		log.Warn("the log does not take what a client says", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)
+	case south.ConnImpossible:
+		log.Error("a connection is in a state that cannot be: please report this", "connection", r.Flow, "reason", r.Reason)
 	case south.SYNRefused:
 		log.Warn("connection refused", "connection", r.Flow, "reason", r.Reason)
 	case south.ServiceRecovered:

@@ -29,7 +29,7 @@ func bare(t *testing.T) (*Engine, *bytes.Buffer) {
 		failure: newFailure(), closing: make(chan struct{}),
 	}
 	e.env = newEnvironment(e)
-	e.machine = south.New(south.Config{Log: log, Env: e.env, MaxConns: 1})
+	e.machine = south.New(south.Config{Strict: true, Log: log, Env: e.env, MaxConns: 1})
 	return e, out
 }
 

@@ -94,7 +94,13 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 		return false
 	}
 	delete(m.inherited, flow)
-	c := m.stored(svc, s)
+	over := overInOutage(svc, s, slot)
+	crashed := svc.Unmodified && slot.Released() == gate.ReleasedCrashed
+	state := Outage
+	if mode == gate.ModeLive && !crashed || over || slot.Aborted() {
+		state = Established
+	}
+	c := m.stored(svc, s, state)
 	m.place(c, i)
 	var read int64
 	for _, r := range s.Reads {
@@ -104,9 +110,7 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	if !svc.Unmodified {
 		unrecorded = m.env.Adopt(c.slot, c.gen, flow, read)
 	}
-	over := m.overInOutage(c, slot)
-	crashed := svc.Unmodified && slot.Released() == gate.ReleasedCrashed
-	if (mode != gate.ModeLive || crashed) && !over && !slot.Aborted() {
+	if state == Outage {
 		m.adoptOutage(c, s, unrecorded == nil)
 	} else {
 		m.adoptLive(c, s)
@@ -130,9 +134,9 @@ func (m *Machine) place(c *Conn, slot uint32) {
 // overInOutage reports whether the gate holds a translated connection's packets
 // because it is over, see finished, and not because of an outage, of the service or
 // of its own process.
-func (m *Machine) overInOutage(c *Conn, slot *gate.Slot) bool {
+func overInOutage(svc *service, s *Stored, slot *gate.Slot) bool {
 	_, closed := slot.FIN()
-	return slot.Mode() == gate.ModeOutage && closed && c.is(finLogged) && !c.svc.outage &&
+	return slot.Mode() == gate.ModeOutage && closed && s.Meta.Finished && !svc.outage &&
 		slot.Flags()&gate.FlagXlate != 0 && slot.Released() != gate.ReleasedCrashed
 }
 
@@ -140,7 +144,7 @@ func (m *Machine) overInOutage(c *Conn, slot *gate.Slot) bool {
 func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	slot, o := m.env.Slot(c.slot), &s.Meta.Output
 	out, _ := slot.Out()
-	c.state, c.in, c.out = Established, uint32(slot.In()), uint32(out)
+	c.in, c.out = uint32(slot.In()), uint32(out)
 	c.set(adopted | outlived | owed)
 	sent := slot.SndNxt()
 	c.una, c.nxt = sent, sent
@@ -252,9 +256,15 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 		m.dropInherited(flow, i)
 		return
 	}
-	m.order++
-	c := &Conn{Flow: flow, Order: m.order, svc: svc, since: m.now, last: m.now,
-		irs: slot.IRS(), una: slot.SndNxt(), nxt: slot.SndNxt(), fin: -1, early: -1}
+	state, over := Resetting, mode == gate.ModeRoll && slot.Flags()&gate.FlagOver != 0
+	switch {
+	case over, mode == gate.ModeLive: // only the kernel may have something to say
+		state = Lingering
+	case mode == gate.ModeOpen:
+		state = Open
+	}
+	c := m.newConn(svc, flow, state)
+	c.irs, c.una, c.nxt = slot.IRS(), slot.SndNxt(), slot.SndNxt()
 	c.stable = int64(max(seqnum.Diff(slot.Stable(), c.irs+1), 0))
 	c.received = c.stable
 	if svc.Unmodified {
@@ -262,26 +272,28 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 	}
 	m.place(c, i)
 	x := c.more()
-	switch over := mode == gate.ModeRoll && slot.Flags()&gate.FlagOver != 0; {
-	case over: // see awaitLast
-		c.set(recovered | finAcked | finLogged)
-		c.finEnd = c.nxt
-		c.state, x.expireAt = Lingering, m.now+timeWait
-	case mode == gate.ModeLive, mode == gate.ModeOpen:
-		c.set(recovered)
-		c.state, x.reason = Open, string(reason.Inherited)
-		switch _, closed := slot.FIN(); {
-		case mode == gate.ModeLive: // only the kernel may have something to say
-			c.state, x.expireAt = Lingering, m.now+timeWait
-		case closed || slot.Noted() || slot.Released() == gate.ReleasedClosed: // there is nothing to protect
-			x.reason = string(reason.ServerEnded)
-		default:
-			m.tell(c, reason.Inherited, "")
-		}
-		slot.SetMode(gate.ModeOpen)
-	default:
-		c.state, x.reason, x.expireAt = Resetting, whyReset, m.now+resetLife
+	switch state {
+	case Resetting:
+		x.reason, x.expireAt = whyReset, m.now+resetLife
 		m.env.Destroy(flow)
+	case Lingering:
+		c.set(recovered)
+		x.expireAt = m.now + timeWait
+		if over { // see awaitLast
+			c.set(finAcked | finLogged)
+			c.finEnd = c.nxt
+			break
+		}
+		x.reason = string(reason.Inherited)
+		slot.SetMode(gate.ModeOpen)
+	case Open:
+		c.set(recovered)
+		if _, closed := slot.FIN(); closed || slot.Noted() || slot.Released() == gate.ReleasedClosed { // there is nothing to protect
+			x.reason = string(reason.ServerEnded)
+			break
+		}
+		x.reason = string(reason.Inherited)
+		m.tell(c, reason.Inherited, "")
 	}
 	m.watch(c)
 }

@@ -84,17 +84,7 @@ func (m *Machine) linger(c *Conn) {
 	m.report(ConnClosed, c, "closed")
 	_ = m.log.Delete(c.ID) // an unknown connection has nothing to delete
 	m.withdraw(c)
-	m.endRoll(c)
-	c.state = Lingering
-	switch slot := m.env.Slot(c.slot); {
-	case slot.Mode() == gate.ModeOutage:
-		m.env.Destroy(c.Flow) // nobody will answer its FIN
-	case m.hasToSay(c, slot):
-		m.awaitLast(c, slot)
-	}
-	x := c.more()
-	x.expireAt = m.now + m.lingers(c)
-	m.watch(c)
+	m.becomeLingering(c)
 }
 
 // lingers is for how long a connection that is over is remembered, in ns: its client
@@ -202,26 +192,10 @@ func (m *Machine) forget(c *Conn) {
 	if c.state == Established || c.state == Outage {
 		m.completed(c)
 	}
-	was, open := c.state, c.isOpening()
-	m.endRoll(c)
-	c.state = Closed
-	c.unset(opening)
-	m.conns.remove(c.Flow)
-	m.unwatch(c)
-	c.ahead = nil
-	m.env.Slot(c.slot).SetMode(gate.ModeFree)
-	if was != SynReceived {
-		m.env.Unbind(c.Flow)
+	open := c.isOpening()
+	if !m.becomeClosed(c) {
+		return
 	}
-	if was != SynReceived && was != Lingering {
-		m.withdraw(c)
-	}
-	if was != Lingering && was != Resetting && c.ID != 0 {
-		_ = m.log.Delete(c.ID)
-	}
-	delete(m.astray, c)
-	m.slots[c.slot].conn = nil
-	m.free.give(c.slot)
 	if open {
 		m.settled(c)
 	}

@@ -6,26 +6,6 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 )
 
-// State of a connection; the package comment draws the transitions.
-type State uint8
-
-// The states.
-const (
-	SynReceived State = iota
-	Established
-	Outage
-	Reconnecting
-	Rolling
-	Resetting
-	Open
-	Lingering
-	Closed
-)
-
-var stateNames = [...]string{"syn-received", "established", "outage", "reconnecting", "rolling", "resetting", "open", "lingering", "closed"}
-
-func (s State) String() string { return stateNames[s] }
-
 // synOptions are what a handshake agreed, as far as recovery repeats it. There are two
 // for each connection: see the size of Conn.
 type synOptions struct {
@@ -207,6 +187,25 @@ type extra struct {
 	reason   string
 
 	restore *restore // of a connection that was restored, until it is live
+}
+
+// newConn returns a connection that begins in a state. What is known of it the caller fills in.
+func (m *Machine) newConn(svc *service, flow segment.Flow, state State) *Conn {
+	m.order++
+	return &Conn{Flow: flow, Order: m.order, svc: svc, state: state, fin: -1, early: -1, since: m.now, last: m.now}
+}
+
+// begins takes from SYN and SYN-ACK how both streams begin, and what was agreed to.
+func (c *Conn) begins(syn, synack *segment.Segment) {
+	c.irs, c.iss = syn.Seq, synack.Seq
+	c.client, c.server = optionsOf(syn), optionsOf(synack)
+	if !c.server.hasWS() {
+		c.client.wscale = 0
+	}
+	c.synFlags, c.synWindow = syn.Flags&(segment.SYN|segment.ECE|segment.CWR), syn.Window
+	c.una, c.nxt = c.iss+1, c.iss+1
+	c.peerWindow, c.maxWindow = syn.Window, uint32(syn.Window)
+	c.peerTS = syn.Options.TSVal
 }
 
 // State returns the connection's state.

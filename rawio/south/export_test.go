@@ -26,3 +26,6 @@ func (m *Machine) GoesUnprotected(f segment.Flow) bool {
 	e := m.syns.get(f)
 	return e != nil && e.why != ""
 }
+
+// Enter changes a connection's state, if that is possible.
+func (m *Machine) Enter(c *Conn, to State) bool { return m.enter(c, to) }

@@ -193,18 +193,10 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		m.pass(flow, e.packet, synack.Seq, synack.Ack)
 		return
 	}
-	m.order++
-	c := &Conn{
-		Flow: flow, Order: m.order, svc: svc, state: SynReceived,
-		irs: syn.Seq, iss: synack.Seq,
-		client: optionsOf(syn), server: optionsOf(synack),
-		synFlags: syn.Flags & (segment.SYN | segment.ECE | segment.CWR), synWindow: syn.Window,
-		fin: -1, early: -1,
-		una: synack.Seq + 1, nxt: synack.Seq + 1, acked: syn.Seq + 1, high: syn.Seq + 1,
-		peerWindow: syn.Window, maxWindow: uint32(syn.Window),
-		peerTS: syn.Options.TSVal, tsAt: m.seconds(),
-		last: m.now, since: m.now, in: e.in, out: e.out,
-	}
+	c := m.newConn(svc, flow, SynReceived)
+	c.begins(syn, synack)
+	c.acked, c.high, c.tsAt = c.irs+1, c.irs+1, m.seconds()
+	c.in, c.out = e.in, e.out
 	if svc.Unmodified {
 		c.wire = newWire(svc.Compare, c.client.mss)
 	}
@@ -213,9 +205,6 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 	}
 	if e.cookie {
 		c.set(byCookie | replayed)
-	}
-	if !c.server.hasWS() {
-		c.client.wscale = 0
 	}
 	if !m.takeSlot(c) {
 		m.goesUnprotected(flow, reason.NoSlots, m.allSlots())
@@ -280,7 +269,9 @@ func (m *Machine) metaStable(c *Conn) {
 		m.pass(c.Flow, x.synack, c.iss, c.irs+1)
 		return
 	}
-	c.state = Established
+	if !m.becomeEstablished(c) {
+		return
+	}
 	m.meetUngated(c)
 	m.mayBeHalfOpen(c)
 	m.Stats.Opened++

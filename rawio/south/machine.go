@@ -103,6 +103,9 @@ const (
 	// ConnEstablished: the client has answered the SYN-ACK. There is one of each
 	// connection that has begun here.
 	ConnEstablished
+	// ConnImpossible: a bug of the core, see Config.Strict. The connection is reset if it was not
+	// over.
+	ConnImpossible
 )
 
 // Report is one noteworthy event.
@@ -140,6 +143,9 @@ type Config struct {
 	// last ACK of its connection, in ns; connections are forgotten sooner if
 	// slots run out. Default 5 s, which covers four retransmissions of Linux.
 	Linger int64
+	// Strict has the Machine panic where a connection would change its state in a way that cannot
+	// be. It is for tests; see impossible.
+	Strict bool
 	// Trace, if not nil, is told each stable number before an ACK can leave
 	// that names it. It must not call the Machine.
 	Trace func(c *Conn, stable uint32)
@@ -228,6 +234,7 @@ type Stats struct {
 	Restored                                      uint64 // connections taken from the log
 	Met                                           uint64 // of these, those whose client has been heard
 	Adopted                                       uint64 // connections that have outlived their engine
+	Impossible                                    uint64 // transitions of states that cannot be
 }
 
 // New returns a Machine.

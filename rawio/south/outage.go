@@ -98,37 +98,32 @@ func (m *Machine) crashed(c *Conn) {
 	}
 }
 
-// interrupt takes a connection from the kernel: from Established or
-// Reconnecting to Outage.
+// interrupt takes a connection from the kernel: from Established, Reconnecting or Rolling
+// to Outage.
 func (m *Machine) interrupt(c *Conn) {
-	slot := m.env.Slot(c.slot)
-	slot.SetMode(gate.ModeOutage)
-	x := c.more()
-	if c.state == Established {
-		m.guess(c)
-		m.left(c)
-		x.edge, x.tsval, x.said = slot.Edge(), slot.TSVal(), c.high
-		x.unseen = unseen{asked: m.now}
-		if slot.Flags()&gate.FlagLimit != 0 {
-			x.edge = seqnum.Min(x.edge, slot.Limit())
-		}
-		x.window = uint32(max(seqnum.Diff(x.edge, c.stableSeq()), minPromise))
-		if slot.TakeHeld() || c.is(owed|dupAck) {
-			c.set(ackDue)
-		} else {
-			c.acked = seqnum.Max(c.acked, seqnum.Min(slot.Ack(), slot.Stable()))
-		}
-		x.ackedAt = m.now
+	if m.becomeOutage(c) {
+		m.awaitThirdACK(c)
 	}
-	x.refused = nil
-	x.held, x.cutover, x.liveAt, x.tries, x.recoverAt, x.answer = nil, 0, 0, 0, 0, nil
-	m.endRoll(c)
-	c.unset(owed | dupAck | opening)
-	c.state = Outage
-	m.watch(c)
-	m.touch(c)
-	m.env.Destroy(c.Flow)
-	m.awaitThirdACK(c)
+}
+
+// takeFromKernel notes where the kernel's socket has left its client. The gate holds everything
+// by now.
+func (m *Machine) takeFromKernel(c *Conn) {
+	x, slot := c.extra, m.env.Slot(c.slot)
+	m.guess(c)
+	m.left(c)
+	x.edge, x.tsval, x.said = slot.Edge(), slot.TSVal(), c.high
+	x.unseen = unseen{asked: m.now}
+	if slot.Flags()&gate.FlagLimit != 0 {
+		x.edge = seqnum.Min(x.edge, slot.Limit())
+	}
+	x.window = uint32(max(seqnum.Diff(x.edge, c.stableSeq()), minPromise))
+	if slot.TakeHeld() || c.is(owed|dupAck) {
+		c.set(ackDue)
+	} else {
+		c.acked = seqnum.Max(c.acked, seqnum.Min(slot.Ack(), slot.Stable()))
+	}
+	x.ackedAt = m.now
 }
 
 // left notes how much of the server's stream may have left. A socket whose FIN

@@ -5,7 +5,6 @@ import (
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
-	"github.com/ftnet/ftnet/rawio/gate"
 )
 
 // Spoofed handshakes that get no answer are tried again, ns. The stack drops
@@ -24,14 +23,12 @@ const (
 // are kept aside, so that the log, the kernel's next number and what the
 // server will read from the log agree.
 func (m *Machine) reconnect(c *Conn) {
-	c.state = Reconnecting
 	m.left(c) // again: a packet may have been on its way out
-	slot := m.env.Slot(c.slot)
-	slot.SetReleased(gate.ReleasedNo) // what became of the new socket counts
-	slot.SetMode(gate.ModeSpoof)
+	if !m.becomeReconnecting(c) {
+		return
+	}
 	x := c.extra
-	x.tries, x.since, x.recoverAt, x.notBefore, x.halfOpen, x.unfit, x.answer = 0, m.now, 0, 0, false, false, nil
-	m.touch(c)
+	x.since, x.recoverAt, x.notBefore, x.halfOpen, x.unfit = m.now, 0, 0, false, false
 }
 
 // spoofWhenStable sends the SYN once all that was logged is stable.
@@ -63,14 +60,12 @@ func (m *Machine) retry(c *Conn) {
 		m.standBack(c)
 	case x.tries >= restartAfter && len(x.frozen) > 0: // not for unmodified servers
 		// The client must not wait for its acknowledgments that long.
-		m.env.Destroy(c.Flow)
-		c.state = Outage
+		m.becomeOutage(c)
 		if m.thaw(c); c.state != Outage {
 			m.settled(c)
 			return
 		}
-		c.state, x.tries, x.answer = Reconnecting, 0, nil
-		m.touch(c)
+		m.becomeReconnecting(c)
 	default:
 		m.spoof(c)
 	}
@@ -228,8 +223,10 @@ func (m *Machine) repeatFIN(c *Conn) {
 // goLive replays what the client sent meanwhile and tells of the recovery, if the
 // kernel is known to have the socket.
 func (m *Machine) goLive(c *Conn, proven bool) {
+	if !m.becomeEstablished(c) {
+		return
+	}
 	x := c.extra
-	c.state, x.restore = Established, nil
 	c.promised = x.edge
 	// A packet that the gate stole before it saw the new mode is still on its
 	// way from the tap: whatever was tapped until now, and a little longer for

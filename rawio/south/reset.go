@@ -3,7 +3,6 @@ package south
 import (
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
-	"github.com/ftnet/ftnet/rawio/gate"
 )
 
 // resetByServer ends a connection whose client has been sent a RST that the
@@ -45,23 +44,10 @@ func (m *Machine) reset(c *Conn, why string) {
 
 // dismiss sends the client a RST at the end of all that may have reached it.
 func (m *Machine) dismiss(c *Conn, why string) {
-	was, open := c.state, c.isOpening()
-	slot := m.env.Slot(c.slot)
-	slot.SetMode(gate.ModeOutage)
-	if was == Established {
-		m.guess(c)
-		m.left(c)
+	open := c.isOpening()
+	if !m.becomeResetting(c, why) {
+		return
 	}
-	m.env.Destroy(c.Flow)
-	_ = m.log.Delete(c.ID)
-	c.ahead = nil
-	m.endRoll(c)
-	c.state = Resetting
-	c.more().expireAt = m.now + resetLife
-	c.extra.reason = why
-	c.extra.frozen, c.extra.held = nil, nil
-	c.unset(limited | opening)
-	m.watch(c)
 	if !c.is(unmet) { // else it is told when it says something
 		m.sendReset(c, c.nxt)
 	}

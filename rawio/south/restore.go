@@ -90,7 +90,7 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 		}
 		m.end(old, "replaced by a new connection")
 	}
-	c := m.stored(svc, s)
+	c := m.stored(svc, s, Outage)
 	if !m.takeSlot(c) {
 		m.declare(svc, flow, reason.NoSlots, "it cannot be recovered")
 		_ = m.log.Delete(c.ID)
@@ -119,24 +119,15 @@ func (m *Machine) beginRestore(c *Conn, s *Stored) {
 
 // stored makes a connection of what the log knows of it. It is not in the index, and
 // what has been heard of the client is not known.
-func (m *Machine) stored(svc *service, s *Stored) *Conn {
+func (m *Machine) stored(svc *service, s *Stored, state State) *Conn {
 	meta := &s.Meta
-	syn, synack := segment.ParseOptions(meta.SYNOptions), segment.ParseOptions(meta.SYNACKOptions)
-	m.order++
-	c := &Conn{
-		Flow: segment.Flow(meta.Flow), ID: meta.ID, Order: m.order, svc: svc, state: Outage,
-		irs: meta.IRS, iss: meta.ISS,
-		client: optionsOf(&segment.Segment{Options: syn}), server: optionsOf(&segment.Segment{Options: synack}),
-		synFlags: segment.Flags(meta.SYNFlags) & (segment.SYN | segment.ECE | segment.CWR), synWindow: 65535,
-		received: s.End, stable: s.End, fin: -1, early: -1,
-		una: meta.ISS + 1, nxt: meta.ISS + 1, peerWindow: 65535,
-		peerTS: syn.TSVal, tsAt: m.seconds() - uint32(s.Age/1e9),
-		since: m.now - s.Age, last: m.now, waited: engineWait,
-	}
-	if !c.server.hasWS() {
-		c.client.wscale = 0
-	}
-	c.maxWindow = 65535 << c.client.wscale
+	syn := segment.Segment{Seq: meta.IRS, Flags: segment.Flags(meta.SYNFlags), Window: 65535, Options: segment.ParseOptions(meta.SYNOptions)}
+	synack := segment.Segment{Seq: meta.ISS, Options: segment.ParseOptions(meta.SYNACKOptions)}
+	c := m.newConn(svc, segment.Flow(meta.Flow), state)
+	c.begins(&syn, &synack)
+	c.ID, c.received, c.stable = meta.ID, s.End, s.End
+	c.maxWindow <<= c.client.wscale
+	c.tsAt, c.since, c.waited = m.seconds()-uint32(s.Age/1e9), m.now-s.Age, engineWait
 	if s.End > 0 {
 		c.set(confirmed)
 	}

@@ -71,13 +71,13 @@ const (
 
 // beginRoll takes the SYN-ACK of the restarted server.
 func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
-	x, w := c.extra, c.wire
+	w := c.wire
 	if c.is(restored) { // see hear
 		m.forgetOutput(c)
 	}
 	o := optionsOf(s)
 	first := c.outputSeq(w.out)
-	x.roll = &roll{
+	r := &roll{
 		pages: pages{end: w.start},
 		delta: first - (s.Seq + 1), tsDelta: c.tsDelta(s), wscale: o.wscale,
 		most: w.start, sent: w.start, acked: w.start, edge: w.start + int64(s.Window), // not scaled in a SYN-ACK
@@ -85,16 +85,15 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 		tsval: s.Options.TSVal, tsFirst: s.Options.TSVal, tsSince: m.env.Now(), ackDue: true, movedAt: m.now, askedAt: m.now,
 	}
 	if w.rolls && w.iss == s.Seq { // SYN cookies for the same SYN
-		x.roll.deafUntil = m.now + deafFor
+		r.deafUntil = m.now + deafFor
 	}
 	w.rolls, w.iss = true, s.Seq
-	m.env.Slot(c.slot).SetMode(gate.ModeRoll)
-	c.state = Rolling
-	m.rolling++
-	x.roll.edgeOut = m.outputEdge(c) // whatever the SYN has offered: only the ACK counts
-	m.env.ToServer(m.rollAck(c, x.roll.told, x.roll.edgeOut))
+	if !m.becomeRolling(c, r) {
+		return
+	}
+	r.edgeOut = m.outputEdge(c) // whatever the SYN has offered: only the ACK counts
+	m.env.ToServer(m.rollAck(c, r.told, r.edgeOut))
 	m.openRoll(c)
-	m.touch(c)
 }
 
 // endRoll forgets a roll-forward that is over or interrupted.
@@ -164,11 +163,9 @@ func (m *Machine) rollLive(c *Conn) {
 	// What the client has acknowledged so far, with its true window.
 	m.env.ToServer(m.rollAck(c, r.withFIN(c, c.outputOff(c.ackedEnd())), c.clientWindow()))
 	m.env.Slot(c.slot).SetMode(i.Mode)
-	fin := r.fin
-	m.endRoll(c)
 	m.goLive(c, true)
-	if c.state == Established && fin >= 0 {
-		m.forwardFIN(c, fin)
+	if c.state == Established && r.fin >= 0 {
+		m.forwardFIN(c, r.fin)
 	}
 }
 

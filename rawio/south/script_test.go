@@ -218,7 +218,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 		},
 		note: s.print,
 	}
-	cfg.Log, cfg.Env = s.log, s.env
+	cfg.Log, cfg.Env, cfg.Strict = s.log, s.env, true
 	s.cfg, s.machine = cfg, south.New(cfg)
 	s.machine.Via(1)
 	s.machine.Protect(scriptPort, s.service)

@@ -153,8 +153,8 @@ func newWorld(p plan) *world {
 		note: func(format string, args ...any) { w.note(format, args...) },
 	}
 	w.cfg = south.Config{
-		Lasting: len(p.engine) > 0,
-		Log:     w.log, Env: w.env, MaxConns: 64, Window: p.window, Captures: p.wire.captures, Linger: int64(5 * time.Minute), // RTOs are long at 5 % loss
+		Strict: true, Lasting: len(p.engine) > 0,
+		Log: w.log, Env: w.env, MaxConns: 64, Window: p.window, Captures: p.wire.captures, Linger: int64(5 * time.Minute), // RTOs are long at 5 % loss
 		Trace: func(c *south.Conn, stable uint32) { w.checkStable(c, stable) },
 	}
 	w.machine = south.New(w.cfg)

@@ -147,10 +147,9 @@ func (m *Machine) open(c *Conn, why string) {
 		c.ID = 0
 	} // else the handler may still be reading from the log
 	open := c.isOpening()
-	delete(m.astray, c)
-	c.flags &= recovered | finSent | aside
-	c.state = Open
-	c.more().reason = why
+	if !m.becomeOpen(c, why) {
+		return
+	}
 	if last != nil && c.hole != nil { // the client may be near the end of its patience
 		c.extra.last, c.extra.lasts, c.extra.ackedAt = clone(last), lastRepeats, m.now
 		m.watch(c)
