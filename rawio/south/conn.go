@@ -21,6 +21,7 @@ const (
 	givenWS given = 1 << iota
 	givenSACK
 	givenTS
+	givenECN // of a SYN-ACK (RFC 3168)
 )
 
 func optionsOf(s *segment.Segment) synOptions {
@@ -35,12 +36,16 @@ func optionsOf(s *segment.Segment) synOptions {
 	if o.HasTS {
 		r.given |= givenTS
 	}
+	if s.Flags&(segment.SYN|segment.ACK|segment.ECE) == segment.SYN|segment.ACK|segment.ECE {
+		r.given |= givenECN
+	}
 	return r
 }
 
 func (o synOptions) hasWS() bool { return o.given&givenWS != 0 }
 func (o synOptions) sack() bool  { return o.given&givenSACK != 0 }
 func (o synOptions) ts() bool    { return o.given&givenTS != 0 }
+func (o synOptions) ecn() bool   { return o.given&givenECN != 0 }
 
 // Conn is one protected connection. Offsets are 64 bits wide and count stream
 // bytes from 0, the first byte after the SYN; sequence numbers are the
@@ -101,39 +106,6 @@ type Conn struct {
 	state      State
 	told       told // the reasons for which it was said that it is not protected
 }
-
-type flags uint32
-
-const (
-	touched    flags = 1 << iota // in Machine.touched
-	owed                         // the kernel wants an ACK above what left
-	dupAck                       // tell the client of a gap that only the tap has
-	ackDue                       // outage: answer with an ACK
-	finSent                      // the server's meant FIN has left
-	finAcked                     // and the client has it
-	clientRST                    // the client reset the connection
-	recovered                    // translation in force
-	limited                      // the window is closed: the quota is used up
-	finLogged                    // the client's FIN is in the log
-	confirmed                    // the client has acknowledged the SYN-ACK
-	ecn                          // the SYN-ACK agreed to ECN (RFC 3168)
-	abandoned                    // the descriptor was closed behind ftnet's back
-	toldFull                     // the end of the quota was reported
-	stuck                        // limited, because the log is down
-	restored                     // from the log: what was sent to the client is not known for certain
-	doubtful                     // restored, and the client's last acknowledgment may count the server's FIN
-	unmet                        // restored, and the client has not been heard yet
-	toldClosed                   // the log knows that the server's FIN has left
-	readsDue                     // in Machine.reading
-	exposed                      // packets of it may pass by the gate, or have done so: see exposed.go
-	adopted                      // its client has not been heard by this engine: una is guessed
-	opening                      // live, but the kernel is not known to have its new socket: see opening.go
-	byCookie                     // its SYN-ACK was a SYN cookie
-	replayed                     // its present socket was made of one: see gate.FlagCookie
-	aside                        // it has left the window of handshakes: see stepAside
-	gone                         // the log has lost it: see logLost
-	outlived                     // it began under an earlier engine, which may have known that its server has let go of it
-)
 
 // extra is the state of a handshake, an outage, a reconnection or a cut-over.
 type extra struct {
@@ -216,11 +188,6 @@ func (c *Conn) Slot() uint32 { return c.slot }
 
 // Generation returns the generation of the slot.
 func (c *Conn) Generation() uint32 { return c.gen }
-
-// is reports whether one of the flags f is set.
-func (c *Conn) is(f flags) bool { return c.flags&f != 0 }
-func (c *Conn) set(f flags)     { c.flags |= f }
-func (c *Conn) unset(f flags)   { c.flags &^= f }
 
 func (c *Conn) more() *extra {
 	if c.extra == nil {

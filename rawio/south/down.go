@@ -72,7 +72,7 @@ func (m *Machine) logLost(c *Conn) {
 	switch {
 	case c.state == SynReceived:
 		m.openFailed(c, logserver.ErrNoConn)
-	case c.is(unmet):
+	case c.unmet():
 		m.lose(c, reason.LogLost, "")
 	case c.mayBeExposed() && !c.closed():
 		m.notTaken(c, logserver.ErrNoConn)

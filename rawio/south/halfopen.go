@@ -60,7 +60,7 @@ func (m *Machine) tickCookieSYN(c *Conn) bool {
 func (m *Machine) completed(c *Conn) bool {
 	switch {
 	case c.is(confirmed):
-	case c.is(unmet), c.state == SynReceived:
+	case c.unmet(), c.state == SynReceived:
 		return false
 	case c.is(recovered), m.head(c).Accepted, c.state == Established && m.env.Slot(c.slot).SndNxt() != c.iss+1, c.nxt != c.iss+1:
 		m.confirm(c)
@@ -83,7 +83,7 @@ func (m *Machine) confirm(c *Conn) {
 // client has answered.
 func (m *Machine) awaitThirdACK(c *Conn) {
 	x := c.extra
-	if x.halfOpen = !m.completed(c) && !c.is(unmet); x.halfOpen {
+	if x.halfOpen = !m.completed(c) && !c.unmet(); x.halfOpen {
 		x.tries, x.since, x.retryAt = 0, m.now, m.now+synAckFirst
 	}
 }
@@ -191,7 +191,7 @@ func (m *Machine) sendSYNACK(c *Conn, tsecr uint32) {
 		Src: c.Flow.Server, Dst: c.Flow.Client, Seq: c.iss, Ack: c.irs + 1, Flags: segment.SYN | segment.ACK,
 		Window: uint16(min(max(seqnum.Diff(edge, c.irs+1), 0), 65535)), // not scaled
 	}
-	if c.is(ecn) {
+	if c.server.ecn() {
 		s.Flags |= segment.ECE
 	}
 	o := &s.Options

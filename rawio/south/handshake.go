@@ -200,9 +200,6 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 	if svc.Unmodified {
 		c.wire = newWire(svc.Compare, c.client.mss)
 	}
-	if synack.Flags.Has(segment.ECE) {
-		c.set(ecn)
-	}
 	if e.cookie {
 		c.set(byCookie | replayed)
 	}

@@ -126,7 +126,6 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	}
 	switch v {
 	case resets:
-		c.set(clientRST)
 		m.end(c, "reset by the client")
 		return
 	case accept:

@@ -53,7 +53,7 @@ func (c *Conn) outStart() int64 {
 // newer by it: nothing needs the first ones.
 func (m *Machine) update(c *Conn, o logserver.Output) {
 	tsval := m.env.Slot(c.slot).TSVal()
-	if c.is(unmet) {
+	if c.unmet() {
 		o, tsval = c.extra.restore.out, c.extra.tsval
 	}
 	syn, synack := c.client.segment(), c.server.segment()

@@ -161,7 +161,7 @@ func (m *Machine) thaw(c *Conn) {
 // and what a living TCP would answer is answered (RFC 9293 section 3.10.7.4).
 // New data is answered by the upcall that calls it stable.
 func (m *Machine) absorb(c *Conn, s *segment.Segment) {
-	if c.is(unmet) && !m.meet(c, s) {
+	if c.unmet() && !m.meet(c, s) {
 		return
 	}
 	defer m.rejoin(c)
@@ -180,7 +180,6 @@ func (m *Machine) absorb(c *Conn, s *segment.Segment) {
 			m.takeAll(c)
 			return
 		}
-		c.set(clientRST)
 		m.end(c, "reset by the client")
 		return
 	case ignore:
@@ -217,7 +216,7 @@ func (m *Machine) takeAll(c *Conn) {
 // answer sends the ACK of an outage: what is stable, and a window that never
 // takes back what was promised.
 func (m *Machine) answer(c *Conn) {
-	if c.is(unmet) {
+	if c.unmet() {
 		m.answerUnmet(c)
 		return
 	}

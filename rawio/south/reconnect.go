@@ -98,7 +98,7 @@ func (m *Machine) spoof(c *Conn) {
 	s.Options.SACKPermitted = c.server.sack()
 	s.Options.HasWScale, s.Options.WScale = c.server.hasWS(), c.client.wscale
 	s.Options.HasTS, s.Options.TSEcr = c.server.ts(), 0
-	if c.is(byCookie) && !c.is(ecn) {
+	if c.is(byCookie) && !c.server.ecn() {
 		s.Flags = segment.SYN
 	}
 	delay := min(int64(firstRetry)<<min(x.tries, 10), lastRetry)

@@ -48,7 +48,7 @@ func (m *Machine) dismiss(c *Conn, why string) {
 	if !m.becomeResetting(c, why) {
 		return
 	}
-	if !c.is(unmet) { // else it is told when it says something
+	if !c.unmet() { // else it is told when it says something
 		m.sendReset(c, c.nxt)
 	}
 	if open {

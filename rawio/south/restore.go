@@ -45,11 +45,17 @@ type Stored struct {
 type restore struct {
 	out     logserver.Output
 	accept  uint32 // no right window edge was promised beyond
+	met     bool   // the client has been heard
 	probes  int
 	probeAt int64
 	since   int64  // time from which the client could have been heard, then when it was
 	next    uint32 // the number that the client sends next
 	lost    string // why the connection cannot be recovered; see lose
+}
+
+// unmet reports whether the connection was taken from the log and its client has not been heard yet.
+func (c *Conn) unmet() bool {
+	return c.extra != nil && c.extra.restore != nil && !c.extra.restore.met
 }
 
 // Restore is Protect for a port of which an earlier engine has left connections in
@@ -82,7 +88,7 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 	meta := &s.Meta
 	flow := segment.Flow(meta.Flow)
 	if old := m.conns.get(flow); old != nil {
-		if !old.is(unmet) {
+		if !old.unmet() {
 			if old.ID != meta.ID { // else it is known already
 				_ = m.log.Delete(meta.ID) // the client has begun a new connection since
 			}
@@ -109,7 +115,7 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 
 // beginRestore notes that the client has to be met.
 func (m *Machine) beginRestore(c *Conn, s *Stored) {
-	c.set(restored | unmet)
+	c.set(restored)
 	stable := c.stableSeq()
 	c.extra = &extra{
 		edge: stable + minPromise, window: minPromise, tsval: segment.ParseOptions(s.Meta.SYNACKOptions).TSVal, ackedAt: m.now,
@@ -194,7 +200,7 @@ func (m *Machine) forgetOutput(c *Conn) {
 // it is restored, or half-open, and its client has not been heard, or has not said again what
 // only an earlier server has got. Others are not kept waiting for it.
 func (m *Machine) waits(c *Conn) bool {
-	return c.is(unmet) || c.extra.halfOpen && !c.is(confirmed) || m.owes(c)
+	return c.unmet() || c.extra.halfOpen && !c.is(confirmed) || m.owes(c)
 }
 
 // rejoin opens a restored or half-open connection again for which it was too early when its

@@ -78,7 +78,6 @@ func (m *Machine) meet(c *Conn, s *segment.Segment) bool {
 	switch v {
 	case accept:
 	case resets:
-		c.set(clientRST)
 		m.end(c, "reset by the client")
 		return false
 	case ignore:
@@ -112,7 +111,7 @@ func (m *Machine) know(c *Conn, s *segment.Segment) {
 	// client refuses.
 	c.peerWindow = s.Window
 	c.maxWindow = max(c.maxWindow, uint32(s.Window)<<c.client.wscale)
-	c.unset(unmet)
+	x.restore.met = true
 	c.set(confirmed)
 	x.restore.next, x.restore.since = s.End(), m.now
 	if o.Closed {

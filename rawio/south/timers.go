@@ -63,7 +63,7 @@ func (m *Machine) tick(c *Conn) {
 	switch c.state {
 	case Outage, Reconnecting, Rolling:
 		keep = true
-		if c.is(unmet) {
+		if c.unmet() {
 			m.tickUnmet(c)
 			return
 		}

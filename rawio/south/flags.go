@@ -1,0 +1,62 @@
+package south
+
+// flags are what a connection is besides its state, by where each of them comes from.
+type flags uint32
+
+// From the client's segments.
+const (
+	confirmed flags = 1 << iota // it has acknowledged the SYN-ACK
+	finAcked                    // it has acknowledged the server's FIN
+)
+
+// From the server's kernel socket, by way of the gate.
+const (
+	finSent   flags = finAcked << 1 << iota // the FIN that the application meant has left
+	abandoned                               // an unmodified server has closed it, or a descriptor was closed behind ftnet's back
+	byCookie                                // its first SYN-ACK was a SYN cookie
+	replayed                                // its present socket was made of one: see gate.FlagCookie
+	exposed                                 // packets may pass by the gate, or have done so: in Machine.exposed
+)
+
+// From the log.
+const (
+	finLogged  flags = exposed << 1 << iota // the client's FIN is stable
+	limited                                 // it takes nothing more: the window is closed
+	stuck                                   // limited because it is down, and not full
+	gone                                    // it has lost the connection, see logLost
+	toldClosed                              // it knows that the server's FIN has left
+)
+
+// From a recovery here.
+const (
+	recovered flags = toldClosed << 1 << iota // the translation is in force
+	opening                                   // Established, but the kernel is not known to have the new socket: see opening.go
+	aside                                     // it has left the window of handshakes: see stepAside
+)
+
+// From an earlier engine.
+const (
+	restored flags = aside << 1 << iota // what its servers have sent to the client is not known for certain
+	doubtful                            // restored, and the client's last acknowledgment may count the server's FIN
+	adopted                             // Established when this engine began, and its client was not heard since: una is guessed
+	outlived                            // it was adopted: its server may have let go of it, and told the engine before
+)
+
+// What the core has to say.
+const (
+	owed     flags = outlived << 1 << iota // live: the kernel wants an ACK above what left
+	dupAck                                 // live: an ACK for a gap that only the tap has
+	ackDue                                 // not live: an ACK
+	toldFull                               // the end of the quota was reported
+)
+
+// Where the core has it.
+const (
+	touched  flags = toldFull << 1 << iota // in Machine.touched
+	readsDue                               // in Machine.reading
+)
+
+// is reports whether one of the flags f is set.
+func (c *Conn) is(f flags) bool { return c.flags&f != 0 }
+func (c *Conn) set(f flags)     { c.flags |= f }
+func (c *Conn) unset(f flags)   { c.flags &^= f }
