@@ -153,10 +153,9 @@ func (e *Engine) open() (err error) {
 	}
 	e.env = newEnvironment(e)
 	e.fetches.e = e
-	core := south.Config{
-		Log: e.cfg.Log, Env: e.env, MaxConns: uint32(e.cfg.MaxConns), Captures: e.cfg.OutputBuffer / 2,
-		Lasting: e.Lasting(),
-	}
+	core := e.env.core()
+	core.Log, core.Lasting = e.cfg.Log, e.Lasting()
+	core.MaxConns, core.Captures = uint32(e.cfg.MaxConns), e.cfg.OutputBuffer/2
 	if trace := e.cfg.Trace; trace != nil {
 		core.Trace = func(c *south.Conn, stable uint32) { trace(c.Flow, stable, time.Now().UnixNano()) }
 	}

@@ -19,8 +19,8 @@ import (
 // Flow names a protected connection by its two ends.
 type Flow = segment.Flow
 
-// environment carries out what the core decides (south.Env). The engine's
-// lock is held in all its methods.
+// environment carries out what the core decides: it is its network, gate, record and kernel. The
+// engine's lock is held in all its methods.
 type environment struct {
 	e     *Engine
 	clock clock
@@ -42,7 +42,10 @@ type environment struct {
 	}
 }
 
-var _ south.Env = (*environment)(nil)
+// core returns a configuration of the core with this environment.
+func (v *environment) core() south.Config {
+	return south.Config{Network: v, Gate: v, Record: v, Kernel: v, Fetch: v.Fetch, Report: v.Report}
+}
 
 func newEnvironment(e *Engine) *environment {
 	return &environment{e: e, clock: newClock(), syns: map[Flow]int{}, vain: map[uint16]bool{}}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/south"
 )
 
 // bare returns an engine without gate, tap and connections, and its log.
@@ -29,7 +28,7 @@ func bare(t *testing.T) (*Engine, *bytes.Buffer) {
 		failure: newFailure(), closing: make(chan struct{}),
 	}
 	e.env = newEnvironment(e)
-	e.machine = south.New(south.Config{Strict: true, Log: log, Env: e.env, MaxConns: 1})
+	e.machine = newCore(e.env, log)
 	return e, out
 }
 

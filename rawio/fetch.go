@@ -24,7 +24,7 @@ type fetches struct {
 	closed  bool
 }
 
-// fetch is a call of south.Env.Fetch.
+// fetch is a call of south.Config.Fetch.
 type fetch struct {
 	slot, gen uint32
 	id        logserver.ConnID

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/south"
 )
 
 // slowLog takes a while for each read, and gives less than is asked for.
@@ -41,7 +40,7 @@ func TestFetches(t *testing.T) {
 		e := &Engine{cfg: Config{Log: log}, closing: make(chan struct{})}
 		e.env = newEnvironment(e)
 		e.fetches.e = e
-		e.machine = south.New(south.Config{Strict: true, Log: log, Env: e.env, MaxConns: 1})
+		e.machine = newCore(e.env, log)
 		for range 100 {
 			e.fetches.add(fetch{0, 1, 1, 0, 600})
 		}
@@ -83,7 +82,7 @@ func TestReadLogWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &Engine{cfg: Config{Log: &slowLog{}}, closing: make(chan struct{})}
 		e.env = newEnvironment(e)
-		e.machine = south.New(south.Config{Strict: true, Log: e.cfg.Log, Env: e.env, MaxConns: 1})
+		e.machine = newCore(e.env, e.cfg.Log)
 		if _, err := e.ReadLog(0, 1, func(uint16) bool { return true }, make([]byte, 1), 0); err == nil {
 			t.Error("a connection that is not there is read")
 		}

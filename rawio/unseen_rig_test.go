@@ -54,7 +54,9 @@ func newUnseenRig(t testing.TB, conns uint32) *unseenRig {
 	e.env = r.environment
 	e.upcalls.wake = make(chan struct{}, 1)
 	log.SetUpcall(e.upcall)
-	e.machine = south.New(south.Config{Strict: true, Log: log, Env: r, MaxConns: conns})
+	e.machine = south.New(south.Config{
+		Strict: true, Log: log, Network: r, Gate: r, Record: r, Kernel: r, Report: r.Report, MaxConns: conns,
+	})
 	e.unseen.waits = 0
 	e.links = &links{all: map[int]*guarded{unseenLink: {}}}
 	e.unseen.atGate = func() (map[uint16]uint16, error) { return nil, nil }

@@ -27,7 +27,7 @@ func TestLogStatus(t *testing.T) {
 	e := &Engine{cfg: Config{Log: log}, log: hclog.New(&hclog.LoggerOptions{Output: &out, DisableTime: true})}
 	e.env = newEnvironment(e)
 	e.upcalls.wake = make(chan struct{}, 1)
-	e.machine = south.New(south.Config{Strict: true, Log: log, Env: e.env, MaxConns: 1})
+	e.machine = newCore(e.env, log)
 	for _, step := range []struct {
 		status, told logserver.Status
 		want         string

@@ -68,7 +68,7 @@ func (m *Machine) Flush() {
 // stability upcall. The order of its steps against the gate's is what makes
 // the exchange safe: stable is written before held is read.
 func (m *Machine) settle(c *Conn) {
-	slot, stable := m.env.Slot(c.slot), c.stableSeq()
+	slot, stable := m.slotOf(c), c.stableSeq()
 	if slot.Stable() != stable {
 		m.trace(c, stable)
 		slot.SetStable(stable)
@@ -129,7 +129,7 @@ func (m *Machine) sendAck(c *Conn, slot *gate.Slot, ack uint32) *segment.Segment
 		c.extra.edge = c.liveEdge(slot)
 	}
 	m.Stats.ACKs++
-	m.env.ToClient(s)
+	m.net.ToClient(s)
 	return s
 }
 

@@ -37,7 +37,7 @@ func (m *Machine) Inherit(flows map[segment.Flow]uint32) {
 		n = max(n, min(slot+1, m.cfg.MaxConns))
 	}
 	for i := range n {
-		m.slots = append(m.slots, slotEntry{gen: m.env.Slot(i).Gen()})
+		m.slots = append(m.slots, slotEntry{gen: m.gate.Slot(i).Gen()})
 		if !used[i] {
 			m.free.give(i)
 		}
@@ -65,7 +65,7 @@ func (m *Machine) Adopt(port uint16, s Service, outage bool, list []Stored) int 
 		delete(m.inherited, flow)
 		m.adoptSlot(svc, flow, slot)
 	}
-	m.env.SetService(port, svc.outage, s.Unmodified)
+	m.gate.SetService(port, svc.outage, s.Unmodified)
 	m.Stats.Adopted += uint64(n)
 	m.lagging = true
 	m.Flush()
@@ -83,11 +83,11 @@ func (m *Machine) Disown(port uint16) { m.discardInherited(port) }
 func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	flow := segment.Flow(s.Meta.Flow)
 	i, bound := m.inherited[flow]
-	if !bound || i >= uint32(len(m.slots)) || m.env.Slot(i).IRS() != s.Meta.IRS || m.conns.get(flow) != nil {
+	if !bound || i >= uint32(len(m.slots)) || m.gate.Slot(i).IRS() != s.Meta.IRS || m.conns.get(flow) != nil {
 		_ = m.log.Delete(s.Meta.ID)
 		return false
 	}
-	slot := m.env.Slot(i)
+	slot := m.gate.Slot(i)
 	mode := slot.Mode()
 	if mode == gate.ModeFree || mode == gate.ModeOpen { // adoptSlot sees to it
 		_ = m.log.Delete(s.Meta.ID)
@@ -108,7 +108,7 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	}
 	var unrecorded error
 	if !svc.Unmodified {
-		unrecorded = m.env.Adopt(c.slot, c.gen, flow, read)
+		unrecorded = m.record.Adopt(c.slot, c.gen, flow, read)
 	}
 	if state == Outage {
 		m.adoptOutage(c, s, unrecorded == nil)
@@ -142,7 +142,7 @@ func overInOutage(svc *service, s *Stored, slot *gate.Slot) bool {
 
 // adoptLive makes c what its slot says.
 func (m *Machine) adoptLive(c *Conn, s *Stored) {
-	slot, o := m.env.Slot(c.slot), &s.Meta.Output
+	slot, o := m.slotOf(c), &s.Meta.Output
 	out, _ := slot.Out()
 	c.in, c.out = uint32(slot.In()), uint32(out)
 	c.set(adopted | outlived | owed)
@@ -209,7 +209,7 @@ func (m *Machine) adoptWire(c *Conn, s *Stored) {
 // judgeAdopted ends the protection of a connection that went open or whose record
 // is not there.
 func (m *Machine) judgeAdopted(c *Conn, start int64, unrecorded error, over bool) {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	switch {
 	case slot.Aborted(): // the kernel has no socket, and says so to who has not heard the RST
 		m.end(c, "reset by the server")
@@ -229,7 +229,7 @@ func (m *Machine) judgeAdopted(c *Conn, start int64, unrecorded error, over bool
 // whose process has crashed: of what that has sent the slot says too much then, for a
 // FIN that was held counts.
 func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	slot.SetMode(gate.ModeOutage)
 	m.beginRestore(c, s)
 	if c.svc.Unmodified || !recorded {
@@ -240,7 +240,7 @@ func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
 	slot.SetReleased(gate.ReleasedNo)
 	m.renewSlot(c, m.storedImage(c))
 	m.limit(c)
-	m.env.Destroy(c.Flow)
+	m.kernel.Destroy(c.Flow)
 	m.watch(c)
 	if slot.Opened() {
 		m.reset(c, string(reason.EngineLate))
@@ -250,7 +250,7 @@ func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
 // adoptSlot deals with a flow that only the gate knows: what the log has no longer
 // was over for it.
 func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
-	slot := m.env.Slot(i)
+	slot := m.gate.Slot(i)
 	mode, xlate := slot.Mode(), slot.Flags()&gate.FlagXlate != 0
 	if mode == gate.ModeFree || !xlate && (mode == gate.ModeLive || mode == gate.ModeOpen) || int(i) >= len(m.slots) {
 		m.dropInherited(flow, i)
@@ -275,7 +275,7 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 	switch state {
 	case Resetting:
 		x.reason, x.expireAt = whyReset, m.now+resetLife
-		m.env.Destroy(flow)
+		m.kernel.Destroy(flow)
 	case Lingering:
 		c.set(recovered)
 		x.expireAt = m.now + timeWait
@@ -301,7 +301,7 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 // discardInherited ends what is left of a port whose server is gone, too.
 func (m *Machine) discardInherited(port uint16) {
 	for _, flow := range m.inheritedBy(port) {
-		m.env.Destroy(flow)
+		m.kernel.Destroy(flow)
 		m.dropInherited(flow, m.inherited[flow])
 	}
 }
@@ -325,15 +325,15 @@ func (m *Machine) yield(flow segment.Flow, slot uint32) {
 	}
 	delete(m.inherited, flow)
 	if i != slot && int(i) < len(m.slots) {
-		m.env.Slot(i).SetMode(gate.ModeFree)
+		m.gate.Slot(i).SetMode(gate.ModeFree)
 		m.free.give(i)
 	}
 }
 
 func (m *Machine) dropInherited(flow segment.Flow, slot uint32) {
 	delete(m.inherited, flow)
-	m.env.Slot(slot).SetMode(gate.ModeFree)
-	m.env.Unbind(flow)
+	m.gate.Slot(slot).SetMode(gate.ModeFree)
+	m.gate.Unbind(flow)
 	if int(slot) < len(m.slots) {
 		m.free.give(slot)
 	}

@@ -22,7 +22,7 @@ import (
 
 // astray is what speaks for a connection's packets taking another way than the gate's.
 type astray struct {
-	asked int64 // time of the last question of Env.Progress, ns; 0: there was none
+	asked int64 // time of the last question of Kernel.Progress, ns; 0: there was none
 	taken int64 // bytes that the kernel had taken then
 
 	seen  int   // segments of the client by interfaces without gate, since the last with it
@@ -64,7 +64,7 @@ func (m *Machine) cameBy(c *Conn, t int64) {
 	if m.via == 0 || !changed && (a == nil || a.seen == 0) {
 		return
 	}
-	name := m.env.Unguarded(int(m.via))
+	name := m.gate.Unguarded(int(m.via))
 	if name == "" {
 		if a != nil {
 			a.seen = 0
@@ -76,7 +76,7 @@ func (m *Machine) cameBy(c *Conn, t int64) {
 		a.since = t
 	}
 	a.seen++
-	if a.seen >= astraySeen && t-a.since >= astrayFor && c.state == Established && !c.behind(m.env.Slot(c.slot)) {
+	if a.seen >= astraySeen && t-a.since >= astrayFor && c.state == Established && !c.behind(m.slotOf(c)) {
 		m.unprotect(c, reason.OtherWay, name+", from its client")
 	}
 }
@@ -105,7 +105,7 @@ func (m *Machine) goesAstray(c *Conn, s *segment.Segment, slot *gate.Slot) bool 
 		return false
 	}
 	a.asked = m.now
-	p, known := m.env.Progress(c.Flow)
+	p, known := m.kernel.Progress(c.Flow)
 	if !known {
 		return false
 	}

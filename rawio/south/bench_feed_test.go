@@ -69,7 +69,7 @@ func benchFeed(b *testing.B, fetched bool) {
 	w := &bench{gate: gatetest.NewModel(1), now: 1}
 	mem.SetUpcall(func(u []logserver.Upcall) { w.upcalls = append(w.upcalls, u...) })
 	env := &feedEnv{benchEnv: (*benchEnv)(w), log: mem}
-	cfg := south.Config{Strict: true, Log: mem, Env: env, MaxConns: 1}
+	cfg := surround(south.Config{Log: mem, MaxConns: 1}, env)
 	if fetched {
 		cfg.Log = waits{mem}
 	}

@@ -56,7 +56,7 @@ func clientOf(i int) netip.AddrPort {
 func newBench(tb testing.TB, n int) *bench {
 	b := &bench{gate: gatetest.NewModel(n), log: &nullLog{tags: make(map[logserver.ConnID]uint64, n)}, now: 1}
 	b.log.up = func(u []logserver.Upcall) { b.upcalls = append(b.upcalls, u...) }
-	b.m = south.New(south.Config{Strict: true, Log: b.log, Env: (*benchEnv)(b), MaxConns: uint32(n)})
+	b.m = south.New(surround(south.Config{Log: b.log, MaxConns: uint32(n)}, (*benchEnv)(b)))
 	b.m.Protect(serverPort, south.Service{Quota: 64 << 20})
 	return b
 }

@@ -44,7 +44,7 @@ func (m *Machine) tickBypassed() {
 			continue
 		}
 		asks--
-		if p, known := m.env.Progress(b.conn.Flow); known {
+		if p, known := m.kernel.Progress(b.conn.Flow); known {
 			b.at, b.taken = m.now, b.conn.irs+1+uint32(p.Received)
 		}
 	}
@@ -56,7 +56,7 @@ func (m *Machine) tickBypassed() {
 		if b.at == 0 || m.now-b.at < bypassAfter {
 			return false
 		}
-		if seqnum.Less(m.env.Slot(c.slot).Ack(), b.taken) {
+		if seqnum.Less(m.slotOf(c).Ack(), b.taken) {
 			m.unprotect(c, reason.Passed, "while there was no engine")
 		}
 		return true

@@ -20,7 +20,7 @@ const (
 	// this time the descriptor was closed behind ftnet's back, and is meant. But
 	// on a busy host the news of a crash may take longer: see dying.
 	meantAfter = 250e6
-	// dyingAge is how old an answer of Env.Ending may be, ns.
+	// dyingAge is how old an answer of Kernel.Ending may be, ns.
 	dyingAge = 10e6
 )
 
@@ -29,7 +29,7 @@ const (
 // when that had begun, so an answer that is younger than a FIN is true for it.
 func (m *Machine) dying(svc *service) bool {
 	if m.now-svc.askedAt >= dyingAge {
-		svc.askedAt, svc.dying = m.now, m.env.Ending(svc.port)
+		svc.askedAt, svc.dying = m.now, m.kernel.Ending(svc.port)
 	}
 	return svc.dying
 }
@@ -40,7 +40,7 @@ func (m *Machine) over(c *Conn) bool {
 	if !c.closed() {
 		return false
 	}
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	return c.state != Established || slot.Mode() != gate.ModeLive || seqnum.LEQ(c.stableSeq(), slot.Ack())
 }
 
@@ -63,12 +63,12 @@ func (m *Machine) finished(c *Conn) {
 			// The new socket does not know yet that its stream is over, and its
 			// client may be gone: neither is to hear of the other. The application
 			// may still have something to read.
-			m.env.Slot(c.slot).SetMode(gate.ModeOutage)
+			m.slotOf(c).SetMode(gate.ModeOutage)
 		}
 		m.watch(c) // neither need make a packet that the core hears of
 		return
 	}
-	m.noteRelease(c, m.env.Slot(c.slot))
+	m.noteRelease(c, m.slotOf(c))
 	if c.is(opening) { // nobody else could have closed it
 		m.done(c)
 	}
@@ -91,7 +91,7 @@ func (m *Machine) linger(c *Conn) {
 // may have missed the last ACK, and repeats what that acknowledges after a time-out.
 func (m *Machine) lingers(c *Conn) int64 {
 	life := max(m.cfg.Linger, c.patience())
-	if c.is(recovered) && m.env.Slot(c.slot).Mode() != gate.ModeOutage {
+	if c.is(recovered) && m.slotOf(c).Mode() != gate.ModeOutage {
 		life = max(life, timeWait)
 	}
 	return life
@@ -134,8 +134,8 @@ func (m *Machine) mayLeave(c *Conn, s *segment.Segment, slot *gate.Slot) bool {
 // taken the rest just now, before the server closed, and not have said so: what it
 // refuses ends the socket (RFC 1122, section 4.2.2.13).
 func (m *Machine) remains(c *Conn, s *segment.Segment) bool {
-	return m.cfg.Lasting && (len(s.Payload) == 0 || !seqnum.Less(s.Seq, c.rcvNxt()) || seqnum.LEQ(s.End(), m.env.Slot(c.slot).Ack()) ||
-		m.env.Socket(c.Flow) == SocketOpen)
+	return m.cfg.Lasting && (len(s.Payload) == 0 || !seqnum.Less(s.Seq, c.rcvNxt()) || seqnum.LEQ(s.End(), m.slotOf(c).Ack()) ||
+		m.kernel.Socket(c.Flow) == SocketOpen)
 }
 
 // leave lets go of an unmodified server's connection whose process has closed it,
@@ -148,7 +148,7 @@ func (m *Machine) leave(c *Conn) {
 		m.open(c, "closed by the server") // the gate goes on translating
 		return
 	}
-	if slot := m.env.Slot(c.slot); (slot.TakeHeld() || c.is(owed)) && seqnum.Less(c.acked, slot.Ack()) {
+	if slot := m.slotOf(c); (slot.TakeHeld() || c.is(owed)) && seqnum.Less(c.acked, slot.Ack()) {
 		m.sendAck(c, slot, slot.Ack())
 	}
 	m.end(c, "closed")
@@ -170,12 +170,12 @@ func (m *Machine) late(c *Conn, s *segment.Segment) {
 	if c.state == Lingering { // as TIME_WAIT does
 		c.extra.expireAt = max(c.extra.expireAt, m.now+m.lingers(c))
 	}
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	a := c.ackSegment(c.stableSeq(), seqnum.Max(c.stableSeq(), slot.Edge()))
 	a.Seq = c.finEnd
 	a.Options.TSVal, a.Options.TSEcr = slot.TSVal(), s.Options.TSVal
 	m.Stats.ACKs++
-	m.env.ToClient(a)
+	m.net.ToClient(a)
 }
 
 // end forgets a connection at once.

@@ -3,7 +3,8 @@
 // how far the gate may let acknowledgments go, what is answered while the
 // server is down, and how the connection is opened again against a restarted
 // server. Segments, the log's upcalls, the gate's events, commands and the
-// time go in; calls on [Env] and on the log come out. There is no socket, no
+// time go in; calls on the log and on four interfaces come out: [Network], [Gate],
+// [Record] and [Kernel]. There is no socket, no
 // goroutine and no wall clock here; the same code runs in the engine and in
 // the simulation.
 //
@@ -55,6 +56,21 @@
 // what the old one had, so that its ACKs carry numbers that the client refuses
 // as old; and the connection is over but the client has missed the last ACK,
 // which in plain TCP it would have had with the server's FIN.
+//
+// # Effects
+//
+// What a call of the Machine does to the world happens in the call, in this order:
+//
+//   - Slots, Gate, Record, Kernel and ToServer at once, where it is decided: what the kernel
+//     answers must meet the gate as it was told just before. A mode is stored after all that it
+//     makes the gate read; image.go has what that is.
+//   - The log at once. What it says meanwhile the caller keeps for Stable.
+//   - Stable, High and the ACKs that follow from a batch of segments and upcalls in Flush, once for
+//     each connection that the batch has touched: see settle for the order of the two words and
+//     of the held ACK. Adopt, Crash, Listening, Release, Restore and Tick end with it; for
+//     all others the caller does.
+//   - ToClient and Forward when the Machine has returned: the network has them to send together,
+//     in the order of the calls. So no ACK leaves before the slot says the same.
 //
 // # Locking
 //

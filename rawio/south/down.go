@@ -164,7 +164,7 @@ func (m *Machine) mayGoOn(c *Conn) bool {
 	if c.state == SynReceived {
 		return true
 	}
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	m.noticeFIN(c, slot)
 	return !c.behind(slot) && !(c.is(finSent) && (c.fin >= 0 || seqnum.Less(c.rcvNxt(), slot.Ack())))
 }
@@ -188,13 +188,13 @@ func (m *Machine) askLive(c *Conn) {
 	if c.closed() {
 		return
 	}
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	ack := seqnum.Min(c.stableSeq(), slot.Ack())
 	s := c.liveAck(slot, ack)
 	s.Seq, s.Options.NSACK = c.una-1, 0
 	m.trace(c, ack)
 	c.acked = seqnum.Max(c.acked, ack)
-	m.env.ToClient(s)
+	m.net.ToClient(s)
 }
 
 // millis is the time as Conn.lagAt keeps it: never 0.

@@ -24,7 +24,7 @@ func (m *Machine) catchUp(c *Conn, s *segment.Segment) {
 	if !c.is(recovered) {
 		return // it is the kernel's clock
 	}
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	if last := slot.TSVal(); slot.Flags()&gate.FlagXlate != 0 && seqnum.Less(last, echo) {
 		slot.SetTSDelta(slot.TSDelta() + echo + 1 - last)
 		slot.SetTS(echo, slot.TSEcr())

@@ -51,6 +51,23 @@ type head struct {
 	finAt int
 }
 
+// environment is what a fake of the core's surroundings has.
+type environment interface {
+	south.Network
+	south.Gate
+	south.Record
+	south.Kernel
+	Fetch(slot, gen uint32, id logserver.ConnID, off int64, n int)
+	Report(south.Report)
+}
+
+// surround gives a configuration its surroundings, and has the core stop at what cannot be.
+func surround(cfg south.Config, e environment) south.Config {
+	cfg.Strict = true
+	cfg.Network, cfg.Gate, cfg.Record, cfg.Kernel, cfg.Fetch, cfg.Report = e, e, e, e, e.Fetch, e.Report
+	return cfg
+}
+
 func (e *fakeEnv) Now() int64               { return e.now() }
 func (e *fakeEnv) Slot(i uint32) *gate.Slot { return e.gate.Slot(i) }
 func (e *fakeEnv) Report(r south.Report)    { e.report(r) }

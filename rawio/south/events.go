@@ -6,7 +6,7 @@ import (
 )
 
 // Event takes what the gate reports of a segment of the server, before any
-// translation, judged at time at (on the clock of Env.Now). length is the
+// translation, judged at time at (on the clock of Kernel.Now). length is the
 // segment's length in sequence space; packet is the packet from its IP header,
 // nil if the gate could not capture it whole.
 func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, packet []byte, at int64) {
@@ -34,7 +34,7 @@ func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, 
 		return
 	}
 	if c.state == Established {
-		m.noticeFIN(c, m.env.Slot(c.slot))
+		m.noticeFIN(c, m.slotOf(c))
 	}
 	switch kind {
 	case gate.EventRSTSent:
@@ -61,14 +61,14 @@ func (m *Machine) refused(svc *service, flow segment.Flow, packet []byte) {
 	case svc.outage:
 	case !svc.alive, e.refused != 0 && m.now-e.refused >= meantAfter && !m.dying(svc):
 		m.syns.drop(flow)
-		m.env.Forward(packet)
+		m.net.Forward(packet)
 	case e.refused == 0:
 		e.refused = m.now
 	}
 }
 
 func (m *Machine) refuseSYN(s *segment.Segment) {
-	m.env.Report(Report{
+	m.cfg.Report(Report{
 		Kind: SYNRefused, Port: s.Dst.Port(), Flow: segment.Flow{Client: s.Src, Server: s.Dst},
 		Reason: "TCP-MD5 and TCP-AO sign sequence numbers and cannot be protected",
 	})

@@ -29,7 +29,7 @@ import (
 // look finds out whether a connection that is protected can still be recovered, or is over. It
 // stays protected when both sides have closed it: neither is to hear of the other any more.
 func (m *Machine) look(c *Conn) {
-	if c.state == Established && m.env.Slot(c.slot).Aborted() {
+	if c.state == Established && m.slotOf(c).Aborted() {
 		m.resetByServer(c)
 		return
 	}
@@ -54,7 +54,7 @@ func (m *Machine) giveUp(c *Conn, why reason.Reason, detail string) {
 
 // spoilt says why a connection cannot be recovered, if the slot or the server's record tells.
 func (m *Machine) spoilt(c *Conn) (why reason.Reason, detail string, spoilt bool) {
-	if opened := m.env.Slot(c.slot).WhyOpened(); opened != gate.OpenedNo {
+	if opened := m.slotOf(c).WhyOpened(); opened != gate.OpenedNo {
 		why, detail = openedBy(opened)
 		return why, detail, true
 	}
@@ -75,14 +75,14 @@ func openedBy(o gate.Opened) (why reason.Reason, detail string) {
 
 // wasOpened deals with a connection whose packets the gate has let go.
 func (m *Machine) wasOpened(c *Conn) {
-	why, detail := openedBy(m.env.Slot(c.slot).WhyOpened())
+	why, detail := openedBy(m.slotOf(c).WhyOpened())
 	m.giveUp(c, why, detail)
 }
 
 // hasCrashed takes note of the crash of the process that held an unmodified server's
 // connection, unless that is known. It reports whether there was one.
 func (m *Machine) hasCrashed(c *Conn) bool {
-	if c.wire == nil || c.state == Outage || c.is(abandoned) || m.env.Slot(c.slot).Released() != gate.ReleasedCrashed {
+	if c.wire == nil || c.state == Outage || c.is(abandoned) || m.slotOf(c).Released() != gate.ReleasedCrashed {
 		return false
 	}
 	m.Crashed(c.slot, 0, 0)

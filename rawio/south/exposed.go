@@ -24,16 +24,12 @@ import (
 // The client does not say again what the kernel has acknowledged. It is in the log all the
 // same if the tap has seen it, and soon stable: then nothing is lost.
 
-// Progress is how far the kernel's socket of a connection has come: new bytes of the
-// stream, either way.
-type Progress struct{ Received, Sent int64 }
-
 // exposure is what is known of an exposed connection.
 type exposure struct {
 	conn   *Conn
 	since  int64
 	detail string
-	asked  int64 // time of the last question of Env.Progress
+	asked  int64 // time of the last question of Kernel.Progress
 
 	settling bool // the gate is there again, and the progress known
 	until    int64
@@ -88,7 +84,7 @@ func (m *Machine) ways(c *Conn) [3]uint32 {
 	if c.state == SynReceived { // the slot is still that of the connection before
 		return w
 	}
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	w[1] = uint32(slot.In())
 	if out, _ := slot.Out(); out != 0 {
 		w[2] = uint32(out)
@@ -161,7 +157,7 @@ func (m *Machine) askProgress(e *exposure) {
 	}
 	m.probing--
 	e.asked = m.now
-	if p, known := m.env.Progress(e.conn.Flow); known || e.conn.is(recovered) {
+	if p, known := m.kernel.Progress(e.conn.Flow); known || e.conn.is(recovered) {
 		m.settleExposed(e, p)
 	}
 }
@@ -215,7 +211,7 @@ func (m *Machine) lostUnseen(c *Conn) bool {
 			return false
 		}
 		if !e.settling {
-			if p, known := m.env.Progress(c.Flow); known {
+			if p, known := m.kernel.Progress(c.Flow); known {
 				m.settleExposed(e, p)
 			}
 		}
@@ -247,7 +243,7 @@ func (m *Machine) loosen(c *Conn, s *segment.Segment, b bounds) bounds {
 	b.edge = seqnum.Max(b.edge, c.rcvNxt()+maxAhead)
 	if seqnum.Less(b.sent, s.Ack) {
 		b.sent = s.Ack
-		m.env.Slot(c.slot).SetSndNxt(s.Ack)
+		m.slotOf(c).SetSndNxt(s.Ack)
 	}
 	return b
 }

@@ -62,7 +62,7 @@ func (m *Machine) completed(c *Conn) bool {
 	case c.is(confirmed):
 	case c.unmet(), c.state == SynReceived:
 		return false
-	case c.is(recovered), m.head(c).Accepted, c.state == Established && m.env.Slot(c.slot).SndNxt() != c.iss+1, c.nxt != c.iss+1:
+	case c.is(recovered), m.head(c).Accepted, c.state == Established && m.slotOf(c).SndNxt() != c.iss+1, c.nxt != c.iss+1:
 		m.confirm(c)
 	}
 	return c.is(confirmed)
@@ -163,7 +163,7 @@ func (m *Machine) allSlots() string { return fmt.Sprintf("there are %d slots", m
 func (m *Machine) stranger(svc *service, flow segment.Flow, s *segment.Segment) {
 	e := m.syns.get(flow)
 	if e == nil || e.why == "" || svc.outage || s.Flags&(segment.ACK|segment.RST|segment.SYN) != segment.ACK ||
-		m.env.Socket(flow) != SocketOpen {
+		m.kernel.Socket(flow) != SocketOpen {
 		return
 	}
 	why, detail := m.waived(flow)
@@ -182,7 +182,7 @@ func (m *Machine) waived(flow segment.Flow) (why reason.Reason, detail string) {
 
 // sendSYNACK sends the client the SYN-ACK once more; tsecr is the newest timestamp of its SYNs.
 func (m *Machine) sendSYNACK(c *Conn, tsecr uint32) {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	edge, tsval := slot.Edge(), slot.TSVal()
 	if c.state != Established {
 		edge, tsval = c.extra.edge, c.extra.tsval
@@ -198,5 +198,5 @@ func (m *Machine) sendSYNACK(c *Conn, tsecr uint32) {
 	o.MSS, o.SACKPermitted = c.server.mss, c.server.sack()
 	o.HasWScale, o.WScale = c.server.hasWS(), c.server.wscale
 	o.HasTS, o.TSVal, o.TSEcr = c.server.ts(), tsval, tsecr
-	m.env.ToClient(s)
+	m.net.ToClient(s)
 }

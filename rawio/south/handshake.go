@@ -37,12 +37,12 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 			}
 			// The client has given up the old connection. If the gate still
 			// held its packets, it held the SYN as well.
-			if mode := m.env.Slot(c.slot).Mode(); mode != gate.ModeOutage && mode != gate.ModeRoll {
+			if mode := m.slotOf(c).Mode(); mode != gate.ModeOutage && mode != gate.ModeRoll {
 				break
 			}
 			m.forget(c)
 			if !svc.outage {
-				m.env.ToServer(s)
+				m.net.ToServer(s)
 			}
 		}
 	}
@@ -74,7 +74,7 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 		case c.state == SynReceived && s.Seq == c.iss && s.Ack == c.irs+1:
 			return // the kernel repeats what still waits for the log
 		case c.state == Established && !c.is(recovered) && s.Seq == c.iss && s.Ack == c.irs+1:
-			m.env.Forward(packet) // the same again, from before the gate knew the connection
+			m.net.Forward(packet) // the same again, from before the gate knew the connection
 			return
 		case c.state == Established && c.is(recovered) && (c.is(opening) || m.ofSocket(c, s)) && m.resumes(c, s.Ack):
 			m.ackSpoofed(c, s) // the stack did not get our ACK
@@ -87,11 +87,11 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 			m.begin(svc, flow, e)
 			return
 		case c.state == Established && !c.is(recovered) && m.completed(c) && c.is(byCookie) && s.Ack == c.irs+1 &&
-			(m.now-c.since < cookieLife || m.env.Socket(flow) == SocketOpen):
+			(m.now-c.since < cookieLife || m.kernel.Socket(flow) == SocketOpen):
 			return // of a copy of the SYN, from before the cookie's third ACK, which may be lost
 		case m.outlasts(c, s), m.copied(c, s.Ack-1, s.Options.TSEcr): // the kernel is done, and its client may not be
-			if m.env.Socket(flow) == SocketHalfOpen { // it may also be one that the core had reopened
-				m.env.Destroy(flow)
+			if m.kernel.Socket(flow) == SocketHalfOpen { // it may also be one that the core had reopened
+				m.kernel.Destroy(flow)
 			}
 			return
 		case c.state == Established && !c.is(recovered|confirmed) && s.Ack == c.irs+1:
@@ -107,11 +107,11 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 		m.end(c, "replaced by a new connection")
 	}
 	if svc.outage || at < svc.crashed {
-		m.env.Destroy(flow) // half-open, of the dead process
+		m.kernel.Destroy(flow) // half-open, of the dead process
 		if e := m.syns.get(flow); !svc.outage && e != nil && e.syn != nil {
 			// Or of its successor already: that gets the SYN again.
 			e.synack, e.packet, e.after = nil, nil, m.now
-			m.env.ToServer(e.syn)
+			m.net.ToServer(e.syn)
 		}
 		return
 	}
@@ -120,7 +120,7 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 	case at < e.after:
 		return
 	case e.passed != nil && *e.passed == passed{s.Seq, s.Ack}:
-		m.env.Forward(packet)
+		m.net.Forward(packet)
 		return
 	}
 	e.synack, e.packet, e.cookie, e.arrived = clone(s), append([]byte(nil), packet...), cookie, m.now
@@ -134,7 +134,7 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 // is done, and whose client has not heard of all that the kernel has acknowledged.
 func (m *Machine) outlasts(c *Conn, s *segment.Segment) bool {
 	return c.state == Established && m.completed(c) && !c.is(opening) && (c.is(recovered) || !c.is(byCookie)) &&
-		s.Ack == c.irs+1 && seqnum.Less(c.stableSeq(), m.env.Slot(c.slot).Ack())
+		s.Ack == c.irs+1 && seqnum.Less(c.stableSeq(), m.slotOf(c).Ack())
 }
 
 // copied reports whether a SYN with a number and a timestamp is a copy of the one that began a
@@ -149,13 +149,13 @@ func (m *Machine) copied(c *Conn, seq, ts uint32) bool {
 // ends reports whether both FINs have come by. That they are acknowledged the kernel knows first: the
 // ACK of the client's may have to wait for the log, and that of the server's may still be in the tap.
 func (m *Machine) ends(c *Conn) bool {
-	_, left := m.env.Slot(c.slot).FIN()
+	_, left := m.slotOf(c).FIN()
 	return c.fin >= 0 && (left || c.is(finSent))
 }
 
 // ofSocket reports whether a SYN-ACK has the number of the socket by which the connection was opened again.
 func (m *Machine) ofSocket(c *Conn, s *segment.Segment) bool {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	return s.Seq+1+slot.Delta() == slot.Base()
 }
 
@@ -243,7 +243,7 @@ func (m *Machine) openFailed(c *Conn, err error) {
 	}
 	// The client sends its SYN again. The half-open socket might answer that in the
 	// name of a listener that is gone by then.
-	m.env.Destroy(c.Flow)
+	m.kernel.Destroy(c.Flow)
 	why := "new connection is not answered: " + err.Error()
 	if unavailable(err) {
 		m.report(ConnWaits, c, why)
@@ -273,7 +273,7 @@ func (m *Machine) metaStable(c *Conn) {
 	m.mayBeHalfOpen(c)
 	m.Stats.Opened++
 	m.report(ConnOpened, c, "")
-	m.env.Forward(x.synack)
+	m.net.Forward(x.synack)
 	if c.is(byCookie) && (x.late || m.now-c.since >= synAckFirst) { // it was late, or the log was
 		m.awaitCookie(c)
 	}
@@ -282,11 +282,11 @@ func (m *Machine) metaStable(c *Conn) {
 // bind makes the journal and the gate know the connection.
 func (m *Machine) bind(c *Conn) error {
 	if !c.svc.Unmodified {
-		if err := m.env.Publish(c.slot, c.gen, c.Flow); err != nil {
+		if err := m.record.Publish(c.slot, c.gen, c.Flow); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 	}
-	if err := m.env.Bind(c.Flow, c.slot); err != nil {
+	if err := m.gate.Bind(c.Flow, c.slot); err != nil {
 		m.withdraw(c)
 		return fmt.Errorf("gate: %w", err)
 	}

@@ -19,7 +19,7 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		// Such an answer repeats the client's ACK number. It tells that the FIN is
 		// acknowledged, which the tap has missed; so does an older number when both
 		// have closed: the kernel keeps the socket until then.
-		seq := s.Seq + m.env.Slot(c.slot).Delta()
+		seq := s.Seq + m.slotOf(c).Delta()
 		if seq == c.finEnd || seqnum.Less(seq, c.finEnd) && c.fin >= 0 && m.head(c).Closing {
 			m.takeAll(c)
 			return
@@ -36,7 +36,7 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		return
 	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) &&
-		(m.over(c) || x.liveAt != 0 || c.state == Established && seqnum.Less(c.stableSeq(), m.env.Slot(c.slot).Ack())) {
+		(m.over(c) || x.liveAt != 0 || c.state == Established && seqnum.Less(c.stableSeq(), m.slotOf(c).Ack())) {
 		// Not the end of a socket, but an answer to a segment: one that the
 		// reopened socket did not like before its handshake was over, or one
 		// that the client repeats because the log is behind. If the kernel has
@@ -46,7 +46,7 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 	if x.held == nil {
 		x.heldAt, x.heldFor = m.now, 0
 	}
-	m.noticeFIN(c, m.env.Slot(c.slot))
+	m.noticeFIN(c, m.slotOf(c))
 	x.held, x.heldLen, x.whole, x.heldLast = clone(s), length, whole, c.is(finSent)
 	if c.state == Open || m.closing(c) {
 		m.releaseHeld(c) // Close was on its way
@@ -64,7 +64,7 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 // it. It does so some hundred seconds after the server has closed, and of these the gate may
 // have held the FIN for the most part, because there was no engine.
 func (m *Machine) lacksFIN(c *Conn, rst *segment.Segment) bool {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	return c.state == Established && c.is(finSent) && !c.is(finAcked) && c.is(finLogged) &&
 		rst.Seq+slot.Delta() == c.finEnd-1 && seqnum.LEQ(c.stableSeq(), slot.Ack())
 }
@@ -72,7 +72,7 @@ func (m *Machine) lacksFIN(c *Conn, rst *segment.Segment) bool {
 // neverLeft reports the same of a FIN that has not left at all: there was no engine for as
 // long as the kernel has tried. rst names the client's numbers.
 func (m *Machine) neverLeft(c *Conn, rst *segment.Segment) bool {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	return rst.Flags&(segment.RST|segment.ACK) == segment.RST && c.state == Established && c.wire == nil &&
 		!c.is(finSent) && c.is(finLogged) && seqnum.LEQ(slot.SndNxt(), rst.Seq+1) && seqnum.LEQ(c.stableSeq(), slot.Ack()) &&
 		m.head(c).Output == c.unaOff+int64(seqnum.Diff(rst.Seq, c.una))
@@ -80,10 +80,10 @@ func (m *Machine) neverLeft(c *Conn, rst *segment.Segment) bool {
 
 // repeatOwnFIN sends the server's FIN in the kernel's stead.
 func (m *Machine) repeatOwnFIN(c *Conn) {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	s := c.liveAck(slot, c.stableSeq())
 	s.Seq, s.Flags, s.Options.NSACK = c.finEnd-1, segment.FIN|segment.ACK, 0
-	m.env.ToClient(s)
+	m.net.ToClient(s)
 }
 
 // closing reports whether what is held belongs to a Close of the application.
@@ -120,7 +120,7 @@ func (c *Conn) meantFIN(end uint32) {
 // dropAnswer forgets a held RST that is not the end of a socket, for the kernel has one, but
 // its answer to some segment: the client is not told. See also vanished.
 func (m *Machine) dropAnswer(c *Conn) {
-	if x := c.extra; x != nil && x.held != nil && x.held.Flags&(segment.RST|segment.ACK) == segment.RST && m.env.Socket(c.Flow) != SocketNone {
+	if x := c.extra; x != nil && x.held != nil && x.held.Flags&(segment.RST|segment.ACK) == segment.RST && m.kernel.Socket(c.Flow) != SocketNone {
 		x.held = nil
 	}
 }
@@ -128,7 +128,7 @@ func (m *Machine) dropAnswer(c *Conn) {
 // releaseHeld lets a FIN or RST go that turned out to be meant.
 func (m *Machine) releaseHeld(c *Conn) {
 	x := c.extra
-	s, slot := x.held, m.env.Slot(c.slot)
+	s, slot := x.held, m.slotOf(c)
 	x.held = nil
 	ack := s.Ack
 	s.Seq += slot.Delta()
@@ -151,7 +151,7 @@ func (m *Machine) releaseHeld(c *Conn) {
 	edge := ack + uint32(s.Window)<<kernel
 	s.Window = uint16(min((edge-s.Ack)>>client, 65535))
 	if s.Flags.Has(segment.RST) {
-		m.env.ToClient(s)
+		m.net.ToClient(s)
 		if c.state == Established {
 			m.end(c, "reset by the server")
 		}
@@ -162,7 +162,7 @@ func (m *Machine) releaseHeld(c *Conn) {
 	end := s.Seq + x.heldLen
 	slot.SetFIN(end)
 	if x.whole {
-		m.env.ToClient(s)
+		m.net.ToClient(s)
 		slot.SetSndNxt(seqnum.Max(slot.SndNxt(), end))
 	}
 	if seqnum.Less(slot.Ack(), ack) {

@@ -166,7 +166,7 @@ func (m *Machine) seekHoles() {
 			m.look(c)
 		}
 		if c != nil && c.state == Established {
-			slot := m.env.Slot(c.slot)
+			slot := m.slotOf(c)
 			if c.hole == nil && m.misses(c, slot) {
 				c.hole = m.newHole(c, saidBy(slot))
 				m.watch(c)
@@ -194,7 +194,7 @@ func (m *Machine) newHole(c *Conn, now said) *hole {
 
 // tickHole looks after a connection with a hole. It reports whether it has let go of it.
 func (m *Machine) tickHole(c *Conn) bool {
-	h, slot := c.hole, m.env.Slot(c.slot)
+	h, slot := c.hole, m.slotOf(c)
 	now, next := saidBy(slot), c.rcvNxt()
 	switch {
 	case m.misses(c, slot):
@@ -285,7 +285,7 @@ func (m *Machine) unseen(c *Conn, slot *gate.Slot) string {
 // knows, nobody would read what lacks, and the client, which answers whatever it is asked,
 // may never say it again. It reports whether it has let go of the connection.
 func (m *Machine) goneWithHole(c *Conn) bool {
-	h, slot := c.hole, m.env.Slot(c.slot)
+	h, slot := c.hole, m.slotOf(c)
 	h.answers, h.doubts, h.excess = 0, 0, 0
 	if c.wire == nil || h.lasted < holeAfter || !m.misses(c, slot) || !c.is(finAcked) || !m.hasClosed(c, slot) {
 		return false

@@ -14,14 +14,14 @@ import (
 // beginSlot gives the slot to a connection, before the gate knows its flow.
 func (m *Machine) beginSlot(c *Conn, i gate.Image) {
 	m.trace(c, i.Stable)
-	m.env.Slot(c.slot).Begin(c.gen, c.irs, &i)
+	m.slotOf(c).Begin(c.gen, c.irs, &i)
 	m.limit(c)
 }
 
 // renewSlot stores the image of a connection with a new kernel socket, but for its mode.
 func (m *Machine) renewSlot(c *Conn, i gate.Image) {
 	m.trace(c, i.Stable)
-	m.env.Slot(c.slot).Renew(&i)
+	m.slotOf(c).Renew(&i)
 }
 
 // begunImage is that of a connection whose handshake is in the log: nothing but SYN and SYN-ACK
@@ -87,7 +87,7 @@ func (m *Machine) socketImage(c *Conn) gate.Image {
 
 // translatedImage is the same for a socket of a restarted server. The limit of the window stays.
 func (m *Machine) translatedImage(c *Conn, delta, tsDelta uint32, wscale uint8) gate.Image {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	return gate.Image{
 		Mode:  gate.ModeLive,
 		Flags: m.slotFlags(c) | slot.Flags()&gate.FlagLimit | gate.FlagXlate, Limit: slot.Limit(),
@@ -123,7 +123,7 @@ func (m *Machine) slotFlags(c *Conn) gate.SlotFlags {
 // retellFlags tells the flags of a connection that has outlived its engine: that knew, of the
 // same numbers, another log, or a policy that has changed.
 func (m *Machine) retellFlags(c *Conn) {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	slot.SetFlags(m.slotFlags(c) | slot.Flags()&gate.FlagXlate)
 	m.limit(c)
 }

@@ -67,7 +67,7 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 // has it, unless the gate stole it before the connection went live.
 func (m *Machine) opened(c *Conn, s *segment.Segment, t int64) {
 	if t <= c.extra.cutover {
-		m.relay(s, m.env.Slot(c.slot))
+		m.relay(s, m.slotOf(c))
 	}
 }
 
@@ -81,7 +81,7 @@ const maxFrozen = 256
 // judged the segment: where that matters, more is accepted than the kernel
 // does, which is harmless. The client says its bytes once and for all.
 func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	if m.mayLeave(c, s, slot) {
 		m.leave(c)
 		if c.state == Open {
@@ -333,7 +333,7 @@ func (m *Machine) relay(s *segment.Segment, slot *gate.Slot) {
 		d.Options.TSEcr -= slot.TSDelta()
 	}
 	d.Options.NSACK = 0 // the new stack has sent nothing that the old blocks name
-	m.env.ToServer(&d)
+	m.net.ToServer(&d)
 }
 
 // toKernel translates an ACK number as the gate does: cut to what the new stack

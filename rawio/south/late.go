@@ -15,7 +15,7 @@ func (m *Machine) Late(flows map[segment.Flow]uint32) {
 		switch _, bound := flows[c.Flow]; {
 		case !bound && c.bound():
 			m.end(c, whyBegun)
-		case m.env.Slot(c.slot).Opened():
+		case m.slotOf(c).Opened():
 			m.wasOpened(c)
 		}
 		return true

@@ -13,7 +13,7 @@ import (
 func (m *Machine) Protect(port uint16, s Service) {
 	m.read()
 	svc := m.service(port, s)
-	m.env.SetService(port, svc.outage, s.Unmodified)
+	m.gate.SetService(port, svc.outage, s.Unmodified)
 }
 
 // service returns what is kept of a port whose server lives, or will.
@@ -103,7 +103,7 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 func (m *Machine) resendRefused(f segment.Flow, e *embryo) {
 	if e.refused != 0 && e.syn != nil && m.conns.get(f) == nil {
 		e.refused = 0
-		m.env.ToServer(e.syn)
+		m.net.ToServer(e.syn)
 	}
 }
 
@@ -122,7 +122,7 @@ func (m *Machine) pump(svc *service) {
 		return
 	}
 	svc.busy, svc.outage, svc.queue = false, false, nil
-	m.env.SetService(svc.port, false, svc.Unmodified)
+	m.gate.SetService(svc.port, false, svc.Unmodified)
 	m.syns.each(svc.port, func(f segment.Flow, e *embryo) {
 		// Held since it came, or refused between the crash and its news.
 		if e.syn == nil || e.arrived < svc.since-synSlack || m.conns.get(f) != nil {
@@ -133,13 +133,13 @@ func (m *Machine) pump(svc *service) {
 	})
 	svc.admitUntil = m.now + admitLife
 	m.admit(svc)
-	m.env.Report(Report{Kind: ServiceRecovered, Port: svc.port})
+	m.cfg.Report(Report{Kind: ServiceRecovered, Port: svc.port})
 }
 
 // admit gives the listener the SYNs that waited for it, as many as its queue takes: it
 // drops the others, and their clients would not ask again for seconds.
 func (m *Machine) admit(svc *service) {
-	room, left := m.env.Room(svc.port), false
+	room, left := m.kernel.Room(svc.port), false
 	m.syns.each(svc.port, func(f segment.Flow, e *embryo) {
 		switch {
 		case !e.waits:
@@ -148,7 +148,7 @@ func (m *Machine) admit(svc *service) {
 		case room > 0 && m.now >= e.again:
 			room--
 			e.again = m.now + admitAgain
-			m.env.ToServer(e.syn)
+			m.net.ToServer(e.syn)
 			fallthrough
 		default:
 			left = true

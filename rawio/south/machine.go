@@ -1,134 +1,26 @@
 package south
 
 import (
-	"net/netip"
 	"slices"
 
-	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// Env is what the core acts on besides the log. Its methods do not block and
-// do not call back into the Machine. Errors of packet sending are the
-// environment's to count: TCP repeats what is lost.
-type Env interface {
-	// Now returns the clock that the times given to Segment and Event are measured by,
-	// in ns. It runs evenly: who sets the host's clock does not set it.
-	Now() int64
-	// Slot returns the gate's slot i.
-	Slot(i uint32) *gate.Slot
-	// Bind makes the gate judge the flow by the slot; Unbind ends that.
-	Bind(flow segment.Flow, slot uint32) error
-	Unbind(flow segment.Flow)
-	// SetService tells the gate whether the service's SYNs are held, and whether
-	// its server is unmodified.
-	SetService(port uint16, outage, unmodified bool)
-	// ToClient sends a segment to the network, ToServer into the local stack.
-	ToClient(*segment.Segment)
-	ToServer(*segment.Segment)
-	// Forward sends a held packet as it is, to its destination address.
-	Forward(packet []byte)
-	// Fetch reads n stable bytes of a connection from the log and gives them to
-	// Machine.Fetched, later. It is called for logs that are not
-	// logserver.Immediate.
-	Fetch(slot, gen uint32, id logserver.ConnID, off int64, n int)
-	// Destroy removes the kernel's socket of a flow, if there is one.
-	Destroy(flow segment.Flow)
-	// Socket says what the kernel has of a flow.
-	Socket(flow segment.Flow) SocketState
-	// Progress says how far the kernel's socket of a flow has come. It returns false if
-	// there is none, or that is not known.
-	Progress(flow segment.Flow) (Progress, bool)
-	// Unguarded returns the name of an interface to which the gate is not attached; empty: it
-	// is.
-	Unguarded(ifindex int) string
-	// Room is how many connections more the queues of a port's listeners take at
-	// least; a great number if that is not known.
-	Room(port uint16) int
-	// Publish, Withdraw, Prepare and Head are the journal's, for services whose
-	// server is not unmodified. An error of Prepare says why the connection
-	// cannot be rolled forward. Head tells what the server process has recorded
-	// of the connection.
-	Publish(slot, gen uint32, flow segment.Flow) error
-	Withdraw(slot uint32)
-	Prepare(slot uint32, una, sent, stable int64) error
-	Head(slot uint32) Head
-	// Restore is Publish for a connection of which nothing is known but the
-	// reads that the log holds.
-	Restore(slot, gen uint32, flow segment.Flow, reads []logserver.ReadRun) error
-	// NewReads returns the lengths of some reads, in bytes, that the server
-	// process has recorded since the last call, in order, and how many bytes
-	// those and all before were.
-	NewReads(slot uint32) (lengths []uint32, total int64)
-	// Local reports whether what a server at an address sends comes from this host: the
-	// address is one of the host's, or the port's listener takes others, too.
-	Local(netip.AddrPort) bool
-	// Adopt takes over the record that the server process has of a connection
-	// whose engine is gone, and of whose reads the log has so many bytes.
-	Adopt(slot, gen uint32, flow segment.Flow, read int64) error
-	// Ending reports whether a process that serves the port is ending, or has ended:
-	// Crash or Release will follow.
-	Ending(port uint16) bool
-	// Report tells of something that an operator may want to know.
-	Report(Report)
-}
-
-// Head is what the north side has recorded of a connection.
-type Head struct {
-	Accepted  bool   // Accept has returned it
-	Closing   bool   // Close was called
-	Lost      bool   // the record is incomplete: it cannot be rolled forward
-	AcceptSeq uint64 // order of acceptance
-	Output    int64  // no byte of the server's stream from here on has left
-}
-
-// Kind of a Report.
-type Kind uint8
-
-// Reports.
-const (
-	ConnOpened Kind = iota
-	ConnClosed
-	ConnReset       // by ftnet; Reason says why
-	ConnUnprotected // or not any more: Why and Reason
-	ConnRecovered
-	ServiceRecovered // every connection of the service is reconnected
-	QuotaFull
-	SYNRefused
-	ConnCrashed  // the process that held it crashed, others of its server may live: PID, Code
-	ConnMismatch // the restarted server sent something else; ConnReset follows
-	ConnWaits    // the log does not take what the client says: Reason
-	// ConnEstablished: the client has answered the SYN-ACK. There is one of each
-	// connection that has begun here.
-	ConnEstablished
-	// ConnImpossible: a bug of the core, see Config.Strict. The connection is reset if it was not
-	// over.
-	ConnImpossible
-)
-
-// Report is one noteworthy event.
-type Report struct {
-	Kind   Kind
-	Port   uint16
-	Flow   segment.Flow
-	ID     logserver.ConnID
-	Reason string
-	Why    reason.Reason // ConnUnprotected only: Reason without what is the connection's own
-	// Kept says that the core goes on with the connection, which may be protected again.
-	// ConnUnprotected only.
-	Kept bool
-	// Reset by RST of the client, FINs or the engine: how many bytes were logged.
-	Logged int64
-	// PID and Code are those of gate.Event. ConnCrashed only.
-	PID, Code int
-}
-
 // Config of a Machine. The zero value of an optional field means its default.
 type Config struct {
-	Log      logserver.Log
-	Env      Env
+	Log     logserver.Log
+	Network Network
+	Gate    Gate
+	Record  Record
+	Kernel  Kernel
+	// Fetch reads n stable bytes of a connection from the log and gives them to Machine.Fetched,
+	// after it has returned. It is called for logs that are not logserver.Immediate, and
+	// required for those.
+	Fetch func(slot, gen uint32, id logserver.ConnID, off int64, n int)
+	// Report, if not nil, is told what an operator may want to know. It must not call the Machine.
+	Report   func(Report)
 	MaxConns uint32 // slots; required
 	// Captures is the room in bytes for captured output that the core may let
 	// the rolled connections' servers fill. Default 8 MiB.
@@ -169,7 +61,7 @@ type service struct {
 	alive    bool // a process serves it or is being started
 	queue    []*Conn
 	inflight int
-	room     int   // handshakes that may begin before Env.Room is asked again, in this tick
+	room     int   // handshakes that may begin before Kernel.Room is asked again, in this tick
 	busy     bool  // reconnections of this recovery are not finished
 	since    int64 // beginning of the outage
 	crashed  int64 // time of the last crash
@@ -186,7 +78,10 @@ type Machine struct {
 	cfg       Config
 	log       logserver.Log
 	immediate bool // reads of the log do not wait
-	env       Env
+	net       Network
+	gate      Gate
+	record    Record
+	kernel    Kernel
 	clock
 	services  map[uint16]*service
 	conns     index
@@ -257,14 +152,18 @@ func New(cfg Config) *Machine {
 	if cfg.Embryonic == 0 {
 		cfg.Embryonic = 16384
 	}
+	if cfg.Report == nil {
+		cfg.Report = func(Report) {}
+	}
 	m := &Machine{
-		cfg: cfg, log: cfg.Log, env: cfg.Env, immediate: logserver.IsImmediate(cfg.Log),
+		cfg: cfg, log: cfg.Log, immediate: logserver.IsImmediate(cfg.Log),
+		net: cfg.Network, gate: cfg.Gate, record: cfg.Record, kernel: cfg.Kernel,
 		services: map[uint16]*service{},
 		page:     make([]byte, feedMax),
 		syns:     newSynTable(cfg.Embryonic),
 	}
 	m.conns = newIndex(&m.slots)
-	m.now = m.env.Now()
+	m.now = m.kernel.Now()
 	m.ticked, m.at = m.now, m.now
 	return m
 }
@@ -279,6 +178,9 @@ func (m *Machine) BySlot(slot uint32) *Conn {
 	}
 	return m.slots[slot].conn
 }
+
+// slotOf returns the gate's record of a connection.
+func (m *Machine) slotOf(c *Conn) *gate.Slot { return m.gate.Slot(c.slot) }
 
 // slotEntry is the core's view of a gate slot.
 type slotEntry struct {
@@ -345,7 +247,7 @@ func (m *Machine) takeSlot(c *Conn) bool {
 		c.slot = m.free.take()
 	case fresh:
 		c.slot = uint32(len(m.slots))
-		m.slots = append(m.slots, slotEntry{gen: m.env.Slot(c.slot).Gen()})
+		m.slots = append(m.slots, slotEntry{gen: m.slotOf(c).Gen()})
 	case m.evict(), m.giveWay():
 		c.slot = m.free.take()
 	default:
@@ -367,10 +269,6 @@ func (m *Machine) evict() bool {
 		}
 	}
 	return false
-}
-
-func (m *Machine) report(k Kind, c *Conn, reason string) {
-	m.env.Report(Report{Kind: k, Port: c.svc.port, Flow: c.Flow, ID: c.ID, Reason: reason, Logged: c.received})
 }
 
 // Ports returns the protected ports.

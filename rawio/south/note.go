@@ -52,7 +52,7 @@ func (c *Conn) outStart() int64 {
 // update tells the log the connection's metadata anew. The timestamps become
 // newer by it: nothing needs the first ones.
 func (m *Machine) update(c *Conn, o logserver.Output) {
-	tsval := m.env.Slot(c.slot).TSVal()
+	tsval := m.slotOf(c).TSVal()
 	if c.unmet() {
 		o, tsval = c.extra.restore.out, c.extra.tsval
 	}

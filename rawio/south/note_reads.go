@@ -31,7 +31,7 @@ func (m *Machine) CopyReads() (copied, left int) {
 		if c.gen != r.gen || m.BySlot(c.slot) != c {
 			continue
 		}
-		lengths, total := m.env.NewReads(c.slot)
+		lengths, total := m.record.NewReads(c.slot)
 		if len(lengths) > 0 {
 			copied++
 			_ = m.log.WriteReads(c.ID, lengths...) // without them recovery reads as it likes

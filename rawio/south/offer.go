@@ -45,7 +45,7 @@ func (m *Machine) keepRefused(c *Conn, s *segment.Segment, slot *gate.Slot) {
 // offer gives the kernel the segment that it had no room for, if there is some now.
 // It reports whether it still has to be kept.
 func (m *Machine) offer(c *Conn) bool {
-	x, slot := c.extra, m.env.Slot(c.slot)
+	x, slot := c.extra, m.slotOf(c)
 	s := x.refused
 	if end := s.Seq + uint32(len(s.Payload)); seqnum.LEQ(end, slot.Ack()) {
 		x.refused = nil // it came again, and was taken

@@ -25,28 +25,18 @@ import (
 // a cookie, because what the client says must not reach the listener first; and Rolling,
 // for an unmodified server.
 
-// SocketState says what the kernel has of a connection.
-type SocketState uint8
-
-// The states.
-const (
-	SocketNone     SocketState = iota // nothing, or a listener only
-	SocketHalfOpen                    // a handshake that is not done (SYN_RECV)
-	SocketOpen                        // any later state
-)
-
 // proven reports whether the kernel has the socket of a connection whose third ACK,
 // a segment like ack, has been sent. One that has TCP_DEFER_ACCEPT in its way is sent
 // at once: the kernel waits for anything but an ACK of the number that it expects next
 // (tcp_check_req), and one that lies a number ahead, without data, tells the same.
 func (m *Machine) proven(c *Conn, ack *segment.Segment) SocketState {
-	state := m.env.Socket(c.Flow)
+	state := m.kernel.Socket(c.Flow)
 	if state == SocketHalfOpen {
 		ahead := *ack
 		ahead.Seq, ahead.Flags, ahead.Payload = ack.Seq+1, segment.ACK, nil
 		ahead.Window = max(ahead.Window, 1) // a closed one could not be opened by what lies before
-		m.env.ToServer(&ahead)
-		state = m.env.Socket(c.Flow)
+		m.net.ToServer(&ahead)
+		state = m.kernel.Socket(c.Flow)
 	}
 	return state
 }
@@ -55,7 +45,7 @@ func (m *Machine) proven(c *Conn, ack *segment.Segment) SocketState {
 // has none the connection is opened once more.
 func (m *Machine) tickOpening(c *Conn) {
 	x := c.extra
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	state := m.proven(c, m.thirdACK(c, x.answer))
 	switch {
 	case state == SocketOpen, slot.SndNxt() != slot.Base(): // or it was there, and is over
@@ -77,7 +67,7 @@ const whyNotTaken = "the restarted server does not take the connection"
 // tickCookie does the same for one whose SYN was answered by a SYN cookie.
 func (m *Machine) tickCookie(c *Conn) {
 	x := c.extra
-	switch m.env.Socket(c.Flow) {
+	switch m.kernel.Socket(c.Flow) {
 	case SocketOpen:
 		m.live(c, x.answer)
 		return
@@ -117,7 +107,7 @@ func (m *Machine) mayOpen(svc *service) bool {
 		return false
 	}
 	if svc.room <= 0 {
-		svc.room = m.env.Room(svc.port) - svc.inflight
+		svc.room = m.kernel.Room(svc.port) - svc.inflight
 	}
 	if svc.room <= 0 {
 		m.lagging = true

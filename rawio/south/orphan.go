@@ -22,7 +22,7 @@ const orphanAfter = 25e6
 func (m *Machine) Crashed(slot uint32, pid, code int) {
 	m.read()
 	c := m.BySlot(slot)
-	if c == nil || c.wire == nil || m.env.Slot(slot).Released() != gate.ReleasedCrashed {
+	if c == nil || c.wire == nil || m.gate.Slot(slot).Released() != gate.ReleasedCrashed {
 		return // of a socket before the present one
 	}
 	switch c.state {
@@ -30,7 +30,7 @@ func (m *Machine) Crashed(slot uint32, pid, code int) {
 	default:
 		return
 	}
-	m.env.Report(Report{Kind: ConnCrashed, Port: c.svc.port, Flow: c.Flow, ID: c.ID, PID: pid, Code: code, Logged: c.received})
+	m.cfg.Report(Report{Kind: ConnCrashed, Port: c.svc.port, Flow: c.Flow, ID: c.ID, PID: pid, Code: code, Logged: c.received})
 	was, open := c.state, c.isOpening()
 	if c.svc.ending && was == Established {
 		m.release(c)
@@ -61,8 +61,8 @@ func (m *Machine) vanished(c *Conn) bool {
 		x.held = nil
 		return false
 	}
-	if c.is(abandoned) || m.env.Slot(c.slot).Released() == gate.ReleasedClosed {
-		if m.env.Socket(c.Flow) != SocketNone {
+	if c.is(abandoned) || m.slotOf(c).Released() == gate.ReleasedClosed {
+		if m.kernel.Socket(c.Flow) != SocketNone {
 			x.held = nil // as below
 		}
 		return false
@@ -72,9 +72,9 @@ func (m *Machine) vanished(c *Conn) bool {
 		return false
 	}
 	switch {
-	case m.env.Slot(c.slot).Released() != gate.ReleasedNo:
+	case m.slotOf(c).Released() != gate.ReleasedNo:
 		return false
-	case m.env.Socket(c.Flow) != SocketNone:
+	case m.kernel.Socket(c.Flow) != SocketNone:
 		x.held = nil // it was an answer to a segment that came before the handshake was over
 		return false
 	case c.wire == nil:
@@ -86,14 +86,14 @@ func (m *Machine) vanished(c *Conn) bool {
 // wasAnswer reports whether the kernel has had a socket since it did not know one: that
 // has sent the FIN of the server.
 func (m *Machine) wasAnswer(c *Conn) bool {
-	_, closed := m.env.Slot(c.slot).FIN()
+	_, closed := m.slotOf(c).FIN()
 	return closed && !c.extra.heldLast
 }
 
 // reopenVanished opens it again, as after a crash of its process.
 func (m *Machine) reopenVanished(c *Conn) {
 	m.interrupt(c)
-	m.env.Slot(c.slot).SetReleased(gate.ReleasedCrashed) // for an engine that finds it so
+	m.slotOf(c).SetReleased(gate.ReleasedCrashed) // for an engine that finds it so
 	c.extra.recoverAt = m.now
 }
 

@@ -27,12 +27,12 @@ func (m *Machine) Crash(ports ...uint16) {
 		svc.crashed = m.now
 		svc.outage, svc.alive, svc.busy = true, false, false
 		svc.queue, svc.inflight = nil, 0
-		m.env.SetService(port, true, svc.Unmodified)
+		m.gate.SetService(port, true, svc.Unmodified)
 		m.syns.each(port, func(f segment.Flow, e *embryo) {
 			e.refused = 0 // that was why
 			if e.synack != nil {
 				e.synack, e.packet = nil, nil
-				m.env.Destroy(f) // half-open
+				m.kernel.Destroy(f) // half-open
 			}
 		})
 		m.each(svc, func(c *Conn) {
@@ -51,11 +51,11 @@ func (m *Machine) crashed(c *Conn) {
 		// comes late, the one that is here serves as well.
 		syn := c.extra.syn
 		m.forget(c)
-		m.env.Destroy(c.Flow)
+		m.kernel.Destroy(c.Flow)
 		e := m.syns.make(c.Flow)
 		e.syn, e.arrived = syn, m.now
 	case Established:
-		head, slot := m.head(c), m.env.Slot(c.slot)
+		head, slot := m.head(c), m.slotOf(c)
 		if slot.Aborted() { // right before
 			m.resetByServer(c)
 			return
@@ -109,7 +109,7 @@ func (m *Machine) interrupt(c *Conn) {
 // takeFromKernel notes where the kernel's socket has left its client. The gate holds everything
 // by now.
 func (m *Machine) takeFromKernel(c *Conn) {
-	x, slot := c.extra, m.env.Slot(c.slot)
+	x, slot := c.extra, m.slotOf(c)
 	m.guess(c)
 	m.left(c)
 	x.edge, x.tsval, x.said = slot.Edge(), slot.TSVal(), c.high
@@ -130,7 +130,7 @@ func (m *Machine) takeFromKernel(c *Conn) {
 // the gate has held counts that as sent, and so does the gate then; the journal
 // knows better.
 func (m *Machine) left(c *Conn) {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	nxt := seqnum.Max(c.nxt, slot.SndNxt())
 	if end, ok := slot.FIN(); ok {
 		c.meantFIN(end) // the gate's report of it may still be on its way
@@ -171,7 +171,7 @@ func (m *Machine) absorb(c *Conn, s *segment.Segment) {
 	stable, before := c.stableSeq(), c.rcvNxt()
 	b := bounds{
 		ack: stable, next: stable, edge: c.extra.edge,
-		sent: seqnum.Max(c.nxt, m.env.Slot(c.slot).SndNxt()),
+		sent: seqnum.Max(c.nxt, m.slotOf(c).SndNxt()),
 	}
 	b = m.hear(c, s, b)
 	switch m.judge(c, s, b) {
@@ -231,7 +231,7 @@ func (m *Machine) answer(c *Conn) {
 	unit := uint32(1) << c.server.wscale
 	room := max(seqnum.Diff(seqnum.Max(x.edge, ack+x.window), ack), 0)
 	edge := ack + (uint32(room)+unit-1)&^(unit-1)
-	if slot := m.env.Slot(c.slot); slot.Flags()&gate.FlagLimit != 0 {
+	if slot := m.slotOf(c); slot.Flags()&gate.FlagLimit != 0 {
 		edge = seqnum.Min(edge, slot.Limit())
 	}
 	s := c.ackSegment(ack, edge)
@@ -241,7 +241,7 @@ func (m *Machine) answer(c *Conn) {
 	c.acked, x.ackedAt = seqnum.Max(c.acked, ack), m.now
 	m.asks(c)
 	m.Stats.ACKs++
-	m.env.ToClient(s)
+	m.net.ToClient(s)
 }
 
 // answerSYN answers a SYN for a connection that exists while the kernel cannot:

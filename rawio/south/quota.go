@@ -14,7 +14,7 @@ func (m *Machine) limit(c *Conn) {
 	if !near {
 		return
 	}
-	if slot := m.env.Slot(c.slot); slot.Flags()&gate.FlagLimit == 0 {
+	if slot := m.slotOf(c); slot.Flags()&gate.FlagLimit == 0 {
 		slot.SetLimit(edge)
 		slot.SetFlags(slot.Flags() | gate.FlagLimit)
 	}
@@ -88,7 +88,7 @@ func (m *Machine) full(c *Conn, why string) {
 func (m *Machine) closeWindow(c *Conn) {
 	c.set(limited)
 	c.hole = nil // the tap has seen what lacks
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	slot.SetLimit(c.rcvNxt())
 	slot.SetFlags(slot.Flags() | gate.FlagLimit)
 	m.watch(c)
@@ -116,7 +116,7 @@ func (m *Machine) reopen(c *Conn) {
 		return
 	}
 	c.unset(limited | stuck)
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
 	m.limit(c)
 	if m.drain(c) {

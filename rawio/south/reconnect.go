@@ -104,7 +104,7 @@ func (m *Machine) spoof(c *Conn) {
 	delay := min(int64(firstRetry)<<min(x.tries, 10), lastRetry)
 	x.tries++
 	x.retryAt = m.now + delay
-	m.env.ToServer(s)
+	m.net.ToServer(s)
 }
 
 // asClient starts a segment from the client to the local stack.
@@ -145,7 +145,7 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, cookie bool, at int64
 	case !m.prepare(c): // the server may accept it from the third ACK on
 	case cookie:
 		x.answer = clone(s)
-		m.env.ToServer(m.thirdACK(c, s))
+		m.net.ToServer(m.thirdACK(c, s))
 		m.tickCookie(c)
 	default:
 		m.live(c, s)
@@ -171,7 +171,7 @@ func (m *Machine) prepare(c *Conn) bool {
 	if out := m.head(c).Output; out >= unaOff { // an engine that took over may have counted a FIN that the gate had held
 		sentOff = min(sentOff, out)
 	}
-	if err := m.env.Prepare(c.slot, unaOff, sentOff, c.resume); err != nil {
+	if err := m.record.Prepare(c.slot, unaOff, sentOff, c.resume); err != nil {
 		m.reset(c, err.Error())
 		return false
 	}
@@ -186,7 +186,7 @@ func (m *Machine) live(c *Conn, s *segment.Segment) {
 	c.set(recovered)
 	c.acked = i.Stable
 	// First live, then the ACK: the server may speak as soon as it has that.
-	m.env.Slot(c.slot).SetMode(i.Mode)
+	m.slotOf(c).SetMode(i.Mode)
 	m.ackSpoofed(c, s)
 	c.extra.answer = clone(s)
 	m.goLive(c, m.proven(c, m.thirdACK(c, s)) == SocketOpen)
@@ -196,10 +196,10 @@ func (m *Machine) live(c *Conn, s *segment.Segment) {
 // FIN if the log holds it: the client will not.
 func (m *Machine) ackSpoofed(c *Conn, synack *segment.Segment) {
 	s := m.thirdACK(c, synack)
-	m.env.ToServer(s)
+	m.net.ToServer(s)
 	if c.is(finLogged) && c.resume == c.fin {
 		s.Flags |= segment.FIN
-		m.env.ToServer(s)
+		m.net.ToServer(s)
 	}
 }
 
@@ -212,12 +212,12 @@ func (m *Machine) thirdACK(c *Conn, synack *segment.Segment) *segment.Segment {
 
 // repeatFIN sends the client's logged FIN to the stack again.
 func (m *Machine) repeatFIN(c *Conn) {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	s := m.asClient(c)
 	s.Seq = c.irs + 1 + uint32(c.fin)
 	s.Flags, s.Ack = segment.FIN|segment.ACK, toKernel(c.una, slot)
 	s.Options.TSEcr = slot.TSVal() - slot.TSDelta()
-	m.env.ToServer(s)
+	m.net.ToServer(s)
 }
 
 // goLive replays what the client sent meanwhile and tells of the recovery, if the
@@ -241,7 +241,7 @@ func (m *Machine) goLive(c *Conn, proven bool) {
 		m.watch(c)
 		m.lagging = true
 	}
-	if c.behind(m.env.Slot(c.slot)) {
+	if c.behind(m.slotOf(c)) {
 		m.lagging = true
 	}
 	frozen := x.frozen

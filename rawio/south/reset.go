@@ -11,7 +11,7 @@ func (m *Machine) resetByServer(c *Conn) {
 	const why = whyByServer
 	switch c.state {
 	case Established:
-		if c.is(recovered) && seqnum.Less(m.env.Slot(c.slot).SndNxt(), c.nxt) {
+		if c.is(recovered) && seqnum.Less(m.slotOf(c).SndNxt(), c.nxt) {
 			// The client may have more than the new socket has sent, and then
 			// the socket's RST lies below what it expects.
 			m.dismissByServer(c)
@@ -61,7 +61,7 @@ func (m *Machine) dismiss(c *Conn, why string) {
 func (m *Machine) sendReset(c *Conn, seq uint32) {
 	s := c.ackSegment(c.stableSeq(), c.stableSeq())
 	s.Seq, s.Flags, s.Options = seq, segment.RST|segment.ACK, segment.Options{}
-	m.env.ToClient(s)
+	m.net.ToClient(s)
 }
 
 func (m *Machine) answerReset(c *Conn, s *segment.Segment) {
@@ -82,7 +82,7 @@ func (m *Machine) Abort(c *Conn, why string) {
 		m.reset(c, why)
 	case Open:
 		if c.is(recovered) { // else the kernel can go on without us
-			c.nxt = seqnum.Max(c.nxt, m.env.Slot(c.slot).SndNxt())
+			c.nxt = seqnum.Max(c.nxt, m.slotOf(c).SndNxt())
 			m.reset(c, why)
 		}
 	}

@@ -77,7 +77,7 @@ func (m *Machine) Restore(port uint16, s Service, list []Stored) int {
 	}
 	m.discardInherited(port)
 	// Not before: what belongs to no connection passes from here on.
-	m.env.SetService(port, true, s.Unmodified)
+	m.gate.SetService(port, true, s.Unmodified)
 	m.Stats.Restored += uint64(n)
 	m.Flush()
 	return n
@@ -152,7 +152,7 @@ func (m *Machine) restoreRecord(c *Conn, s *Stored) {
 		if s.Start > 0 {
 			m.lose(c, reason.LogCut, "")
 		}
-		if err := m.env.Restore(c.slot, c.gen, c.Flow, s.Reads); err != nil {
+		if err := m.record.Restore(c.slot, c.gen, c.Flow, s.Reads); err != nil {
 			m.lose(c, reason.NoRecord, err.Error())
 		}
 		return
@@ -178,10 +178,10 @@ func (m *Machine) lose(c *Conn, why reason.Reason, detail string) {
 // holdRestored makes the gate hold both directions of a connection.
 func (m *Machine) holdRestored(c *Conn) {
 	m.beginSlot(c, m.storedImage(c))
-	if err := m.env.Bind(c.Flow, c.slot); err != nil {
+	if err := m.gate.Bind(c.Flow, c.slot); err != nil {
 		m.lose(c, reason.Refused, "gate: "+err.Error())
 	}
-	m.env.Destroy(c.Flow) // what an earlier server's process has left
+	m.kernel.Destroy(c.Flow) // what an earlier server's process has left
 }
 
 // forgetOutput begins the record of an unmodified server's output anew where the
@@ -223,7 +223,7 @@ func (m *Machine) ackedBy(c *Conn, s *segment.Segment) uint32 {
 	if !c.is(restored) {
 		return s.Ack
 	}
-	sent := m.hasSent(c, m.env.Slot(c.slot))
+	sent := m.hasSent(c, m.slotOf(c))
 	known := seqnum.Max(c.nxt, sent)
 	if !c.is(finSent) && seqnum.Less(known, s.Ack) {
 		c.set(doubtful) // an earlier server had sent more than was known, or its FIN
@@ -289,7 +289,7 @@ func (m *Machine) heard(c *Conn, s *segment.Segment) {
 	if !c.is(restored) {
 		return
 	}
-	if slot := m.env.Slot(c.slot); seqnum.Less(seqnum.Max(c.nxt, slot.SndNxt()), s.Ack) {
+	if slot := m.slotOf(c); seqnum.Less(seqnum.Max(c.nxt, slot.SndNxt()), s.Ack) {
 		c.nxt = s.Ack
 		if c.state != Established { // else it is what the new socket has sent
 			slot.SetSndNxt(c.nxt)

@@ -32,7 +32,7 @@ func (m *Machine) probe(c *Conn) {
 	m.asks(c)
 	m.trace(c, s.Ack)
 	m.Stats.ACKs++
-	m.env.ToClient(s)
+	m.net.ToClient(s)
 }
 
 // tickUnmet asks the client of a restored connection from time to time.
@@ -44,7 +44,7 @@ func (m *Machine) tickUnmet(c *Conn) {
 	switch {
 	case m.probed >= probesPerTick:
 		m.lagging = true
-	case !m.env.Local(c.Flow.Server):
+	case !m.kernel.Local(c.Flow.Server):
 		// Its answer would go to another host, if there is one that has the address.
 		r.since, r.probeAt = m.now, m.now+probeLocal
 	case m.now-r.since >= m.cfg.Unanswered:
@@ -130,7 +130,7 @@ func (m *Machine) know(c *Conn, s *segment.Segment) {
 		// that an answer has needed.
 		c.peerTS, c.tsAt = s.Options.TSVal, m.seconds()
 	}
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	slot.SetSndNxt(c.nxt)
 	slot.SetTS(x.tsval, c.peerTS)
 	if c.wire != nil {

@@ -42,7 +42,7 @@ func TestRestoreMany(t *testing.T) {
 		toClient: func(s *segment.Segment) { probes[s.Dst]++ }, toServer: func(*segment.Segment) {},
 		destroy: func(segment.Flow) {}, report: func(south.Report) {}, note: func(string, ...any) {},
 	}
-	m := south.New(south.Config{Strict: true, Log: log, Env: env, MaxConns: conns, Lasting: true})
+	m := south.New(surround(south.Config{Log: log, MaxConns: conns, Lasting: true}, env))
 	began := time.Now()
 	if n := m.Restore(7000, south.Service{Name: "s"}, list); n != conns {
 		t.Errorf("%d restored, want %d", n, conns)
@@ -101,7 +101,7 @@ func TestRestoreManyGigabytes(t *testing.T) {
 				if meta.ID, err = log.Open(meta); err != nil {
 					t.Fatal(err)
 				}
-				m := south.New(south.Config{Strict: true, Log: log, Env: env, MaxConns: 4, Lasting: true})
+				m := south.New(surround(south.Config{Log: log, MaxConns: 4, Lasting: true}, env))
 				m.Restore(7000, south.Service{}, []south.Stored{{Meta: meta}})
 				m.Segment(&segment.Segment{Src: f.Client, Dst: f.Server, Seq: 1, Ack: meta.ISS + 1 + uint32(acked), Flags: segment.ACK}, 1e18)
 				// The last number may be the server's FIN.

@@ -37,7 +37,7 @@ type roll struct {
 	pending []piece // beyond una, not yet sent to the client
 	tsval   uint32  // newest of the kernel
 	tsFirst uint32  // of its SYN-ACK
-	tsSince int64   // when that came, by Env.Now
+	tsSince int64   // when that came, by Kernel.Now
 	ackDue  bool
 	opened  bool // the kernel is known to have the socket
 
@@ -82,7 +82,7 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 		delta: first - (s.Seq + 1), tsDelta: c.tsDelta(s), wscale: o.wscale,
 		most: w.start, sent: w.start, acked: w.start, edge: w.start + int64(s.Window), // not scaled in a SYN-ACK
 		out: w.out, told: w.out, edgeOut: w.out, fin: -1, check: check{verified: w.out},
-		tsval: s.Options.TSVal, tsFirst: s.Options.TSVal, tsSince: m.env.Now(), ackDue: true, movedAt: m.now, askedAt: m.now,
+		tsval: s.Options.TSVal, tsFirst: s.Options.TSVal, tsSince: m.kernel.Now(), ackDue: true, movedAt: m.now, askedAt: m.now,
 	}
 	if w.rolls && w.iss == s.Seq { // SYN cookies for the same SYN
 		r.deafUntil = m.now + deafFor
@@ -92,7 +92,7 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 		return
 	}
 	r.edgeOut = m.outputEdge(c) // whatever the SYN has offered: only the ACK counts
-	m.env.ToServer(m.rollAck(c, r.told, r.edgeOut))
+	m.net.ToServer(m.rollAck(c, r.told, r.edgeOut))
 	m.openRoll(c)
 }
 
@@ -161,8 +161,8 @@ func (m *Machine) rollLive(c *Conn) {
 	c.acked = seqnum.Max(c.acked, i.Stable)
 	c.resume = c.received
 	// What the client has acknowledged so far, with its true window.
-	m.env.ToServer(m.rollAck(c, r.withFIN(c, c.outputOff(c.ackedEnd())), c.clientWindow()))
-	m.env.Slot(c.slot).SetMode(i.Mode)
+	m.net.ToServer(m.rollAck(c, r.withFIN(c, c.outputOff(c.ackedEnd())), c.clientWindow()))
+	m.slotOf(c).SetMode(i.Mode)
 	m.goLive(c, true)
 	if c.state == Established && r.fin >= 0 {
 		m.forwardFIN(c, r.fin)
@@ -172,7 +172,7 @@ func (m *Machine) rollLive(c *Conn) {
 // forwardFIN sends the server's FIN, which the gate has held: the kernel
 // believes that it has left.
 func (m *Machine) forwardFIN(c *Conn, off int64) {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	if slot.Released() == gate.ReleasedCrashed {
 		return
 	}
@@ -186,7 +186,7 @@ func (m *Machine) forwardFIN(c *Conn, off int64) {
 	s := c.ackSegment(seqnum.Min(c.stableSeq(), slot.Ack()), slot.Edge())
 	s.Seq, s.Flags = end-1, segment.FIN|segment.ACK
 	s.Options.TSVal, s.Options.TSEcr = slot.TSVal(), c.peerTS
-	m.env.ToClient(s)
+	m.net.ToClient(s)
 }
 
 // tickRoll repeats what may be lost, and ends what does not come to an end.
@@ -226,7 +226,7 @@ func (m *Machine) tickRoll(c *Conn) {
 	// The answer tells of the window and of what has arrived.
 	s := m.rollAck(c, r.told, r.edgeOut)
 	s.Seq--
-	m.env.ToServer(s)
+	m.net.ToServer(s)
 	r.ackDue = true
 	m.touch(c)
 }
@@ -270,7 +270,7 @@ func (m *Machine) askClient(c *Conn) {
 	c.acked = seqnum.Max(c.acked, c.stableSeq())
 	m.trace(c, c.stableSeq())
 	m.asks(c)
-	m.env.ToClient(s)
+	m.net.ToClient(s)
 }
 
 // mismatch ends a connection whose restarted server does not do what its

@@ -32,7 +32,7 @@ func (m *Machine) feed(c *Conn) {
 		r.sent += int64(len(p))
 		r.most = max(r.most, r.sent)
 		m.Stats.Fed += uint64(len(p))
-		m.env.ToServer(s)
+		m.net.ToServer(s)
 	}
 	// The client closed when it had the replies until then. A server that hears of
 	// it before it has sent them may give up.
@@ -41,7 +41,7 @@ func (m *Machine) feed(c *Conn) {
 		s.Flags |= segment.FIN
 		r.sent++
 		r.most = max(r.most, r.sent)
-		m.env.ToServer(s)
+		m.net.ToServer(s)
 	}
 }
 
@@ -54,7 +54,7 @@ func (m *Machine) tellServer(c *Conn) {
 	r.ackDue = false
 	r.told = max(r.told, min(r.out, c.outputOff(c.ackedEnd())))
 	r.edgeOut = max(r.edgeOut, m.outputEdge(c))
-	m.env.ToServer(m.rollAck(c, r.withFIN(c, r.told), r.edgeOut))
+	m.net.ToServer(m.rollAck(c, r.withFIN(c, r.told), r.edgeOut))
 }
 
 // withFIN counts the server's FIN to what it has sent before, if the client has

@@ -37,7 +37,7 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 		return
 	case s.Flags.Has(segment.RST):
 		switch {
-		case m.env.Slot(c.slot).Released() != gate.ReleasedClosed:
+		case m.slotOf(c).Released() != gate.ReleasedClosed:
 		case m.outputDone(c):
 			m.Stats.Closed++
 			m.report(ConnClosed, c, "reset by the server")
@@ -65,7 +65,7 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	if !m.consume(c, s.Payload[r.out-off:]) {
 		return
 	}
-	if s.Flags.Has(segment.FIN) && r.out == end && m.env.Slot(c.slot).Released() != gate.ReleasedCrashed {
+	if s.Flags.Has(segment.FIN) && r.out == end && m.slotOf(c).Released() != gate.ReleasedCrashed {
 		r.fin, r.movedAt = end, m.now
 		if d := c.wire.digest; d != nil && d.loose && d.end == end+1 {
 			d.base, d.end = end, end // the gate had counted a FIN that it held
@@ -80,7 +80,7 @@ func (m *Machine) stray(c *Conn, s *segment.Segment) bool {
 	r := c.extra.roll
 	if o := &s.Options; o.HasTS {
 		// At most a tick in a microsecond (tcp_usec_ts), and also while the core stands still.
-		elapsed := (m.env.Now()-r.tsSince)/1e3 + tsSlack
+		elapsed := (m.kernel.Now()-r.tsSince)/1e3 + tsSlack
 		if d := int64(seqnum.Diff(o.TSVal, r.tsFirst)); d < 0 || d > elapsed && elapsed < 1<<31 {
 			return true
 		}
@@ -162,7 +162,7 @@ func (m *Machine) forwardOutput(c *Conn, off int64, p []byte) {
 	if d := c.wire.digest; d != nil {
 		d.add(off, p)
 	}
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	if skip := c.outputOff(c.ackedEnd()) - off; skip > 0 { // acknowledged meanwhile
 		if skip >= int64(len(p)) {
 			return
@@ -186,7 +186,7 @@ func (m *Machine) forwardOutput(c *Conn, off int64, p []byte) {
 		c.acked = seqnum.Max(c.acked, s.Ack)
 		m.trace(c, s.Ack)
 		m.asks(c)
-		m.env.ToClient(s)
+		m.net.ToClient(s)
 		off, p = off+int64(n), p[n:]
 		c.nxt = seqnum.Max(c.nxt, s.Seq+uint32(n))
 	}
@@ -204,7 +204,7 @@ func (m *Machine) liveSegment(c *Conn, s *segment.Segment, slot *gate.Slot) *seg
 // overtaken takes a packet that the gate had captured before the connection went
 // live, and that comes after. The kernel believes that it has left.
 func (m *Machine) overtaken(c *Conn, s *segment.Segment) {
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	if s.Flags.Any(segment.SYN | segment.RST) {
 		return
 	}

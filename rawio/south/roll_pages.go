@@ -7,7 +7,7 @@ import (
 )
 
 // A roll-forward reads ahead what it feeds, unless the log is immediate: it asks
-// for pages by Env.Fetch, some before they are needed, and keeps them until the
+// for pages by Config.Fetch, some before they are needed, and keeps them until the
 // server has acknowledged them.
 
 const (
@@ -98,11 +98,11 @@ func (m *Machine) readAhead(c *Conn) {
 		}
 		off := g.end
 		g.list, g.end = append(g.list, page{off: off, n: int(n)}), off+n
-		m.env.Fetch(c.slot, c.gen, c.ID, off, int(n))
+		m.cfg.Fetch(c.slot, c.gen, c.ID, off, int(n))
 	}
 }
 
-// Fetched takes what Env.Fetch was asked for: all of it, or an error. p may be
+// Fetched takes what Config.Fetch was asked for: all of it, or an error. p may be
 // reused when Fetched returns. Answers that nobody waits for any more are ignored.
 func (m *Machine) Fetched(slot, gen uint32, off int64, p []byte, err error) {
 	m.read()
@@ -143,7 +143,7 @@ func (m *Machine) tickPages(c *Conn) {
 	for i := range g.list {
 		if p := &g.list[i]; p.lost {
 			p.lost = false
-			m.env.Fetch(c.slot, c.gen, c.ID, p.off, p.n)
+			m.cfg.Fetch(c.slot, c.gen, c.ID, p.off, p.n)
 		}
 	}
 }

@@ -218,8 +218,9 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 		},
 		note: s.print,
 	}
-	cfg.Log, cfg.Env, cfg.Strict = s.log, s.env, true
-	s.cfg, s.machine = cfg, south.New(cfg)
+	cfg.Log = s.log
+	s.cfg = surround(cfg, s.env)
+	s.machine = south.New(s.cfg)
 	s.machine.Via(1)
 	s.machine.Protect(scriptPort, s.service)
 	return s

@@ -33,8 +33,8 @@ func (m *Machine) seeOff(c *Conn, s *segment.Segment) {
 		Src: c.Flow.Client, Dst: c.Flow.Server, Seq: s.Ack, Ack: s.End(), Flags: segment.ACK, Window: 65535,
 	}
 	a.Options.HasTS, a.Options.TSVal, a.Options.TSEcr = s.Options.HasTS, s.Options.TSEcr, s.Options.TSVal
-	m.env.ToServer(a)
-	if slot := m.env.Slot(c.slot); s.Flags.Has(segment.FIN) && slot.Mode() == gate.ModeRoll {
+	m.net.ToServer(a)
+	if slot := m.slotOf(c); s.Flags.Has(segment.FIN) && slot.Mode() == gate.ModeRoll {
 		slot.SetFIN(slot.SndNxt())
 		slot.SetMode(gate.ModeLive)
 	}

@@ -47,10 +47,10 @@ const (
 // head is what is known of how far the server process got with a connection.
 func (m *Machine) head(c *Conn) Head {
 	if c.wire == nil {
-		return m.env.Head(c.slot)
+		return m.record.Head(c.slot)
 	}
 	return Head{
-		Closing: m.env.Slot(c.slot).Released() == gate.ReleasedClosed,
+		Closing: m.slotOf(c).Released() == gate.ReleasedClosed,
 		Output:  math.MaxInt64, // nobody recorded it before it left
 	}
 }
@@ -58,6 +58,6 @@ func (m *Machine) head(c *Conn) Head {
 // withdraw takes a connection out of the journal.
 func (m *Machine) withdraw(c *Conn) {
 	if c.wire == nil {
-		m.env.Withdraw(c.slot)
+		m.record.Withdraw(c.slot)
 	}
 }

@@ -152,11 +152,11 @@ func newWorld(p plan) *world {
 		report: w.report, fetch: w.fetch, socket: w.socket, progress: w.progress, room: w.room,
 		note: func(format string, args ...any) { w.note(format, args...) },
 	}
-	w.cfg = south.Config{
-		Strict: true, Lasting: len(p.engine) > 0,
-		Log: w.log, Env: w.env, MaxConns: 64, Window: p.window, Captures: p.wire.captures, Linger: int64(5 * time.Minute), // RTOs are long at 5 % loss
+	w.cfg = surround(south.Config{
+		Lasting: len(p.engine) > 0,
+		Log:     w.log, MaxConns: 64, Window: p.window, Captures: p.wire.captures, Linger: int64(5 * time.Minute), // RTOs are long at 5 % loss
 		Trace: func(c *south.Conn, stable uint32) { w.checkStable(c, stable) },
-	}
+	}, w.env)
 	w.machine = south.New(w.cfg)
 	w.protect()
 	w.tick()

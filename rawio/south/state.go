@@ -108,7 +108,7 @@ func (m *Machine) becomeOutage(c *Conn) bool {
 	if !m.enter(c, Outage) {
 		return false
 	}
-	m.env.Slot(c.slot).SetMode(gate.ModeOutage)
+	m.slotOf(c).SetMode(gate.ModeOutage)
 	x := c.more()
 	if was == Established {
 		m.takeFromKernel(c)
@@ -118,7 +118,7 @@ func (m *Machine) becomeOutage(c *Conn) bool {
 	c.unset(owed | dupAck)
 	m.watch(c)
 	m.touch(c)
-	m.env.Destroy(c.Flow)
+	m.kernel.Destroy(c.Flow)
 	return true
 }
 
@@ -127,7 +127,7 @@ func (m *Machine) becomeReconnecting(c *Conn) bool {
 	if !m.enter(c, Reconnecting) {
 		return false
 	}
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	slot.SetReleased(gate.ReleasedNo) // what becomes of the new socket counts
 	slot.SetMode(gate.ModeSpoof)
 	c.extra.tries, c.extra.answer = 0, nil
@@ -140,7 +140,7 @@ func (m *Machine) becomeRolling(c *Conn, r *roll) bool {
 	if !m.enter(c, Rolling) {
 		return false
 	}
-	m.env.Slot(c.slot).SetMode(gate.ModeRoll)
+	m.slotOf(c).SetMode(gate.ModeRoll)
 	c.extra.roll = r
 	m.rolling++
 	m.touch(c)
@@ -153,12 +153,12 @@ func (m *Machine) becomeResetting(c *Conn, why string) bool {
 	if !m.enter(c, Resetting) {
 		return false
 	}
-	m.env.Slot(c.slot).SetMode(gate.ModeOutage)
+	m.slotOf(c).SetMode(gate.ModeOutage)
 	if was == Established {
 		m.guess(c)
 		m.left(c)
 	}
-	m.env.Destroy(c.Flow)
+	m.kernel.Destroy(c.Flow)
 	_ = m.log.Delete(c.ID)
 	c.ahead = nil
 	x := c.more()
@@ -187,9 +187,9 @@ func (m *Machine) becomeLingering(c *Conn) bool {
 	if !m.enter(c, Lingering) {
 		return false
 	}
-	switch slot := m.env.Slot(c.slot); {
+	switch slot := m.slotOf(c); {
 	case slot.Mode() == gate.ModeOutage:
-		m.env.Destroy(c.Flow) // nobody will answer its FIN
+		m.kernel.Destroy(c.Flow) // nobody will answer its FIN
 	case m.hasToSay(c, slot):
 		m.awaitLast(c, slot)
 	}
@@ -208,9 +208,9 @@ func (m *Machine) becomeClosed(c *Conn) bool {
 	m.conns.remove(c.Flow)
 	m.unwatch(c)
 	c.ahead = nil
-	m.env.Slot(c.slot).SetMode(gate.ModeFree)
+	m.slotOf(c).SetMode(gate.ModeFree)
 	if was != SynReceived {
-		m.env.Unbind(c.Flow)
+		m.gate.Unbind(c.Flow)
 	}
 	if was != SynReceived && was != Lingering {
 		m.withdraw(c)

@@ -41,7 +41,9 @@ func TestImpossibleStrict(t *testing.T) {
 func TestImpossible(t *testing.T) {
 	b := newBench(t, 3)
 	e := &stateEnv{benchEnv: (*benchEnv)(b)}
-	b.m = south.New(south.Config{Log: b.log, Env: e, MaxConns: 3})
+	cfg := surround(south.Config{Log: b.log, MaxConns: 3}, e)
+	cfg.Strict = false
+	b.m = south.New(cfg)
 	b.m.Protect(serverPort, south.Service{})
 	b.open(t, 2)
 	c, other := b.m.BySlot(0), b.m.BySlot(1)

@@ -34,7 +34,7 @@ type passed struct{ iss, ack uint32 }
 // pass lets a SYN-ACK go whose connection will not be protected.
 func (m *Machine) pass(flow segment.Flow, packet []byte, iss, ack uint32) {
 	m.syns.make(flow).passed = &passed{iss, ack}
-	m.env.Forward(packet)
+	m.net.Forward(packet)
 }
 
 // synTable remembers a bounded number of embryos: two generations, of which

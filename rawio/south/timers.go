@@ -10,7 +10,7 @@ import (
 // that keep idle clients alive in an outage, held FINs, expiry. Call it every
 // 10 ms while Busy, and a few times a second otherwise.
 func (m *Machine) Tick() {
-	if still := m.clock.tick(m.env.Now()); still > 0 {
+	if still := m.clock.tick(m.kernel.Now()); still > 0 {
 		m.stoodStill(still)
 	}
 	m.lagging, m.probed = false, 0
@@ -162,14 +162,14 @@ func (m *Machine) tickLive(c *Conn) bool {
 		c.extra = nil
 		return false
 	}
-	if c.is(finLogged) && seqnum.Less(m.env.Slot(c.slot).Ack(), c.stableSeq()) {
+	if c.is(finLogged) && seqnum.Less(m.slotOf(c).Ack(), c.stableSeq()) {
 		if m.now-x.retryAt >= finRetry && !c.is(adopted) { // the stack did not get it; what the client has had must be known
 			x.retryAt = m.now
 			m.repeatFIN(c)
 		}
 		return true
 	}
-	if slot := m.env.Slot(c.slot); c.behind(slot) {
+	if slot := m.slotOf(c); c.behind(slot) {
 		m.lagging = true
 		if seqnum.Less(c.acked, seqnum.Min(c.stableSeq(), slot.Ack())) || c.widened(slot) {
 			c.set(dupAck)
@@ -215,7 +215,7 @@ func (m *Machine) Sweep(idle int64, exists func(segment.Flow) bool) int {
 		case SynReceived, Established, Open:
 			// What is over waits for the application only. If that has a new socket, whose
 			// FIN the gate holds, the socket does not go before it is closed.
-			waits := c.closed() && !c.is(outlived) && m.env.Slot(c.slot).Mode() != gate.ModeOutage
+			waits := c.closed() && !c.is(outlived) && m.slotOf(c).Mode() != gate.ModeOutage
 			if !waits && !exists(c.Flow) {
 				m.end(c, "its socket is gone")
 				n++

@@ -45,7 +45,7 @@ func (m *Machine) sayUnprotected(r Report, detail string, first bool) {
 		m.Stats.LogDown++
 	}
 	r.Kind, r.Reason = ConnUnprotected, r.Why.With(detail)
-	m.env.Report(r)
+	m.cfg.Report(r)
 }
 
 // Declare is for a connection of a port's listener that the kernel has and the core has
@@ -127,7 +127,7 @@ func (m *Machine) release(c *Conn) {
 // lets everything pass, translated if need be, and what was held goes out.
 func (m *Machine) open(c *Conn, why string) {
 	m.completed(c)
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
 	slot.SetMode(gate.ModeOpen)
 	held := slot.TakeHeld() || c.is(owed)
@@ -158,7 +158,7 @@ func (m *Machine) open(c *Conn, why string) {
 		// Nothing is left to do but for events that are on their way; the
 		// flow's next connection is a new one.
 		slot.SetMode(gate.ModeFree)
-		m.env.Unbind(c.Flow)
+		m.gate.Unbind(c.Flow)
 		c.extra.expireAt = m.now + openLife
 		m.watch(c)
 	}
@@ -181,7 +181,7 @@ func (m *Machine) repeatLast(x *extra) bool {
 	}
 	x.lasts, x.ackedAt = x.lasts-1, m.now
 	m.Stats.ACKs++
-	m.env.ToClient(clone(x.last))
+	m.net.ToClient(clone(x.last))
 	return x.lasts > 0
 }
 

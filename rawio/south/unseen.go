@@ -62,13 +62,13 @@ func (u *unseen) begin(n uint32, now int64) {
 
 // asks takes note that what leaves asks the client of a connection that is not live.
 func (m *Machine) asks(c *Conn) {
-	c.extra.unseen.ask(m.env.Slot(c.slot).StolenIn(), m.now)
+	c.extra.unseen.ask(m.slotOf(c).StolenIn(), m.now)
 }
 
 // tickUnseen has what the tap does not see in an outage or a roll-forward count as what the kernel of a live
 // connection answers.
 func (m *Machine) tickUnseen(c *Conn) {
-	if c.extra.unseen.look(m.env.Slot(c.slot).StolenIn(), m.now) {
+	if c.extra.unseen.look(m.slotOf(c).StolenIn(), m.now) {
 		if next := c.rcvNxt(); c.hole == nil || c.hole.next != next {
 			c.hole = m.newHole(c, said{})
 		} else {

@@ -94,7 +94,7 @@ func (m *Machine) noteInput(c *Conn, s *segment.Segment) {
 	if c.svc.Log != LogSinceIdle {
 		return
 	}
-	acked := seqnum.Min(s.Ack, m.env.Slot(c.slot).SndNxt()) // it may be anybody's
+	acked := seqnum.Min(s.Ack, m.slotOf(c).SndNxt()) // it may be anybody's
 	c.wire.asked = max(c.wire.asked, c.outputOff(acked))
 	m.watch(c)
 }
@@ -106,7 +106,7 @@ func (m *Machine) tickIdle(c *Conn) bool {
 	if c.svc.Log != LogSinceIdle || c.received == c.wire.start {
 		return false
 	}
-	slot := m.env.Slot(c.slot)
+	slot := m.slotOf(c)
 	sent := slot.SndNxt()
 	if m.now-c.last >= c.svc.Idle && c.una == sent && slot.Ack() == c.rcvNxt() && c.stable == c.received &&
 		c.ahead == nil && c.fin < 0 && !c.is(finSent) && c.unaOff > c.wire.asked && !c.blocks() {
@@ -139,7 +139,7 @@ func (m *Machine) truncate(c *Conn, out int64) bool {
 	if c.wire.digest != nil {
 		c.wire.digest = newDigest(out, c.wire.digest.grain)
 	}
-	if slot := m.env.Slot(c.slot); slot.Flags()&gate.FlagLimit != 0 {
+	if slot := m.slotOf(c); slot.Flags()&gate.FlagLimit != 0 {
 		slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
 	}
 	c.unset(toldFull)
