@@ -47,7 +47,7 @@ func (m *Machine) Flush() {
 		}
 		switch c.state {
 		case Established:
-			m.settle(c)
+			m.flushLive(c)
 		case Outage:
 			m.answer(c)
 		case Rolling:
@@ -64,10 +64,10 @@ func (m *Machine) Flush() {
 	m.touched = m.touched[:0]
 }
 
-// settle is figures 14 and 21: the ACK that the gate has held leaves with the
-// stability upcall. The order of its steps against the gate's is what makes
-// the exchange safe: stable is written before held is read.
-func (m *Machine) settle(c *Conn) {
+// flushLive is figures 14 and 21: a pending ACK, which the gate has held, leaves with the
+// stability upcall. The order of the steps against the gate's makes the exchange
+// safe: stable is written before held is read.
+func (m *Machine) flushLive(c *Conn) {
 	slot, stable := m.slotOf(c), c.stableSeq()
 	if slot.Stable() != stable {
 		m.trace(c, stable)
@@ -78,22 +78,22 @@ func (m *Machine) settle(c *Conn) {
 	}
 	held := slot.TakeHeld()
 	if held {
-		c.set(owed)
+		c.set(ackPending)
 	}
-	if c.flags&(owed|dupAck) != 0 {
+	if c.flags&(ackPending|dupACKDue) != 0 {
 		want := slot.Ack()
 		ack := seqnum.Min(stable, want)
 		// An ACK that tells nothing new was held for its SACK blocks: the
-		// client is to hear it all the same.
+		// client gets it all the same.
 		again := held && (want == ack || !c.ahead.empty())
-		if c.is(dupAck) || again || seqnum.Less(c.acked, ack) {
+		if c.is(dupACKDue) || again || seqnum.Less(c.acked, ack) {
 			m.sendAck(c, slot, ack)
 		}
-		c.unset(dupAck)
+		c.unset(dupACKDue)
 		if seqnum.LEQ(want, ack) {
-			c.unset(owed)
+			c.unset(ackPending)
 		} else {
-			c.set(owed) // the kernel may have said it, in vain, and be gone
+			c.set(ackPending) // the kernel may have said it, in vain, and be gone
 		}
 	}
 	m.lag(c)
@@ -121,7 +121,7 @@ func (m *Machine) trace(c *Conn, stable uint32) {
 func (m *Machine) sendAck(c *Conn, slot *gate.Slot, ack uint32) *segment.Segment {
 	s := c.liveAck(slot, ack)
 	s.Seq = seqnum.Max(c.nxt, slot.SndNxt())
-	if c.is(owed) { // else nothing of the kernel's is left out
+	if c.is(ackPending) { // else nothing of the kernel's is left out
 		s.Flags |= segment.Flags(slot.HeldFlags()) & segment.ECE
 	}
 	c.acked = ack

@@ -145,7 +145,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	slot, o := m.slotOf(c), &s.Meta.Output
 	out, _ := slot.Out()
 	c.in, c.out = uint32(slot.In()), uint32(out)
-	c.set(adopted | outlived | owed)
+	c.set(unaUnknown | outlived | ackPending)
 	sent := slot.SndNxt()
 	c.una, c.nxt = sent, sent
 	c.unaOff = c.unwrapOutput(sent, o)
@@ -166,7 +166,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	}
 	switch end, ok := slot.FIN(); {
 	case o.Closed: // its client has acknowledged that, and the slot may be another socket's
-		c.set(finSent | toldClosed | finAcked)
+		c.set(finSent | finReported | finAcked)
 		c.finEnd = c.iss + 1 + uint32(o.End) + 1
 		c.una, c.unaOff = c.finEnd, o.End+1
 		c.nxt = seqnum.Max(c.nxt, c.finEnd)
@@ -211,7 +211,7 @@ func (m *Machine) adoptWire(c *Conn, s *Stored) {
 func (m *Machine) judgeAdopted(c *Conn, start int64, unrecorded error, over bool) {
 	slot := m.slotOf(c)
 	switch {
-	case slot.Aborted(): // the kernel has no socket, and says so to who has not heard the RST
+	case slot.Aborted(): // the kernel has no socket, and says so to a client that has not got the RST
 		m.end(c, "reset by the server")
 	case slot.Opened():
 		m.wasOpened(c)
@@ -225,7 +225,7 @@ func (m *Machine) judgeAdopted(c *Conn, start int64, unrecorded error, over bool
 	}
 }
 
-// adoptOutage takes over a connection that was interrupted, or being opened again, or
+// adoptOutage takes over a connection that was in an outage, or being opened again, or
 // whose process has crashed: of what that has sent the slot says too much then, for a
 // FIN that was held counts.
 func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
@@ -279,7 +279,7 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 	case Lingering:
 		c.set(recovered)
 		x.expireAt = m.now + timeWait
-		if over { // see awaitLast
+		if over { // see captureLast
 			c.set(finAcked | finLogged)
 			c.finEnd = c.nxt
 			break
@@ -293,7 +293,7 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 			break
 		}
 		x.reason = string(reason.Inherited)
-		m.tell(c, reason.Inherited, "")
+		m.reportUnprotected(c, reason.Inherited, "")
 	}
 	m.watch(c)
 }
@@ -339,11 +339,11 @@ func (m *Machine) dropInherited(flow segment.Flow, slot uint32) {
 	}
 }
 
-// heardAdopted takes the first acknowledgment of an adopted connection's client:
-// una, as the bounds have let it pass. The client has what precedes the log, whatever the
+// fixUna takes SND.UNA from the first acknowledgment of an adopted connection's client, as the
+// bounds have let it pass. The client has what precedes the log, whatever the
 // segment says: the last number may be the SYN's and not a byte that is doubtful.
-func (m *Machine) heardAdopted(c *Conn, una uint32) {
-	c.unset(adopted)
+func (m *Machine) fixUna(c *Conn, una uint32) {
+	c.unset(unaUnknown)
 	if c.is(finAcked) { // whatever an old segment says
 		una = seqnum.Max(una, c.una)
 	}
@@ -354,10 +354,10 @@ func (m *Machine) heardAdopted(c *Conn, una uint32) {
 	}
 }
 
-// overhear takes from a segment that is refused that the client of an adopted or
-// restored connection has more of the server's stream than the present socket has sent: it
-// refuses what that says, and may have nothing to say that is not refused here.
-func (m *Machine) overhear(c *Conn, s *segment.Segment, slot *gate.Slot) {
+// updateSndNxtRefused takes SND.NXT from a refused segment, for a client of an adopted or restored
+// connection that has more of the server's stream than the present socket has sent. Such a
+// client refuses what the socket sends, and all its own segments may be refused here.
+func (m *Machine) updateSndNxtRefused(c *Conn, s *segment.Segment, slot *gate.Slot) {
 	window := int64(65535) << c.server.wscale
 	if !c.is(outlived|restored) || !c.is(recovered) || !s.Flags.Has(segment.ACK) || s.Flags.Any(segment.SYN|segment.RST) {
 		return
@@ -370,14 +370,15 @@ func (m *Machine) overhear(c *Conn, s *segment.Segment, slot *gate.Slot) {
 	}
 }
 
-// guess takes the client of an adopted connection that was not heard for one that
-// lacks as much as it ever can. What it gets twice does no harm. One that has had the
-// server's FIN lacks nothing, and would be told nothing any more: see finished.
-func (m *Machine) guess(c *Conn) {
-	if !c.is(adopted) {
+// lowerUna lowers SND.UNA of an adopted connection whose client has sent nothing since to the lowest
+// number that is possible: the window never let the client lack more. What the client gets
+// twice does no harm. A client that has the server's FIN lacks nothing, and nothing would be
+// sent to it any more: see finished.
+func (m *Machine) lowerUna(c *Conn) {
+	if !c.is(unaUnknown) {
 		return
 	}
-	c.unset(adopted)
+	c.unset(unaUnknown)
 	if c.is(finAcked) {
 		return
 	}

@@ -34,14 +34,14 @@ func (m *Machine) Bar(port uint16, ifindex int, v6 bool, why string) {
 	svc.barred[at] = why
 	m.each(svc, func(c *Conn) {
 		if m.completed(c) {
-			m.meetBar(c)
+			m.reportBarred(c)
 		}
 	})
 }
 
 // barred reports whether a connection could not be opened again, and why. The SYN of a
-// recovery goes the client's way: while that is not known, for the client of a restored
-// connection has not been heard, nothing is barred.
+// recovery goes the client's way: while that is not known, before a restored connection is
+// synchronized, nothing is barred.
 func (c *Conn) barred() (why string, barred bool) {
 	if len(c.svc.barred) == 0 || !c.mayBeExposed() {
 		return "", false
@@ -54,10 +54,10 @@ func (c *Conn) barred() (why string, barred bool) {
 	return why, barred
 }
 
-// meetBar tells that a connection is not protected, if it could not be opened again.
-func (m *Machine) meetBar(c *Conn) {
+// reportBarred reports that a connection is not protected, if it could not be opened again.
+func (m *Machine) reportBarred(c *Conn) {
 	if why, barred := c.barred(); barred {
-		m.tell(c, reason.Barred, why)
+		m.reportUnprotected(c, reason.Barred, why)
 	}
 }
 

@@ -48,20 +48,22 @@ func (m *Machine) over(c *Conn) bool {
 // a new kernel socket may still lack some of the client's data.
 func (c *Conn) closed() bool { return c.is(finAcked) && c.is(finLogged) }
 
-// letGo reports whether the application has closed the connection.
+// applicationClosed reports whether the application has closed the connection.
 //
 // The kernel does not tell the release of a socket that was over before: an
 // unmodified server's connection is not waited for.
-func (m *Machine) letGo(c *Conn) bool { return c.is(abandoned) || c.wire != nil || m.head(c).Closing }
+func (m *Machine) applicationClosed(c *Conn) bool {
+	return c.is(abandoned) || c.wire != nil || m.head(c).Closing
+}
 
 // finished removes a connection that is over once the application has closed
 // it, and so has read what it wanted.
 func (m *Machine) finished(c *Conn) {
 	over := m.over(c)
-	if !over || !m.letGo(c) {
+	if !over || !m.applicationClosed(c) {
 		if over && c.is(recovered) {
 			// The new socket does not know yet that its stream is over, and its
-			// client may be gone: neither is to hear of the other. The application
+			// client may be gone: nothing must pass between them. The application
 			// may still have something to read.
 			m.slotOf(c).SetMode(gate.ModeOutage)
 		}
@@ -107,10 +109,10 @@ func (m *Machine) noteRelease(c *Conn, slot *gate.Slot) {
 	}
 }
 
-// mayLeave reports whether an unmodified server's connection is let go of with a
-// client's segment: its process has closed it, and the kernel needs no help with
+// mayEndProtection reports whether the protection of an unmodified server's connection ends with a
+// client's segment: its process has closed the socket, and the kernel needs no help with
 // the rest.
-func (m *Machine) mayLeave(c *Conn, s *segment.Segment, slot *gate.Slot) bool {
+func (m *Machine) mayEndProtection(c *Conn, s *segment.Segment, slot *gate.Slot) bool {
 	if c.wire == nil {
 		return false
 	}
@@ -138,26 +140,25 @@ func (m *Machine) remains(c *Conn, s *segment.Segment) bool {
 		m.kernel.Socket(c.Flow) == SocketOpen)
 }
 
-// leave lets go of an unmodified server's connection whose process has closed it,
-// and whose client sends more, which nobody will read: what is left to be said the
-// kernel says by itself. As long as the client says nothing new, the connection
+// endProtection ends the protection of an unmodified server's connection whose process has closed
+// it, and whose client sends more, which nobody will read: the kernel sends the rest by itself. As long as the client says nothing new, the connection
 // stays: the kernel believes that the ACKs which had to wait for the log have
 // left, and may know nothing more when the client asks for them.
-func (m *Machine) leave(c *Conn) {
+func (m *Machine) endProtection(c *Conn) {
 	if c.is(recovered) {
 		m.open(c, "closed by the server") // the gate goes on translating
 		return
 	}
-	if slot := m.slotOf(c); (slot.TakeHeld() || c.is(owed)) && seqnum.Less(c.acked, slot.Ack()) {
+	if slot := m.slotOf(c); (slot.TakeHeld() || c.is(ackPending)) && seqnum.Less(c.acked, slot.Ack()) {
 		m.sendAck(c, slot, slot.Ack())
 	}
 	m.end(c, "closed")
 }
 
-// late answers a client that repeats itself after its connection is over: it
+// answerAfterEnd answers a client that repeats itself after its connection is over: it
 // has missed the last ACK. The kernel believes that it has sent that with its
 // FIN, while it had to wait for the log, and may know nothing more.
-func (m *Machine) late(c *Conn, s *segment.Segment) {
+func (m *Machine) answerAfterEnd(c *Conn, s *segment.Segment) {
 	if s.Flags.Has(segment.RST) {
 		if c.state == Lingering && s.Seq == c.rcvNxt() {
 			m.end(c, "closed")
@@ -197,7 +198,7 @@ func (m *Machine) forget(c *Conn) {
 		return
 	}
 	if open {
-		m.settled(c)
+		m.handshakeDone(c)
 	}
 }
 

@@ -76,7 +76,7 @@ type Conn struct {
 
 	unaOff int64 // offset of una from the server's first data byte
 
-	lagAt  uint32 // time since when it waits for a log that stands still, see down.go; 0: it does not
+	lagAt  uint32 // time since when it waits for a log that stands still, see log_down.go; 0: it does not
 	waited uint32 // how long the client has waited for an answer because of us, ms: see patience
 	askAt  uint32 // time when the client was last asked whether it lives; 0: it need not be
 	slot   uint32
@@ -104,7 +104,7 @@ type Conn struct {
 	in, out    uint32 // interfaces: of the client's newest segment, and of the SYN-ACK; 0: not known. See Machine.ways
 	flags      flags
 	state      State
-	told       told // the reasons for which it was said that it is not protected
+	reported   reasonSet // the reasons for which it was said that it is not protected
 }
 
 // extra is the state of a handshake, an outage, a reconnection or a cut-over.
@@ -125,7 +125,7 @@ type extra struct {
 	unseen unseen
 
 	// A reconnection.
-	frozen    []*segment.Segment // arrived while reconnecting
+	deferred  []*segment.Segment // arrived while reconnecting
 	tries     int
 	since     int64
 	began     int64            // first try of the present attempt
@@ -137,7 +137,7 @@ type extra struct {
 	stoodBack bool  // in this recovery
 	roll      *roll // while Rolling
 
-	halfOpen  bool  // Outage: the client has not been heard since its SYN; see halfopen.go
+	halfOpen  bool  // Outage: the client has sent nothing since its SYN; see halfopen.go
 	recoverAt int64 // Outage, with a living server: when to reconnect; 0: it is told
 
 	// Open: the last ACK of the core, and how often it is to be sent again.

@@ -39,7 +39,7 @@
 //
 // A half-open one, Established before the client has answered the SYN-ACK, waits in Outage
 // for that: see halfopen.go. When the kernel has the socket of a connection that is
-// opened again: see opening.go.
+// opened again: see third_ack.go.
 //
 // An Established connection that the application had closed stays Established
 // over a crash: the kernel's orphan drains. One whose FINs are exchanged but
@@ -66,7 +66,7 @@
 //     makes the gate read; image.go has what that is.
 //   - The log at once. What it says meanwhile the caller keeps for Stable.
 //   - Stable, High and the ACKs that follow from a batch of segments and upcalls in Flush, once for
-//     each connection that the batch has touched: see settle for the order of the two words and
+//     each connection that the batch has touched: see flushLive for the order of the two words and
 //     of the held ACK. Adopt, Crash, Listening, Release, Restore and Tick end with it; for
 //     all others the caller does.
 //   - ToClient and Forward when the Machine has returned: the network has them to send together,

@@ -54,7 +54,7 @@ func refusesSYN(s *segment.Segment) bool {
 
 // refused takes the kernel's answer to a SYN for a port on which nobody listens.
 // That is how the news of a crash may begin: the client is not told before its
-// next SYN meets the same and the process still lives.
+// next SYN is refused as well and the process still lives.
 func (m *Machine) refused(svc *service, flow segment.Flow, packet []byte) {
 	e := m.syns.make(flow)
 	switch {

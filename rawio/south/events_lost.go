@@ -27,7 +27,7 @@ import (
 // That a server's record is incomplete only its head in the journal tells.
 
 // look finds out whether a connection that is protected can still be recovered, or is over. It
-// stays protected when both sides have closed it: neither is to hear of the other any more.
+// stays protected when both sides have closed it: nothing must pass between them any more.
 func (m *Machine) look(c *Conn) {
 	if c.state == Established && m.slotOf(c).Aborted() {
 		m.resetByServer(c)

@@ -39,8 +39,8 @@ type exposure struct {
 const (
 	// tellExposed is after what time an exposed connection is reported, ns: most often the
 	// gate is back within a millisecond.
-	tellExposed = 1e9
-	settleFor   = 3e9
+	reportExposedAfter = 1e9
+	settleFor          = 3e9
 	// askProgressEvery is how often the kernel is asked about a connection at most, ns, and
 	// progressPerTick about how many in one tick: each takes some microseconds.
 	askProgressEvery = 1e9
@@ -105,8 +105,8 @@ func (c *Conn) mayBeExposed() bool {
 	return c.state == Established || c.state == Outage || c.state == Reconnecting || c.state == Rolling
 }
 
-// meetUngated exposes a connection that begins, or is heard, on an interface without gate.
-func (m *Machine) meetUngated(c *Conn) {
+// exposeIfUngated exposes a connection that begins, or receives, on an interface without gate.
+func (m *Machine) exposeIfUngated(c *Conn) {
 	if len(m.ungated) == 0 || c.is(exposed) {
 		return
 	}
@@ -183,8 +183,8 @@ func (m *Machine) tickExposed() {
 			c.unset(exposed)
 			return true
 		}
-		if m.now-e.since >= tellExposed && m.completed(c) {
-			m.tell(c, reason.Ungated, e.detail)
+		if m.now-e.since >= reportExposedAfter && m.completed(c) {
+			m.reportUnprotected(c, reason.Ungated, e.detail)
 		}
 		m.askProgress(e)
 		switch {
@@ -237,9 +237,9 @@ func (c *Conn) has(p Progress) bool {
 	return c.wire == nil || c.wire.digest == nil || c.wire.digest.loose || c.wire.digest.end >= p.Sent
 }
 
-// loosen widens the bounds of what the kernel accepts, of which the gate sees nothing
+// widenExposed widens the bounds to what the kernel may accept: the gate sees nothing of that
 // while the connection is exposed.
-func (m *Machine) loosen(c *Conn, s *segment.Segment, b bounds) bounds {
+func (m *Machine) widenExposed(c *Conn, s *segment.Segment, b bounds) bounds {
 	b.edge = seqnum.Max(b.edge, c.rcvNxt()+maxAhead)
 	if seqnum.Less(b.sent, s.Ack) {
 		b.sent = s.Ack

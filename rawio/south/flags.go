@@ -20,40 +20,40 @@ const (
 
 // From the log.
 const (
-	finLogged  flags = exposed << 1 << iota // the client's FIN is stable
-	limited                                 // it takes nothing more: the window is closed
-	stuck                                   // limited because it is down, and not full
-	gone                                    // it has lost the connection, see logLost
-	toldClosed                              // it knows that the server's FIN has left
+	finLogged   flags = exposed << 1 << iota // the client's FIN is stable
+	limited                                  // it takes nothing more: the window is closed
+	stuck                                    // limited because it is down, and not full
+	gone                                     // it has lost the connection, see logLost
+	finReported                              // it knows that the server's FIN has left
 )
 
 // From a recovery here.
 const (
-	recovered flags = toldClosed << 1 << iota // the translation is in force
-	opening                                   // Established, but the kernel is not known to have the new socket: see opening.go
-	aside                                     // it has left the window of handshakes: see stepAside
+	recovered flags = finReported << 1 << iota // the translation is in force
+	opening                                    // Established, but the kernel is not known to have the new socket: see third_ack.go
+	aside                                      // it has left the window of handshakes: see stepAside
 )
 
 // From an earlier engine.
 const (
-	restored flags = aside << 1 << iota // what its servers have sent to the client is not known for certain
-	doubtful                            // restored, and the client's last acknowledgment may count the server's FIN
-	adopted                             // Established when this engine began, and its client was not heard since: una is guessed
-	outlived                            // it was adopted: its server may have let go of it, and told the engine before
+	restored   flags = aside << 1 << iota // what its servers have sent to the client is not known for certain
+	doubtful                              // restored, and the client's last acknowledgment may count the server's FIN
+	unaUnknown                            // Established when this engine began, and no segment of the client since: una is no more than a bound
+	outlived                              // it was adopted: its server may have let go of it, and told the engine before
 )
 
 // What the core has to say.
 const (
-	owed     flags = outlived << 1 << iota // live: the kernel wants an ACK above what left
-	dupAck                                 // live: an ACK for a gap that only the tap has
-	ackDue                                 // not live: an ACK
-	toldFull                               // the end of the quota was reported
+	ackPending   flags = outlived << 1 << iota // live: the kernel wants an ACK above what left
+	dupACKDue                                  // live: an ACK for a gap that only the tap has
+	ackDue                                     // not live: an ACK
+	fullReported                               // the end of the quota was reported
 )
 
 // Where the core has it.
 const (
-	touched  flags = toldFull << 1 << iota // in Machine.touched
-	readsDue                               // in Machine.reading
+	touched  flags = fullReported << 1 << iota // in Machine.touched
+	readsDue                                   // in Machine.reading
 )
 
 // is reports whether one of the flags f is set.

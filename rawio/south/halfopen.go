@@ -55,12 +55,12 @@ func (m *Machine) tickCookieSYN(c *Conn) bool {
 	return true
 }
 
-// completed reports whether a connection's handshake is. The kernel may have heard what
+// completed reports whether a connection's handshake is. The kernel may have got what
 // the tap has missed: it gives a connection to Accept, and has it say something, after the third ACK only.
 func (m *Machine) completed(c *Conn) bool {
 	switch {
 	case c.is(confirmed):
-	case c.unmet(), c.state == SynReceived:
+	case c.unsynced(), c.state == SynReceived:
 		return false
 	case c.is(recovered), m.head(c).Accepted, c.state == Established && m.slotOf(c).SndNxt() != c.iss+1, c.nxt != c.iss+1:
 		m.confirm(c)
@@ -74,16 +74,16 @@ func (m *Machine) confirm(c *Conn) {
 		return
 	}
 	c.set(confirmed)
-	if !c.is(restored | adopted) { // of those an engine before has told
+	if !c.is(restored | unaUnknown) { // those an earlier engine has reported
 		m.report(ConnEstablished, c, "")
 	}
 }
 
-// awaitThirdACK notes of an interrupted connection that it is not opened again before its
+// awaitThirdACK has a connection that enters Outage half-open not be opened again before its
 // client has answered.
 func (m *Machine) awaitThirdACK(c *Conn) {
 	x := c.extra
-	if x.halfOpen = !m.completed(c) && !c.unmet(); x.halfOpen {
+	if x.halfOpen = !m.completed(c) && !c.unsynced(); x.halfOpen {
 		x.tries, x.since, x.retryAt = 0, m.now, m.now+synAckFirst
 	}
 }

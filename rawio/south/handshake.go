@@ -59,7 +59,7 @@ func (m *Machine) syn(svc *service, flow segment.Flow, s *segment.Segment) {
 	}
 }
 
-// synSkew is by how much a SYN may be heard of later than its SYN-ACK, ns.
+// synSkew is by how much the news of a SYN may come later than that of its SYN-ACK, ns.
 const synSkew = 250e6
 
 // synAck takes a SYN-ACK that the gate held at time at, whole.
@@ -131,7 +131,7 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 }
 
 // outlasts reports whether a SYN-ACK answers a copy of the SYN of a connection with which the kernel
-// is done, and whose client has not heard of all that the kernel has acknowledged.
+// is done, and whose client has not got the ACK of all that the kernel has acknowledged.
 func (m *Machine) outlasts(c *Conn, s *segment.Segment) bool {
 	return c.state == Established && m.completed(c) && !c.is(opening) && (c.is(recovered) || !c.is(byCookie)) &&
 		s.Ack == c.irs+1 && seqnum.Less(c.stableSeq(), m.slotOf(c).Ack())
@@ -168,11 +168,11 @@ const cookieLife = 60e9
 
 // keepFirst takes a SYN-ACK with another number than the first one, of a client that has
 // not answered that: the kernel had forgotten the half-open connection when the SYN came
-// again, and has begun it anew. Which of the two the client hears of, and what it
-// answers, nobody could tell: it gets the first one again, and when it answers
+// again, and has begun it anew. Nobody could tell which of the two reaches the client, and
+// which one it answers: it gets the first one again, and when it answers
 // the connection is opened like one that was half-open in a crash.
 func (m *Machine) keepFirst(c *Conn, synack *segment.Segment) {
-	m.interrupt(c)
+	m.becomeOutage(c)
 	m.sendSYNACK(c, synack.Options.TSEcr)
 }
 
@@ -269,7 +269,7 @@ func (m *Machine) metaStable(c *Conn) {
 	if !m.becomeEstablished(c) {
 		return
 	}
-	m.meetUngated(c)
+	m.exposeIfUngated(c)
 	m.mayBeHalfOpen(c)
 	m.Stats.Opened++
 	m.report(ConnOpened, c, "")

@@ -11,9 +11,9 @@ import (
 
 // A hole is what the kernel has taken of a client's stream, as its ACK number says,
 // and the core lacks. As a rule it lasts as long as the tap is behind the kernel. If
-// the tap's buffer has overflown, the client, which does not hear that ACK number,
+// the tap's buffer has overflown, the client, which does not get that ACK number,
 // says it again. But the kernel may take packets in which the tap sees no segment, and
-// would go on to do so: a connection whose client repeats itself in vain is let go of.
+// would go on to do so: the protection of a connection ends whose client repeats itself in vain.
 //
 // That is so when for holeAfter not one byte more has come in order, although the kernel
 // has answered the client holeAnswers times or more. A client that is silent, as one may
@@ -62,17 +62,17 @@ const (
 )
 
 type hole struct {
-	next    uint32 // the first byte that lacks
-	lasted  int64  // ns
-	answers int    // of the kernel, to the client, or what the gate has held of it unseen
-	doubts  int    // what may be one
-	said    said
-	heard   int    // segments, since the last look, that the kernel may answer
-	excess  int    // answers of the kernel beyond what it may have answered so; less than 0: it may owe some
-	since   int64  // time of the look since which there are some
-	counted int64  // time of the last of answers
-	found   int64  // time of the last look at which there was a hole, or something unseen
-	clock   uint32 // newest TSval of the client
+	next       uint32 // the first byte that lacks
+	lasted     int64  // ns
+	answers    int    // of the kernel, to the client, or what the gate has held of it unseen
+	doubts     int    // what may be one
+	said       said
+	answerable int    // segments, since the last look, that the kernel may answer
+	excess     int    // answers of the kernel beyond what it may have answered so; less than 0: it may owe some
+	since      int64  // time of the look since which there are some
+	counted    int64  // time of the last of answers
+	found      int64  // time of the last look at which there was a hole, or something unseen
+	clock      uint32 // newest TSval of the client
 }
 
 // said is what the gate has noted of the kernel's segments.
@@ -100,11 +100,11 @@ func (s said) answers(since said) int {
 	return int((s.bare - since.bare) & gate.MaxBareACKs)
 }
 
-// hear counts a client's segment if the kernel may answer it.
-func (h *hole) hear(s *segment.Segment, b bounds) {
+// expectAnswer counts a client's segment if the kernel may answer it.
+func (h *hole) expectAnswer(s *segment.Segment, b bounds) {
 	late := s.Options.HasTS && seqnum.Less(s.Options.TSVal, h.clock) // PAWS
 	if s.Len() > 0 || late || seqnum.Less(s.Seq, b.next) || seqnum.Less(b.edge, s.Seq) || seqnum.Less(b.sent, s.Ack) {
-		h.heard++
+		h.answerable++
 	}
 }
 
@@ -114,13 +114,13 @@ func (h *hole) hear(s *segment.Segment, b bounds) {
 // socket that did not have it, answers that, whatever else it has answered.
 func (h *hole) weigh(now said, t, last int64) bool {
 	before, n := h.excess, now.answers(h.said)
-	if h.excess += n - h.heard; h.excess < 0 && t-last > askedQuiet {
+	if h.excess += n - h.answerable; h.excess < 0 && t-last > askedQuiet {
 		h.excess = 0
 	}
 	if n > 0 && seqnum.LEQ(h.said.ack, h.next) {
 		h.excess = max(h.excess, 1)
 	}
-	h.said, h.heard = now, 0
+	h.said, h.answerable = now, 0
 	switch {
 	case h.excess <= 0:
 		return false
@@ -192,7 +192,7 @@ func (m *Machine) newHole(c *Conn, now said) *hole {
 	return &hole{next: c.rcvNxt(), said: now, found: m.now, clock: c.peerTS}
 }
 
-// tickHole looks after a connection with a hole. It reports whether it has let go of it.
+// tickHole looks after a connection with a hole. It reports whether it has ended the protection.
 func (m *Machine) tickHole(c *Conn) bool {
 	h, slot := c.hole, m.slotOf(c)
 	now, next := saidBy(slot), c.rcvNxt()
@@ -203,7 +203,7 @@ func (m *Machine) tickHole(c *Conn) bool {
 			return false
 		}
 	case h.next == next && c.mayMiss(slot) && m.now-h.found < holeKept:
-		h.said, h.heard, h.excess = now, 0, 0
+		h.said, h.answerable, h.excess = now, 0, 0
 		return false
 	default:
 		c.hole = nil
@@ -283,7 +283,7 @@ func (m *Machine) unseen(c *Conn, slot *gate.Slot) string {
 // goneWithHole takes note that the kernel does not know a connection with a hole any more:
 // that is no answer to the client. If an unmodified server has closed it and the client
 // knows, nobody would read what lacks, and the client, which answers whatever it is asked,
-// may never say it again. It reports whether it has let go of the connection.
+// may never say it again. It reports whether it has ended the protection.
 func (m *Machine) goneWithHole(c *Conn) bool {
 	h, slot := c.hole, m.slotOf(c)
 	h.answers, h.doubts, h.excess = 0, 0, 0
@@ -300,7 +300,7 @@ func (m *Machine) goneWithHole(c *Conn) bool {
 }
 
 // overUnread ends a connection that is over for the kernel, which has had all that the
-// client had to say. The client may not hear that at once, and repeats it.
+// client had to say. The client may not get the ACK of it at once, and repeats it.
 func (m *Machine) overUnread(c *Conn, slot *gate.Slot) {
 	c.echoNewest(slot)
 	m.sendAck(c, slot, slot.Ack())

@@ -8,7 +8,7 @@ import (
 
 // What the gate is told of a connection. It gets a whole image when a connection begins, here or
 // in the log, and when there is a new kernel socket. In between single words of the slot change:
-// the mode with the connection's state, Stable and High with each batch (see settle), the window's
+// the mode with the connection's state, Stable and High with each batch (see flushLive), the window's
 // limit with the log's room (see limit), and what the kernel's FIN and timestamps turn out to be.
 
 // beginSlot gives the slot to a connection, before the gate knows its flow.

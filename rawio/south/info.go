@@ -37,7 +37,7 @@ func (c *Conn) Info() Info {
 	if c.extra != nil && c.extra.reason != "" {
 		i.Reason = c.extra.reason
 	}
-	if c.unmet() {
+	if c.unsynced() {
 		i.State = c.state
 		i.Reason = "it was found in the log; its client has not been heard yet"
 		if lost := c.extra.restore.lost; lost != "" {

@@ -30,9 +30,9 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	}
 	c.last = m.now
 	m.cameBy(c, t)
-	m.meetUngated(c)
+	m.exposeIfUngated(c)
 	if m.over(c) && c.state != Resetting && c.state != Open {
-		m.late(c, s)
+		m.answerAfterEnd(c, s)
 		if c.state == Established { // what was missing may be the kernel's last ACK, of which nobody tells
 			m.finished(c)
 		}
@@ -49,12 +49,12 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 		}
 		m.established(c, s, t)
 	case Outage, Rolling:
-		m.absorb(c, s)
+		m.receiveInOutage(c, s)
 	case Reconnecting:
 		if c.wire != nil {
-			m.absorb(c, s)
-		} else if len(c.extra.frozen) < maxFrozen {
-			c.extra.frozen = append(c.extra.frozen, clone(s))
+			m.receiveInOutage(c, s)
+		} else if len(c.extra.deferred) < maxDeferred {
+			c.extra.deferred = append(c.extra.deferred, clone(s))
 		}
 	case Open:
 		m.opened(c, s, t)
@@ -73,7 +73,7 @@ func (m *Machine) opened(c *Conn, s *segment.Segment, t int64) {
 
 // maxFrozen bounds the segments kept over a spoofed handshake; the client
 // repeats what is dropped.
-const maxFrozen = 256
+const maxDeferred = 256
 
 // established mirrors a segment that the gate lets the kernel have (figures
 // 13, 20: data is logged while the kernel works on it). The kernel may be
@@ -82,8 +82,8 @@ const maxFrozen = 256
 // does, which is harmless. The client says its bytes once and for all.
 func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	slot := m.slotOf(c)
-	if m.mayLeave(c, s, slot) {
-		m.leave(c)
+	if m.mayEndProtection(c, s, slot) {
+		m.endProtection(c)
 		if c.state == Open {
 			m.opened(c, s, t)
 		}
@@ -110,18 +110,18 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		sent: m.sent(c, slot),
 	}
 	if c.is(exposed) {
-		b = m.loosen(c, s, b)
+		b = m.widenExposed(c, s, b)
 	}
-	b = m.hear(c, s, b)
+	b = m.widenRestored(c, s, b)
 	if c.hole != nil {
-		c.hole.hear(s, b)
+		c.hole.expectAnswer(s, b)
 	}
 	ahead := c.isAhead(s, b.edge)
 	if ahead {
 		s = c.bareACK(s, kernel)
 	}
 	v := m.judge(c, s, b)
-	if s.Flags.Has(segment.RST) && s.Seq == kernel && (c.is(adopted) || c.is(recovered) && seqnum.Less(kernel, c.rcvNxt())) {
+	if s.Flags.Has(segment.RST) && s.Seq == kernel && (c.is(unaUnknown) || c.is(recovered) && seqnum.Less(kernel, c.rcvNxt())) {
 		v = resets // the log may have more than the kernel has taken
 	}
 	switch v {
@@ -134,10 +134,10 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		return
 	default: // the kernel answers
 		m.Stats.Refused++
-		m.overhear(c, s, slot)
+		m.updateSndNxtRefused(c, s, slot)
 		m.noteAgain(c, s, b)
-		if m.unheard(c, slot) || shielded {
-			c.set(dupAck)
+		if m.hidesACKs(c, slot) || shielded {
+			c.set(dupACKDue)
 		}
 		m.touch(c)
 		return
@@ -151,13 +151,13 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	}
 	m.keepRefused(c, s, slot)
 	m.accepted(c, s, b)
-	if s.Len() > 0 && c.rcvNxt() == before && (m.unheard(c, slot) || shielded) {
-		c.set(dupAck)
+	if s.Len() > 0 && c.rcvNxt() == before && (m.hidesACKs(c, slot) || shielded) {
+		c.set(dupACKDue)
 	}
 	if s.Len() > 0 && seqnum.Less(c.rcvNxt(), seqnum.Min(s.Seq, kernel)) {
 		// The kernel acknowledges bytes that the tap has missed: have the
 		// client send them again at once, rather than after its time-out.
-		c.set(dupAck)
+		c.set(dupACKDue)
 		m.Stats.Holes++
 	}
 }
@@ -170,16 +170,16 @@ func (c *Conn) shielded(s *segment.Segment, slot *gate.Slot) bool {
 		seqnum.Less(s.Seq, kernel) && seqnum.LEQ(s.End(), kernel)
 }
 
-// unheard reports whether the client does not hear what the kernel answers: the
-// gate holds it because the log is behind, or the client refuses it.
-func (m *Machine) unheard(c *Conn, slot *gate.Slot) bool {
+// hidesACKs reports whether the kernel's ACKs do not reach the client: the gate holds them
+// because the log is behind, or the client refuses them as old.
+func (m *Machine) hidesACKs(c *Conn, slot *gate.Slot) bool {
 	return seqnum.Less(c.stableSeq(), slot.Ack()) || c.behind(slot)
 }
 
 // accepted takes acknowledgment, data and FIN of an acceptable segment.
 func (m *Machine) accepted(c *Conn, s *segment.Segment, b bounds) {
 	m.learn(c, s, b.ack)
-	m.heard(c, s)
+	m.updateSndNxt(c, s)
 	if c.hole != nil && s.Options.HasTS {
 		c.hole.clock = seqnum.Max(c.hole.clock, s.Options.TSVal)
 	}

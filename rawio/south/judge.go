@@ -48,7 +48,7 @@ func (m *Machine) judge(c *Conn, s *segment.Segment, b bounds) verdict {
 		return challenge
 	case seqnum.Less(s.Ack, c.una-c.maxWindow): // RFC 5961 section 5
 		return challenge
-	case !c.is(confirmed|restored|adopted) && seqnum.Less(s.Ack, c.iss+1): // the third ACK is exact (tcp_check_req)
+	case !c.is(confirmed|restored|unaUnknown) && seqnum.Less(s.Ack, c.iss+1): // the third ACK is exact (tcp_check_req)
 		return challenge
 	}
 	return accept
@@ -74,15 +74,15 @@ func (m *Machine) seconds() uint32 { return uint32(m.now / 1e9) }
 func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	m.confirm(c)
 	if len(c.svc.barred) > 0 {
-		m.meetBar(c)
+		m.reportBarred(c)
 	}
 	if m.unwatched != "" {
-		m.meetUnwatched(c)
+		m.reportUnwatched(c)
 	}
 	una := m.ackedBy(c, s)
 	d := seqnum.Diff(una, c.una)
-	if c.is(adopted) {
-		m.heardAdopted(c, una)
+	if c.is(unaUnknown) {
+		m.fixUna(c, una)
 		d = 0
 	}
 	if d > 0 {

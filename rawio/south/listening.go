@@ -62,7 +62,7 @@ func (m *Machine) Listening(port uint16) int {
 	return n
 }
 
-// inOrder returns the service's interrupted connections: first those that the
+// inOrder returns the service's connections in Outage: first those that the
 // server had accepted, in that order, then the others by their handshake.
 func (m *Machine) inOrder(svc *service) []*Conn {
 	type item struct {
@@ -99,7 +99,7 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 }
 
 // resendRefused gives the server a SYN that came before it listened: its client has
-// heard nothing, and may not send another one for long.
+// got no answer, and may not send another one for long.
 func (m *Machine) resendRefused(f segment.Flow, e *embryo) {
 	if e.refused != 0 && e.syn != nil && m.conns.get(f) == nil {
 		e.refused = 0
@@ -171,8 +171,8 @@ const (
 // process did not answer, ns.
 const synSlack = 3e9
 
-// settled takes a connection out of the window of handshakes.
-func (m *Machine) settled(c *Conn) {
+// handshakeDone takes a connection out of the window of handshakes, and begins others.
+func (m *Machine) handshakeDone(c *Conn) {
 	if c.is(aside) {
 		c.unset(aside)
 		return
@@ -184,7 +184,7 @@ func (m *Machine) settled(c *Conn) {
 // stepAside takes one out that waits for its client: nobody else is to wait for that one.
 func (m *Machine) stepAside(c *Conn) {
 	if !c.is(aside) {
-		m.settled(c)
+		m.handshakeDone(c)
 		c.set(aside)
 	}
 }

@@ -127,7 +127,7 @@ type Stats struct {
 	Rolled                                        uint64 // bytes of output taken from them
 	Fetched                                       uint64 // bytes read from the log for them, unless it is immediate
 	Restored                                      uint64 // connections taken from the log
-	Met                                           uint64 // of these, those whose client has been heard
+	Synced                                        uint64 // of these, those that a segment of the client has synchronized
 	Adopted                                       uint64 // connections that have outlived their engine
 	Impossible                                    uint64 // transitions of states that cannot be
 }

@@ -84,25 +84,17 @@ func (m *Machine) crashed(c *Conn) {
 		if m.lostUnseen(c) {
 			why, detail, spoilt = reason.Passed, "", true
 		}
-		m.interrupt(c)
+		m.becomeOutage(c)
 		if spoilt {
 			m.reset(c, why.With(detail))
 		}
 	case Reconnecting:
-		m.interrupt(c)
-		m.thaw(c)
+		m.becomeOutage(c)
+		m.receiveDeferred(c)
 	case Rolling:
-		m.interrupt(c)
+		m.becomeOutage(c)
 	case Outage:
 		c.extra.recoverAt = 0 // with the others
-	}
-}
-
-// interrupt takes a connection from the kernel: from Established, Reconnecting or Rolling
-// to Outage.
-func (m *Machine) interrupt(c *Conn) {
-	if m.becomeOutage(c) {
-		m.awaitThirdACK(c)
 	}
 }
 
@@ -110,15 +102,15 @@ func (m *Machine) interrupt(c *Conn) {
 // by now.
 func (m *Machine) takeFromKernel(c *Conn) {
 	x, slot := c.extra, m.slotOf(c)
-	m.guess(c)
-	m.left(c)
+	m.lowerUna(c)
+	m.fixSndNxt(c)
 	x.edge, x.tsval, x.said = slot.Edge(), slot.TSVal(), c.high
 	x.unseen = unseen{asked: m.now}
 	if slot.Flags()&gate.FlagLimit != 0 {
 		x.edge = seqnum.Min(x.edge, slot.Limit())
 	}
 	x.window = uint32(max(seqnum.Diff(x.edge, c.stableSeq()), minPromise))
-	if slot.TakeHeld() || c.is(owed|dupAck) {
+	if slot.TakeHeld() || c.is(ackPending|dupACKDue) {
 		c.set(ackDue)
 	} else {
 		c.acked = seqnum.Max(c.acked, seqnum.Min(slot.Ack(), slot.Stable()))
@@ -126,10 +118,10 @@ func (m *Machine) takeFromKernel(c *Conn) {
 	x.ackedAt = m.now
 }
 
-// left notes how much of the server's stream may have left. A socket whose FIN
+// fixSndNxt notes how much of the server's stream may have left. A socket whose FIN
 // the gate has held counts that as sent, and so does the gate then; the journal
 // knows better.
-func (m *Machine) left(c *Conn) {
+func (m *Machine) fixSndNxt(c *Conn) {
 	slot := m.slotOf(c)
 	nxt := seqnum.Max(c.nxt, slot.SndNxt())
 	if end, ok := slot.FIN(); ok {
@@ -145,23 +137,23 @@ func (m *Machine) left(c *Conn) {
 	c.nxt = nxt
 }
 
-// thaw takes the segments that arrived while the connection was being opened.
-func (m *Machine) thaw(c *Conn) {
-	frozen := c.extra.frozen
-	c.extra.frozen = nil
-	for _, s := range frozen {
+// receiveDeferred takes the segments that were deferred while the connection was being opened.
+func (m *Machine) receiveDeferred(c *Conn) {
+	deferred := c.extra.deferred
+	c.extra.deferred = nil
+	for _, s := range deferred {
 		if c.state != Outage {
 			return
 		}
-		m.absorb(c, s)
+		m.receiveInOutage(c, s)
 	}
 }
 
-// absorb takes a client's segment during the outage: what is new is logged,
+// receiveInOutage takes a client's segment during the outage: what is new is logged,
 // and what a living TCP would answer is answered (RFC 9293 section 3.10.7.4).
 // New data is answered by the upcall that calls it stable.
-func (m *Machine) absorb(c *Conn, s *segment.Segment) {
-	if c.unmet() && !m.meet(c, s) {
+func (m *Machine) receiveInOutage(c *Conn, s *segment.Segment) {
+	if c.unsynced() && !m.synchronize(c, s) {
 		return
 	}
 	defer m.rejoin(c)
@@ -173,7 +165,7 @@ func (m *Machine) absorb(c *Conn, s *segment.Segment) {
 		ack: stable, next: stable, edge: c.extra.edge,
 		sent: seqnum.Max(c.nxt, m.slotOf(c).SndNxt()),
 	}
-	b = m.hear(c, s, b)
+	b = m.widenRestored(c, s, b)
 	switch m.judge(c, s, b) {
 	case resets:
 		if c.forgotten(s) {
@@ -199,7 +191,7 @@ func (m *Machine) absorb(c *Conn, s *segment.Segment) {
 // forgotten reports whether a RST says only that the client, which has closed, knows
 // the connection no more, after a server that had closed as well: it answers an ACK
 // of the core, and so has that one's number and no ACK of its own. That the client
-// has acknowledged all, the core did not hear, or refused as the kernel did. What it
+// has acknowledged all, the core did not get, or refused as the kernel did. What it
 // has sent was acknowledged, and the application has yet to read it.
 func (c *Conn) forgotten(s *segment.Segment) bool {
 	return c.wire == nil && c.is(finSent) && c.is(finLogged) && !s.Flags.Has(segment.ACK) && s.Seq == c.stableSeq()
@@ -216,8 +208,8 @@ func (m *Machine) takeAll(c *Conn) {
 // answer sends the ACK of an outage: what is stable, and a window that never
 // takes back what was promised.
 func (m *Machine) answer(c *Conn) {
-	if c.unmet() {
-		m.answerUnmet(c)
+	if c.unsynced() {
+		m.answerUnsynced(c)
 		return
 	}
 	ack := c.stableSeq()

@@ -20,8 +20,8 @@ func (m *Machine) limit(c *Conn) {
 	}
 	// A window counts in units of its scale: with less than one left the
 	// client can send nothing more.
-	if unit := int64(1) << c.server.wscale; c.quotaLeft() < unit && !c.is(toldFull) {
-		c.set(toldFull)
+	if unit := int64(1) << c.server.wscale; c.quotaLeft() < unit && !c.is(fullReported) {
+		c.set(fullReported)
 		m.Stats.QuotaFull++
 		m.report(QuotaFull, c, "the connection's quota is used up: its window stays closed")
 	}
@@ -126,6 +126,6 @@ func (m *Machine) reopen(c *Conn) {
 		return
 	}
 	// The client learns of the window by an ACK of its own probe, or by this.
-	c.set(dupAck | ackDue)
+	c.set(dupACKDue | ackDue)
 	m.touch(c)
 }

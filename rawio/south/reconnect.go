@@ -23,7 +23,7 @@ const (
 // are kept aside, so that the log, the kernel's next number and what the
 // server will read from the log agree.
 func (m *Machine) reconnect(c *Conn) {
-	m.left(c) // again: a packet may have been on its way out
+	m.fixSndNxt(c) // again: a packet may have been on its way out
 	if !m.becomeReconnecting(c) {
 		return
 	}
@@ -58,11 +58,11 @@ func (m *Machine) retry(c *Conn) {
 		m.reset(c, whyNotTaken)
 	case x.tries >= restartAfter && x.unfit && !x.stoodBack && len(c.svc.queue) > 0:
 		m.standBack(c)
-	case x.tries >= restartAfter && len(x.frozen) > 0: // not for unmodified servers
+	case x.tries >= restartAfter && len(x.deferred) > 0: // not for unmodified servers
 		// The client must not wait for its acknowledgments that long.
 		m.becomeOutage(c)
-		if m.thaw(c); c.state != Outage {
-			m.settled(c)
+		if m.receiveDeferred(c); c.state != Outage {
+			m.handshakeDone(c)
 			return
 		}
 		m.becomeReconnecting(c)
@@ -73,15 +73,15 @@ func (m *Machine) retry(c *Conn) {
 
 // standBack puts a connection behind the others that are to be opened, once in a recovery.
 // The listener's queue may be full of half-open sockets, which SYNs of the core have made that
-// reached the kernel when what sent them had been interrupted: only who has one can be
+// reached the kernel when what sent them was in Outage again: only who has one can be
 // opened, and then there is room.
 func (m *Machine) standBack(c *Conn) {
-	m.interrupt(c)
-	if m.thaw(c); c.state == Outage {
+	m.becomeOutage(c)
+	if m.receiveDeferred(c); c.state == Outage {
 		c.extra.stoodBack = true
 		c.svc.queue = append(c.svc.queue, c)
 	}
-	m.settled(c)
+	m.handshakeDone(c)
 }
 
 // spoof plays the client: its own SYN as far as it was agreed to, but for a number that makes the stack
@@ -152,7 +152,7 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, cookie bool, at int64
 	}
 }
 
-// ofReopening reports whether a SYN-ACK that is heard of when a connection is live again
+// ofReopening reports whether a SYN-ACK of which the news comes when a connection is live again
 // is one of those that the core's SYNs have led to: the kernel answers each of them, and
 // those before a crash have perhaps come from another socket.
 func (m *Machine) ofReopening(c *Conn, s *segment.Segment, at int64) bool {
@@ -244,9 +244,9 @@ func (m *Machine) goLive(c *Conn, proven bool) {
 	if c.behind(m.slotOf(c)) {
 		m.lagging = true
 	}
-	frozen := x.frozen
-	x.frozen = nil
-	for _, s := range frozen {
+	deferred := x.deferred
+	x.deferred = nil
+	for _, s := range deferred {
 		if c.state != Established {
 			break
 		}
@@ -255,7 +255,7 @@ func (m *Machine) goLive(c *Conn, proven bool) {
 	m.noteReads(c)
 	m.touch(c)
 	if proven {
-		m.settled(c)
+		m.handshakeDone(c)
 	}
 }
 
@@ -271,7 +271,7 @@ func (m *Machine) recovered(c *Conn) {
 func (m *Machine) done(c *Conn) {
 	c.unset(opening)
 	m.recovered(c)
-	m.settled(c)
+	m.handshakeDone(c)
 }
 
 const cutoverSlack = 1e6 // ns
@@ -297,7 +297,7 @@ func (c *Conn) tsDelta(s *segment.Segment) uint32 {
 		return 0
 	}
 	// Much less than half of the numbers: of several new stacks in a row the
-	// client may hear only the last.
+	// client may get segments of the last only.
 	const plausible = 1 << 24
 	last := c.extra.tsval
 	if d := seqnum.Diff(s.Options.TSVal, last); d >= 0 && d < plausible {

@@ -48,11 +48,11 @@ func (m *Machine) dismiss(c *Conn, why string) {
 	if !m.becomeResetting(c, why) {
 		return
 	}
-	if !c.unmet() { // else it is told when it says something
+	if !c.unsynced() { // else it gets one when it says something
 		m.sendReset(c, c.nxt)
 	}
 	if open {
-		m.settled(c)
+		m.handshakeDone(c)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 //
 //	  Restore            a segment of the client
 //	─────────► Outage, ───────────────────────────► Outage ──► as after any crash
-//	           unmet  │
+//	         unsynced │
 //	                  │ RST of the client, or no answer for Config.Unanswered
 //	                  ▼
 //	               Closed
@@ -29,8 +29,8 @@ import (
 // why the client's word is taken as it comes, and why what an earlier server may
 // have sent beyond it need not be known. Nor need it be known whether the
 // last number that the client acknowledges is a byte or the server's FIN: it is
-// taken for not acknowledged, and the new server repeats it as what it is. That the new server sends the same there
-// cannot be checked: see docs/limits.md.
+// taken for not acknowledged, and the new server repeats it as what it is. That the new
+// server sends the same there cannot be checked: see docs/limits.md.
 
 // Stored is a connection as the log knows it.
 type Stored struct {
@@ -45,17 +45,18 @@ type Stored struct {
 type restore struct {
 	out     logserver.Output
 	accept  uint32 // no right window edge was promised beyond
-	met     bool   // the client has been heard
+	synced  bool   // a segment of the client has fixed SND.UNA
 	probes  int
 	probeAt int64
-	since   int64  // time from which the client could have been heard, then when it was
+	since   int64  // time from which the client could have answered, then when it did
 	next    uint32 // the number that the client sends next
 	lost    string // why the connection cannot be recovered; see lose
 }
 
-// unmet reports whether the connection was taken from the log and its client has not been heard yet.
-func (c *Conn) unmet() bool {
-	return c.extra != nil && c.extra.restore != nil && !c.extra.restore.met
+// unsynced reports whether the connection was taken from the log, and no segment of the client has
+// come yet: SND.UNA, SND.NXT and the client's window are not known.
+func (c *Conn) unsynced() bool {
+	return c.extra != nil && c.extra.restore != nil && !c.extra.restore.synced
 }
 
 // Restore is Protect for a port of which an earlier engine has left connections in
@@ -88,7 +89,7 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 	meta := &s.Meta
 	flow := segment.Flow(meta.Flow)
 	if old := m.conns.get(flow); old != nil {
-		if !old.unmet() {
+		if !old.unsynced() {
 			if old.ID != meta.ID { // else it is known already
 				_ = m.log.Delete(meta.ID) // the client has begun a new connection since
 			}
@@ -113,7 +114,7 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 	return true
 }
 
-// beginRestore notes that the client has to be met.
+// beginRestore notes that a segment of the client has to synchronize the connection.
 func (m *Machine) beginRestore(c *Conn, s *Stored) {
 	c.set(restored)
 	stable := c.stableSeq()
@@ -124,7 +125,7 @@ func (m *Machine) beginRestore(c *Conn, s *Stored) {
 }
 
 // stored makes a connection of what the log knows of it. It is not in the index, and
-// what has been heard of the client is not known.
+// the client's numbers are not known.
 func (m *Machine) stored(svc *service, s *Stored, state State) *Conn {
 	meta := &s.Meta
 	syn := segment.Segment{Seq: meta.IRS, Flags: segment.Flags(meta.SYNFlags), Window: 65535, Options: segment.ParseOptions(meta.SYNOptions)}
@@ -171,7 +172,7 @@ func (m *Machine) restoreRecord(c *Conn, s *Stored) {
 func (m *Machine) lose(c *Conn, why reason.Reason, detail string) {
 	if r := c.extra.restore; r.lost == "" {
 		r.lost = why.With(detail)
-		m.tell(c, why, detail)
+		m.reportUnprotected(c, why, detail)
 	}
 }
 
@@ -196,11 +197,11 @@ func (m *Machine) forgetOutput(c *Conn) {
 	}
 }
 
-// waits reports whether it is too early to open an interrupted connection again:
-// it is restored, or half-open, and its client has not been heard, or has not said again what
-// only an earlier server has got. Others are not kept waiting for it.
+// waits reports whether it is too early to open a connection in Outage again: it is not
+// synchronized, or half-open, or misses input that only an earlier server has got. Others
+// are not kept waiting for it.
 func (m *Machine) waits(c *Conn) bool {
-	return c.unmet() || c.extra.halfOpen && !c.is(confirmed) || m.owes(c)
+	return c.unsynced() || c.extra.halfOpen && !c.is(confirmed) || m.missesInput(c)
 }
 
 // rejoin opens a restored or half-open connection again for which it was too early when its
@@ -228,7 +229,7 @@ func (m *Machine) ackedBy(c *Conn, s *segment.Segment) uint32 {
 	if !c.is(finSent) && seqnum.Less(known, s.Ack) {
 		c.set(doubtful) // an earlier server had sent more than was known, or its FIN
 	}
-	if !c.is(doubtful) || s.Ack == c.una && !c.is(adopted) { // a guess settles nothing
+	if !c.is(doubtful) || s.Ack == c.una && !c.is(unaUnknown) { // a bound proves nothing
 		return s.Ack
 	}
 	if c.state == Established && seqnum.LEQ(seqnum.Max(known, s.Ack), sent) {
@@ -267,10 +268,9 @@ func (m *Machine) unfed(c *Conn) bool {
 
 const unfedAfter = 1e9 // ns
 
-// hear takes what a segment says of the time before the connection was restored:
-// that the client has more of an earlier server's output, or was promised more
-// room, than was known. It returns the bounds by which to judge the segment.
-func (m *Machine) hear(c *Conn, s *segment.Segment, b bounds) bounds {
+// widenRestored widens the bounds by which to judge a segment of a restored connection: the client
+// may have more of an earlier server's output, or was promised more room, than is known.
+func (m *Machine) widenRestored(c *Conn, s *segment.Segment, b bounds) bounds {
 	if !c.is(restored) {
 		return b
 	}
@@ -283,8 +283,8 @@ func (m *Machine) hear(c *Conn, s *segment.Segment, b bounds) bounds {
 	return b
 }
 
-// heard follows hear when the segment was accepted.
-func (m *Machine) heard(c *Conn, s *segment.Segment) {
+// updateSndNxt takes SND.NXT from the client's ACK, if it was not known, when the segment was accepted.
+func (m *Machine) updateSndNxt(c *Conn, s *segment.Segment) {
 	m.catchUp(c, s)
 	if !c.is(restored) {
 		return
@@ -306,14 +306,14 @@ func (m *Machine) heard(c *Conn, s *segment.Segment) {
 	x.restore.next = seqnum.Max(x.restore.next, s.End())
 }
 
-// owes reports whether the client of an unmodified server has sent something that
-// the log of its restored connection has not got, and has to send it again: in its
-// own time, which is up to two minutes if it has tried in vain for long (RFC 6298).
+// missesInput reports whether the log of a restored connection to an unmodified server lacks bytes
+// below the client's SND.NXT. The client sends them again after its RTO, which is up
+// to two minutes if it has tried in vain for long (RFC 6298).
 // The earlier server may have answered it, so that the new one comes no further
 // without. One with a north side can wait itself.
-func (m *Machine) owes(c *Conn) bool {
+func (m *Machine) missesInput(c *Conn) bool {
 	r := c.extra.restore
-	return r != nil && c.wire != nil && seqnum.Less(c.rcvNxt(), r.next) && m.now-r.since < owesMost
+	return r != nil && c.wire != nil && seqnum.Less(c.rcvNxt(), r.next) && m.now-r.since < missesMost
 }
 
-const owesMost = 150e9 // ns
+const missesMost = 150e9 // ns

@@ -68,7 +68,7 @@ func TestRestoreMany(t *testing.T) {
 		m.Segment(&segment.Segment{Src: client(n), Dst: server, Seq: uint32(n) + 1, Ack: 1<<20 + 1, Flags: segment.ACK, Window: 100}, now)
 	}
 	m.Flush()
-	if got, want := m.Stats.Met, uint64(conns/2-1); got != want {
+	if got, want := m.Stats.Synced, uint64(conns/2-1); got != want {
 		t.Errorf("%d clients met, want %d", got, want)
 	}
 	if got, want := m.Listening(7000), conns/2-1; got != want {

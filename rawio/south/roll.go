@@ -29,25 +29,25 @@ type roll struct {
 	pages             pages // of the log, unless it is immediate
 
 	// Output: from the server.
-	out     int64 // received in order
-	told    int64 // acknowledged to the server
-	edgeOut int64 // window's end that the server was told
-	fin     int64 // offset of the server's FIN, -1: none yet
-	check   check
-	pending []piece // beyond una, not yet sent to the client
-	tsval   uint32  // newest of the kernel
-	tsFirst uint32  // of its SYN-ACK
-	tsSince int64   // when that came, by Kernel.Now
-	ackDue  bool
-	opened  bool // the kernel is known to have the socket
+	out      int64 // received in order
+	outAcked int64 // acknowledged to the server
+	edgeOut  int64 // window's end that the server was told
+	fin      int64 // offset of the server's FIN, -1: none yet
+	check    check
+	pending  []piece // beyond una, not yet sent to the client
+	tsval    uint32  // newest of the kernel
+	tsFirst  uint32  // of its SYN-ACK
+	tsSince  int64   // when that came, by Kernel.Now
+	ackDue   bool
+	opened   bool // the kernel is known to have the socket
 
 	movedAt   int64 // last progress
 	starvedAt int64 // last time that the log was waited for
 	askedAt   int64 // last repetition for want of progress
 	asks      int   // since
 
-	lacked   uint32 // the first byte that the client has to say again
-	lackedAt int64  // since when
+	missing   uint32 // the first byte that the client has to say again
+	missingAt int64  // since when
 
 	deafUntil int64 // a FIN that comes before may be the last socket's; 0: it cannot
 }
@@ -65,14 +65,14 @@ const (
 	// stallEnd is the same before the connection is given up.
 	stallEnd = 20e9
 	// deafFor is for how long captured output may be under way from the gate, ns. The
-	// kernel repeats what was not heard.
+	// kernel repeats what was ignored.
 	deafFor = 100e6
 )
 
 // beginRoll takes the SYN-ACK of the restarted server.
 func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 	w := c.wire
-	if c.is(restored) { // see hear
+	if c.is(restored) { // see widenRestored
 		m.forgetOutput(c)
 	}
 	o := optionsOf(s)
@@ -81,7 +81,7 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 		pages: pages{end: w.start},
 		delta: first - (s.Seq + 1), tsDelta: c.tsDelta(s), wscale: o.wscale,
 		most: w.start, sent: w.start, acked: w.start, edge: w.start + int64(s.Window), // not scaled in a SYN-ACK
-		out: w.out, told: w.out, edgeOut: w.out, fin: -1, check: check{verified: w.out},
+		out: w.out, outAcked: w.out, edgeOut: w.out, fin: -1, check: check{verified: w.out},
 		tsval: s.Options.TSVal, tsFirst: s.Options.TSVal, tsSince: m.kernel.Now(), ackDue: true, movedAt: m.now, askedAt: m.now,
 	}
 	if w.rolls && w.iss == s.Seq { // SYN cookies for the same SYN
@@ -92,11 +92,11 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 		return
 	}
 	r.edgeOut = m.outputEdge(c) // whatever the SYN has offered: only the ACK counts
-	m.net.ToServer(m.rollAck(c, r.told, r.edgeOut))
+	m.net.ToServer(m.rollAck(c, r.outAcked, r.edgeOut))
 	m.openRoll(c)
 }
 
-// endRoll forgets a roll-forward that is over or interrupted.
+// endRoll forgets a roll-forward that is over, or was ended by a crash.
 func (m *Machine) endRoll(c *Conn) {
 	if c.extra != nil && c.extra.roll != nil {
 		m.dropPages(c.extra.roll)
@@ -113,7 +113,7 @@ func (m *Machine) roll(c *Conn) {
 		return
 	}
 	m.forwardPending(c)
-	if min(r.out, c.outputOff(c.ackedEnd())) > r.told { // the client has acknowledged more
+	if min(r.out, c.outputOff(c.ackedEnd())) > r.outAcked { // the client has acknowledged more
 		r.ackDue, r.movedAt = true, m.now
 	}
 	if m.outputEdge(c) > r.edgeOut { // it has more room, and may have said nothing else
@@ -197,7 +197,7 @@ func (m *Machine) tickRoll(c *Conn) {
 		m.tickOpenRoll(c)
 		return
 	}
-	if m.starved(c) || r.acked >= c.received && m.lacks(c) {
+	if m.starved(c) || r.acked >= c.received && m.waitsForInput(c) {
 		r.starvedAt = m.now // it is not the server that stands still
 	}
 	if m.now-max(r.movedAt, r.starvedAt) >= stallEnd {
@@ -224,38 +224,38 @@ func (m *Machine) tickRoll(c *Conn) {
 		r.sent = r.acked
 	}
 	// The answer tells of the window and of what has arrived.
-	s := m.rollAck(c, r.told, r.edgeOut)
+	s := m.rollAck(c, r.outAcked, r.edgeOut)
 	s.Seq--
 	m.net.ToServer(s)
 	r.ackDue = true
 	m.touch(c)
 }
 
-// lacks reports whether the log lacks something that the client has said, has to
-// say again, and lives to do so: the earlier server may have answered it, and the
-// client's time-out may have grown long. While the log is down, or its buffer full, that time does
+// waitsForInput reports whether the log lacks bytes that the client has sent, has to send
+// again, and lives to do so: the earlier server may have answered them, and the
+// client's RTO may have grown long. While the log is down, or its buffer full, that time does
 // not begin: what waits for it does not lack.
-func (m *Machine) lacks(c *Conn) bool {
+func (m *Machine) waitsForInput(c *Conn) bool {
 	r := c.extra.roll
-	if next := c.rcvNxt(); r.lackedAt == 0 || r.lacked != next || c.is(stuck) {
-		r.lacked, r.lackedAt = next, m.now
+	if next := c.rcvNxt(); r.missingAt == 0 || r.missing != next || c.is(stuck) {
+		r.missing, r.missingAt = next, m.now
 	}
-	if m.now-c.last >= lacksMost || c.deaf() {
+	if m.now-c.last >= silentMost || c.deaf() {
 		return false
 	}
 	// What a restored connection's client has said shows only in what it was answered, if
 	// its window was closed behind that.
-	answered := c.is(restored) && r.out < c.outputOff(c.ackedEnd()) && m.now-r.movedAt < owesMost
-	return answered || c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said) && m.now-r.lackedAt < lacksLongest
+	answered := c.is(restored) && r.out < c.outputOff(c.ackedEnd()) && m.now-r.movedAt < missesMost
+	return answered || c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said) && m.now-r.missingAt < repeatsMost
 }
 
 const (
-	// lacksMost is how long a silent client is waited for, ns. It is asked more often.
-	lacksMost = 60e9
-	// lacksLongest is how long one is waited for that speaks, but does not say what
-	// lacks, ns, from when the log could take it: what it repeats the tap may never see.
+	// silentMost is how long a silent client is waited for, ns. It is asked more often.
+	silentMost = 60e9
+	// repeatsMost is how long one is waited for that speaks, but does not send the missing
+	// input, ns, from when the log could take it: what it repeats the tap may never see.
 	// New clients wait as long, and give up after two minutes.
-	lacksLongest = 90e9
+	repeatsMost = 90e9
 )
 
 // askClient has the client say what it has received: it answers an old sequence

@@ -26,7 +26,7 @@ func (m *Machine) feed(c *Conn) {
 			m.readAhead(c) // what is new may be needed now
 			return
 		}
-		s := m.rollAck(c, r.told, r.edgeOut)
+		s := m.rollAck(c, r.outAcked, r.edgeOut)
 		s.Flags |= segment.PSH
 		s.Payload = p
 		r.sent += int64(len(p))
@@ -34,10 +34,10 @@ func (m *Machine) feed(c *Conn) {
 		m.Stats.Fed += uint64(len(p))
 		m.net.ToServer(s)
 	}
-	// The client closed when it had the replies until then. A server that hears of
+	// The client closed when it had the replies until then. A server that learns of
 	// it before it has sent them may give up.
 	if c.fin >= 0 && c.is(finLogged) && r.sent == c.fin && (r.out >= min(c.wire.closed, c.outputOff(c.sentEnd())) || m.unfed(c)) {
-		s := m.rollAck(c, r.told, r.edgeOut)
+		s := m.rollAck(c, r.outAcked, r.edgeOut)
 		s.Flags |= segment.FIN
 		r.sent++
 		r.most = max(r.most, r.sent)
@@ -52,9 +52,9 @@ const feedMin = 4096
 func (m *Machine) tellServer(c *Conn) {
 	r := c.extra.roll
 	r.ackDue = false
-	r.told = max(r.told, min(r.out, c.outputOff(c.ackedEnd())))
+	r.outAcked = max(r.outAcked, min(r.out, c.outputOff(c.ackedEnd())))
 	r.edgeOut = max(r.edgeOut, m.outputEdge(c))
-	m.net.ToServer(m.rollAck(c, r.withFIN(c, r.told), r.edgeOut))
+	m.net.ToServer(m.rollAck(c, r.withFIN(c, r.outAcked), r.edgeOut))
 }
 
 // withFIN counts the server's FIN to what it has sent before, if the client has
@@ -86,12 +86,12 @@ func (c *Conn) clientWindow() int64 {
 
 // rollAck starts a segment in the client's name, at the next byte to send, that
 // acknowledges the server's output up to an offset and offers room up to edge.
-func (m *Machine) rollAck(c *Conn, told, edge int64) *segment.Segment {
+func (m *Machine) rollAck(c *Conn, acked, edge int64) *segment.Segment {
 	r := c.extra.roll
 	s := m.asClient(c)
 	s.Seq, s.Flags = c.irs+1+uint32(r.sent), segment.ACK
-	s.Ack = c.outputSeq(told) - r.delta
-	s.Window = uint16(min(max(edge-told, 0)>>c.client.wscale, 65535))
+	s.Ack = c.outputSeq(acked) - r.delta
+	s.Window = uint16(min(max(edge-acked, 0)>>c.client.wscale, 65535))
 	s.Options.TSEcr = r.tsval
 	return s
 }

@@ -52,7 +52,7 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	end := off + int64(len(s.Payload))
 	switch fin := s.Flags.Has(segment.FIN); {
 	case len(s.Payload) == 0 && !fin:
-		if off < r.told || off > r.edgeOut {
+		if off < r.outAcked || off > r.edgeOut {
 			r.ackDue = true
 		}
 		return
@@ -93,7 +93,7 @@ func (m *Machine) stray(c *Conn, s *segment.Segment) bool {
 }
 
 // tsSlack is by how much the clock of a SYN-ACK may be behind: that of a SYN cookie is, and
-// it may have waited to be heard of.
+// it may have waited in a queue.
 const tsSlack = 1e6
 
 // repeated takes output that the server has sent before. What of it the client

@@ -70,7 +70,7 @@ func (k *kind) run(t *testing.T) {
 		engines += w.engines
 		sum.Recovered += w.machine.Stats.Recovered
 		sum.Restored += w.machine.Stats.Restored
-		sum.Met += w.machine.Stats.Met
+		sum.Synced += w.machine.Stats.Synced
 		sum.Adopted += w.machine.Stats.Adopted
 		if w.failure != "" {
 			t.Errorf("seed %d: %s\n(go test -run %s -sim.seed=%d ./rawio/south)", seed, w.failure, k.test, seed)
@@ -84,7 +84,7 @@ func (k *kind) run(t *testing.T) {
 		}
 	}
 	t.Logf("%d seeds, %d to %d, %d failed; %d servers and %d engines crashed; by the last engines %d recoveries, %d connections restored, %d met, %d adopted",
-		n, first, first+uint64(n)-1, failures, serverCrashes, engines, sum.Recovered, sum.Restored, sum.Met, sum.Adopted)
+		n, first, first+uint64(n)-1, failures, serverCrashes, engines, sum.Recovered, sum.Restored, sum.Synced, sum.Adopted)
 }
 
 // show runs one seed and prints its trace.

@@ -115,10 +115,11 @@ func (m *Machine) becomeOutage(c *Conn) bool {
 	}
 	x.refused, x.held, x.answer = nil, nil, nil
 	x.cutover, x.liveAt, x.tries, x.recoverAt = 0, 0, 0, 0
-	c.unset(owed | dupAck)
+	c.unset(ackPending | dupACKDue)
 	m.watch(c)
 	m.touch(c)
 	m.kernel.Destroy(c.Flow)
+	m.awaitThirdACK(c)
 	return true
 }
 
@@ -155,15 +156,15 @@ func (m *Machine) becomeResetting(c *Conn, why string) bool {
 	}
 	m.slotOf(c).SetMode(gate.ModeOutage)
 	if was == Established {
-		m.guess(c)
-		m.left(c)
+		m.lowerUna(c)
+		m.fixSndNxt(c)
 	}
 	m.kernel.Destroy(c.Flow)
 	_ = m.log.Delete(c.ID)
 	c.ahead = nil
 	x := c.more()
 	x.expireAt, x.reason = m.now+resetLife, why
-	x.frozen, x.held = nil, nil
+	x.deferred, x.held = nil, nil
 	c.unset(limited)
 	m.watch(c)
 	return true
@@ -191,7 +192,7 @@ func (m *Machine) becomeLingering(c *Conn) bool {
 	case slot.Mode() == gate.ModeOutage:
 		m.kernel.Destroy(c.Flow) // nobody will answer its FIN
 	case m.hasToSay(c, slot):
-		m.awaitLast(c, slot)
+		m.captureLast(c, slot)
 	}
 	c.more().expireAt = m.now + m.lingers(c)
 	m.watch(c)

@@ -63,8 +63,8 @@ func (m *Machine) tick(c *Conn) {
 	switch c.state {
 	case Outage, Reconnecting, Rolling:
 		keep = true
-		if c.unmet() {
-			m.tickUnmet(c)
+		if c.unsynced() {
+			m.tickUnsynced(c)
 			return
 		}
 		if c.state == Outage && m.tickHalfOpen(c) {
@@ -163,7 +163,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		return false
 	}
 	if c.is(finLogged) && seqnum.Less(m.slotOf(c).Ack(), c.stableSeq()) {
-		if m.now-x.retryAt >= finRetry && !c.is(adopted) { // the stack did not get it; what the client has had must be known
+		if m.now-x.retryAt >= finRetry && !c.is(unaUnknown) { // the stack did not get it; what the client has had must be known
 			x.retryAt = m.now
 			m.repeatFIN(c)
 		}
@@ -172,7 +172,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 	if slot := m.slotOf(c); c.behind(slot) {
 		m.lagging = true
 		if seqnum.Less(c.acked, seqnum.Min(c.stableSeq(), slot.Ack())) || c.widened(slot) {
-			c.set(dupAck)
+			c.set(dupACKDue)
 			m.touch(c)
 		}
 		return true
@@ -202,7 +202,7 @@ const settleTime = 1e9
 
 // Sweep forgets connections that have been idle for the given time, in ns, and
 // that the kernel knows no socket for: their client or server went without a
-// word that the tap could hear. exists tells what the kernel knows.
+// segment that the tap could see. exists tells what the kernel knows.
 func (m *Machine) Sweep(idle int64, exists func(segment.Flow) bool) int {
 	m.read()
 	n := 0

@@ -9,31 +9,31 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// Whoever hears a report of ConnUnprotected counts: of a connection there is one for each
+// Whoever gets reports of ConnUnprotected counts them: of a connection there is one for each
 // reason, and Stats.Unprotected counts the connection once. Every way of losing protection
-// leads through declare, if the core does not have the connection, or through tell.
+// leads through declare, if the core does not have the connection, or through reportUnprotected.
 
 // declare says that a connection which the core does not have is not protected, and why.
 func (m *Machine) declare(svc *service, flow segment.Flow, why reason.Reason, detail string) {
 	m.sayUnprotected(Report{Port: svc.port, Flow: flow, Why: why}, detail, true)
 }
 
-// told is a set of reasons: bit 0 stands for all that hold for good, the others for those
-// that may end, and come back. See Conn.told.
-type told uint8
+// reasonSet is a set of reasons: bit 0 stands for all that hold for good, the others for those
+// that may end, and come back. See Conn.reported.
+type reasonSet uint8
 
 // passing are the reasons that may end, and come back.
 var passing = [...]reason.Reason{reason.Ungated, reason.Unwatched, reason.Barred}
 
-// tell says that a connection is not protected, or not any more, and why, if that was not
+// reportUnprotected reports that a connection is not protected, or not any more, and why, if that was not
 // said of it before.
-func (m *Machine) tell(c *Conn, why reason.Reason, detail string) {
-	bit := told(1) << (slices.Index(passing[:], why) + 1)
-	if c.told&bit != 0 {
+func (m *Machine) reportUnprotected(c *Conn, why reason.Reason, detail string) {
+	bit := reasonSet(1) << (slices.Index(passing[:], why) + 1)
+	if c.reported&bit != 0 {
 		return
 	}
-	first := c.told == 0
-	c.told |= bit
+	first := c.reported == 0
+	c.reported |= bit
 	m.sayUnprotected(Report{Port: c.svc.port, Flow: c.Flow, ID: c.ID, Why: why, Logged: c.received, Kept: bit > 1}, detail, first)
 }
 
@@ -78,7 +78,7 @@ func (m *Machine) Fail(why string) {
 	m.read()
 	m.Conns(func(c *Conn) bool {
 		if c.mayBeExposed() {
-			m.tell(c, reason.EngineFailed, why)
+			m.reportUnprotected(c, reason.EngineFailed, why)
 		}
 		return true
 	})
@@ -111,7 +111,7 @@ func (m *Machine) SYN(flow segment.Flow) (age int64, seen bool) {
 func (m *Machine) unprotect(c *Conn, why reason.Reason, detail string) {
 	m.dropAnswer(c)
 	if x := c.extra; x == nil || x.held == nil || !x.held.Flags.Has(segment.RST) {
-		m.tell(c, why, detail) // first: what leaves may tell more than is stable
+		m.reportUnprotected(c, why, detail) // first: what leaves may tell more than is stable
 	}
 	m.open(c, why.With(detail))
 }
@@ -130,7 +130,7 @@ func (m *Machine) open(c *Conn, why string) {
 	slot := m.slotOf(c)
 	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
 	slot.SetMode(gate.ModeOpen)
-	held := slot.TakeHeld() || c.is(owed)
+	held := slot.TakeHeld() || c.is(ackPending)
 	if x := c.extra; x != nil && x.held != nil {
 		if m.releaseHeld(c); c.state != Established {
 			return
@@ -163,7 +163,7 @@ func (m *Machine) open(c *Conn, why string) {
 		m.watch(c)
 	}
 	if open {
-		m.settled(c)
+		m.handshakeDone(c)
 	}
 }
 

@@ -17,7 +17,7 @@ func (m *Machine) Unwatched(why string) {
 	}
 	m.Conns(func(c *Conn) bool {
 		if m.completed(c) {
-			m.meetUnwatched(c)
+			m.reportUnwatched(c)
 		}
 		return true
 	})
@@ -32,9 +32,9 @@ func (m *Machine) IsUnwatched(c *Conn) bool {
 	return m.unwatched != "" && c.wire != nil && c.mayBeExposed()
 }
 
-// meetUnwatched tells of a connection that is there, or begins, meanwhile.
-func (m *Machine) meetUnwatched(c *Conn) {
+// reportUnwatched reports a connection that is there, or begins, meanwhile.
+func (m *Machine) reportUnwatched(c *Conn) {
 	if m.IsUnwatched(c) {
-		m.tell(c, reason.Unwatched, m.unwatched)
+		m.reportUnprotected(c, reason.Unwatched, m.unwatched)
 	}
 }

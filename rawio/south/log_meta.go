@@ -53,7 +53,7 @@ func (c *Conn) outStart() int64 {
 // newer by it: nothing needs the first ones.
 func (m *Machine) update(c *Conn, o logserver.Output) {
 	tsval := m.slotOf(c).TSVal()
-	if c.unmet() {
+	if c.unsynced() {
 		o, tsval = c.extra.restore.out, c.extra.tsval
 	}
 	syn, synack := c.client.segment(), c.server.segment()
@@ -77,8 +77,8 @@ func (o synOptions) segment() segment.Options {
 // noteFIN tells the log of the server's FIN once the client has acknowledged it
 // without closing as well: its acknowledgments count the FIN from then on.
 func (m *Machine) noteFIN(c *Conn) {
-	if c.is(finAcked) && !c.is(toldClosed) && c.fin < 0 {
-		c.set(toldClosed)
+	if c.is(finAcked) && !c.is(finReported) && c.fin < 0 {
+		c.set(finReported)
 		m.note(c)
 	}
 }

@@ -41,7 +41,7 @@ func (m *Machine) Crashed(slot uint32, pid, code int) {
 		return
 	}
 	if open {
-		m.settled(c)
+		m.handshakeDone(c)
 	}
 	c.extra.recoverAt = m.now + orphanAfter
 	m.lagging = true
@@ -92,7 +92,7 @@ func (m *Machine) wasAnswer(c *Conn) bool {
 
 // reopenVanished opens it again, as after a crash of its process.
 func (m *Machine) reopenVanished(c *Conn) {
-	m.interrupt(c)
+	m.becomeOutage(c)
 	m.slotOf(c).SetReleased(gate.ReleasedCrashed) // for an engine that finds it so
 	c.extra.recoverAt = m.now
 }

@@ -8,8 +8,8 @@ import (
 
 // catchUp takes note of what a connection's client echoes. It refuses what looks older than
 // that (PAWS). It may have got the SYN-ACK when the kernel had repeated that, which the gate
-// does not note; and that of a restored connection newer segments than the one that was heard
-// first tells, which may have been on its way for long.
+// does not note; and that of a restored connection newer segments than the first one here
+// says, which may have been on its way for long.
 func (m *Machine) catchUp(c *Conn, s *segment.Segment) {
 	if !c.server.ts() || !s.Options.HasTS {
 		return

@@ -89,7 +89,7 @@ func (m *Machine) again(c *Conn) {
 		m.reset(c, whyNotTaken)
 		return
 	}
-	m.interrupt(c)
+	m.becomeOutage(c)
 	m.reconnect(c)
 	c.extra.since, c.extra.notBefore = since, m.now+lastRetry
 	m.lagging = true
@@ -122,7 +122,7 @@ func (m *Machine) mayOpen(svc *service) bool {
 // socket: to what it does not know the listener answers with a RST.
 func (m *Machine) openRoll(c *Conn) SocketState {
 	r := c.extra.roll
-	state := m.proven(c, m.rollAck(c, r.told, r.edgeOut))
+	state := m.proven(c, m.rollAck(c, r.outAcked, r.edgeOut))
 	if state == SocketOpen {
 		r.opened, r.movedAt = true, m.now
 		m.touch(c)

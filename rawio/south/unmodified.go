@@ -76,7 +76,7 @@ func (m *Machine) Output(kind gate.OutputKind, slot, gen, seq uint32, s *segment
 	case c.state == Established && c.is(recovered):
 		m.overtaken(c, s)
 	case c.state == Lingering:
-		m.seeOff(c, s)
+		m.ackAsClient(c, s)
 	}
 }
 
@@ -142,7 +142,7 @@ func (m *Machine) truncate(c *Conn, out int64) bool {
 	if slot := m.slotOf(c); slot.Flags()&gate.FlagLimit != 0 {
 		slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
 	}
-	c.unset(toldFull)
+	c.unset(fullReported)
 	m.limit(c)
 	return true
 }

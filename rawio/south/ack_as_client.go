@@ -16,16 +16,16 @@ func (m *Machine) hasToSay(c *Conn, slot *gate.Slot) bool {
 	return c.wire != nil && c.is(recovered) && slot.Mode() == gate.ModeLive && !closed && slot.Released() != gate.ReleasedCrashed
 }
 
-// awaitLast begins with that.
-func (m *Machine) awaitLast(c *Conn, slot *gate.Slot) {
+// captureLast begins with that.
+func (m *Machine) captureLast(c *Conn, slot *gate.Slot) {
 	slot.SetSndNxt(c.finEnd)
 	slot.SetFlags(slot.Flags() | gate.FlagOver)
 	slot.SetMode(gate.ModeRoll)
 }
 
-// seeOff acknowledges what the server says in its client's name: whatever it is, the client
+// ackAsClient acknowledges in the client's name what the server says: whatever it is, the client
 // has had it. After the FIN the kernel may answer the client itself.
-func (m *Machine) seeOff(c *Conn, s *segment.Segment) {
+func (m *Machine) ackAsClient(c *Conn, s *segment.Segment) {
 	if s.Len() == 0 || s.Flags.Any(segment.SYN|segment.RST) {
 		return
 	}

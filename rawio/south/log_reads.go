@@ -22,7 +22,7 @@ func (m *Machine) noteReads(c *Conn) {
 // recorded since the last call, for a bounded number of connections. It returns
 // how many connections had such reads, and how many are to be looked at again: all
 // whose server has not read what the client has sent. What a server sends may
-// depend on how it has read, and leaves earlier than the log hears of it.
+// depend on how it has read, and leaves before the log knows of it.
 func (m *Machine) CopyReads() (copied, left int) {
 	n := min(len(m.reading), readsPerLook)
 	var again []reading

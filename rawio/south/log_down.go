@@ -13,7 +13,7 @@ import (
 // nothing more. Nothing of what waits for it is acknowledged, so that the clients
 // slow down by themselves and nothing is lost. That is all there is to
 // DownHold. But the gate also holds the probes by which the kernel finds out whether a
-// silent client lives, so the core asks in its stead, and the kernel hears the answer.
+// silent client lives, so the core asks in its stead, and the kernel gets the answer.
 // For services with DownUnprotect the core measures for how long each connection
 // has waited without that anything of it became stable.
 
@@ -72,7 +72,7 @@ func (m *Machine) logLost(c *Conn) {
 	switch {
 	case c.state == SynReceived:
 		m.openFailed(c, logserver.ErrNoConn)
-	case c.unmet():
+	case c.unsynced():
 		m.lose(c, reason.LogLost, "")
 	case c.mayBeExposed() && !c.closed():
 		m.notTaken(c, logserver.ErrNoConn)
@@ -106,7 +106,7 @@ func (s *service) waited() string { return time.Duration(s.downAfter()).String()
 // lag has tick watch a connection that waits for the log, or for its client to say
 // again what only the kernel has.
 func (m *Machine) lag(c *Conn) {
-	if c.askAt == 0 && (c.waits() || c.is(owed)) {
+	if c.askAt == 0 && (c.waits() || c.is(ackPending)) {
 		c.askAt = m.millis()
 		m.watch(c)
 	}
@@ -135,7 +135,7 @@ func (m *Machine) tickDown(c *Conn) bool {
 	now := m.millis()
 	if !c.waits() {
 		c.lagAt = 0
-		if !c.is(owed | adopted) {
+		if !c.is(ackPending | unaUnknown) {
 			c.askAt = 0
 			return false
 		}
@@ -145,7 +145,7 @@ func (m *Machine) tickDown(c *Conn) bool {
 		return true
 	}
 	if c.state == Established && int64(now-c.askAt) >= m.cfg.KeepAlive/1e6 {
-		if c.is(adopted) && m.probed >= probesPerTick {
+		if c.is(unaUnknown) && m.probed >= probesPerTick {
 			m.lagging = true
 			return false
 		}

@@ -18,7 +18,7 @@ const (
 	probesPerTick = 500
 )
 
-// probe asks a client that has not been heard for a sign of life. Numbers repeat
+// probe asks the client of a connection that is not synchronized for a sign of life. Numbers repeat
 // after 4 GiB of output: if one of two half of that apart lies in the window, the
 // other does not.
 func (m *Machine) probe(c *Conn) {
@@ -35,8 +35,8 @@ func (m *Machine) probe(c *Conn) {
 	m.net.ToClient(s)
 }
 
-// tickUnmet asks the client of a restored connection from time to time.
-func (m *Machine) tickUnmet(c *Conn) {
+// tickUnsynced asks the client of a restored connection from time to time.
+func (m *Machine) tickUnsynced(c *Conn) {
 	r := c.extra.restore
 	if m.now < r.probeAt {
 		return
@@ -55,19 +55,19 @@ func (m *Machine) tickUnmet(c *Conn) {
 	}
 }
 
-// answerUnmet replaces the answer to a segment that did not tell enough.
-func (m *Machine) answerUnmet(c *Conn) {
+// answerUnsynced replaces the answer to a segment that did not tell enough.
+func (m *Machine) answerUnsynced(c *Conn) {
 	if c.is(ackDue) && m.now-c.extra.ackedAt >= probeGap {
 		m.probe(c)
 	}
 	c.unset(ackDue)
 }
 
-// meet takes the first segment of a restored connection's client, and learns
+// synchronize takes the first segment of a restored connection's client, and learns
 // from it. It reports whether that was possible: segments that lie elsewhere than
 // the client can be are not believed. It can be before what is stable, if it has
-// not heard of that, or, in an answer, where it is told that its window ends.
-func (m *Machine) meet(c *Conn, s *segment.Segment) bool {
+// not got the ACK of that, or, in an answer, at the right edge of its window.
+func (m *Machine) synchronize(c *Conn, s *segment.Segment) bool {
 	r, stable := c.extra.restore, c.stableSeq()
 	una, nxt := c.una, c.nxt
 	c.una, c.nxt = s.Ack, s.Ack // whatever it acknowledges is news
@@ -89,7 +89,7 @@ func (m *Machine) meet(c *Conn, s *segment.Segment) bool {
 		m.touch(c)
 		return false
 	}
-	m.know(c, s)
+	m.learnFirst(c, s)
 	if r.lost != "" {
 		m.reset(c, r.lost)
 		return false
@@ -97,9 +97,9 @@ func (m *Machine) meet(c *Conn, s *segment.Segment) bool {
 	return true
 }
 
-// know fixes what the client's first segment tells: how much of the server's
+// learnFirst fixes what the client's first segment tells: how much of the server's
 // stream it has. una and nxt are set.
-func (m *Machine) know(c *Conn, s *segment.Segment) {
+func (m *Machine) learnFirst(c *Conn, s *segment.Segment) {
 	x, o := c.extra, &c.extra.restore.out
 	c.unaOff = c.unwrapOutput(s.Ack, o)
 	if d := c.outStart() - c.unaOff; d > 0 { // an old segment: what precedes the log was acknowledged
@@ -111,11 +111,11 @@ func (m *Machine) know(c *Conn, s *segment.Segment) {
 	// client refuses.
 	c.peerWindow = s.Window
 	c.maxWindow = max(c.maxWindow, uint32(s.Window)<<c.client.wscale)
-	x.restore.met = true
+	x.restore.synced = true
 	c.set(confirmed)
 	x.restore.next, x.restore.since = s.End(), m.now
 	if o.Closed {
-		c.set(toldClosed)
+		c.set(finReported)
 		c.meantFIN(c.iss + 1 + uint32(o.End) + 1)
 		c.nxt = seqnum.Max(c.nxt, c.finEnd)
 	} else {
@@ -137,5 +137,5 @@ func (m *Machine) know(c *Conn, s *segment.Segment) {
 		c.wire.closed = c.outputOff(c.ackedEnd())
 		m.forgetOutput(c)
 	}
-	m.Stats.Met++
+	m.Stats.Synced++
 }

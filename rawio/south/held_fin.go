@@ -25,14 +25,14 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 			return
 		}
 	}
-	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && m.lacksFIN(c, s) {
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && m.missesFIN(c, s) {
 		m.repeatOwnFIN(c)
 		return
 	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.wire != nil && (c.is(abandoned) || m.head(c).Closing) {
 		// The server has closed. If the client repeats something, it has missed
 		// an ACK, which the core repeats; if it says something new, the
-		// connection is let go of, and the kernel answers the next time.
+		// protection ends, and the kernel answers the next time.
 		return
 	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) &&
@@ -59,11 +59,11 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 	}
 }
 
-// lacksFIN reports whether a RST answers a client that has had all of a server's stream
+// missesFIN reports whether a RST answers a client that has had all of a server's stream
 // but the FIN, and has closed: it is waiting for that. The kernel has given up to repeat
 // it. It does so some hundred seconds after the server has closed, and of these the gate may
 // have held the FIN for the most part, because there was no engine.
-func (m *Machine) lacksFIN(c *Conn, rst *segment.Segment) bool {
+func (m *Machine) missesFIN(c *Conn, rst *segment.Segment) bool {
 	slot := m.slotOf(c)
 	return c.state == Established && c.is(finSent) && !c.is(finAcked) && c.is(finLogged) &&
 		rst.Seq+slot.Delta() == c.finEnd-1 && seqnum.LEQ(c.stableSeq(), slot.Ack())
@@ -109,7 +109,7 @@ func (c *Conn) meantFIN(end uint32) {
 	c.finEnd = end
 	switch {
 	case seqnum.Less(c.una, end):
-	case c.is(adopted): // una is guessed, and the slot counts a FIN that was held
+	case c.is(unaUnknown): // una is no more than a bound, and the slot counts a FIN that was held
 		c.unaOff -= int64(seqnum.Diff(c.una, end-1))
 		c.una = end - 1
 	default:
@@ -168,7 +168,7 @@ func (m *Machine) releaseHeld(c *Conn) {
 	if seqnum.Less(slot.Ack(), ack) {
 		slot.SetAck(ack, edge)
 		if s.Ack != ack {
-			c.set(owed)
+			c.set(ackPending)
 		}
 	}
 	c.meantFIN(end)
