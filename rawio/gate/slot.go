@@ -51,8 +51,8 @@ const (
 	// another one of the same. When the server has closed, what the socket has had does not
 	// reach it again.
 	FlagCookie
-	// FlagOver is not the gate's. An engine that finds a slot in ModeRoll is told by it that
-	// the connection is over for its client, and is not being rolled forward.
+	// FlagOver is not the gate's. It tells an engine that finds a slot in ModeRoll or ModeOpen that
+	// the connection is over for its client: it is neither being rolled forward nor unprotected.
 	FlagOver
 )
 

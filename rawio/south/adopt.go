@@ -256,7 +256,7 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 		m.dropInherited(flow, i)
 		return
 	}
-	state, over := Resetting, mode == gate.ModeRoll && slot.Flags()&gate.FlagOver != 0
+	state, over := Resetting, (mode == gate.ModeRoll || mode == gate.ModeOpen) && slot.Flags()&gate.FlagOver != 0
 	switch {
 	case over, mode == gate.ModeLive: // only the kernel may have something to say
 		state = Lingering
@@ -279,12 +279,13 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 	case Lingering:
 		c.set(recovered)
 		x.expireAt = m.now + timeWait
-		if over { // see captureLast
+		if mode == gate.ModeRoll { // see captureLast
 			c.set(finAcked | finLogged)
 			c.finEnd = c.nxt
 			break
 		}
 		x.reason = string(reason.Inherited)
+		slot.SetFlags(slot.Flags() | gate.FlagOver) // for the engine after this one
 		slot.SetMode(gate.ModeOpen)
 	case Open:
 		c.set(recovered)

@@ -127,6 +127,7 @@ var mended = []struct {
 	{&plain, 1795917367316020, "the kernel had repeated the SYN-ACK with a newer timestamp than the gate had noted, and the client refused older ones"},
 	{&plain, 1795917367174834, "the answers to old timestamps were taken for ones to what the tap cannot see"},
 	{&plain, 1795917367177810, "the same"},
+	{&alone, 1796012767579764, "an engine let the kernel have the last word of a connection that was over, and the next one took it for unprotected"},
 	{&eventLoss, 3994, "the crash of a process was not heard of, and the FIN that it had made was let go"},
 	{&eventLoss, 4272, "the same, and its client was answered by a RST"},
 	{&eventLoss, 1630, "the same, and the core did not look at a connection that both sides had closed"},
