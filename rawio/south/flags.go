@@ -20,18 +20,19 @@ const (
 
 // From the log.
 const (
-	finLogged   flags = exposed << 1 << iota // the client's FIN is stable
-	limited                                  // it takes nothing more: the window is closed
-	stuck                                    // limited because it is down, and not full
-	gone                                     // it has lost the connection, see logLost
-	finReported                              // it knows that the server's FIN has left
+	finLogged    flags = exposed << 1 << iota // the client's FIN is stable
+	limited                                   // it takes nothing more: the window is closed
+	stuck                                     // limited because it is down, and not full
+	gone                                      // it has lost the connection, see logLost
+	finReported                               // it knows that the server's FIN has left
+	fullReported                              // the end of the quota was reported
 )
 
 // From a recovery here.
 const (
-	recovered flags = finReported << 1 << iota // the translation is in force
-	opening                                    // Established, but the kernel is not known to have the new socket: see third_ack.go
-	aside                                      // it has left the window of handshakes: see stepAside
+	recovered flags = fullReported << 1 << iota // the translation is in force
+	opening                                     // Established, but the kernel is not known to have the new socket: see third_ack.go
+	aside                                       // it has left the window of handshakes: see stepAside
 )
 
 // From an earlier engine.
@@ -44,16 +45,15 @@ const (
 
 // What the core has to say.
 const (
-	ackPending   flags = outlived << 1 << iota // live: the kernel wants an ACK above what left
-	dupACKDue                                  // live: an ACK for a gap that only the tap has
-	ackDue                                     // not live: an ACK
-	fullReported                               // the end of the quota was reported
+	ackPending flags = outlived << 1 << iota // live: the kernel wants an ACK above what left
+	dupACKDue                                // live: an ACK for a gap that only the tap has
+	ackDue                                   // not live: an ACK
 )
 
 // Where the core has it.
 const (
-	touched  flags = fullReported << 1 << iota // in Machine.touched
-	readsDue                                   // in Machine.reading
+	touched  flags = ackDue << 1 << iota // in Machine.touched
+	readsDue                             // in Machine.reading
 )
 
 // is reports whether one of the flags f is set.

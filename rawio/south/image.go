@@ -49,7 +49,7 @@ func (m *Machine) storedImage(c *Conn) gate.Image {
 
 // reopenedImage is that of a connection whose restarted server has answered with a SYN-ACK: its
 // journal tells what the server has to repeat, so the new socket begins at what the client has
-// acknowledged. A client that has closed must hear nothing more: only the application
+// acknowledged. A client that has closed must get nothing more: only the application
 // has something left to read.
 func (m *Machine) reopenedImage(c *Conn, synack *segment.Segment) gate.Image {
 	una := c.ackedEnd()
