@@ -126,7 +126,7 @@ func (m *Memory) RegisterService(port uint16) error {
 
 // Open implements Log.
 func (m *Memory) Open(meta Meta) (ConnID, error) {
-	if err := meta.validate(); err != nil {
+	if err := meta.Validate(); err != nil {
 		return 0, err
 	}
 	c := &memConn{created: time.Now().UnixNano()}
@@ -173,7 +173,7 @@ func (m *Memory) mayOpen(meta *Meta) (ConnID, error) {
 
 // Update implements Log.
 func (m *Memory) Update(meta Meta) error {
-	if err := meta.validate(); err != nil {
+	if err := meta.Validate(); err != nil {
 		return err
 	}
 	c, err := m.lock(meta.ID)

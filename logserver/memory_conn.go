@@ -1,7 +1,6 @@
 package logserver
 
 import (
-	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -45,13 +44,6 @@ type memConn struct {
 type sharedMeta struct {
 	service string
 	server  netip.AddrPort
-}
-
-func (m *Meta) validate() error {
-	if len(m.SYNOptions) > MaxOptions || len(m.SYNACKOptions) > MaxOptions {
-		return fmt.Errorf("%w: %d and %d bytes of TCP options", ErrInvalid, len(m.SYNOptions), len(m.SYNACKOptions))
-	}
-	return nil
 }
 
 func (c *memConn) setMeta(m Meta) {

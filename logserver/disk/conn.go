@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"fmt"
 	"net/netip"
 	"time"
 	"unique"
@@ -17,8 +16,6 @@ const (
 	// recordCost is what a record of data or reads costs besides its payload.
 	recordCost = 64
 	runCost    = 8 // bytes of a ReadRun
-	// maxService keeps a State well below the length of a record.
-	maxService = 4096
 )
 
 // extent is a stable record of a connection's data. Those of a connection
@@ -98,16 +95,6 @@ const (
 type sharedMeta struct {
 	service string
 	server  netip.AddrPort
-}
-
-func validate(m *logserver.Meta) error {
-	if len(m.SYNOptions) > logserver.MaxOptions || len(m.SYNACKOptions) > logserver.MaxOptions {
-		return fmt.Errorf("%w: %d and %d bytes of TCP options", logserver.ErrInvalid, len(m.SYNOptions), len(m.SYNACKOptions))
-	}
-	if len(m.Service) > maxService {
-		return fmt.Errorf("%w: the service's name has %d bytes", logserver.ErrInvalid, len(m.Service))
-	}
-	return nil
 }
 
 func (c *conn) setMeta(m *logserver.Meta) {

@@ -26,7 +26,7 @@ func (l *Log) RegisterService(port uint16) error {
 
 // Open implements logserver.Log.
 func (l *Log) Open(m logserver.Meta) (logserver.ConnID, error) {
-	if err := validate(&m); err != nil {
+	if err := m.Validate(); err != nil {
 		return 0, err
 	}
 	id, err := l.open(&m)
@@ -78,7 +78,7 @@ func (l *Log) find(id logserver.ConnID) (*conn, error) {
 
 // Update implements logserver.Log.
 func (l *Log) Update(m logserver.Meta) error {
-	if err := validate(&m); err != nil {
+	if err := m.Validate(); err != nil {
 		return err
 	}
 	l.mu.Lock()

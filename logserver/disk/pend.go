@@ -6,6 +6,7 @@ import (
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/internal/record"
 )
 
 // pend is what waits to be written about one connection. Whatever is called
@@ -166,11 +167,10 @@ func (l *Log) takePend(list []item, p *pend, budget int64) ([]item, int64) {
 		})
 		p.state, p.meta = false, false
 	}
-	// A run takes ten bytes at most.
-	for from, most := p.readsFrom, l.maxRecord()/10; len(p.runs) > 0; {
+	for from, most := p.readsFrom, l.maxRecord()/record.MaxRun; len(p.runs) > 0; {
 		runs := p.runs[:min(len(p.runs), most)]
 		p.runs = p.runs[len(runs):]
-		b, to := format.AppendReads(nil, runs), from+span(runs)
+		b, to := record.AppendRuns(nil, runs), from+span(runs)
 		list = append(list, item{typ: format.Reads, c: c, conn: c.id, off: from, n: len(b), payload: b, to: to})
 		from = to
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/internal/record"
 )
 
 // replay gathers records, in any order but for States, whose last counts, and
@@ -98,18 +99,16 @@ func (r *replay) record(s *segment, rec *rec) bool {
 		}
 		c.data = append(c.data, extent{h.Offset, s.id, h.Pos, h.N})
 	case format.Reads:
-		runs, err := format.ParseReads(rec.payload)
-		if err != nil {
-			return false
-		}
+		in := record.NewCursor(rec.payload)
+		runs := in.Runs(math.MaxInt)
 		to := h.Offset + span(runs)
-		if h.Offset < 0 || to <= h.Offset {
+		if !in.Done() || h.Offset < 0 || to <= h.Offset {
 			return false
 		}
 		c.reads = append(c.reads, replayedReads{readExtent{h.Offset, to, s.id, h.Pos, h.N}, runs})
 	case format.State:
 		state, err := format.ParseState(rec.payload)
-		if err != nil {
+		if err != nil || uint64(state.Meta.ID) != h.Conn {
 			return false
 		}
 		c.state, c.seg, c.pos, c.n = state, s.id, h.Pos, h.N

@@ -46,7 +46,7 @@ func TestGarbage(t *testing.T) {
 		"unknown":    wire.Append(nil, 0x7f, 0, []byte("1234")),
 		"server's":   wire.Append(nil, wire.TypeStates, 0, nil),
 		"short":      wire.Append(nil, wire.TypeDelete, 0, []byte("123")),
-		"hello":      wire.AppendHello(nil, wire.Hello{Min: 1, Max: 1}),
+		"hello":      wire.AppendHello(nil, wire.Hello{Min: wire.Version, Max: wire.Version}),
 		"many reads": wire.AppendReads(nil, 0, wire.Reads{ID: 1, Runs: []logserver.ReadRun{{Length: 1, Count: 1 << 31}}}),
 		"reserved":   {0, 0, 0, 0, byte(wire.TypeAlive), 0, 1, 0},
 	} {
@@ -217,7 +217,7 @@ func TestTooManySessions(t *testing.T) {
 	a, b := r.tls("a", "a"), r.tls("b", "b")
 	busy := func(p *raw) {
 		t.Helper()
-		p.send(wire.AppendHello(nil, wire.Hello{Min: 1, Max: 1}))
+		p.send(wire.AppendHello(nil, wire.Hello{Min: wire.Version, Max: wire.Version}))
 		if e, err := wire.ParseError(p.next()); err != nil || e.Code != wire.CodeBusy {
 			t.Errorf("answer: %v, %v", e, err)
 		}

@@ -3,6 +3,7 @@ package logtest
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -322,6 +323,12 @@ func testErrors(t *testing.T, open Factory) {
 	long.SYNOptions = make([]byte, logserver.MaxOptions+1)
 	_, err := b.Open(long)
 	b.is(err, logserver.ErrInvalid)
+	long = Example(3)
+	long.Service = strings.Repeat("s", logserver.MaxService+1)
+	_, err = b.Open(long)
+	b.is(err, logserver.ErrInvalid)
+	long.ID = id
+	b.is(b.Update(long), logserver.ErrInvalid)
 	_, err = b.Active(-1, 1)
 	b.is(err, logserver.ErrInvalid)
 	b.must(b.Delete(id))

@@ -7,7 +7,7 @@ import (
 )
 
 // Version is the protocol's version that this package speaks.
-const Version = 1
+const Version = 2
 
 // Sizes in bytes.
 const (

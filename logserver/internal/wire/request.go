@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/internal/record"
 )
 
 // Request is a frame that is answered. Which fields count depends on its type.
@@ -37,7 +38,7 @@ func AppendRequest(b []byte, r Request) []byte {
 		b = be.AppendUint64(b, uint64(r.First))
 		b = be.AppendUint64(b, uint64(r.N))
 	case TypeLookup:
-		b = appendEndpoint(b, r.Endpoint)
+		b = record.AppendEndpoint(b, r.Endpoint)
 	case TypeExpire:
 		b = be.AppendUint64(b, uint64(r.Before))
 	}
@@ -46,24 +47,24 @@ func AppendRequest(b []byte, r Request) []byte {
 
 // ParseRequest takes any request apart but for Create, which is an Open.
 func ParseRequest(f Frame) (r Request, err error) {
-	c := cursor{p: f.Payload}
-	r.Type, r.Req = f.Type, c.u32()
+	c := newCursor(f)
+	r.Type, r.Req = f.Type, c.U32()
 	switch f.Type {
 	case TypeRead:
-		r.ID, r.First, r.N = c.id(), c.offset(), c.offset()
+		r.ID, r.First, r.N = c.id(), c.Offset(), c.Offset()
 	case TypeGetReads, TypeGetMeta:
 		r.ID = c.id()
 	case TypeActive:
-		r.First, r.N = c.offset(), c.offset()
+		r.First, r.N = c.Offset(), c.Offset()
 	case TypeLookup:
-		r.Endpoint = c.endpoint()
+		r.Endpoint = c.Endpoint()
 	case TypeExpire:
-		r.Before = int64(c.u64())
+		r.Before = int64(c.U64())
 	case TypeSync, TypeGetBlock:
 	default:
 		return r, f.Malformed()
 	}
-	if !c.ok() {
+	if !c.Done() {
 		return r, f.Malformed()
 	}
 	return r, nil
