@@ -11,9 +11,6 @@ import (
 
 // MemoryConfig sets the memory backend's limits. The zero value is usable.
 type MemoryConfig struct {
-	// Quota is the number of bytes of client data that one connection may
-	// have in the log. Default 64 MiB.
-	Quota int64
 	// QuotaTotal is the number of bytes that the log may occupy, rounding
 	// and bookkeeping included. Default 1 GiB; ftnet's commands pass a
 	// quarter of the memory.
@@ -30,9 +27,6 @@ type MemoryConfig struct {
 }
 
 func (c MemoryConfig) withDefaults() MemoryConfig {
-	if c.Quota == 0 {
-		c.Quota = 64 << 20
-	}
 	if c.QuotaTotal == 0 {
 		c.QuotaTotal = 1 << 30
 	}
@@ -49,7 +43,7 @@ func (c MemoryConfig) validate() error {
 	for _, f := range []struct {
 		name  string
 		value int64
-	}{{"Quota", c.Quota}, {"QuotaTotal", c.QuotaTotal}, {"LowSpace", c.LowSpace}, {"Reserve", c.Reserve}} {
+	}{{"QuotaTotal", c.QuotaTotal}, {"LowSpace", c.LowSpace}, {"Reserve", c.Reserve}} {
 		if f.value < 0 {
 			return fmt.Errorf("%w: MemoryConfig.%s is %d", ErrInvalid, f.name, f.value)
 		}

@@ -58,11 +58,6 @@ func (m *Memory) append(c *memConn, off int64, p []byte) error {
 	}
 	p = p[skip:]
 
-	var full error
-	if room := m.cfg.Quota - (c.end - c.start); int64(len(p)) > room {
-		p = p[:max(room, 0)]
-		full = &QuotaError{ScopeConn, m.cfg.Quota}
-	}
 	for len(p) > 0 {
 		if n := len(c.extents); n == 0 || c.extents[n-1].end() == c.end {
 			if err := m.grow(c, int64(len(p))); err != nil {
@@ -78,7 +73,7 @@ func (m *Memory) append(c *memConn, off int64, p []byte) error {
 		c.end += int64(n)
 		p = p[n:]
 	}
-	return full
+	return nil
 }
 
 // grow adds a chunk. It is as large as all that the connection has, so that
@@ -119,7 +114,7 @@ func (m *Memory) Room(id ConnID) (int64, error) {
 	if n := len(c.extents); n > 0 {
 		total += c.extents[n-1].end() - c.end
 	}
-	return max(0, min(m.cfg.Quota-(c.end-c.start), total)), nil
+	return total, nil
 }
 
 // Finish implements Log.

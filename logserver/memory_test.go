@@ -13,7 +13,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func openMemory(t testing.TB, limits logtest.Limits) logserver.Log {
 	m, err := logserver.NewMemory(&logserver.MemoryConfig{
-		Quota: limits.Quota, QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace,
+		QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -57,7 +57,6 @@ func (l *Log) append(id logserver.ConnID, off int64, p []byte) (int, error) {
 // room returns how many bytes may be appended, and what keeps more from it.
 // l.mu is held.
 func (l *Log) room(c *conn) (int64, error) {
-	room, why := l.cfg.Quota-(c.taken-c.start), error(&logserver.QuotaError{Scope: logserver.ScopeConn, Limit: l.cfg.Quota})
 	// Each record costs something, too.
 	var had int64
 	if c.pend != nil {
@@ -72,13 +71,10 @@ func (l *Log) room(c *conn) (int64, error) {
 	} else {
 		free = total
 	}
-	if free < room {
-		room, why = free, l.space.full()
+	if left := l.cfg.Buffer - l.waiting; left < free {
+		return max(0, left), &logserver.QuotaError{Scope: logserver.ScopeBuffer, Limit: l.cfg.Buffer}
 	}
-	if free := l.cfg.Buffer - l.waiting; free < room {
-		room, why = free, &logserver.QuotaError{Scope: logserver.ScopeBuffer, Limit: l.cfg.Buffer}
-	}
-	return max(0, room), why
+	return max(0, free), l.space.full()
 }
 
 // Room implements logserver.Log.

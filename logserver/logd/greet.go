@@ -118,7 +118,7 @@ func (s *Server) newSession(conn net.Conn, cork *wire.Cork, r *wire.Reader, peer
 	}
 	x.welcome = wire.Welcome{
 		Version: wire.Version, Resumed: resumed, Silence: s.cfg.Silence,
-		Block: first, Quota: s.quota.Load(), Run: s.run,
+		Block: first, Run: s.run,
 	}
 	return x, nil
 }

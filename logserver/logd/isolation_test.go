@@ -154,7 +154,7 @@ func TestStrangers(t *testing.T) {
 		if err == nil {
 			// In TLS 1.3 a client learns only later that it was refused.
 			_ = conn.SetDeadline(time.Now().Add(patience))
-			_, _ = conn.Write(wire.AppendHello(nil, wire.Hello{Min: 1, Max: 1}))
+			_, _ = conn.Write(wire.AppendHello(nil, wire.Hello{Min: wire.Version, Max: wire.Version}))
 			_, err = conn.Read(make([]byte, 1))
 			conn.Close()
 		}

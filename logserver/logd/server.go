@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -21,8 +20,7 @@ type Server struct {
 	store   logserver.Log
 	table   table
 	blocks  blocks
-	run     uint64       // tells this process from others
-	quota   atomic.Int64 // of a connection, as far as is known
+	run     uint64 // tells this process from others
 	door    door
 	counted counters
 	done    chan struct{}
@@ -56,7 +54,6 @@ func NewServer(cfg Config) (*Server, error) {
 	if cfg.TLS != nil {
 		s.tls = secure(cfg.TLS)
 	}
-	s.quota.Store(cfg.Quota)
 	var run [8]byte
 	_, _ = rand.Read(run[:]) // never fails
 	s.run = binary.BigEndian.Uint64(run[:])

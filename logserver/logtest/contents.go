@@ -143,14 +143,15 @@ func testWrite(t *testing.T, open Factory) {
 // testTaken: what was taken counts as the end before it is stable, and the
 // client's FIN becomes stable after the data before it.
 func testTaken(t *testing.T, open Factory) {
-	b := start(t, open, Limits{Quota: 1 << 20})
+	const total = 4 << 20
+	b := start(t, open, Limits{QuotaTotal: total})
 	id, err := b.Open(Example(1)) // nor is the metadata
 	b.must(err)
 	data := pattern(1<<20, 1, 0)
 	for off := 0; off < 700_000; off += 7000 {
 		b.take(id, int64(off), data[off:off+7000])
-		if room, err := b.Room(id); err != nil || room > int64(len(data)-off-7000) {
-			t.Fatalf("Room after %d of %d bytes is %d, %v", off+7000, len(data), room, err)
+		if room, err := b.Room(id); err != nil || room > int64(total-off-7000) {
+			t.Fatalf("Room after %d of %d bytes is %d, %v", off+7000, total, room, err)
 		}
 	}
 	b.refuses(id, 700_001, data[700_001:], 0, logserver.ErrGap)

@@ -18,7 +18,7 @@ func TestPersistent(t *testing.T) {
 	logtest.RunPersistent(t, func(t testing.TB, dir string, limits logtest.Limits) logserver.Log {
 		if logs[dir] == nil {
 			m, err := logserver.NewMemory(&logserver.MemoryConfig{
-				Quota: limits.Quota, QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace,
+				QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace,
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -10,31 +10,6 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 )
 
-func testQuotaConn(t *testing.T, open Factory) {
-	const quota = 100_000
-	b := start(t, open, Limits{Quota: quota})
-	id, other := b.open(1), b.open(2)
-	data := pattern(2*quota, 1, 0)
-	b.write(id, 0, data[:quota-10])
-	if room, err := b.Room(id); room != 10 || err != nil {
-		t.Errorf("Room is %d, %v, want 10", room, err)
-	}
-	n, err := b.Write(id, quota-10, data[quota-10:quota+10])
-	b.quota(err, logserver.ScopeConn)
-	if n != 10 {
-		t.Errorf("Write took %d bytes where there was room for 10", n)
-	}
-	b.await("the prefix that fits", func() bool { return b.stable[id] == quota })
-	b.holds(id, 0, data[:quota])
-	_, err = b.Write(id, quota, data[quota:])
-	b.quota(err, logserver.ScopeConn)
-	b.take(id, 0, data[:quota])     // brings nothing new
-	b.write(other, 0, data[:quota]) // has a quota of its own
-	b.must(b.Discard(id, quota/2))
-	b.write(id, quota, data[quota:quota+quota/2])
-	b.holds(id, quota/2, data[quota/2:quota+quota/2])
-}
-
 func testQuotaTotal(t *testing.T, open Factory) {
 	const total = 4 << 20
 	b := start(t, open, Limits{QuotaTotal: total})

@@ -138,8 +138,7 @@ func retryFlag(retry *bool) uint8 {
 // emitData adds data that the server would take, as much as a turn may. It
 // returns false if there is more of that.
 func (l *Log) emitData(b *batch, c *conn) bool {
-	limit, _ := l.sendLimit(c)
-	to := min(c.taken, limit)
+	to := min(c.taken, l.sendLimit(c))
 	for budget := turnSize; !c.blocked && c.sent < to; budget -= frameSize {
 		if budget <= 0 {
 			return false

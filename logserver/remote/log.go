@@ -48,7 +48,6 @@ type Log struct {
 	link    *link // nil while the server cannot be reached
 	reached bool  // once
 	server  wire.Status
-	quota   int64
 	fenced  map[string]bool
 	lost    bool             // something, and nothing became stable since
 	told    logserver.Status // by the last upcall

@@ -69,9 +69,9 @@ func (l *Log) take(c *conn, s *wire.State) (u logserver.Upcall, some bool) {
 		l.runs -= int64(before - c.unrecorded())
 	}
 	c.dropReads()
-	c.limit, c.limitStart, c.total = s.Limit, s.Start, s.Flags&wire.StateTotal != 0
+	c.limit = s.Limit
 	l.refusals(c, s)
-	if limit, _ := l.sendLimit(c); !c.blocked && c.sent < min(limit, c.taken) {
+	if !c.blocked && c.sent < min(l.sendLimit(c), c.taken) {
 		l.queueConn(c)
 	}
 	return u, some

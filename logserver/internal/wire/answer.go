@@ -111,15 +111,14 @@ const (
 	CodeGap           Code = 4
 	CodeDiscarded     Code = 5
 	CodeInvalid       Code = 6
-	CodeQuotaConn     Code = 7
-	CodeQuotaTotal    Code = 8
-	CodeFenced        Code = 9
-	CodeDenied        Code = 10
-	CodeFailed        Code = 11
-	CodeVersion       Code = 12
-	CodeProtocol      Code = 13
-	CodeBusy          Code = 14
-	CodeClosed        Code = 15
+	CodeQuota         Code = 7
+	CodeFenced        Code = 8
+	CodeDenied        Code = 9
+	CodeFailed        Code = 10
+	CodeVersion       Code = 11
+	CodeProtocol      Code = 12
+	CodeBusy          Code = 13
+	CodeClosed        Code = 14
 )
 
 // ErrDenied is returned for what the peer's certificate does not allow.
@@ -135,10 +134,7 @@ var errs = map[Code]error{
 // CodeOf returns the code that stands for an error.
 func CodeOf(err error) (code Code, limit int64) {
 	if q, ok := errors.AsType[*logserver.QuotaError](err); ok {
-		if q.Scope == logserver.ScopeConn {
-			return CodeQuotaConn, q.Limit
-		}
-		return CodeQuotaTotal, q.Limit
+		return CodeQuota, q.Limit
 	}
 	for code, known := range errs {
 		if errors.Is(err, known) {
@@ -167,9 +163,7 @@ func ParseFailure(f Frame) (req uint32, failure, err error) {
 		return 0, nil, f.Malformed()
 	}
 	switch {
-	case code == CodeQuotaConn:
-		return req, &logserver.QuotaError{Scope: logserver.ScopeConn, Limit: limit}, nil
-	case code == CodeQuotaTotal:
+	case code == CodeQuota:
 		return req, &logserver.QuotaError{Scope: logserver.ScopeTotal, Limit: limit}, nil
 	case errs[code] != nil:
 		return req, fmt.Errorf("log server: %w", errs[code]), nil

@@ -113,9 +113,6 @@ type Welcome struct {
 	Resumed bool
 	Silence time.Duration
 	Block   Block
-	// Quota is how many bytes of data a connection may have, 0 if the server
-	// does not know.
-	Quota int64
 	// Run is the server's number for its process: another one tells that it
 	// has restarted.
 	Run uint64
@@ -128,7 +125,6 @@ func AppendWelcome(b []byte, w Welcome) []byte {
 	b = append(b, flag(w.Resumed), 0)
 	b = be.AppendUint32(b, uint32(w.Silence.Milliseconds()))
 	b = appendBlock(b, w.Block)
-	b = be.AppendUint64(b, uint64(w.Quota))
 	b = be.AppendUint64(b, w.Run)
 	return end(b, at)
 }
@@ -143,7 +139,6 @@ func ParseWelcome(f Frame) (w Welcome, err error) {
 	c.zero(1)
 	w.Silence = time.Duration(c.U32()) * time.Millisecond
 	w.Block = c.block()
-	w.Quota = c.Offset()
 	w.Run = c.U64()
 	if f.Type != TypeWelcome || !c.Done() {
 		return w, f.Malformed()

@@ -9,9 +9,6 @@ const StateSize = 56
 const (
 	// StateFin tells that the client's FIN is stable, at Stable.
 	StateFin = 1 << iota
-	// StateTotal tells that Limit comes from the room that all connections
-	// have together, not from the connection's quota.
-	StateTotal
 	// StateRefused tells that the store had no room for data beyond Taken: the
 	// server ignores data of the connection up to a Data frame with FlagRetry.
 	StateRefused
@@ -33,7 +30,7 @@ type State struct {
 	ID logserver.ConnID
 	// The log holds Start up to Taken, of which what lies below Stable is
 	// stable. The recorded reads end at ReadEnd. The log would take data up to
-	// Limit now.
+	// Limit now, if no other connection took the room.
 	Start, Stable, Taken, ReadEnd, Limit int64
 	// Meta is the generation of the metadata that is stable, 0 if that is not
 	// known.

@@ -12,7 +12,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func openMemory() (logserver.Log, error) {
-	return logserver.NewMemory(&logserver.MemoryConfig{Quota: 64 << 20, QuotaTotal: 256 << 20})
+	return logserver.NewMemory(&logserver.MemoryConfig{QuotaTotal: 256 << 20})
 }
 
 // TestLoads measures a log in memory, which stands for all that say at once that
