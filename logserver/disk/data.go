@@ -11,12 +11,12 @@ import (
 
 // Write implements logserver.Log.
 func (l *Log) Write(id logserver.ConnID, off int64, p []byte) (int, error) {
-	n, err := l.append(id, off, p)
-	l.space.check()
-	return n, err
+	return l.append(id, off, p, nil)
 }
 
-func (l *Log) append(id logserver.ConnID, off int64, p []byte) (int, error) {
+// append is Write for what may lie at the beginning of a loan.
+func (l *Log) append(id logserver.ConnID, off int64, p []byte, in *loan) (int, error) {
+	defer l.space.check()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c, err := l.find(id)
@@ -43,8 +43,11 @@ func (l *Log) append(id logserver.ConnID, off int64, p []byte) (int, error) {
 		p, full = p[:room], why
 	}
 	if len(p) > 0 {
-		if l.places(c, p) {
-			l.place(c, p)
+		if in != nil && !in.begins(c) {
+			in = nil
+		}
+		if l.places(c, p, in) {
+			l.place(c, p, in)
 		} else {
 			l.pendData(c, p)
 		}

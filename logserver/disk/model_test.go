@@ -210,24 +210,24 @@ func (w *world) write(c *modelConn) error {
 	for i := range p {
 		p[i] = byte(seed >> (i % 57))
 	}
+	write := func() (int, error) { return w.log.Write(c.id, int64(len(c.data)), p) }
 	if w.r.IntN(2) == 0 {
-		loan := w.log.Lend(c.id, max(1, n))
-		if loan.Bytes != nil {
+		if loan := w.log.Lend(c.id, max(1, n)); loan != nil {
 			defer loan.Return()
-			skip := 0
+			copy(loan.Bytes(), p)
 			if w.r.IntN(4) == 0 {
-				skip = w.r.IntN(n + 1)
+				p = loan.Bytes()[w.r.IntN(n+1):n]
+			} else {
+				write = func() (int, error) { return loan.Commit(n) }
 			}
-			copy(loan.Bytes, p)
-			p = loan.Bytes[skip:n]
 			if w.r.IntN(4) == 0 {
 				w.sync() // takes the memory away
 			}
 			// What it does not need of the loan may change.
-			defer func(rest []byte) { clear(rest) }(loan.Bytes[n:])
+			defer func(rest []byte) { clear(rest) }(loan.Bytes()[n:])
 		}
 	}
-	taken, err := w.log.Write(c.id, int64(len(c.data)), p)
+	taken, err := write()
 	if err != nil && !errors.Is(err, logserver.ErrQuota) && !errors.Is(err, logserver.ErrFinished) {
 		return fmt.Errorf("Write: %w", err)
 	}

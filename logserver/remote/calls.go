@@ -68,6 +68,11 @@ func (l *Log) Touch(id logserver.ConnID) error {
 
 // Write implements logserver.Log. It copies p.
 func (l *Log) Write(id logserver.ConnID, off int64, p []byte) (n int, err error) {
+	return l.append(id, off, p, nil)
+}
+
+// append is Write for what may lie at the beginning of a loan.
+func (l *Log) append(id logserver.ConnID, off int64, p []byte, in *loan) (n int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c, err := l.change(id)
@@ -92,7 +97,11 @@ func (l *Log) Write(id logserver.ConnID, off int64, p []byte) (n int, err error)
 		p, err = p[:room], full
 	}
 	if len(p) > 0 {
-		c.data.add(&l.spare, c.taken, p)
+		if in != nil && in.begins(c) {
+			c.data.commit(len(p))
+		} else {
+			c.data.add(&l.spare, c.taken, p)
+		}
 		c.taken += int64(len(p))
 		l.buffered += int64(len(p))
 		l.queueConn(c)

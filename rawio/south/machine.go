@@ -179,7 +179,8 @@ type service struct {
 type Machine struct {
 	cfg       Config
 	log       logserver.Log
-	immediate bool // reads of the log do not wait
+	borrowed  borrowed // memory of the log
+	immediate bool     // reads of the log do not wait
 	env       Env
 	clock
 	services  map[uint16]*service

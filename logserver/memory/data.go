@@ -15,17 +15,26 @@ type extent struct {
 
 func (e extent) end() int64 { return e.off + int64(e.size()) }
 
-// Write implements Log. It copies p, unless p lies in a Loan where it belongs,
-// and allocates only where a connection
+// Write implements Log. It copies p, and allocates only where a connection
 // needs another chunk.
 func (m *Memory) Write(id ConnID, off int64, p []byte) (n int, err error) {
+	return m.write(id, off, p, nil)
+}
+
+// write is Write for what may lie at the beginning of a loan.
+func (m *Memory) write(id ConnID, off int64, p []byte, in *memLoan) (n int, err error) {
 	c, err := m.lock(id)
 	if err != nil {
 		return 0, err
 	}
 	m.wiper.writes.Add(1)
 	before := c.end
-	if err = m.append(c, off, p); off >= 0 && off <= c.end {
+	if in != nil && in.begins(c) {
+		c.end += int64(len(p))
+	} else {
+		err = m.append(c, off, p)
+	}
+	if off >= 0 && off <= c.end {
 		n = int(min(c.end-off, int64(len(p))))
 	}
 	u := Upcall{ID: c.id, Tag: c.tag, Stable: c.end}
@@ -66,10 +75,7 @@ func (m *Memory) append(c *memConn, off int64, p []byte) error {
 		}
 		e := c.extents[len(c.extents)-1]
 		room := e.bytes()[c.end-e.off:]
-		n := min(len(room), len(p))
-		if &room[0] != &p[0] { // else it was received here: see Lend
-			copy(room, p)
-		}
+		n := copy(room, p)
 		c.end += int64(n)
 		p = p[n:]
 	}

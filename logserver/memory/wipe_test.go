@@ -140,7 +140,7 @@ func TestLentIsWiped(t *testing.T) {
 	if err := m.Delete(id); err != nil {
 		t.Fatal(err)
 	}
-	copy(loan.Bytes, secret)
+	copy(loan.Bytes(), secret)
 	if !holds(m, secret) {
 		t.Fatal("the search does not find what is there")
 	}
