@@ -178,7 +178,7 @@ func TestFlood(t *testing.T) {
 	r := newRig(t, logd.Config{HandshakeTimeout: 500 * time.Millisecond, MaxHandshakes: 20, MaxHandshakesPerAddress: 5})
 	cfg := r.tls("good", "a")
 	inside := r.dial(cfg)
-	inside.greet(wire.Hello{})
+	inside.greet(wire.Hello{Silence: time.Minute})
 	before := runtime.NumGoroutine()
 	var conns []net.Conn
 	for range 200 {
