@@ -6,6 +6,7 @@ import (
 	"github.com/ftnet/ftnet/internal/bytesize"
 	"github.com/ftnet/ftnet/internal/certs"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/memory"
 )
 
 // Options are what a log needs besides its URL. The zero value is usable, but
@@ -82,5 +83,5 @@ func openMemory(o Options) (logserver.Log, error) {
 		}
 		o.QuotaTotal = int64(total / 4)
 	}
-	return logserver.NewMemory(&logserver.MemoryConfig{QuotaTotal: o.QuotaTotal})
+	return memory.New(&memory.Config{QuotaTotal: o.QuotaTotal})
 }

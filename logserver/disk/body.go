@@ -178,7 +178,7 @@ func (l *Log) takeBody() (list []item) {
 	for _, p := range b.recs {
 		p.c.placed--
 		p.c.inFlight++
-		list = append(list, item{typ: format.Data, c: p.c, conn: p.c.id, off: p.off, n: p.n, inBody: true, place: p.at, sum: p.sum})
+		list = append(list, item{typ: format.Data, c: p.c, conn: uint64(p.c.id), off: p.off, n: p.n, inBody: true, place: p.at, sum: p.sum})
 	}
 	return list
 }

@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/internal/table"
 )
 
 // Write implements logserver.Log.
@@ -51,7 +52,7 @@ func (l *Log) append(id logserver.ConnID, off int64, p []byte, in *loan) (int, e
 		} else {
 			l.pendData(c, p)
 		}
-		c.touch()
+		c.info.Touch()
 		l.hurry()
 	}
 	return int(skip) + len(p), full
@@ -121,26 +122,26 @@ func (l *Log) writeReads(id logserver.ConnID, lengths []uint32) error {
 		return err
 	}
 	if c.reads == nil {
-		c.reads = new(readLog)
+		c.reads = new(table.Reads)
 	}
-	c.touch()
+	c.info.Touch()
 	defer l.soon()
 	for _, length := range lengths {
 		switch {
 		case l.space.room() < runCost+recordCost:
 			return l.space.full()
-		case c.reads.to > math.MaxInt64/2:
-			return fmt.Errorf("%w: reads beyond offset %d", logserver.ErrInvalid, c.reads.to)
+		case c.reads.To > math.MaxInt64/2:
+			return fmt.Errorf("%w: reads beyond offset %d", logserver.ErrInvalid, c.reads.To)
 		}
 		run := logserver.ReadRun{Length: length, Count: 1}
 		l.pendRead(c, run)
-		if c.reads.add(run) {
+		if c.reads.Add(run) {
 			l.charge(c, runCost)
 		}
-		if c.reads.from < c.start {
-			before := len(c.reads.runs)
-			c.reads.trim(c.start)
-			l.charge(c, int64(len(c.reads.runs)-before)*runCost)
+		if c.reads.From < c.start {
+			before := len(c.reads.Runs)
+			c.reads.Trim(c.start)
+			l.charge(c, int64(len(c.reads.Runs)-before)*runCost)
 		}
 	}
 	return nil
@@ -154,7 +155,7 @@ func (l *Log) Reads(id logserver.ConnID) ([]logserver.ReadRun, error) {
 	if err != nil || c.reads == nil {
 		return nil, err
 	}
-	return slices.Clone(c.reads.runs), nil
+	return slices.Clone(c.reads.Runs), nil
 }
 
 // skip marks the extents below the start, which are dead once the new start is

@@ -46,7 +46,7 @@ func (o *loan) Bytes() []byte { return o.bytes }
 
 // Commit implements logserver.Loan.
 func (o *loan) Commit(n int) (int, error) {
-	return o.l.append(logserver.ConnID(o.c.id), o.off, o.bytes[:n], o)
+	return o.l.append(o.c.id, o.off, o.bytes[:n], o)
 }
 
 // begins reports whether the next data of c that is placed in a body belongs

@@ -318,7 +318,6 @@ func (w *world) compareReads(c *modelConn, start int64) error {
 	if err != nil {
 		return err
 	}
-	got := readLog{runs: runs}
 	var pos int64
 	var want []uint32
 	kept := 0 // reads that are there, those that were discarded included
@@ -331,7 +330,7 @@ func (w *world) compareReads(c *modelConn, start int64) error {
 		}
 	}
 	var have []uint32
-	for _, run := range got.runs {
+	for _, run := range runs {
 		for range run.Count {
 			have = append(have, run.Length)
 		}
@@ -343,9 +342,9 @@ func (w *world) compareReads(c *modelConn, start int64) error {
 	c.reads = c.reads[:min(len(c.reads), kept+len(have))]
 	if len(have) == 0 {
 		to := int64(0)
-		c2 := w.log.conns[c.id]
+		c2 := w.log.table.Get(c.id)
 		if c2.reads != nil {
-			to = c2.reads.to
+			to = c2.reads.To
 		}
 		pos, n := int64(0), 0
 		for ; n < len(c.reads) && pos < to; n++ {

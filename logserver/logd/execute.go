@@ -25,7 +25,7 @@ func (x *session) execute(f wire.Frame) error {
 	case wire.TypeRegister:
 		port, err := wire.ParseRegister(f)
 		if err == nil {
-			x.ports[port] = true
+			x.ports.Register(port)
 		}
 		return err
 	case wire.TypeAlive:

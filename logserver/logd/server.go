@@ -18,7 +18,7 @@ type Server struct {
 	cfg     Config
 	tls     *tls.Config
 	store   logserver.Log
-	table   table
+	table   connections
 	blocks  blocks
 	run     uint64 // tells this process from others
 	door    door
@@ -45,7 +45,7 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, store: cfg.Store, table: newTable(), done: make(chan struct{}),
+		cfg: cfg, store: cfg.Store, table: connections{services: map[string]*service{}}, done: make(chan struct{}),
 		blocks:    blocks{key: key, anyone: cfg.TLS == nil},
 		door:      door{most: cfg.MaxHandshakes, mostPerAddress: cfg.MaxHandshakesPerAddress, by: map[string]int{}},
 		listeners: map[net.Listener]bool{}, strangers: map[net.Conn]bool{},

@@ -1,18 +1,20 @@
-package logserver
+package memory
 
-var _ Lender = (*Memory)(nil)
+import "github.com/ftnet/ftnet/logserver"
 
-// memLoan is room in a connection's last chunk.
-type memLoan struct {
-	m     *Memory
-	c     *memConn
+var _ logserver.Lender = (*Log)(nil)
+
+// loan is room in a connection's last chunk.
+type loan struct {
+	m     *Log
+	c     *conn
 	chunk chunk
 	off   int64 // where it begins in the connection's stream
 	bytes []byte
 }
 
-// Lend implements Lender.
-func (m *Memory) Lend(id ConnID, n int) Loan {
+// Lend implements logserver.Lender.
+func (m *Log) Lend(id logserver.ConnID, n int) logserver.Loan {
 	c, err := m.lock(id)
 	if err != nil {
 		return nil
@@ -29,31 +31,31 @@ func (m *Memory) Lend(id ConnID, n int) Loan {
 	}
 	c.lent = max(c.lent, c.end+int64(n))
 	m.use(c)
-	return &memLoan{m, c, e.chunk, c.end, room[:n:n]}
+	return &loan{m, c, e.chunk, c.end, room[:n:n]}
 }
 
-func (l *memLoan) Bytes() []byte { return l.bytes }
+func (l *loan) Bytes() []byte { return l.bytes }
 
-func (l *memLoan) Return() { l.m.unuse(l.c) }
+func (l *loan) Return() { l.m.unuse(l.c) }
 
-func (l *memLoan) Commit(n int) (int, error) { return l.m.write(l.c.id, l.off, l.bytes[:n], l) }
+func (l *loan) Commit(n int) (int, error) { return l.m.write(l.c.id, l.off, l.bytes[:n], l) }
 
 // begins reports whether the data of c ends where the loan begins still, so that
 // it can grow over what the borrower has put there. c.mu is held.
-func (l *memLoan) begins(c *memConn) bool {
+func (l *loan) begins(c *conn) bool {
 	last := len(c.extents) - 1
 	return l.c == c && l.off == c.end && last >= 0 && c.extents[last].chunk == l.chunk && !c.finished
 }
 
 // use keeps the connection's chunks from being freed: they are used outside
 // its lock. c.mu is held.
-func (m *Memory) use(c *memConn) {
+func (m *Log) use(c *conn) {
 	c.users++
 	m.busy.Add(1)
 }
 
 // unuse ends use and frees what was given up meanwhile. c.mu is not held.
-func (m *Memory) unuse(c *memConn) {
+func (m *Log) unuse(c *conn) {
 	c.mu.Lock()
 	c.users--
 	var freed []dirty

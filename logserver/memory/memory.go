@@ -1,16 +1,19 @@
-package logserver
+// Package memory is the log in the memory of its process: it survives the
+// server's process, not its own.
+package memory
 
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/internal/table"
 )
 
-// MemoryConfig sets the memory backend's limits. The zero value is usable.
-type MemoryConfig struct {
+// Config sets the memory backend's limits. The zero value is usable.
+type Config struct {
 	// QuotaTotal is the number of bytes that the log may occupy, rounding
 	// and bookkeeping included. Default 1 GiB; ftnet's commands pass a
 	// quarter of the memory.
@@ -26,7 +29,7 @@ type MemoryConfig struct {
 	Reserve int64
 }
 
-func (c MemoryConfig) withDefaults() MemoryConfig {
+func (c Config) withDefaults() Config {
 	if c.QuotaTotal == 0 {
 		c.QuotaTotal = 1 << 30
 	}
@@ -39,55 +42,53 @@ func (c MemoryConfig) withDefaults() MemoryConfig {
 	return c
 }
 
-func (c MemoryConfig) validate() error {
+func (c Config) validate() error {
 	for _, f := range []struct {
 		name  string
 		value int64
 	}{{"QuotaTotal", c.QuotaTotal}, {"LowSpace", c.LowSpace}, {"Reserve", c.Reserve}} {
 		if f.value < 0 {
-			return fmt.Errorf("%w: MemoryConfig.%s is %d", ErrInvalid, f.name, f.value)
+			return fmt.Errorf("%w: Config.%s is %d", logserver.ErrInvalid, f.name, f.value)
 		}
 	}
 	return nil
 }
 
-// Memory is the log that lives in the memory of its process. Data is stable
+// Log is the log that lives in the memory of its process. Data is stable
 // as soon as it is copied: the upcall comes from inside Write, once for each
 // call that adds something. Client data is kept outside the Go heap, taken and
 // reused in chunks of 256 B to 1 MiB. When it is deleted, or its whole chunk
 // discarded, it is wiped: little at once, more in the background, where a GiB
 // may take half a minute while the log is busy, unless it is overwritten before.
-type Memory struct {
-	cfg   MemoryConfig
+type Log struct {
+	cfg   Config
 	arena arena
 	wiper wiper
 	space space
-	up    atomic.Pointer[func([]Upcall)]
+	up    table.Upcalls
 	// busy counts who uses chunks outside a connection's lock. It is raised
 	// under that lock while the connection is not gone, so that Close, which
 	// makes all connections gone, can wait for it.
 	busy sync.WaitGroup
 
-	mu       sync.RWMutex // guards the fields below; taken before a memConn's mu, never after
-	services map[uint16]bool
-	conns    map[ConnID]*memConn
-	order    []ConnID          // as opened, deleted ones included until compact
-	lastID   ConnID            // the highest that was ever used
-	blocks   map[uint32]ConnID // the same of each block of numbers with these upper bits
-	closed   bool
+	mu      sync.RWMutex // guards the fields below; taken before a conn's mu, never after
+	ports   table.Ports
+	table   table.Table[*conn]
+	numbers table.Numbers
+	closed  bool
 }
 
 var (
-	_ Log       = (*Memory)(nil)
-	_ Immediate = (*Memory)(nil)
+	_ logserver.Log       = (*Log)(nil)
+	_ logserver.Immediate = (*Log)(nil)
 )
 
-// Immediate implements Immediate: no method waits.
-func (m *Memory) Immediate() bool { return true }
+// Immediate implements logserver.Immediate: no method waits.
+func (m *Log) Immediate() bool { return true }
 
-// NewMemory returns an empty log. config may be nil.
-func NewMemory(config *MemoryConfig) (*Memory, error) {
-	var cfg MemoryConfig
+// New returns an empty log. config may be nil.
+func New(config *Config) (*Log, error) {
+	var cfg Config
 	if config != nil {
 		cfg = *config
 	}
@@ -95,78 +96,67 @@ func NewMemory(config *MemoryConfig) (*Memory, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	m := &Memory{
-		cfg:      cfg,
-		services: make(map[uint16]bool),
-		conns:    make(map[ConnID]*memConn),
-		blocks:   make(map[uint32]ConnID),
-	}
+	m := &Log{cfg: cfg}
 	m.arena.keep = int(cfg.Reserve / slabSize)
 	m.wiper.arena, m.wiper.limit = &m.arena, cfg.Reserve
 	m.space.limit, m.space.low = cfg.QuotaTotal, cfg.LowSpace
 	return m, nil
 }
 
-// RegisterService implements Log.
-func (m *Memory) RegisterService(port uint16) error {
+// RegisterService implements logserver.Log.
+func (m *Log) RegisterService(port uint16) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return ErrClosed
+		return logserver.ErrClosed
 	}
-	m.services[port] = true
+	m.ports.Register(port)
 	return nil
 }
 
-// Open implements Log.
-func (m *Memory) Open(meta Meta) (ConnID, error) {
+// Open implements logserver.Log.
+func (m *Log) Open(meta logserver.Meta) (logserver.ConnID, error) {
 	if err := meta.Validate(); err != nil {
 		return 0, err
 	}
-	c := &memConn{created: time.Now().UnixNano()}
-	c.modified = c.created
-	c.setMeta(meta)
-
-	m.mu.Lock()
-	id, err := m.mayOpen(&meta)
-	if err == nil {
-		c.id = id
-		m.lastID, m.blocks[uint32(id>>32)] = max(m.lastID, id), id
-		m.conns[c.id] = c
-		m.order = append(m.order, c.id)
-	}
-	m.mu.Unlock()
-
+	c := &conn{id: meta.ID}
+	c.info.Begin()
+	c.info.Set(&meta)
+	err := m.open(c, meta.Server.Port())
 	m.space.check()
 	if err != nil {
 		return 0, err
 	}
-	m.tell(Upcall{ID: c.id, Tag: meta.Tag, Meta: true})
+	m.tell(logserver.Upcall{ID: c.id, Tag: meta.Tag, Meta: true})
 	return c.id, nil
 }
 
-// mayOpen chooses the connection's number and takes the room that its record
-// costs. m.mu is held.
-func (m *Memory) mayOpen(meta *Meta) (ConnID, error) {
-	id, port := meta.ID, meta.Server.Port()
-	if id == 0 {
-		id = m.lastID + 1
+// open chooses the connection's number, takes the room that its record costs, and adds it.
+func (m *Log) open(c *conn, port uint16) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return logserver.ErrClosed
 	}
-	switch {
-	case m.closed:
-		return 0, ErrClosed
-	case !m.services[0] && !m.services[port]:
-		return 0, fmt.Errorf("%w: port %d", ErrNotRegistered, port)
-	case id <= m.blocks[uint32(id>>32)]:
-		return 0, fmt.Errorf("%w: %d", ErrExists, id)
-	case !m.space.take(connCost):
-		return 0, &QuotaError{ScopeTotal, m.cfg.QuotaTotal}
+	if err := m.ports.Check(port); err != nil {
+		return err
 	}
-	return id, nil
+	if c.id == 0 {
+		c.id = m.numbers.Highest() + 1
+	}
+	if err := m.numbers.Check(c.id); err != nil {
+		return err
+	}
+	if !m.space.take(connCost) {
+		return m.space.full()
+	}
+	m.numbers.Note(c.id)
+	m.table.Add(c.id, c)
+	return nil
 }
 
-// Update implements Log.
-func (m *Memory) Update(meta Meta) error {
+// Update implements logserver.Log.
+func (m *Log) Update(meta logserver.Meta) error {
 	if err := meta.Validate(); err != nil {
 		return err
 	}
@@ -174,32 +164,32 @@ func (m *Memory) Update(meta Meta) error {
 	if err != nil {
 		return err
 	}
-	c.setMeta(meta)
-	c.touch()
-	u := Upcall{ID: c.id, Tag: c.tag, Stable: c.end, Meta: true}
+	c.info.Set(&meta)
+	c.info.Touch()
+	u := logserver.Upcall{ID: c.id, Tag: c.info.Tag, Stable: c.end, Meta: true}
 	c.mu.Unlock()
 	m.tell(u)
 	return nil
 }
 
-// Touch implements Log.
-func (m *Memory) Touch(id ConnID) error {
+// Touch implements logserver.Log.
+func (m *Log) Touch(id logserver.ConnID) error {
 	c, err := m.lock(id)
 	if err != nil {
 		return err
 	}
-	c.touch()
+	c.info.Touch()
 	c.mu.Unlock()
 	return nil
 }
 
 // lock returns the connection with its lock held.
-func (m *Memory) lock(id ConnID) (*memConn, error) {
+func (m *Log) lock(id logserver.ConnID) (*conn, error) {
 	m.mu.RLock()
-	c, closed := m.conns[id], m.closed
+	c, closed := m.table.Get(id), m.closed
 	m.mu.RUnlock()
 	if closed {
-		return nil, ErrClosed
+		return nil, logserver.ErrClosed
 	}
 	if c != nil {
 		c.mu.Lock()
@@ -208,66 +198,51 @@ func (m *Memory) lock(id ConnID) (*memConn, error) {
 		}
 		c.mu.Unlock()
 	}
-	return nil, ErrNoConn
+	return nil, logserver.ErrNoConn
 }
 
-// NumActive implements Log.
-func (m *Memory) NumActive() int {
+// NumActive implements logserver.Log.
+func (m *Log) NumActive() int {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return len(m.conns)
+	return m.table.Len()
 }
 
-// Active implements Log.
-func (m *Memory) Active(first, n int) ([]Meta, error) {
-	if first < 0 || n < 0 {
-		return nil, fmt.Errorf("%w: Active(%d, %d)", ErrInvalid, first, n)
+// Active implements logserver.Log.
+func (m *Log) Active(first, n int) ([]logserver.Meta, error) {
+	m.mu.Lock()
+	conns, err := m.table.Page(first, n)
+	if m.closed {
+		err = logserver.ErrClosed
 	}
-	conns, err := m.snapshot()
+	m.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	conns = conns[min(first, len(conns)):]
-	conns = conns[:min(n, len(conns))]
-	return collect(conns, func(*memConn) bool { return true }), nil
+	return collect(conns, func(*conn) bool { return true }), nil
 }
 
-// Lookup implements Log.
-func (m *Memory) Lookup(ep netip.AddrPort) ([]Meta, error) {
-	conns, err := m.snapshot()
+// Lookup implements logserver.Log.
+func (m *Log) Lookup(ep netip.AddrPort) ([]logserver.Meta, error) {
+	conns, err := m.all()
 	if err != nil {
 		return nil, err
 	}
-	return collect(conns, func(c *memConn) bool {
-		return c.client == ep || c.shared.Value().server == ep
-	}), nil
+	return collect(conns, func(c *conn) bool { return c.info.Has(ep) }), nil
 }
 
-// snapshot returns the connections in the order in which they were opened.
-func (m *Memory) snapshot() ([]*memConn, error) {
+// all returns the connections in the order in which they were opened.
+func (m *Log) all() ([]*conn, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return nil, ErrClosed
+		return nil, logserver.ErrClosed
 	}
-	m.compact()
-	conns := make([]*memConn, len(m.order))
-	for i, id := range m.order {
-		conns[i] = m.conns[id]
-	}
-	return conns, nil
+	return m.table.All(), nil
 }
 
-// compact drops deleted connections from m.order. m.mu is held.
-func (m *Memory) compact() {
-	if len(m.order) == len(m.conns) {
-		return
-	}
-	m.order = slices.DeleteFunc(m.order, func(id ConnID) bool { return m.conns[id] == nil })
-}
-
-func collect(conns []*memConn, want func(*memConn) bool) []Meta {
-	var metas []Meta
+func collect(conns []*conn, want func(*conn) bool) []logserver.Meta {
+	var metas []logserver.Meta
 	for _, c := range conns {
 		c.mu.Lock()
 		if !c.gone && want(c) {
@@ -278,18 +253,18 @@ func collect(conns []*memConn, want func(*memConn) bool) []Meta {
 	return metas
 }
 
-// Meta implements Log.
-func (m *Memory) Meta(id ConnID) (Meta, error) {
+// Meta implements logserver.Log.
+func (m *Log) Meta(id logserver.ConnID) (logserver.Meta, error) {
 	c, err := m.lock(id)
 	if err != nil {
-		return Meta{}, err
+		return logserver.Meta{}, err
 	}
 	defer c.mu.Unlock()
 	return c.meta(), nil
 }
 
-// Delete implements Log.
-func (m *Memory) Delete(id ConnID) error {
+// Delete implements logserver.Log.
+func (m *Log) Delete(id logserver.ConnID) error {
 	c, err := m.lock(id)
 	if err != nil {
 		return err
@@ -299,7 +274,7 @@ func (m *Memory) Delete(id ConnID) error {
 }
 
 // remove deletes a connection whose lock is held, and gives up the lock.
-func (m *Memory) remove(c *memConn) {
+func (m *Log) remove(c *conn) {
 	c.gone = true
 	if c.reads != nil {
 		m.space.give(c.reads.cost())
@@ -309,25 +284,22 @@ func (m *Memory) remove(c *memConn) {
 	m.space.give(connCost)
 
 	m.mu.Lock()
-	delete(m.conns, c.id)
-	if len(m.order) > 2*len(m.conns)+64 {
-		m.compact()
-	}
+	m.table.Remove(c.id)
 	m.mu.Unlock()
 	m.space.check()
 }
 
-// Expire implements Log.
-func (m *Memory) Expire(t time.Time) []ConnID {
-	conns, err := m.snapshot()
+// Expire implements logserver.Log.
+func (m *Log) Expire(t time.Time) []logserver.ConnID {
+	conns, err := m.all()
 	if err != nil {
 		return nil
 	}
-	var expired []ConnID
+	var expired []logserver.ConnID
 	before := t.UnixNano()
 	for _, c := range conns {
 		c.mu.Lock()
-		if c.gone || c.modified >= before {
+		if c.gone || c.info.Modified >= before {
 			c.mu.Unlock()
 			continue
 		}
@@ -335,21 +307,21 @@ func (m *Memory) Expire(t time.Time) []ConnID {
 		expired = append(expired, c.id)
 	}
 	if len(expired) > 0 {
-		m.space.announce(Expired)
+		m.space.status.Announce(logserver.Expired)
 	}
 	return expired
 }
 
-// Close implements Log. It waits for reads that are under way, and for loans.
-func (m *Memory) Close() error {
+// Close implements logserver.Log. It waits for reads that are under way, and for loans.
+func (m *Log) Close() error {
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
-		return ErrClosed
+		return logserver.ErrClosed
 	}
 	m.closed = true
-	conns := m.conns
-	m.conns, m.order = nil, nil
+	conns := m.table.All()
+	m.table.Clear()
 	m.mu.Unlock()
 
 	for _, c := range conns {
@@ -359,33 +331,33 @@ func (m *Memory) Close() error {
 	}
 	m.busy.Wait()
 	m.wiper.drop()
-	m.space.close()
+	m.space.used.Store(0)
+	m.space.status.Close()
 	return m.arena.close()
 }
 
-// SetUpcall implements Log.
-func (m *Memory) SetUpcall(f func([]Upcall)) { m.up.Store(&f) }
+// SetUpcall implements logserver.Log.
+func (m *Log) SetUpcall(f func([]logserver.Upcall)) { m.up.Set(f) }
 
-// SetStatusUpcall implements Log.
-func (m *Memory) SetStatusUpcall(f func(Status)) { m.space.up.Store(&f) }
+// SetStatusUpcall implements logserver.Log.
+func (m *Log) SetStatusUpcall(f func(logserver.Status)) { m.space.status.SetUpcall(f) }
 
-// Status implements Log.
-func (m *Memory) Status() Status { return m.space.now() }
+// Status implements logserver.Log.
+func (m *Log) Status() logserver.Status { return m.space.status.Now() }
 
-// Usage implements Log.
-func (m *Memory) Usage() (used, limit int64) { return m.space.used.Load(), m.cfg.QuotaTotal }
+// Usage implements logserver.Log.
+func (m *Log) Usage() (used, limit int64) { return m.space.used.Load(), m.cfg.QuotaTotal }
 
 // upcalls recycles the slices that upcalls are told in: Write must not
 // allocate, and what a function value is given escapes.
-var upcalls = sync.Pool{New: func() any { return new([1]Upcall) }}
+var upcalls = sync.Pool{New: func() any { return new([1]logserver.Upcall) }}
 
-func (m *Memory) tell(u Upcall) {
-	f := m.up.Load()
-	if f == nil || *f == nil {
+func (m *Log) tell(u logserver.Upcall) {
+	if !m.up.Wanted() {
 		return
 	}
-	one := upcalls.Get().(*[1]Upcall)
+	one := upcalls.Get().(*[1]logserver.Upcall)
 	one[0] = u
-	(*f)(one[:])
+	m.up.Tell(one[:])
 	upcalls.Put(one)
 }

@@ -46,8 +46,7 @@ func (l *Log) RegisterService(port uint16) error {
 	if l.closed {
 		return logserver.ErrClosed
 	}
-	if !l.ports[port] {
-		l.ports[port] = true
+	if l.ports.Register(port) {
 		l.enqueue(item{port: port, register: true})
 	}
 	return nil

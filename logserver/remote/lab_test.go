@@ -14,6 +14,7 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/logd"
 	"github.com/ftnet/ftnet/logserver/logtest"
+	"github.com/ftnet/ftnet/logserver/memory"
 	"github.com/ftnet/ftnet/logserver/remote"
 )
 
@@ -32,9 +33,9 @@ type lab struct {
 	srv  *logd.Server
 }
 
-func newMemory(t testing.TB, limits logtest.Limits) *logserver.Memory {
+func newMemory(t testing.TB, limits logtest.Limits) *memory.Log {
 	t.Helper()
-	m, err := logserver.NewMemory(&logserver.MemoryConfig{
+	m, err := memory.New(&memory.Config{
 		QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace,
 	})
 	if err != nil {

@@ -98,9 +98,3 @@ func (l *Log) warnLost(n int) {
 	l.cfg.Warn("the log server has lost connections", "connections", n)
 	l.announce(0)
 }
-
-func (l *Log) tell(ups []logserver.Upcall) {
-	if f := l.up.Load(); len(ups) > 0 && f != nil && *f != nil {
-		(*f)(ups)
-	}
-}

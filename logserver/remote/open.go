@@ -41,12 +41,13 @@ func (l *Log) Open(m logserver.Meta) (logserver.ConnID, error) {
 
 // mayOpen returns why a connection cannot be opened. l.mu is held.
 func (l *Log) mayOpen(m *logserver.Meta) error {
-	port := m.Server.Port()
-	switch err := l.usable(); {
+	err := l.usable()
+	if err == nil {
+		err = l.ports.Check(m.Server.Port())
+	}
+	switch {
 	case err != nil:
 		return err
-	case !l.ports[0] && !l.ports[port]:
-		return fmt.Errorf("%w: port %d", logserver.ErrNotRegistered, port)
 	case l.fenced[m.Service]:
 		return logserver.ErrFenced
 	case l.holding, l.server.Limit > 0 && l.server.Used >= l.server.Limit:

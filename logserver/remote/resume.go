@@ -42,7 +42,7 @@ func (l *Log) reconcile(w wire.Welcome, states []wire.State) (lost []logserver.U
 	l.getBlock = false
 	l.queue = nil
 	l.holding, l.probe, l.retryOpen, l.heldReads = false, nil, false, nil
-	for port := range l.ports {
+	for port := range l.ports.All() {
 		l.enqueue(item{port: port, register: true})
 	}
 	has := make(map[logserver.ConnID]bool, len(states))
