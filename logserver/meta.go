@@ -44,7 +44,7 @@ type Meta struct {
 	// Finished tells that the client's FIN stands at the end of the data.
 	Finished bool
 	// Created and Modified are the times of Open and of the last call that
-	// added data, reads or the FIN, or of Touch.
+	// added data, reads or the FIN, or of Update.
 	Created, Modified time.Time
 }
 

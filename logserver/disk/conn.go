@@ -36,10 +36,9 @@ type readExtent struct {
 
 // conn is a connection. Log.mu guards it. There may be very many idle ones.
 type conn struct {
-	id       logserver.ConnID
-	number   uint64
-	info     table.Info
-	recorded int64 // what Modified is in the latest State that was taken
+	id     logserver.ConnID
+	number uint64
+	info   table.Info
 
 	start  int64 // below it data was discarded
 	taken  int64 // the end of what was taken
@@ -88,6 +87,5 @@ func (c *conn) appendState(b []byte) []byte {
 	if c.reads != nil {
 		s.ReadsFrom = c.reads.From
 	}
-	c.recorded = c.info.Modified
 	return s.Append(b)
 }

@@ -1,15 +1,10 @@
 package disk
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
 )
-
-// touchGrain is how much older the recorded time of a connection's last sign of
-// life may become before Touch records another.
-const touchGrain = 30 * time.Second
 
 // RegisterService implements logserver.Log.
 func (l *Log) RegisterService(port uint16) error {
@@ -87,22 +82,6 @@ func (l *Log) Update(m logserver.Meta) error {
 	c.info.Touch()
 	l.pendState(c, true)
 	l.hurry()
-	return nil
-}
-
-// Touch implements logserver.Log. The time is recorded now and then.
-func (l *Log) Touch(id logserver.ConnID) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c, err := l.find(id)
-	if err != nil {
-		return err
-	}
-	c.info.Touch()
-	if c.info.Modified-c.recorded > int64(touchGrain) {
-		l.pendState(c, false)
-		l.soon()
-	}
 	return nil
 }
 
@@ -224,22 +203,6 @@ func (l *Log) Active(first, n int) ([]logserver.Meta, error) {
 	metas := make([]logserver.Meta, len(conns))
 	for i, c := range conns {
 		metas[i] = c.meta()
-	}
-	return metas, nil
-}
-
-// Lookup implements logserver.Log.
-func (l *Log) Lookup(ep netip.AddrPort) ([]logserver.Meta, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return nil, logserver.ErrClosed
-	}
-	var metas []logserver.Meta
-	for _, c := range l.table.All() {
-		if c.info.Has(ep) {
-			metas = append(metas, c.meta())
-		}
 	}
 	return metas, nil
 }

@@ -151,7 +151,6 @@ func (r *replay) conn(id uint64, found *replayed) (*conn, []extent) {
 	}
 	c.info.Set(&st.Meta)
 	c.info.Created, c.info.Modified = st.Meta.Created.UnixNano(), found.modified
-	c.recorded = found.modified
 	r.live(found.seg, found.n)
 
 	slices.SortStableFunc(found.data, func(a, b extent) int { return cmp.Compare(a.off, b.off) })

@@ -33,7 +33,7 @@ func TestGarbage(t *testing.T) {
 	for name, first := range map[string][]byte{
 		"noise": noise, "http": []byte("GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"),
 		"large hello": wire.AppendHeader(nil, wire.TypeHello, 0, wire.MaxHello+1),
-		"no hello":    wire.AppendID(nil, wire.TypeDelete, 1),
+		"no hello":    wire.AppendDelete(nil, 1),
 	} {
 		p := r.dial(nil)
 		_, _ = p.conn.Write(first)
@@ -86,7 +86,7 @@ func TestFuzzedSession(t *testing.T) {
 			case 5:
 				b = wire.AppendReads(b, d&1, wire.Reads{ID: id, At: off, Runs: []logserver.ReadRun{{Length: uint32(d) + 1, Count: 3}}})
 			case 6:
-				b = wire.AppendID(b, wire.TypeDelete, id)
+				b = wire.AppendDelete(b, id)
 			case 7:
 				b = wire.AppendOpen(b, wire.TypeOpen, d&1, uint32(d), &meta)
 			case 8:

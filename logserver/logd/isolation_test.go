@@ -55,7 +55,7 @@ func TestIsolation(t *testing.T) {
 		t.Errorf("x's Active is %v, %v", list, err)
 	}
 	for _, ep := range []logserver.Flow{service(1, "y").Flow} {
-		if list, err := x.Lookup(ep.Client); err != nil || len(list) != 0 {
+		if list, err := logserver.Lookup(x, ep.Client); err != nil || len(list) != 0 {
 			t.Errorf("x's Lookup is %v, %v", list, err)
 		}
 	}
@@ -86,8 +86,7 @@ func TestIsolation(t *testing.T) {
 			t.Errorf("answer to frame %#x: %v, %v", b[4], list, err)
 		}
 	}
-	p.send(wire.AppendID(nil, wire.TypeTouch, id))
-	p.send(wire.AppendID(nil, wire.TypeDelete, id))
+	p.send(wire.AppendDelete(nil, id))
 	for _, q := range []wire.Request{
 		{Type: wire.TypeRead, ID: id, N: 100}, {Type: wire.TypeGetReads, ID: id}, {Type: wire.TypeGetMeta, ID: id},
 	} {

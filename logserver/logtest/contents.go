@@ -106,9 +106,9 @@ func testQuery(t *testing.T, open Factory) {
 	if n := b.NumActive(); n != 9 {
 		t.Errorf("NumActive is %d, want 9", n)
 	}
-	check(list(b.Lookup(Example(5).Client)), ids[5:6])
-	check(list(b.Lookup(Server)), slices.Delete(slices.Clone(ids), 3, 4))
-	check(list(b.Lookup(Example(3).Client)), nil)
+	check(list(logserver.Lookup(b.Log, Example(5).Client)), ids[5:6])
+	check(list(logserver.Lookup(b.Log, Server)), slices.Delete(slices.Clone(ids), 3, 4))
+	check(list(logserver.Lookup(b.Log, Example(3).Client)), nil)
 	if next := b.open(3); slices.Contains(ids, next) {
 		t.Errorf("number %d was given out again", next)
 	}

@@ -107,14 +107,14 @@ func testExpire(t *testing.T, open Factory) {
 	for !time.Now().After(later) { // the clock may be coarse
 		runtime.Gosched()
 	}
-	b.must(b.Touch(touched))
+	b.must(logserver.Touch(b.Log, touched))
 	b.write(written, 0, []byte("x"))
 	got := b.Expire(later.Add(1))
 	if !slices.Equal(got, []logserver.ConnID{old}) {
 		t.Errorf("expired %v, want only %d", got, old)
 	}
 	b.await("expired", func() bool { return slices.Contains(b.status, logserver.Expired) })
-	b.is(b.Touch(old), logserver.ErrNoConn)
+	b.is(logserver.Touch(b.Log, old), logserver.ErrNoConn)
 	if s := b.Status(); s != logserver.OK || b.NumActive() != 2 {
 		t.Errorf("status %v, %d connections", s, b.NumActive())
 	}
@@ -145,7 +145,7 @@ func calls(l logserver.Log, id logserver.ConnID) map[string]func() error {
 		"RegisterService": func() error { return l.RegisterService(1) },
 		"Open":            func() error { _, err := l.Open(Example(7)); return err },
 		"Update":          func() error { return l.Update(meta) },
-		"Touch":           func() error { return l.Touch(id) },
+		"Touch":           func() error { return logserver.Touch(l, id) },
 		"Write":           func() error { _, err := l.Write(id, 0, p); return err },
 		"Room":            func() error { _, err := l.Room(id); return err },
 		"WriteReads":      func() error { return l.WriteReads(id, 1) },
@@ -154,7 +154,7 @@ func calls(l logserver.Log, id logserver.ConnID) map[string]func() error {
 		"Read":            func() error { _, err := l.Read(id, p, 0); return err },
 		"Length":          func() error { _, _, err := l.Length(id); return err },
 		"Active":          func() error { _, err := l.Active(0, 1); return err },
-		"Lookup":          func() error { _, err := l.Lookup(Server); return err },
+		"Lookup":          func() error { _, err := logserver.Lookup(l, Server); return err },
 		"Meta":            func() error { _, err := l.Meta(id); return err },
 		"Discard":         func() error { return l.Discard(id, 0) },
 		"Delete":          func() error { return l.Delete(id) },

@@ -97,7 +97,7 @@ func testReopenContents(t *testing.T, open Reopener) {
 				b.reads(ids[n])
 			}
 		}
-		found, err := b.Lookup(Example(2).Client)
+		found, err := logserver.Lookup(b.Log, Example(2).Client)
 		b.must(err)
 		if len(found) != 1 || found[0].ID != ids[2] || !found[0].Finished {
 			t.Errorf("Lookup tells %+v", found)

@@ -4,7 +4,6 @@ package memory
 
 import (
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -172,17 +171,6 @@ func (m *Log) Update(meta logserver.Meta) error {
 	return nil
 }
 
-// Touch implements logserver.Log.
-func (m *Log) Touch(id logserver.ConnID) error {
-	c, err := m.lock(id)
-	if err != nil {
-		return err
-	}
-	c.info.Touch()
-	c.mu.Unlock()
-	return nil
-}
-
 // lock returns the connection with its lock held.
 func (m *Log) lock(id logserver.ConnID) (*conn, error) {
 	m.mu.RLock()
@@ -219,38 +207,15 @@ func (m *Log) Active(first, n int) ([]logserver.Meta, error) {
 	if err != nil {
 		return nil, err
 	}
-	return collect(conns, func(*conn) bool { return true }), nil
-}
-
-// Lookup implements logserver.Log.
-func (m *Log) Lookup(ep netip.AddrPort) ([]logserver.Meta, error) {
-	conns, err := m.all()
-	if err != nil {
-		return nil, err
-	}
-	return collect(conns, func(c *conn) bool { return c.info.Has(ep) }), nil
-}
-
-// all returns the connections in the order in which they were opened.
-func (m *Log) all() ([]*conn, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return nil, logserver.ErrClosed
-	}
-	return m.table.All(), nil
-}
-
-func collect(conns []*conn, want func(*conn) bool) []logserver.Meta {
 	var metas []logserver.Meta
 	for _, c := range conns {
 		c.mu.Lock()
-		if !c.gone && want(c) {
+		if !c.gone {
 			metas = append(metas, c.meta())
 		}
 		c.mu.Unlock()
 	}
-	return metas
+	return metas, nil
 }
 
 // Meta implements logserver.Log.
@@ -291,10 +256,9 @@ func (m *Log) remove(c *conn) {
 
 // Expire implements logserver.Log.
 func (m *Log) Expire(t time.Time) []logserver.ConnID {
-	conns, err := m.all()
-	if err != nil {
-		return nil
-	}
+	m.mu.Lock()
+	conns := m.table.All()
+	m.mu.Unlock()
 	var expired []logserver.ConnID
 	before := t.UnixNano()
 	for _, c := range conns {

@@ -52,19 +52,6 @@ func (l *Log) RegisterService(port uint16) error {
 	return nil
 }
 
-// Touch implements logserver.Log.
-func (l *Log) Touch(id logserver.ConnID) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c, err := l.change(id)
-	if err != nil {
-		return err
-	}
-	c.touched = true
-	l.queueConn(c)
-	return nil
-}
-
 // Write implements logserver.Log. It copies p.
 func (l *Log) Write(id logserver.ConnID, off int64, p []byte) (n int, err error) {
 	return l.append(id, off, p, nil)

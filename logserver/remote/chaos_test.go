@@ -159,9 +159,7 @@ func (c *chaos) step() {
 		m.RTT = time.Duration(r.IntN(1e9))
 		k.rtt = m.RTT
 		fail("Update", c.log.Update(m))
-	case n < 94:
-		fail("Touch", c.log.Touch(k.id))
-	case n < 97:
+	case n < 95:
 		c.delete(k)
 	}
 }

@@ -26,7 +26,6 @@ type conn struct {
 	start    int64
 	taken    int64
 	finished bool
-	touched  bool
 	readEnd  int64
 	reads    []run  // those that may have to be sent again
 	data     buffer // from stable to taken, and a little below

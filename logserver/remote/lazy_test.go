@@ -1,7 +1,6 @@
 package remote_test
 
 import (
-	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -109,10 +108,6 @@ func (l *lazy) Update(m logserver.Meta) error {
 	return l.do(func(to *memory.Log) error { return to.Update(m) })
 }
 
-func (l *lazy) Touch(id logserver.ConnID) error {
-	return l.do(func(to *memory.Log) error { return to.Touch(id) })
-}
-
 func (l *lazy) Write(id logserver.ConnID, off int64, p []byte) (n int, err error) {
 	p = slices.Clone(p)
 	first := true
@@ -167,11 +162,6 @@ func (l *lazy) NumActive() int {
 func (l *lazy) Active(first, n int) ([]logserver.Meta, error) {
 	taken, _ := l.now()
 	return taken.Active(first, n)
-}
-
-func (l *lazy) Lookup(ep netip.AddrPort) ([]logserver.Meta, error) {
-	taken, _ := l.now()
-	return taken.Lookup(ep)
 }
 
 func (l *lazy) Meta(id logserver.ConnID) (logserver.Meta, error) {

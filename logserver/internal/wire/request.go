@@ -1,10 +1,7 @@
 package wire
 
 import (
-	"net/netip"
-
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/internal/record"
 )
 
 // Request is a frame that is answered. Which fields count depends on its type.
@@ -17,8 +14,6 @@ type Request struct {
 	// First and N are an offset and a number of bytes (Read), or an index and
 	// a number of connections (Active).
 	First, N int64
-	// Endpoint is looked up.
-	Endpoint netip.AddrPort
 	// Before is the time before which Expire takes connections, Unix ns.
 	Before int64
 }
@@ -37,8 +32,6 @@ func AppendRequest(b []byte, r Request) []byte {
 	case TypeActive:
 		b = be.AppendUint64(b, uint64(r.First))
 		b = be.AppendUint64(b, uint64(r.N))
-	case TypeLookup:
-		b = record.AppendEndpoint(b, r.Endpoint)
 	case TypeExpire:
 		b = be.AppendUint64(b, uint64(r.Before))
 	}
@@ -56,8 +49,6 @@ func ParseRequest(f Frame) (r Request, err error) {
 		r.ID = c.id()
 	case TypeActive:
 		r.First, r.N = c.Offset(), c.Offset()
-	case TypeLookup:
-		r.Endpoint = c.Endpoint()
 	case TypeExpire:
 		r.Before = int64(c.U64())
 	case TypeSync, TypeGetBlock:

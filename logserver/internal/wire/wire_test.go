@@ -38,13 +38,13 @@ func clientFrames() [][]byte {
 		data,
 		AppendReads(nil, 0, Reads{ID: 5, At: 100, Runs: []logserver.ReadRun{{Length: 10, Count: 3}, {Length: 1 << 31, Count: 1}}}),
 		AppendAt(nil, TypeFinish, 5, 1000), AppendAt(nil, TypeDiscard, 5, 500),
-		AppendID(nil, TypeTouch, 5), AppendID(nil, TypeDelete, 5),
+		AppendDelete(nil, 5),
 		AppendRegister(nil, 80), AppendHeader(nil, TypeAlive, 0, 0),
 	}
 	for _, r := range []Request{
 		{Type: TypeRead, Req: 1, ID: 5, First: 10, N: 1 << 40}, {Type: TypeGetReads, Req: 2, ID: 5},
-		{Type: TypeActive, Req: 3, First: 10, N: 100}, {Type: TypeLookup, Req: 4, Endpoint: meta.Client},
-		{Type: TypeLookup, Req: 4}, {Type: TypeGetMeta, Req: 5, ID: 5}, {Type: TypeExpire, Req: 6, Before: -1},
+		{Type: TypeActive, Req: 3, First: 10, N: 100},
+		{Type: TypeGetMeta, Req: 5, ID: 5}, {Type: TypeExpire, Req: 6, Before: -1},
 		{Type: TypeSync, Req: 7}, {Type: TypeGetBlock, Req: 8},
 	} {
 		frames = append(frames, AppendRequest(nil, r))

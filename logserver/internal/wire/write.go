@@ -72,13 +72,13 @@ func ParseAt(f Frame) (id logserver.ConnID, off int64, err error) {
 	return id, off, nil
 }
 
-// AppendID appends a Touch or Delete frame.
-func AppendID(b []byte, t Type, id logserver.ConnID) []byte {
-	return be.AppendUint64(AppendHeader(b, t, 0, 8), uint64(id))
+// AppendDelete appends a Delete frame.
+func AppendDelete(b []byte, id logserver.ConnID) []byte {
+	return be.AppendUint64(AppendHeader(b, TypeDelete, 0, 8), uint64(id))
 }
 
-// ParseID takes a Touch or Delete frame apart.
-func ParseID(f Frame) (logserver.ConnID, error) {
+// ParseDelete takes it apart.
+func ParseDelete(f Frame) (logserver.ConnID, error) {
 	c := newCursor(f)
 	id := c.id()
 	if !c.Done() {
