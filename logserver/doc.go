@@ -5,9 +5,10 @@
 //
 // [Log] is the interface, written so that a backend may be local or remote:
 // bytes are copied before a call returns, and stability is announced later, by
-// an upcall; no method on the way of a client's bytes waits for a device. [Memory] is the backend that lives in the engine's process; it
-// survives the server process, not the host. The suite in logtest says what
-// any backend must do.
+// an upcall; no method on the way of a client's bytes waits for a device.
+// Package memory is the backend that lives in the engine's process: it survives
+// the server's process, not the engine's. The suite in logtest says what any
+// backend must do.
 //
 // The package is not for the server's output: that is never logged, because a
 // restarted server says it again. Nor does it know TCP: offsets are 64-bit

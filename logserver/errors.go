@@ -42,10 +42,8 @@ var (
 type Scope uint8
 
 const (
-	// ScopeConn is the quota of one connection.
-	ScopeConn Scope = iota + 1
 	// ScopeTotal is the quota of all connections together.
-	ScopeTotal
+	ScopeTotal Scope = iota + 1
 	// ScopeBuffer is the room for what is not stable yet: there will be some
 	// when the log's device or network has taken what waits.
 	ScopeBuffer
@@ -53,8 +51,6 @@ const (
 
 func (s Scope) String() string {
 	switch s {
-	case ScopeConn:
-		return "connection"
 	case ScopeTotal:
 		return "total"
 	case ScopeBuffer:

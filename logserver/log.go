@@ -1,9 +1,6 @@
 package logserver
 
-import (
-	"net/netip"
-	"time"
-)
+import "time"
 
 // Log is a log server. All methods may be called from any goroutine; calls
 // for one connection take effect in the order in which they are made, and
@@ -11,17 +8,17 @@ import (
 // connection as well, such as WriteReads, which has none of its own.
 //
 // What a log has taken need not be stable yet. Length and Read tell what is
-// stable; Reads, Meta, Active, Lookup and NumActive tell what was taken. What
+// stable; Reads, Meta, Active and NumActive tell what was taken. What
 // becomes of what is not stable when the process ends nobody knows.
 //
-// Read, Reads, Meta, Active, Lookup, Expire and Close may wait for a device or
+// Read, Reads, Meta, Active, Expire and Close may wait for a device or
 // a network, unless the log is [Immediate]. All other methods never do: they
 // may be called with locks held, and from inside an upcall.
 //
 // A log may hold connections when it is opened: those that an earlier process
 // has left, with what was stable then. Active tells them. Their Tag means
 // nothing until Update has set one. The methods that never wait may return
-// ErrNoConn for a connection that neither Open nor Active, Lookup or Meta has
+// ErrNoConn for a connection that neither Open nor Active or Meta has
 // told of. Registered services are not kept.
 //
 // A method given an id that is not, or no longer, in the log returns an error
@@ -52,10 +49,6 @@ type Log interface {
 	// when the SYN-ACK follows the SYN, or with a newer RTT. Again an upcall
 	// with Meta set tells when it is stable.
 	Update(m Meta) error
-
-	// Touch sets the connection's Modified time to now: it has shown a sign
-	// of life that brought no data, such as a keepalive.
-	Touch(id ConnID) error
 
 	// Write appends p, which lies at off in the client's stream (log_write).
 	// Bytes that the log has taken already, or has discarded, are skipped
@@ -112,11 +105,6 @@ type Log interface {
 	// the last it returns none. Connections that end between two calls
 	// shift those after them.
 	Active(first, n int) ([]Meta, error)
-
-	// Lookup returns the connections one of whose endpoints is ep, in the
-	// order in which they were opened (log_query_endpoint). It may look at
-	// all connections: it is for recovery and diagnosis.
-	Lookup(ep netip.AddrPort) ([]Meta, error)
 
 	// Meta returns what is recorded about one connection.
 	Meta(id ConnID) (Meta, error)

@@ -1,6 +1,7 @@
 package logserver
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -23,7 +24,8 @@ type Meta struct {
 	// Tag is the caller's own number for the connection. Every upcall
 	// carries it back; the log gives it no meaning.
 	Tag uint64
-	// Service is the name of the service that the connection belongs to.
+	// Service is the name of the service that the connection belongs to, at most
+	// MaxService bytes.
 	Service string
 	Flow
 	// IRS and ISS are the initial sequence numbers that the server received
@@ -42,7 +44,7 @@ type Meta struct {
 	// Finished tells that the client's FIN stands at the end of the data.
 	Finished bool
 	// Created and Modified are the times of Open and of the last call that
-	// added data, reads or the FIN, or of Touch.
+	// added data, reads or the FIN, or of Update.
 	Created, Modified time.Time
 }
 
@@ -60,9 +62,21 @@ type Output struct {
 	End    int64
 }
 
-// MaxOptions is the longest list of TCP options that a header can hold
-// (RFC 9293, section 3.1), in bytes.
-const MaxOptions = 40
+const (
+	// MaxOptions is the longest list of TCP options that a header can hold
+	// (RFC 9293, section 3.1), in bytes.
+	MaxOptions = 40
+	// MaxService is the longest name of a service, in bytes.
+	MaxService = 255
+)
+
+// Validate returns ErrInvalid if a log cannot record m: Open and Update return it then.
+func (m *Meta) Validate() error {
+	if len(m.SYNOptions) > MaxOptions || len(m.SYNACKOptions) > MaxOptions || len(m.Service) > MaxService {
+		return fmt.Errorf("%w: %d and %d bytes of TCP options, a service's name of %d", ErrInvalid, len(m.SYNOptions), len(m.SYNACKOptions), len(m.Service))
+	}
+	return nil
+}
 
 // ReadRun is Count reads of Length bytes each, one after the other. Both are
 // positive.

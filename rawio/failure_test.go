@@ -12,12 +12,12 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/internal/segment"
-	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/memory"
 )
 
 // bare returns an engine without gate, tap and connections, and its log.
 func bare(t *testing.T) (*Engine, *bytes.Buffer) {
-	log, err := logserver.NewMemory(nil)
+	log, err := memory.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,15 +12,15 @@ import (
 // packet is like the last ones, of the same connection, in order, and with as
 // long a header. Where it errs the payload lies in memory that nobody reads,
 // and the log copies it from there like from anywhere else. What arrives is
-// judged by the core before the log is told of it, in either case.
+// judged by the core, which borrows the memory and commits what is to stay.
 type landing struct {
-	lender logserver.Lender // nil: the log has none
-	one    *tap.Batch
-	loan   logserver.Loan
-	flow   Flow // of the last large packet
-	header int  // bytes before its payload
-	room   int  // bytes that its largest packet takes
-	score  int  // how well the prediction has been, 0 to landMax
+	lends    bool // the log does
+	one      *tap.Batch
+	borrowed bool // by the core, until done
+	flow     Flow // of the last large packet
+	header   int  // bytes before its payload
+	room     int  // bytes that its largest packet takes
+	score    int  // how well the prediction has been, 0 to landMax
 }
 
 const (
@@ -32,30 +32,28 @@ const (
 )
 
 func newLanding(log logserver.Log) landing {
-	l, _ := log.(logserver.Lender)
-	return landing{lender: l, one: tap.NewBatch(1)}
+	_, lends := log.(logserver.Lender)
+	return landing{lends: lends, one: tap.NewBatch(1)}
 }
 
 // predicts reports whether one packet should be read with read.
-func (l *landing) predicts() bool { return l.lender != nil && l.score >= landFrom }
+func (l *landing) predicts() bool { return l.lends && l.score >= landFrom }
 
 // read takes one packet. done must be called when it is dealt with.
 func (l *landing) read(t *tap.Tap, m *south.Machine) (packets []tap.Packet, err error) {
-	if id, ok := m.Tail(l.flow); ok {
-		l.loan = l.lender.Lend(id, l.room)
-	}
-	if l.loan.Bytes != nil {
-		_, err = t.TryReadSplit(l.one, l.header, l.loan.Bytes)
+	memory, ok := m.Borrow(l.flow, l.room)
+	if l.borrowed = ok; ok {
+		_, err = t.TryReadSplit(l.one, l.header, memory)
 	} else {
 		_, err = t.TryReadBatch(l.one)
 	}
 	return l.one.Packets, err
 }
 
-func (l *landing) done() {
-	if l.loan.Bytes != nil {
-		l.loan.Return()
-		l.loan = logserver.Loan{}
+func (l *landing) done(m *south.Machine) {
+	if l.borrowed {
+		m.GiveBack()
+		l.borrowed = false
 	}
 }
 

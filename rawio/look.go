@@ -134,7 +134,7 @@ func (e *Engine) drain(m *south.Machine) (pause time.Duration, err error) {
 // many packets that was, and whether there may be more.
 func (e *Engine) some(m *south.Machine) (n int, more bool, err error) {
 	if e.landing.predicts() {
-		defer e.landing.done()
+		defer e.landing.done(m)
 		packets, err := e.landing.read(e.tap, m)
 		e.segments(m, packets)
 		return len(packets), len(packets) > 0, err
@@ -163,7 +163,11 @@ func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
 		e.env.ways.arrived(&e.decoded, p.IfIndex)
 		e.carried = e.carried || e.decoded.Len() > 0
 		m.Via(p.IfIndex)
-		m.Segment(&e.decoded, p.Time)
+		if p.Rest != nil { // where the payload is to stay, if it is the predicted one
+			m.Landed(&e.decoded, p.Time)
+		} else {
+			m.Segment(&e.decoded, p.Time)
+		}
 		e.landing.learn(&e.decoded, size-len(e.decoded.Payload))
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/sockdiag"
-	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/memory"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/internal/conntrack"
@@ -43,7 +43,7 @@ type unseenRig struct {
 }
 
 func newUnseenRig(t testing.TB, conns uint32) *unseenRig {
-	log, err := logserver.NewMemory(nil)
+	log, err := memory.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/internal/status"
-	"github.com/ftnet/ftnet/logserver"
+	logmemory "github.com/ftnet/ftnet/logserver/memory"
 )
 
 // TestUnmodified: a server that knows nothing of ftnet.
@@ -249,7 +249,7 @@ func TestPortsChangeAtOnce(t *testing.T) {
 // stepLog calls step, if there is one, when the engine begins to protect a port, and before
 // it does.
 type stepLog struct {
-	*logserver.Memory
+	*logmemory.Log
 	step atomic.Pointer[func()]
 }
 
@@ -257,7 +257,7 @@ func (l *stepLog) RegisterService(port uint16) error {
 	if step := l.step.Swap(nil); step != nil {
 		(*step)()
 	}
-	return l.Memory.RegisterService(port)
+	return l.Log.RegisterService(port)
 }
 
 // TestGivenUpForGood: a port that is given up while a new configuration is applied is not
@@ -269,11 +269,11 @@ func TestGivenUpForGood(t *testing.T) {
 		"start":  func(s *Service) error { return s.apply(next) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			memory, err := logserver.NewMemory(nil)
+			memory, err := logmemory.New(nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			log := &stepLog{Memory: memory}
+			log := &stepLog{Log: memory}
 			t.Cleanup(func() { memory.Close() })
 			l := newLab(t, func(c *HostConfig) { c.Store = log })
 			s := l.run(next)

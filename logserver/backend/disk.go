@@ -16,7 +16,7 @@ const defaultDisk = 8 << 30
 const mostBuffer = 256 << 20
 
 func openDisk(u URL, o Options) (logserver.Log, error) {
-	cfg := &disk.Config{Quota: o.Quota, QuotaTotal: o.QuotaTotal, Warn: o.Warn, Info: o.Info}
+	cfg := &disk.Config{QuotaTotal: o.QuotaTotal, Warn: o.Warn, Info: o.Info}
 	if cfg.QuotaTotal == 0 {
 		cfg.QuotaTotal = defaultDisk
 		if total, err := fileSystemSize(filepath.Dir(u.Dir)); err == nil { // the directory may have to be made

@@ -6,15 +6,13 @@ import (
 	"github.com/ftnet/ftnet/internal/bytesize"
 	"github.com/ftnet/ftnet/internal/certs"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/memory"
 )
 
 // Options are what a log needs besides its URL. The zero value is usable, but
 // for a log server, which needs TLS.
 type Options struct {
-	// Quota is how many bytes one connection may have in a log of this host;
-	// 0 for no limit of its own. A log server has its own.
-	Quota int64
-	// QuotaTotal is how many bytes a log of this host may occupy. Default: in
+	// QuotaTotal is how many bytes a log of this host may occupy; a log server has its own. Default: in
 	// memory a quarter of it, on a disk 8 GiB, at most half of its file system.
 	QuotaTotal int64
 	// KeyFile holds the key with which a log on a disk is encrypted, see
@@ -85,8 +83,5 @@ func openMemory(o Options) (logserver.Log, error) {
 		}
 		o.QuotaTotal = int64(total / 4)
 	}
-	if o.Quota == 0 || o.Quota > o.QuotaTotal {
-		o.Quota = o.QuotaTotal
-	}
-	return logserver.NewMemory(&logserver.MemoryConfig{Quota: o.Quota, QuotaTotal: o.QuotaTotal})
+	return memory.New(&memory.Config{QuotaTotal: o.QuotaTotal})
 }

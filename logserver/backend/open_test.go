@@ -16,7 +16,7 @@ func meta(service string) logserver.Meta {
 }
 
 func TestOpenMemory(t *testing.T) {
-	l, err := Open("memory:", Options{Quota: 1000, QuotaTotal: 1 << 20})
+	l, err := Open("memory:", Options{QuotaTotal: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestOpenMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	var full *logserver.QuotaError
-	if n, err := l.Write(id, 0, make([]byte, 2000)); n != 1000 || !errors.As(err, &full) || full.Scope != logserver.ScopeConn {
+	if n, err := l.Write(id, 0, make([]byte, 2<<20)); n == 0 || !errors.As(err, &full) || full.Scope != logserver.ScopeTotal {
 		t.Errorf("%d, %v", n, err)
 	}
 
@@ -57,7 +57,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"memory:", Options{KeyFile: "k"}, "a key is for file: only"},
 		{"memory:", Options{TLS: tls}, "TLS is for ftlog: only"},
 		{"file:///x/y", Options{ServerName: "n"}, "TLS is for ftlog: only"},
-		{"memory:", Options{Quota: -1}, "open the log memory:: "},
+		{"memory:", Options{QuotaTotal: -1}, "open the log memory:: "},
 	} {
 		if l, err := Open(tt.url, tt.o); l != nil || err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v", tt.url, err)

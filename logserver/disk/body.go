@@ -2,9 +2,7 @@ package disk
 
 import (
 	"slices"
-	"unsafe"
 
-	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk/internal/format"
 	"github.com/ftnet/ftnet/logserver/disk/internal/vfs"
 )
@@ -130,21 +128,14 @@ func (m *bodies) wipe() {
 	}
 }
 
-// lent tells whether data was received just where place would put it.
-func (l *Log) lent(data []byte) bool {
-	b := l.bodies.now
-	return b != nil && b.loans > 0 && b.used+format.HeaderSize+len(data) <= len(b.mem) &&
-		unsafe.SliceData(data) == &b.mem[b.used+format.HeaderSize]
-}
-
 // places tells whether data is to be placed in a body, and not gathered: all of a
 // connection's data that waits is in one or the other, so that it stays in
-// order. l.mu is held.
-func (l *Log) places(c *conn, data []byte) bool {
+// order. in is the loan in which it lies where place would put it, or nil. l.mu is held.
+func (l *Log) places(c *conn, data []byte, in *loan) bool {
 	switch {
 	case l.cfg.Key != nil || c.pend != nil && c.pend.n > 0:
 		return false
-	case c.placed > 0 || l.lent(data):
+	case c.placed > 0 || in != nil:
 		return true
 	case len(data) < min(placeFrom, l.maxRecord()/2):
 		return false
@@ -152,16 +143,17 @@ func (l *Log) places(c *conn, data []byte) bool {
 	return int64(len(l.bodies.full)*l.bodies.size) < l.cfg.Buffer
 }
 
-// place puts data that follows the end of what was taken into bodies.
-func (l *Log) place(c *conn, data []byte) {
-	for len(data) > 0 {
+// place puts data that follows the end of what was taken into bodies, where its first
+// record may lie already, in a loan.
+func (l *Log) place(c *conn, data []byte, in *loan) {
+	for ; len(data) > 0; in = nil {
 		n := min(len(data), l.maxRecord())
-		if b := l.bodies.now; b != nil && b.loans > 0 && !l.lent(data[:n]) {
+		if b := l.bodies.now; b != nil && b.loans > 0 && in == nil {
 			l.bodies.turn() // its rest belongs to the borrower
 		}
 		b := l.bodies.current(n)
 		payload := b.mem[b.used+format.HeaderSize:][:n]
-		if unsafe.SliceData(payload) != unsafe.SliceData(data) {
+		if in == nil {
 			copy(payload, data)
 		}
 		end := b.used + int(recordEnd(n))
@@ -186,40 +178,7 @@ func (l *Log) takeBody() (list []item) {
 	for _, p := range b.recs {
 		p.c.placed--
 		p.c.inFlight++
-		list = append(list, item{typ: format.Data, c: p.c, conn: p.c.id, off: p.off, n: p.n, inBody: true, place: p.at, sum: p.sum})
+		list = append(list, item{typ: format.Data, c: p.c, conn: uint64(p.c.id), off: p.off, n: p.n, inBody: true, place: p.at, sum: p.sum})
 	}
 	return list
-}
-
-var _ logserver.Lender = (*Log)(nil)
-
-// Lend implements logserver.Lender. What is received in a loan is not copied,
-// unless the writer takes the body meanwhile. There are no loans with
-// encryption, which copies anyway.
-func (l *Log) Lend(id logserver.ConnID, n int) logserver.Loan {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c, err := l.find(id)
-	if err != nil || n <= 0 || c.fin >= 0 || l.cfg.Key != nil || c.pend != nil && c.pend.n > 0 {
-		return logserver.Loan{}
-	}
-	if b := l.bodies.now; b != nil && b.loans > 0 {
-		return logserver.Loan{}
-	}
-	b := l.bodies.current(n)
-	if b == nil {
-		return logserver.Loan{}
-	}
-	b.loans++
-	at := b.used + format.HeaderSize
-	b.dirty = max(b.dirty, at+n)
-	l.readers.Add(1)
-	return logserver.Loan{Bytes: b.mem[at : at+n : at+n], Return: func() {
-		l.mu.Lock()
-		if b.loans--; b.loans == 0 && b.done {
-			l.bodies.release(b)
-		}
-		l.mu.Unlock()
-		l.readers.Done()
-	}}
 }

@@ -143,12 +143,12 @@ func (l *Log) giveCopies(items []item) {
 // live returns the copy to be made of a record, if it lives. A State is not
 // copied but written as it is now. l.mu is held.
 func (l *Log) live(s *segment, r *rec) (item, bool) {
-	c := l.conns[logserver.ConnID(r.h.Conn)]
+	c := l.table.Get(logserver.ConnID(r.h.Conn))
 	if c == nil {
 		return item{}, false
 	}
 	i := item{
-		typ: r.h.Type, flags: format.Copy, c: c, conn: c.id, off: r.h.Offset,
+		typ: r.h.Type, flags: format.Copy, c: c, conn: uint64(c.id), off: r.h.Offset,
 		n: len(r.payload), payload: r.payload, seg: s.id, pos: r.h.Pos,
 	}
 	switch r.h.Type {

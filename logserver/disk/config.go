@@ -11,9 +11,6 @@ import (
 
 // Config sets a log's limits. The zero value is usable.
 type Config struct {
-	// Quota is the number of bytes of client data that one connection may
-	// have in the log. Default QuotaTotal.
-	Quota int64
 	// QuotaTotal is the number of bytes that the log's files may occupy. A
 	// quarter of it is room that the log needs for itself; Usage counts that.
 	// Default 8 GiB, at least 1 MiB.
@@ -68,7 +65,6 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	set(&c.QuotaTotal, defaultTotal)
-	set(&c.Quota, c.QuotaTotal)
 	set(&c.LowSpace, c.QuotaTotal-c.QuotaTotal/8)
 	set(&c.MinFree, defaultMinFree)
 	set(&c.Buffer, min(defaultBuffer, c.QuotaTotal))
@@ -96,7 +92,6 @@ func (c *Config) validate() error {
 		name               string
 		value, least, most int64
 	}{
-		{"Quota", c.Quota, 0, 1 << 62},
 		{"QuotaTotal", c.QuotaTotal, minTotal, 1 << 50},
 		{"LowSpace", c.LowSpace, 0, 1 << 62},
 		{"MinFree", c.MinFree, 0, 1 << 62},

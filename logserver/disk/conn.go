@@ -1,13 +1,9 @@
 package disk
 
 import (
-	"fmt"
-	"net/netip"
-	"time"
-	"unique"
-
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/internal/table"
 )
 
 const (
@@ -17,8 +13,6 @@ const (
 	// recordCost is what a record of data or reads costs besides its payload.
 	recordCost = 64
 	runCost    = 8 // bytes of a ReadRun
-	// maxService keeps a State well below the length of a record.
-	maxService = 4096
 )
 
 // extent is a stable record of a connection's data. Those of a connection
@@ -42,19 +36,9 @@ type readExtent struct {
 
 // conn is a connection. Log.mu guards it. There may be very many idle ones.
 type conn struct {
-	id, tag, number uint64
-	client          netip.AddrPort
-	// shared holds what a service's connections have in common.
-	shared     unique.Handle[sharedMeta]
-	irs, iss   uint32
-	options    string // SYN's, then SYN-ACK's
-	synOptions uint8
-	synFlags   uint16
-	rtt        time.Duration
-	output     *logserver.Output // nil if it says nothing
-
-	created, modified int64 // Unix time in ns
-	recorded          int64 // what modified is in the latest State that was taken
+	id     logserver.ConnID
+	number uint64
+	info   table.Info
 
 	start  int64 // below it data was discarded
 	taken  int64 // the end of what was taken
@@ -65,7 +49,7 @@ type conn struct {
 	// but the record that says so is not stable yet.
 	extents []extent
 	skip    int
-	reads   *readLog
+	reads   *table.Reads
 	readExt []readExtent
 	raw     int64 // what the connection is charged for
 
@@ -95,70 +79,13 @@ const (
 	toldFin
 )
 
-type sharedMeta struct {
-	service string
-	server  netip.AddrPort
-}
-
-func validate(m *logserver.Meta) error {
-	if len(m.SYNOptions) > logserver.MaxOptions || len(m.SYNACKOptions) > logserver.MaxOptions {
-		return fmt.Errorf("%w: %d and %d bytes of TCP options", logserver.ErrInvalid, len(m.SYNOptions), len(m.SYNACKOptions))
-	}
-	if len(m.Service) > maxService {
-		return fmt.Errorf("%w: the service's name has %d bytes", logserver.ErrInvalid, len(m.Service))
-	}
-	return nil
-}
-
-func (c *conn) setMeta(m *logserver.Meta) {
-	c.tag = m.Tag
-	c.client = m.Client
-	c.shared = unique.Make(sharedMeta{m.Service, m.Server})
-	c.irs, c.iss = m.IRS, m.ISS
-	if len(c.options) != len(m.SYNOptions)+len(m.SYNACKOptions) || c.options != string(m.SYNOptions)+string(m.SYNACKOptions) {
-		c.options = string(m.SYNOptions) + string(m.SYNACKOptions)
-	}
-	c.synOptions = uint8(len(m.SYNOptions))
-	c.synFlags = m.SYNFlags
-	c.rtt = m.RTT
-	switch {
-	case m.Output == logserver.Output{}:
-		c.output = nil
-	case c.output == nil:
-		c.output = new(m.Output)
-	default:
-		*c.output = m.Output
-	}
-}
-
-func (c *conn) meta() logserver.Meta {
-	s := c.shared.Value()
-	m := logserver.Meta{
-		ID: logserver.ConnID(c.id), Tag: c.tag, Service: s.service,
-		Flow: logserver.Flow{Client: c.client, Server: s.server},
-		IRS:  c.irs, ISS: c.iss,
-		SYNOptions:    []byte(c.options[:c.synOptions]),
-		SYNACKOptions: []byte(c.options[c.synOptions:]),
-		SYNFlags:      c.synFlags,
-		RTT:           c.rtt,
-		Finished:      c.fin >= 0,
-		Created:       time.Unix(0, c.created),
-		Modified:      time.Unix(0, c.modified),
-	}
-	if c.output != nil {
-		m.Output = *c.output
-	}
-	return m
-}
+func (c *conn) meta() logserver.Meta { return c.info.Meta(c.id, c.fin >= 0) }
 
 // appendState adds the payload of a State record.
 func (c *conn) appendState(b []byte) []byte {
 	s := format.ConnState{Meta: c.meta(), Number: c.number, Start: c.start, Fin: c.fin}
 	if c.reads != nil {
-		s.ReadsFrom = c.reads.from
+		s.ReadsFrom = c.reads.From
 	}
-	c.recorded = c.modified
 	return s.Append(b)
 }
-
-func (c *conn) touch() { c.modified = time.Now().UnixNano() }

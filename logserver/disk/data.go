@@ -7,16 +7,17 @@ import (
 	"sort"
 
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/internal/table"
 )
 
 // Write implements logserver.Log.
 func (l *Log) Write(id logserver.ConnID, off int64, p []byte) (int, error) {
-	n, err := l.append(id, off, p)
-	l.space.check()
-	return n, err
+	return l.append(id, off, p, nil)
 }
 
-func (l *Log) append(id logserver.ConnID, off int64, p []byte) (int, error) {
+// append is Write for what may lie at the beginning of a loan.
+func (l *Log) append(id logserver.ConnID, off int64, p []byte, in *loan) (int, error) {
+	defer l.space.check()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c, err := l.find(id)
@@ -43,12 +44,15 @@ func (l *Log) append(id logserver.ConnID, off int64, p []byte) (int, error) {
 		p, full = p[:room], why
 	}
 	if len(p) > 0 {
-		if l.places(c, p) {
-			l.place(c, p)
+		if in != nil && !in.begins(c) {
+			in = nil
+		}
+		if l.places(c, p, in) {
+			l.place(c, p, in)
 		} else {
 			l.pendData(c, p)
 		}
-		c.touch()
+		c.info.Touch()
 		l.hurry()
 	}
 	return int(skip) + len(p), full
@@ -57,7 +61,6 @@ func (l *Log) append(id logserver.ConnID, off int64, p []byte) (int, error) {
 // room returns how many bytes may be appended, and what keeps more from it.
 // l.mu is held.
 func (l *Log) room(c *conn) (int64, error) {
-	room, why := l.cfg.Quota-(c.taken-c.start), error(&logserver.QuotaError{Scope: logserver.ScopeConn, Limit: l.cfg.Quota})
 	// Each record costs something, too.
 	var had int64
 	if c.pend != nil {
@@ -72,13 +75,10 @@ func (l *Log) room(c *conn) (int64, error) {
 	} else {
 		free = total
 	}
-	if free < room {
-		room, why = free, l.space.full()
+	if left := l.cfg.Buffer - l.waiting; left < free {
+		return max(0, left), &logserver.QuotaError{Scope: logserver.ScopeBuffer, Limit: l.cfg.Buffer}
 	}
-	if free := l.cfg.Buffer - l.waiting; free < room {
-		room, why = free, &logserver.QuotaError{Scope: logserver.ScopeBuffer, Limit: l.cfg.Buffer}
-	}
-	return max(0, room), why
+	return max(0, free), l.space.full()
 }
 
 // Room implements logserver.Log.
@@ -122,26 +122,26 @@ func (l *Log) writeReads(id logserver.ConnID, lengths []uint32) error {
 		return err
 	}
 	if c.reads == nil {
-		c.reads = new(readLog)
+		c.reads = new(table.Reads)
 	}
-	c.touch()
+	c.info.Touch()
 	defer l.soon()
 	for _, length := range lengths {
 		switch {
 		case l.space.room() < runCost+recordCost:
 			return l.space.full()
-		case c.reads.to > math.MaxInt64/2:
-			return fmt.Errorf("%w: reads beyond offset %d", logserver.ErrInvalid, c.reads.to)
+		case c.reads.To > math.MaxInt64/2:
+			return fmt.Errorf("%w: reads beyond offset %d", logserver.ErrInvalid, c.reads.To)
 		}
 		run := logserver.ReadRun{Length: length, Count: 1}
 		l.pendRead(c, run)
-		if c.reads.add(run) {
+		if c.reads.Add(run) {
 			l.charge(c, runCost)
 		}
-		if c.reads.from < c.start {
-			before := len(c.reads.runs)
-			c.reads.trim(c.start)
-			l.charge(c, int64(len(c.reads.runs)-before)*runCost)
+		if c.reads.From < c.start {
+			before := len(c.reads.Runs)
+			c.reads.Trim(c.start)
+			l.charge(c, int64(len(c.reads.Runs)-before)*runCost)
 		}
 	}
 	return nil
@@ -155,7 +155,7 @@ func (l *Log) Reads(id logserver.ConnID) ([]logserver.ReadRun, error) {
 	if err != nil || c.reads == nil {
 		return nil, err
 	}
-	return slices.Clone(c.reads.runs), nil
+	return slices.Clone(c.reads.Runs), nil
 }
 
 // skip marks the extents below the start, which are dead once the new start is

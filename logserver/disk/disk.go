@@ -3,11 +3,11 @@ package disk
 import (
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk/internal/vfs"
+	"github.com/ftnet/ftnet/logserver/internal/table"
 )
 
 // Log is a log on a disk. See the package's comment.
@@ -19,12 +19,11 @@ type Log struct {
 
 	space    space
 	counters counters
-	up       atomic.Pointer[func([]logserver.Upcall)]
+	up       table.Upcalls
 
 	mu        sync.Mutex // guards the fields below, all conns, and the segments' where they say so
-	services  map[uint16]bool
-	conns     map[logserver.ConnID]*conn
-	order     []logserver.ConnID // as opened, deleted ones included until compact
+	ports     table.Ports
+	table     table.Table[*conn]
 	numbers   numbers
 	closed    bool
 	queue     []*pend   // what waits for the writer, the oldest first
@@ -75,12 +74,9 @@ func Open(dir string, config *Config) (*Log, error) {
 	}
 	l := &Log{
 		cfg: cfg, dir: dir, fs: cfg.fs,
-		services: make(map[uint16]bool),
-		conns:    make(map[logserver.ConnID]*conn),
 		segments: make(map[uint32]*segment),
 		nextSeg:  1,
 		opening:  true,
-		numbers:  numbers{used: map[uint32]uint32{}, stable: map[uint32]uint32{}},
 	}
 	l.wake.L, l.cleaned.L = &l.mu, &l.mu
 	l.space.init(cfg)
@@ -127,7 +123,8 @@ func (l *Log) Close() error {
 
 	l.mu.Lock()
 	err := l.writerErr
-	l.conns, l.order, l.queue = map[logserver.ConnID]*conn{}, nil, nil
+	l.table.Clear()
+	l.queue = nil
 	l.mu.Unlock()
 	if e := l.sealLast(); err == nil {
 		err = e

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 var testKey = bytes.Repeat([]byte{7, 1}, 16)
 
 func config(limits logtest.Limits, key []byte) *disk.Config {
-	return &disk.Config{Quota: limits.Quota, QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace, MinFree: 1, Key: key}
+	return &disk.Config{QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace, MinFree: 1, Key: key}
 }
 
 func open(t testing.TB, dir string, config *disk.Config) *disk.Log {

@@ -53,11 +53,11 @@ func (l *Log) fail(err error) {
 		return // for the cleaner
 	}
 	l.counters.faults.Add(1)
-	first := l.space.now()&logserver.Failed == 0 && !l.space.noDisk.Load()
+	first := l.space.status.Now()&logserver.Failed == 0 && !l.space.noDisk.Load()
 	if lacksSpace(err) {
 		l.space.noDisk.Store(true)
 	} else {
-		l.space.set(logserver.Failed)
+		l.space.status.Set(logserver.Failed)
 	}
 	if first {
 		l.cfg.Warn("the log cannot be written; what is taken waits in memory", "directory", l.dir, "error", err)
@@ -68,13 +68,13 @@ func (l *Log) fail(err error) {
 // worked takes note that something was written.
 func (l *Log) worked() {
 	l.writer.retry = 0
-	if l.space.now()&logserver.Failed == 0 && !l.space.noDisk.Load() {
+	if l.space.status.Now()&logserver.Failed == 0 && !l.space.noDisk.Load() {
 		return
 	}
 	if l.writer.reserve {
 		return
 	}
-	l.space.unset(logserver.Failed)
+	l.space.status.Unset(logserver.Failed)
 	l.space.noDisk.Store(false)
 	l.cfg.Info("the log can be written again", "directory", l.dir)
 	l.space.check()

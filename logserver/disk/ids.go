@@ -6,62 +6,52 @@ import (
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/internal/table"
 )
 
-// numbers knows which connection numbers were used. They come in blocks of
-// 2^32; in each they are used in rising order. Each start of a log has a block of
-// its own, from which it chooses, so that a number that was given out and
-// never became stable is not given out again. Log.mu guards it.
+// numbers knows which connection numbers were used. Each start of a log has a
+// block of its own, from which it chooses, so that a number that was given out
+// and never became stable is not given out again. Log.mu guards it.
 type numbers struct {
-	own     uint32 // this start's block
-	safe    bool   // which is on the disk
-	highest uint64
-	// used tells the highest number of each block that was given out, stable
-	// only those of records that are stable.
-	used, stable map[uint32]uint32
+	own  uint32 // this start's block
+	safe bool   // which is on the disk
+	// used are those that were given out, stable those of records that are stable.
+	used, stable table.Numbers
 	closed       uint32 // blocks below it are closed unless listed
 	opened       uint64 // how many connections were opened
 }
 
-func (n *numbers) note(id uint64) {
-	block, low := uint32(id>>32), uint32(id)
-	if high, ok := n.used[block]; !ok || low > high {
-		n.used[block] = low
-	}
-	n.highest = max(n.highest, id)
-}
-
-// settle notes that a record of the connection is stable.
-func (n *numbers) settle(id uint64) {
-	block, low := uint32(id>>32), uint32(id)
-	if high, ok := n.stable[block]; !ok || low > high {
-		n.stable[block] = low
-	}
-}
-
 // choose returns a number above all that were used.
-func (n *numbers) choose() uint64 {
-	id := max(n.highest, uint64(n.own)<<32) + 1
-	n.note(id)
+func (n *numbers) choose() logserver.ConnID {
+	id := max(n.used.Highest(), logserver.ConnID(n.own)<<32) + 1
+	n.used.Note(id)
 	return id
 }
 
 // claim marks a given number as used, if it may be.
-func (n *numbers) claim(id uint64) error {
-	block, low := uint32(id>>32), uint32(id)
-	high, ok := n.used[block]
-	if ok && low <= high || !ok && block < n.closed {
+func (n *numbers) claim(id logserver.ConnID) error {
+	block := uint32(id >> 32)
+	if _, ok := n.used.Blocks[block]; !ok && block < n.closed {
 		return logserver.ErrExists
 	}
-	n.note(id)
+	if err := n.used.Check(id); err != nil {
+		return err
+	}
+	n.used.Note(id)
 	return nil
+}
+
+// settle notes that a record of the connection is stable.
+func (n *numbers) settle(id logserver.ConnID) {
+	n.used.Note(id)
+	n.stable.Note(id)
 }
 
 // fill puts into a segment's header what must outlive the segments before.
 func (n *numbers) fill(h *format.SegmentHeader) {
 	h.HighBlock, h.Closed, h.Opened = n.own, n.closed, n.opened
 	h.Blocks = h.Blocks[:0]
-	for block, high := range n.stable {
+	for block, high := range n.stable.Blocks {
 		h.Blocks = append(h.Blocks, format.Block{Number: block, High: high})
 		h.HighBlock = max(h.HighBlock, block)
 	}
@@ -78,15 +68,13 @@ func (n *numbers) learn(h *format.SegmentHeader) {
 	n.closed = max(n.closed, h.Closed)
 	n.opened = max(n.opened, h.Opened)
 	for _, b := range h.Blocks {
-		id := uint64(b.Number)<<32 | uint64(b.High)
-		n.note(id)
-		n.settle(id)
+		n.settle(logserver.ConnID(b.Number)<<32 | logserver.ConnID(b.High))
 	}
 }
 
 // begin takes the next block for this start, if any log was here before.
 func (n *numbers) begin(fresh bool) {
 	if !fresh {
-		n.own = max(n.own, uint32(n.highest>>32)) + 1
+		n.own = max(n.own, uint32(n.used.Highest()>>32)) + 1
 	}
 }

@@ -210,24 +210,24 @@ func (w *world) write(c *modelConn) error {
 	for i := range p {
 		p[i] = byte(seed >> (i % 57))
 	}
+	write := func() (int, error) { return w.log.Write(c.id, int64(len(c.data)), p) }
 	if w.r.IntN(2) == 0 {
-		loan := w.log.Lend(c.id, max(1, n))
-		if loan.Bytes != nil {
+		if loan := w.log.Lend(c.id, max(1, n)); loan != nil {
 			defer loan.Return()
-			skip := 0
+			copy(loan.Bytes(), p)
 			if w.r.IntN(4) == 0 {
-				skip = w.r.IntN(n + 1)
+				p = loan.Bytes()[w.r.IntN(n+1):n]
+			} else {
+				write = func() (int, error) { return loan.Commit(n) }
 			}
-			copy(loan.Bytes, p)
-			p = loan.Bytes[skip:n]
 			if w.r.IntN(4) == 0 {
 				w.sync() // takes the memory away
 			}
 			// What it does not need of the loan may change.
-			defer func(rest []byte) { clear(rest) }(loan.Bytes[n:])
+			defer func(rest []byte) { clear(rest) }(loan.Bytes()[n:])
 		}
 	}
-	taken, err := w.log.Write(c.id, int64(len(c.data)), p)
+	taken, err := write()
 	if err != nil && !errors.Is(err, logserver.ErrQuota) && !errors.Is(err, logserver.ErrFinished) {
 		return fmt.Errorf("Write: %w", err)
 	}
@@ -318,7 +318,6 @@ func (w *world) compareReads(c *modelConn, start int64) error {
 	if err != nil {
 		return err
 	}
-	got := readLog{runs: runs}
 	var pos int64
 	var want []uint32
 	kept := 0 // reads that are there, those that were discarded included
@@ -331,7 +330,7 @@ func (w *world) compareReads(c *modelConn, start int64) error {
 		}
 	}
 	var have []uint32
-	for _, run := range got.runs {
+	for _, run := range runs {
 		for range run.Count {
 			have = append(have, run.Length)
 		}
@@ -343,9 +342,9 @@ func (w *world) compareReads(c *modelConn, start int64) error {
 	c.reads = c.reads[:min(len(c.reads), kept+len(have))]
 	if len(have) == 0 {
 		to := int64(0)
-		c2 := w.log.conns[c.id]
+		c2 := w.log.table.Get(c.id)
 		if c2.reads != nil {
-			to = c2.reads.to
+			to = c2.reads.To
 		}
 		pos, n := int64(0), 0
 		for ; n < len(c.reads) && pos < to; n++ {

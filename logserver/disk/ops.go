@@ -1,17 +1,10 @@
 package disk
 
 import (
-	"fmt"
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
 )
-
-// touchGrain is how much older the recorded time of a connection's last sign of
-// life may become before Touch records another.
-const touchGrain = 30 * time.Second
 
 // RegisterService implements logserver.Log.
 func (l *Log) RegisterService(port uint16) error {
@@ -20,13 +13,13 @@ func (l *Log) RegisterService(port uint16) error {
 	if l.closed {
 		return logserver.ErrClosed
 	}
-	l.services[port] = true
+	l.ports.Register(port)
 	return nil
 }
 
 // Open implements logserver.Log.
 func (l *Log) Open(m logserver.Meta) (logserver.ConnID, error) {
-	if err := validate(&m); err != nil {
+	if err := m.Validate(); err != nil {
 		return 0, err
 	}
 	id, err := l.open(&m)
@@ -40,10 +33,10 @@ func (l *Log) open(m *logserver.Meta) (logserver.ConnID, error) {
 	if l.closed {
 		return 0, logserver.ErrClosed
 	}
-	if port := m.Server.Port(); !l.services[0] && !l.services[port] {
-		return 0, fmt.Errorf("%w: port %d", logserver.ErrNotRegistered, port)
+	if err := l.ports.Check(m.Server.Port()); err != nil {
+		return 0, err
 	}
-	id := uint64(m.ID)
+	id := m.ID
 	if l.space.room() < connCost || id == 0 && !l.numbers.safe {
 		return 0, l.space.full()
 	}
@@ -54,20 +47,18 @@ func (l *Log) open(m *logserver.Meta) (logserver.ConnID, error) {
 	}
 	l.numbers.opened++
 	c := &conn{id: id, number: l.numbers.opened, fin: -1}
-	c.touch()
-	c.created = c.modified
-	c.setMeta(m)
+	c.info.Begin()
+	c.info.Set(m)
 	l.charge(c, connCost)
-	l.conns[logserver.ConnID(id)] = c
-	l.order = append(l.order, logserver.ConnID(id))
+	l.table.Add(id, c)
 	l.pendState(c, true)
 	l.hurry()
-	return logserver.ConnID(id), nil
+	return id, nil
 }
 
 // find returns the connection. l.mu is held.
 func (l *Log) find(id logserver.ConnID) (*conn, error) {
-	if c := l.conns[id]; c != nil && !l.closed {
+	if c := l.table.Get(id); c != nil && !l.closed {
 		return c, nil
 	}
 	if l.closed {
@@ -78,7 +69,7 @@ func (l *Log) find(id logserver.ConnID) (*conn, error) {
 
 // Update implements logserver.Log.
 func (l *Log) Update(m logserver.Meta) error {
-	if err := validate(&m); err != nil {
+	if err := m.Validate(); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -87,26 +78,10 @@ func (l *Log) Update(m logserver.Meta) error {
 	if err != nil {
 		return err
 	}
-	c.setMeta(&m)
-	c.touch()
+	c.info.Set(&m)
+	c.info.Touch()
 	l.pendState(c, true)
 	l.hurry()
-	return nil
-}
-
-// Touch implements logserver.Log. The time is recorded now and then.
-func (l *Log) Touch(id logserver.ConnID) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c, err := l.find(id)
-	if err != nil {
-		return err
-	}
-	c.touch()
-	if c.modified-c.recorded > int64(touchGrain) {
-		l.pendState(c, false)
-		l.soon()
-	}
 	return nil
 }
 
@@ -125,7 +100,7 @@ func (l *Log) Finish(id logserver.ConnID, off int64) error {
 		return logserver.ErrFinished
 	case c.fin < 0:
 		c.fin = off
-		c.touch()
+		c.info.Touch()
 		l.pendState(c, false)
 		l.hurry()
 	}
@@ -156,9 +131,9 @@ func (l *Log) discard(id logserver.ConnID, through int64) error {
 	c.start = through
 	l.skip(c)
 	if c.reads != nil {
-		before := len(c.reads.runs)
-		c.reads.trim(through)
-		l.charge(c, int64(len(c.reads.runs)-before)*runCost)
+		before := len(c.reads.Runs)
+		c.reads.Trim(through)
+		l.charge(c, int64(len(c.reads.Runs)-before)*runCost)
 	}
 	l.pendState(c, false)
 	l.soon()
@@ -183,10 +158,7 @@ func (l *Log) Delete(id logserver.ConnID) error {
 func (l *Log) remove(c *conn) {
 	c.gone = true
 	l.charge(c, -c.raw)
-	delete(l.conns, logserver.ConnID(c.id))
-	if len(l.order) > 2*len(l.conns)+64 {
-		l.compact()
-	}
+	l.table.Remove(c.id)
 	l.pendTomb(c)
 	l.soon()
 }
@@ -196,15 +168,15 @@ func (l *Log) Expire(t time.Time) []logserver.ConnID {
 	l.mu.Lock()
 	var expired []logserver.ConnID
 	before := t.UnixNano()
-	for _, c := range l.snapshot() {
-		if c.modified < before {
+	for _, c := range l.table.All() {
+		if c.info.Modified < before {
 			l.remove(c)
-			expired = append(expired, logserver.ConnID(c.id))
+			expired = append(expired, c.id)
 		}
 	}
 	l.mu.Unlock()
 	if len(expired) > 0 {
-		l.space.announce(logserver.Expired)
+		l.space.status.Announce(logserver.Expired)
 		l.space.check()
 	}
 	return expired
@@ -214,43 +186,23 @@ func (l *Log) Expire(t time.Time) []logserver.ConnID {
 func (l *Log) NumActive() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return 0
-	}
-	return len(l.conns)
+	return l.table.Len()
 }
 
 // Active implements logserver.Log.
 func (l *Log) Active(first, n int) ([]logserver.Meta, error) {
-	if first < 0 || n < 0 {
-		return nil, fmt.Errorf("%w: Active(%d, %d)", logserver.ErrInvalid, first, n)
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return nil, logserver.ErrClosed
 	}
-	l.compact()
-	order := l.order[min(first, len(l.order)):]
-	var metas []logserver.Meta
-	for _, id := range order[:min(n, len(order))] {
-		metas = append(metas, l.conns[id].meta())
+	conns, err := l.table.Page(first, n)
+	if err != nil {
+		return nil, err
 	}
-	return metas, nil
-}
-
-// Lookup implements logserver.Log.
-func (l *Log) Lookup(ep netip.AddrPort) ([]logserver.Meta, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return nil, logserver.ErrClosed
-	}
-	var metas []logserver.Meta
-	for _, c := range l.snapshot() {
-		if c.client == ep || c.shared.Value().server == ep {
-			metas = append(metas, c.meta())
-		}
+	metas := make([]logserver.Meta, len(conns))
+	for i, c := range conns {
+		metas[i] = c.meta()
 	}
 	return metas, nil
 }
@@ -266,32 +218,14 @@ func (l *Log) Meta(id logserver.ConnID) (logserver.Meta, error) {
 	return c.meta(), nil
 }
 
-// snapshot returns the connections in the order in which they were opened.
-// l.mu is held.
-func (l *Log) snapshot() []*conn {
-	l.compact()
-	conns := make([]*conn, len(l.order))
-	for i, id := range l.order {
-		conns[i] = l.conns[id]
-	}
-	return conns
-}
-
-// compact drops deleted connections from l.order. l.mu is held.
-func (l *Log) compact() {
-	if len(l.order) != len(l.conns) {
-		l.order = slices.DeleteFunc(l.order, func(id logserver.ConnID) bool { return l.conns[id] == nil })
-	}
-}
-
 // SetUpcall implements logserver.Log.
-func (l *Log) SetUpcall(f func([]logserver.Upcall)) { l.up.Store(&f) }
+func (l *Log) SetUpcall(f func([]logserver.Upcall)) { l.up.Set(f) }
 
 // SetStatusUpcall implements logserver.Log.
-func (l *Log) SetStatusUpcall(f func(logserver.Status)) { l.space.up.Store(&f) }
+func (l *Log) SetStatusUpcall(f func(logserver.Status)) { l.space.status.SetUpcall(f) }
 
 // Status implements logserver.Log.
-func (l *Log) Status() logserver.Status { return l.space.now() }
+func (l *Log) Status() logserver.Status { return l.space.status.Now() }
 
 // Usage implements logserver.Log. It counts what is live, and the third of it
 // that the log needs beside it.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/internal/record"
+	"github.com/ftnet/ftnet/logserver/internal/table"
 )
 
 // pend is what waits to be written about one connection. Whatever is called
@@ -96,10 +98,10 @@ func (l *Log) pendData(c *conn, data []byte) {
 func (l *Log) pendRead(c *conn, r logserver.ReadRun) {
 	p := l.pendOf(c)
 	if len(p.runs) == 0 {
-		p.readsFrom = c.reads.to
+		p.readsFrom = c.reads.To
 		l.charge(c, recordCost)
 	}
-	appendRun(&p.runs, r)
+	table.AppendRun(&p.runs, r)
 }
 
 // pendTomb deletes what the log has of a connection.
@@ -157,27 +159,26 @@ func (l *Log) take(list []item, budget int64) []item {
 func (l *Log) takePend(list []item, p *pend, budget int64) ([]item, int64) {
 	c := p.c
 	if p.tomb { // the writer completes it
-		return append(list, item{typ: format.Tomb, c: c, conn: c.id, off: int64(c.begun)}), budget
+		return append(list, item{typ: format.Tomb, c: c, conn: uint64(c.id), off: int64(c.begun)}), budget
 	}
 	if p.state {
 		b := c.appendState(nil)
 		list = append(list, item{
-			typ: format.State, c: c, conn: c.id, payload: b, n: len(b), meta: p.meta, start: c.start, fin: c.fin,
+			typ: format.State, c: c, conn: uint64(c.id), payload: b, n: len(b), meta: p.meta, start: c.start, fin: c.fin,
 		})
 		p.state, p.meta = false, false
 	}
-	// A run takes ten bytes at most.
-	for from, most := p.readsFrom, l.maxRecord()/10; len(p.runs) > 0; {
+	for from, most := p.readsFrom, l.maxRecord()/record.MaxRun; len(p.runs) > 0; {
 		runs := p.runs[:min(len(p.runs), most)]
 		p.runs = p.runs[len(runs):]
-		b, to := format.AppendReads(nil, runs), from+span(runs)
-		list = append(list, item{typ: format.Reads, c: c, conn: c.id, off: from, n: len(b), payload: b, to: to})
+		b, to := record.AppendRuns(nil, runs), from+table.Span(runs)
+		list = append(list, item{typ: format.Reads, c: c, conn: uint64(c.id), off: from, n: len(b), payload: b, to: to})
 		from = to
 	}
 	p.runs = nil
 	for p.n > 0 && budget > 0 {
 		n := min(p.n, int64(l.maxRecord()))
-		list = append(list, item{typ: format.Data, c: c, conn: c.id, off: p.off, n: int(n), pieces: p.cut(n)})
+		list = append(list, item{typ: format.Data, c: c, conn: uint64(c.id), off: p.off, n: int(n), pieces: p.cut(n)})
 		budget -= n
 		p.off, p.n = p.off+n, p.n-n
 	}

@@ -31,7 +31,7 @@ func (l *Log) publish(s *segment, items []item) {
 		case format.State:
 			l.publishState(s, i, size)
 		case format.Tomb:
-			l.numbers.settle(i.conn)
+			l.numbers.settle(logserver.ConnID(i.conn))
 			if i.c != nil {
 				l.bury(i.c)
 			}
@@ -55,7 +55,7 @@ func (l *Log) publish(s *segment, items []item) {
 	l.lastWrite = time.Now()
 	news := make([]logserver.Upcall, 0, len(changed))
 	for _, c := range changed {
-		u := logserver.Upcall{ID: logserver.ConnID(c.id), Tag: c.tag, Stable: c.stable, Meta: c.news&newsMeta != 0}
+		u := logserver.Upcall{ID: c.id, Tag: c.info.Tag, Stable: c.stable, Meta: c.news&newsMeta != 0}
 		if c.finStable && c.stable == c.fin && c.news&toldFin == 0 {
 			u.Fin = true
 			c.news |= toldFin
@@ -70,7 +70,7 @@ func (l *Log) publish(s *segment, items []item) {
 	}
 	l.mu.Unlock()
 	l.counters.batches.Add(1)
-	l.tell(news)
+	l.up.Tell(news)
 }
 
 func (l *Log) publishData(s *segment, i *item, size int64) {

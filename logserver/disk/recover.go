@@ -3,7 +3,6 @@ package disk
 import (
 	"slices"
 
-	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk/internal/format"
 )
 
@@ -185,18 +184,17 @@ func (l *Log) report(r *replay, list []*found) {
 			"damaged places", c.LostRecords, "connections", c.LostConns, "bytes of data", c.LostBytes)
 	}
 	if len(list) > 0 {
-		l.cfg.Info("the log was read", "directory", l.dir, "files", len(list), "connections", len(l.conns), "dropped bytes that were not stable", c.Torn)
+		l.cfg.Info("the log was read", "directory", l.dir, "files", len(list), "connections", l.table.Len(), "dropped bytes that were not stable", c.Torn)
 	}
 }
 
 // install takes over what was read.
 func (l *Log) install(conns []*conn) {
 	for _, c := range conns {
-		l.conns[logserver.ConnID(c.id)] = c
-		l.order = append(l.order, logserver.ConnID(c.id))
+		l.table.Add(c.id, c)
 		raw := int64(connCost) + c.stable - c.start + int64(len(c.extents)+len(c.readExt))*recordCost
 		if c.reads != nil {
-			raw += int64(len(c.reads.runs)) * runCost
+			raw += int64(len(c.reads.Runs)) * runCost
 		}
 		l.charge(c, raw)
 		l.skip(c)

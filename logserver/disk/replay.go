@@ -7,6 +7,8 @@ import (
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/internal/record"
+	"github.com/ftnet/ftnet/logserver/internal/table"
 )
 
 // replay gathers records, in any order but for States, whose last counts, and
@@ -52,8 +54,7 @@ func (r *replay) segment(s *segment, recs []rec, gaps []gap) error {
 			r.now = rec.h.Offset
 			continue
 		case format.Data, format.State, format.Reads, format.Tomb:
-			r.l.numbers.note(rec.h.Conn)
-			r.l.numbers.settle(rec.h.Conn)
+			r.l.numbers.settle(logserver.ConnID(rec.h.Conn))
 			if !rec.ok || !r.record(s, rec) {
 				r.damaged(s, rec)
 			}
@@ -98,18 +99,16 @@ func (r *replay) record(s *segment, rec *rec) bool {
 		}
 		c.data = append(c.data, extent{h.Offset, s.id, h.Pos, h.N})
 	case format.Reads:
-		runs, err := format.ParseReads(rec.payload)
-		if err != nil {
-			return false
-		}
-		to := h.Offset + span(runs)
-		if h.Offset < 0 || to <= h.Offset {
+		in := record.NewCursor(rec.payload)
+		runs := in.Runs(math.MaxInt)
+		to := h.Offset + table.Span(runs)
+		if !in.Done() || h.Offset < 0 || to <= h.Offset {
 			return false
 		}
 		c.reads = append(c.reads, replayedReads{readExtent{h.Offset, to, s.id, h.Pos, h.N}, runs})
 	case format.State:
 		state, err := format.ParseState(rec.payload)
-		if err != nil {
+		if err != nil || uint64(state.Meta.ID) != h.Conn {
 			return false
 		}
 		c.state, c.seg, c.pos, c.n = state, s.id, h.Pos, h.N
@@ -147,12 +146,11 @@ func (r *replay) finish() error {
 func (r *replay) conn(id uint64, found *replayed) (*conn, []extent) {
 	st := found.state
 	c := &conn{
-		id: id, number: st.Number, fin: st.Fin, start: st.Start, stateStart: st.Start,
+		id: logserver.ConnID(id), number: st.Number, fin: st.Fin, start: st.Start, stateStart: st.Start,
 		stateSeg: found.seg, statePos: found.pos, stateSize: found.n, begun: found.begun,
 	}
-	c.setMeta(&st.Meta)
-	c.created, c.modified = st.Meta.Created.UnixNano(), found.modified
-	c.recorded = c.modified
+	c.info.Set(&st.Meta)
+	c.info.Created, c.info.Modified = st.Meta.Created.UnixNano(), found.modified
 	r.live(found.seg, found.n)
 
 	slices.SortStableFunc(found.data, func(a, b extent) int { return cmp.Compare(a.off, b.off) })
@@ -199,26 +197,26 @@ func (r *replay) reads(c *conn, found *replayed) []extent {
 		return nil
 	}
 	slices.SortStableFunc(found.reads, func(a, b replayedReads) int { return cmp.Compare(a.from, b.from) })
-	log := &readLog{from: found.state.ReadsFrom, to: found.state.ReadsFrom}
+	log := &table.Reads{From: found.state.ReadsFrom, To: found.state.ReadsFrom}
 	var void []extent
 	for i, e := range found.reads {
 		switch {
-		case e.to <= log.to:
-		case e.from > log.to:
+		case e.to <= log.To:
+		case e.from > log.To:
 			void = append(void, extent{-1, e.seg, e.pos, e.n})
 		case i+1 < len(found.reads) && found.reads[i+1].from == e.from && found.reads[i+1].to >= e.to:
 		default:
-			if len(log.runs) == 0 {
-				log.from, log.to = e.from, e.from
+			if len(log.Runs) == 0 {
+				log.From, log.To = e.from, e.from
 			}
 			for _, run := range e.runs {
-				log.add(run)
+				log.Add(run)
 			}
 			c.readExt = append(c.readExt, e.readExtent)
 			r.live(e.seg, e.n)
 		}
 	}
-	log.trim(c.start)
+	log.Trim(c.start)
 	c.reads = log
 	return void
 }

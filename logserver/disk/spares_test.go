@@ -63,18 +63,18 @@ func TestLoanOutlivesBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	loan := l.Lend(id, 20_000)
-	if loan.Bytes == nil {
+	if loan == nil {
 		t.Fatal("no loan")
 	}
 	if _, err := l.Write(other, 0, data[:30_000]); err != nil { // not into the loan
 		t.Fatal(err)
 	}
 	writeAll(t, l)
-	copy(loan.Bytes, data[20_000:40_000])
-	if _, err := l.Write(id, 20_000, loan.Bytes); err != nil { // its body is gone
+	copy(loan.Bytes(), data[20_000:40_000])
+	if _, err := loan.Commit(20_000); err != nil { // its body is gone
 		t.Fatal(err)
 	}
-	clear(loan.Bytes)
+	clear(loan.Bytes())
 	loan.Return()
 	writeAll(t, l)
 	if _, err := l.Write(id, 40_000, data[40_000:]); err != nil {

@@ -21,10 +21,6 @@ type Config struct {
 	TLS *tls.Config
 	// Insecure, without TLS, serves everybody everything: for tests.
 	Insecure bool
-	// Quota is how many bytes of data the store lets one connection have.
-	// Clients that know it need not learn it by having data refused. Default:
-	// what is seen of the store.
-	Quota int64
 	// Key makes the tokens that show that a session's numbers were given to
 	// the peer that shows them. Default: made from the certificate's private
 	// key, so that sessions go on when the server has restarted.
@@ -80,7 +76,7 @@ func (c *Config) validate() error {
 		return fmt.Errorf("%w: logd.Config has no Store", logserver.ErrInvalid)
 	case c.TLS == nil && !c.Insecure:
 		return fmt.Errorf("%w: logd.Config has no TLS", logserver.ErrInvalid)
-	case c.Quota < 0 || c.MaxUnstable < 0 || c.Silence < 0 || c.WriteTimeout < 0 || c.HandshakeTimeout < 0:
+	case c.MaxUnstable < 0 || c.Silence < 0 || c.WriteTimeout < 0 || c.HandshakeTimeout < 0:
 		return fmt.Errorf("%w: a limit of logd.Config is negative", logserver.ErrInvalid)
 	}
 	return nil

@@ -20,12 +20,12 @@ func (x *session) execute(f wire.Frame) error {
 		return x.reads(f)
 	case wire.TypeFinish, wire.TypeDiscard:
 		return x.at(f)
-	case wire.TypeTouch, wire.TypeDelete:
-		return x.byID(f)
+	case wire.TypeDelete:
+		return x.delete(f)
 	case wire.TypeRegister:
 		port, err := wire.ParseRegister(f)
 		if err == nil {
-			x.ports[port] = true
+			x.ports.Register(port)
 		}
 		return err
 	case wire.TypeAlive:
@@ -114,8 +114,8 @@ func (x *session) at(f wire.Frame) error {
 	return nil
 }
 
-func (x *session) byID(f wire.Frame) error {
-	id, err := wire.ParseID(f)
+func (x *session) delete(f wire.Frame) error {
+	id, err := wire.ParseDelete(f)
 	if err != nil {
 		return err
 	}
@@ -124,10 +124,6 @@ func (x *session) byID(f wire.Frame) error {
 		return nil // what is gone needs no deletion
 	}
 	defer c.svc.mu.RUnlock()
-	if f.Type == wire.TypeTouch {
-		_ = x.srv.store.Touch(id) // a connection that is gone is told at its next write
-		return nil
-	}
 	x.srv.remove(c)
 	x.out.tellStatus()
 	return nil

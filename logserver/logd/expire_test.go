@@ -7,6 +7,7 @@ import (
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/logd"
+	"github.com/ftnet/ftnet/logserver/memory"
 )
 
 // agedLog is a store of a host whose clock was years behind when it wrote.
@@ -22,7 +23,7 @@ func (l agedLog) Meta(id logserver.ConnID) (logserver.Meta, error) {
 // forgotten before the log server itself has waited for its engine.
 func TestExpireAfterAWrongClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log, err := logserver.NewMemory(nil)
+		log, err := memory.New(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

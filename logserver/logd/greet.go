@@ -72,7 +72,7 @@ func (s *Server) refuse(conn net.Conn, code wire.Code, err error) error {
 func (s *Server) newSession(conn net.Conn, cork *wire.Cork, r *wire.Reader, peer identity, hello wire.Hello) (*session, error) {
 	x := &session{
 		srv: s, peer: peer, conn: conn, cork: cork, in: r, done: make(chan struct{}), stopped: make(chan struct{}),
-		blocks: map[uint32]bool{}, ports: map[uint16]bool{}, fenced: map[*service]bool{},
+		blocks: map[uint32]bool{}, fenced: map[*service]bool{},
 		drained: make(chan struct{}, 1), slots: make(chan struct{}, maxRequests), claims: hello.Services, since: time.Now(),
 		silence: min(max(hello.Silence, minSilence), maxSilence),
 	}
@@ -118,7 +118,7 @@ func (s *Server) newSession(conn net.Conn, cork *wire.Cork, r *wire.Reader, peer
 	}
 	x.welcome = wire.Welcome{
 		Version: wire.Version, Resumed: resumed, Silence: s.cfg.Silence,
-		Block: first, Quota: s.quota.Load(), Run: s.run,
+		Block: first, Run: s.run,
 	}
 	return x, nil
 }

@@ -33,7 +33,7 @@ func TestGarbage(t *testing.T) {
 	for name, first := range map[string][]byte{
 		"noise": noise, "http": []byte("GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"),
 		"large hello": wire.AppendHeader(nil, wire.TypeHello, 0, wire.MaxHello+1),
-		"no hello":    wire.AppendID(nil, wire.TypeDelete, 1),
+		"no hello":    wire.AppendDelete(nil, 1),
 	} {
 		p := r.dial(nil)
 		_, _ = p.conn.Write(first)
@@ -46,7 +46,7 @@ func TestGarbage(t *testing.T) {
 		"unknown":    wire.Append(nil, 0x7f, 0, []byte("1234")),
 		"server's":   wire.Append(nil, wire.TypeStates, 0, nil),
 		"short":      wire.Append(nil, wire.TypeDelete, 0, []byte("123")),
-		"hello":      wire.AppendHello(nil, wire.Hello{Min: 1, Max: 1}),
+		"hello":      wire.AppendHello(nil, wire.Hello{Min: wire.Version, Max: wire.Version}),
 		"many reads": wire.AppendReads(nil, 0, wire.Reads{ID: 1, Runs: []logserver.ReadRun{{Length: 1, Count: 1 << 31}}}),
 		"reserved":   {0, 0, 0, 0, byte(wire.TypeAlive), 0, 1, 0},
 	} {
@@ -86,7 +86,7 @@ func TestFuzzedSession(t *testing.T) {
 			case 5:
 				b = wire.AppendReads(b, d&1, wire.Reads{ID: id, At: off, Runs: []logserver.ReadRun{{Length: uint32(d) + 1, Count: 3}}})
 			case 6:
-				b = wire.AppendID(b, wire.TypeDelete, id)
+				b = wire.AppendDelete(b, id)
 			case 7:
 				b = wire.AppendOpen(b, wire.TypeOpen, d&1, uint32(d), &meta)
 			case 8:
@@ -178,7 +178,7 @@ func TestFlood(t *testing.T) {
 	r := newRig(t, logd.Config{HandshakeTimeout: 500 * time.Millisecond, MaxHandshakes: 20, MaxHandshakesPerAddress: 5})
 	cfg := r.tls("good", "a")
 	inside := r.dial(cfg)
-	inside.greet(wire.Hello{})
+	inside.greet(wire.Hello{Silence: time.Minute})
 	before := runtime.NumGoroutine()
 	var conns []net.Conn
 	for range 200 {
@@ -217,7 +217,7 @@ func TestTooManySessions(t *testing.T) {
 	a, b := r.tls("a", "a"), r.tls("b", "b")
 	busy := func(p *raw) {
 		t.Helper()
-		p.send(wire.AppendHello(nil, wire.Hello{Min: 1, Max: 1}))
+		p.send(wire.AppendHello(nil, wire.Hello{Min: wire.Version, Max: wire.Version}))
 		if e, err := wire.ParseError(p.next()); err != nil || e.Code != wire.CodeBusy {
 			t.Errorf("answer: %v, %v", e, err)
 		}

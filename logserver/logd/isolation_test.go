@@ -55,7 +55,7 @@ func TestIsolation(t *testing.T) {
 		t.Errorf("x's Active is %v, %v", list, err)
 	}
 	for _, ep := range []logserver.Flow{service(1, "y").Flow} {
-		if list, err := x.Lookup(ep.Client); err != nil || len(list) != 0 {
+		if list, err := logserver.Lookup(x, ep.Client); err != nil || len(list) != 0 {
 			t.Errorf("x's Lookup is %v, %v", list, err)
 		}
 	}
@@ -86,8 +86,7 @@ func TestIsolation(t *testing.T) {
 			t.Errorf("answer to frame %#x: %v, %v", b[4], list, err)
 		}
 	}
-	p.send(wire.AppendID(nil, wire.TypeTouch, id))
-	p.send(wire.AppendID(nil, wire.TypeDelete, id))
+	p.send(wire.AppendDelete(nil, id))
 	for _, q := range []wire.Request{
 		{Type: wire.TypeRead, ID: id, N: 100}, {Type: wire.TypeGetReads, ID: id}, {Type: wire.TypeGetMeta, ID: id},
 	} {
@@ -154,7 +153,7 @@ func TestStrangers(t *testing.T) {
 		if err == nil {
 			// In TLS 1.3 a client learns only later that it was refused.
 			_ = conn.SetDeadline(time.Now().Add(patience))
-			_, _ = conn.Write(wire.AppendHello(nil, wire.Hello{Min: 1, Max: 1}))
+			_, _ = conn.Write(wire.AppendHello(nil, wire.Hello{Min: wire.Version, Max: wire.Version}))
 			_, err = conn.Read(make([]byte, 1))
 			conn.Close()
 		}

@@ -11,9 +11,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ftnet/ftnet/internal/certs"
-	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/internal/wire"
 	"github.com/ftnet/ftnet/logserver/logd"
+	"github.com/ftnet/ftnet/logserver/memory"
 	"github.com/ftnet/ftnet/logserver/remote"
 )
 
@@ -34,7 +34,7 @@ func soon(t testing.TB, what string, cond func() bool) {
 // rig is a server in front of a memory log.
 type rig struct {
 	testing.TB
-	store *logserver.Memory
+	store *memory.Log
 	srv   *logd.Server
 	addr  string
 	dir   string // of certificates
@@ -44,7 +44,7 @@ type rig struct {
 // newRig starts a server. It has TLS unless cfg says that it is to be insecure.
 func newRig(t testing.TB, cfg logd.Config) *rig {
 	t.Helper()
-	store, err := logserver.NewMemory(nil)
+	store, err := memory.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/ftnet/ftnet/logserver"
 )
 
 // Peer is who has a session.
@@ -58,11 +56,9 @@ func (s *Server) Peers() []Peer {
 }
 
 // perOwner counts the connections that each session writes.
-func (t *table) perOwner() map[*session]int {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
+func (t *connections) perOwner() map[*session]int {
 	n := map[*session]int{}
-	for _, c := range t.conns {
+	for _, c := range t.all() {
 		c.mu.Lock()
 		n[c.owner]++
 		c.mu.Unlock()
@@ -77,12 +73,9 @@ func (t *table) perOwner() map[*session]int {
 // this one has waited in vain.
 func (s *Server) Expire(after time.Duration) (n int) {
 	before := time.Now().Add(-after)
-	s.table.mu.RLock()
-	ids := slices.Clone(s.table.order)
-	s.table.mu.RUnlock()
-	for _, id := range ids {
-		m, err := s.store.Meta(id)
-		if err == nil && m.Modified.Before(before) && s.expire(id, after) {
+	for _, c := range s.table.all() {
+		m, err := s.store.Meta(c.id)
+		if err == nil && m.Modified.Before(before) && s.expire(c, after) {
 			n++
 		}
 	}
@@ -90,13 +83,12 @@ func (s *Server) Expire(after time.Duration) (n int) {
 }
 
 // expire deletes a connection unless a session writes its service, or has done so lately.
-func (s *Server) expire(id logserver.ConnID, after time.Duration) bool {
-	c := s.table.get(id)
-	if c == nil {
-		return false
-	}
+func (s *Server) expire(c *conn, after time.Duration) bool {
 	c.svc.mu.Lock()
 	defer c.svc.mu.Unlock()
+	if s.table.get(c.id) != c {
+		return false // deleted meanwhile
+	}
 	since := c.svc.since
 	if x := c.svc.owner; x != nil {
 		if x.alive() {

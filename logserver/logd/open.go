@@ -53,8 +53,8 @@ func (x *session) openAgain(c *conn, o wire.Open) error {
 
 // create opens a connection in the store, under the number that o gives.
 func (x *session) create(o wire.Open) error {
-	if !x.ports[0] && !x.ports[o.Meta.Server.Port()] {
-		return logserver.ErrNotRegistered
+	if err := x.ports.Check(o.Meta.Server.Port()); err != nil {
+		return err
 	}
 	svc := x.srv.table.service(o.Meta.Service)
 	if !x.writes(svc) {

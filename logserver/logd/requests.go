@@ -53,8 +53,6 @@ func (x *session) answer(r wire.Request) error {
 		return x.getReads(r)
 	case wire.TypeGetMeta:
 		return x.getMeta(r)
-	case wire.TypeLookup:
-		return x.lookup(r)
 	default:
 		return x.active(r)
 	}
@@ -120,16 +118,10 @@ func (x *session) getMeta(r wire.Request) error {
 	if err != nil {
 		return err
 	}
-	x.sendMetas(r.Req, []logserver.Meta{m})
-	return nil
-}
-
-func (x *session) lookup(r wire.Request) error {
-	metas, err := x.srv.store.Lookup(r.Endpoint)
-	if err != nil {
-		return err
+	answer := metas{x: x, req: r.Req}
+	if answer.add(c, m) {
+		answer.flush(wire.FlagLast)
 	}
-	x.sendMetas(r.Req, metas)
 	return nil
 }
 
@@ -151,16 +143,6 @@ func (x *session) active(r wire.Request) error {
 	}
 	m.flush(wire.FlagLast)
 	return nil
-}
-
-func (x *session) sendMetas(req uint32, list []logserver.Meta) {
-	m := metas{x: x, req: req}
-	for _, meta := range list {
-		if c := x.find(meta.ID); c != nil && !m.add(c, meta) {
-			return
-		}
-	}
-	m.flush(wire.FlagLast)
 }
 
 // metas gathers connections for Metas frames.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -19,10 +18,9 @@ type Server struct {
 	cfg     Config
 	tls     *tls.Config
 	store   logserver.Log
-	table   table
+	table   connections
 	blocks  blocks
-	run     uint64       // tells this process from others
-	quota   atomic.Int64 // of a connection, as far as is known
+	run     uint64 // tells this process from others
 	door    door
 	counted counters
 	done    chan struct{}
@@ -47,7 +45,7 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, store: cfg.Store, table: newTable(), done: make(chan struct{}),
+		cfg: cfg, store: cfg.Store, table: connections{services: map[string]*service{}}, done: make(chan struct{}),
 		blocks:    blocks{key: key, anyone: cfg.TLS == nil},
 		door:      door{most: cfg.MaxHandshakes, mostPerAddress: cfg.MaxHandshakesPerAddress, by: map[string]int{}},
 		listeners: map[net.Listener]bool{}, strangers: map[net.Conn]bool{},
@@ -56,7 +54,6 @@ func NewServer(cfg Config) (*Server, error) {
 	if cfg.TLS != nil {
 		s.tls = secure(cfg.TLS)
 	}
-	s.quota.Store(cfg.Quota)
 	var run [8]byte
 	_, _ = rand.Read(run[:]) // never fails
 	s.run = binary.BigEndian.Uint64(run[:])

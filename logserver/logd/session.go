@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ftnet/ftnet/logserver/internal/table"
 	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
@@ -41,7 +42,7 @@ type session struct {
 
 	// The reader's alone.
 	blocks         map[uint32]bool
-	ports          map[uint16]bool
+	ports          table.Ports
 	fenced         map[*service]bool // and told so
 	openRefused    bool
 	unacknowledged int // bytes of data that were executed since the peer was told something

@@ -7,15 +7,15 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/internal/table"
 )
 
-// table holds all connections of the store. Locks are taken in this order:
-// service.mu, table.mu, conn.mu, output.mu. The store is called with service.mu
+// connections are those of the store. Locks are taken in this order:
+// service.mu, connections.mu, conn.mu, output.mu. The store is called with service.mu
 // read-locked and none of the others; it calls back at any time.
-type table struct {
+type connections struct {
 	mu       sync.RWMutex // guards what follows
-	conns    map[logserver.ConnID]*conn
-	order    []logserver.ConnID // as opened, deleted ones included until compact
+	conns    table.Table[*conn]
 	services map[string]*service
 }
 
@@ -63,18 +63,14 @@ type conn struct {
 	tell                  uint32
 }
 
-func newTable() table {
-	return table{conns: map[logserver.ConnID]*conn{}, services: map[string]*service{}}
-}
-
-func (t *table) get(id logserver.ConnID) *conn {
+func (t *connections) get(id logserver.ConnID) *conn {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.conns[id]
+	return t.conns.Get(id)
 }
 
 // service returns the one of this name.
-func (t *table) service(name string) *service {
+func (t *connections) service(name string) *service {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.services[name]
@@ -86,38 +82,30 @@ func (t *table) service(name string) *service {
 }
 
 // add makes a connection known; it returns false if the number is in use.
-func (t *table) add(c *conn) bool {
+func (t *connections) add(c *conn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.conns[c.id] != nil {
-		return false
-	}
-	t.conns[c.id] = c
-	t.order = append(t.order, c.id)
-	return true
+	return t.conns.Add(c.id, c)
 }
 
 // takeBack removes a connection that the store did not take: it may be added
 // again.
-func (t *table) takeBack(c *conn) {
-	t.remove(c)
+func (t *connections) takeBack(c *conn) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := len(t.order) - 1; i >= 0; i-- {
-		if t.order[i] == c.id {
-			t.order = slices.Delete(t.order, i, i+1)
-			return
-		}
-	}
+	t.conns.TakeBack(c.id)
+	t.mu.Unlock()
+	c.leave()
 }
 
-func (t *table) remove(c *conn) {
+func (t *connections) remove(c *conn) {
 	t.mu.Lock()
-	delete(t.conns, c.id)
-	if len(t.order) > 2*len(t.conns)+64 {
-		t.compact()
-	}
+	t.conns.Remove(c.id)
 	t.mu.Unlock()
+	c.leave()
+}
+
+// leave ends what the server knows of a connection.
+func (c *conn) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gone, c.next = true, nil
@@ -126,40 +114,25 @@ func (t *table) remove(c *conn) {
 	}
 }
 
-func (t *table) compact() {
-	t.order = slices.DeleteFunc(t.order, func(id logserver.ConnID) bool { return t.conns[id] == nil })
-}
-
-// visible returns a peer's connections in the order in which they were opened.
-func (t *table) visible(peer *identity) []*conn {
+// all returns the connections in the order in which they were opened.
+func (t *connections) all() []*conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.order) > len(t.conns) {
-		t.compact()
-	}
-	list := make([]*conn, 0, len(t.order))
-	for _, id := range t.order {
-		if c := t.conns[id]; c != nil && peer.may(c.svc.name) {
-			list = append(list, c)
-		}
-	}
-	return list
+	return t.conns.All()
 }
 
-// of returns a service's connections.
-func (t *table) of(svc *service) (list []*conn) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	for _, c := range t.conns {
-		if c.svc == svc {
-			list = append(list, c)
-		}
-	}
-	return list
+// visible returns those of a peer.
+func (t *connections) visible(peer *identity) []*conn {
+	return slices.DeleteFunc(t.all(), func(c *conn) bool { return !peer.may(c.svc.name) })
+}
+
+// of returns those of a service.
+func (t *connections) of(svc *service) []*conn {
+	return slices.DeleteFunc(t.all(), func(c *conn) bool { return c.svc != svc })
 }
 
 // load reads what the store holds, and tells each number to used.
-func (t *table) load(store logserver.Log, used func(logserver.ConnID)) error {
+func (t *connections) load(store logserver.Log, used func(logserver.ConnID)) error {
 	const page = 1000
 	for first := 0; ; first += page {
 		metas, err := store.Active(first, page)

@@ -127,7 +127,7 @@ func (x *session) appendStates(b []byte, list []*conn) []byte {
 		if c.waiting() {
 			x.turn(c)
 		}
-		if state.Flags&wire.StateTotal != 0 && room < starving || state.Flags&(wire.StateRefused) != 0 || c.waiting() {
+		if room < starving || state.Flags&wire.StateRefused != 0 || c.waiting() {
 			x.starved[c] = state.Limit
 		} else {
 			delete(x.starved, c)
@@ -178,17 +178,8 @@ func (s *Server) state(c *conn) (wire.State, int64) {
 		room = 0
 	}
 	state.Limit = state.Taken + room
-	if used, limit := s.store.Usage(); room >= limit-used-roundings {
-		state.Flags |= wire.StateTotal
-	} else if quota := state.Limit - state.Start; quota > s.quota.Load() {
-		s.quota.Store(quota) // more or less: it is a hint
-	}
 	return state, room
 }
-
-// roundings is how much a store's room may differ from what it does not
-// occupy, in bytes.
-const roundings = 4096
 
 // feed looks whether connections that had little room have more.
 func (x *session) feed() {

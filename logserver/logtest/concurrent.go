@@ -97,7 +97,7 @@ func testConcurrent(t *testing.T, open Factory) {
 					return
 				default:
 					b.Active(0, conns)
-					b.Touch(id)
+					logserver.Touch(b.Log, id)
 					b.Room(id)
 					runtime.Gosched()
 				}

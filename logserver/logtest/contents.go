@@ -3,6 +3,7 @@ package logtest
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,9 +106,9 @@ func testQuery(t *testing.T, open Factory) {
 	if n := b.NumActive(); n != 9 {
 		t.Errorf("NumActive is %d, want 9", n)
 	}
-	check(list(b.Lookup(Example(5).Client)), ids[5:6])
-	check(list(b.Lookup(Server)), slices.Delete(slices.Clone(ids), 3, 4))
-	check(list(b.Lookup(Example(3).Client)), nil)
+	check(list(logserver.Lookup(b.Log, Example(5).Client)), ids[5:6])
+	check(list(logserver.Lookup(b.Log, Server)), slices.Delete(slices.Clone(ids), 3, 4))
+	check(list(logserver.Lookup(b.Log, Example(3).Client)), nil)
 	if next := b.open(3); slices.Contains(ids, next) {
 		t.Errorf("number %d was given out again", next)
 	}
@@ -142,14 +143,15 @@ func testWrite(t *testing.T, open Factory) {
 // testTaken: what was taken counts as the end before it is stable, and the
 // client's FIN becomes stable after the data before it.
 func testTaken(t *testing.T, open Factory) {
-	b := start(t, open, Limits{Quota: 1 << 20})
+	const total = 4 << 20
+	b := start(t, open, Limits{QuotaTotal: total})
 	id, err := b.Open(Example(1)) // nor is the metadata
 	b.must(err)
 	data := pattern(1<<20, 1, 0)
 	for off := 0; off < 700_000; off += 7000 {
 		b.take(id, int64(off), data[off:off+7000])
-		if room, err := b.Room(id); err != nil || room > int64(len(data)-off-7000) {
-			t.Fatalf("Room after %d of %d bytes is %d, %v", off+7000, len(data), room, err)
+		if room, err := b.Room(id); err != nil || room > int64(total-off-7000) {
+			t.Fatalf("Room after %d of %d bytes is %d, %v", off+7000, total, room, err)
 		}
 	}
 	b.refuses(id, 700_001, data[700_001:], 0, logserver.ErrGap)
@@ -322,6 +324,12 @@ func testErrors(t *testing.T, open Factory) {
 	long.SYNOptions = make([]byte, logserver.MaxOptions+1)
 	_, err := b.Open(long)
 	b.is(err, logserver.ErrInvalid)
+	long = Example(3)
+	long.Service = strings.Repeat("s", logserver.MaxService+1)
+	_, err = b.Open(long)
+	b.is(err, logserver.ErrInvalid)
+	long.ID = id
+	b.is(b.Update(long), logserver.ErrInvalid)
 	_, err = b.Active(-1, 1)
 	b.is(err, logserver.ErrInvalid)
 	b.must(b.Delete(id))

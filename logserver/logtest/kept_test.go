@@ -5,20 +5,21 @@ import (
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/logtest"
+	"github.com/ftnet/ftnet/logserver/memory"
 )
 
 // kept is a memory log that a test may close and open again: the suite for logs
 // that outlive their process has something to run on here.
-type kept struct{ *logserver.Memory }
+type kept struct{ *memory.Log }
 
 func (kept) Close() error { return nil }
 
 func TestPersistent(t *testing.T) {
-	logs := map[string]*logserver.Memory{}
+	logs := map[string]*memory.Log{}
 	logtest.RunPersistent(t, func(t testing.TB, dir string, limits logtest.Limits) logserver.Log {
 		if logs[dir] == nil {
-			m, err := logserver.NewMemory(&logserver.MemoryConfig{
-				Quota: limits.Quota, QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace,
+			m, err := memory.New(&memory.Config{
+				QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace,
 			})
 			if err != nil {
 				t.Fatal(err)

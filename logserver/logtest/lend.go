@@ -8,8 +8,10 @@ import (
 )
 
 // RunLender tests a log that is a [logserver.Lender], besides Run: bytes received
-// in a loan are in the log once they are written, and not before; wherever else in
-// the loan they are, Write copies them.
+// in a loan are in the log once they are committed, and not before; wherever else in
+// the loan they are, Write copies them. A loan's bytes are those of its place in the
+// stream, also if others were written meanwhile, the data is discarded or the connection
+// deleted.
 func RunLender(t *testing.T, open Factory) {
 	b := start(t, open, Limits{})
 	lender, ok := b.Log.(logserver.Lender)
@@ -17,36 +19,73 @@ func RunLender(t *testing.T, open Factory) {
 		t.Fatal("not a logserver.Lender")
 	}
 	const n = 400
-	if loan := lender.Lend(12345, n); loan.Bytes != nil {
+	if lender.Lend(12345, n) != nil {
 		t.Error("a loan for a connection that is not there")
 	}
 	id := b.open(1)
 	want := bytes.Repeat([]byte{'a'}, 3000) // larger than a loan: some room is left
 	b.write(id, 0, want)
-	if loan := lender.Lend(id, 1<<30); loan.Bytes != nil {
+	if lender.Lend(id, 1<<30) != nil {
 		t.Error("a loan of 1 GiB in one piece")
 	}
-	for i, skip := range []int{0, 7, 0} {
+	start := int64(0)
+	for i, step := range []struct {
+		skip    int  // bytes of the loan before what is written
+		commit  bool // it, or else write it
+		discard bool // all that is there meanwhile
+	}{{commit: true}, {skip: 7}, {}, {commit: true, discard: true}, {commit: true}} {
 		loan := lender.Lend(id, n)
-		if len(loan.Bytes) != n {
-			t.Fatalf("loan %d: %d bytes", i, len(loan.Bytes))
+		if loan == nil || len(loan.Bytes()) != n {
+			t.Fatalf("loan %d: %v", i, loan)
 		}
-		for j := range loan.Bytes {
-			loan.Bytes[j] = byte(j * (i + 3))
+		p := loan.Bytes()
+		for j := range p {
+			p[j] = byte(j * (i + 3))
 		}
-		if _, end, err := b.Length(id); err != nil || end != int64(len(want)) {
-			t.Fatalf("loan %d: end %d, %v before the write", i, end, err)
+		end := int64(len(want))
+		if _, has, err := b.Length(id); err != nil || has != end {
+			t.Fatalf("loan %d: end %d, %v before the write", i, has, err)
 		}
-		p := loan.Bytes[skip : skip+200]
+		if step.discard {
+			start = end
+			b.must(b.Discard(id, start))
+		}
+		p = p[step.skip : step.skip+200]
 		next := append(want, p...)
-		b.write(id, int64(len(want)), p)
+		if step.commit {
+			taken, err := loan.Commit(len(p))
+			b.must(err)
+			if taken != len(p) {
+				t.Fatalf("loan %d: Commit took %d of %d bytes", i, taken, len(p))
+			}
+		} else {
+			b.take(id, end, p)
+		}
+		b.await("data", func() bool { return b.stable[id] >= end+int64(len(p)) })
 		want = next
 		loan.Return()
+		if step.discard { // again some room is left
+			more := bytes.Repeat([]byte{'b'}, 3000)
+			b.write(id, int64(len(want)), more)
+			want = append(want, more...)
+		}
 	}
 	got := make([]byte, 2*len(want))
-	read, err := b.Read(id, got, 0)
+	read, err := b.Read(id, got, start)
 	b.must(err)
-	if !bytes.Equal(got[:read], want) {
-		t.Errorf("%d bytes read, %d written, or others", read, len(want))
+	if !bytes.Equal(got[:read], want[start:]) {
+		t.Errorf("%d bytes read, %d written, or others", read, len(want[start:]))
 	}
+	b.must(b.Finish(id, int64(len(want))))
+	if lender.Lend(id, n) != nil {
+		t.Error("a loan behind the client's FIN")
+	}
+	other := b.open(2)
+	b.write(other, 0, want)
+	loan := lender.Lend(other, n)
+	b.must(b.Delete(other))
+	if _, err := loan.Commit(n); !isNoConn(err) {
+		t.Errorf("Commit after Delete: %v", err)
+	}
+	loan.Return()
 }

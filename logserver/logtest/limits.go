@@ -10,31 +10,6 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 )
 
-func testQuotaConn(t *testing.T, open Factory) {
-	const quota = 100_000
-	b := start(t, open, Limits{Quota: quota})
-	id, other := b.open(1), b.open(2)
-	data := pattern(2*quota, 1, 0)
-	b.write(id, 0, data[:quota-10])
-	if room, err := b.Room(id); room != 10 || err != nil {
-		t.Errorf("Room is %d, %v, want 10", room, err)
-	}
-	n, err := b.Write(id, quota-10, data[quota-10:quota+10])
-	b.quota(err, logserver.ScopeConn)
-	if n != 10 {
-		t.Errorf("Write took %d bytes where there was room for 10", n)
-	}
-	b.await("the prefix that fits", func() bool { return b.stable[id] == quota })
-	b.holds(id, 0, data[:quota])
-	_, err = b.Write(id, quota, data[quota:])
-	b.quota(err, logserver.ScopeConn)
-	b.take(id, 0, data[:quota])     // brings nothing new
-	b.write(other, 0, data[:quota]) // has a quota of its own
-	b.must(b.Discard(id, quota/2))
-	b.write(id, quota, data[quota:quota+quota/2])
-	b.holds(id, quota/2, data[quota/2:quota+quota/2])
-}
-
 func testQuotaTotal(t *testing.T, open Factory) {
 	const total = 4 << 20
 	b := start(t, open, Limits{QuotaTotal: total})
@@ -132,14 +107,14 @@ func testExpire(t *testing.T, open Factory) {
 	for !time.Now().After(later) { // the clock may be coarse
 		runtime.Gosched()
 	}
-	b.must(b.Touch(touched))
+	b.must(logserver.Touch(b.Log, touched))
 	b.write(written, 0, []byte("x"))
 	got := b.Expire(later.Add(1))
 	if !slices.Equal(got, []logserver.ConnID{old}) {
 		t.Errorf("expired %v, want only %d", got, old)
 	}
 	b.await("expired", func() bool { return slices.Contains(b.status, logserver.Expired) })
-	b.is(b.Touch(old), logserver.ErrNoConn)
+	b.is(logserver.Touch(b.Log, old), logserver.ErrNoConn)
 	if s := b.Status(); s != logserver.OK || b.NumActive() != 2 {
 		t.Errorf("status %v, %d connections", s, b.NumActive())
 	}
@@ -170,7 +145,7 @@ func calls(l logserver.Log, id logserver.ConnID) map[string]func() error {
 		"RegisterService": func() error { return l.RegisterService(1) },
 		"Open":            func() error { _, err := l.Open(Example(7)); return err },
 		"Update":          func() error { return l.Update(meta) },
-		"Touch":           func() error { return l.Touch(id) },
+		"Touch":           func() error { return logserver.Touch(l, id) },
 		"Write":           func() error { _, err := l.Write(id, 0, p); return err },
 		"Room":            func() error { _, err := l.Room(id); return err },
 		"WriteReads":      func() error { return l.WriteReads(id, 1) },
@@ -179,7 +154,7 @@ func calls(l logserver.Log, id logserver.ConnID) map[string]func() error {
 		"Read":            func() error { _, err := l.Read(id, p, 0); return err },
 		"Length":          func() error { _, _, err := l.Length(id); return err },
 		"Active":          func() error { _, err := l.Active(0, 1); return err },
-		"Lookup":          func() error { _, err := l.Lookup(Server); return err },
+		"Lookup":          func() error { _, err := logserver.Lookup(l, Server); return err },
 		"Meta":            func() error { _, err := l.Meta(id); return err },
 		"Discard":         func() error { return l.Discard(id, 0) },
 		"Delete":          func() error { return l.Delete(id) },

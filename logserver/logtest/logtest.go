@@ -19,13 +19,12 @@ import (
 
 // Limits is what a suite asks of the log that it tests.
 type Limits struct {
-	Quota, QuotaTotal, LowSpace int64
+	QuotaTotal, LowSpace int64
 }
 
 // Factory opens an empty log, which may take its time; a log server can be
 // reached when it returns. The suite closes it.
-// Limits of 0 mean the backend's default, which must hold at least 64 MiB a
-// connection.
+// Limits of 0 mean the backend's default, which must hold at least 64 MiB.
 type Factory func(t testing.TB, limits Limits) logserver.Log
 
 // Run tests all that the Log interface promises.
@@ -45,7 +44,6 @@ func Run(t *testing.T, open Factory) {
 		{"Reads", testReads},
 		{"Discard", testDiscard},
 		{"DiscardReads", testDiscardReads},
-		{"QuotaConn", testQuotaConn},
 		{"QuotaTotal", testQuotaTotal},
 		{"QuotaReads", testQuotaReads},
 		{"LowSpace", testLowSpace},

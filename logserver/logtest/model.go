@@ -51,7 +51,6 @@ func Fuzz(f *testing.F, open Factory) {
 type model struct {
 	*rapid.T
 	log    logserver.Log
-	quota  int64
 	conns  []*modelConn // as opened
 	opened int
 	used   map[logserver.ConnID]bool // numbers that were given out
@@ -60,8 +59,8 @@ type model struct {
 // modelRun compares one sequence. again, if not nil, closes a log and opens it
 // again.
 func modelRun(t testing.TB, r *rapid.T, open Factory, again func(l logserver.Log, limits Limits) logserver.Log) {
-	m := &model{T: r, quota: rapid.SampledFrom([]int64{1000, 5000, 100_000}).Draw(r, "quota"), used: map[logserver.ConnID]bool{}}
-	limits := Limits{Quota: m.quota}
+	m := &model{T: r, used: map[logserver.ConnID]bool{}}
+	limits := Limits{}
 	m.adopt(open(t, limits))
 	defer func() { m.log.Close() }()
 	actions := map[string]func(*rapid.T){
@@ -157,8 +156,6 @@ func (m *model) write(*rapid.T) {
 		fresh = 0
 	case c.finished:
 		want, fresh = logserver.ErrFinished, 0
-	case fresh > m.quota-(end-c.start):
-		want, fresh = logserver.ErrQuota, m.quota-(end-c.start)
 	}
 	taken, err := m.log.Write(c.meta.ID, off, p)
 	m.wants(err, want)

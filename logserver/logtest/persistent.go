@@ -97,7 +97,7 @@ func testReopenContents(t *testing.T, open Reopener) {
 				b.reads(ids[n])
 			}
 		}
-		found, err := b.Lookup(Example(2).Client)
+		found, err := logserver.Lookup(b.Log, Example(2).Client)
 		b.must(err)
 		if len(found) != 1 || found[0].ID != ids[2] || !found[0].Finished {
 			t.Errorf("Lookup tells %+v", found)
@@ -203,29 +203,26 @@ func testReopenNumbers(t *testing.T, open Reopener) {
 
 // testReopenQuota: what is there counts.
 func testReopenQuota(t *testing.T, open Reopener) {
-	const quota = 1 << 20
+	const size = 1 << 20
 	dir := t.TempDir()
-	limits := Limits{Quota: quota, QuotaTotal: 8 << 20, LowSpace: 2 << 20}
+	limits := Limits{QuotaTotal: 8 << 20, LowSpace: 2 << 20}
 	b := newBed(t, open(t, dir, limits))
-	data := pattern(quota, 1, 0)
+	data := pattern(size, 1, 0)
 	var ids []logserver.ConnID
 	for n := range 3 {
 		ids = append(ids, b.open(n))
-		b.write(ids[n], 0, data[:quota-10])
+		b.write(ids[n], 0, data)
 	}
 	before, _ := b.Usage()
 	b = b.reopen(open, dir, limits)
-	if used, limit := b.Usage(); used < 3*(quota-10) || limit != limits.QuotaTotal {
+	if used, limit := b.Usage(); used < 3*size || limit != limits.QuotaTotal {
 		t.Errorf("Usage is %d of %d, was %d", used, limit, before)
 	}
 	soon(t, "low space", func() bool { return b.Status()&logserver.LowSpace != 0 })
-	if room, err := b.Room(ids[0]); room != 10 || err != nil {
-		t.Errorf("Room is %d, %v, want 10", room, err)
-	}
-	n, err := b.Write(ids[0], quota-10, make([]byte, 11))
-	b.quota(err, logserver.ScopeConn)
-	if n != 10 {
-		t.Errorf("Write took %d bytes, want 10", n)
+	n, err := b.Write(ids[0], size, make([]byte, limits.QuotaTotal-2*size))
+	b.quota(err, logserver.ScopeTotal)
+	if n == 0 || int64(n) > limits.QuotaTotal-3*size {
+		t.Errorf("Write took %d bytes, want at most %d", n, limits.QuotaTotal-3*size)
 	}
 	for _, id := range ids {
 		b.must(b.Delete(id))

@@ -96,18 +96,19 @@ func (b *buffer) lend(s *spare, off int64, n int) *chunk {
 	return k
 }
 
-// landed makes the lent chunk the last one if p lies where its room begins.
-func (b *buffer) landed(p []byte) {
-	if k := b.loan; k != nil && k.loose && len(k.room()) >= len(p) && &k.room()[0] == &p[0] {
+// commit takes n bytes that follow the end of the buffer, which ends where the data of
+// the lent chunk does: they lie there already.
+func (b *buffer) commit(n int) {
+	k := b.loan
+	if k.loose {
 		k.loose = false
 		b.chunks = append(b.chunks, k)
 	}
+	k.data = k.data[:len(k.data)+n]
 }
 
-// add appends p, which begins at off, where the buffer ends. It is not copied
-// if it lies there already, in a loan.
+// add appends p, which begins at off, where the buffer ends.
 func (b *buffer) add(s *spare, off int64, p []byte) {
-	b.landed(p)
 	for len(p) > 0 {
 		last := len(b.chunks) - 1
 		if last < 0 || len(b.chunks[last].data) == cap(b.chunks[last].data) {
@@ -121,11 +122,7 @@ func (b *buffer) add(s *spare, off int64, p []byte) {
 			last++
 		}
 		k := b.chunks[last]
-		room := k.room()
-		n := min(len(p), len(room))
-		if &room[0] != &p[0] {
-			copy(room, p[:n])
-		}
+		n := copy(k.room(), p)
 		k.data = k.data[:len(k.data)+n]
 		off, p = off+int64(n), p[n:]
 	}

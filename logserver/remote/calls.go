@@ -46,28 +46,19 @@ func (l *Log) RegisterService(port uint16) error {
 	if l.closed {
 		return logserver.ErrClosed
 	}
-	if !l.ports[port] {
-		l.ports[port] = true
+	if l.ports.Register(port) {
 		l.enqueue(item{port: port, register: true})
 	}
 	return nil
 }
 
-// Touch implements logserver.Log.
-func (l *Log) Touch(id logserver.ConnID) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c, err := l.change(id)
-	if err != nil {
-		return err
-	}
-	c.touched = true
-	l.queueConn(c)
-	return nil
-}
-
 // Write implements logserver.Log. It copies p.
 func (l *Log) Write(id logserver.ConnID, off int64, p []byte) (n int, err error) {
+	return l.append(id, off, p, nil)
+}
+
+// append is Write for what may lie at the beginning of a loan.
+func (l *Log) append(id logserver.ConnID, off int64, p []byte, in *loan) (n int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c, err := l.change(id)
@@ -92,7 +83,11 @@ func (l *Log) Write(id logserver.ConnID, off int64, p []byte) (n int, err error)
 		p, err = p[:room], full
 	}
 	if len(p) > 0 {
-		c.data.add(&l.spare, c.taken, p)
+		if in != nil && in.begins(c) {
+			c.data.commit(len(p))
+		} else {
+			c.data.add(&l.spare, c.taken, p)
+		}
 		c.taken += int64(len(p))
 		l.buffered += int64(len(p))
 		l.queueConn(c)

@@ -64,7 +64,7 @@ func newChaos(t *testing.T, seed uint64, limits logtest.Limits) *chaos {
 		rng: rand.New(rand.NewPCG(seed, 1)), store: newLazy(t, limits),
 		conns: map[logserver.ConnID]*known{}, byTag: map[uint64]*known{},
 	}
-	c.lab = startLab(t, &lab{TB: t, store: c.store, server: logd.Config{Insecure: true, MaxUnstable: 200_000, Quota: limits.Quota}, client: remote.Config{
+	c.lab = startLab(t, &lab{TB: t, store: c.store, server: logd.Config{Insecure: true, MaxUnstable: 200_000}, client: remote.Config{
 		Insecure: true, Buffer: 1 << 20, CloseTimeout: 20 * time.Second, Timeout: 20 * time.Second,
 	}})
 	c.net = &flaky{dial: c.dial, most: 40_000, rng: rand.New(rand.NewPCG(seed, 2))}
@@ -159,9 +159,7 @@ func (c *chaos) step() {
 		m.RTT = time.Duration(r.IntN(1e9))
 		k.rtt = m.RTT
 		fail("Update", c.log.Update(m))
-	case n < 94:
-		fail("Touch", c.log.Touch(k.id))
-	case n < 97:
+	case n < 95:
 		c.delete(k)
 	}
 }
@@ -213,7 +211,7 @@ func (c *chaos) settle() {
 			if done {
 				break
 			}
-			if c.store.limits.Quota > 0 && time.Since(began) > 2*time.Second {
+			if c.store.limits.QuotaTotal > 0 && time.Since(began) > 2*time.Second {
 				// More was taken than there is room for: others must end.
 				c.delete(k)
 				break
@@ -306,7 +304,7 @@ func limits(seed uint64) logtest.Limits {
 	if seed%3 != 2 {
 		return logtest.Limits{}
 	}
-	return logtest.Limits{Quota: 40_000, QuotaTotal: 120_000}
+	return logtest.Limits{QuotaTotal: 120_000}
 }
 
 // TestCuts cuts the connection at random bytes thousands of times.

@@ -26,7 +26,6 @@ type conn struct {
 	start    int64
 	taken    int64
 	finished bool
-	touched  bool
 	readEnd  int64
 	reads    []run  // those that may have to be sent again
 	data     buffer // from stable to taken, and a little below
@@ -40,14 +39,12 @@ type conn struct {
 	sentStart int64
 
 	// What the server has said.
-	known      bool // it has the connection
-	stable     int64
-	stableGen  uint32
-	finStable  bool
-	readsEnd   int64 // of those that it has recorded
-	limit      int64 // -1 if not told
-	limitStart int64
-	total      bool // limit comes from the room of all
+	known     bool // it has the connection
+	stable    int64
+	stableGen uint32
+	finStable bool
+	readsEnd  int64 // of those that it has recorded
+	limit     int64 // up to which it would take data; -1 if not told
 	// After a refusal.
 	blocked, retryData   bool
 	holdReads, retryRead bool
@@ -108,40 +105,21 @@ func (c *conn) dropReads() {
 	c.reads = slices.Delete(c.reads, 0, n)
 }
 
-// unknownQuota is how many bytes a connection may have before the server has
-// said how many it may: a log's default.
-const unknownQuota = 64 << 20
-
 // sendLimit is how far the server would take data now, as far as is known.
-func (l *Log) sendLimit(c *conn) (limit int64, scope logserver.Scope) {
+func (l *Log) sendLimit(c *conn) int64 {
 	switch {
-	case c.limit < 0:
-		limit, scope = c.start+unknownQuota, logserver.ScopeConn
-		if l.quota > 0 {
-			limit, scope = c.start+l.quota, logserver.ScopeConn
-		}
-		if l.server.Limit > 0 {
-			if room := max(0, l.server.Limit-l.server.Used); room < limit-c.taken {
-				limit, scope = c.taken+room, logserver.ScopeTotal
-			}
-		}
-	case c.total:
-		limit, scope = c.limit, logserver.ScopeTotal
-	default:
-		// What was discarded since the server has said it makes room.
-		limit, scope = c.limit+c.start-c.limitStart, logserver.ScopeConn
+	case c.limit >= 0:
+		return c.limit
+	case l.server.Limit > 0:
+		return c.start + max(0, l.server.Limit-l.server.Used)
 	}
-	return limit, scope
+	return math.MaxInt64
 }
 
 // room is how many bytes Write takes, and what the error says when it takes no
 // more.
 func (l *Log) room(c *conn) (int64, *logserver.QuotaError) {
-	limit, scope := l.sendLimit(c)
-	room, full := limit-c.taken, &logserver.QuotaError{Scope: scope, Limit: l.server.Limit}
-	if scope != logserver.ScopeTotal {
-		full.Limit = limit - c.start
-	}
+	room, full := l.sendLimit(c)-c.taken, &logserver.QuotaError{Scope: logserver.ScopeTotal, Limit: l.server.Limit}
 	if left := l.cfg.Buffer - l.buffered; left < room {
 		room, full = left, &logserver.QuotaError{Scope: logserver.ScopeBuffer, Limit: l.cfg.Buffer}
 	}

@@ -13,7 +13,7 @@ import (
 
 func openDisk(t testing.TB, dir string, limits logtest.Limits) *disk.Log {
 	t.Helper()
-	l, err := disk.Open(dir, &disk.Config{Quota: limits.Quota, QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace, MinFree: 1})
+	l, err := disk.Open(dir, &disk.Config{QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace, MinFree: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func newDiskLab(t testing.TB, dir string, limits logtest.Limits) *lab {
 	t.Helper()
 	return startLab(t, &lab{
 		TB: t, store: openDisk(t, dir, limits),
-		server: logd.Config{Insecure: true, Quota: limits.Quota}, client: remote.Config{Insecure: true},
+		server: logd.Config{Insecure: true}, client: remote.Config{Insecure: true},
 	})
 }
 

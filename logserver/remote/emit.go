@@ -96,7 +96,7 @@ func (l *Log) emit(b *batch, c *conn) bool {
 	switch {
 	case c.deleted:
 		if c.opened {
-			b.small = wire.AppendID(b.small, wire.TypeDelete, c.id)
+			b.small = wire.AppendDelete(b.small, c.id)
 		}
 		return true
 	case c.creating, l.fenced[c.meta.Service], !c.opened && l.holding && (c != l.probe || !l.retryOpen):
@@ -107,10 +107,6 @@ func (l *Log) emit(b *batch, c *conn) bool {
 	case c.gen != c.sentGen:
 		b.small = wire.AppendOpen(b.small, wire.TypeUpdate, 0, c.gen, &c.meta)
 		c.sentGen = c.gen
-	}
-	if c.touched {
-		b.small = wire.AppendID(b.small, wire.TypeTouch, c.id)
-		c.touched = false
 	}
 	all := l.emitData(b, c)
 	if !c.holdReads && c.sentReads < c.readEnd {
@@ -138,8 +134,7 @@ func retryFlag(retry *bool) uint8 {
 // emitData adds data that the server would take, as much as a turn may. It
 // returns false if there is more of that.
 func (l *Log) emitData(b *batch, c *conn) bool {
-	limit, _ := l.sendLimit(c)
-	to := min(c.taken, limit)
+	to := min(c.taken, l.sendLimit(c))
 	for budget := turnSize; !c.blocked && c.sent < to; budget -= frameSize {
 		if budget <= 0 {
 			return false

@@ -14,6 +14,7 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/logd"
 	"github.com/ftnet/ftnet/logserver/logtest"
+	"github.com/ftnet/ftnet/logserver/memory"
 	"github.com/ftnet/ftnet/logserver/remote"
 )
 
@@ -32,10 +33,10 @@ type lab struct {
 	srv  *logd.Server
 }
 
-func newMemory(t testing.TB, limits logtest.Limits) *logserver.Memory {
+func newMemory(t testing.TB, limits logtest.Limits) *memory.Log {
 	t.Helper()
-	m, err := logserver.NewMemory(&logserver.MemoryConfig{
-		Quota: limits.Quota, QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace,
+	m, err := memory.New(&memory.Config{
+		QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +47,7 @@ func newMemory(t testing.TB, limits logtest.Limits) *logserver.Memory {
 // newLab starts a server without TLS in front of a memory log.
 func newLab(t testing.TB, limits logtest.Limits) *lab {
 	t.Helper()
-	return startLab(t, &lab{TB: t, store: newMemory(t, limits), server: logd.Config{Insecure: true, Quota: limits.Quota}, client: remote.Config{Insecure: true}})
+	return startLab(t, &lab{TB: t, store: newMemory(t, limits), server: logd.Config{Insecure: true}, client: remote.Config{Insecure: true}})
 }
 
 func startLab(t testing.TB, b *lab) *lab {
@@ -147,6 +148,6 @@ func newSecureLab(t testing.TB, limits logtest.Limits) *lab {
 	}
 	return startLab(t, &lab{
 		TB: t, store: newMemory(t, limits),
-		server: logd.Config{TLS: serverTLS, Quota: limits.Quota}, client: remote.Config{TLS: clientTLS},
+		server: logd.Config{TLS: serverTLS}, client: remote.Config{TLS: clientTLS},
 	})
 }

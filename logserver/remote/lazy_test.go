@@ -1,7 +1,6 @@
 package remote_test
 
 import (
-	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/logtest"
+	"github.com/ftnet/ftnet/logserver/memory"
 )
 
 // lazy is a log that makes things stable late, and forgets what is not stable
@@ -19,9 +19,9 @@ type lazy struct {
 	limits logtest.Limits
 
 	mu     sync.Mutex // guards what follows
-	taken  *logserver.Memory
-	stable *logserver.Memory
-	calls  []func(*logserver.Memory)
+	taken  *memory.Log
+	stable *memory.Log
+	calls  []func(*memory.Log)
 	done   int // of calls, on stable
 	up     func([]logserver.Upcall)
 }
@@ -32,7 +32,7 @@ func newLazy(t testing.TB, limits logtest.Limits) *lazy {
 	return l
 }
 
-func (l *lazy) fresh() *logserver.Memory {
+func (l *lazy) fresh() *memory.Log {
 	m := newMemory(l.t, l.limits)
 	_ = m.RegisterService(0)
 	return m
@@ -76,15 +76,15 @@ func (l *lazy) wipe() {
 }
 
 // do makes a call that is to become stable.
-func (l *lazy) do(call func(*logserver.Memory) error) error {
+func (l *lazy) do(call func(*memory.Log) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err := call(l.taken)
-	l.calls = append(l.calls, func(m *logserver.Memory) { _ = call(m) })
+	l.calls = append(l.calls, func(m *memory.Log) { _ = call(m) })
 	return err
 }
 
-func (l *lazy) now() (taken, stable *logserver.Memory) {
+func (l *lazy) now() (taken, stable *memory.Log) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.taken, l.stable
@@ -94,7 +94,7 @@ func (l *lazy) RegisterService(uint16) error { return nil }
 
 func (l *lazy) Open(m logserver.Meta) (id logserver.ConnID, err error) {
 	first := true
-	err = l.do(func(to *logserver.Memory) error {
+	err = l.do(func(to *memory.Log) error {
 		got, err := to.Open(m)
 		if first {
 			id, first = got, false
@@ -105,17 +105,13 @@ func (l *lazy) Open(m logserver.Meta) (id logserver.ConnID, err error) {
 }
 
 func (l *lazy) Update(m logserver.Meta) error {
-	return l.do(func(to *logserver.Memory) error { return to.Update(m) })
-}
-
-func (l *lazy) Touch(id logserver.ConnID) error {
-	return l.do(func(to *logserver.Memory) error { return to.Touch(id) })
+	return l.do(func(to *memory.Log) error { return to.Update(m) })
 }
 
 func (l *lazy) Write(id logserver.ConnID, off int64, p []byte) (n int, err error) {
 	p = slices.Clone(p)
 	first := true
-	err = l.do(func(to *logserver.Memory) error {
+	err = l.do(func(to *memory.Log) error {
 		got, err := to.Write(id, off, p)
 		if first {
 			n, first = got, false
@@ -132,7 +128,7 @@ func (l *lazy) Room(id logserver.ConnID) (int64, error) {
 
 func (l *lazy) WriteReads(id logserver.ConnID, lengths ...uint32) error {
 	lengths = slices.Clone(lengths)
-	return l.do(func(to *logserver.Memory) error { return to.WriteReads(id, lengths...) })
+	return l.do(func(to *memory.Log) error { return to.WriteReads(id, lengths...) })
 }
 
 func (l *lazy) Reads(id logserver.ConnID) ([]logserver.ReadRun, error) {
@@ -141,7 +137,7 @@ func (l *lazy) Reads(id logserver.ConnID) ([]logserver.ReadRun, error) {
 }
 
 func (l *lazy) Finish(id logserver.ConnID, off int64) error {
-	return l.do(func(to *logserver.Memory) error { return to.Finish(id, off) })
+	return l.do(func(to *memory.Log) error { return to.Finish(id, off) })
 }
 
 func (l *lazy) Read(id logserver.ConnID, p []byte, off int64) (int, error) {
@@ -168,11 +164,6 @@ func (l *lazy) Active(first, n int) ([]logserver.Meta, error) {
 	return taken.Active(first, n)
 }
 
-func (l *lazy) Lookup(ep netip.AddrPort) ([]logserver.Meta, error) {
-	taken, _ := l.now()
-	return taken.Lookup(ep)
-}
-
 func (l *lazy) Meta(id logserver.ConnID) (logserver.Meta, error) {
 	taken, _ := l.now()
 	return taken.Meta(id)
@@ -182,11 +173,11 @@ func (l *lazy) Discard(id logserver.ConnID, through int64) error {
 	if _, end, err := l.Length(id); err == nil && through > end {
 		return logserver.ErrGap
 	}
-	return l.do(func(to *logserver.Memory) error { return to.Discard(id, through) })
+	return l.do(func(to *memory.Log) error { return to.Discard(id, through) })
 }
 
 func (l *lazy) Delete(id logserver.ConnID) error {
-	return l.do(func(to *logserver.Memory) error { return to.Delete(id) })
+	return l.do(func(to *memory.Log) error { return to.Delete(id) })
 }
 
 func (l *lazy) Expire(time.Time) []logserver.ConnID { return nil }

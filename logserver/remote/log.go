@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/internal/table"
 	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
@@ -18,7 +19,7 @@ import (
 type Log struct {
 	cfg         Config
 	tls         *tls.Config
-	up          atomic.Pointer[func([]logserver.Upcall)]
+	up          table.Upcalls
 	statusUp    atomic.Pointer[func(logserver.Status)]
 	contact     chan struct{} // closed when the server was reached once
 	reachedOnce sync.Once     // closes it
@@ -32,7 +33,7 @@ type Log struct {
 	conns  map[logserver.ConnID]*conn
 	// buried are deleted connections whose numbers are not in own blocks.
 	buried   map[logserver.ConnID]bool
-	ports    map[uint16]bool
+	ports    table.Ports
 	queue    []item
 	seq      uint64 // counts what was queued
 	buffered int64  // bytes in all connections' data, from stable to taken
@@ -48,7 +49,6 @@ type Log struct {
 	link    *link // nil while the server cannot be reached
 	reached bool  // once
 	server  wire.Status
-	quota   int64
 	fenced  map[string]bool
 	lost    bool             // something, and nothing became stable since
 	told    logserver.Status // by the last upcall
@@ -82,7 +82,7 @@ func Dial(cfg Config) (*Log, error) {
 	l := &Log{
 		cfg: cfg, contact: make(chan struct{}), done: make(chan struct{}), stopped: make(chan struct{}),
 		wake: make(chan struct{}, 1), settled: make(chan struct{}, 1),
-		conns: map[logserver.ConnID]*conn{}, buried: map[logserver.ConnID]bool{}, ports: map[uint16]bool{},
+		conns: map[logserver.ConnID]*conn{}, buried: map[logserver.ConnID]bool{},
 		own: map[uint32]bool{}, fenced: map[string]bool{}, pending: map[uint32]*request{},
 		told: logserver.Unreachable,
 	}
@@ -111,7 +111,7 @@ func (l *Log) Wait(ctx context.Context) error {
 }
 
 // SetUpcall implements logserver.Log.
-func (l *Log) SetUpcall(f func([]logserver.Upcall)) { l.up.Store(&f) }
+func (l *Log) SetUpcall(f func([]logserver.Upcall)) { l.up.Set(f) }
 
 // SetStatusUpcall implements logserver.Log.
 func (l *Log) SetStatusUpcall(f func(logserver.Status)) { l.statusUp.Store(&f) }

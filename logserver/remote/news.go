@@ -69,9 +69,9 @@ func (l *Log) take(c *conn, s *wire.State) (u logserver.Upcall, some bool) {
 		l.runs -= int64(before - c.unrecorded())
 	}
 	c.dropReads()
-	c.limit, c.limitStart, c.total = s.Limit, s.Start, s.Flags&wire.StateTotal != 0
+	c.limit = s.Limit
 	l.refusals(c, s)
-	if limit, _ := l.sendLimit(c); !c.blocked && c.sent < min(limit, c.taken) {
+	if !c.blocked && c.sent < min(l.sendLimit(c), c.taken) {
 		l.queueConn(c)
 	}
 	return u, some
@@ -97,10 +97,4 @@ func (l *Log) lose(c *conn) logserver.Upcall {
 func (l *Log) warnLost(n int) {
 	l.cfg.Warn("the log server has lost connections", "connections", n)
 	l.announce(0)
-}
-
-func (l *Log) tell(ups []logserver.Upcall) {
-	if f := l.up.Load(); len(ups) > 0 && f != nil && *f != nil {
-		(*f)(ups)
-	}
 }

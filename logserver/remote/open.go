@@ -6,14 +6,13 @@ import (
 	"slices"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/internal/wire"
 )
 
 // Open implements logserver.Log. It gives the connection a number of a block
 // that the server has given to this log, and needs no answer. Only where the
 // caller gives the number, Open waits for the server's.
 func (l *Log) Open(m logserver.Meta) (logserver.ConnID, error) {
-	if err := validate(&m); err != nil {
+	if err := m.Validate(); err != nil {
 		return 0, err
 	}
 	l.mu.Lock()
@@ -42,12 +41,13 @@ func (l *Log) Open(m logserver.Meta) (logserver.ConnID, error) {
 
 // mayOpen returns why a connection cannot be opened. l.mu is held.
 func (l *Log) mayOpen(m *logserver.Meta) error {
-	port := m.Server.Port()
-	switch err := l.usable(); {
+	err := l.usable()
+	if err == nil {
+		err = l.ports.Check(m.Server.Port())
+	}
+	switch {
 	case err != nil:
 		return err
-	case !l.ports[0] && !l.ports[port]:
-		return fmt.Errorf("%w: port %d", logserver.ErrNotRegistered, port)
 	case l.fenced[m.Service]:
 		return logserver.ErrFenced
 	case l.holding, l.server.Limit > 0 && l.server.Used >= l.server.Limit:
@@ -68,7 +68,7 @@ func (l *Log) newConn(m logserver.Meta) *conn {
 
 // Update implements logserver.Log.
 func (l *Log) Update(m logserver.Meta) error {
-	if err := validate(&m); err != nil {
+	if err := m.Validate(); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -80,13 +80,6 @@ func (l *Log) Update(m logserver.Meta) error {
 	l.gen = l.gen%math.MaxUint32 + 1
 	c.meta, c.gen = keep(m), l.gen
 	l.queueConn(c)
-	return nil
-}
-
-func validate(m *logserver.Meta) error {
-	if len(m.SYNOptions) > logserver.MaxOptions || len(m.SYNACKOptions) > logserver.MaxOptions || len(m.Service) > wire.MaxService {
-		return fmt.Errorf("%w: %d and %d bytes of TCP options, a service's name of %d", logserver.ErrInvalid, len(m.SYNOptions), len(m.SYNACKOptions), len(m.Service))
-	}
 	return nil
 }
 

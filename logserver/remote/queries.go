@@ -2,7 +2,6 @@ package remote
 
 import (
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -125,14 +124,6 @@ func (l *Log) Active(first, n int) ([]logserver.Meta, error) {
 		return nil, fmt.Errorf("%w: Active(%d, %d)", logserver.ErrInvalid, first, n)
 	}
 	return l.metas(wire.Request{Type: wire.TypeActive, First: int64(first), N: int64(n)})
-}
-
-// Lookup implements logserver.Log.
-func (l *Log) Lookup(ep netip.AddrPort) ([]logserver.Meta, error) {
-	if err := l.open(); err != nil {
-		return nil, err
-	}
-	return l.metas(wire.Request{Type: wire.TypeLookup, Endpoint: ep})
 }
 
 // metas asks for connections, and makes those known here that were not.

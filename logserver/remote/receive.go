@@ -11,10 +11,10 @@ func (l *Log) receive(k *link, states []wire.State, lost []logserver.Upcall) err
 	l.announce(0)
 	if len(lost) > 0 {
 		l.warnLost(len(lost))
-		l.tell(lost)
+		l.up.Tell(lost)
 	}
 	l.reachedOnce.Do(func() { close(l.contact) })
-	l.tell(l.news(states, nil))
+	l.up.Tell(l.news(states, nil))
 	states = nil
 	var ups []logserver.Upcall
 	for {
@@ -26,7 +26,7 @@ func (l *Log) receive(k *link, states []wire.State, lost []logserver.Upcall) err
 		case f.Type == wire.TypeStates:
 			if states, err = wire.ParseStates(f, states[:0]); err == nil {
 				ups = l.news(states, ups[:0])
-				l.tell(ups)
+				l.up.Tell(ups)
 			}
 		case f.Type >= wire.TypeBytes:
 			err = l.answered(f)

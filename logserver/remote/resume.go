@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -40,10 +39,10 @@ func (l *Log) reconcile(w wire.Welcome, states []wire.State) (lost []logserver.U
 		l.own[w.Block.Number] = true
 	}
 	first := !l.reached
-	l.quota, l.getBlock = cmp.Or(w.Quota, l.quota), false
+	l.getBlock = false
 	l.queue = nil
 	l.holding, l.probe, l.retryOpen, l.heldReads = false, nil, false, nil
-	for port := range l.ports {
+	for port := range l.ports.All() {
 		l.enqueue(item{port: port, register: true})
 	}
 	has := make(map[logserver.ConnID]bool, len(states))
@@ -114,7 +113,7 @@ func (l *Log) adopt(s wire.State) *conn {
 		id: s.ID, known: true, opened: true,
 		start: s.Start, sentStart: s.Start, stable: s.Stable, taken: s.Stable, sent: s.Stable,
 		readEnd: s.ReadEnd, readsEnd: s.ReadEnd, sentReads: s.ReadEnd,
-		limit: s.Limit, limitStart: s.Start, total: s.Flags&wire.StateTotal != 0,
+		limit: s.Limit,
 	}
 	if s.Flags&wire.StateFin != 0 {
 		c.finished, c.finStable, c.sentFin = true, true, true
@@ -135,7 +134,7 @@ func (c *conn) found(s *wire.State) {
 	c.readsEnd = min(c.readsEnd, s.ReadEnd)
 	c.sentStart = s.Start
 	c.start = min(max(c.start, s.Start), c.stable)
-	c.limit, c.limitStart, c.total = s.Limit, s.Start, s.Flags&wire.StateTotal != 0
+	c.limit = s.Limit
 	for i := range c.reads {
 		// How they lie relative to what was sent is not known any more.
 		c.reads[i].mark = max(c.sent, c.stable)

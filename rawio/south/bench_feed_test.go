@@ -5,6 +5,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/memory"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/south"
@@ -58,7 +59,7 @@ func BenchmarkFeed(b *testing.B) {
 
 func benchFeed(b *testing.B, fetched bool) {
 	const size = 32 << 20
-	mem, err := logserver.NewMemory(nil)
+	mem, err := memory.New(nil)
 	if err != nil {
 		b.Fatal(err)
 	}

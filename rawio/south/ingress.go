@@ -209,7 +209,7 @@ func (m *Machine) data(c *Conn, s *segment.Segment, edge uint32) {
 	switch {
 	case end <= c.received:
 	case off <= c.received:
-		if !m.take(c, p[c.received-off:]) || !m.drain(c) {
+		if !m.take(c, p[c.received-off:], m.landed(c, off)) || !m.drain(c) {
 			return
 		}
 	default:
@@ -221,7 +221,7 @@ func (m *Machine) data(c *Conn, s *segment.Segment, edge uint32) {
 // drain logs what has become contiguous, and reports whether all of it was taken.
 func (m *Machine) drain(c *Conn) bool {
 	for q := c.ahead.next(c.received); q != nil; q = c.ahead.next(c.received) {
-		if !m.take(c, q) {
+		if !m.take(c, q, nil) {
 			return false
 		}
 	}
@@ -236,9 +236,9 @@ func (m *Machine) drain(c *Conn) bool {
 // acknowledgment of, and then the client says it again only after its time-out, which has
 // doubled each time. That the window is open does not move it (Linux, whose window of
 // congestion has room for this one segment).
-func (m *Machine) take(c *Conn, p []byte) bool {
+func (m *Machine) take(c *Conn, p []byte, loan logserver.Loan) bool {
 	off := c.received
-	if m.append(c, p) {
+	if m.append(c, p, loan) {
 		return true
 	}
 	if c.is(limited) {
@@ -273,8 +273,9 @@ func (m *Machine) takeFIN(c *Conn) {
 // maxAhead bounds the bytes that one connection keeps. Its client's window does, too.
 const maxAhead = 32 << 20
 
-// append gives contiguous bytes to the log and reports whether it took all.
-func (m *Machine) append(c *Conn, p []byte) bool {
+// append gives contiguous bytes to the log and reports whether it took all. They lie at
+// the beginning of loan, unless that is nil.
+func (m *Machine) append(c *Conn, p []byte, loan logserver.Loan) bool {
 	if c.is(limited) {
 		return false
 	}
@@ -290,7 +291,14 @@ func (m *Machine) append(c *Conn, p []byte) bool {
 			m.full(c, why)
 			return false
 		}
-		taken, err := m.log.Write(c.ID, c.received, p[:n])
+		var taken int
+		var err error
+		if loan != nil {
+			taken, err = loan.Commit(int(n))
+			loan = nil
+		} else {
+			taken, err = m.log.Write(c.ID, c.received, p[:n])
+		}
 		c.received += int64(taken)
 		m.Stats.Logged += uint64(taken)
 		if err != nil {
@@ -302,16 +310,6 @@ func (m *Machine) append(c *Conn, p []byte) bool {
 	m.limit(c)
 	m.noteReads(c)
 	return true
-}
-
-// Tail returns the number in the log of a connection whose next bytes go to the
-// log's end as they arrive, or false if it is not one.
-func (m *Machine) Tail(f segment.Flow) (logserver.ConnID, bool) {
-	c := m.conns.get(f)
-	if c == nil || c.state != Established || c.ahead != nil || c.fin >= 0 || c.is(limited) {
-		return 0, false
-	}
-	return c.ID, true
 }
 
 // Slot returns the slot of a connection that is known.

@@ -77,7 +77,8 @@ type service struct {
 type Machine struct {
 	cfg       Config
 	log       logserver.Log
-	immediate bool // reads of the log do not wait
+	borrowed  borrowed // memory of the log
+	immediate bool     // reads of the log do not wait
 	net       Network
 	gate      Gate
 	record    Record

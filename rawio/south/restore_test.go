@@ -8,6 +8,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/memory"
 	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -16,7 +17,7 @@ import (
 // client answers, and two ask for the same endpoints.
 func TestRestoreMany(t *testing.T) {
 	const conns = 10_000
-	log, err := logserver.NewMemory(nil)
+	log, err := memory.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +89,7 @@ func TestRestoreManyGigabytes(t *testing.T) {
 					toClient: func(*segment.Segment) {}, toServer: func(*segment.Segment) {},
 					destroy: func(segment.Flow) {}, report: func(south.Report) {}, note: func(string, ...any) {},
 				}
-				log, err := logserver.NewMemory(nil)
+				log, err := memory.New(nil)
 				if err != nil {
 					t.Fatal(err)
 				}

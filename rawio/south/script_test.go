@@ -12,6 +12,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/memory"
 	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -128,7 +129,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 		},
 	}
 	cfg := south.Config{MaxConns: 16}
-	mem, fetched := logserver.MemoryConfig{}, false
+	mem, fetched := memory.Config{}, false
 	for _, a := range d.CmdArgs {
 		v := ""
 		if len(a.Vals) > 0 {
@@ -180,7 +181,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 	}
 	s.kernel = s.iss
 	s.clientTS, s.serverTS, s.echo = 100, 900, 900
-	backend, err := logserver.NewMemory(&mem)
+	backend, err := memory.New(&mem)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package south_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -199,8 +198,6 @@ func (l *lateLog) Update(m logserver.Meta) error {
 	return nil
 }
 
-func (l *lateLog) Touch(id logserver.ConnID) error { _, err := l.conn(id); return err }
-
 func (l *lateLog) Write(id logserver.ConnID, off int64, p []byte) (int, error) {
 	c, err := l.conn(id)
 	if err != nil {
@@ -332,15 +329,6 @@ func (l *lateLog) Active(first, n int) (list []logserver.Meta, err error) {
 	}
 	list = list[min(first, len(list)):]
 	return list[:min(n, len(list))], nil
-}
-
-func (l *lateLog) Lookup(ep netip.AddrPort) (list []logserver.Meta, err error) {
-	for _, c := range l.order {
-		if !c.gone && (c.meta.Client == ep || c.meta.Server == ep) {
-			list = append(list, c.meta)
-		}
-	}
-	return list, nil
 }
 
 func (l *lateLog) Meta(id logserver.ConnID) (logserver.Meta, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/memory"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
@@ -181,7 +182,7 @@ func (w *world) openLog() logserver.Log {
 		w.late = newLateLog(w, p)
 		return w.late
 	}
-	mem, err := logserver.NewMemory(nil)
+	mem, err := memory.New(nil)
 	if err != nil {
 		panic(err)
 	}

@@ -52,15 +52,15 @@ func TestQuotaTotal(t *testing.T) {
 // being served.
 func TestQuotaTotalUnprotects(t *testing.T) {
 	t.Parallel()
-	r := probe(t, options{flags: []string{"--quota", "512KiB", "--quota-total", "512KiB", "--on-full", "unprotect"}})
+	r := probe(t, options{flags: []string{"--quota", "1MiB", "--quota-total", "1MiB", "--on-full", "unprotect"}})
 	a, idle := r.dial(), r.dial()
 	idle.echo("hello")
-	if _, err := a.fill(1 << 20 / lineSize); err != nil {
+	if _, _, err := a.fillBy(2<<20/lineSize, 64); err != nil {
 		t.Fatal(err)
 	}
 	r.waitOutput("connection is not protected")
 	x := r.dial()
-	if _, err := x.fill(1 << 20 / lineSize); err != nil {
+	if _, _, err := x.fillBy(2<<20/lineSize, 64); err != nil {
 		t.Fatal(err)
 	}
 	r.crash()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/internal/record"
 )
 
 // AppendBytesHeader appends all of a Bytes frame but the n bytes of data.
@@ -15,23 +16,23 @@ func AppendBytesHeader(b []byte, flags uint8, req uint32, n int) []byte {
 // ParseReq returns the number of the request that an answer is for, and the
 // rest of it.
 func ParseReq(f Frame) (req uint32, rest []byte, err error) {
-	c := cursor{p: f.Payload}
-	if req = c.u32(); c.bad {
+	c := newCursor(f)
+	if req = c.U32(); c.Bad() {
 		return 0, nil, f.Malformed()
 	}
-	return req, c.p, nil
+	return req, c.Rest(), nil
 }
 
 // AppendRuns appends a Runs frame.
 func AppendRuns(b []byte, flags uint8, req uint32, runs []logserver.ReadRun) []byte {
 	b, at := begin(b, TypeRuns, flags)
-	return end(appendRuns(be.AppendUint32(b, req), runs), at)
+	return end(record.AppendRuns(be.AppendUint32(b, req), runs), at)
 }
 
 // ParseRuns takes it apart.
 func ParseRuns(f Frame) (req uint32, runs []logserver.ReadRun, err error) {
-	c := cursor{p: f.Payload}
-	if req, runs = c.u32(), c.runs(); !c.ok() {
+	c := newCursor(f)
+	if req, runs = c.U32(), c.Runs(MaxRuns); !c.Done() {
 		return 0, nil, f.Malformed()
 	}
 	return req, runs, nil
@@ -52,12 +53,12 @@ func AppendIDs(b []byte, flags uint8, req uint32, ids []logserver.ConnID) []byte
 
 // ParseIDs takes it apart.
 func ParseIDs(f Frame) (req uint32, ids []logserver.ConnID, err error) {
-	c := cursor{p: f.Payload}
-	req = c.u32()
-	for !c.bad && len(c.p) > 0 {
+	c := newCursor(f)
+	req = c.U32()
+	for c.More() {
 		ids = append(ids, c.id())
 	}
-	if !c.ok() {
+	if !c.Done() {
 		return 0, nil, f.Malformed()
 	}
 	return req, ids, nil
@@ -76,8 +77,8 @@ func AppendBlock(b []byte, req uint32, k Block) []byte {
 
 // ParseBlock takes it apart.
 func ParseBlock(f Frame) (req uint32, k Block, err error) {
-	c := cursor{p: f.Payload}
-	if req, k = c.u32(), c.block(); !c.ok() {
+	c := newCursor(f)
+	if req, k = c.U32(), c.block(); !c.Done() {
 		return 0, k, f.Malformed()
 	}
 	return req, k, nil
@@ -86,13 +87,13 @@ func ParseBlock(f Frame) (req uint32, k Block, err error) {
 // AppendFenced appends a Fenced frame.
 func AppendFenced(b []byte, service string) []byte {
 	b, at := begin(b, TypeFenced, 0)
-	return end(appendText(b, service), at)
+	return end(record.AppendText(b, service), at)
 }
 
 // ParseFenced takes it apart.
 func ParseFenced(f Frame) (service string, err error) {
-	c := cursor{p: f.Payload}
-	if service = c.text(); !c.ok() {
+	c := newCursor(f)
+	if service = c.Text(); !c.Done() {
 		return "", f.Malformed()
 	}
 	return service, nil
@@ -110,15 +111,14 @@ const (
 	CodeGap           Code = 4
 	CodeDiscarded     Code = 5
 	CodeInvalid       Code = 6
-	CodeQuotaConn     Code = 7
-	CodeQuotaTotal    Code = 8
-	CodeFenced        Code = 9
-	CodeDenied        Code = 10
-	CodeFailed        Code = 11
-	CodeVersion       Code = 12
-	CodeProtocol      Code = 13
-	CodeBusy          Code = 14
-	CodeClosed        Code = 15
+	CodeQuota         Code = 7
+	CodeFenced        Code = 8
+	CodeDenied        Code = 9
+	CodeFailed        Code = 10
+	CodeVersion       Code = 11
+	CodeProtocol      Code = 12
+	CodeBusy          Code = 13
+	CodeClosed        Code = 14
 )
 
 // ErrDenied is returned for what the peer's certificate does not allow.
@@ -134,10 +134,7 @@ var errs = map[Code]error{
 // CodeOf returns the code that stands for an error.
 func CodeOf(err error) (code Code, limit int64) {
 	if q, ok := errors.AsType[*logserver.QuotaError](err); ok {
-		if q.Scope == logserver.ScopeConn {
-			return CodeQuotaConn, q.Limit
-		}
-		return CodeQuotaTotal, q.Limit
+		return CodeQuota, q.Limit
 	}
 	for code, known := range errs {
 		if errors.Is(err, known) {
@@ -154,21 +151,19 @@ func AppendFailure(b []byte, req uint32, err error) []byte {
 	b = be.AppendUint32(b, req)
 	b = be.AppendUint16(b, uint16(code))
 	b = be.AppendUint64(b, uint64(limit))
-	return end(appendText(b, err.Error()), at)
+	return end(record.AppendText(b, err.Error()), at)
 }
 
 // ParseFailure returns what a request has failed with.
 func ParseFailure(f Frame) (req uint32, failure, err error) {
-	c := cursor{p: f.Payload}
-	req = c.u32()
-	code, limit, text := Code(c.u16()), c.offset(), c.text()
-	if !c.ok() {
+	c := newCursor(f)
+	req = c.U32()
+	code, limit, text := Code(c.U16()), c.Offset(), c.Text()
+	if !c.Done() {
 		return 0, nil, f.Malformed()
 	}
 	switch {
-	case code == CodeQuotaConn:
-		return req, &logserver.QuotaError{Scope: logserver.ScopeConn, Limit: limit}, nil
-	case code == CodeQuotaTotal:
+	case code == CodeQuota:
 		return req, &logserver.QuotaError{Scope: logserver.ScopeTotal, Limit: limit}, nil
 	case errs[code] != nil:
 		return req, fmt.Errorf("log server: %w", errs[code]), nil
@@ -188,14 +183,14 @@ func (e *RemoteError) Error() string { return "log server: " + e.Text }
 func AppendError(b []byte, code Code, text string) []byte {
 	b, at := begin(b, TypeError, FlagLast)
 	b = be.AppendUint16(b, uint16(code))
-	return end(appendText(b, text), at)
+	return end(record.AppendText(b, text), at)
 }
 
 // ParseError takes it apart.
 func ParseError(f Frame) (*RemoteError, error) {
-	c := cursor{p: f.Payload}
-	e := &RemoteError{Code: Code(c.u16()), Text: c.text()}
-	if !c.ok() {
+	c := newCursor(f)
+	e := &RemoteError{Code: Code(c.U16()), Text: c.Text()}
+	if !c.Done() {
 		return nil, f.Malformed()
 	}
 	return e, nil

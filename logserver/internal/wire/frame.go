@@ -7,7 +7,7 @@ import (
 )
 
 // Version is the protocol's version that this package speaks.
-const Version = 1
+const Version = 2
 
 // Sizes in bytes.
 const (
@@ -34,20 +34,18 @@ const (
 	TypeReads    Type = 0x05
 	TypeFinish   Type = 0x06
 	TypeDiscard  Type = 0x07
-	TypeTouch    Type = 0x08
-	TypeDelete   Type = 0x09
-	TypeRegister Type = 0x0a
-	TypeAlive    Type = 0x0b
+	TypeDelete   Type = 0x08
+	TypeRegister Type = 0x09
+	TypeAlive    Type = 0x0a
 
 	TypeRead     Type = 0x10
 	TypeGetReads Type = 0x11
 	TypeActive   Type = 0x12
-	TypeLookup   Type = 0x13
-	TypeGetMeta  Type = 0x14
-	TypeExpire   Type = 0x15
-	TypeSync     Type = 0x16
-	TypeGetBlock Type = 0x17
-	TypeCreate   Type = 0x18
+	TypeGetMeta  Type = 0x13
+	TypeExpire   Type = 0x14
+	TypeSync     Type = 0x15
+	TypeGetBlock Type = 0x16
+	TypeCreate   Type = 0x17
 )
 
 // Frames of the server.

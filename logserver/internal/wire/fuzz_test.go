@@ -24,9 +24,9 @@ func reencode(f Frame) ([]byte, error) {
 	case TypeFinish, TypeDiscard:
 		id, off, err := ParseAt(f)
 		return AppendAt(nil, f.Type, id, off), err
-	case TypeTouch, TypeDelete:
-		id, err := ParseID(f)
-		return AppendID(nil, f.Type, id), err
+	case TypeDelete:
+		id, err := ParseDelete(f)
+		return AppendDelete(nil, id), err
 	case TypeRegister:
 		port, err := ParseRegister(f)
 		return AppendRegister(nil, port), err

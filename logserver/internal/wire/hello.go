@@ -3,6 +3,8 @@ package wire
 import (
 	"fmt"
 	"time"
+
+	"github.com/ftnet/ftnet/logserver/internal/record"
 )
 
 // magic begins every connection.
@@ -24,8 +26,8 @@ type Block struct {
 }
 
 func (c *cursor) block() (b Block) {
-	b.Number = c.u32()
-	copy(b.Token[:], c.take(tokenSize))
+	b.Number = c.U32()
+	copy(b.Token[:], c.Take(tokenSize))
 	return b
 }
 
@@ -67,7 +69,7 @@ func AppendHello(b []byte, h Hello) []byte {
 	}
 	b = append(b, byte(len(h.Services)))
 	for _, s := range h.Services {
-		b = appendText(b, s)
+		b = record.AppendText(b, s)
 	}
 	return end(b, at)
 }
@@ -75,29 +77,29 @@ func AppendHello(b []byte, h Hello) []byte {
 // ParseHello returns a *VersionError if the frame is of another version's: the
 // rest of it is then not looked at.
 func ParseHello(f Frame) (h Hello, err error) {
-	c := cursor{p: f.Payload}
-	if f.Type != TypeHello || string(c.take(len(magic))) != magic {
+	c := newCursor(f)
+	if f.Type != TypeHello || string(c.Take(len(magic))) != magic {
 		return h, f.Malformed()
 	}
-	h.Min, h.Max = c.u16(), c.u16()
-	if !c.bad && (h.Min > Version || h.Max < Version) {
+	h.Min, h.Max = c.U16(), c.U16()
+	if !c.Bad() && (h.Min > Version || h.Max < Version) {
 		return h, &VersionError{h.Min, h.Max}
 	}
-	h.Silence = time.Duration(c.u32()) * time.Millisecond
-	n := int(c.u8())
+	h.Silence = time.Duration(c.U32()) * time.Millisecond
+	n := int(c.U8())
 	if n > MaxBlocks {
 		return h, f.Malformed()
 	}
 	for range n {
 		h.Blocks = append(h.Blocks, c.block())
 	}
-	if n = int(c.u8()); n > MaxServices {
+	if n = int(c.U8()); n > MaxServices {
 		return h, f.Malformed()
 	}
 	for range n {
-		h.Services = append(h.Services, c.text())
+		h.Services = append(h.Services, c.Text())
 	}
-	if !c.ok() {
+	if !c.Done() {
 		return h, f.Malformed()
 	}
 	return h, nil
@@ -111,9 +113,6 @@ type Welcome struct {
 	Resumed bool
 	Silence time.Duration
 	Block   Block
-	// Quota is how many bytes of data a connection may have, 0 if the server
-	// does not know.
-	Quota int64
 	// Run is the server's number for its process: another one tells that it
 	// has restarted.
 	Run uint64
@@ -126,24 +125,22 @@ func AppendWelcome(b []byte, w Welcome) []byte {
 	b = append(b, flag(w.Resumed), 0)
 	b = be.AppendUint32(b, uint32(w.Silence.Milliseconds()))
 	b = appendBlock(b, w.Block)
-	b = be.AppendUint64(b, uint64(w.Quota))
 	b = be.AppendUint64(b, w.Run)
 	return end(b, at)
 }
 
 // ParseWelcome takes the frame apart.
 func ParseWelcome(f Frame) (w Welcome, err error) {
-	c := cursor{p: f.Payload}
-	if w.Version = c.u16(); f.Type == TypeWelcome && !c.bad && w.Version != Version {
+	c := newCursor(f)
+	if w.Version = c.U16(); f.Type == TypeWelcome && !c.Bad() && w.Version != Version {
 		return w, &VersionError{w.Version, w.Version}
 	}
-	w.Resumed = c.flag()
+	w.Resumed = c.Flag()
 	c.zero(1)
-	w.Silence = time.Duration(c.u32()) * time.Millisecond
+	w.Silence = time.Duration(c.U32()) * time.Millisecond
 	w.Block = c.block()
-	w.Quota = c.offset()
-	w.Run = c.u64()
-	if f.Type != TypeWelcome || !c.ok() {
+	w.Run = c.U64()
+	if f.Type != TypeWelcome || !c.Done() {
 		return w, f.Malformed()
 	}
 	return w, nil

@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"net/netip"
-
 	"github.com/ftnet/ftnet/logserver"
 )
 
@@ -16,8 +14,6 @@ type Request struct {
 	// First and N are an offset and a number of bytes (Read), or an index and
 	// a number of connections (Active).
 	First, N int64
-	// Endpoint is looked up.
-	Endpoint netip.AddrPort
 	// Before is the time before which Expire takes connections, Unix ns.
 	Before int64
 }
@@ -36,8 +32,6 @@ func AppendRequest(b []byte, r Request) []byte {
 	case TypeActive:
 		b = be.AppendUint64(b, uint64(r.First))
 		b = be.AppendUint64(b, uint64(r.N))
-	case TypeLookup:
-		b = appendEndpoint(b, r.Endpoint)
 	case TypeExpire:
 		b = be.AppendUint64(b, uint64(r.Before))
 	}
@@ -46,24 +40,22 @@ func AppendRequest(b []byte, r Request) []byte {
 
 // ParseRequest takes any request apart but for Create, which is an Open.
 func ParseRequest(f Frame) (r Request, err error) {
-	c := cursor{p: f.Payload}
-	r.Type, r.Req = f.Type, c.u32()
+	c := newCursor(f)
+	r.Type, r.Req = f.Type, c.U32()
 	switch f.Type {
 	case TypeRead:
-		r.ID, r.First, r.N = c.id(), c.offset(), c.offset()
+		r.ID, r.First, r.N = c.id(), c.Offset(), c.Offset()
 	case TypeGetReads, TypeGetMeta:
 		r.ID = c.id()
 	case TypeActive:
-		r.First, r.N = c.offset(), c.offset()
-	case TypeLookup:
-		r.Endpoint = c.endpoint()
+		r.First, r.N = c.Offset(), c.Offset()
 	case TypeExpire:
-		r.Before = int64(c.u64())
+		r.Before = int64(c.U64())
 	case TypeSync, TypeGetBlock:
 	default:
 		return r, f.Malformed()
 	}
-	if !c.ok() {
+	if !c.Done() {
 		return r, f.Malformed()
 	}
 	return r, nil

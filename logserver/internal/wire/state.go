@@ -9,9 +9,6 @@ const StateSize = 56
 const (
 	// StateFin tells that the client's FIN is stable, at Stable.
 	StateFin = 1 << iota
-	// StateTotal tells that Limit comes from the room that all connections
-	// have together, not from the connection's quota.
-	StateTotal
 	// StateRefused tells that the store had no room for data beyond Taken: the
 	// server ignores data of the connection up to a Data frame with FlagRetry.
 	StateRefused
@@ -33,7 +30,7 @@ type State struct {
 	ID logserver.ConnID
 	// The log holds Start up to Taken, of which what lies below Stable is
 	// stable. The recorded reads end at ReadEnd. The log would take data up to
-	// Limit now.
+	// Limit now, if no other connection took the room.
 	Start, Stable, Taken, ReadEnd, Limit int64
 	// Meta is the generation of the metadata that is stable, 0 if that is not
 	// known.
@@ -55,11 +52,11 @@ func AppendState(b []byte, s State) []byte {
 
 func (c *cursor) state() (s State) {
 	s.ID = c.id()
-	s.Start, s.Stable, s.Taken = c.offset(), c.offset(), c.offset()
-	s.ReadEnd, s.Limit = c.offset(), c.offset()
-	s.Meta, s.Flags = c.u32(), c.u32()
+	s.Start, s.Stable, s.Taken = c.Offset(), c.Offset(), c.Offset()
+	s.ReadEnd, s.Limit = c.Offset(), c.Offset()
+	s.Meta, s.Flags = c.U32(), c.U32()
 	if s.Flags&^stateFlags != 0 || s.Start > s.Taken || s.Stable > s.Taken {
-		c.bad = true
+		c.Refuse(true)
 	}
 	return s
 }
@@ -69,11 +66,11 @@ func ParseStates(f Frame, list []State) ([]State, error) {
 	if len(f.Payload)%StateSize != 0 {
 		return list, f.Malformed()
 	}
-	c := cursor{p: f.Payload}
-	for len(c.p) > 0 && !c.bad {
+	c := newCursor(f)
+	for c.More() {
 		list = append(list, c.state())
 	}
-	if !c.ok() {
+	if !c.Done() {
 		return list, f.Malformed()
 	}
 	return list, nil
@@ -97,11 +94,11 @@ func AppendStatus(b []byte, s Status) []byte {
 
 // ParseStatus takes the frame apart.
 func ParseStatus(f Frame) (s Status, err error) {
-	c := cursor{p: f.Payload}
-	s.Status = logserver.Status(c.u32())
+	c := newCursor(f)
+	s.Status = logserver.Status(c.U32())
 	c.zero(4)
-	s.Used, s.Limit = c.offset(), c.offset()
-	if !c.ok() {
+	s.Used, s.Limit = c.Offset(), c.Offset()
+	if !c.Done() {
 		return s, f.Malformed()
 	}
 	return s, nil

@@ -38,13 +38,13 @@ func clientFrames() [][]byte {
 		data,
 		AppendReads(nil, 0, Reads{ID: 5, At: 100, Runs: []logserver.ReadRun{{Length: 10, Count: 3}, {Length: 1 << 31, Count: 1}}}),
 		AppendAt(nil, TypeFinish, 5, 1000), AppendAt(nil, TypeDiscard, 5, 500),
-		AppendID(nil, TypeTouch, 5), AppendID(nil, TypeDelete, 5),
+		AppendDelete(nil, 5),
 		AppendRegister(nil, 80), AppendHeader(nil, TypeAlive, 0, 0),
 	}
 	for _, r := range []Request{
 		{Type: TypeRead, Req: 1, ID: 5, First: 10, N: 1 << 40}, {Type: TypeGetReads, Req: 2, ID: 5},
-		{Type: TypeActive, Req: 3, First: 10, N: 100}, {Type: TypeLookup, Req: 4, Endpoint: meta.Client},
-		{Type: TypeLookup, Req: 4}, {Type: TypeGetMeta, Req: 5, ID: 5}, {Type: TypeExpire, Req: 6, Before: -1},
+		{Type: TypeActive, Req: 3, First: 10, N: 100},
+		{Type: TypeGetMeta, Req: 5, ID: 5}, {Type: TypeExpire, Req: 6, Before: -1},
 		{Type: TypeSync, Req: 7}, {Type: TypeGetBlock, Req: 8},
 	} {
 		frames = append(frames, AppendRequest(nil, r))
@@ -54,13 +54,13 @@ func clientFrames() [][]byte {
 
 // serverFrames is one frame of each type that a server sends.
 func serverFrames() [][]byte {
-	state := State{ID: 5, Start: 1, Stable: 3, Taken: 4, ReadEnd: 2, Limit: 1 << 20, Meta: 77, Flags: StateFin | StateTotal}
+	state := State{ID: 5, Start: 1, Stable: 3, Taken: 4, ReadEnd: 2, Limit: 1 << 20, Meta: 77, Flags: StateFin | StateRefused}
 	listed := Listed{Meta: exampleMeta(), State: state}
 	listed.Meta.Finished, listed.Meta.Created, listed.Meta.Modified = true, time.Unix(5, 6), time.Unix(7, 8)
 	metas, at := begin(nil, TypeMetas, FlagLast)
 	metas = end(AppendListed(AppendListed(be.AppendUint32(metas, 3), &listed), &listed), at)
 	return [][]byte{
-		AppendWelcome(nil, Welcome{Version: Version, Resumed: true, Silence: time.Second, Block: Block{Number: 9}, Quota: 64 << 20, Run: 12345}),
+		AppendWelcome(nil, Welcome{Version: Version, Resumed: true, Silence: time.Second, Block: Block{Number: 9}, Run: 12345}),
 		Append(nil, TypeStates, 0, AppendState(AppendState(nil, state), state)),
 		AppendHeader(nil, TypeReady, 0, 0),
 		AppendStatus(nil, Status{logserver.LowSpace, 100, 200}),
@@ -115,7 +115,7 @@ func TestFailures(t *testing.T) {
 	} {
 		told := want
 		if want == logserver.ErrQuota {
-			told = &logserver.QuotaError{Scope: logserver.ScopeConn, Limit: 5}
+			told = &logserver.QuotaError{Scope: logserver.ScopeTotal, Limit: 5}
 		}
 		_, got, err := ParseFailure(frame(t, AppendFailure(nil, 1, told)))
 		if err != nil || !errors.Is(got, want) {

@@ -130,7 +130,7 @@ func TestEngines(t *testing.T) {
 	if _, err := cache.Read(id, make([]byte, 10), 0); err == nil {
 		t.Error("the other engine reads the connection")
 	}
-	if list, err := cache.Lookup(flow(1).Client); err != nil || len(list) != 0 {
+	if list, err := logserver.Lookup(cache, flow(1).Client); err != nil || len(list) != 0 {
 		t.Errorf("the other engine looks the connection up: %v, %v", list, err)
 	}
 

@@ -6,25 +6,26 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/memory"
 )
 
 // lazy is a log that tells of what is stable only when it is asked to.
 type lazy struct {
-	*logserver.Memory
+	*memory.Log
 	up   func([]logserver.Upcall)
 	told []logserver.Upcall
 }
 
 func (l *lazy) SetUpcall(f func([]logserver.Upcall)) {
 	l.up = f
-	l.Memory.SetUpcall(func(list []logserver.Upcall) { l.told = append(l.told, list...) })
+	l.Log.SetUpcall(func(list []logserver.Upcall) { l.told = append(l.told, list...) })
 }
 
 func (l *lazy) tell() { l.up(l.told); l.told = nil }
 
-func newMemory(t *testing.T) *logserver.Memory {
+func newMemory(t *testing.T) *memory.Log {
 	t.Helper()
-	m, err := logserver.NewMemory(nil)
+	m, err := memory.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func open(t *testing.T, l logserver.Log) logserver.ConnID {
 }
 
 func TestMeter(t *testing.T) {
-	store := &lazy{Memory: newMemory(t)}
+	store := &lazy{Log: newMemory(t)}
 	m := newMeter(store, func(logserver.Status) {})
 	told := 0
 	m.SetUpcall(func(list []logserver.Upcall) { told += len(list) })
@@ -94,7 +95,7 @@ func TestMeterKeepsTheNewest(t *testing.T) {
 
 // TestMeterSharesTheStatus: the server and the daemon both hear of it.
 func TestMeterSharesTheStatus(t *testing.T) {
-	store, err := logserver.NewMemory(&logserver.MemoryConfig{QuotaTotal: 1 << 20})
+	store, err := memory.New(&memory.Config{QuotaTotal: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

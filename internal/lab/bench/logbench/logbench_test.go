@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/memory"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func openMemory() (logserver.Log, error) {
-	return logserver.NewMemory(&logserver.MemoryConfig{Quota: 64 << 20, QuotaTotal: 256 << 20})
+	return memory.New(&memory.Config{QuotaTotal: 256 << 20})
 }
 
 // TestLoads measures a log in memory, which stands for all that say at once that

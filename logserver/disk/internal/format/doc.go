@@ -1,6 +1,7 @@
 // Package format is how the disk log's files are written, byte by byte: a
 // segment's header, its records, and the index that ends it. All numbers are
-// little-endian.
+// little-endian, but for those in the payloads of State, Reads and Index, which
+// are the record package's.
 //
 // It is not for what the records mean together: that is the disk package's
 // work. Nothing here touches a file.
@@ -17,7 +18,7 @@
 // type Trailer in its last 40 bytes, which says where the Index is.
 //
 //	header page      0   8  "FTNETLOG"
-//	                 8   4  version (2)
+//	                 8   4  version (3)
 //	                12   4  flags: 1 = encrypted
 //	                16   8  number of the segment: its place in the log
 //	                24   8  length of the file when it was made

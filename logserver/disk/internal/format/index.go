@@ -3,6 +3,8 @@ package format
 import (
 	"encoding/binary"
 	"errors"
+
+	"github.com/ftnet/ftnet/logserver/internal/record"
 )
 
 // ErrIndex is returned for an index that makes no sense.
@@ -38,20 +40,11 @@ func (x *Indexer) Reset() { x.buf, x.last = x.buf[:0], Header{} }
 func ParseIndex(b []byte, end int64) ([]Header, error) {
 	var list []Header
 	var last Header
-	for len(b) > 0 {
-		if len(b) < 2 {
-			return nil, ErrIndex
-		}
-		h := Header{Type: Type(b[0]), Flags: b[1]}
-		b = b[2:]
-		var ok [4]bool
-		var pos, n uint64
-		var conn, off int64
-		pos, b, ok[0] = uvarint(b)
-		n, b, ok[1] = uvarint(b)
-		conn, b, ok[2] = varint(b)
-		off, b, ok[3] = varint(b)
-		if ok != [4]bool{true, true, true, true} || pos > uint64(end) || n > uint64(end) {
+	for c := record.NewCursor(b); c.More(); {
+		h := Header{Type: Type(c.U8()), Flags: c.U8()}
+		pos, n := c.Uvarint(), c.Uvarint()
+		conn, off := c.Varint(), c.Varint()
+		if c.Bad() || pos > uint64(end) || n > uint64(end) {
 			return nil, ErrIndex
 		}
 		at := int64(last.Pos) + int64(pos)
@@ -63,20 +56,4 @@ func ParseIndex(b []byte, end int64) ([]Header, error) {
 		list, last = append(list, h), h
 	}
 	return list, nil
-}
-
-func uvarint(b []byte) (uint64, []byte, bool) {
-	v, n := binary.Uvarint(b)
-	if n <= 0 {
-		return 0, nil, false
-	}
-	return v, b[n:], true
-}
-
-func varint(b []byte) (int64, []byte, bool) {
-	v, n := binary.Varint(b)
-	if n <= 0 {
-		return 0, nil, false
-	}
-	return v, b[n:], true
 }

@@ -17,10 +17,10 @@ const (
 	Batch Type = 1 + iota
 	// Data is client data that lies at Offset.
 	Data
-	// Reads are lengths of the server's reads, see AppendReads, the first of
-	// which began at Offset.
+	// Reads are lengths of the server's reads, see record.AppendRuns, the first
+	// of which began at Offset.
 	Reads
-	// State is all about a connection but its data and reads, see State. It
+	// State is all about a connection but its data and reads, see ConnState. It
 	// takes the place of those before it.
 	State
 	// Tomb deletes a connection: all records of it are void. Offset is the

@@ -16,11 +16,8 @@ import (
 	"github.com/ftnet/ftnet/logserver/backend"
 )
 
-// Room for all that is measured.
-const (
-	quota      = 2 << 30
-	quotaTotal = 4 << 30
-)
+// quotaTotal is room for all that is measured, in bytes.
+const quotaTotal = 4 << 30
 
 // connectLimit is how long a log server may take to answer.
 const connectLimit = 10 * time.Second
@@ -60,7 +57,7 @@ func run(urls []string, remote backend.Options, options *logbench.Options) error
 				return err
 			}
 		}
-		o := backend.Options{Quota: quota, QuotaTotal: quotaTotal}
+		o := backend.Options{QuotaTotal: quotaTotal}
 		if u.Kind == backend.Remote {
 			o = remote
 		}

@@ -1,4 +1,4 @@
-package logserver
+package memory
 
 import (
 	"bytes"
@@ -6,10 +6,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ftnet/ftnet/logserver"
 )
 
-func newTestMemory(t testing.TB, config *MemoryConfig) *Memory {
-	m, err := NewMemory(config)
+func newTestMemory(t testing.TB, config *Config) *Log {
+	m, err := New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,10 +22,10 @@ func newTestMemory(t testing.TB, config *MemoryConfig) *Memory {
 	return m
 }
 
-func testConn(t testing.TB, m *Memory) ConnID {
-	id, err := m.Open(Meta{
+func testConn(t testing.TB, m *Log) logserver.ConnID {
+	id, err := m.Open(logserver.Meta{
 		Service:       "counter",
-		Flow:          Flow{netip.MustParseAddrPort("198.51.100.7:40000"), netip.MustParseAddrPort("192.0.2.1:7000")},
+		Flow:          logserver.Flow{Client: netip.MustParseAddrPort("198.51.100.7:40000"), Server: netip.MustParseAddrPort("192.0.2.1:7000")},
 		SYNOptions:    make([]byte, 20),
 		SYNACKOptions: make([]byte, 20),
 	})
@@ -66,7 +68,7 @@ func TestWipeByItself(t *testing.T) {
 
 // TestWipeAtOnce: what waits to be wiped is bounded.
 func TestWipeAtOnce(t *testing.T) {
-	m := newTestMemory(t, &MemoryConfig{Reserve: 1 << 20})
+	m := newTestMemory(t, &Config{Reserve: 1 << 20})
 	id := testConn(t, m)
 	if _, err := m.Write(id, 0, make([]byte, 10<<20)); err != nil {
 		t.Fatal(err)
@@ -140,7 +142,7 @@ func TestLentIsWiped(t *testing.T) {
 	if err := m.Delete(id); err != nil {
 		t.Fatal(err)
 	}
-	copy(loan.Bytes, secret)
+	copy(loan.Bytes(), secret)
 	if !holds(m, secret) {
 		t.Fatal("the search does not find what is there")
 	}
@@ -158,11 +160,11 @@ func TestWipe(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		size int
-		free func(m *Memory, id ConnID, size int64) error
+		free func(m *Log, id logserver.ConnID, size int64) error
 	}{
-		{"Delete", 2000, func(m *Memory, id ConnID, _ int64) error { return m.Delete(id) }},
-		{"DeleteLarge", 5 << 20, func(m *Memory, id ConnID, _ int64) error { return m.Delete(id) }},
-		{"Discard", 5 << 20, func(m *Memory, id ConnID, size int64) error { return m.Discard(id, size) }},
+		{"Delete", 2000, func(m *Log, id logserver.ConnID, _ int64) error { return m.Delete(id) }},
+		{"DeleteLarge", 5 << 20, func(m *Log, id logserver.ConnID, _ int64) error { return m.Delete(id) }},
+		{"Discard", 5 << 20, func(m *Log, id logserver.ConnID, size int64) error { return m.Discard(id, size) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newTestMemory(t, nil)
@@ -185,7 +187,7 @@ func TestWipe(t *testing.T) {
 	}
 }
 
-func holds(m *Memory, what []byte) bool {
+func holds(m *Log, what []byte) bool {
 	m.arena.mu.Lock()
 	defer m.arena.mu.Unlock()
 	for _, area := range m.arena.areas {

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package logserver
+package memory
 
 // Where the engine does not run the log is still usable: from the Go heap.
 

@@ -1,4 +1,4 @@
-package logserver
+package memory
 
 import (
 	"syscall"

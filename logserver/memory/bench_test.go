@@ -1,4 +1,4 @@
-package logserver
+package memory
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/ftnet/ftnet/logserver"
 )
 
 // TestWriteDoesNotAllocate writes in order, as the engine does for each
@@ -14,7 +16,7 @@ import (
 func TestWriteDoesNotAllocate(t *testing.T) {
 	m := newTestMemory(t, nil)
 	var stable int64
-	m.SetUpcall(func(list []Upcall) { stable = list[0].Stable })
+	m.SetUpcall(func(list []logserver.Upcall) { stable = list[0].Stable })
 	id := testConn(t, m)
 	p := make([]byte, 1460)
 	off := int64(0)
@@ -57,9 +59,9 @@ func BenchmarkWrite(b *testing.B) {
 }
 
 func benchWrite(b *testing.B, conns int, size, keep int64) {
-	m := newTestMemory(b, &MemoryConfig{QuotaTotal: 4 << 30})
-	m.SetUpcall(func([]Upcall) {})
-	ids := make([]ConnID, conns)
+	m := newTestMemory(b, &Config{QuotaTotal: 4 << 30})
+	m.SetUpcall(func([]logserver.Upcall) {})
+	ids := make([]logserver.ConnID, conns)
 	offs := make([]int64, conns)
 	for i := range ids {
 		ids[i] = testConn(b, m)

@@ -1,4 +1,4 @@
-package logserver_test
+package memory_test
 
 import (
 	"testing"
@@ -7,13 +7,14 @@ import (
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/logtest"
+	"github.com/ftnet/ftnet/logserver/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func openMemory(t testing.TB, limits logtest.Limits) logserver.Log {
-	m, err := logserver.NewMemory(&logserver.MemoryConfig{
-		Quota: limits.Quota, QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace,
+	m, err := memory.New(&memory.Config{
+		QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,9 +1,11 @@
-package logserver
+package memory
 
 import (
 	"fmt"
 	"math"
 	"sort"
+
+	"github.com/ftnet/ftnet/logserver"
 )
 
 // extent is a chunk that holds a connection's data from off on. The extents
@@ -15,22 +17,31 @@ type extent struct {
 
 func (e extent) end() int64 { return e.off + int64(e.size()) }
 
-// Write implements Log. It copies p, unless p lies in a Loan where it belongs,
-// and allocates only where a connection
+// Write implements logserver.Log. It copies p, and allocates only where a connection
 // needs another chunk.
-func (m *Memory) Write(id ConnID, off int64, p []byte) (n int, err error) {
+func (m *Log) Write(id logserver.ConnID, off int64, p []byte) (n int, err error) {
+	return m.write(id, off, p, nil)
+}
+
+// write is Write for what may lie at the beginning of a loan.
+func (m *Log) write(id logserver.ConnID, off int64, p []byte, in *loan) (n int, err error) {
 	c, err := m.lock(id)
 	if err != nil {
 		return 0, err
 	}
 	m.wiper.writes.Add(1)
 	before := c.end
-	if err = m.append(c, off, p); off >= 0 && off <= c.end {
+	if in != nil && in.begins(c) {
+		c.end += int64(len(p))
+	} else {
+		err = m.append(c, off, p)
+	}
+	if off >= 0 && off <= c.end {
 		n = int(min(c.end-off, int64(len(p))))
 	}
-	u := Upcall{ID: c.id, Tag: c.tag, Stable: c.end}
+	u := logserver.Upcall{ID: c.id, Tag: c.info.Tag, Stable: c.end}
 	if c.end > before {
-		c.touch()
+		c.info.Touch()
 	}
 	c.mu.Unlock()
 
@@ -42,27 +53,22 @@ func (m *Memory) Write(id ConnID, off int64, p []byte) (n int, err error) {
 }
 
 // append stores what p has beyond the end. c.mu is held.
-func (m *Memory) append(c *memConn, off int64, p []byte) error {
+func (m *Log) append(c *conn, off int64, p []byte) error {
 	if off < 0 || off > math.MaxInt64-int64(len(p)) {
-		return fmt.Errorf("%w: offset %d", ErrInvalid, off)
+		return fmt.Errorf("%w: offset %d", logserver.ErrInvalid, off)
 	}
 	if off > c.end {
-		return ErrGap
+		return logserver.ErrGap
 	}
 	skip := c.end - off
 	if skip >= int64(len(p)) {
 		return nil
 	}
 	if c.finished {
-		return ErrFinished
+		return logserver.ErrFinished
 	}
 	p = p[skip:]
 
-	var full error
-	if room := m.cfg.Quota - (c.end - c.start); int64(len(p)) > room {
-		p = p[:max(room, 0)]
-		full = &QuotaError{ScopeConn, m.cfg.Quota}
-	}
 	for len(p) > 0 {
 		if n := len(c.extents); n == 0 || c.extents[n-1].end() == c.end {
 			if err := m.grow(c, int64(len(p))); err != nil {
@@ -71,23 +77,20 @@ func (m *Memory) append(c *memConn, off int64, p []byte) error {
 		}
 		e := c.extents[len(c.extents)-1]
 		room := e.bytes()[c.end-e.off:]
-		n := min(len(room), len(p))
-		if &room[0] != &p[0] { // else it was received here: see Lend
-			copy(room, p)
-		}
+		n := copy(room, p)
 		c.end += int64(n)
 		p = p[n:]
 	}
-	return full
+	return nil
 }
 
 // grow adds a chunk. It is as large as all that the connection has, so that
 // at most half is unused, and no smaller than what is to be written now.
-func (m *Memory) grow(c *memConn, need int64) error {
+func (m *Log) grow(c *conn, need int64) error {
 	shift := classShift(max(need, c.end-c.start))
 	for !m.space.take(1 << shift) {
 		if shift == minShift {
-			return &QuotaError{ScopeTotal, m.cfg.QuotaTotal}
+			return m.space.full()
 		}
 		shift--
 	}
@@ -96,17 +99,17 @@ func (m *Memory) grow(c *memConn, need int64) error {
 		var err error
 		if got, err = m.arena.alloc(shift); err != nil {
 			m.space.give(1 << shift)
-			m.space.set(Other)
+			m.space.status.Set(logserver.Other)
 			return fmt.Errorf("logserver: no memory: %w", err)
 		}
 	}
-	m.space.unset(Other)
+	m.space.status.Unset(logserver.Other)
 	c.extents = append(c.extents, extent{c.end, got})
 	return nil
 }
 
-// Room implements Log.
-func (m *Memory) Room(id ConnID) (int64, error) {
+// Room implements logserver.Log.
+func (m *Log) Room(id logserver.ConnID) (int64, error) {
 	c, err := m.lock(id)
 	if err != nil {
 		return 0, err
@@ -119,11 +122,11 @@ func (m *Memory) Room(id ConnID) (int64, error) {
 	if n := len(c.extents); n > 0 {
 		total += c.extents[n-1].end() - c.end
 	}
-	return max(0, min(m.cfg.Quota-(c.end-c.start), total)), nil
+	return total, nil
 }
 
-// Finish implements Log.
-func (m *Memory) Finish(id ConnID, off int64) error {
+// Finish implements logserver.Log.
+func (m *Log) Finish(id logserver.ConnID, off int64) error {
 	c, err := m.lock(id)
 	if err != nil {
 		return err
@@ -131,14 +134,14 @@ func (m *Memory) Finish(id ConnID, off int64) error {
 	news := false
 	switch {
 	case off > c.end:
-		err = ErrGap
+		err = logserver.ErrGap
 	case off < c.end:
-		err = ErrFinished
+		err = logserver.ErrFinished
 	case !c.finished:
 		c.finished, news = true, true
-		c.touch()
+		c.info.Touch()
 	}
-	u := Upcall{ID: c.id, Tag: c.tag, Stable: c.end, Fin: true}
+	u := logserver.Upcall{ID: c.id, Tag: c.info.Tag, Stable: c.end, Fin: true}
 	c.mu.Unlock()
 	if news {
 		m.tell(u)
@@ -146,8 +149,8 @@ func (m *Memory) Finish(id ConnID, off int64) error {
 	return err
 }
 
-// Length implements Log.
-func (m *Memory) Length(id ConnID) (start, end int64, err error) {
+// Length implements logserver.Log.
+func (m *Log) Length(id logserver.ConnID) (start, end int64, err error) {
 	c, err := m.lock(id)
 	if err != nil {
 		return 0, 0, err
@@ -156,9 +159,9 @@ func (m *Memory) Length(id ConnID) (start, end int64, err error) {
 	return c.start, c.end, nil
 }
 
-// Read implements Log. It copies without holding the connection's lock: what
+// Read implements logserver.Log. It copies without holding the connection's lock: what
 // is below the end does not change, and chunks that are freed meanwhile wait.
-func (m *Memory) Read(id ConnID, p []byte, off int64) (int, error) {
+func (m *Log) Read(id logserver.ConnID, p []byte, off int64) (int, error) {
 	c, err := m.lock(id)
 	if err != nil {
 		return 0, err
@@ -166,9 +169,9 @@ func (m *Memory) Read(id ConnID, p []byte, off int64) (int, error) {
 	if off < c.start {
 		c.mu.Unlock()
 		if off < 0 {
-			return 0, fmt.Errorf("%w: offset %d", ErrInvalid, off)
+			return 0, fmt.Errorf("%w: offset %d", logserver.ErrInvalid, off)
 		}
-		return 0, ErrDiscarded
+		return 0, logserver.ErrDiscarded
 	}
 	if off >= c.end || len(p) == 0 {
 		c.mu.Unlock()
@@ -192,20 +195,20 @@ func (m *Memory) Read(id ConnID, p []byte, off int64) (int, error) {
 	return read, nil
 }
 
-// Discard implements Log.
-func (m *Memory) Discard(id ConnID, through int64) error {
+// Discard implements logserver.Log.
+func (m *Log) Discard(id logserver.ConnID, through int64) error {
 	c, err := m.lock(id)
 	if err != nil {
 		return err
 	}
 	if through > c.end {
 		c.mu.Unlock()
-		return ErrGap
+		return logserver.ErrGap
 	}
 	if through > c.start {
 		c.start = through
 		if c.reads != nil {
-			c.reads.trim(through)
+			c.reads.Trim(through)
 		}
 		m.drop(c, through)
 	} else {
@@ -217,7 +220,7 @@ func (m *Memory) Discard(id ConnID, through int64) error {
 
 // drop frees the extents that lie wholly below through. It is called with
 // c.mu held and gives it up.
-func (m *Memory) drop(c *memConn, through int64) {
+func (m *Log) drop(c *conn, through int64) {
 	n, cost := 0, int64(0)
 	for n < len(c.extents) && min(c.extents[n].end(), c.end) <= through {
 		cost += int64(c.extents[n].size())

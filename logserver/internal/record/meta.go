@@ -1,0 +1,103 @@
+package record
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+
+	"github.com/ftnet/ftnet/logserver"
+)
+
+// Flags of a meta.
+const (
+	flagFinished = 1 << iota
+	flagClosed
+	metaFlags = 1<<iota - 1
+)
+
+// AppendMeta writes all of m, which must be valid.
+func AppendMeta(b []byte, m *logserver.Meta) []byte {
+	b = be.AppendUint64(b, uint64(m.ID))
+	b = be.AppendUint64(b, m.Tag)
+	b = AppendText(b, m.Service)
+	b = AppendEndpoint(b, m.Client)
+	b = AppendEndpoint(b, m.Server)
+	b = be.AppendUint32(b, m.IRS)
+	b = be.AppendUint32(b, m.ISS)
+	b = be.AppendUint16(b, m.SYNFlags)
+	b = append(append(b, byte(len(m.SYNOptions))), m.SYNOptions...)
+	b = append(append(b, byte(len(m.SYNACKOptions))), m.SYNACKOptions...)
+	var flags byte
+	if m.Finished {
+		flags |= flagFinished
+	}
+	if m.Output.Closed {
+		flags |= flagClosed
+	}
+	b = append(b, flags)
+	o := &m.Output
+	for _, v := range [...]int64{int64(m.RTT), unix(m.Created), unix(m.Modified), o.Acked, o.In, o.Out, o.End} {
+		b = binary.AppendVarint(b, v)
+	}
+	return b
+}
+
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// Meta takes what AppendMeta has written.
+func (c *Cursor) Meta() (m logserver.Meta) {
+	m.ID = logserver.ConnID(c.U64())
+	m.Tag = c.U64()
+	m.Service = c.Text()
+	m.Client, m.Server = c.Endpoint(), c.Endpoint()
+	m.IRS, m.ISS = c.U32(), c.U32()
+	m.SYNFlags = c.U16()
+	m.SYNOptions, m.SYNACKOptions = c.options(), c.options()
+	flags := c.U8()
+	c.Refuse(flags&^metaFlags != 0)
+	m.Finished = flags&flagFinished != 0
+	m.RTT = time.Duration(c.Varint())
+	m.Created, m.Modified = c.time(), c.time()
+	m.Output = logserver.Output{
+		Acked: c.Varint(), In: c.Varint(), Out: c.Varint(), Closed: flags&flagClosed != 0, End: c.Varint(),
+	}
+	return m
+}
+
+func (c *Cursor) time() time.Time {
+	if v := c.Varint(); v != 0 {
+		return time.Unix(0, v)
+	}
+	return time.Time{}
+}
+
+// MaxRun is the most bytes that a run takes.
+const MaxRun = 2 * binary.MaxVarintLen32
+
+// AppendRuns writes the runs one after the other; that there are no more is said elsewhere.
+func AppendRuns(b []byte, runs []logserver.ReadRun) []byte {
+	for _, r := range runs {
+		b = binary.AppendUvarint(b, uint64(r.Length))
+		b = binary.AppendUvarint(b, uint64(r.Count))
+	}
+	return b
+}
+
+// Runs takes all that is left, which must be at most that many runs.
+func (c *Cursor) Runs(most int) []logserver.ReadRun {
+	runs := make([]logserver.ReadRun, 0, min(most, len(c.p)/2))
+	for c.More() {
+		length, count := c.Uvarint(), c.Uvarint()
+		c.Refuse(length-1 >= math.MaxUint32 || count-1 >= math.MaxUint32 || len(runs) == most)
+		runs = append(runs, logserver.ReadRun{Length: uint32(length), Count: uint32(count)})
+	}
+	if c.bad {
+		return nil
+	}
+	return runs
+}

@@ -1,0 +1,85 @@
+package table
+
+import (
+	"net/netip"
+	"time"
+	"unique"
+
+	"github.com/ftnet/ftnet/logserver"
+)
+
+// Info is a connection's metadata in little room: there may be a million idle ones.
+type Info struct {
+	Tag    uint64
+	client netip.AddrPort
+	// shared holds what a service's connections have in common.
+	shared     unique.Handle[shared]
+	irs, iss   uint32
+	options    string // SYN's, then SYN-ACK's
+	synOptions uint8  // how many of them are the SYN's
+	synFlags   uint16
+	rtt        time.Duration
+	output     *logserver.Output // nil if it says nothing
+	// Created and Modified are Unix time in ns.
+	Created, Modified int64
+}
+
+type shared struct {
+	service string
+	server  netip.AddrPort
+}
+
+// Set takes what m says but for what the log fills in. It copies m.
+func (i *Info) Set(m *logserver.Meta) {
+	i.Tag = m.Tag
+	i.client = m.Client
+	i.shared = unique.Make(shared{m.Service, m.Server})
+	i.irs, i.iss = m.IRS, m.ISS
+	if len(i.options) != len(m.SYNOptions)+len(m.SYNACKOptions) || i.options != string(m.SYNOptions)+string(m.SYNACKOptions) {
+		i.options = string(m.SYNOptions) + string(m.SYNACKOptions)
+	}
+	i.synOptions = uint8(len(m.SYNOptions))
+	i.synFlags = m.SYNFlags
+	i.rtt = m.RTT
+	switch {
+	case m.Output == logserver.Output{}:
+		i.output = nil
+	case i.output == nil:
+		i.output = new(m.Output)
+	default:
+		*i.output = m.Output
+	}
+}
+
+// Meta returns it as it was set.
+func (i *Info) Meta(id logserver.ConnID, finished bool) logserver.Meta {
+	s := i.shared.Value()
+	m := logserver.Meta{
+		ID: id, Tag: i.Tag, Service: s.service,
+		Flow: logserver.Flow{Client: i.client, Server: s.server},
+		IRS:  i.irs, ISS: i.iss,
+		SYNOptions:    []byte(i.options[:i.synOptions]),
+		SYNACKOptions: []byte(i.options[i.synOptions:]),
+		SYNFlags:      i.synFlags,
+		RTT:           i.rtt,
+		Finished:      finished,
+		Created:       time.Unix(0, i.Created),
+		Modified:      time.Unix(0, i.Modified),
+	}
+	if i.output != nil {
+		m.Output = *i.output
+	}
+	return m
+}
+
+// Has reports whether one of the connection's endpoints is ep.
+func (i *Info) Has(ep netip.AddrPort) bool { return i.client == ep || i.shared.Value().server == ep }
+
+// Touch sets the time of the last change to now.
+func (i *Info) Touch() { i.Modified = time.Now().UnixNano() }
+
+// Begin is Touch for a connection that is opened now.
+func (i *Info) Begin() {
+	i.Touch()
+	i.Created = i.Modified
+}
