@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/gate/kernel"
@@ -31,36 +29,27 @@ func (e *Engine) openGate() (err error) {
 		}
 		return nil
 	}
-	if e.gate, err = kernel.Adopt(cfg, e.cfg.ID); err != nil {
+	if e.gate, err = kernel.Adopt(cfg); err != nil {
 		return fmt.Errorf("rawio: adopt the gate: %w", err)
 	}
 	e.cfg.MaxConns = e.gate.MaxConns() - reservedSlots
 	return nil
 }
 
-// tellPins says how the next engine can find the gate, and how this one has.
+// tellPins says whether the next engine can find the gate, and whether this one has found
+// it. A host without a BPF file system is not worth a warning.
 func (e *Engine) tellPins() {
 	p := e.gate.Pins()
-	if e.cfg.Adopt {
-		way, level := "pins", hclog.Debug
-		if p.Passed != nil {
-			way, level = "numbers", remark(p.Passed)
-		}
-		e.log.Log(level, "the gate of the engine before was found", "by", way, "not by pins", p.Passed)
+	switch {
+	case errors.Is(p.Err, gate.ErrNoBPFFS):
+		e.log.Debug("the gate is not pinned", "reason", p.Err)
+	case p.Err != nil:
+		e.log.Warn("the gate is not pinned", "reason", p.Err)
+	case e.cfg.Adopt:
+		e.log.Debug("the gate of the engine before was taken over by its pins", "directory", p.Dir)
+	default:
+		e.log.Debug("the gate is pinned", "directory", p.Dir)
 	}
-	if p.Dir == "" {
-		e.log.Log(remark(p.Err), "the gate is not pinned", "reason", p.Err)
-		return
-	}
-	e.log.Debug("the gate is pinned", "directory", p.Dir)
-}
-
-// remark is how much a reason to do without pins matters.
-func remark(err error) hclog.Level {
-	if errors.Is(err, gate.ErrNoBPFFS) {
-		return hclog.Debug
-	}
-	return hclog.Warn
 }
 
 // inherit tells the core what an adopted gate knows.

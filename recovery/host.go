@@ -20,6 +20,7 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
+	"github.com/ftnet/ftnet/rawio/gate/kernel"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -82,11 +83,10 @@ func (h *Host) open() error {
 	}
 	h.onClose(func() error { release(); return nil })
 	h.spare()
-	if h.survive = h.lasts(); h.survive {
-		if err := mayAdopt(h.cfg.BPFFS); err != nil {
-			h.survive = false
-			h.log.Info("server processes end with this engine, should it be killed: the next one could not adopt them", "reason", err)
-		}
+	err = h.openBPFFS()
+	if h.survive = h.lasts(); h.survive && err != nil {
+		h.survive = false
+		h.log.Info("server processes end with this engine, should it be killed: the next one could not adopt them", "reason", err)
 	}
 	if err := h.openDir(); err != nil {
 		return err
@@ -126,6 +126,19 @@ func (h *Host) spare() {
 		return
 	}
 	h.onClose(func() error { restore(); return nil })
+}
+
+// openBPFFS finds the place for the gate's pins, or makes it. The error says why this gate
+// cannot be pinned, and so why the next engine, which has the same privileges, cannot take
+// it over.
+func (h *Host) openBPFFS() error {
+	b, err := kernel.OpenBPFFS(h.cfg.BPFFS, runtimedir.BPFFS(h.cfg.RuntimeDir))
+	if err != nil {
+		return err
+	}
+	h.cfg.BPFFS = b.Path
+	h.onClose(b.Close)
+	return kernel.MayPin(b.Path)
 }
 
 // lasts reports whether the log does, so that processes may outlive the engine.

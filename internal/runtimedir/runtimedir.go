@@ -266,6 +266,10 @@ func CleanStale(base string, keep func(path string) bool) ([]string, error) {
 	return ids, nil
 }
 
+// BPFFS is where engines mount a BPF file system of their own, below their base, where the
+// host has none: what they pin there is for the next engine, which has the same base.
+func BPFFS(base string) string { return filepath.Join(orDefault(base), "bpf") }
+
 func orDefault(base string) string {
 	if base == "" {
 		return Default(Base)

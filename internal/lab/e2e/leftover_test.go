@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
@@ -128,6 +129,9 @@ func (r *rig) nothingLeft() {
 		r.t.Errorf("left behind: directories %v, %v", dirs, err)
 	}
 	testenv.NothingPinned(r.t, r.bpffs)
+	if _, err := os.Lstat(runtimedir.BPFFS(r.runtime)); !errors.Is(err, fs.ErrNotExist) {
+		r.t.Errorf("left behind: a BPF file system: %v", err)
+	}
 }
 
 // end ends ftnet, if it has not ended yet, and checks that nothing of it is left.

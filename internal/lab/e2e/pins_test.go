@@ -94,7 +94,7 @@ func unprivileged(t *testing.T, capabilities []string, change func(*served), nam
 			})
 		}
 	}
-	if n := strings.Count(s.out.String(), "the gate of the engine before was found: by=pins"); n != rounds {
+	if n := strings.Count(s.out.String(), "the gate of the engine before was taken over by its pins"); n != rounds {
 		t.Errorf("adopted through pins %d times", n)
 	}
 	// Adopted, everything works as ever: what a crash is, a program at the cgroup tells.
@@ -109,9 +109,9 @@ func unprivileged(t *testing.T, capabilities []string, change func(*served), nam
 	}
 }
 
-// TestEngineKilledUnpinned: where there is no BPF file system the gate is found by
-// numbers, for which it takes a privilege. Without that the servers die with the
-// daemon, which says so, and their connections are recovered from the log.
+// TestEngineKilledUnpinned: where there is no BPF file system the daemon mounts one, for
+// which it takes a privilege. Without that the servers die with the daemon, which says so,
+// and their connections are recovered from the log.
 func TestEngineKilledUnpinned(t *testing.T) {
 	testenv.RequireTool(t, "setpriv")
 	for _, privileged := range []bool{true, false} {
@@ -135,9 +135,9 @@ func TestEngineKilledUnpinned(t *testing.T) {
 				t.Errorf("adopted: %v", adopted)
 			}
 			says := "server processes end with this engine, should it be killed: the next one could not adopt them: " +
-				"reason=\"gate: no BPF file system: " + s.bpffs + " is another file system, and CAP_SYS_ADMIN is missing\""
+				"reason=\"gate: no BPF file system: " + s.bpffs + " is another file system, and none can be mounted at " + s.runtime + "/bpf: "
 			if privileged {
-				says = "the gate of the engine before was found: by=numbers"
+				says = "the gate of the engine before was taken over by its pins: directory=" + s.runtime + "/bpf/ftnet/"
 			}
 			s.waitOutput(says)
 		})

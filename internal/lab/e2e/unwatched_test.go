@@ -124,7 +124,7 @@ func TestUnwatchedSaid(t *testing.T) {
 	c.echo("recovered")
 }
 
-// TestEngineKilledUnwatched: without pins and CAP_SYS_ADMIN the program that notes
+// TestEngineKilledUnwatched: without pins the program that notes
 // releases of sockets ends with the engine, and a busy machine may need a while until the
 // server ends too. Its clients do not hear of that.
 func TestEngineKilledUnwatched(t *testing.T) {

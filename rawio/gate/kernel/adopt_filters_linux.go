@@ -56,18 +56,9 @@ func gateFilters() ([]placed, error) {
 func (f *filters) adopt(list []placed) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	// First the programs, under the names that the filters have: if that fails
-	// half-way, all are still the dead engine's, and judge by its maps. Then the
-	// names.
-	for _, rename := range []bool{false, true} {
-		for _, old := range list {
-			name := old.Name
-			if rename {
-				name = filterName(f.id, old.side)
-			}
-			if err := f.replace(old, name); gone(err) != nil {
-				return fmt.Errorf("gate: adopt the filter %s on interface %d: %w", old.Name, old.LinkIndex, err)
-			}
+	for _, old := range list {
+		if err := f.replace(old); gone(err) != nil {
+			return fmt.Errorf("gate: adopt the filter %s on interface %d: %w", old.Name, old.LinkIndex, err)
 		}
 	}
 	for ifindex, there := range sidesOf(list) {
@@ -109,9 +100,9 @@ func (f *filters) complete(ifindex int, there []side) error {
 	return nil
 }
 
-// replace exchanges the program and the name of a filter, in one step for the
-// packets that come by: RTM_NEWTFILTER on an existing handle.
-func (f *filters) replace(old placed, name string) error {
+// replace exchanges the program of a filter, in one step for the packets that come by:
+// RTM_NEWTFILTER on an existing handle.
+func (f *filters) replace(old placed) error {
 	link, err := f.link(old.LinkIndex)
 	if err != nil {
 		return err
@@ -129,7 +120,7 @@ func (f *filters) replace(old placed, name string) error {
 			Priority:  old.Priority,
 		},
 		Fd:           prog.FD(),
-		Name:         name,
+		Name:         old.Name,
 		DirectAction: true,
 	})
 }

@@ -10,36 +10,35 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate/bpf"
 )
 
-// Adopt takes over the gate of the engine with the ID, which has been killed: its
+// Adopt takes over the gate of the engine with the ID config.ID, which has been killed: its
 // maps, with all that is bound, held and not yet read, and its place on the
 // interfaces of the calling thread's network namespace. At no time does a packet
 // pass unjudged: each filter's program is exchanged in one step, for one that works
 // on the same maps. Until then the old one judges. MaxConns and OutputBuffer are
-// those of the old gate, whatever config says; ID and DeadAfter are config's.
+// those of the old gate, whatever config says; DeadAfter is config's.
 //
 // The caller must know that the engine is dead, and goes on as it did: readers of
 // events and outputs begin with what it has not read (what it was reading may come
 // twice), Flows and Services say what there is. WatchReleases, if it is needed, must
 // be called again; until then the old gate's program watches.
 //
-// The gate is found by its pins in config.BPFFS, for which the privileges of Load do.
-// Where there are none, or none to be trusted, it is found by what the filters tell:
-// to open maps by their numbers takes CAP_SYS_ADMIN. Gate.Pins says which way it was.
+// The gate is found by its pins in config.BPFFS alone. That takes the privileges of Load.
 //
-// The error satisfies errors.Is with gate.ErrNoGate if the engine has left none, and
-// with gate.ErrLayout if that is of another version; nothing has changed then. Others are
-// those of Load.
-func Adopt(config Config, id string) (*Gate, error) {
+// The error satisfies errors.Is with gate.ErrNoGate if the engine has left none, with
+// gate.ErrNoBPFFS if there is no BPF file system, with gate.ErrPins if others may have
+// changed the pins, and with gate.ErrLayout if the gate is of another version; nothing has
+// changed then. Others are those of Load.
+func Adopt(config Config) (*Gate, error) {
 	config = config.withDefaults()
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	left, passed, err := findGate(config.BPFFS, id)
+	left, err := findGate(config.BPFFS, config.ID)
 	if err != nil {
 		return nil, err
 	}
 	defer left.close()
-	g := &Gate{config: config, pinned: Pins{Passed: passed}}
+	g := &Gate{config: config}
 	g.config.MaxConns = int(left.maps[bpf.GateMapSlots].MaxEntries())
 	g.config.OutputBuffer = int(left.maps[bpf.GateMapOutputs].MaxEntries())
 	if err := g.load(left.maps); err != nil {
@@ -48,27 +47,7 @@ func Adopt(config Config, id string) (*Gate, error) {
 		}
 		return nil, errors.Join(err, g.abandon())
 	}
-	// Whoever finds the pins from here on finds all filters, whose ever they are.
-	if err := left.announce(&g.objs.programs); err != nil {
-		return nil, errors.Join(err, g.abandon())
-	}
-	g.tcx.pins = func() *pins { return left.pins }
-	err = g.filters.adopt(left.filters)
-	if err == nil {
-		links := left.links
-		left.links = nil
-		err = g.filters.adoptTCX(links)
-	}
-	if err == nil {
-		err = g.releases.adopt(left)
-	}
-	if err == nil {
-		err = g.dropProofs()
-	}
-	if err != nil {
-		return nil, errors.Join(err, g.abandon())
-	}
-	if err := g.disownAll(); err != nil {
+	if err := g.succeed(left); err != nil {
 		return nil, errors.Join(err, g.abandon())
 	}
 	g.inherit(left)
@@ -76,24 +55,40 @@ func Adopt(config Config, id string) (*Gate, error) {
 	return g, nil
 }
 
-// announce pins the programs of an engine that is about to adopt the gate.
-func (r *remains) announce(p *programs) error {
-	if r.pins == nil {
-		return nil
+// succeed puts the programs in the places of those that the engine before has left.
+func (g *Gate) succeed(left *remains) error {
+	// Whoever finds the pins from here on finds all filters, whose ever they are.
+	if err := left.pins.addPrograms(g.objs.programs.filtering()); err != nil {
+		return err
 	}
-	return r.pins.addPrograms(p.filtering())
+	g.tcx.pins = func() *pins { return left.pins }
+	if err := g.filters.adopt(left.filters); err != nil {
+		return err
+	}
+	links := left.links
+	left.links = nil
+	if err := g.filters.adoptTCX(links); err != nil {
+		return err
+	}
+	if err := g.releases.adopt(left.pins); err != nil {
+		return err
+	}
+	if err := g.dropProofs(); err != nil {
+		return err
+	}
+	return g.disownAll()
 }
 
-// inherit takes the pins over, if there are any, or makes them.
+// inherit takes the pins over: the filters have this gate's programs now. Pins that
+// cannot be had are removed.
 func (g *Gate) inherit(left *remains) {
-	if left.pins == nil {
-		g.pin()
-		return
-	}
 	g.pins, left.pins = left.pins, nil
-	if err := g.succeed(left.programs); err != nil {
-		g.pinned.Err = errors.Join(err, g.unpin()) // they would tell half of it
-		return
+	for id := range left.programs {
+		if err := g.pins.unpin(programName(id)); err != nil {
+			err = fmt.Errorf("gate: unpin program %d: %w", id, err)
+			g.pinned.Err = errors.Join(err, g.unpin()) // they would tell half of it
+			return
+		}
 	}
 	g.pinned.Dir = g.pins.path()
 }

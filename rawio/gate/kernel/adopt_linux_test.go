@@ -17,16 +17,12 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-const heirID = "00000042"
-
 // TestAdopt kills an engine. Its gate goes on: what is held stays held, what is
 // translated is translated. The next one takes it over as it is: through its pins,
-// without CAP_SYS_ADMIN, or else by numbers.
+// without CAP_SYS_ADMIN.
 func TestAdopt(t *testing.T) {
-	for _, way := range ways {
-		for _, addr := range []string{"10.77.0.1", "fd77::1"} {
-			t.Run(way.name+"/"+addr, func(t *testing.T) { adopted(t, newLab(t), netip.MustParseAddr(addr), way.bpffs(t)) })
-		}
+	for _, addr := range []string{"10.77.0.1", "fd77::1"} {
+		t.Run(addr, func(t *testing.T) { adopted(t, newLab(t), netip.MustParseAddr(addr), ownBPFFS(t)) })
 	}
 }
 
@@ -80,12 +76,12 @@ func adopted(t *testing.T, l *lab, addr netip.Addr, bpffs string) {
 		t.Errorf("%d bytes not acknowledged after the engine's death, want 5", n)
 	}
 
-	g := l.adopt(t, Config{MaxConns: 99, ID: heirID, BPFFS: bpffs}, childID)
+	g := l.adopt(t, Config{MaxConns: 99, ID: childID, BPFFS: bpffs})
 	defer func() {
 		must(t, g.Close())
 		wantInstalled(t, l.a)
 	}()
-	wantInstalled(t, l.a, "clsact", "ftnet:"+heirID+":in", "ftnet:"+heirID+":out")
+	wantInstalled(t, l.a, "clsact", "ftnet:"+childID+":in", "ftnet:"+childID+":out")
 	if g.MaxConns() != 8 {
 		t.Errorf("%d slots, not those of the old gate", g.MaxConns())
 	}
@@ -135,13 +131,8 @@ func (g *Gate) die(t *testing.T) {
 // TestAdoptUnderLoad: no packet passes unjudged, and none is judged twice, however
 // often the gate changes hands.
 func TestAdoptUnderLoad(t *testing.T) {
-	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) { adoptedUnderLoad(t, newLab(t), way.bpffs(t)) })
-	}
-}
-
-func adoptedUnderLoad(t *testing.T, l *lab, bpffs string) {
-	g, err := Load(Config{MaxConns: 4, ID: "00000000", BPFFS: bpffs})
+	l, config := newLab(t), Config{MaxConns: 4, ID: "00000001", BPFFS: ownBPFFS(t)}
+	g, err := Load(config)
 	must(t, err)
 	must(t, g.Attach(l.a))
 	must(t, g.SetService(servicePort, gate.ServiceListen, false))
@@ -171,11 +162,10 @@ func adoptedUnderLoad(t *testing.T, l *lab, bpffs string) {
 			}
 		}
 	}()
-	ids := []string{"00000000", "00000001"}
 	const rounds = 5
-	for i := range rounds {
+	for range rounds {
 		g.die(t)
-		g = l.adopt(t, Config{ID: ids[(i+1)%2], BPFFS: bpffs}, ids[i%2])
+		g = l.adopt(t, config)
 	}
 	close(stop)
 	sent := <-done
@@ -213,36 +203,28 @@ func packetSocket(t *testing.T) int {
 // TestAdoptHalf: a gate that is on some sides of some interfaces only, because its
 // engine died while it attached it or while it adopted it, is whole afterwards.
 func TestAdoptHalf(t *testing.T) {
-	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) { adoptedHalf(t, newLab(t), way.bpffs(t)) })
-	}
-}
-
-func adoptedHalf(t *testing.T, l *lab, bpffs string) {
-	g, err := Load(Config{MaxConns: 4, ID: "00000001", BPFFS: bpffs})
+	l, config := newLab(t), Config{MaxConns: 4, ID: "00000001", BPFFS: ownBPFFS(t)}
+	g, err := Load(config)
 	must(t, err)
 	must(t, g.Attach(l.a))
 	must(t, g.Attach(l.lo))
 	list, err := gateFilters()
 	must(t, err)
 	for _, f := range list {
-		switch {
-		case f.LinkIndex == l.lo && f.side == sides[1]:
+		if f.LinkIndex == l.lo && f.side == sides[1] {
 			must(t, g.nl.FilterDel(f.BpfFilter))
-		case f.LinkIndex == l.a && f.side == sides[0]:
-			must(t, g.replace(f, "ftnet:00000009:in"))
 		}
 	}
 	g.die(t)
-	left, err := Left(bpffs, func(string) bool { return false })
+	left, err := Left(config.BPFFS, func(string) bool { return false })
 	must(t, err)
-	if diff := cmp.Diff([]string{"00000001", "00000009"}, left.Attached, cmpopts.SortSlices(func(a, b string) bool { return a < b })); diff != "" {
+	if diff := cmp.Diff([]string{"00000001"}, left.Attached); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
-	g = l.adopt(t, Config{ID: "00000002", BPFFS: bpffs}, "00000009")
+	g = l.adopt(t, config)
 	for _, ifindex := range []int{l.a, l.lo} {
 		must(t, g.Attach(ifindex)) // changes nothing
-		wantInstalled(t, ifindex, "clsact", "ftnet:00000002:in", "ftnet:00000002:out")
+		wantInstalled(t, ifindex, "clsact", "ftnet:00000001:in", "ftnet:00000001:out")
 	}
 	must(t, g.Close())
 	wantInstalled(t, l.a)
@@ -251,22 +233,25 @@ func adoptedHalf(t *testing.T, l *lab, bpffs string) {
 
 // TestAdoptRefused: what cannot be adopted stays as it is.
 func TestAdoptRefused(t *testing.T) {
-	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) {
-			l, bpffs := newLab(t), way.bpffs(t)
-			if _, err := Adopt(Config{ID: "00000002", BPFFS: bpffs}, "00000001"); !errors.Is(err, gate.ErrNoGate) {
-				t.Errorf("adopting nothing: %v", err)
-			}
-			g, err := Load(Config{MaxConns: 4, ID: "00000001", BPFFS: bpffs})
-			must(t, err)
-			must(t, g.Attach(l.a))
-			g.engine.layout.Add(1)
-			g.die(t)
-			if _, err := Adopt(Config{ID: "00000002", BPFFS: bpffs}, "00000001"); !errors.Is(err, gate.ErrLayout) {
-				t.Errorf("adopting another layout: %v", err)
-			}
-			wantInstalled(t, l.a, "clsact", "ftnet:00000001:in", "ftnet:00000001:out")
-			cleaned(t, bpffs)
-		})
+	l, config := newLab(t), Config{MaxConns: 4, ID: "00000001", BPFFS: ownBPFFS(t)}
+	refused := func(what string, config Config, want error) {
+		t.Helper()
+		if _, err := Adopt(config); !errors.Is(err, want) {
+			t.Errorf("adopting %s: %v", what, err)
+		}
 	}
+	refused("nothing", config, gate.ErrNoGate)
+	g, err := Load(config)
+	must(t, err)
+	must(t, g.Attach(l.a))
+	g.engine.layout.Add(1)
+	g.die(t)
+	refused("another layout", config, gate.ErrLayout)
+	refused("another engine's", Config{ID: "00000002", BPFFS: config.BPFFS}, gate.ErrNoGate)
+	refused("without pins", Config{ID: "00000001"}, gate.ErrNoBPFFS)
+	wantInstalled(t, l.a, "clsact", "ftnet:00000001:in", "ftnet:00000001:out")
+	_, err = cleanStale(func(string) bool { return false })
+	must(t, err)
+	refused("what is attached nowhere", config, gate.ErrNoGate)
+	cleaned(t, config.BPFFS)
 }

@@ -3,21 +3,22 @@ package kernel
 import (
 	"net"
 	"net/netip"
-	"slices"
 	"testing"
+	"time"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/bpf"
 )
 
 // TestAdoptReleases: how an unmodified server ended while there was no engine is
 // known to the next, and after it has taken over it is told once.
 func TestAdoptReleases(t *testing.T) {
-	for _, way := range ways {
-		for name, again := range map[string]bool{"inherited": false, "watched again": true} {
-			t.Run(way.name+"/"+name, func(t *testing.T) { adoptedReleases(t, newLab(t), way.bpffs(t), again) })
-		}
+	for name, again := range map[string]bool{"inherited": false, "watched again": true} {
+		t.Run(name, func(t *testing.T) { adoptedReleases(t, newLab(t), ownBPFFS(t), again) })
 	}
 }
 
@@ -46,7 +47,7 @@ func adoptedReleases(t *testing.T, l *lab, bpffs string, again bool) {
 		t.Errorf("the client of a server that crashed without an engine sees %v", got)
 	}
 
-	g := l.adopt(t, Config{ID: heirID, BPFFS: bpffs}, childID)
+	g := l.adopt(t, Config{ID: childID, BPFFS: bpffs})
 	defer func() {
 		must(t, g.Close())
 		if n := watchers(t); n != 0 {
@@ -85,57 +86,63 @@ func adoptedReleases(t *testing.T, l *lab, bpffs string, again bool) {
 	}
 }
 
-// TestForsaken: an engine of another network namespace is dead when it has given no
-// sign of life for very long.
-func TestForsaken(t *testing.T) {
-	l := newLab(t)
-	g, err := Load(Config{MaxConns: 4, ID: "0000dead"})
-	must(t, err)
-	must(t, g.WatchReleases())
-	living := func(id string) bool { return id != "0000dead" }
-	for _, want := range []bool{false, true} {
-		l.atClient(t, func() { _, err = Left("", living) })
-		must(t, err)
-		if n := watchers(t); n != 1 {
-			t.Errorf("looking has left %d programs", n)
-		}
-		var gone Leftovers
-		l.atClient(t, func() { gone, err = Clean("", living) })
-		must(t, err)
-		if got := slices.Contains(gone.Attached, "0000dead"); got != want {
-			t.Errorf("taken away: %v, want %v", got, want)
-		}
-		g.engine.beat.Add(^uint64(forsaken + 1<<30))
-	}
-	if n := watchers(t); n != 0 {
-		t.Errorf("%d programs watch", n)
-	}
-	if err := g.Close(); err != nil {
-		t.Errorf("close: %v", err)
-	}
-}
-
 // watchers counts the programs that watch releases for an engine in this network
 // namespace.
-func watchers(t *testing.T) (n int) {
+func watchers(t *testing.T) int {
 	t.Helper()
 	own, err := netnsCookie()
 	must(t, err)
-	must(t, watchingPrograms(func(w watcher) error {
-		if w.netns == own {
+	return watchersOf(t, own)
+}
+
+// watchersOf counts them for the network namespace with that cookie.
+func watchersOf(t *testing.T, netns uint64) (n int) {
+	t.Helper()
+	root, err := cgroupRoot()
+	must(t, err)
+	defer root.Close()
+	all, err := link.QueryPrograms(link.QueryOptions{Target: int(root.Fd()), Attach: ebpf.AttachCgroupInetSockRelease})
+	must(t, err)
+	for _, p := range all.Programs {
+		if w, ok := watchOf(p.ID); ok && w.NetNS == netns {
 			n++
 		}
-		return w.prog.Close()
-	}))
+	}
 	return n
 }
 
-// TestCleanReleases: what an engine left that is gone is found and taken away, what
-// a living one has is not.
+// watchOf returns what a program that watches releases was told to look at. Another one,
+// or one that has just gone, is none.
+func watchOf(id ebpf.ProgramID) (w watch, ok bool) {
+	prog, err := ebpf.NewProgramFromID(id)
+	if err != nil {
+		return w, false
+	}
+	defer prog.Close()
+	info, err := prog.Info()
+	if err != nil || info.Name != "sock_release" {
+		return w, false
+	}
+	ids, _ := info.MapIDs()
+	for _, id := range ids {
+		m, err := ebpf.NewMapFromID(id)
+		if err != nil {
+			continue
+		}
+		defer m.Close()
+		if info, err := m.Info(); err == nil && info.Name == bpf.GateMapWatches {
+			return w, m.Lookup(uint32(0), &w) == nil
+		}
+	}
+	return w, false
+}
+
+// TestCleanReleases: the program of an engine that is gone goes with its pins, that of one
+// whose filters stay does not.
 func TestCleanReleases(t *testing.T) {
-	l := newLab(t)
+	l, bpffs := newLab(t), ownBPFFS(t)
 	for _, id := range []string{"00000001", "00000002"} {
-		g, err := Load(Config{MaxConns: 4, ID: id})
+		g, err := Load(Config{MaxConns: 4, ID: id, BPFFS: bpffs})
 		must(t, err)
 		must(t, g.Attach(l.a))
 		must(t, g.WatchReleases())
@@ -144,18 +151,26 @@ func TestCleanReleases(t *testing.T) {
 	if n := watchers(t); n != 2 {
 		t.Fatalf("%d programs watch for dead engines, want 2", n)
 	}
-	for _, alive := range []string{"00000002", ""} {
-		ids, err := cleanStale(func(id string) bool { return id == alive })
+	for _, c := range []struct {
+		alive, gone string
+		left        int
+	}{{"00000002", "00000001", 1}, {"", "00000002", 0}} {
+		gone, err := Clean(bpffs, func(id string) bool { return id == c.alive })
 		must(t, err)
-		want, left := "00000001", 1
-		if alive == "" {
-			want, left = "00000002", 0
-		}
-		if diff := cmp.Diff([]string{want}, ids); diff != "" {
+		if diff := cmp.Diff(Leftovers{Attached: []string{c.gone}, Pins: []string{c.gone}}, gone); diff != "" {
 			t.Errorf("removed (-want +got):\n%s", diff)
 		}
-		if n := watchers(t); n != left {
-			t.Errorf("%d programs watch, want %d", n, left)
+		awaitWatchers(t, func() int { return watchers(t) }, c.left)
+	}
+}
+
+// awaitWatchers waits until so many programs watch: the kernel takes one away when nobody
+// has its link any more, and no sooner.
+func awaitWatchers(t *testing.T, count func() int, want int) {
+	t.Helper()
+	for start := time.Now(); count() != want; time.Sleep(time.Millisecond) {
+		if time.Since(start) > 10*time.Second {
+			t.Fatalf("%d programs watch, want %d", count(), want)
 		}
 	}
 }

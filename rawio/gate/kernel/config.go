@@ -39,15 +39,12 @@ type Config struct {
 	BPFFS string
 }
 
-// Pins tells how the next engine can find a gate, and how this one has.
+// Pins tells whether the next engine can find a gate.
 type Pins struct {
 	// Dir holds the pins: below Config.BPFFS, named after network namespace and
 	// engine, its user's alone. If it is empty there are none, and Err says why.
 	Dir string
 	Err error
-	// Passed is, after Adopt, nil if the gate was found by its pins; else why the
-	// interfaces' filters and the kernel's numbers had to tell.
-	Passed error
 }
 
 func (c Config) withDefaults() Config {

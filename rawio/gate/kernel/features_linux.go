@@ -32,7 +32,7 @@ func unsupported(feature string, err error) error {
 // needs is the error of a feature that is there only if what it needs is.
 func needs(feature, what string, err error) error {
 	remedy := "needs " + what
-	if what != mayOpenAll && errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrPermission) {
 		remedy = caps.Advice(caps.BPF, caps.Perfmon, caps.NetAdmin)
 	}
 	return &gate.UnsupportedFeatureError{Name: feature, Remedy: remedy, Err: err}
@@ -60,7 +60,7 @@ func ReleaseFeatures() []Feature {
 		{"kernel type information", func() error { _, err := kernelLayout(); return err }},
 		{"network namespace cookies", func() error { _, err := netnsCookie(); return err }},
 		{"cgroup2", func() error {
-			root, err := openCgroupRoot()
+			root, err := cgroupRoot()
 			if err == nil {
 				root.Close()
 			}

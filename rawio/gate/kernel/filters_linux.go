@@ -308,8 +308,8 @@ func addFilter(nl *netlink.Handle, ifindex int, name string, parent uint32, prog
 
 // cleanStale removes, from all interfaces of the calling thread's network
 // namespace, the filters of engines that are gone, and their clsact qdiscs if
-// nothing else is on them; and what they had watch releases. alive says whether the engine
-// with the ID lives. It returns the IDs that it removed.
+// nothing else is on them. alive says whether the engine with the ID lives. It
+// returns the IDs that it removed.
 func cleanStale(alive func(id string) bool) ([]string, error) {
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -338,13 +338,7 @@ func cleanStale(alive func(id string) bool) ([]string, error) {
 			}
 		}
 	}
-	released, err := cleanReleases(alive)
-	for _, id := range released {
-		if !seen[id] {
-			ids = append(ids, id)
-		}
-	}
-	return ids, errors.Join(append(errs, err)...)
+	return ids, errors.Join(errs...)
 }
 
 // removeFilters removes the gate's filters whose engine ID matches and returns

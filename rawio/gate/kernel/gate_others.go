@@ -28,7 +28,7 @@ func Features() []Feature { return []Feature{{Name: "Linux", Err: gate.ErrNotSup
 func ReleaseFeatures() []Feature { return Features() }
 
 // Adopt returns gate.ErrNotSupported.
-func Adopt(Config, string) (*Gate, error) { return nil, gate.ErrNotSupported }
+func Adopt(Config) (*Gate, error) { return nil, gate.ErrNotSupported }
 
 // Left returns gate.ErrNotSupported.
 func Left(string, func(id string) bool) (Leftovers, error) { return Leftovers{}, gate.ErrNotSupported }
@@ -81,3 +81,18 @@ func (*EventReader) FD() int                                { return -1 }
 func (*OutputReader) ReadBatch(context.Context, []gate.Output) (int, error) {
 	return 0, gate.ErrNotSupported
 }
+
+// BPFFS exists on Linux only.
+type BPFFS struct{ Path string }
+
+// OpenBPFFS returns gate.ErrNotSupported.
+func OpenBPFFS(string, string) (*BPFFS, error) { return nil, gate.ErrNotSupported }
+
+// FindBPFFS returns path.
+func FindBPFFS(path, _ string) string { return path }
+
+// Close does nothing.
+func (*BPFFS) Close() error { return nil }
+
+// UnmountBPFFS does nothing.
+func UnmountBPFFS(string) error { return nil }

@@ -20,23 +20,14 @@ func Left(bpffs string, alive func(id string) bool) (left Leftovers, err error) 
 	for _, f := range filters {
 		look(f.id)
 	}
-	own, _ := netnsCookie() // none: nor could those have watched
-	watchErr := watchingPrograms(func(w watcher) error {
-		if w.netns == own {
-			look(w.engine)
-		}
-		return w.prog.Close()
-	})
 	_, linkErr := cleanLinks(bpffs, look)
 	pins, pinErr := leftPins(bpffs)
 	left.Pins = pins
-	return left, errors.Join(err, watchErr, linkErr, pinErr)
+	return left, errors.Join(err, linkErr, pinErr)
 }
 
-// Clean removes what Left finds, the clsact qdiscs that nothing else is on, then the pins
-// that served nothing else, and programs that watch releases for an engine of another
-// network namespace which has given no sign of life for an hour. It returns what it has
-// removed.
+// Clean removes what Left finds, the clsact qdiscs that nothing else is on, and then the
+// pins that served nothing else. It returns what it has removed.
 func Clean(bpffs string, alive func(id string) bool) (gone Leftovers, err error) {
 	gone.Attached, err = cleanStale(alive)
 	links, linkErr := cleanLinks(bpffs, alive)

@@ -2,11 +2,8 @@ package kernel
 
 import (
 	"errors"
-	"fmt"
-	"path/filepath"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/rawio/gate/bpf"
 )
@@ -73,32 +70,4 @@ func (g *Gate) unpin() error {
 	}
 	defer r.unlock()
 	return r.remove(p)
-}
-
-// succeed makes the pins of the engine before this one's: the filters have this
-// gate's programs now. Pins that cannot be had are removed.
-func (g *Gate) succeed(old map[ebpf.ProgramID]bool) error {
-	for id := range old {
-		if err := g.pins.unpin(programName(id)); err != nil {
-			return fmt.Errorf("gate: unpin program %d: %w", id, err)
-		}
-	}
-	name, err := pinsName(g.config.ID)
-	if err != nil || name == g.pins.name {
-		return err
-	}
-	r, err := openPinRoot(g.config.BPFFS, false)
-	if err != nil {
-		return err
-	}
-	defer r.unlock()
-	if err := r.clear(name); err != nil {
-		return err
-	}
-	at := int(r.dir.Fd())
-	if err := unix.Renameat(at, g.pins.name, at, name); err != nil {
-		return fmt.Errorf("gate: rename the pins %s: %w", filepath.Join(r.path, g.pins.name), err)
-	}
-	g.pins.name = name
-	return nil
 }

@@ -20,15 +20,6 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate/bpf"
 )
 
-// ways are how a gate is found by the next engine.
-var ways = []struct {
-	name  string
-	bpffs func(testing.TB) string
-}{
-	{"pins", ownBPFFS},
-	{"numbers", func(testing.TB) string { return "" }},
-}
-
 // ownBPFFS is the test's own BPF file system, in which it must leave nothing.
 func ownBPFFS(t testing.TB) string {
 	path := testenv.BPFFS(t)
@@ -36,21 +27,12 @@ func ownBPFFS(t testing.TB) string {
 	return path
 }
 
-// adopt adopts the gate in the way that bpffs says: through pins without
-// CAP_SYS_ADMIN.
-func (l *lab) adopt(t *testing.T, config Config, id string) (g *Gate) {
+// adopt adopts the gate without CAP_SYS_ADMIN.
+func (l *lab) adopt(t *testing.T, config Config) (g *Gate) {
 	t.Helper()
-	adopt := func() (err error) { g, err = Adopt(config, id); return err }
-	if config.BPFFS == "" {
-		must(t, adopt())
-		if p := g.Pins(); !errors.Is(p.Passed, gate.ErrNoBPFFS) || !errors.Is(p.Err, gate.ErrNoBPFFS) || p.Dir != "" {
-			t.Errorf("adopted without a BPF file system: %+v", p)
-		}
-		return g
-	}
-	must(t, l.withoutAdmin(t, adopt))
-	if p := g.Pins(); p.Err != nil || p.Passed != nil {
-		t.Errorf("adopted through pins: %+v", p)
+	must(t, l.withoutAdmin(t, func() (err error) { g, err = Adopt(config); return err }))
+	if p := g.Pins(); p.Err != nil {
+		t.Errorf("adopted: %+v", p)
 	}
 	wantPinned(t, config.BPFFS, g)
 	return g
@@ -123,8 +105,8 @@ func TestPinned(t *testing.T) {
 	if ids := cleaned(t, bpffs); len(ids) > 0 {
 		t.Errorf("pins of %v removed, which lives", ids)
 	}
-	if _, err := Adopt(Config{ID: "00000002", BPFFS: bpffs}, "00000001"); !errors.Is(err, gate.ErrNoGate) {
-		t.Errorf("adopting from an engine that lives and has lost its filters: %v", err)
+	if _, err := Adopt(Config{ID: "00000001", BPFFS: bpffs}); !errors.Is(err, errPinned) {
+		t.Errorf("adopting from an engine that lives: %v", err)
 	}
 	wantPinned(t, bpffs, g)
 	must(t, g.Close())
@@ -166,27 +148,27 @@ func TestCleanPins(t *testing.T) {
 	wantInstalled(t, l.a)
 	l.atClient(t, func() { left() }) // the namespace is there
 	left("00000001")
-	// The kernel takes it away when nobody has the link any more, and no sooner.
-	for start := time.Now(); watchers(t) > 0; time.Sleep(time.Millisecond) {
-		if time.Since(start) > 10*time.Second {
-			t.Fatal("the program still watches")
-		}
-	}
+	awaitWatchers(t, func() int { return watchers(t) }, 0)
 }
 
 // TestPinsOutliveNamespace: pins whose filters went with their network namespace are
-// removed from any other.
+// removed from any other, and the program that watches releases with them.
 func TestPinsOutliveNamespace(t *testing.T) {
 	keepNamespace(t)
 	bpffs := ownBPFFS(t)
+	var netns uint64
 	must(t, inNamespace(func() error {
 		g, err := Load(Config{MaxConns: 4, ID: "00000001", BPFFS: bpffs})
 		if err == nil {
-			err = g.Attach(1)
+			err = errors.Join(g.Attach(1), g.WatchReleases())
 		}
+		netns = g.netns
 		g.die(t)
 		return err
 	}))
+	if n := watchersOf(t, netns); n != 1 {
+		t.Errorf("%d programs watch for the dead engine", n)
+	}
 	// Namespaces are taken down in the background.
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
 		ids, err := cleanPins(bpffs)
@@ -198,6 +180,7 @@ func TestPinsOutliveNamespace(t *testing.T) {
 			t.Fatalf("removed: %v", ids)
 		}
 	}
+	awaitWatchers(t, func() int { return watchersOf(t, netns) }, 0)
 }
 
 // inNamespace runs f in a network namespace that ends with it.
@@ -216,14 +199,15 @@ func inNamespace(f func() error) error {
 	return <-result
 }
 
-// TestPinsNotUsed: pins that are lost, or not to be trusted, are not used. Those who
-// may adopt the gate by numbers do, and others do not.
+// TestPinsNotUsed: pins that are lost, or not to be trusted, are not used, whatever the
+// privileges: the gate stays as it is, and the next engine loads one of its own, pinned if
+// the place can be trusted.
 func TestPinsNotUsed(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		spoil  func(t *testing.T, dir string)
-		passed string
-		pinned bool // the adopter
+		says   string
+		pinned bool // the next one
 	}{
 		{"lost", func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Dir(dir))) }, "has left no pins", true},
 		{"a map is lost", func(t *testing.T, dir string) { must(t, os.Remove(filepath.Join(dir, "conns"))) }, "no map conns", true},
@@ -254,24 +238,22 @@ func TestPinsNotUsed(t *testing.T) {
 			g.die(t)
 			c.spoil(t, dir)
 
-			config := Config{ID: "00000002", BPFFS: bpffs}
-			err = l.withoutAdmin(t, func() error { _, err := Adopt(config, "00000001"); return err })
-			if !errors.Is(err, gate.ErrNotSupported) || !strings.Contains(err.Error(), mayOpenAll) {
-				t.Errorf("without the privilege: %v", err)
+			config := Config{MaxConns: 4, ID: "00000001", BPFFS: bpffs}
+			if _, err := Adopt(config); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("adopted: %v", err)
 			}
 			wantInstalled(t, l.a, "clsact", "ftnet:00000001:in", "ftnet:00000001:out")
-			g, err = Adopt(config, "00000001")
+			config.ID = "00000002"
+			g, err = Load(config)
 			must(t, err)
-			p := g.Pins()
-			if p.Passed == nil || !strings.Contains(p.Passed.Error(), c.passed) {
-				t.Errorf("passed for %v", p.Passed)
-			}
-			if (p.Err == nil) != c.pinned || !c.pinned && !errors.Is(p.Err, gate.ErrPins) {
-				t.Errorf("pins of the adopter: %+v", p)
+			if p := g.Pins(); (p.Err == nil) != c.pinned || !c.pinned && !errors.Is(p.Err, gate.ErrPins) {
+				t.Errorf("pins of the next one: %+v", p)
 			}
 			if errors.Is(MayPin(bpffs), gate.ErrPins) == c.pinned {
 				t.Errorf("MayPin: %v", MayPin(bpffs))
 			}
+			_, err = cleanStale(func(id string) bool { return id == "00000002" })
+			must(t, err)
 			must(t, g.Close())
 			wantInstalled(t, l.a)
 			must(t, os.RemoveAll(filepath.Join(bpffs, "ftnet")))
@@ -293,7 +275,7 @@ func TestPinsOfDyingEngine(t *testing.T) {
 	must(t, flock(dir, unix.LOCK_EX))
 
 	adopt := func() error {
-		g, err = Adopt(Config{ID: "00000001", BPFFS: bpffs}, "00000001")
+		g, err = Adopt(Config{ID: "00000001", BPFFS: bpffs})
 		return err
 	}
 	if err := l.withoutAdmin(t, adopt); !errors.Is(err, errPinned) {
@@ -305,30 +287,25 @@ func TestPinsOfDyingEngine(t *testing.T) {
 }
 
 // TestAdoptionCutShort: an engine that dies while it adopts a gate leaves one that
-// can be adopted, under the old name or the new.
+// can be adopted.
 func TestAdoptionCutShort(t *testing.T) {
-	for _, name := range []string{"00000001", "00000002"} {
-		t.Run(name, func(t *testing.T) {
-			l := newLab(t)
-			bpffs := ownBPFFS(t)
-			g, err := Load(Config{MaxConns: 4, ID: "00000001", BPFFS: bpffs})
-			must(t, err)
-			must(t, g.Attach(l.a))
-			g.die(t)
+	l, config := newLab(t), Config{MaxConns: 4, ID: "00000001", BPFFS: ownBPFFS(t)}
+	g, err := Load(config)
+	must(t, err)
+	must(t, g.Attach(l.a))
+	g.die(t)
 
-			left, passed, err := findGate(bpffs, "00000001")
-			must(t, errors.Join(err, passed))
-			g = &Gate{config: Config{MaxConns: 4, ID: "00000002", OutputBuffer: os.Getpagesize()}}
-			must(t, g.load(left.maps))
-			must(t, left.announce(&g.objs.programs))
-			must(t, g.replace(left.filters[0], "ftnet:00000002:"+left.filters[0].side.suffix))
-			left.close()
-			g.die(t)
+	left, err := findGate(config.BPFFS, config.ID)
+	must(t, err)
+	g = &Gate{config: config.withDefaults()}
+	must(t, g.load(left.maps))
+	must(t, left.pins.addPrograms(g.objs.programs.filtering()))
+	must(t, g.replace(left.filters[0]))
+	left.close()
+	g.die(t)
 
-			g = l.adopt(t, Config{ID: "00000003", BPFFS: bpffs}, name)
-			wantInstalled(t, l.a, "clsact", "ftnet:00000003:in", "ftnet:00000003:out")
-			must(t, g.Close())
-			wantInstalled(t, l.a)
-		})
-	}
+	g = l.adopt(t, config)
+	wantInstalled(t, l.a, "clsact", "ftnet:00000001:in", "ftnet:00000001:out")
+	must(t, g.Close())
+	wantInstalled(t, l.a)
 }

@@ -87,7 +87,7 @@ func (g *Gate) pinnables() (map[string]pinnable, error) {
 			}
 		}
 	}
-	if l, ok := g.releases.at.(*linked); ok && l.pin {
+	if l := g.releases.at; l != nil && l.pin {
 		all[releasePin] = l.Link
 	}
 	return all, nil

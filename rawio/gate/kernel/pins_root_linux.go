@@ -27,15 +27,8 @@ type pinRoot struct {
 // create is set, or returns fs.ErrNotExist. It returns gate.ErrNoBPFFS where no BPF file
 // system is, and gate.ErrPins if another user may have had a hand in the directory.
 func openPinRoot(bpffs string, create bool) (*pinRoot, error) {
-	if bpffs == "" {
-		return nil, gate.ErrNoBPFFS
-	}
-	var s unix.Statfs_t
-	if err := unix.Statfs(bpffs, &s); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", gate.ErrNoBPFFS, bpffs, err)
-	}
-	if uint32(s.Type) != unix.BPF_FS_MAGIC {
-		return nil, fmt.Errorf("%w: %s is another file system", gate.ErrNoBPFFS, bpffs)
+	if err := isBPFFS(bpffs); err != nil {
+		return nil, err
 	}
 	path := filepath.Join(bpffs, pinRootName)
 	for {

@@ -3,10 +3,12 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"sync"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/rawio/gate"
@@ -18,9 +20,9 @@ type releases struct {
 	netns uint64 // cookie of the network namespace; 0: the kernel gives none
 
 	mu     sync.Mutex
-	at     place // of the program; nil: not watching. Guarded by mu, as are
-	old    place // of an adopted gate's program, until there is one
-	lost   bool  // the program was taken away, and could not be attached again
+	at     *linked // the program; nil: not watching. Guarded by mu, as are
+	old    *linked // an adopted gate's program, until there is one
+	lost   bool    // the program was taken away, and could not be attached again
 	closed bool
 }
 
@@ -46,7 +48,7 @@ func (r *releases) close() error {
 func (r *releases) abandon() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range []*place{&r.at, &r.old} {
+	for _, p := range []**linked{&r.at, &r.old} {
 		if *p != nil {
 			(*p).leave()
 			*p = nil
@@ -65,8 +67,7 @@ func (r *releases) abandon() {
 // is released by the last. One that is released by the kernel on behalf of a
 // process that is gone (io_uring) counts as released by a crash. If the gate is
 // pinned, the program goes on when this process is killed, as the filters do: see
-// [Clean]; also if this process may open all programs (CAP_SYS_ADMIN). Otherwise
-// every FIN then counts as meant.
+// [Clean]. Otherwise every FIN then counts as meant.
 //
 // It returns an error that satisfies errors.Is(err, gate.ErrNotSupported), and says
 // what to do, if the kernel lacks type information (BTF), network namespace
@@ -89,23 +90,31 @@ func (g *Gate) WatchReleases() error {
 	if err != nil {
 		return err
 	}
-	defer prog.Close() // its place holds it
-	if r.old != nil && (r.old.pinned() || g.pins == nil) {
+	defer prog.Close() // its link holds it
+	if r.old != nil {
 		if err := r.old.replace(prog); err != nil {
 			return needs(unifiedHierarchy, "Linux 5.9 or newer with CONFIG_CGROUP_BPF", err)
 		}
 		r.at, r.old = r.old, nil
 		return nil
 	}
-	if r.at, err = attachToCgroups(prog, g.pins); err != nil {
-		return err
+	if r.at, err = attachToCgroups(prog, g.pins); err == nil {
+		r.lost = false
 	}
-	if r.lost = false; r.old == nil {
+	return err
+}
+
+// adopt takes over the program that the pins hold, if there is one.
+func (r *releases) adopt(p *pins) error {
+	l, err := link.LoadPinnedLink(p.at(releasePin), nil)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	err = r.old.Close() // only now: both have judged the same for a moment
-	r.old = nil
-	return err
+	if err != nil {
+		return unsupported("the pin "+releasePin, err)
+	}
+	r.old = &linked{Link: l, pin: true}
+	return nil
 }
 
 // MendReleases looks whether the program that WatchReleases has attached is there, and
@@ -136,7 +145,7 @@ func (g *Gate) MendReleases() (was, err error) {
 	if err != nil {
 		return gate.ErrUnwatched, err
 	}
-	defer prog.Close() // its place holds it
+	defer prog.Close() // its link holds it
 	if r.at, err = attachToCgroups(prog, g.pins); err == nil {
 		r.lost = false
 	}
@@ -162,11 +171,6 @@ func (g *Gate) loadRelease() (*ebpf.Program, error) {
 	}
 	if err := spec.LoadAndAssign(&release, &opts); err != nil {
 		return nil, unsupported("BPF program for released sockets", err)
-	}
-	// Who finds the program can so tell whose it is.
-	if err := release.Prog.BindMap(g.objs.Engine); err != nil {
-		release.Prog.Close()
-		return nil, unsupported("maps bound to BPF programs", err)
 	}
 	return release.Prog, nil
 }

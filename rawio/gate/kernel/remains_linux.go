@@ -4,24 +4,23 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/gate/bpf"
 )
 
-// mayOpenAll is the privilege to open a program or map by its number.
-const mayOpenAll = "CAP_SYS_ADMIN"
-
-// remains is what a dead engine has left in the kernel.
+// remains is what a dead engine has left in the kernel, found by its pins.
 type remains struct {
-	filters  []placed
+	pins     *pins
+	filters  []placed // those with one of programs
 	maps     map[string]*ebpf.Map
-	pins     *pins                   // nil: it was found by numbers
 	programs map[ebpf.ProgramID]bool // that are pinned
 	links    map[int]*attachment     // by tcx, that are pinned
 }
@@ -38,65 +37,90 @@ func (r *remains) close() {
 	}
 }
 
-// findGate finds the filters and maps of an engine: by its pins, or, for the reason
-// passed, without them.
-func findGate(bpffs, id string) (left *remains, passed, err error) {
-	all, err := gateFilters()
-	if err != nil {
-		return nil, nil, err
-	}
-	if left, passed = findPinned(bpffs, id, all); passed == nil {
-		return left, nil, nil
-	}
-	left, err = findNumbered(id, all)
-	if err != nil && !errors.Is(passed, gate.ErrNoBPFFS) && !errors.Is(passed, errNoPins) {
-		err = fmt.Errorf("%w; by its pins: %w", err, passed)
-	}
-	return left, passed, err
-}
-
-// findNumbered finds them by the numbers that filters give of their programs, and
-// programs of their maps. It goes by the map of slots: an engine that died while it
-// adopted this gate has left filters under both names.
-func findNumbered(id string, all []placed) (*remains, error) {
-	var err error
-	r := &remains{maps: make(map[string]*ebpf.Map)}
-	for _, f := range all {
-		if f.id == id && err == nil {
-			err = openMaps(ebpf.ProgramID(f.Id), r.maps)
-		}
-	}
-	if err == nil && r.maps[bpf.GateMapSlots] == nil {
-		err = fmt.Errorf("%w: %s", gate.ErrNoGate, id)
-	}
-	for _, f := range all {
-		if err == nil {
-			err = r.add(f)
-		}
-	}
-	if err == nil {
-		err = r.check()
+// findGate finds the gate of an engine in the calling thread's network namespace.
+func findGate(bpffs, id string) (*remains, error) {
+	root, err := openPinRoot(bpffs, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: engine %s has left no pins", gate.ErrNoGate, id)
 	}
 	if err != nil {
+		return nil, err
+	}
+	defer root.unlock()
+	name, err := pinsName(id)
+	if err != nil {
+		return nil, err
+	}
+	p, err := root.openDying(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: engine %s has left no pins", gate.ErrNoGate, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := &remains{pins: p, maps: make(map[string]*ebpf.Map)}
+	if err := r.open(); err != nil {
 		r.close()
 		return nil, err
 	}
 	return r, nil
 }
 
-// add adds a filter, and its maps, if it works on the same slots.
-func (r *remains) add(f placed) error {
-	info, err := r.maps[bpf.GateMapSlots].Info()
-	if err != nil {
-		return fmt.Errorf("gate: map: %w", err)
+// dying is for how long the process of an engine that was killed, or a child that it
+// was about to start, may hold the lock yet.
+const dying = time.Second
+
+// openDying is open for pins of an engine that is known to be dead, or about to be.
+func (r *pinRoot) openDying(name string) (*pins, error) {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) { // nothing tells of a lock that is given up
+		p, err := r.open(name)
+		if !errors.Is(err, errPinned) || time.Since(start) > dying {
+			return p, err
+		}
 	}
-	slots, _ := info.ID()
-	ids, err := mapIDs(ebpf.ProgramID(f.Id))
-	if err != nil || !slices.Contains(ids, slots) {
+}
+
+// open finds what the pins lead to. Pins that lead to nothing on any interface are no gate:
+// packets have passed it.
+func (r *remains) open() (err error) {
+	if r.programs, err = r.pins.programs(); err != nil {
 		return err
 	}
-	r.filters = append(r.filters, f)
-	return openMaps(ebpf.ProgramID(f.Id), r.maps)
+	if r.links, err = r.pins.links(); err != nil {
+		return err
+	}
+	all, err := gateFilters()
+	if err != nil {
+		return err
+	}
+	for _, f := range all {
+		if r.programs[ebpf.ProgramID(f.Id)] {
+			r.filters = append(r.filters, f)
+		}
+	}
+	if len(r.filters) == 0 && len(r.links) == 0 {
+		return fmt.Errorf("%w: the pins %s are those of no filter", gate.ErrNoGate, r.pins.path())
+	}
+	return r.openMaps()
+}
+
+// openMaps opens the maps, which must be those of this package.
+func (r *remains) openMaps() error {
+	names, err := r.pins.list()
+	if err != nil {
+		return fmt.Errorf("gate: pins: %w", err)
+	}
+	for _, name := range names {
+		if name == witnessPin || name == releasePin || strings.HasPrefix(name, programPin) || strings.HasPrefix(name, tcxPinPrefix) {
+			continue
+		}
+		m, err := ebpf.LoadPinnedMap(r.pins.at(name), nil)
+		if err != nil {
+			return unsupported("the pin "+r.pins.path()+"/"+name, err)
+		}
+		r.maps[name] = m
+	}
+	return r.check()
 }
 
 // check compares the maps' layout with that of this package.
@@ -124,49 +148,6 @@ func (r *remains) check() error {
 	}
 	if got := binary.NativeEndian.Uint32(record); got != bpf.Layout {
 		return fmt.Errorf("%w: %d, not %d", gate.ErrLayout, got, bpf.Layout)
-	}
-	return nil
-}
-
-// mapIDs returns the maps of a program; none if the program is gone.
-func mapIDs(id ebpf.ProgramID) ([]ebpf.MapID, error) {
-	p, err := ebpf.NewProgramFromID(id)
-	if errors.Is(err, unix.ENOENT) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, needs("another engine's BPF programs", mayOpenAll, err)
-	}
-	defer p.Close()
-	info, err := p.Info()
-	if err != nil {
-		return nil, fmt.Errorf("gate: program %d: %w", id, err)
-	}
-	ids, _ := info.MapIDs()
-	return ids, nil
-}
-
-// openMaps adds a program's maps to those that are open, by their names.
-func openMaps(id ebpf.ProgramID, open map[string]*ebpf.Map) error {
-	ids, err := mapIDs(id)
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		m, err := ebpf.NewMapFromID(id)
-		if err != nil {
-			return needs("another engine's BPF maps", mayOpenAll, err)
-		}
-		info, err := m.Info()
-		if err != nil {
-			m.Close()
-			return fmt.Errorf("gate: map %d: %w", id, err)
-		}
-		if open[info.Name] != nil {
-			m.Close()
-			continue
-		}
-		open[info.Name] = m
 	}
 	return nil
 }

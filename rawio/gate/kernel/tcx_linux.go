@@ -266,7 +266,7 @@ func (f *filters) adoptLinks(ifindex int, a *attachment) error {
 
 // cleanLinks removes what engines that are gone have attached by tcx in the calling
 // thread's network namespace, which their pins tell. alive says whether the engine with
-// the ID lives. It returns the IDs of those that had something. Call it with CleanStale.
+// the ID lives. It returns the IDs of those that had something. Call it with cleanStale.
 func cleanLinks(bpffs string, alive func(id string) bool) (ids []string, err error) {
 	netns, err := netnsInode()
 	if err != nil {

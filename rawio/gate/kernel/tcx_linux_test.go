@@ -146,7 +146,7 @@ func TestAdoptTCX(t *testing.T) {
 			}
 			var next *Gate
 			must(t, l.withoutAdmin(t, func() error {
-				next, err = Adopt(Config{ID: "00000001", BPFFS: bpffs}, "00000001")
+				next, err = Adopt(Config{ID: "00000001", BPFFS: bpffs})
 				return err
 			}))
 			if next.conns(t) != 0 {

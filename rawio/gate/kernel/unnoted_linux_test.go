@@ -16,7 +16,7 @@ import (
 )
 
 // unwatchedGate is a gate whose program that notes releases has gone, as it goes with an
-// engine that has neither pins nor CAP_SYS_ADMIN.
+// engine that has no pins.
 func unwatchedGate(t *testing.T, l *lab) *Gate {
 	t.Helper()
 	g := watchedGate(t)

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -103,6 +104,24 @@ func TestHere(t *testing.T) {
 			t.Errorf("%s: %s (%s)", r.Name, r.Detail, r.Advice)
 		}
 	}
+}
+
+// TestPinning: where there is no BPF file system the doctor tries what an engine does, and
+// leaves nothing of it.
+func TestPinning(t *testing.T) {
+	testenv.RequireRoot(t)
+	base, host := t.TempDir(), testenv.BPFFS(t)
+	own := filepath.Join(base, "bpf")
+	for bpffs, says := range map[string]string{host: host + " takes pins", t.TempDir(): "engines mount one at " + own} {
+		r := pinning(Machine{RuntimeDir: base, BPFFS: bpffs})[0]
+		if r.Level != OK || !strings.Contains(r.Detail, says) {
+			t.Errorf("%+v, want %q", r, says)
+		}
+		if _, err := os.Lstat(own); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is left: %v", own, err)
+		}
+	}
+	testenv.NothingPinned(t, host)
 }
 
 // inNamespace runs f on a thread in a network namespace that ends with it.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/bytesize"
 	"github.com/ftnet/ftnet/internal/caps"
+	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/gate/kernel"
@@ -97,17 +98,22 @@ func releaseFeatures(Machine) []Result {
 // pinning is what the next engine needs to go on for one that was killed.
 func pinning(m Machine) []Result {
 	const name = "BPF file system"
-	err := kernel.MayPin(m.BPFFS)
+	const otherwise = "else servers do not outlive an engine that is killed"
+	b, err := kernel.OpenBPFFS(m.BPFFS, runtimedir.BPFFS(m.RuntimeDir))
+	if err == nil {
+		err = errors.Join(kernel.MayPin(b.Path), b.Close())
+	}
 	switch {
+	case err == nil && b.Path != m.BPFFS:
+		return ok(name, "there is none at %s; engines mount one at %s", m.BPFFS, b.Path)
 	case err == nil:
 		return ok(name, "%s takes pins", m.BPFFS)
 	case errors.Is(err, gate.ErrNoBPFFS):
-		return finding(Warn, name, err.Error(), "mount -t bpf -o mode=0700 bpf "+m.BPFFS+
-			": else servers outlive an engine that is killed only with CAP_SYS_ADMIN")
+		return finding(Warn, name, err.Error(), "mount -t bpf -o mode=0700 bpf "+m.BPFFS+", or give CAP_SYS_ADMIN: "+otherwise)
 	case errors.Is(err, gate.ErrPins):
-		return finding(Warn, name, err.Error(), "look who has made it, and remove it: else servers outlive an engine that is killed only with CAP_SYS_ADMIN")
+		return finding(Warn, name, err.Error(), "look who has made it, and remove it: "+otherwise)
 	}
-	return finding(Warn, name, err.Error(), "run as root, with the file system mounted for writing; without pins servers outlive an engine that is killed only with CAP_SYS_ADMIN")
+	return finding(Warn, name, err.Error(), "run as root, with the file system mounted for writing: "+otherwise)
 }
 
 // tried turns features into results; those that are missing are as bad as level.

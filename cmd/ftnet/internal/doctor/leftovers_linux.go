@@ -36,7 +36,7 @@ func leftovers(m Machine) []Result {
 			found = append(found, "the directory of engine "+d.ID)
 		}
 	}
-	left, leftErr := kernel.Left(m.BPFFS, runtimedir.Living)
+	left, leftErr := kernel.Left(kernel.FindBPFFS(m.BPFFS, runtimedir.BPFFS(m.RuntimeDir)), runtimedir.Living)
 	found = append(found, ofEngines(left)...)
 	switch err := errors.Join(err, leftErr); {
 	case len(m.Servers) > 0:
@@ -64,11 +64,13 @@ func ofEngines(left kernel.Leftovers) (list []string) {
 }
 
 // Clean removes what engines that no longer run have left behind: their filters
-// on the interfaces of this network namespace, their pins in the BPF file system and
-// their directories below runtimeDir. It returns a line for each thing removed.
+// on the interfaces of this network namespace, their pins in the BPF file system, that file
+// system if they have mounted it, and their directories below runtimeDir. It returns a line for each thing removed.
 func Clean(runtimeDir, bpffs string) ([]string, error) {
-	gone, err := kernel.Clean(bpffs, runtimedir.Living)
+	own := runtimedir.BPFFS(runtimeDir)
+	gone, err := kernel.Clean(kernel.FindBPFFS(bpffs, own), runtimedir.Living)
 	removed := ofEngines(gone)
+	err = errors.Join(err, kernel.UnmountBPFFS(own))
 	dirs, dirErr := runtimedir.CleanStale(runtimeDir, nil)
 	for _, id := range dirs {
 		removed = append(removed, "directory of engine "+id)
