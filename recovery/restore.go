@@ -85,7 +85,7 @@ func (h *Host) Settled() {
 		h.log.Warn("directories of dead engines not listed", "error", err)
 	}
 	needed := func(id string) bool {
-		return runtimedir.Living(id) || slices.ContainsFunc(kept, func(e runtimedir.Entry) bool { return e.ID == id && inhabited(e.Path) })
+		return runtimedir.Lives(h.cfg.RuntimeDir, id) || slices.ContainsFunc(kept, func(e runtimedir.Entry) bool { return e.ID == id && inhabited(e.Path) })
 	}
 	gone, err := kernel.Clean(h.cfg.BPFFS, needed)
 	if err != nil {

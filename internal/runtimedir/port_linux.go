@@ -45,7 +45,7 @@ type Port struct{ ln *net.UnixListener }
 
 // ClaimPort makes the port this engine's until Close, or until its process
 // ends: two engines that judged the same packets would break each other's
-// connections. Like [Living] it asks the calling thread's network namespace. A
+// connections. Like [Lives] it asks the calling thread's network namespace. A
 // name held by somebody who is neither root nor the engine's user is not
 // believed; the port is the caller's then, too.
 func ClaimPort(port uint16) (*Port, error) {

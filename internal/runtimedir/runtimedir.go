@@ -1,8 +1,7 @@
 // Package runtimedir manages the directories of running engines,
 // <base>/<id>/, by default below /run/ftnet. Each holds a flock'd file "lock"
-// and the engine's sockets. The lock, not the directory, says whether the
-// directory's engine lives; an abstract socket says the same to those who know
-// only the id ([Living]). The kernel releases both however the engine ends.
+// and the engine's sockets. The directory does not say whether its engine lives; [Lives]
+// does.
 package runtimedir
 
 import (
@@ -215,7 +214,7 @@ func List(base string) ([]Entry, error) {
 		if !f.IsDir() || !validID(f.Name()) {
 			continue
 		}
-		e := Entry{ID: f.Name(), Path: filepath.Join(base, f.Name()), Alive: Alive(base, f.Name())}
+		e := Entry{ID: f.Name(), Path: filepath.Join(base, f.Name()), Alive: Lives(base, f.Name())}
 		if text, err := os.ReadFile(filepath.Join(e.Path, LockFile)); err == nil {
 			e.PID, _ = strconv.Atoi(strings.TrimSpace(string(text)))
 		}
@@ -225,10 +224,18 @@ func List(base string) ([]Entry, error) {
 	return entries, nil
 }
 
-// Alive reports whether the engine of that directory runs, in whatever network
-// namespace. Where that cannot be found out it counts as alive, so that nothing
-// of it is removed.
-func Alive(base, id string) bool {
+// Lives reports whether the engine of that id lives: the one answer, for its directory, its
+// filters and all else that it may have left. An engine has two marks, which the kernel
+// takes from it however it ends: the lock in its directory below base, which tells in
+// whatever network namespace the engine is, and a socket in the abstract namespace, which
+// tells in the network namespace of the calling thread whatever the engine's base is. While
+// it has either it lives. Where that cannot be found out it lives, so that nothing of it is
+// removed.
+func Lives(base, id string) bool { return locked(base, id) || claimed(id) }
+
+// locked reports whether somebody has the lock of the directory. Where that cannot be found
+// out it is so.
+func locked(base, id string) bool {
 	f, err := os.Open(filepath.Join(orDefault(base), id, LockFile))
 	if err != nil {
 		return !errors.Is(err, fs.ErrNotExist)

@@ -105,22 +105,22 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	id = strings.TrimSpace(id)
-	if !Alive(base, id) || !Living(id) {
+	if !Lives(base, id) || !locked(base, id) || !claimed(id) {
 		t.Error("not alive")
 	}
 	cmd.Process.Kill()
 	cmd.Wait()
-	if Alive(base, id) || Living(id) {
+	if Lives(base, id) || locked(base, id) || claimed(id) {
 		t.Error("alive after SIGKILL")
 	}
 	ids, err := CleanStale(base, nil)
 	if diff := cmp.Diff([]string{id}, ids); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
-	if !Alive(base, living.ID) || !Living(living.ID) {
+	if !Lives(base, living.ID) || !locked(base, living.ID) || !claimed(living.ID) {
 		t.Error("the living engine's directory is gone")
 	}
-	if err := living.Close(); err != nil || Living(living.ID) {
+	if err := living.Close(); err != nil || Lives(base, living.ID) {
 		t.Error("alive after Close:", err)
 	}
 }
@@ -131,11 +131,43 @@ func TestClaimID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !validID(c.ID) || !Living(c.ID) {
+	if !validID(c.ID) || !Lives(t.TempDir(), c.ID) {
 		t.Errorf("%s does not live", c.ID)
 	}
-	if err := c.Close(); err != nil || Living(c.ID) {
+	if err := c.Close(); err != nil || Lives(t.TempDir(), c.ID) {
 		t.Error("alive after Close:", err)
+	}
+}
+
+// TestLivesElsewhere: one mark is enough: a directory stays while another process has its
+// engine's id, and so does what an engine has whose directory is not below this base.
+func TestLivesElsewhere(t *testing.T) {
+	base := t.TempDir()
+	d, err := Create(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !Lives(t.TempDir(), d.ID) {
+		t.Error("by its id alone it does not live")
+	}
+	if err := d.Leave(); err != nil || Lives(base, d.ID) {
+		t.Fatal("alive after its end:", err)
+	}
+	other, err := claim(d.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := List(base); err != nil || len(list) != 1 || !list[0].Alive {
+		t.Errorf("listed: %+v, %v", list, err)
+	}
+	if ids, err := CleanStale(base, nil); err != nil || len(ids) > 0 {
+		t.Errorf("removed: %v, %v", ids, err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := CleanStale(base, nil); err != nil || len(ids) != 1 {
+		t.Errorf("removed: %v, %v", ids, err)
 	}
 }
 
@@ -151,7 +183,7 @@ func TestCreateAgainstClean(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if !Alive(base, d.ID) {
+				if !Lives(base, d.ID) {
 					t.Error("not alive")
 				}
 				if err := d.Close(); err != nil {

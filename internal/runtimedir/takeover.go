@@ -22,7 +22,7 @@ func TakeOver(base string, ok func(path string) bool) (*Dir, error) {
 	}
 	defer unlock()
 	for _, e := range entries {
-		if Alive(base, e.ID) || !ok(e.Path) {
+		if Lives(base, e.ID) || !ok(e.Path) {
 			continue
 		}
 		d := &Dir{ID: e.ID, Path: e.Path}

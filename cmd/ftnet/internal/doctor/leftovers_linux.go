@@ -26,6 +26,8 @@ func runtimeDirectory(m Machine) []Result {
 	return ok(name, "%s is writable", base)
 }
 
+func (m Machine) lives(id string) bool { return runtimedir.Lives(m.RuntimeDir, id) }
+
 // leftovers of engines that were killed. The next engine removes them too.
 func leftovers(m Machine) []Result {
 	const name = "leftovers"
@@ -36,7 +38,7 @@ func leftovers(m Machine) []Result {
 			found = append(found, "the directory of engine "+d.ID)
 		}
 	}
-	left, leftErr := kernel.Left(kernel.FindBPFFS(m.BPFFS, runtimedir.BPFFS(m.RuntimeDir)), runtimedir.Living)
+	left, leftErr := kernel.Left(kernel.FindBPFFS(m.BPFFS, runtimedir.BPFFS(m.RuntimeDir)), m.lives)
 	found = append(found, ofEngines(left)...)
 	switch err := errors.Join(err, leftErr); {
 	case len(m.Servers) > 0:
@@ -68,7 +70,7 @@ func ofEngines(left kernel.Leftovers) (list []string) {
 // system if they have mounted it, and their directories below runtimeDir. It returns a line for each thing removed.
 func Clean(runtimeDir, bpffs string) ([]string, error) {
 	own := runtimedir.BPFFS(runtimeDir)
-	gone, err := kernel.Clean(kernel.FindBPFFS(bpffs, own), runtimedir.Living)
+	gone, err := kernel.Clean(kernel.FindBPFFS(bpffs, own), Machine{RuntimeDir: runtimeDir}.lives)
 	removed := ofEngines(gone)
 	err = errors.Join(err, kernel.UnmountBPFFS(own))
 	dirs, dirErr := runtimedir.CleanStale(runtimeDir, nil)

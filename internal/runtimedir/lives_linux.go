@@ -29,10 +29,9 @@ func claim(id string) (*net.UnixConn, error) {
 	return c, nil
 }
 
-// Living reports whether an engine of that id runs in the network namespace of
-// the calling thread, whatever its runtime directory. Where that cannot be
-// found out it counts as living, so that nothing of it is removed.
-func Living(id string) bool {
+// claimed reports whether a process in the network namespace of the calling thread has
+// claimed the id. Where that cannot be found out it is so.
+func claimed(id string) bool {
 	c, err := net.DialUnix("unixgram", nil, livingName(id))
 	if err != nil {
 		return !errors.Is(err, unix.ECONNREFUSED)
