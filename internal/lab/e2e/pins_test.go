@@ -94,7 +94,7 @@ func unprivileged(t *testing.T, capabilities []string, change func(*served), nam
 			})
 		}
 	}
-	if n := strings.Count(s.out.String(), "the gate of the engine before was taken over by its pins"); n != rounds {
+	if n := s.countOutput("the gate of the engine before was taken over by its pins", rounds); n != rounds {
 		t.Errorf("adopted through pins %d times", n)
 	}
 	// Adopted, everything works as ever: what a crash is, a program at the cgroup tells.

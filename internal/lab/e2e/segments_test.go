@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -192,8 +191,8 @@ func TestUrgentData(t *testing.T) {
 			other.sendUrgent()
 			other.echo("and on")
 			lost(other)
-			if out := r.out.String(); strings.Count(out, string(reason.Urgent)) < 3 {
-				t.Error("the log does not say why")
+			if n := r.countOutput(string(reason.Urgent), 3); n != 3 {
+				t.Errorf("the log says %d times why", n)
 			}
 			r.check(func(s *status.Service) bool { return s.Mismatches == 0 })
 		})

@@ -153,9 +153,7 @@ func TestServeReloadBad(t *testing.T) {
 	if n := s.starts("own"); n != 2 {
 		t.Errorf("started %d times", n)
 	}
-	if log := s.out.String(); !strings.Contains(log, "[ERROR] ftnet: "+s.config+":7:1: ") {
-		t.Error("the log does not say what is wrong")
-	}
+	s.waitOutput("[ERROR] ftnet: " + s.config + ":7:1: ") // what is wrong
 }
 
 // TestServeBinary: a deploy is a reload after the program's file was replaced.

@@ -116,6 +116,7 @@ var differs = regexp.MustCompile(`its output differs .* within the (\d+) bytes b
 func (r *rig) mismatches(n, from, to int) {
 	r.t.Helper()
 	r.waitStatus("the mismatches are counted", func(d *status.Document) bool { return d.Services[0].Mismatches == uint64(n) })
+	r.countOutput("its output differs ", n) // they may come later
 	said := 0
 	for line := range strings.Lines(r.out.String()) {
 		m := differs.FindStringSubmatch(line)
