@@ -11,7 +11,6 @@ import (
 
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/procfs"
-	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/recovery/config"
 )
@@ -121,9 +120,7 @@ func (n north) Listening(p *control.Peer, m control.Listening) (control.Listenin
 		return refuse(m.Address + " was not protected, or is not among the configured addresses")
 	}
 	pt.address, pt.listening, pt.owner, pt.listener = m.Address, true, p.ID, m.ID
-	if pid := p.Cred.PID; s.process.state != status.ProcessRunning || s.process.pid != pid {
-		s.setProcess(status.ProcessRunning, pid)
-	}
+	s.listens(p.Cred.PID)
 	s.process.listenedAt = time.Now()
 	s.mu.Unlock()
 	recovering := s.host.engine.Listening(number)
