@@ -139,25 +139,16 @@ func (h hooks) Ended(e supervisor.Exit) error {
 	return h.s.background(e.PID)
 }
 
-// Exited declares the outage, or lets the clients go. The process's sockets
+// Exited declares the outage, or ends the protection of the clients. The process's sockets
 // are closed; nothing is started before Exited returns.
 func (h hooks) Exited(e supervisor.Exit) {
 	s := h.s
-	crashed := e.Again && e.Kind != supervisor.Stopped
 	s.mu.Lock()
 	s.process.becomeExited(e)
 	s.notify()
 	s.mu.Unlock()
 	s.abandon()
-	ports := s.portList(protected)
-	switch {
-	case !crashed:
-		s.release(ports)
-	case e.Kind == supervisor.Clean: // it has closed what it had to close
-		s.outage(ports, s.host.engine.Succeed)
-	default:
-		s.outage(ports, s.host.engine.Crash)
-	}
+	s.died(evidence{by: reaped, exit: e})
 	s.mu.Lock()
 	s.process.ending = false
 	s.mu.Unlock()

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/rawio"
 )
@@ -56,12 +58,13 @@ var transitions = [...][]State{
 }
 
 // strict makes an impossible transition a panic. It is set by tests: an engine that has
-// connections to keep goes on, and tells the state that it was told.
+// connections to keep logs it, and goes on in the state that it was told.
 var strict bool
 
 // process is what is known of the supervised process. Its state changes by the methods
 // that begin with become, one for each state.
 type process struct {
+	log        hclog.Logger
 	state      State
 	since      time.Time // in this state
 	pid        int       // that serves
@@ -84,8 +87,11 @@ func (p *process) may(to State) bool { return slices.Contains(transitions[p.stat
 
 // become changes the state.
 func (p *process) become(to State, pid int) {
-	if strict && !p.may(to) {
-		panic(fmt.Sprintf("invalid transition [%v -> %v]", p.state, to))
+	if !p.may(to) {
+		if strict {
+			panic(fmt.Sprintf("impossible transition [%v -> %v]", p.state, to))
+		}
+		p.log.Error("impossible transition of the process's state", "from", p.state, "to", to)
 	}
 	p.state, p.pid, p.since = to, pid, time.Now()
 }

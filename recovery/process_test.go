@@ -33,15 +33,17 @@ func TestProcessStates(t *testing.T) {
 	}
 	start := step{"start", Starting, status.ProcessStarting}
 	listen := step{"listen", Running, status.ProcessRunning}
+	stop, halt := step{"stop", Stopping, status.ProcessStopping}, step{"halt", Stopped, status.ProcessStopped}
+	crash := step{"crash", Restarting, status.ProcessRestarting}
 	giveUp, end := step{"give up", Draining, status.ProcessEnded}, step{"end", Ended, status.ProcessEnded}
 	for name, steps := range map[string][]step{
-		"crash":              {start, listen, {"crash", Restarting, status.ProcessRestarting}, start, listen, listen},
-		"stop":               {start, listen, {"stop", Stopping, status.ProcessStopping}, {"stopped", Stopping, status.ProcessStopping}, {"halt", Stopped, status.ProcessStopped}, start},
-		"stop in a pause":    {start, {"crash", Restarting, status.ProcessRestarting}, {"stop", Stopping, status.ProcessStopping}, {"halt", Stopped, status.ProcessStopped}, giveUp, end},
+		"crash":              {start, listen, crash, start, listen, listen},
+		"stop":               {start, listen, stop, {"stopped", Stopping, status.ProcessStopping}, halt, start},
+		"stop in a pause":    {start, crash, stop, halt, giveUp, end},
 		"end":                {start, listen, {"exit", Draining, status.ProcessEnded}, giveUp, end, start},
-		"given up":           {start, start, {"crash", Restarting, status.ProcessRestarting}, giveUp, giveUp, end},
-		"late words, ending": {start, {"stop", Stopping, status.ProcessStopping}, {"listen", Stopping, status.ProcessStopping}},
-		"late words, ended":  {start, {"crash", Restarting, status.ProcessRestarting}, {"listen", Restarting, status.ProcessRestarting}, start},
+		"given up":           {start, start, crash, giveUp, giveUp, end},
+		"late words, ending": {start, stop, {"listen", Stopping, status.ProcessStopping}},
+		"late words, ended":  {start, crash, {"listen", Restarting, status.ProcessRestarting}, start},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var p process

@@ -47,6 +47,7 @@ type Service struct {
 	uid      int
 	sup      *supervisor.Supervisor // of the present Run
 	ports    map[uint16]*port
+	outages  outages                   // the engine
 	peers    map[uint64]int            // process of each control connection that is open
 	asked    map[uint64]map[string]int // how often each of these has asked for any port of an address
 	leaving  int                       // control connections that have ended, and the engine does not know it
@@ -62,8 +63,9 @@ type Service struct {
 }
 
 func newService(h *Host, cfg config.Service, in Inherit) *Service {
-	s := &Service{host: h, inherit: in, listen: cfg.Addresses(), name: cfg.Name, log: h.log.With("service", cfg.Name), cfg: cfg,
+	s := &Service{host: h, outages: h.engine, inherit: in, listen: cfg.Addresses(), name: cfg.Name, log: h.log.With("service", cfg.Name), cfg: cfg,
 		ports: map[uint16]*port{}, peers: map[uint64]int{}, asked: map[uint64]map[string]int{}, changed: make(chan struct{})}
+	s.process.log = s.log
 	s.process.becomeStarting() // Run is to follow
 	return s
 }

@@ -58,6 +58,9 @@ func TestMissedWhileServing(t *testing.T) {
 				t.Fatal(err)
 			}
 			check(false, "it has ended")
+			if way != "supervised" { // its parent has reaped it: nobody knows how it has ended
+				_ = cmd.Wait()
+			}
 			north{s}.Gone(peer, nil)
 			check(false, "its control connection has ended")
 			for began, told := time.Now(), false; !told; time.Sleep(time.Millisecond) {
