@@ -45,7 +45,7 @@ type verdict int
 
 const (
 	alive    verdict = iota // nothing, or another witness says it, and says more
-	unclear                 // the supervised process lives, but may be about to end because its child has
+	unclear                 // the supervised process lives, but may be about to end
 	crashed                 // an outage
 	complete                // an outage for new connections; the process has closed the others as it wanted
 	over                    // no outage: what the kernel has to say goes out
@@ -58,11 +58,13 @@ type outages interface {
 	Release(port uint16)
 }
 
-// goneGrace is how long the end of a process that is not the supervised one, but was
-// started by it, is unclear. That one may end of the same cause, and then says how it was
-// meant, or may start the next server, as a shell does in a loop. Nothing but time tells
-// what a living process is about to do; but only an exit with status 0, or one that the
-// parent has reaped before it was looked at, leaves the question open.
+// goneGrace is how long the end of a control connection is unclear while the supervised
+// process lives. If a process has ended that it had started, it may end of the same cause,
+// and then the supervisor says how that was meant, or it may start the next server, as a shell
+// does in a loop. If the control connection is its own, it may have closed that on its way to
+// exit. Nothing but time tells what a living process is about to do. But most often the
+// question is not open: it is not after an end that is known for a failure, nor in a stop, nor
+// where the supervised process is ending, nor once another process has asked for the port.
 const goneGrace = 100 * time.Millisecond
 
 // died tells the engine what follows from evidence of the death of a process. The order of
@@ -147,8 +149,8 @@ func (s *Service) judgeHangup(e evidence) verdict {
 	switch {
 	case main == 0, stopping, ends(main), e.main != 0 && e.main != main:
 		return alive
-	case main == e.pid, e.main != 0, failed(e.pid):
-		return crashed // main == e.pid: it lives, without a way to recover anything
+	case e.main != 0, failed(e.pid):
+		return crashed
 	}
 	return unclear
 }

@@ -82,6 +82,16 @@ func (m *mourned) ended(kill bool) {
 	}
 }
 
+// settles waits until nothing is unclear.
+func (m *mourned) settles() {
+	m.t.Helper()
+	for began := time.Now(); m.ending(); time.Sleep(time.Millisecond) {
+		if time.Since(began) > patience {
+			m.t.Fatal("it stays unclear")
+		}
+	}
+}
+
 // hear has a witness speak.
 func (m *mourned) hear(by witness) {
 	switch by {
@@ -177,14 +187,6 @@ func TestSupervisedDeath(t *testing.T) {
 // once if it has failed; if it may have been meant, as soon as the supervised process has
 // lived on for a while; and none of its own in a stop.
 func TestChildDeath(t *testing.T) {
-	await := func(t *testing.T, m *mourned) {
-		t.Helper()
-		for began := time.Now(); m.ending(); time.Sleep(time.Millisecond) {
-			if time.Since(began) > patience {
-				t.Fatal("it stays unclear")
-			}
-		}
-	}
 	t.Run("failed", func(t *testing.T) {
 		m := newMourned(t, false, "sh", "-c", "exit 3")
 		m.ended(false)
@@ -201,7 +203,7 @@ func TestChildDeath(t *testing.T) {
 			t.Errorf("the engine was told %q at once", got)
 		}
 		_ = m.child.Wait()
-		await(t, m)
+		m.settles()
 		if got := m.engine.String(); got != "crash [7001]" {
 			t.Errorf("the engine was told %q", got)
 		}
@@ -216,7 +218,7 @@ func TestChildDeath(t *testing.T) {
 		}
 		m.ports[7001].crashedAt, m.ports[7001].listening = time.Time{}, true // and all is recovered
 		_ = m.child.Wait()
-		await(t, m)
+		m.settles()
 		if p := m.ports[7001]; !p.listening || p.outages != 1 {
 			t.Errorf("late news of the one before: %+v", p)
 		}
@@ -231,7 +233,7 @@ func TestChildDeath(t *testing.T) {
 		m.mu.Unlock()
 		m.died(evidence{by: reaped, exit: e})
 		_ = m.child.Wait()
-		await(t, m)
+		m.settles()
 		if got := m.engine.String(); got != "release 7001, release 7002" {
 			t.Errorf("the engine was told %q", got)
 		}
@@ -247,15 +249,16 @@ func TestChildDeath(t *testing.T) {
 	})
 }
 
-// TestLivingOwner: a port that another process asks for is no outage while its owner lives,
-// whose control connection then ends although it does: it cannot be recovered by it any more.
+// TestLivingOwner: a port that another process asks for is no outage while its owner lives.
+// If the owner's control connection then ends although it lives on, it can recover nothing.
 func TestLivingOwner(t *testing.T) {
 	m := newMourned(t, true, "sleep", "1000")
 	m.died(evidence{by: replaced, peer: 3, port: 7001})
-	if got := m.engine.String(); got != "" {
-		t.Errorf("the engine was told %q", got)
-	}
 	m.hear(hungUp)
+	if got := m.engine.String(); got != "" {
+		t.Errorf("the engine was told %q at once", got)
+	}
+	m.settles()
 	if got := m.engine.String(); got != "crash [7001]" {
 		t.Errorf("the engine was told %q", got)
 	}
