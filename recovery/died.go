@@ -37,7 +37,8 @@ type evidence struct {
 	peer uint64          // hungUp, replaced: the control connection of the process that is dead, or that asks
 	pid  int             // hungUp: its process
 	port uint16          // replaced
-	main int             // hungUp, when goneGrace has passed: the supervised process at its beginning
+	main int             // hungUp: the supervised process at that time
+	late bool            // hungUp: goneGrace has passed
 }
 
 // verdict is what follows from evidence.
@@ -73,9 +74,7 @@ func (s *Service) died(e evidence) {
 	v := s.judge(e)
 	switch ports := s.concerned(e); v {
 	case unclear:
-		s.mu.Lock()
-		e.main = s.process.supervised
-		s.mu.Unlock()
+		e.late = true
 		time.AfterFunc(goneGrace, func() { s.died(e) })
 		return
 	case crashed:
@@ -147,9 +146,9 @@ func (s *Service) judgeHangup(e evidence) verdict {
 	main, stopping := s.process.supervised, s.process.state == Stopping
 	s.mu.Unlock()
 	switch {
-	case main == 0, stopping, ends(main), e.main != 0 && e.main != main:
+	case main == 0, stopping, main != e.main, ends(main):
 		return alive
-	case e.main != 0, failed(e.pid):
+	case e.late, failed(e.pid):
 		return crashed
 	}
 	return unclear

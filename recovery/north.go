@@ -183,8 +183,9 @@ func (n north) Gone(p *control.Peer, err error) {
 	delete(s.peers, p.ID)
 	delete(s.asked, p.ID)
 	s.leaving++ // until it is known what follows
+	main := s.process.supervised
 	s.mu.Unlock()
-	s.died(evidence{by: hungUp, peer: p.ID, pid: int(p.Cred.PID)})
+	s.died(evidence{by: hungUp, peer: p.ID, pid: p.Cred.PID, main: main})
 }
 
 // ending reports whether a process of the service is ending, or has ended, which the
