@@ -38,6 +38,14 @@
 //	        ▼                             ▼
 //	   the process                  its connections
 //
+// # Deaths
+//
+// A process has one state ([State], with its transitions), from which the status page and
+// package daemon derive theirs. That it has died, several witnesses tell, in any order: one
+// function, died, weighs what each of them proves, and it alone declares outages.
+//
+// # Policies
+//
 // A policy has the same type all the way down (package policy). Service.Restart and
 // Service.Update take another description of the same service; what a change of a key
 // takes stands in the description's tags, and config.File.Diff says it.

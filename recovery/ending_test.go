@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func TestEnding(t *testing.T) {
 			s := newService(&Host{log: hclog.NewNullLogger()}, config.Service{Name: "test"}, Inherit{})
 			peer := &control.Peer{ID: 1, Cred: control.Credentials{PID: cmd.Process.Pid}}
 			if way == "peer" {
-				s.peers[peer.ID] = cmd.Process.Pid
+				s.peers[peer.ID], s.process.supervised = cmd.Process.Pid, os.Getpid()
 			} else {
 				s.process.supervised = cmd.Process.Pid
 			}
@@ -49,11 +50,11 @@ func TestEnding(t *testing.T) {
 				}
 				return
 			}
+			_ = cmd.Wait() // its parent: nobody knows how it has ended
 			north{s}.Gone(peer, nil)
 			if !s.ending() {
 				t.Error("its control connection has ended, and no outage is declared")
 			}
-			_ = cmd.Wait()
 			for began := time.Now(); s.ending(); time.Sleep(time.Millisecond) {
 				if time.Since(began) > patience {
 					t.Fatal("its end is known, and it is ending still")

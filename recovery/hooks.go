@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/ftnet/ftnet/internal/control"
-	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/recovery/config"
 )
@@ -21,8 +20,8 @@ var _ supervisor.Hooks = hooks{}
 func (h hooks) Starting(attempt int) ([]string, error) {
 	s := h.s
 	s.mu.Lock()
-	s.setProcess(status.ProcessStarting, 0)
-	s.process.ready, s.refused = false, nil
+	s.process.becomeStarting()
+	s.refused = nil
 	if attempt > 1 {
 		s.process.restarts++
 	}
@@ -32,6 +31,7 @@ func (h hooks) Starting(attempt int) ([]string, error) {
 		before := s.cfg
 		s.before = &before
 	}
+	s.notify()
 	s.mu.Unlock()
 	if next != nil {
 		if err := s.apply(*next); err != nil {
@@ -108,7 +108,8 @@ func (h hooks) Started(pid int) {
 func (h hooks) Stopping() {
 	s := h.s
 	s.mu.Lock()
-	s.setProcess(status.ProcessStopping, s.process.pid)
+	s.process.becomeStopping()
+	s.notify()
 	s.mu.Unlock()
 	if s.socket == "" {
 		// Nothing tells a FIN of the request to stop from one of a crash, if
@@ -124,7 +125,7 @@ func (h hooks) Ended(e supervisor.Exit) error {
 	h.s.mu.Lock()
 	h.s.process.supervised, h.s.process.ending = 0, true
 	refused := h.s.refused
-	if h.s.process.state == status.ProcessRunning { // it listened all the same
+	if h.s.process.state == Running { // it listened all the same
 		refused = nil
 	}
 	h.s.mu.Unlock()
@@ -138,32 +139,16 @@ func (h hooks) Ended(e supervisor.Exit) error {
 	return h.s.background(e.PID)
 }
 
-// Exited declares the outage, or lets the clients go. The process's sockets
+// Exited declares the outage, or ends the protection of the clients. The process's sockets
 // are closed; nothing is started before Exited returns.
 func (h hooks) Exited(e supervisor.Exit) {
 	s := h.s
-	crashed := e.Again && e.Kind != supervisor.Stopped
 	s.mu.Lock()
-	s.process.lastExit = e.String()
-	state := status.ProcessEnded
-	switch {
-	case crashed:
-		state = status.ProcessRestarting
-	case e.Again:
-		state = status.ProcessStopping // until it has drained
-	}
-	s.setProcess(state, 0)
+	s.process.becomeExited(e)
+	s.notify()
 	s.mu.Unlock()
 	s.abandon()
-	ports := s.portList(protected)
-	switch {
-	case !crashed:
-		s.release(ports)
-	case e.Kind == supervisor.Clean: // it has closed what it had to close
-		s.outage(ports, s.host.engine.Succeed)
-	default:
-		s.outage(ports, s.host.engine.Crash)
-	}
+	s.died(evidence{by: reaped, exit: e})
 	s.mu.Lock()
 	s.process.ending = false
 	s.mu.Unlock()
@@ -173,7 +158,8 @@ func (h hooks) Exited(e supervisor.Exit) {
 func (h hooks) Halted() {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	h.s.setProcess(status.ProcessStopped, 0)
+	h.s.process.becomeStopped()
+	h.s.notify()
 }
 
 // FellBack has the configuration before Restart applied once more.
@@ -188,5 +174,6 @@ func (h hooks) FellBack(why error) {
 func (h hooks) GaveUp(error) {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
-	h.s.setProcess(status.ProcessEnded, 0)
+	h.s.process.becomeDraining()
+	h.s.notify()
 }

@@ -7,20 +7,11 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/procfs"
-	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/recovery/config"
 )
-
-// goneGrace is how long after the end of a control connection the supervisor
-// may take to reap the process. If it does not, the process was not the
-// supervised one but its child (a shell that restarts a server, for example),
-// whose end nobody else reports.
-const goneGrace = 100 * time.Millisecond
 
 // north answers the server processes of one service of config.ModeListen. It is the
 // control protocol's handler.
@@ -57,7 +48,7 @@ func (n north) Protect(p *control.Peer, m control.Protect) error {
 		return &control.Error{Code: control.CodeRefused, Message: err.Error()}
 	}
 	if !p.Hello.Resume {
-		n.takeOver(p, m.Port)
+		n.s.died(evidence{by: replaced, peer: p.ID, port: m.Port})
 	}
 	n.s.admitting.Lock()
 	defer n.s.admitting.Unlock()
@@ -121,9 +112,7 @@ func (n north) Listening(p *control.Peer, m control.Listening) (control.Listenin
 		return refuse(m.Address + " was not protected, or is not among the configured addresses")
 	}
 	pt.address, pt.listening, pt.owner, pt.listener = m.Address, true, p.ID, m.ID
-	if pid := p.Cred.PID; s.process.state != status.ProcessRunning || s.process.pid != pid {
-		s.setProcess(status.ProcessRunning, pid)
-	}
+	s.listens(p.Cred.PID)
 	s.process.listenedAt = time.Now()
 	s.mu.Unlock()
 	recovering := s.host.engine.Listening(number)
@@ -184,8 +173,7 @@ func (n north) ReadLog(r control.ReadLog, buf []byte) (int, error) {
 	return got, nil
 }
 
-// Gone begins the outage of a server that is not the supervised process
-// itself; for that one the supervisor's word comes first.
+// Gone passes on that a process has ended, or its control connection has.
 func (n north) Gone(p *control.Peer, err error) {
 	s := n.s
 	if err != nil {
@@ -194,20 +182,10 @@ func (n north) Gone(p *control.Peer, err error) {
 	s.mu.Lock()
 	delete(s.peers, p.ID)
 	delete(s.asked, p.ID)
-	s.leaving++
-	pid := s.process.supervised
+	s.leaving++ // until it is known what follows
+	main := s.process.supervised
 	s.mu.Unlock()
-	time.AfterFunc(goneGrace, func() {
-		s.mu.Lock()
-		same := s.process.supervised == pid && pid != 0
-		s.mu.Unlock()
-		if same {
-			s.crash(s.owned(p.ID))
-		}
-		s.mu.Lock()
-		s.leaving--
-		s.mu.Unlock()
-	})
+	s.died(evidence{by: hungUp, peer: p.ID, pid: p.Cred.PID, main: main})
 }
 
 // ending reports whether a process of the service is ending, or has ended, which the
@@ -230,36 +208,3 @@ func (s *Service) processes() []int {
 
 // ends reports whether a process, if it is known, has ended or is about to.
 func ends(pid int) bool { return pid > 0 && procfs.Ending(pid) }
-
-// takeOver declares the outage of a port whose former process is gone without
-// that the supervisor had to say so.
-func (n north) takeOver(p *control.Peer, number uint16) {
-	s := n.s
-	s.mu.Lock()
-	pt := s.ports[number]
-	dead := pt != nil && pt.owner != 0 && pt.owner != p.ID && pt.crashedAt.IsZero() && s.dead(pt.owner)
-	s.mu.Unlock()
-	if dead {
-		s.crash([]uint16{number})
-	}
-}
-
-// dead reports whether a server process has ended, even if the end of its
-// control connection has not been heard of yet. s.mu is held.
-func (s *Service) dead(peer uint64) bool {
-	pid, connected := s.peers[peer]
-	return !connected || pid > 0 && errors.Is(unix.Kill(pid, 0), unix.ESRCH)
-}
-
-// owned returns the ports that a process was the last to protect.
-func (s *Service) owned(peer uint64) []uint16 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []uint16
-	for n, p := range s.ports {
-		if p.owner == peer && p.crashedAt.IsZero() {
-			list = append(list, n)
-		}
-	}
-	return list
-}

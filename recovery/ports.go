@@ -172,11 +172,8 @@ func (s *Service) unprotect(list []uint16) {
 	}
 }
 
-// crash declares the outage of ports whose process has crashed.
-func (s *Service) crash(ports []uint16) { s.outage(ports, s.host.engine.Crash) }
-
 // outage declares the outage of ports, and tells the engine of those that are
-// protected by declare.
+// protected by declare. It is died's.
 func (s *Service) outage(ports []uint16, declare func(...uint16)) {
 	var down []uint16
 	s.mu.Lock()
@@ -207,7 +204,7 @@ func (s *Service) outage(ports []uint16, declare func(...uint16)) {
 // what the kernel still has to say goes out, the interrupted get a RST.
 func (s *Service) release(ports []uint16) {
 	for _, p := range ports {
-		s.host.engine.Release(p)
+		s.outages.Release(p)
 	}
 }
 

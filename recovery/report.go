@@ -58,7 +58,11 @@ func (s *Service) lose(f rawio.Flow, why string) {
 }
 
 // workerSettles is how long after the news of a connection's loss others of the
-// same worker may come: its sockets are closed one after another.
+// same worker may come: its sockets are closed one after another, and the gate reports each
+// by itself. Nothing says that a report was the last: that the process has been reaped, as a
+// pidfd would tell, comes before those that the gate's ring still holds. It decides only how
+// many connections one line of the log counts; they are recovered without waiting for it. Whether the
+// main process ends as well, for which that line would be wrong, is read from procfs then.
 const workerSettles = 50 * time.Millisecond
 
 // workers are the processes of an unmodified server that have crashed while its

@@ -15,9 +15,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/internal/journal"
-	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/supervisor"
-	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
@@ -49,6 +47,7 @@ type Service struct {
 	uid      int
 	sup      *supervisor.Supervisor // of the present Run
 	ports    map[uint16]*port
+	outages  outages                   // the engine
 	peers    map[uint64]int            // process of each control connection that is open
 	asked    map[uint64]map[string]int // how often each of these has asked for any port of an address
 	leaving  int                       // control connections that have ended, and the engine does not know it
@@ -60,31 +59,14 @@ type Service struct {
 	workers  workers
 
 	toldPlain bool          // that the server does not call ftnet.Listen
-	result    error         // of Run
 	changed   chan struct{} // closed and replaced at each change that Await may wait for
 }
 
-// process is what is known of the supervised process.
-type process struct {
-	pid        int // that serves
-	supervised int // that was started; 0 while there is none
-	state      status.ProcessState
-	ready      bool // the probe of a server in config.ModeListen has succeeded
-	since      time.Time
-	restarts   uint64
-	listenedAt time.Time // last
-	recovering int       // connections that the last listening has begun to recover
-	ending     bool      // it has ended, and Exited has not told the engine yet
-	lastExit   string
-	fellBack   error // why this process is the one before the last Restart once more
-	// lost are the connections that were reset since the last Restart, and why.
-	lost map[rawio.Flow]string
-}
-
 func newService(h *Host, cfg config.Service, in Inherit) *Service {
-	s := &Service{host: h, inherit: in, listen: cfg.Addresses(), name: cfg.Name, log: h.log.With("service", cfg.Name), cfg: cfg,
+	s := &Service{host: h, outages: h.engine, inherit: in, listen: cfg.Addresses(), name: cfg.Name, log: h.log.With("service", cfg.Name), cfg: cfg,
 		ports: map[uint16]*port{}, peers: map[uint64]int{}, asked: map[uint64]map[string]int{}, changed: make(chan struct{})}
-	s.setProcess(status.ProcessStarting, 0) // Run is to follow
+	s.process.log = s.log
+	s.process.becomeStarting() // Run is to follow
 	return s
 }
 
@@ -101,12 +83,22 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	err = sup.Run(ctx)
+	s.mu.Lock()
+	s.process.becomeDraining()
+	s.notify()
+	s.mu.Unlock()
 	s.drain(ctx, err)
 	s.mu.Lock()
-	s.sup, s.result = nil, err
-	s.setProcess(status.ProcessEnded, 0)
+	s.end(err)
 	s.mu.Unlock()
 	return err
+}
+
+// end notes that Run returns. s.mu is held.
+func (s *Service) end(result error) {
+	s.sup = nil
+	s.process.becomeEnded(result)
+	s.notify()
 }
 
 func (s *Service) begin() (*supervisor.Supervisor, error) {
@@ -115,25 +107,29 @@ func (s *Service) begin() (*supervisor.Supervisor, error) {
 	if s.sup != nil {
 		return nil, errors.New("the service runs already")
 	}
+	if s.process.state != Running { // a survivor may have said so already
+		s.process.becomeStarting()
+	}
 	cfg, err := s.supervisorConfig(&s.cfg)
+	var sup *supervisor.Supervisor
+	if err == nil {
+		sup, err = supervisor.New(cfg, hooks{s})
+	}
 	if err != nil {
+		s.process.becomeDraining() // nothing was started
+		s.end(err)
 		return nil, err
 	}
-	sup, err := supervisor.New(cfg, hooks{s})
-	if err != nil {
-		return nil, err
-	}
-	s.sup, s.result = sup, nil
+	s.sup = sup
 	if v := s.survivor; v != nil && !s.begun {
 		sup.TakeOver(v)
 		s.awaitResumption()
 	}
 	s.begun = true
-	if s.process.state != status.ProcessRunning { // a survivor may have said so already
-		s.setProcess(status.ProcessStarting, 0)
-	} else {
+	if s.process.state == Running {
 		sup.Confirm()
 	}
+	s.notify()
 	return sup, nil
 }
 
@@ -156,21 +152,6 @@ func (s *Service) supervisorConfig(c *config.Service) (supervisor.Config, error)
 	}
 	out.Stdin = s.null
 	return out, nil
-}
-
-// setProcess notes a state. s.mu is held.
-func (s *Service) setProcess(state status.ProcessState, pid int) {
-	s.process.state, s.process.pid, s.process.since = state, pid, time.Now()
-	if state == status.ProcessRunning && s.sup != nil {
-		s.sup.Confirm()
-	}
-	s.notify()
-}
-
-// notify wakes those who wait for a change. s.mu is held.
-func (s *Service) notify() {
-	close(s.changed)
-	s.changed = make(chan struct{})
 }
 
 // Await returns when the service serves and all connections that it had to
@@ -302,20 +283,20 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("%d connections could not be recovered and were reset, one of them: %s", e.Lost, e.Reason)
 }
 
+// serves reports whether a service serves though not all has gone well.
+func serves(err error) bool { return err == nil || errors.As(err, new(*FellBackError)) }
+
 // serving reports whether Await is over. s.mu is held.
 func (s *Service) serving() (done bool, connections int, err error) {
 	switch s.process.state {
-	case status.ProcessStopped:
+	case Stopped:
 		return true, 0, ErrStopped
-	case status.ProcessEnded:
-		if s.sup != nil {
-			return false, 0, nil // Run is about to say how
-		}
-		if s.result != nil {
-			return true, 0, fmt.Errorf("%w: %w", ErrEnded, s.result)
+	case Ended:
+		if s.process.result != nil {
+			return true, 0, fmt.Errorf("%w: %w", ErrEnded, s.process.result)
 		}
 		return true, 0, ErrEnded
-	case status.ProcessRunning:
+	case Running:
 	default:
 		return false, 0, nil
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
@@ -139,7 +138,7 @@ func (s *Service) stale(n uint16, p *port) bool {
 // which may be long after the outage of its ports has begun; and it does not change if the process
 // that served is not the supervised one, but was started by that. s.mu is held.
 func (s *Service) goesOn() bool {
-	if s.process.state != status.ProcessRunning || s.untold() || slices.ContainsFunc(s.processes(), ends) {
+	if s.process.state != Running || s.untold() || slices.ContainsFunc(s.processes(), ends) {
 		return false
 	}
 	if !ends(s.process.pid) {

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/control"
-	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/recovery/config"
 )
@@ -37,7 +36,7 @@ func TestMissedWhileServing(t *testing.T) {
 			if way == "one of two" {
 				s.peers[2], s.ports[7003] = os.Getpid(), &port{listening: true, owner: 2}
 			}
-			s.setProcess(status.ProcessRunning, pid)
+			s.process.becomeRunning(pid)
 			s.process.listenedAt = long
 			check := func(want bool, when string) {
 				t.Helper()
@@ -59,6 +58,9 @@ func TestMissedWhileServing(t *testing.T) {
 				t.Fatal(err)
 			}
 			check(false, "it has ended")
+			if way != "supervised" { // its parent has reaped it: nobody knows how it has ended
+				_ = cmd.Wait()
+			}
 			north{s}.Gone(peer, nil)
 			check(false, "its control connection has ended")
 			for began, told := time.Now(), false; !told; time.Sleep(time.Millisecond) {
@@ -79,7 +81,7 @@ func TestMissedWhileServing(t *testing.T) {
 			if way == "supervised" {
 				return
 			}
-			s.setProcess(status.ProcessRunning, os.Getpid())
+			s.process.becomeRunning(os.Getpid())
 			check(true, "the next one serves")
 		})
 	}

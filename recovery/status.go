@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"errors"
 	"os"
 	"runtime"
 	"slices"
@@ -108,10 +107,7 @@ func (s *Service) status(count map[uint16]int) (status.Program, map[uint16]statu
 	log := &s.cfg.Log
 	out := status.Program{
 		Name: s.name, Mode: string(s.cfg.Mode), Command: s.cfg.Argv(), Listen: s.cfg.Listen,
-		Process: status.Process{
-			State: s.process.state, PID: s.process.pid, Since: s.process.since,
-			Restarts: s.process.restarts, LastExit: s.process.lastExit,
-		},
+		Process:       s.process.status(),
 		Log:           status.ProgramLog{Policy: log.Keep.String(), Quota: uint64(s.cfg.Quota), OnFull: s.cfg.OnFull.String(), WhenDown: log.WhenDown.String()},
 		WorkerCrashes: s.workers.crashes,
 	}
@@ -122,13 +118,23 @@ func (s *Service) status(count map[uint16]int) (status.Program, map[uint16]statu
 		out.Log.Idle = log.Idle.Seconds()
 	}
 	done, _, err := s.serving()
-	out.Ready = done && (err == nil || errors.As(err, new(*FellBackError)))
+	out.Ready = done && serves(err)
 	ports := map[uint16]status.Service{}
 	for n, p := range s.ports {
 		out.Connections += count[n]
 		ports[n] = p.status(s, n, count[n])
 	}
 	return out, ports
+}
+
+// processStates is what the status page calls the states of a process.
+var processStates = [...]status.ProcessState{
+	Starting: status.ProcessStarting, Running: status.ProcessRunning, Restarting: status.ProcessRestarting,
+	Stopping: status.ProcessStopping, Stopped: status.ProcessStopped, Draining: status.ProcessEnded, Ended: status.ProcessEnded,
+}
+
+func (p *process) status() status.Process {
+	return status.Process{State: processStates[p.state], PID: p.pid, Since: p.since, Restarts: p.restarts, LastExit: p.lastExit}
 }
 
 // status of a port. The service's mu is held.

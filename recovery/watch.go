@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/sockdiag"
-	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
@@ -74,7 +73,7 @@ func (s *Service) watchNorth(ctx context.Context, pid int) {
 	defer silence.Stop()
 	for waits := false; ; {
 		s.mu.Lock()
-		running, probe, changed := s.process.state == status.ProcessRunning, s.cfg.Ready.Probe, s.changed
+		running, probe, changed := s.process.state == Running, s.cfg.Ready.Probe, s.changed
 		s.mu.Unlock()
 		if running && probe != config.ProbeListening {
 			break
@@ -106,7 +105,7 @@ func (s *Service) tellsPlain(pid int) bool {
 	sockets := s.strays(pid)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(sockets) == 0 || s.process.state == status.ProcessRunning {
+	if len(sockets) == 0 || s.process.state == Running {
 		return false
 	}
 	if !s.toldPlain {
@@ -199,9 +198,7 @@ func (s *Service) serves(pid int, ports []uint16) {
 		s.mu.Lock()
 		p := s.ports[n]
 		p.listening, p.address = true, s.addressesOf(n)
-		if s.process.state != status.ProcessRunning {
-			s.setProcess(status.ProcessRunning, pid)
-		}
+		s.listens(pid)
 		s.mu.Unlock()
 		recovering := s.host.engine.Listening(n)
 		s.mu.Lock()

@@ -18,7 +18,10 @@ const (
 	// meantAfter is how long a FIN or RST that nobody announced is held while
 	// the process lives on. A crash is known in a few milliseconds; after
 	// this time the descriptor was closed behind ftnet's back, and is meant. But
-	// on a busy host the news of a crash may take longer: see dying.
+	// on a busy host the news of a crash may take longer: see dying. That answer alone does
+	// not replace the time: it is of the processes that are known, and the one that has
+	// closed the descriptor need not be among them, as where a shell has started an
+	// unmodified server, or a server has handed the descriptor to a child of its own.
 	meantAfter = 250e6
 	// dyingAge is how old an answer of Kernel.Ending may be, ns.
 	dyingAge = 10e6

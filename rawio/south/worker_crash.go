@@ -13,7 +13,10 @@ const soon = 60e9
 // orphanAfter is how long a connection whose process has crashed waits before it
 // is opened again, ns: if that was the server's main process, or its only one,
 // the supervisor says so, most often within this time, and the whole service recovers.
-// It is more than dyingAge.
+// If the main process is the one that crashed, no time is needed: see dying, which is asked,
+// too. Time decides only where the main process lives and will end because this one has, as a
+// shell that has run its only server: what it is about to do, nothing tells. And it has the
+// answer of dying be younger than the news: it is more than dyingAge.
 const orphanAfter = 25e6
 
 // Crashed takes the gate's news that the process which held a connection of an

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"runtime"
@@ -114,6 +115,26 @@ func TestEndWhileLogIsAwaited(t *testing.T) {
 	if err := r.wait(); err != nil || h.told || !h.closed {
 		t.Error(err, h.told, h.closed)
 	}
+}
+
+// TestStopGoesOn: a stop that takes longer than who asked for it waits takes effect all the
+// same, and the service can be started again.
+func TestStopGoesOn(t *testing.T) {
+	h := newFakeHost(t)
+	r := start(t, h, entry("a", "7001"))
+	r.expect("READY=1")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	u, err := r.d.unit("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.stop(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	h.service("a").change(func() { h.service("a").halted = true })
+	r.expect("STATUS=0 of 1 service up; a is stopped")
+	r.check(admin.Start, "a", []string{"a: started, T"}, []string{"start a"})
 }
 
 // TestStuckOutput: what cannot be written does not hold the end up.

@@ -122,6 +122,8 @@ type fakeService struct {
 	listens bool
 	halted  bool
 	over    bool
+	served  bool
+	result  error
 	changed chan struct{}
 }
 
@@ -129,6 +131,7 @@ func (s *fakeService) change(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f()
+	s.served = s.served || s.running && s.listens && !s.halted
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -146,7 +149,7 @@ func (s *fakeService) Run(ctx context.Context) error {
 	if s.lingers { // as a service that drains
 		<-ctx.Done()
 	}
-	s.change(func() { s.over = true })
+	s.change(func() { s.over, s.result = true, err })
 	close(s.ended)
 	return err
 }
@@ -177,8 +180,11 @@ func (s *fakeService) Restart(c *config.Service) error {
 	return s.host.refuses(s.name)
 }
 
-func (s *fakeService) Stop(context.Context) error {
+func (s *fakeService) Stop(ctx context.Context) error {
 	s.host.note("stop %s", s.name)
+	if ctx.Err() != nil { // the stop goes on
+		return ctx.Err()
+	}
 	if s.host.fragile { // it ends of itself in the same moment
 		s.die <- nil
 		<-s.ended
@@ -190,13 +196,30 @@ func (s *fakeService) Stop(context.Context) error {
 
 func (s *fakeService) Start() error {
 	s.host.note("start %s", s.name)
-	s.change(func() { s.halted = false })
+	s.change(func() { s.halted, s.served = false, false })
 	return nil
 }
 
 func (s *fakeService) Update(config.Service) error {
 	s.host.note("update %s", s.name)
 	return nil
+}
+
+func (s *fakeService) Standing() (now recovery.Standing, changed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.over:
+		now.State, now.Err = recovery.Ended, s.result
+	case s.halted:
+		now.State = recovery.Stopped
+	case s.served:
+		now.State = recovery.Running
+	default:
+		now.State = recovery.Starting
+	}
+	now.Served = s.served
+	return now, s.changed
 }
 
 func (s *fakeService) Lost() error { return nil }

@@ -29,6 +29,7 @@ type service interface {
 	Run(ctx context.Context) error
 	Await(ctx context.Context) (connections int, err error)
 	Lost() error
+	Standing() (now recovery.Standing, changed <-chan struct{})
 	Restart(c *config.Service) error
 	Stop(ctx context.Context) error
 	Start() error

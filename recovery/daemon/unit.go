@@ -12,23 +12,29 @@ import (
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
-// state is where a unit is.
-//
-//	           listens                 asked
-//	starting ──────────► serving ─────────────► stopped
-//	   ▲  │                │  ▲                    │
-//	   │  │ ends of itself │  │ through recovery   │ asked
-//	   │  ▼                ▼  └─ starting ◄────────┘
-//	   └─ ended ◄──────────┘
-//	asked
+// state is that of a unit: of its service, if it has one, without what is recovery's
+// business, as a crash.
 type state int
 
 const (
-	starting state = iota // its process runs, or is about to, and does not listen yet
-	serving               // it has begun to listen; a crash is recovery's business
-	stopped               // on request
+	starting state = iota // it has not served since it was started
+	serving               // it has
+	stopped               // on request, or it was never started
 	ended                 // of itself, or it could not be started
 )
+
+// stateOf is the state of a unit with a service.
+func stateOf(now recovery.Standing) state {
+	switch {
+	case now.State == recovery.Stopped:
+		return stopped
+	case now.State == recovery.Ended:
+		return ended
+	case now.Served:
+		return serving
+	}
+	return starting
+}
 
 // errRemoved is the answer of a unit that is no longer in the configuration.
 var errRemoved = errors.New("the service is being removed")
@@ -40,15 +46,14 @@ type unit struct {
 	log     *output.Log
 	capture *output.Capture
 	passed  chan struct{} // closed when the output has been passed on to its end
-	changed func()        // called without locks when the state has changed
+	changed func()        // called without locks when the state may have changed
 
 	op sync.Mutex // held while something is done to it, not while its effect is awaited
 
 	mu      sync.Mutex // guards what follows; it may be taken with op held
 	cfg     config.Service
-	svc     service // nil if it could not be made
-	state   state
-	err     error           // of ended; nil after an exit with status 0
+	svc     service         // nil: there is none yet, or any more
+	err     error           // why svc could not be made, or given up
 	result  error           // of run, or why it could not be called
 	removed bool            // nothing is done to it any more
 	ctx     context.Context // of run; ends when that has returned, too
@@ -64,7 +69,7 @@ func newUnit(h host, add adder, c config.Service, out io.Writer, changed func())
 		return nil, err
 	}
 	u := &unit{name: c.Name, add: add, cfg: c, log: log, capture: capture, changed: changed,
-		state: stopped, passed: make(chan struct{})}
+		passed: make(chan struct{})}
 	go func() {
 		defer close(u.passed)
 		_ = output.Forward(context.Background(), log, c.Name+" | ", out) // until log is closed
@@ -92,85 +97,55 @@ func (u *unit) begin() error {
 	svc, err := u.add(c, inherit(u.capture.Stdout, u.capture.Stderr))
 	if err != nil {
 		u.mu.Lock()
-		u.result = err
+		u.err, u.result = err, err
 		u.mu.Unlock()
-		u.set(nil, ended, err)
+		u.changed()
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	u.mu.Lock()
-	u.svc, u.state, u.err, u.result = svc, starting, nil, nil
+	u.svc, u.err, u.result = svc, nil, nil
 	u.ctx, u.cancel, u.done = ctx, cancel, done
 	u.mu.Unlock()
-	u.changed()
 	go func() {
 		err := svc.Run(ctx)
 		u.mu.Lock()
 		u.result = err
 		u.mu.Unlock()
-		u.set(svc, ended, err)
 		cancel()
 		close(done)
 	}()
-	u.watch(svc)
+	go u.follow(svc, done)
 	return nil
 }
 
-// watch notes when the service serves. u.op is held.
-func (u *unit) watch(svc service) {
-	u.mu.Lock()
-	ctx := u.ctx
-	u.mu.Unlock()
-	go func() {
-		if _, err := await(ctx, svc); serves(err) {
-			u.move(svc, starting, serving)
+// follow tells of each change of a service until its Run has returned.
+func (u *unit) follow(svc service, done <-chan struct{}) {
+	for over := false; !over; {
+		_, changed := svc.Standing()
+		u.changed()
+		select {
+		case <-changed:
+		case <-done:
+			over = true
 		}
-	}()
-}
-
-// serves reports whether a service serves though not all has gone well.
-func serves(err error) bool {
-	return err == nil || errors.As(err, new(*recovery.FellBackError)) || errors.As(err, new(*recovery.LostError))
-}
-
-// set notes a state, unless another service is in its place by now.
-func (u *unit) set(svc service, s state, err error) {
-	u.mu.Lock()
-	if svc != nil && u.svc != svc {
-		u.mu.Unlock()
-		return
 	}
-	u.svc, u.state, u.err = svc, s, err
-	u.mu.Unlock()
 	u.changed()
 }
 
-// move is set where the state is still from.
-func (u *unit) move(svc service, from, to state) {
-	u.mu.Lock()
-	ok := u.svc == svc && u.state == from
-	if ok {
-		u.state = to
-	}
-	u.mu.Unlock()
-	if ok {
-		u.changed()
-	}
-}
-
-// halt notes that the service is stopped, unless it has ended of itself at the
-// same time: that one cannot be started as a stopped one can.
-func (u *unit) halt(svc service) {
-	u.move(svc, starting, stopped)
-	u.move(svc, serving, stopped)
-}
-
-// get returns what is known.
+// get returns what is known: the service, if there is one, and why the unit has ended.
 func (u *unit) get() (service, state, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.svc, u.state, u.err
+	switch {
+	case u.svc != nil:
+		now, _ := u.svc.Standing()
+		return u.svc, stateOf(now), now.Err
+	case u.err != nil:
+		return nil, ended, u.err
+	}
+	return nil, stopped, nil
 }
 
 // discard gives the service up after its end. u.op is held.
@@ -184,7 +159,12 @@ func (u *unit) discard() error {
 	}
 	cancel()
 	<-done
-	return svc.Remove()
+	err := svc.Remove()
+	u.mu.Lock()
+	u.err = err
+	u.mu.Unlock()
+	u.changed()
+	return err
 }
 
 // remove stops the service, waits for its end and gives everything up. A second

@@ -42,12 +42,7 @@ func (u *unit) launch() error {
 	case st == starting || st == serving:
 		return errRuns
 	case st == stopped && svc != nil:
-		if err := svc.Start(); err != nil {
-			return err
-		}
-		u.set(svc, starting, nil)
-		u.watch(svc)
-		return nil
+		return svc.Start()
 	}
 	if err := u.discard(); err != nil {
 		return err
@@ -67,7 +62,6 @@ func (u *unit) stop(ctx context.Context) (string, error) {
 	if err := svc.Stop(ctx); err != nil {
 		return "", fmt.Errorf("%s: %w", u.name, err)
 	}
-	u.halt(svc)
 	return fmt.Sprintf("%s: stopped, %s", u.name, took(begin)), nil
 }
 
@@ -154,9 +148,6 @@ func (u *unit) await(ctx context.Context, what string, begin time.Time) (string,
 	stop := context.AfterFunc(run, cancel)
 	defer stop()
 	n, err := await(ctx, svc)
-	if serves(err) {
-		u.move(svc, starting, serving) // watch is about to
-	}
 	if now, st, why := u.get(); st == ended && now == svc {
 		return "", u.endError(what, why)
 	}
