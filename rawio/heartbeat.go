@@ -16,7 +16,7 @@ type heart interface {
 // the core is told what it has let go; as long as the gate cannot say, it is asked at each beat.
 func (e *Engine) beat(h heart) {
 	if h.Beat() {
-		e.log.Warn("the engine stood still, and the gate did not wait for it", "waits", e.cfg.DeadAfter)
+		e.log.Warn("engine stalled for longer than dead-after; affected connections lost protection", "dead-after", e.cfg.DeadAfter)
 		e.late = true
 	}
 	if !e.late {
@@ -24,7 +24,7 @@ func (e *Engine) beat(h heart) {
 	}
 	flows, err := h.Flows()
 	if err != nil {
-		e.log.Error("the gate does not say what it has let go", "error", err)
+		e.log.Error("opened connections cannot be read from the gate", "error", err)
 		return
 	}
 	e.late = false
