@@ -83,7 +83,7 @@ type Engine struct {
 	env     *environment
 	ports   map[uint16]*Service
 	batch   *tap.Batch
-	landing landing
+	inPlace inPlace
 	decoder segment.Decoder
 	decoded segment.Segment
 	// fragments are those that the tap has seen of segments which are not complete.
@@ -126,7 +126,7 @@ func Open(cfg Config) (*Engine, error) {
 		return nil, errors.New("rawio: Config needs a Log")
 	}
 	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), failure: newFailure(), closing: make(chan struct{}), ports: map[uint16]*Service{},
-		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log), unseen: newUnseen(), trials: newTrials()}
+		batch: tap.NewBatch(tapBatch), inPlace: newInPlace(cfg.Log), unseen: newUnseen(), trials: newTrials()}
 	e.unseen.list, e.unseen.tracked = e.unseen.listSockets, e.tracked.Lookup
 	if err := e.open(); err != nil {
 		e.Close()
@@ -204,7 +204,7 @@ func openInjector(g *kernel.Gate, stays func(netip.Addr, uint32) bool) (*inject.
 
 func (e *Engine) start() {
 	e.ticks = newTicker()
-	e.wg.Go(e.lookLoop)
+	e.wg.Go(e.receiveLoop)
 	if e.cfg.OutputBuffer > 0 {
 		e.wg.Go(e.outputLoop)
 	}
@@ -261,15 +261,15 @@ func (e *Engine) do(f func(m *south.Machine)) {
 func (e *Engine) run(f func(m *south.Machine)) {
 	e.busy.Store(true)
 	f(e.machine)
-	e.settle()
+	e.flush()
 	e.busy.Store(false)
 	if e.upcalls.pending() { // came after the last drain, and woke nobody
-		e.settle()
+		e.flush()
 	}
 }
 
-// settle drains upcalls and flushes until nothing is left to do. e.mu is held.
-func (e *Engine) settle() {
+// flush drains upcalls and flushes until nothing is left to do. e.mu is held.
+func (e *Engine) flush() {
 	for {
 		if s, ok := e.upcalls.takeStatus(); ok {
 			e.machine.LogStatus(s)
