@@ -37,7 +37,7 @@ func (e *Engine) findTransparent(ports []uint16) {
 	defer e.mu.Unlock()
 	for port, is := range transparent {
 		if err := e.gate.SetTransparent(port, is); err != nil {
-			e.log.Error("the gate does not take the service", "port", port, "error", err)
+			e.log.Error("port not accepted by the gate", "port", port, "error", err)
 		}
 	}
 }

@@ -83,11 +83,11 @@ func (e *Engine) keep(what string, mend func() (was, err error)) (missing string
 	before := e.keeper.note(what, was, err)
 	switch {
 	case err != nil && before == "":
-		e.log.Warn("the gate is not complete, and cannot be put right", "missing", what, "reason", was, "error", err)
+		e.log.Warn("gate parts are missing and cannot be restored", "missing", what, "reason", was, "error", err)
 	case err == nil && before != "":
-		e.log.Info("the gate is complete again", "was missing", what)
+		e.log.Info("gate parts restored", "was missing", what)
 	case was != nil && err == nil:
-		e.log.Warn("the gate was not complete, and was put right", "missing", what, "reason", was)
+		e.log.Warn("gate parts were missing and have been restored", "missing", what, "reason", was)
 	}
 	if err != nil {
 		missing = err.Error()

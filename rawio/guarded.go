@@ -42,7 +42,7 @@ func (e *Engine) progress() map[segment.Flow]south.Progress {
 	}
 	list, err := sockdiag.Progress(ports)
 	if err != nil {
-		e.log.Debug("the progress of sockets is not known", "error", err)
+		e.log.Debug("socket progress unknown", "error", err)
 		return nil
 	}
 	all := make(map[segment.Flow]south.Progress, len(list))

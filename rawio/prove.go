@@ -276,11 +276,11 @@ func (p *proof) late(now time.Time, lost uint64) bool {
 func (p *proof) missed() string {
 	switch {
 	case !p.out && !p.in:
-		return "nothing that is sent reaches it"
+		return "sent packets do not reach it"
 	case !p.out:
-		return "nothing that is sent reaches it at egress"
+		return "sent packets do not reach it at egress"
 	}
-	return "nothing that arrives reaches it"
+	return "received packets do not reach it"
 }
 
 // blameless reports whether nothing is known to be wrong with the gate on an interface.
@@ -331,7 +331,7 @@ func (l *links) mend(g *guarded, now time.Time) {
 		return
 	}
 	if err != nil && m.err == nil {
-		l.log.Warn("the gate cannot be put back", "interface", g.name, "error", err)
+		l.log.Warn("gate cannot be reattached", "interface", g.name, "error", err)
 	}
 	m.err = err
 	if was == nil && err == nil {

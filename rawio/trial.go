@@ -208,7 +208,7 @@ func (h *handshaker) listens(w *sockdiag.Watcher, at entrance, server netip.Addr
 func (h *handshaker) takeBack(f Flow, ifindex int) {
 	err := sockdiag.Destroy(f, ifindex)
 	if err != nil && !errors.Is(err, sockdiag.ErrNotFound) {
-		h.log.Warn("a handshake that was tried is left to the kernel", "connection", f, "error", err)
+		h.log.Warn("half-open connection of a trial not removed", "connection", f, "error", err)
 		return
 	}
 	if err := h.free(f); err != nil {

@@ -211,7 +211,7 @@ func (e *Engine) trialLoop() {
 		now := time.Now()
 		if !heard.IsZero() && !now.Before(rest) {
 			heard, rest = time.Time{}, now.Add(trialsPause)
-			e.log.Debug("rule sets have changed; handshakes are tried anew")
+			e.log.Debug("rule sets changed; trial handshakes are repeated")
 			e.trials.again(0)
 		}
 		next := e.try(now)
@@ -274,14 +274,14 @@ func (e *Engine) concluded(at entrance, v *trial, found verdict, byClient bool) 
 	e.trials.mu.Lock()
 	name := v.name
 	e.trials.mu.Unlock()
-	e.log.Debug("a handshake was tried", "port", at.port, "interface", name, "network", at.network(), "answered", found.why == "")
+	e.log.Debug("trial handshake finished", "port", at.port, "interface", name, "network", at.network(), "answered", found.why == "")
 	switch {
 	case found.why != "" && (first || was):
-		e.log.Warn("the kernel does not answer a handshake that ftnet begins in a client's name; connections by this interface "+
-			"cannot be recovered, unless rule sets let pass what ftnet sends", "port", at.port, "interface", name, "network", at.network(),
+		e.log.Warn("no SYN-ACK for trial handshakes; connections by this interface cannot be recovered "+
+			"unless the rule sets accept the SYNs", "port", at.port, "interface", name, "network", at.network(),
 			"reason", found.why)
 	case found.why == "" && !first && !was:
-		e.log.Info("the kernel answers handshakes in clients' names again", "port", at.port, "interface", name, "network", at.network())
+		e.log.Info("trial handshakes are answered again", "port", at.port, "interface", name, "network", at.network())
 	}
 }
 

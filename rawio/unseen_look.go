@@ -221,7 +221,7 @@ func (e *Engine) findProxied(byCookie []sockdiag.Socket) {
 		s := &byCookie[i]
 		entry, err := e.unseen.tracked(s.Flow)
 		if err != nil && !errors.Is(err, conntrack.ErrNotFound) {
-			e.log.Debug("connection tracking does not answer", "error", err)
+			e.log.Debug("connection tracking not read", "error", err)
 			return // the next look asks again
 		}
 		e.do(func(m *south.Machine) {

@@ -77,12 +77,12 @@ func (e *Engine) logStatus(told logserver.Status) {
 	before := e.upcalls.setStatus(now)
 	switch expired := told&logserver.Expired != 0; {
 	case expired:
-		e.log.Info("the log has forgotten connections that were idle for too long")
+		e.log.Info("log backend expired connections that were idle for too long")
 	case now == before:
 	case now == logserver.OK:
-		e.log.Info("the log is well again", "was", before)
+		e.log.Info("log backend recovered", "was", before)
 	default:
-		e.log.Warn("the log is not well", "status", now, "was", before)
+		e.log.Warn("log backend degraded", "status", now, "was", before)
 	}
 	e.wake()
 }

@@ -198,14 +198,14 @@ func (v *environment) tellVain(f Flow, device int) {
 	}
 	v.vain[port] = true
 	v.e.trials.again(port)
-	v.e.log.Warn("the kernel does not answer the SYNs by which connections are recovered; does a rule set drop them?",
+	v.e.log.Warn("no SYN-ACK for spoofed handshakes; does a rule set drop the SYNs?",
 		"port", port, "connection", f, "tried", []string{"by the client's interface", "by loopback"}, "interface", device)
 }
 
 // tracking changes what connection tracking knows of a connection.
 func (v *environment) tracking(f Flow, change func(*conntrack.Table, segment.Flow) error) {
 	if err := change(&v.e.tracked, f); err != nil {
-		v.e.log.Debug("connection tracking was not told", "connection", f, "error", err)
+		v.e.log.Debug("connection tracking not updated", "connection", f, "error", err)
 	}
 }
 
@@ -246,7 +246,7 @@ func (v *environment) Progress(f Flow) (south.Progress, bool) {
 			return south.Progress(b), true
 		}
 	}
-	v.e.log.Debug("the progress of a socket is not known", "connection", f, "error", err)
+	v.e.log.Debug("socket progress unknown", "connection", f, "error", err)
 	return south.Progress{}, false
 }
 
