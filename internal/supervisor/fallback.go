@@ -41,10 +41,10 @@ func (r *run) keep() {
 
 // fallBack has what ran before started next.
 func (r *run) fallBack(why error) {
-	r.plan.cfg.Logger.Warn("the new process does not start; the one before is started again", "reason", why)
+	r.plan.cfg.Logger.Warn("the new process did not start; the previous one is started again", "reason", why)
 	r.s.hooks.FellBack(why)
 	r.next, r.fallback = r.fallback, nil
-	r.started.answer(fmt.Errorf("%w; what ran before is started again", why))
+	r.started.answer(fmt.Errorf("%w; the previous version is started again", why))
 }
 
 // openProgram holds the program that a path names now, so that it stays when another
