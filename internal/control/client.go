@@ -13,7 +13,7 @@ import (
 )
 
 // ErrLost is returned when the connection to the engine has ended.
-var ErrLost = errors.New("the engine is gone")
+var ErrLost = errors.New("the engine has ended")
 
 // errSuccessor is what a data connection meets where another engine than that
 // of the control connection has taken the socket's place.

@@ -41,7 +41,7 @@ func final(err error) bool {
 }
 
 var (
-	errUnusable = errors.New("the engine's journal is of no use")
+	errUnusable = errors.New("the engine's journal cannot be used")
 	errBye      = errors.New("the engine has ended")
 )
 

@@ -120,7 +120,7 @@ func (s *Server) serveConn(l *link) {
 	}
 	if p.Hello.Version != Version {
 		l.writeJSON(typeError, Error{CodeVersion,
-			fmt.Sprintf("the engine speaks version %d, the server %d: build both from one release", Version, p.Hello.Version)})
+			fmt.Sprintf("the engine's protocol has version %d, the server's %d: build both from one release", Version, p.Hello.Version)})
 		return
 	}
 	if p.Hello.Data {
