@@ -86,7 +86,7 @@ func (c *Conn) CloseWrite() error {
 // reset next, whether or not the engine answers.
 func (c *Conn) report(m *MismatchError) {
 	compare := Compare(c.rec.Compare())
-	c.log.Error("ftnet: connection reset, the restarted handler did not repeat itself",
+	c.log.Error("ftnet: connection reset: the restarted handler's output differs",
 		"client", c.tcp.RemoteAddr(), "offset", m.Offset, "end", m.End, "compare", compare, "reason", m)
 	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
 	defer cancel()

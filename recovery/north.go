@@ -164,9 +164,9 @@ func (n north) Mismatch(_ *control.Peer, m control.Mismatch) error {
 	if pt := s.ports[flow.Server.Port()]; pt != nil {
 		pt.mismatches++
 	}
-	s.lose(flow, fmt.Sprintf("the restarted handler wrote something else at offset %d", m.Offset))
+	s.lose(flow, fmt.Sprintf("the restarted handler's output differs at offset %d", m.Offset))
 	s.mu.Unlock()
-	s.log.Warn("connection reset: the restarted handler wrote something else than the client has acknowledged",
+	s.log.Warn("connection reset: the restarted handler's output differs from what the client has acknowledged",
 		"connection", flow, "offset", m.Offset, "exact", m.Exact, "compare", m.Compare)
 	return nil
 }

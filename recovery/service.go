@@ -270,7 +270,7 @@ func (e *NotServingError) Unwrap() error { return e.Err }
 // serve, and what ran before serves again.
 type FellBackError struct{ Why error }
 
-func (e *FellBackError) Error() string { return e.Why.Error() + "; what ran before serves again" }
+func (e *FellBackError) Error() string { return e.Why.Error() + "; the previous version serves again" }
 func (e *FellBackError) Unwrap() error { return e.Why }
 
 // Lost returns a *LostError if connections were reset since the last Restart, which

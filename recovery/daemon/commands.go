@@ -13,7 +13,7 @@ var errEnding = &admin.Error{Code: admin.CodeEnding, Message: "the daemon is abo
 // when the client has gone.
 func (d *daemon) command(ctx context.Context, r admin.Request, w *admin.Writer) error {
 	if r.Command == admin.Reload {
-		d.log.Info("reload is asked for")
+		d.log.Info("reload requested")
 		return answer(d.reload(func(text string) { _ = w.Say(text) }))
 	}
 	u, err := d.unit(r.Service)
@@ -23,7 +23,7 @@ func (d *daemon) command(ctx context.Context, r admin.Request, w *admin.Writer) 
 	if r.Command == admin.Logs {
 		return sendLogs(ctx, u.log, r, w)
 	}
-	d.log.Info(string(r.Command)+" is asked for", "service", u.name)
+	d.log.Info(string(r.Command)+" requested", "service", u.name)
 	var said string
 	switch r.Command {
 	case admin.Restart:

@@ -19,10 +19,10 @@ func watchdog(ctx context.Context, interval time.Duration, works, alive func() e
 		case !ok:
 			return
 		case err != nil:
-			log.Error("the engine does not work; the watchdog is not told that it does", "error", err)
+			log.Error("engine failed; watchdog not notified", "error", err)
 		default:
 			if err := alive(); err != nil {
-				log.Warn("the service manager does not hear that the engine works", "error", err)
+				log.Warn("watchdog not notified", "error", err)
 			}
 		}
 		select {
@@ -46,7 +46,7 @@ func ask(ctx context.Context, tick <-chan time.Time, works func() error, log hcl
 			return err, true
 		case <-tick:
 			if !late {
-				log.Error("the engine does not answer; the watchdog is not told that it works", "for", time.Since(begin))
+				log.Error("engine not responding; watchdog not notified", "for", time.Since(begin))
 			}
 			late = true
 		}
