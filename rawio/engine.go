@@ -33,15 +33,13 @@ type Config struct {
 	Interfaces []string
 	// MaxConns bounds the protected connections. Default 65536.
 	MaxConns int
-	// OutputBuffer is the room for what unmodified servers send, between its
-	// capture and the engine's look at it, in bytes: a power of two. 0 is for
-	// engines without such servers; DefaultOutputBuffer is a good value for all
-	// others.
+	// OutputBuffer is the size of the ring in which the output of unmodified servers
+	// waits from its capture until the engine reads it, in bytes: a power of two. 0 is
+	// for engines without such servers; DefaultOutputBuffer is a good value for others.
 	OutputBuffer int
-	// DeadAfter is for how long the gate holds what the engine has to judge after
-	// the engine has died, or has got stuck: then everything passes, unprotected.
-	// See kernel.Config. 0 means that the gate holds it until there is an engine
-	// again.
+	// DeadAfter is how long after the engine's last heartbeat the gate still holds what
+	// the engine has to judge. Then everything passes, unprotected. See kernel.Config.
+	// 0 means that the gate holds it until there is another engine.
 	DeadAfter time.Duration
 	// BPFFS is the BPF file system that the gate is pinned in, see kernel.Config. Empty
 	// means that it is not.
@@ -55,13 +53,13 @@ type Config struct {
 	Adopt bool
 	// ReceiveBuffer of the tap, bytes. Default 64 MiB.
 	ReceiveBuffer int
-	// Logger gets what an operator may want to know. Default: nothing.
+	// Logger gets the messages for operators. Default: nothing is logged.
 	Logger hclog.Logger
-	// Reports, if not nil, is told each report of the core. It must not block
+	// Reports, if not nil, is called for each report of the core. It must not block
 	// and must not call the Engine.
 	Reports func(south.Report)
-	// Trace, if not nil, is told each rise of a connection's stable number
-	// before an ACK can leave that names it; now is Unix time in ns, as captures have it.
+	// Trace, if not nil, is called for each rise of a connection's stable number,
+	// before an ACK with that number can leave; now is Unix time in ns, as captures have it.
 	// For tests and debugging; same rules as Reports.
 	Trace func(flow Flow, stable uint32, now int64)
 }
@@ -98,7 +96,7 @@ type Engine struct {
 	fetches fetches
 	busy    atomic.Bool // the machine is running: it will drain the upcalls
 	ticks   *ticker
-	late    bool // the gate has still to say what it has let go: see beat; tickLoop's
+	late    bool // the flows that the gate has opened are still to be read: see beat; tickLoop's
 	keeper  keeper
 
 	tapPackets atomic.Uint64

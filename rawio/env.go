@@ -33,7 +33,7 @@ type environment struct {
 	reads   []uint32 // for NewReads
 	ways    ways
 	syns    map[Flow]int    // spoofed SYNs that were not answered yet
-	vain    map[uint16]bool // ports of which it was said in this outage that they are not
+	vain    map[uint16]bool // ports for which unanswered SYNs were reported in this outage
 	sockets *sockdiag.Watcher
 	deaf    struct { // the port that was asked about last
 		port uint16

@@ -45,7 +45,7 @@ func (f *fetches) add(t fetch) {
 	}
 }
 
-// close has add do nothing from now on.
+// close makes add do nothing from now on.
 func (f *fetches) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -11,9 +11,9 @@ type heart interface {
 	Flows() (map[segment.Flow]uint32, error)
 }
 
-// beat tells the gate that the engine lives. It is called where the core has just
-// run: an engine that is stuck is as good as dead. If the gate has not waited for the engine,
-// the core is told what it has let go; as long as the gate cannot say, it is asked at each beat.
+// beat is the engine's heartbeat to the gate. It is called where the core has just run: a
+// stuck engine counts as dead. If the gate has taken the engine for dead and opened
+// connections, the core gets the list of flows; if that cannot be read, each beat tries again.
 func (e *Engine) beat(h heart) {
 	if h.Beat() {
 		e.log.Warn("engine stalled for longer than dead-after; affected connections lost protection", "dead-after", e.cfg.DeadAfter)

@@ -45,8 +45,8 @@ func (l *links) step() time.Time {
 	return l.round(now, lostProofs)
 }
 
-// relist looks which interfaces there are: what has become of them in the meantime nobody
-// knows. One that was made again with its index has lost the gate, which round finds.
+// relist lists the interfaces, after notifications were lost. An interface that was made
+// again with the same index has lost the gate, which round finds.
 func (l *links) relist() {
 	list, err := l.list()
 	if l.unlisted = err != nil; err != nil {
@@ -96,7 +96,7 @@ func (l *links) considerLater(link netlink.Link) {
 	}
 }
 
-// lookAt has round look whether the gate is on an interface yet.
+// lookAt makes round check whether the gate is still on an interface.
 func (l *links) lookAt(index int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

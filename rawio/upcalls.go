@@ -70,8 +70,8 @@ func (e *Engine) upcall(list []logserver.Upcall) {
 	}
 }
 
-// logStatus is what the log server calls when its status changes. It tells it
-// itself: upcalls may overtake each other.
+// logStatus is what the log server calls when its status changes. It logs the log's current
+// status, not the argument: calls may overtake each other.
 func (e *Engine) logStatus(told logserver.Status) {
 	now := e.cfg.Log.Status()
 	before := e.upcalls.setStatus(now)
@@ -87,10 +87,10 @@ func (e *Engine) logStatus(told logserver.Status) {
 	e.wake()
 }
 
-// wake has the core take what the log has told.
+// wake makes the core take the log's upcalls.
 func (e *Engine) wake() {
 	if e.busy.Load() {
-		return // who made the core busy looks once more when it is done
+		return // run checks once more before it returns
 	}
 	select {
 	case e.upcalls.wake <- struct{}{}:

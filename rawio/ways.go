@@ -91,7 +91,7 @@ func (w *ways) take(f Flow) way {
 	return v
 }
 
-// arrived notes by which device a client's SYN came.
+// arrived notes the device on which a client's SYN arrived.
 func (w *ways) arrived(s *segment.Segment, device int) {
 	if s.Flags&(segment.SYN|segment.ACK) != segment.SYN {
 		return
@@ -102,7 +102,7 @@ func (w *ways) arrived(s *segment.Segment, device int) {
 	w.set(f, v)
 }
 
-// left notes by which device the kernel's answer to a SYN would have left.
+// left notes the device by which the kernel's answer to a SYN would have left.
 func (w *ways) left(s *segment.Segment, device int, mark uint32) {
 	f := Flow{Client: s.Dst, Server: s.Src}
 	v := w.get(f)
@@ -179,10 +179,10 @@ func (v *environment) toServer(s *segment.Segment) inject.Way {
 	return to
 }
 
-// nextSYN returns how many spoofed SYNs of a connection have gone unanswered with the one
-// that is sent now, given how many before, whether this one goes by loopback, and whether
-// it is worth a word. Where nobody listens the SYN is refused, which the gate hides: that
-// says nothing of rule sets. Loopback does not have link-local addresses.
+// nextSYN returns how many spoofed SYNs of a connection are unanswered including the one
+// that is sent now, given how many were before, whether this one goes by loopback, and
+// whether to report that. Without a listener the SYN is refused, which the gate hides: that
+// says nothing about rule sets. Loopback does not have link-local addresses.
 func nextSYN(before int, to netip.Addr, listens func() bool) (n int, loopback, vain bool) {
 	if before >= byDevice && !listens() {
 		before = 0
@@ -190,7 +190,7 @@ func nextSYN(before int, to netip.Addr, listens func() bool) (n int, loopback, v
 	return before + 1, before >= byDevice && before%2 == 0 && !to.IsLinkLocalUnicast(), before == inVain
 }
 
-// tellVain says once in an outage that a server's stack does not answer.
+// tellVain reports once in an outage that a server's stack does not answer.
 func (v *environment) tellVain(f Flow, device int) {
 	port := f.Server.Port()
 	if v.vain[port] {
@@ -250,7 +250,7 @@ func (v *environment) Progress(f Flow) (south.Progress, bool) {
 	return south.Progress{}, false
 }
 
-// Unguarded asks the gate, which is told of each interface by links.
+// Unguarded asks the gate, to which links attaches each interface.
 func (v *environment) Unguarded(index int) string {
 	if v.e.gate.Attached(index) {
 		return ""
