@@ -70,7 +70,7 @@ func (c *Conn) CloseRead() error {
 }
 
 // CloseWrite shuts down the writing side: the client gets the end of the
-// stream and may go on sending. On a recovered connection it may fail like
+// stream and may continue to send. On a recovered connection it may fail like
 // Close.
 func (c *Conn) CloseWrite() error {
 	if c.rewriting() && c.closing.CompareAndSwap(false, true) {
@@ -102,7 +102,7 @@ func (c *Conn) reset() {
 	c.via.Abort() // whatever it says, the connection is gone
 }
 
-// interrupt wakes who waits for the log.
+// interrupt wakes calls that wait for the log.
 func (c *Conn) interrupt() {
 	if c.cancel != nil {
 		c.cancel()
