@@ -184,8 +184,8 @@ func (n north) ReadLog(r control.ReadLog, buf []byte) (int, error) {
 	return got, nil
 }
 
-// Gone begins the outage of a server that is not the supervised process
-// itself; for that one the supervisor's word comes first.
+// Gone declares the outage of a server process that has ended and is not the supervised
+// process itself; for the latter the supervisor declares it.
 func (n north) Gone(p *control.Peer, err error) {
 	s := n.s
 	if err != nil {
@@ -210,9 +210,9 @@ func (n north) Gone(p *control.Peer, err error) {
 	})
 }
 
-// ending reports whether a process of the service is ending, or has ended, which the
-// engine has still to be told. What a process closes by its end it closes when that has
-// begun. It may be called with the engine's lock held.
+// ending reports whether a process of the service is ending, or has ended and the engine
+// has not been notified yet. The sockets that a process closes by ending are closed after
+// its end has begun. ending may be called with the engine's lock held.
 func (s *Service) ending() bool {
 	s.mu.Lock()
 	untold, pids := s.untold(), s.processes()
@@ -220,7 +220,7 @@ func (s *Service) ending() bool {
 	return untold || slices.ContainsFunc(pids, ends)
 }
 
-// untold reports whether a process has ended, which the engine has still to be told. s.mu is held.
+// untold reports whether a process has ended and the engine has not been notified yet. s.mu is held.
 func (s *Service) untold() bool { return s.process.ending || s.leaving > 0 }
 
 // processes returns the supervised process and those that are connected. s.mu is held.

@@ -7,9 +7,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// watchdog asks works each interval and calls alive when it has returned nil. An
-// engine that is stuck, or has failed, is not vouched for, and the service
-// manager ends it. watchdog returns when ctx ends; works may then still run.
+// watchdog calls works each interval, and alive when works has returned nil. For an
+// engine that is stuck or has failed alive is not called, and the service manager
+// restarts it. watchdog returns when ctx ends; works may then still run.
 func watchdog(ctx context.Context, interval time.Duration, works, alive func() error, log hclog.Logger) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -33,8 +33,8 @@ func watchdog(ctx context.Context, interval time.Duration, works, alive func() e
 	}
 }
 
-// ask waits for the answer of works, however long it takes: nothing else is to
-// be said meanwhile. ok is false if ctx ended first.
+// ask waits for works to return, however long that takes, and logs once if it takes
+// longer than a tick. ok is false if ctx ended first.
 func ask(ctx context.Context, tick <-chan time.Time, works func() error, log hclog.Logger) (err error, ok bool) {
 	answer := make(chan error, 1)
 	go func() { answer <- works() }()
