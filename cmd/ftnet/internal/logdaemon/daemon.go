@@ -172,8 +172,8 @@ func (d *daemon) servePage() error {
 	return nil
 }
 
-// storeStatus is told each change of the store's status, with locks held by who
-// made it.
+// storeStatus is called for each change of the store's status, with the store's locks
+// held.
 func (d *daemon) storeStatus(logserver.Status) {
 	select {
 	case d.changed <- struct{}{}:
@@ -256,7 +256,7 @@ func (d *daemon) tellStatus(now logserver.Status) {
 	d.tell(d.notify.Status(d.summary()))
 }
 
-// expire forgets connections of which nothing was heard for long.
+// expire deletes connections that no engine has used for cfg.ExpireAfter.
 func (d *daemon) expire() {
 	if n := d.server.expire(d.cfg.ExpireAfter); n > 0 {
 		d.log.Warn("connections expired: no engine has used them", "connections", n, "for", d.cfg.ExpireAfter)
