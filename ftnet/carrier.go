@@ -7,13 +7,13 @@ import (
 	"github.com/ftnet/ftnet/internal/control"
 )
 
-// carrier is the way by which a connection's bytes come, go and are kept: what [Conn] needs
-// of it, and nothing about how a crash is survived. [packetCarrier] is the one in use.
+// carrier moves and keeps a connection's bytes: what [Conn] needs, and nothing about how a
+// crash is survived. [packetCarrier] is the implementation in use.
 //
 // Its methods may be called side by side, as those of *net.TCPConn; Conn calls Read and ReadLog for
-// one reader at a time, and Write and SendFile for one writer at a time. Of Close and Abort one is
-// called, once, and CloseWrite not after it; Read, Write, SendFile and CloseRead return then what net says
-// of a closed connection, also where they have blocked.
+// one reader at a time, and Write and SendFile for one writer at a time. Either
+// Close or Abort is called, once, and CloseWrite is not called after it. Read, Write, SendFile and
+// CloseRead then return net's error for a closed connection, also calls that were blocked.
 type carrier interface {
 	// Read reads what the client has sent and no log has to give (see start.logged). It blocks until
 	// there is something, the read deadline passes, or the connection is closed.
@@ -42,8 +42,8 @@ type carrier interface {
 	// least one byte, where start says that there is some. It is valid until the next
 	// call. ReadLog blocks until the log can be read or ctx ends.
 	ReadLog(ctx context.Context, at int64) ([]byte, error)
-	// Mismatch tells who keeps the connection that its handler did not repeat itself. Slot and
-	// Gen are filled in.
+	// Mismatch reports to the engine that the restarted handler's output differs. It fills in
+	// Slot and Gen.
 	Mismatch(ctx context.Context, m control.Mismatch) error
 }
 

@@ -70,7 +70,7 @@ func (c *Conn) CloseRead() error {
 }
 
 // CloseWrite shuts down the writing side: the client gets the end of the
-// stream and may go on sending. On a recovered connection it may fail like
+// stream and may continue to send. On a recovered connection it may fail like
 // Close.
 func (c *Conn) CloseWrite() error {
 	if c.rewriting() && c.closing.CompareAndSwap(false, true) {
@@ -86,7 +86,7 @@ func (c *Conn) CloseWrite() error {
 // reset next, whether or not the engine answers.
 func (c *Conn) report(m *MismatchError) {
 	compare := Compare(c.rec.Compare())
-	c.log.Error("ftnet: connection reset, the restarted handler did not repeat itself",
+	c.log.Error("ftnet: connection reset: the restarted handler's output differs",
 		"client", c.tcp.RemoteAddr(), "offset", m.Offset, "end", m.End, "compare", compare, "reason", m)
 	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
 	defer cancel()
@@ -102,7 +102,7 @@ func (c *Conn) reset() {
 	c.via.Abort() // whatever it says, the connection is gone
 }
 
-// interrupt wakes who waits for the log.
+// interrupt wakes calls that wait for the log.
 func (c *Conn) interrupt() {
 	if c.cancel != nil {
 		c.cancel()

@@ -321,7 +321,7 @@ func TestEngineGone(t *testing.T) {
 	logger := slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if bytes.Contains(p, []byte("engine is gone")) {
+		if bytes.Contains(p, []byte("engine ended")) {
 			warned <- struct{}{}
 		}
 		return out.Write(p)

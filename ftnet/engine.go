@@ -81,18 +81,18 @@ func (e *engine) Open(w control.Welcome, number uint64) error {
 func (e *engine) Lost(again bool, why error) {
 	switch {
 	case again:
-		e.log.Warn("ftnet: the engine was killed; connections go on while the next one is awaited", "service", e.service)
+		e.log.Warn("ftnet: engine killed; connections continue while the next engine is awaited", "service", e.service)
 	case why != nil:
-		e.log.Error("ftnet: no engine takes the process over; connections go on unprotected", "service", e.service, "reason", why)
+		e.log.Error("ftnet: no engine took over the process; connections continue unprotected", "service", e.service, "reason", why)
 	default:
-		e.log.Warn("ftnet: the engine is gone; connections go on unprotected", "service", e.service)
+		e.log.Warn("ftnet: engine ended; connections continue unprotected", "service", e.service)
 	}
 }
 
 func (e *engine) Refused(_ uint64, why error) {
-	e.log.Error("ftnet: the engine that has come back does not protect a listener any more", "service", e.service, "reason", why)
+	e.log.Error("ftnet: the new engine rejected a listener; it is not protected any more", "service", e.service, "reason", why)
 }
 
 func (e *engine) Resumed() {
-	e.log.Info("ftnet: an engine is there again", "service", e.service)
+	e.log.Info("ftnet: connected to a new engine", "service", e.service)
 }

@@ -63,7 +63,7 @@ func (lc *ListenConfig) listenAgain(ctx context.Context, network, address string
 	asked := network + " " + net.JoinHostPort(host, "0")
 	former, err := e.session.Former(ctx, control.Protect{Network: network, Asked: asked, Compare: lc.Compare.String()})
 	if err != nil {
-		lc.logger().Debug("ftnet: whether a former port has clients is not known", "address", address, "reason", err)
+		lc.logger().Debug("ftnet: clients of a former port unknown", "address", address, "reason", err)
 	}
 	if former != 0 {
 		again := net.JoinHostPort(host, strconv.Itoa(int(former)))
@@ -71,7 +71,7 @@ func (lc *ListenConfig) listenAgain(ctx context.Context, network, address string
 		if err == nil || ctx.Err() != nil {
 			return ln, err
 		}
-		lc.logger().Warn("ftnet: the former port is not to be had; its clients are lost", "address", again, "reason", err)
+		lc.logger().Warn("ftnet: former port not available; its clients are lost", "address", again, "reason", err)
 	}
 	return lc.listenProtected(ctx, network, address, asked, e)
 }

@@ -37,7 +37,7 @@ func (l *Listener) announce(ctx context.Context) error {
 	}
 	l.recovering = r.Recovering
 	if r.Recovering > 0 {
-		l.log.Info("ftnet: connections come back from before the crash", "address", l.tcp.Addr(), "connections", r.Recovering)
+		l.log.Info("ftnet: recovering connections from before the crash", "address", l.tcp.Addr(), "connections", r.Recovering)
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 
 // clock is the engine's: CLOCK_MONOTONIC in ns, which nobody sets. The gate's times are of the
 // same clock (bpf_ktime_get_ns), and so are the timers and timestamps of the kernel's TCP and
-// Go's timers. CLOCK_BOOTTIME goes on while the host is suspended: by that the engine would lose
-// its patience with those that stood still as well. Only the tap has times of another clock.
+// Go's timers. CLOCK_BOOTTIME continues while the host is suspended: with it the engine's
+// time-outs would also expire for peers that were suspended too. Only the tap has times of another clock.
 type clock struct {
 	base int64 // the time from which since counts
 	// since and wall read clocks; tests replace them.
@@ -50,8 +50,8 @@ func newClock() clock {
 func (k *clock) now() int64 { return k.base + k.since() }
 
 // arrivals puts the times of packets that have just been read, of CLOCK_REALTIME, on
-// the engine's clock. Who sets that clock meanwhile has what was queued seem to be older, or
-// new: of a packet in a cut-over the kernel gets a copy, or its client says it again.
+// the engine's clock. If that clock is set meanwhile, queued packets seem older or newer than
+// they are: then the kernel gets a copy of a packet in a cut-over, or the client repeats it.
 func (k *clock) arrivals(packets []tap.Packet) {
 	now, wall := k.now(), k.wall()
 	for i := range packets {

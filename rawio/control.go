@@ -10,7 +10,7 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// Listening tells that a server listens on the port. After a crash this begins
+// Listening declares that a server listens on the port. After a crash this begins
 // the reconnection (spec figure 19); the result is the number of connections
 // that will be opened again.
 func (e *Engine) Listening(port uint16) (recovering int) {
@@ -37,19 +37,19 @@ func (e *Engine) findTransparent(ports []uint16) {
 	defer e.mu.Unlock()
 	for port, is := range transparent {
 		if err := e.gate.SetTransparent(port, is); err != nil {
-			e.log.Error("the gate does not take the service", "port", port, "error", err)
+			e.log.Error("port not accepted by the gate", "port", port, "error", err)
 		}
 	}
 }
 
-// Crash tells that the process that served the ports is dead, and all its
-// sockets closed.
+// Crash declares that the process that served the ports is dead, and all its sockets
+// are closed.
 func (e *Engine) Crash(ports ...uint16) {
 	e.do(func(m *south.Machine) { m.Crash(ports...) })
 	e.sweepJournals(ports)
 }
 
-// Abort resets a connection and says why.
+// Abort resets a connection and reports why.
 func (e *Engine) Abort(f Flow, why string) {
 	e.do(func(m *south.Machine) {
 		if c := m.Conn(f); c != nil {
@@ -64,15 +64,15 @@ func (e *Engine) AbortAll(port uint16, why string) {
 	e.do(func(m *south.Machine) { m.AbortAll(port, why) })
 }
 
-// Release ends the protection of the port's connections; what the kernel has
-// still to say to the clients goes out.
+// Release ends the protection of the port's connections; the kernel's remaining packets
+// to the clients pass.
 func (e *Engine) Release(port uint16) {
 	e.do(func(m *south.Machine) { m.Release(port) })
 }
 
-// Succeed tells that the process that served the ports has ended as it should,
-// and that another will follow: its connections are let go as Release does, and
-// new ones wait for the next process as after a crash.
+// Succeed declares that the process that served the ports has ended on purpose and that
+// another one will follow: the protection of its connections ends, as by Release, and new
+// ones wait for the next process, as after a crash.
 func (e *Engine) Succeed(ports ...uint16) {
 	e.do(func(m *south.Machine) {
 		for _, p := range ports {
@@ -145,7 +145,7 @@ func (e *Engine) remaining(ports []uint16) (open, resetting bool, err error) {
 	return open, resetting, err
 }
 
-// sweep forgets connections whose sockets went without a word.
+// sweep forgets connections whose sockets are gone without a report.
 func (e *Engine) sweep(idle time.Duration) {
 	e.mu.Lock()
 	ports := e.machine.Ports()

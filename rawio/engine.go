@@ -33,15 +33,13 @@ type Config struct {
 	Interfaces []string
 	// MaxConns bounds the protected connections. Default 65536.
 	MaxConns int
-	// OutputBuffer is the room for what unmodified servers send, between its
-	// capture and the engine's look at it, in bytes: a power of two. 0 is for
-	// engines without such servers; DefaultOutputBuffer is a good value for all
-	// others.
+	// OutputBuffer is the size of the ring in which the output of unmodified servers
+	// waits from its capture until the engine reads it, in bytes: a power of two. 0 is
+	// for engines without such servers; DefaultOutputBuffer is a good value for others.
 	OutputBuffer int
-	// DeadAfter is for how long the gate holds what the engine has to judge after
-	// the engine has died, or has got stuck: then everything passes, unprotected.
-	// See kernel.Config. 0 means that the gate holds it until there is an engine
-	// again.
+	// DeadAfter is how long after the engine's last heartbeat the gate still holds what
+	// the engine has to judge. Then everything passes, unprotected. See kernel.Config.
+	// 0 means that the gate holds it until there is another engine.
 	DeadAfter time.Duration
 	// BPFFS is the BPF file system that the gate is pinned in, see kernel.Config. Empty
 	// means that it is not.
@@ -55,13 +53,13 @@ type Config struct {
 	Adopt bool
 	// ReceiveBuffer of the tap, bytes. Default 64 MiB.
 	ReceiveBuffer int
-	// Logger gets what an operator may want to know. Default: nothing.
+	// Logger gets the messages for operators. Default: nothing is logged.
 	Logger hclog.Logger
-	// Reports, if not nil, is told each report of the core. It must not block
+	// Reports, if not nil, is called for each report of the core. It must not block
 	// and must not call the Engine.
 	Reports func(south.Report)
-	// Trace, if not nil, is told each rise of a connection's stable number
-	// before an ACK can leave that names it; now is Unix time in ns, as captures have it.
+	// Trace, if not nil, is called for each rise of a connection's stable number,
+	// before an ACK with that number can leave; now is Unix time in ns, as captures have it.
 	// For tests and debugging; same rules as Reports.
 	Trace func(flow Flow, stable uint32, now int64)
 }
@@ -83,7 +81,7 @@ type Engine struct {
 	env     *environment
 	ports   map[uint16]*Service
 	batch   *tap.Batch
-	landing landing
+	inPlace inPlace
 	decoder segment.Decoder
 	decoded segment.Segment
 	// fragments are those that the tap has seen of segments which are not complete.
@@ -98,7 +96,7 @@ type Engine struct {
 	fetches fetches
 	busy    atomic.Bool // the machine is running: it will drain the upcalls
 	ticks   *ticker
-	late    bool // the gate has still to say what it has let go: see beat; tickLoop's
+	late    bool // the flows that the gate has opened are still to be read: see beat; tickLoop's
 	keeper  keeper
 
 	tapPackets atomic.Uint64
@@ -126,7 +124,7 @@ func Open(cfg Config) (*Engine, error) {
 		return nil, errors.New("rawio: Config needs a Log")
 	}
 	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), failure: newFailure(), closing: make(chan struct{}), ports: map[uint16]*Service{},
-		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log), unseen: newUnseen(), trials: newTrials()}
+		batch: tap.NewBatch(tapBatch), inPlace: newInPlace(cfg.Log), unseen: newUnseen(), trials: newTrials()}
 	e.unseen.list, e.unseen.tracked = e.unseen.listSockets, e.tracked.Lookup
 	if err := e.open(); err != nil {
 		e.Close()
@@ -204,7 +202,7 @@ func openInjector(g *kernel.Gate, stays func(netip.Addr, uint32) bool) (*inject.
 
 func (e *Engine) start() {
 	e.ticks = newTicker()
-	e.wg.Go(e.lookLoop)
+	e.wg.Go(e.receiveLoop)
 	if e.cfg.OutputBuffer > 0 {
 		e.wg.Go(e.outputLoop)
 	}
@@ -261,15 +259,15 @@ func (e *Engine) do(f func(m *south.Machine)) {
 func (e *Engine) run(f func(m *south.Machine)) {
 	e.busy.Store(true)
 	f(e.machine)
-	e.settle()
+	e.flush()
 	e.busy.Store(false)
 	if e.upcalls.pending() { // came after the last drain, and woke nobody
-		e.settle()
+		e.flush()
 	}
 }
 
-// settle drains upcalls and flushes until nothing is left to do. e.mu is held.
-func (e *Engine) settle() {
+// flush drains upcalls and flushes until nothing is left to do. e.mu is held.
+func (e *Engine) flush() {
 	for {
 		if s, ok := e.upcalls.takeStatus(); ok {
 			e.machine.LogStatus(s)

@@ -33,7 +33,7 @@ type environment struct {
 	reads   []uint32 // for NewReads
 	ways    ways
 	syns    map[Flow]int    // spoofed SYNs that were not answered yet
-	vain    map[uint16]bool // ports of which it was said in this outage that they are not
+	vain    map[uint16]bool // ports for which unanswered SYNs were reported in this outage
 	sockets *sockdiag.Watcher
 	deaf    struct { // the port that was asked about last
 		port uint16
@@ -78,7 +78,7 @@ func (v *environment) SetService(port uint16, outage, unmodified bool) {
 		delete(v.vain, port)
 	}
 	if err := v.e.gate.SetService(port, state, unmodified); err != nil {
-		v.e.log.Error("the gate does not take the service", "port", port, "error", err)
+		v.e.log.Error("port not accepted by the gate", "port", port, "error", err)
 	}
 }
 
@@ -225,9 +225,9 @@ func (v *environment) Report(r south.Report) {
 	case south.QuotaFull:
 		log.Warn("log quota", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)
 	case south.ConnWaits:
-		log.Warn("the log does not take what a client says", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)
+		log.Warn("log backend rejected client data", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)
 	case south.ConnImpossible:
-		log.Error("a connection is in a state that cannot be: please report this", "connection", r.Flow, "reason", r.Reason)
+		log.Error("connection in an impossible state; please report this", "connection", r.Flow, "reason", r.Reason)
 	case south.SYNRefused:
 		log.Warn("connection refused", "connection", r.Flow, "reason", r.Reason)
 	case south.ServiceRecovered:
@@ -263,7 +263,7 @@ func (v *environment) Socket(f Flow) south.SocketState {
 		}
 	}
 	if err != nil { // as it was before anybody asked
-		v.e.log.Debug("socket not found out", "connection", f, "error", err)
+		v.e.log.Debug("socket state unknown", "connection", f, "error", err)
 	}
 	return south.SocketOpen
 }
@@ -271,7 +271,7 @@ func (v *environment) Socket(f Flow) south.SocketState {
 func (v *environment) Room(port uint16) int {
 	n, err := v.queueRoom(port)
 	if err != nil {
-		v.e.log.Debug("queue not found out", "port", port, "error", err)
+		v.e.log.Debug("accept queue unknown", "port", port, "error", err)
 		return math.MaxInt
 	}
 	return n

@@ -17,7 +17,7 @@ func (v *environment) Restore(slot, gen uint32, f Flow, reads []logserver.ReadRu
 	return v.journal(slot).Restore(slot, gen, journal.Flow(f), runs)
 }
 
-// readsTold is how many of a connection's reads the log is told of at once.
+// readsTold is how many of a connection's reads are written to the log at once.
 const readsTold = 512
 
 func (v *environment) NewReads(slot uint32) (lengths []uint32, total int64) {

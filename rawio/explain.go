@@ -36,7 +36,7 @@ func (e *Engine) explain(s *sockdiag.Socket, since time.Time) (why reason.Reason
 	switch {
 	case errors.Is(err, conntrack.ErrNotFound):
 	case err != nil:
-		e.log.Debug("connection tracking does not answer", "error", err)
+		e.log.Debug("connection tracking not read", "error", err)
 	case entry.Client == f.Server && entry.Server == f.Client:
 		return reason.Dialled, "", f
 	case entry.SYNProxy:

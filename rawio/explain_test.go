@@ -36,19 +36,19 @@ func TestNoSlotsFoundFirst(t *testing.T) {
 // TestPassedByTheGate: what began while packets passed by the gate is called so, also when
 // they do not any more.
 func TestPassedByTheGate(t *testing.T) {
-	const ungated = "7 packets pass by the gate on its interface: filter"
+	const ungated = "7 packets bypass the gate on its interface: filter"
 	now := time.Now()
 	for _, test := range []struct {
 		name string
 		link *guarded
 		want string
 	}{
-		{"not attached", nil, fmt.Sprintf("7 its packets take an interface that is not protected: %s", nameOf(unseenLink))},
-		{"refused", &guarded{refused: errList}, fmt.Sprintf("7 its packets take an interface that is not protected: %s", nameOf(unseenLink))},
+		{"not attached", nil, fmt.Sprintf("7 its packets use an unprotected interface: %s", nameOf(unseenLink))},
+		{"refused", &guarded{refused: errList}, fmt.Sprintf("7 its packets use an unprotected interface: %s", nameOf(unseenLink))},
 		{"passed by", &guarded{why: "filter"}, ungated},
 		{"until now", &guarded{passed: "filter", until: now.Add(time.Hour)}, ungated},
-		{"long ago", &guarded{passed: "filter", until: now.Add(-time.Hour)}, "7 it passed the gate unseen: no SYN of it is known"},
-		{"never", &guarded{}, "7 it passed the gate unseen: no SYN of it is known"},
+		{"long ago", &guarded{passed: "filter", until: now.Add(-time.Hour)}, "7 it was established without being observed: no SYN of it is known"},
+		{"never", &guarded{}, "7 it was established without being observed: no SYN of it is known"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := newUnseenRig(t, 4)
@@ -80,7 +80,7 @@ func TestPassedByTheGate(t *testing.T) {
 		r.has(7, sockdiag.Established)
 		r.look()
 		r.e.unseen.waits = 0
-		r.look("7 it passed the gate unseen: no SYN of it is known")
+		r.look("7 it was established without being observed: no SYN of it is known")
 	})
 	t.Run("since its SYN", func(t *testing.T) {
 		r := newUnseenRig(t, 4)

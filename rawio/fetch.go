@@ -45,7 +45,7 @@ func (f *fetches) add(t fetch) {
 	}
 }
 
-// close has add do nothing from now on.
+// close makes add do nothing from now on.
 func (f *fetches) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -79,7 +79,7 @@ func (f *fetches) run() {
 	}
 }
 
-var errShort = errors.New("rawio: the log has less than it called stable")
+var errShort = errors.New("rawio: the log returned fewer bytes than it reported stable")
 
 // read reads all of p.
 func (f *fetches) read(t fetch, p []byte) error {

@@ -11,9 +11,8 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// keeper looks from time to time whether what the gate has besides the interfaces is
-// there, of whose loss nobody tells: the program that notes releases, and the pins. What
-// is missing it has put back.
+// keeper checks periodically the gate's parts whose loss is not notified: the program that
+// notes releases, and the pins. It restores missing ones.
 type keeper struct {
 	mu      sync.Mutex        // guards what follows
 	missing map[string]string // what could not be put back, and why
@@ -32,7 +31,7 @@ func (k *keeper) state() (missing map[string]string, mended map[string]uint64) {
 	return maps.Clone(k.missing), maps.Clone(k.mended)
 }
 
-// note takes what a look has come to, and returns what was said of it before.
+// note records the result of a check, and returns the error of the previous one.
 func (k *keeper) note(what string, was, err error) (before string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -74,7 +73,7 @@ func (e *Engine) keepLoop() {
 	}
 }
 
-// keep looks after one thing. It returns why it is missing, and whether that is news.
+// keep checks one part, and restores it. It returns why it is missing, and whether that has changed.
 func (e *Engine) keep(what string, mend func() (was, err error)) (missing string, changed bool) {
 	was, err := mend()
 	if errors.Is(err, net.ErrClosed) || errors.Is(err, gate.ErrNotSupported) && was == nil {
@@ -83,11 +82,11 @@ func (e *Engine) keep(what string, mend func() (was, err error)) (missing string
 	before := e.keeper.note(what, was, err)
 	switch {
 	case err != nil && before == "":
-		e.log.Warn("the gate is not complete, and cannot be put right", "missing", what, "reason", was, "error", err)
+		e.log.Warn("gate parts are missing and cannot be restored", "missing", what, "reason", was, "error", err)
 	case err == nil && before != "":
-		e.log.Info("the gate is complete again", "was missing", what)
+		e.log.Info("gate parts restored", "was missing", what)
 	case was != nil && err == nil:
-		e.log.Warn("the gate was not complete, and was put right", "missing", what, "reason", was)
+		e.log.Warn("gate parts were missing and have been restored", "missing", what, "reason", was)
 	}
 	if err != nil {
 		missing = err.Error()

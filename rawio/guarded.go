@@ -6,8 +6,8 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// guarded is told by links on which interfaces packets may pass by the gate, and why, or
-// that they do not any more.
+// guarded is called by links with the interfaces on which packets may bypass the gate and
+// the reasons; an empty reason means that they no longer do.
 func (e *Engine) guarded(news map[int]string) {
 	var regained []int
 	e.do(func(m *south.Machine) {
@@ -42,7 +42,7 @@ func (e *Engine) progress() map[segment.Flow]south.Progress {
 	}
 	list, err := sockdiag.Progress(ports)
 	if err != nil {
-		e.log.Debug("the progress of sockets is not known", "error", err)
+		e.log.Debug("socket progress unknown", "error", err)
 		return nil
 	}
 	all := make(map[segment.Flow]south.Progress, len(list))

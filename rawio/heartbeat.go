@@ -11,12 +11,12 @@ type heart interface {
 	Flows() (map[segment.Flow]uint32, error)
 }
 
-// beat tells the gate that the engine lives. It is called where the core has just
-// run: an engine that is stuck is as good as dead. If the gate has not waited for the engine,
-// the core is told what it has let go; as long as the gate cannot say, it is asked at each beat.
+// beat is the engine's heartbeat to the gate. It is called where the core has just run: a
+// stuck engine counts as dead. If the gate has taken the engine for dead and opened
+// connections, the core gets the list of flows; if that cannot be read, each beat tries again.
 func (e *Engine) beat(h heart) {
 	if h.Beat() {
-		e.log.Warn("the engine stood still, and the gate did not wait for it", "waits", e.cfg.DeadAfter)
+		e.log.Warn("engine stalled for longer than dead-after; affected connections lost protection", "dead-after", e.cfg.DeadAfter)
 		e.late = true
 	}
 	if !e.late {
@@ -24,7 +24,7 @@ func (e *Engine) beat(h heart) {
 	}
 	flows, err := h.Flows()
 	if err != nil {
-		e.log.Error("the gate does not say what it has let go", "error", err)
+		e.log.Error("opened connections cannot be read from the gate", "error", err)
 		return
 	}
 	e.late = false

@@ -53,11 +53,11 @@ type linksConfig struct {
 	// adopted says that there may be connections by interfaces that the gate, which is an
 	// earlier engine's, is not on.
 	adopted bool
-	// changed is told on which interfaces packets may pass by the gate, and why, and on
-	// which they do not any more (why is empty). It is called by watch alone, without mu.
+	// changed is called with the interfaces on which packets may bypass the gate and the
+	// reasons; an empty reason means that they no longer do. Only watch calls it, without mu.
 	changed func(why map[int]string)
-	// catchUp hands proved what the gate has reported until now, and returns how many of
-	// its reports were lost so far. It is called without mu.
+	// catchUp passes the gate's reports until now to proved, and returns how many reports
+	// were lost so far. It is called without mu.
 	catchUp func() (lost uint64, err error)
 }
 
@@ -258,5 +258,5 @@ func (l *links) attached() map[int]string {
 	return list
 }
 
-// hurry has watch look at once.
+// hurry makes watch check at once.
 func (l *links) hurry() { ring(l.kick) }

@@ -45,12 +45,12 @@ func (l *links) step() time.Time {
 	return l.round(now, lostProofs)
 }
 
-// relist looks which interfaces there are: what has become of them in the meantime nobody
-// knows. One that was made again with its index has lost the gate, which round finds.
+// relist lists the interfaces, after notifications were lost. An interface that was made
+// again with the same index has lost the gate, which round finds.
 func (l *links) relist() {
 	list, err := l.list()
 	if l.unlisted = err != nil; err != nil {
-		l.log.Warn("interfaces are not listed", "error", err)
+		l.log.Warn("interfaces not listed", "error", err)
 		return
 	}
 	there := map[int]bool{}
@@ -84,7 +84,7 @@ func (l *links) changedAt(index int, c linkChange) {
 	case errors.As(err, new(netlink.LinkNotFoundError)):
 		l.forget(index)
 	default:
-		l.log.Debug("interface not found out", "interface", index, "error", err)
+		l.log.Debug("interface state unknown", "interface", index, "error", err)
 		l.unlisted = true
 	}
 }
@@ -96,7 +96,7 @@ func (l *links) considerLater(link netlink.Link) {
 	}
 }
 
-// lookAt has round look whether the gate is on an interface yet.
+// lookAt makes round check whether the gate is still on an interface.
 func (l *links) lookAt(index int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,7 +119,7 @@ func (l *links) round(now time.Time, lost uint64) time.Time {
 	l.mu.Lock()
 	l.prover.lost, l.prover.ports = lost, l.posts.services()
 	if err := l.prover.turn(now); err != nil {
-		l.log.Warn("the gate does not take a proof", "error", err)
+		l.log.Warn("proof not registered at the gate", "error", err)
 	}
 	for _, g := range l.all {
 		if due := l.prove(g, now); due.Before(next) {

@@ -57,7 +57,7 @@ func (n *news) read() {
 	}
 }
 
-// ring wakes who waits for a channel that has room for one.
+// ring wakes the receiver of a channel with a buffer of one.
 func ring(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:

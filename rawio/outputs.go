@@ -33,7 +33,7 @@ func (e *Engine) outputLoop() {
 		n, err := reader.ReadBatch(ctx, outputs)
 		if err != nil {
 			if ctx.Err() == nil {
-				e.fail("what unmodified servers send cannot be read", err)
+				e.fail("captured output cannot be read", err)
 			}
 			return
 		}

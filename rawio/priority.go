@@ -5,6 +5,6 @@ import "github.com/ftnet/ftnet/internal/priority"
 // hurry raises the priority of the calling goroutine's thread.
 func (e *Engine) hurry() {
 	if err := priority.Raise(); err != nil {
-		e.log.Debug("the engine runs at the usual priority", "error", err)
+		e.log.Debug("engine priority not raised", "error", err)
 	}
 }

@@ -13,8 +13,8 @@ import (
 )
 
 // Probe opens a TCP connection to a protected port at an address of this host and
-// closes it: whether a server takes connections, asked past the gate, which holds
-// everybody else's during an outage. It blocks until the connection is open or
+// closes it, to find out whether a server accepts connections. The gate, which holds all
+// other connections in an outage, passes this one. Probe blocks until the connection is open or
 // refused, or ctx ends.
 func (e *Engine) Probe(ctx context.Context, server netip.AddrPort) error {
 	if err := e.probe(ctx, server); err != nil {

@@ -212,9 +212,9 @@ func (p *proof) note(s sighting) {
 	}
 }
 
-// prove does what is due at an interface: it looks at what has become of the packet that
-// was sent last, has the gate mended if need be, and sends another one. It returns
-// when to come again. mu is held.
+// prove does what is due at an interface: it checks whether the last packet came back,
+// mends the gate if necessary, and sends another packet. It returns when to call it again.
+// mu is held.
 func (l *links) prove(g *guarded, now time.Time) time.Time {
 	p := &g.proof
 	if g.refused != nil {
@@ -237,7 +237,7 @@ func (l *links) prove(g *guarded, now time.Time) time.Time {
 		l.unguarded(g, p.missed())
 	}
 	if l.prover.flow.Server.Port() == 0 {
-		// What Attach says has to do, unless there is something that a proof is missing of.
+		// Without a proof, the result of Attach counts.
 		if len(l.prover.ports) == 0 && g.why != "" && g.mended.err == nil {
 			l.regained(g)
 		}
@@ -276,17 +276,17 @@ func (p *proof) late(now time.Time, lost uint64) bool {
 func (p *proof) missed() string {
 	switch {
 	case !p.out && !p.in:
-		return "nothing that is sent reaches it"
+		return "sent packets do not reach it"
 	case !p.out:
-		return "nothing that is sent reaches it at egress"
+		return "sent packets do not reach it at egress"
 	}
-	return "nothing that arrives reaches it"
+	return "received packets do not reach it"
 }
 
 // blameless reports whether nothing is known to be wrong with the gate on an interface.
 func (g *guarded) blameless() bool { return g.why == "" || g.why == whyNew }
 
-// unguarded takes note that packets may pass by the gate.
+// unguarded notes that packets may bypass the gate.
 func (l *links) unguarded(g *guarded, why string) {
 	if g.blameless() {
 		l.log.Warn("interface is not protected", "interface", g.name, "reason", why)
@@ -331,7 +331,7 @@ func (l *links) mend(g *guarded, now time.Time) {
 		return
 	}
 	if err != nil && m.err == nil {
-		l.log.Warn("the gate cannot be put back", "interface", g.name, "error", err)
+		l.log.Warn("gate cannot be reattached", "interface", g.name, "error", err)
 	}
 	m.err = err
 	if was == nil && err == nil {

@@ -10,9 +10,9 @@ import (
 
 // ReadLog reads a connection's logged bytes from off on, for the north side
 // (spec figure 19, stable data). slot and gen name the connection; owner says
-// whether its port is the asking service's. It waits for the log without the
-// engine's lock, and for some time for a log server that cannot be reached; then
-// it returns logserver.ErrUnreachable.
+// whether its port is the asking service's. It reads the log without the
+// engine's lock. It waits for some time for a log server that cannot be reached; then it
+// returns logserver.ErrUnreachable.
 func (e *Engine) ReadLog(slot, gen uint32, owner func(port uint16) bool, p []byte, off int64) (int, error) {
 	n, err := e.readLog(func() (logserver.ConnID, bool) {
 		_, id, ok := e.owned(slot, gen, owner)

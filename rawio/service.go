@@ -54,9 +54,9 @@ type Service struct {
 	// and Crash, Succeed or Release is still to come. It is called with the engine's
 	// lock held, and must not wait. Nil: never.
 	Ending func() bool
-	// Adopt says, of a port that the adopted gate knows, that the server process
-	// has outlived the engine before: its connections go on. Else they are
-	// recovered when a server listens.
+	// Adopt says, for a port of the adopted gate, that the server process has outlived
+	// the previous engine: its connections continue. Otherwise they are recovered when
+	// a server listens.
 	Adopt bool
 }
 
@@ -143,8 +143,8 @@ func (e *Engine) Protect(s Service) error {
 	return nil
 }
 
-// Unprotect forgets a port: its packets pass unseen from then on. Connections
-// that it still has are let go; drain them before.
+// Unprotect ends the protection of a port: its packets pass unobserved from then on, also
+// those of the connections that it still has; drain them before.
 func (e *Engine) Unprotect(port uint16) error {
 	var err error
 	e.do(func(m *south.Machine) {

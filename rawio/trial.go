@@ -203,12 +203,12 @@ func (h *handshaker) listens(w *sockdiag.Watcher, at entrance, server netip.Addr
 	return err == nil && room > 0 && h.serves(at.port)
 }
 
-// takeBack leaves nothing of a trial. Should the half-open connection stay, the gate goes
-// on to hold its SYN-ACKs: those of which it knows no SYN it holds anyway.
+// takeBack removes all that a trial has made. Should the half-open connection stay, the gate
+// continues to hold its SYN-ACKs: it holds any SYN-ACK without a known SYN.
 func (h *handshaker) takeBack(f Flow, ifindex int) {
 	err := sockdiag.Destroy(f, ifindex)
 	if err != nil && !errors.Is(err, sockdiag.ErrNotFound) {
-		h.log.Warn("a handshake that was tried is left to the kernel", "connection", f, "error", err)
+		h.log.Warn("half-open connection of a trial not removed", "connection", f, "error", err)
 		return
 	}
 	if err := h.free(f); err != nil {

@@ -23,9 +23,9 @@ import (
 // TryHandshakes tries, without an engine, what an engine would try at addresses where servers
 // listen: whether the kernel answers handshakes in the names of clients, by each interface
 // and address family. An address without a host means all of this host's. mark is that of
-// the engine. For as long as it lasts the interfaces have a gate with
-// the id, see [Config], which lets all else pass: who has claimed the id has to end
-// ctx when the process is asked to end. No engine may protect the ports.
+// the engine. While it runs, the interfaces have a gate with the id,
+// see [Config], which passes all other packets. The owner of the id must end ctx when the
+// process is asked to end. No engine may protect the ports.
 func TryHandshakes(ctx context.Context, id string, at []netip.AddrPort, mark fwmark.Mark) (list []Handshake, err error) {
 	var ports []uint16
 	for _, a := range at {

@@ -64,10 +64,10 @@ func (e *Engine) listening(interfaces map[int]string) ([]sockdiag.Listener, map[
 	return listeners, list
 }
 
-// update adds entrances to those that are known, and to the list those by which clients
-// have come, if listeners take these yet. It drops those that are no more, and returns them:
-// the interface is not the gate's any more, or no listener takes what arrives there. One
-// that the gate is to be put back on still has the same rule sets.
+// update adds entrances to the known ones, and to the list the entrances that clients have
+// used, if listeners still accept there. It drops and returns the entrances that are gone:
+// the gate has left the interface, or no listener accepts what arrives there. An interface
+// to which the gate is to be reattached still has the same rule sets.
 func (t *trials) update(list map[entrance]netip.Addr, listeners []sockdiag.Listener, interfaces map[int]string) (gone []entrance) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -51,8 +51,8 @@ func (e entrance) network() string {
 	return "tcp4"
 }
 
-// Handshake says whether the kernel answers handshakes that the engine begins in clients'
-// names: without, no connection is recovered.
+// Handshake is the result of a trial: whether the kernel answers handshakes that the engine
+// begins in clients' names. If it does not, no connection is recovered.
 type Handshake struct {
 	Port      uint16
 	Interface string
@@ -95,7 +95,7 @@ func newTrials() trials {
 	return trials{kick: make(chan struct{}, 1), all: map[entrance]*trial{}}
 }
 
-// hurry has the loop look at once.
+// hurry makes the loop check at once.
 func (t *trials) hurry() { ring(t.kick) }
 
 // again has a port's handshakes tried anew, or all if it is 0.
@@ -149,9 +149,9 @@ func (t *trials) forget(port uint16) {
 	maps.DeleteFunc(t.all, func(at entrance, _ *trial) bool { return at.port == port })
 }
 
-// Handshakes returns what is known of the handshakes that the engine has tried, and those
-// that it could not try, in no order. Where nobody listens nothing is known: what was found
-// holds for the listener.
+// Handshakes returns the results of the engine's trial handshakes, and the trials that could
+// not be made, in no order. Without a listener there is no result: a result belongs to the
+// listener.
 func (e *Engine) Handshakes() (list []Handshake) {
 	listens := map[uint16]bool{}
 	e.mu.Lock()
@@ -211,7 +211,7 @@ func (e *Engine) trialLoop() {
 		now := time.Now()
 		if !heard.IsZero() && !now.Before(rest) {
 			heard, rest = time.Time{}, now.Add(trialsPause)
-			e.log.Debug("rule sets have changed; handshakes are tried anew")
+			e.log.Debug("rule sets changed; trial handshakes are repeated")
 			e.trials.again(0)
 		}
 		next := e.try(now)
@@ -259,8 +259,8 @@ func (e *Engine) mayTry() (ports []uint16) {
 	return ports
 }
 
-// concluded takes note of what a trial has found, and tells the core: at one moment, so that
-// no service that comes to the port meanwhile is told of a trial of the one before.
+// concluded records the result of a trial and passes it to the core, in one critical
+// section, so that a new service of the port does not get the previous one's result.
 func (e *Engine) concluded(at entrance, v *trial, found verdict, byClient bool) {
 	var first, was, known bool
 	e.do(func(m *south.Machine) {
@@ -274,14 +274,14 @@ func (e *Engine) concluded(at entrance, v *trial, found verdict, byClient bool) 
 	e.trials.mu.Lock()
 	name := v.name
 	e.trials.mu.Unlock()
-	e.log.Debug("a handshake was tried", "port", at.port, "interface", name, "network", at.network(), "answered", found.why == "")
+	e.log.Debug("trial handshake finished", "port", at.port, "interface", name, "network", at.network(), "answered", found.why == "")
 	switch {
 	case found.why != "" && (first || was):
-		e.log.Warn("the kernel does not answer a handshake that ftnet begins in a client's name; connections by this interface "+
-			"cannot be recovered, unless rule sets let pass what ftnet sends", "port", at.port, "interface", name, "network", at.network(),
+		e.log.Warn("no SYN-ACK for trial handshakes; connections by this interface cannot be recovered "+
+			"unless the rule sets accept the SYNs", "port", at.port, "interface", name, "network", at.network(),
 			"reason", found.why)
 	case found.why == "" && !first && !was:
-		e.log.Info("the kernel answers handshakes in clients' names again", "port", at.port, "interface", name, "network", at.network())
+		e.log.Info("trial handshakes are answered again", "port", at.port, "interface", name, "network", at.network())
 	}
 }
 

@@ -56,8 +56,8 @@ func (e *Engine) worthALook() bool {
 	return false
 }
 
-// lookForUnseen declares the connections of protected ports of which the core does
-// not know. each, if not nil, is called for every socket of these ports.
+// lookForUnseen declares the connections of protected ports that the core does not
+// know. each, if not nil, is called for every socket of these ports.
 func (e *Engine) lookForUnseen(each func(*sockdiag.Socket)) {
 	e.unseen.look.Lock()
 	defer e.unseen.look.Unlock()
@@ -184,8 +184,8 @@ func (e *Engine) watched(port uint16) bool {
 	return svc != nil && svc.LogPolicy != LogOff && !e.machine.Ending(port)
 }
 
-// declare says why a connection is not protected. Where its ends are translated the core
-// may have it under those that it has in the network: that one is let go.
+// declare reports why a connection is not protected. If its addresses are translated, the
+// core may have it under its addresses in the network: that one's protection ends.
 func (e *Engine) declare(s *sockdiag.Socket) {
 	now := time.Now()
 	e.mu.Lock()
@@ -221,7 +221,7 @@ func (e *Engine) findProxied(byCookie []sockdiag.Socket) {
 		s := &byCookie[i]
 		entry, err := e.unseen.tracked(s.Flow)
 		if err != nil && !errors.Is(err, conntrack.ErrNotFound) {
-			e.log.Debug("connection tracking does not answer", "error", err)
+			e.log.Debug("connection tracking not read", "error", err)
 			return // the next look asks again
 		}
 		e.do(func(m *south.Machine) {

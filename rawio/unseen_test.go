@@ -14,7 +14,7 @@ import (
 
 const (
 	earlier7      = "7 it began before its port was protected"
-	unrecognized8 = "8 it passed the gate unseen: no SYN of it is known"
+	unrecognized8 = "8 it was established without being observed: no SYN of it is known"
 )
 
 // TestUnseenMissing: a connection is declared once, although lists lack it.

@@ -70,27 +70,27 @@ func (e *Engine) upcall(list []logserver.Upcall) {
 	}
 }
 
-// logStatus is what the log server calls when its status changes. It tells it
-// itself: upcalls may overtake each other.
+// logStatus is what the log server calls when its status changes. It logs the log's current
+// status, not the argument: calls may overtake each other.
 func (e *Engine) logStatus(told logserver.Status) {
 	now := e.cfg.Log.Status()
 	before := e.upcalls.setStatus(now)
 	switch expired := told&logserver.Expired != 0; {
 	case expired:
-		e.log.Info("the log has forgotten connections that were idle for too long")
+		e.log.Info("log backend expired connections that were idle for too long")
 	case now == before:
 	case now == logserver.OK:
-		e.log.Info("the log is well again", "was", before)
+		e.log.Info("log backend recovered", "was", before)
 	default:
-		e.log.Warn("the log is not well", "status", now, "was", before)
+		e.log.Warn("log backend degraded", "status", now, "was", before)
 	}
 	e.wake()
 }
 
-// wake has the core take what the log has told.
+// wake makes the core take the log's upcalls.
 func (e *Engine) wake() {
 	if e.busy.Load() {
-		return // who made the core busy looks once more when it is done
+		return // run checks once more before it returns
 	}
 	select {
 	case e.upcalls.wake <- struct{}{}:

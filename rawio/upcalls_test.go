@@ -33,11 +33,11 @@ func TestLogStatus(t *testing.T) {
 		want         string
 	}{
 		{logserver.OK, logserver.OK, ""},
-		{logserver.Unreachable, logserver.Unreachable, `[WARN]  the log is not well: status=unreachable was=ok`},
+		{logserver.Unreachable, logserver.Unreachable, `[WARN]  log backend degraded: status=unreachable was=ok`},
 		{logserver.Unreachable, logserver.OK, ""}, // overtaken by the one before
-		{logserver.Unreachable | logserver.LowSpace, logserver.LowSpace, `[WARN]  the log is not well: status=low-space|unreachable was=unreachable`},
-		{logserver.OK, logserver.OK, `[INFO]  the log is well again: was=low-space|unreachable`},
-		{logserver.OK, logserver.Expired, `[INFO]  the log has forgotten connections that were idle for too long`},
+		{logserver.Unreachable | logserver.LowSpace, logserver.LowSpace, `[WARN]  log backend degraded: status=low-space|unreachable was=unreachable`},
+		{logserver.OK, logserver.OK, `[INFO]  log backend recovered: was=low-space|unreachable`},
+		{logserver.OK, logserver.Expired, `[INFO]  log backend expired connections that were idle for too long`},
 	} {
 		out.Reset()
 		log.status = step.status

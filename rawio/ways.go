@@ -91,7 +91,7 @@ func (w *ways) take(f Flow) way {
 	return v
 }
 
-// arrived notes by which device a client's SYN came.
+// arrived notes the device on which a client's SYN arrived.
 func (w *ways) arrived(s *segment.Segment, device int) {
 	if s.Flags&(segment.SYN|segment.ACK) != segment.SYN {
 		return
@@ -102,7 +102,7 @@ func (w *ways) arrived(s *segment.Segment, device int) {
 	w.set(f, v)
 }
 
-// left notes by which device the kernel's answer to a SYN would have left.
+// left notes the device by which the kernel's answer to a SYN would have left.
 func (w *ways) left(s *segment.Segment, device int, mark uint32) {
 	f := Flow{Client: s.Dst, Server: s.Src}
 	v := w.get(f)
@@ -179,10 +179,10 @@ func (v *environment) toServer(s *segment.Segment) inject.Way {
 	return to
 }
 
-// nextSYN returns how many spoofed SYNs of a connection have gone unanswered with the one
-// that is sent now, given how many before, whether this one goes by loopback, and whether
-// it is worth a word. Where nobody listens the SYN is refused, which the gate hides: that
-// says nothing of rule sets. Loopback does not have link-local addresses.
+// nextSYN returns how many spoofed SYNs of a connection are unanswered including the one
+// that is sent now, given how many were before, whether this one goes by loopback, and
+// whether to report that. Without a listener the SYN is refused, which the gate hides: that
+// says nothing about rule sets. Loopback does not have link-local addresses.
 func nextSYN(before int, to netip.Addr, listens func() bool) (n int, loopback, vain bool) {
 	if before >= byDevice && !listens() {
 		before = 0
@@ -190,7 +190,7 @@ func nextSYN(before int, to netip.Addr, listens func() bool) (n int, loopback, v
 	return before + 1, before >= byDevice && before%2 == 0 && !to.IsLinkLocalUnicast(), before == inVain
 }
 
-// tellVain says once in an outage that a server's stack does not answer.
+// tellVain reports once in an outage that a server's stack does not answer.
 func (v *environment) tellVain(f Flow, device int) {
 	port := f.Server.Port()
 	if v.vain[port] {
@@ -198,14 +198,14 @@ func (v *environment) tellVain(f Flow, device int) {
 	}
 	v.vain[port] = true
 	v.e.trials.again(port)
-	v.e.log.Warn("the kernel does not answer the SYNs by which connections are recovered; does a rule set drop them?",
+	v.e.log.Warn("no SYN-ACK for spoofed handshakes; does a rule set drop the SYNs?",
 		"port", port, "connection", f, "tried", []string{"by the client's interface", "by loopback"}, "interface", device)
 }
 
 // tracking changes what connection tracking knows of a connection.
 func (v *environment) tracking(f Flow, change func(*conntrack.Table, segment.Flow) error) {
 	if err := change(&v.e.tracked, f); err != nil {
-		v.e.log.Debug("connection tracking was not told", "connection", f, "error", err)
+		v.e.log.Debug("connection tracking not updated", "connection", f, "error", err)
 	}
 }
 
@@ -246,11 +246,11 @@ func (v *environment) Progress(f Flow) (south.Progress, bool) {
 			return south.Progress(b), true
 		}
 	}
-	v.e.log.Debug("the progress of a socket is not known", "connection", f, "error", err)
+	v.e.log.Debug("socket progress unknown", "connection", f, "error", err)
 	return south.Progress{}, false
 }
 
-// Unguarded asks the gate, which is told of each interface by links.
+// Unguarded asks the gate, to which links attaches each interface.
 func (v *environment) Unguarded(index int) string {
 	if v.e.gate.Attached(index) {
 		return ""

@@ -4,11 +4,11 @@ import (
 	"github.com/ftnet/ftnet/internal/control"
 )
 
-// Listeners on any port. A process that is started again gets another port from the
-// kernel, while the clients of the one before wait at the old one. So it is told the old
-// one and binds to that, if it can only be this listener's: both processes have asked
-// for any port of the address once only. A listener that got the clients of another one
-// would answer them wrongly.
+// Listeners on any port (port 0). The kernel gives a restarted process another port, while
+// the clients of the previous process wait at the old one. So the new process gets the old
+// port's number and binds to it, if that port can only be this listener's: both processes
+// have asked for any port of the address exactly once. A listener that got another one's
+// clients would answer them wrongly.
 
 var _ control.Rememberer = north{}
 

@@ -31,8 +31,8 @@ type HostConfig struct {
 	Store      logserver.Log // if not nil: a log that is open already, and stays open, in place of Log
 	Unmodified bool          // there may be services of config.ModeUnmodified
 	Logger     hclog.Logger  // default: nothing is logged
-	// Trace, if not nil, is told each rise of a connection's stable number
-	// before the gate is (rawio.Config.Trace).
+	// Trace, if not nil, is called for each rise of a connection's stable number, before
+	// the gate gets it (rawio.Config.Trace).
 	Trace func(flow rawio.Flow, stable uint32, now int64)
 
 	again again // of tests
@@ -87,7 +87,7 @@ func (in *Inherit) environment(more map[string]string) []string {
 	return env
 }
 
-// supervise is what the supervisor is told of a service.
+// supervise returns the supervisor's configuration of a service.
 func (in *Inherit) supervise(c *config.Service, log hclog.Logger) supervisor.Config {
 	s := supervisor.Config{
 		Command: c.Argv(), Env: in.environment(c.Env), Dir: c.Dir, User: c.User, Groups: c.Groups,

@@ -153,9 +153,9 @@ func (n north) Mismatch(_ *control.Peer, m control.Mismatch) error {
 	if pt := s.ports[flow.Server.Port()]; pt != nil {
 		pt.mismatches++
 	}
-	s.lose(flow, fmt.Sprintf("the restarted handler wrote something else at offset %d", m.Offset))
+	s.lose(flow, fmt.Sprintf("the restarted handler's output differs at offset %d", m.Offset))
 	s.mu.Unlock()
-	s.log.Warn("connection reset: the restarted handler wrote something else than the client has acknowledged",
+	s.log.Warn("connection reset: the restarted handler's output differs from what the client has acknowledged",
 		"connection", flow, "offset", m.Offset, "exact", m.Exact, "compare", m.Compare)
 	return nil
 }
@@ -188,9 +188,9 @@ func (n north) Gone(p *control.Peer, err error) {
 	s.died(evidence{by: hungUp, peer: p.ID, pid: p.Cred.PID, main: main})
 }
 
-// ending reports whether a process of the service is ending, or has ended, which the
-// engine has still to be told. What a process closes by its end it closes when that has
-// begun. It may be called with the engine's lock held.
+// ending reports whether a process of the service is ending, or has ended and the engine
+// has not been notified yet. The sockets that a process closes by ending are closed after
+// its end has begun. ending may be called with the engine's lock held.
 func (s *Service) ending() bool {
 	s.mu.Lock()
 	untold, pids := s.untold(), s.processes()
@@ -198,7 +198,7 @@ func (s *Service) ending() bool {
 	return untold || slices.ContainsFunc(pids, ends)
 }
 
-// untold reports whether a process has ended, which the engine has still to be told. s.mu is held.
+// untold reports whether a process has ended and the engine has not been notified yet. s.mu is held.
 func (s *Service) untold() bool { return s.process.ending || s.leaving > 0 }
 
 // processes returns the supervised process and those that are connected. s.mu is held.

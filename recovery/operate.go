@@ -15,10 +15,10 @@ var ErrNotRunning = supervisor.ErrNotRunning
 
 // Restart kills the process and starts it again through recovery, its
 // connections open: a planned crash. cfg, if not nil, is the new configuration;
-// only name and mode must be the same. If it cannot be started the old process
-// goes on; if the new one ends before it listens, what ran before is started again.
+// only name and mode must be the same. If the new process cannot be started the old one
+// continues; if it ends before it listens, the previous version is started again.
 // Restart returns when the new process runs; see Await for when it serves, and Lost
-// for what has become of the connections.
+// for the connections that could not be recovered.
 func (s *Service) Restart(cfg *config.Service) error {
 	s.op.Lock()
 	defer s.op.Unlock()
@@ -76,7 +76,7 @@ func (s *Service) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Start starts what Stop has stopped and returns when the process runs.
+// Start starts a stopped service again and returns when the process runs.
 func (s *Service) Start() error {
 	s.op.Lock()
 	defer s.op.Unlock()
@@ -127,7 +127,7 @@ func (s *Service) running() (*supervisor.Supervisor, error) {
 	return s.sup, nil
 }
 
-// prepare checks a new configuration and returns what the supervisor is told of it.
+// prepare checks a new configuration and returns the supervisor's part of it.
 func (s *Service) prepare(cfg *config.Service) (supervisor.Config, error) {
 	if err := s.inherit.check(cfg); err != nil {
 		return supervisor.Config{}, err
@@ -140,7 +140,7 @@ func (s *Service) prepare(cfg *config.Service) (supervisor.Config, error) {
 	return s.supervisorConfig(cfg)
 }
 
-// policy is what the engine is told of a port. s.mu is held.
+// policy returns the engine's policies for a port. s.mu is held.
 func (s *Service) policy(number uint16) rawio.Service {
 	c := &s.cfg
 	return rawio.Service{

@@ -167,7 +167,7 @@ func (s *Service) unprotect(list []uint16) {
 			continue
 		}
 		if err := s.host.engine.Unprotect(n); err != nil {
-			s.log.Warn("the gate does not forget the port", "port", n, "error", err)
+			s.log.Warn("port not removed from the gate", "port", n, "error", err)
 		}
 	}
 }
@@ -230,7 +230,7 @@ func (s *Service) drain(ctx context.Context, result error) {
 	defer cancel()
 	// After a RST the time is there for clients that have missed it.
 	if err := s.host.engine.Drain(ctx, ports...); err != nil && !given {
-		s.log.Warn("connections were still open when the time to drain was over", "error", err)
+		s.log.Warn("connections still open after the drain time", "error", err)
 		s.abort(ports, fmt.Sprintf("still open %v after the server had ended", limit))
 	}
 	s.admitting.Lock()

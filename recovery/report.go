@@ -49,7 +49,7 @@ func (s *Service) report(r south.Report) {
 	}
 }
 
-// lose notes a connection that was reset, for who has asked for a restart. s.mu is held.
+// lose notes a connection that was reset, for the caller of Restart. s.mu is held.
 func (s *Service) lose(f rawio.Flow, why string) {
 	asked := len(s.listen) > 0 && !slices.Contains(portsOf(s.listen), f.Server.Port())
 	if s.process.lost != nil && !asked && s.process.lost[f] == "" {

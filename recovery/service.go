@@ -247,11 +247,11 @@ func (e *NotServingError) Error() string {
 
 func (e *NotServingError) Unwrap() error { return e.Err }
 
-// FellBackError is returned by [Service.Await] when what Restart has brought did not
-// serve, and what ran before serves again.
+// FellBackError is returned by [Service.Await] when the version that Restart started did
+// not serve, and the previous version serves again.
 type FellBackError struct{ Why error }
 
-func (e *FellBackError) Error() string { return e.Why.Error() + "; what ran before serves again" }
+func (e *FellBackError) Error() string { return e.Why.Error() + "; the previous version serves again" }
 func (e *FellBackError) Unwrap() error { return e.Why }
 
 // Lost returns a *LostError if connections were reset since the last Restart, which

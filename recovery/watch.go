@@ -29,14 +29,13 @@ const listenPatience = 10 * time.Second
 // listens does so without ftnet.
 const silentPeriod = 3 * time.Second
 
-// watching is what goes on beside one process: to see whether it listens, and is
-// ready.
+// watching is the observation of one process: whether it listens, and is ready.
 type watching struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// watch begins to look after a process that has just started.
+// watch begins to observe a process that has just started.
 func (s *Service) watch(pid int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &watching{cancel: cancel, done: make(chan struct{})}

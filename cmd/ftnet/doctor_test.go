@@ -54,7 +54,7 @@ func TestDoctorLog(t *testing.T) {
 		"--config " + file + ".none":          {exitEngine, "no such file"},
 		"--config " + file + " --log memory:": {exitUsage, "not both"},
 		"--listen web:1":                      {exitUsage, `--listen: "web" is not an IP address`},
-		"--listen 192.0.2.1:1":                {0, "192.0.2.1:1: not tried, for nobody listens there"},
+		"--listen 192.0.2.1:1":                {0, "192.0.2.1:1: not tried: nothing listens there"},
 		"--log disk":                          {exitUsage, "not the URL of a log"},
 		"--log ftlog://127.0.0.1:1":           {exitUsage, "a log server needs --log-ca"},
 		"--log ftlog://127.0.0.1:1 --log-ca /nowhere --log-cert /nowhere --log-tls-key /nowhere": {exitFailed, "no such file"},

@@ -13,7 +13,7 @@ import (
 )
 
 // ErrLost is returned when the connection to the engine has ended.
-var ErrLost = errors.New("the engine is gone")
+var ErrLost = errors.New("the engine has ended")
 
 // errSuccessor is what a data connection meets where another engine than that
 // of the control connection has taken the socket's place.
@@ -133,15 +133,15 @@ func (c *Client) receive(l *link) {
 	}
 }
 
-// Lost is closed when the control connection has ended: the engine is gone.
+// Lost is closed when the control connection has ended, and with it the engine.
 func (c *Client) Lost() <-chan struct{} { return c.lost }
 
-// Ended reports, once Lost is closed, whether the engine has ended on purpose,
-// or has ended the service: it has said so. Else it was killed, or one of the two
-// has given the connection up.
+// Ended reports, once Lost is closed, whether the engine announced its end or the
+// service's. If not, the engine was killed, or one of the two ends closed the connection
+// because of an error.
 func (c *Client) Ended() bool { return c.bye.Load() }
 
-// Close ends all connections: to the engine the process is gone.
+// Close ends all connections. For the engine the process has then ended.
 func (c *Client) Close() error {
 	err := c.ctl.c.Close()
 	c.dataMu.Lock()

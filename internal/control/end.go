@@ -2,13 +2,12 @@ package control
 
 import "time"
 
-// byeTimeout bounds how long a peer that takes nothing delays the end, and how
-// long the last word is waited for.
+// byeTimeout bounds how long a peer that does not read delays the end, and how long
+// the last message is waited for.
 const byeTimeout = 200 * time.Millisecond
 
-// Leave makes Serve end as the engine's death would end it: without a word to
-// the server processes, which wait for the next engine if they were told that
-// one comes (Welcome.Returns).
+// Leave makes Serve end as the engine's death would: without notifying the server
+// processes, which wait for the next engine if one was promised (Welcome.Returns).
 func (s *Server) Leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,7 +59,7 @@ func (s *Server) closeAll() {
 		s.wg.Go(func() {
 			late := time.AfterFunc(byeTimeout, func() { l.c.Close() })
 			defer late.Stop()
-			_ = l.write(typeBye, nil) // who does not hear it finds the socket gone
+			_ = l.write(typeBye, nil) // a peer that does not get it finds the socket closed
 			l.c.Close()
 		})
 	}

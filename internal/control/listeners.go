@@ -65,8 +65,8 @@ func (s *Session) Listening(ctx context.Context, m Listening) (ListeningReply, e
 	return ListeningReply{Recovering: a.Recovering}, err
 }
 
-// Closed reports that a listener is closed. It does not wait for the next
-// engine, which is told when it comes.
+// Closed reports that a listener is closed. It does not wait for the next engine,
+// which gets the report with the announcement.
 func (s *Session) Closed(ctx context.Context, m Closed) error {
 	s.change(func() {
 		// The port's connections are an engine's business while nobody else
@@ -151,8 +151,8 @@ func (s *Session) announce(ctx context.Context, c *Client) error {
 	return nil
 }
 
-// announcement is what an engine is told. That a listener was left only one that has not known it needs to hear: a
-// server may leave many in the course of time. s.mu is held.
+// announcement is what is sent to an engine. A listener that was left is sent only to an
+// engine that does not know that yet: a server may leave many over time. s.mu is held.
 func (s *Session) announcement(c *Client) (m Announcement) {
 	for _, id := range slices.Sorted(maps.Keys(s.listeners)) {
 		if l := s.listeners[id]; !l.Left || s.informed != c {

@@ -35,10 +35,10 @@ type Welcome struct {
 	FD      int  `json:"-"` // -1: none. Owned by the receiver; by the handler when sending
 }
 
-// Announcement is all that a process has to say of its listeners: the whole set of them, each
-// time that it changes, and to each engine anew. A listener that was in the one before and is not
-// in this one is closed. The first one to an engine that takes over has those as well that were closed
-// before and may have connections.
+// Announcement is the whole set of a process's listeners. It is sent each time that the set
+// changes, and to each new engine. A listener of the previous announcement that is not in this
+// one is closed. The first announcement to an engine that takes over also has the listeners that
+// were closed before and may have connections.
 type Announcement struct {
 	Listeners []Listener `json:"listeners"`
 }

@@ -11,7 +11,7 @@ const (
 	retryLast  = 250 * time.Millisecond
 )
 
-// resume waits for the next engine and has it take the process over. An error
+// resume waits for the next engine and asks it to take over the process. An error
 // ends the session.
 func (s *Session) resume() (*Client, Welcome, error) {
 	for delay := retryFirst; ; delay = min(2*delay, retryLast) {
@@ -31,8 +31,8 @@ func (s *Session) resume() (*Client, Welcome, error) {
 	}
 }
 
-// final reports whether an engine has refused to take the process over, or
-// brings what this process cannot use.
+// final reports whether an engine has refused to take over the process, or provides
+// a journal that this process cannot use.
 func final(err error) bool {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code != CodeLater
@@ -41,11 +41,11 @@ func final(err error) bool {
 }
 
 var (
-	errUnusable = errors.New("the engine's journal is of no use")
+	errUnusable = errors.New("the engine's journal cannot be used")
 	errBye      = errors.New("the engine has ended")
 )
 
-// successor connects once, and tells an engine all that it has to know.
+// successor connects once, and sends the engine all that it needs to take over.
 func (s *Session) successor() (*Client, Welcome, error) {
 	h := Hello{Resume: true, Service: s.welcome.Service, Instance: s.client.instance}
 	c, w, err := dialControl(s.ctx, s.path, h, s.welcome.FD)

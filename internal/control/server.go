@@ -28,7 +28,7 @@ type Server struct {
 
 	mu     sync.Mutex // guards what follows
 	nextID uint64
-	conns  map[*link]bool // true: a server process's, that is told of the end
+	conns  map[*link]bool // true: of a server process, which is notified of the end
 	end    func()         // of Serve
 	leave  bool
 	closed bool
@@ -37,7 +37,7 @@ type Server struct {
 
 // Serve answers with h on ln until ctx ends, and returns nil then, or the error
 // that ended it. It closes ln and all connections, and returns after the last
-// call of h. Server processes are told that the engine has ended on purpose.
+// call of h. Server processes are notified that the engine has ended on purpose.
 func Serve(ctx context.Context, ln *net.UnixListener, h Handler) error {
 	s := &Server{Handler: h}
 	return s.Serve(ctx, ln)
@@ -120,7 +120,7 @@ func (s *Server) serveConn(l *link) {
 	}
 	if p.Hello.Version != Version {
 		l.writeJSON(typeError, Error{CodeVersion,
-			fmt.Sprintf("the engine speaks version %d, the server %d: build both from one release", Version, p.Hello.Version)})
+			fmt.Sprintf("the engine's protocol has version %d, the server's %d: build both from one release", Version, p.Hello.Version)})
 		return
 	}
 	if p.Hello.Data {

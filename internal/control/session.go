@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Events is what the owner of a [Session] hears of it, one call at a time. None
-// may call the session.
+// Events are the notifications of a [Session] to its owner. Calls do not overlap.
+// The methods must not call the session.
 type Events interface {
-	// Open is called when an engine brings a journal: the first one always, a
-	// later one if it has not taken that of its predecessor. memory numbers the
-	// journals from 1. w.FD is the session's. An error ends the session.
+	// Open is called when an engine provides a journal: always by the first engine, by
+	// a later one if it has not adopted its predecessor's journal. memory numbers the
+	// journals from 1. The session owns w.FD. An error ends the session.
 	Open(w Welcome, memory uint64) error
-	// Lost is called when the engine is gone. If again, the session waits for
-	// the next one; else it has ended: why is nil if the engine has said so.
+	// Lost is called when the engine has ended. If again, the session waits for the
+	// next one; else the session has ended: why is nil if the engine ended on purpose.
 	Lost(again bool, why error)
 	// Refused is called for a listener that the next engine does not protect.
 	Refused(id uint64, why error)
@@ -37,7 +37,7 @@ type Events interface {
 //	                   └─┼──── Hello ───────┘ lost            │
 //	                     └──────────────────────────────────────
 //
-// What was asked of an engine that is killed is asked of the next one. The
+// Requests that a killed engine has not answered are sent to the next engine. The
 // methods may be called concurrently.
 type Session struct {
 	path   string
@@ -50,16 +50,16 @@ type Session struct {
 	state     sessionState
 	changed   chan struct{} // closed and replaced when state or client changes
 	client    *Client       // the present engine's, or the last one's
-	welcome   Welcome       // of the engine that has brought the journal
+	welcome   Welcome       // of the engine that provided the journal
 	memory    uint64        // number of the journal
 	why       error         // of ended
-	returns   bool          // the present engine does, if it is killed
+	returns   bool          // another engine follows if the present one is killed
 	listeners map[uint64]*listener
 	set       uint64  // counts the changes of listeners
-	informed  *Client // the engine that has heard of listeners last
-	known     uint64  // and of which set
+	informed  *Client // the engine to which listeners were announced last
+	known     uint64  // the set that was announced to it
 
-	announcing sync.Mutex // held while listeners are announced, so that engines hear of each set in order
+	announcing sync.Mutex // held while listeners are announced, so that engines get the sets in order
 }
 
 type sessionState int
@@ -71,12 +71,12 @@ const (
 	ended
 )
 
-// patience is how long Protect and Listening wait for an engine that is gone.
-// The others wait as long as their context lets them.
+// patience is how long Protect and Listening wait for the next engine. The other
+// methods wait until their context ends.
 const patience = 30 * time.Second
 
-// superseded is how soon after an engine has not taken a request the end of the
-// control connection shows, if it is gone.
+// superseded bounds how long after a failed request the end of the control connection
+// is noticed, if the engine has ended.
 const superseded = time.Second
 
 // DialSession begins a session. Its end is that of the process, or [Session.Close].
@@ -157,10 +157,10 @@ func (s *Session) finish(why error) {
 	}
 }
 
-// Done is closed when the session has ended: what is asked of it fails.
+// Done is closed when the session has ended: requests fail from then on.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
-// Close ends the session: to the engine the process is gone.
+// Close ends the session. For the engine the process has then ended.
 func (s *Session) Close() error {
 	s.cancel()
 	<-s.done

@@ -5,17 +5,16 @@ import (
 	"sync/atomic"
 )
 
-// Adopt makes a journal of the memory that an engine has made which is gone,
-// and that a server process hands back. The process may go on recording
-// meanwhile. fd may be anything: memory that is no journal, is larger than one
-// for maxConns and maxPages, or could shrink is refused. The journal gets a
-// descriptor of its own.
+// Adopt opens the memory of a dead engine's journal, which a server process has handed
+// back, as a journal. The process may continue to record meanwhile. fd is not trusted:
+// memory that is not a journal, is larger than one for maxConns and maxPages, or could
+// shrink is refused. The journal duplicates fd.
 //
-// What the process can have spoiled is only its own: the caller has to look at
-// each of [Journal.Slots] whether it knows the connection, by Head's flow and
-// generation, and to withdraw it if not. [Journal.SkipReads] then says what the
-// log has of it. A change that the engine's death has interrupted is taken back
-// or finished; pages that it had in hand are found again by Sweep.
+// A process can have corrupted only its own records: for each of [Journal.Slots] the
+// caller must check, by Head's flow and generation, whether it knows the connection, and
+// withdraw the slot if not. [Journal.SkipReads] then says how much of it the log has. A
+// change that the engine's death interrupted is undone or finished; pages that the engine
+// had taken are found again by Sweep.
 func Adopt(fd, maxConns, maxPages int) (*Journal, error) {
 	own, mem, err := adoptMemory(fd)
 	if err != nil {

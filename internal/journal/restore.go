@@ -5,10 +5,10 @@ import "sync/atomic"
 // ReadRun is Count reads of Length bytes each, one after the other.
 type ReadRun struct{ Length, Count uint32 }
 
-// Restore is Publish for a connection whose record is gone, with the engine that
-// kept it. reads are the reads that are known of it; of its output nothing is.
-// PrepareRecovery then begins the digest where the bytes begin that have not left
-// yet: what a restarted handler writes before that is counted and not compared.
+// Restore is Publish for a connection whose record was lost with the engine that kept it.
+// reads are its known reads; its output is not known. PrepareRecovery then begins the
+// digest at the first byte that has not left yet: what a restarted handler writes before
+// that is counted and not compared.
 // Besides Publish's errors it returns ErrOverflow if the reads cannot be recorded.
 func (j *Journal) Restore(slot, gen uint32, f Flow, reads []ReadRun) error {
 	j.mu.Lock()
@@ -50,9 +50,9 @@ type toldRead struct {
 }
 
 // NewReads appends to buf, as far as its capacity goes, the lengths of the reads
-// that were recorded since the last call, in order. total is how many bytes all
-// reads were that it has told so far, those given to Restore included. An unknown
-// slot has none.
+// that were recorded since the last call, in order. total is the sum of all
+// lengths returned so far, in bytes, including those given to Restore. An unknown slot has
+// none.
 func (j *Journal) NewReads(slot uint32, buf []uint32) (lengths []uint32, total int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -77,11 +77,11 @@ func (r *run) exited(a *attendance, exit Exit) (Exit, error) {
 		exit.Again = false
 	}
 	if err := a.p.body.bury(); err != nil {
-		r.plan.cfg.Logger.Error("what the process had started still runs", "error", err)
+		r.plan.cfg.Logger.Error("descendants of the process still run", "error", err)
 	}
 	if a.p.recorder != nil {
 		if err := a.p.recorder.Forget(); err != nil {
-			r.plan.cfg.Logger.Warn("the record of a process that has ended is left", "error", err)
+			r.plan.cfg.Logger.Warn("state of an ended process not removed", "error", err)
 		}
 	}
 	r.s.hooks.Exited(exit)

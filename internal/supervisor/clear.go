@@ -11,11 +11,11 @@ import (
 	"github.com/ftnet/ftnet/internal/procfs"
 )
 
-// Clear kills what the process of a state has left behind: all that have its
-// mark in their environment, whoever their parent is. The process itself must
-// have ended, see [Find]. The error names those that did not end in time. What
-// has written over its environment is not found; of a process that was taken
-// over the descendants are known, and its process group.
+// Clear kills the descendants of a state's process: all processes with its mark in their
+// environment, whatever their parent is. The process itself must have ended, see [Find].
+// The error names those that did not end in time. A process that has overwritten its
+// environment is not found, unless it is a known descendant of a process that was taken
+// over, or in that one's process group.
 func Clear(s State) (killed int, err error) {
 	boot, space, err := here()
 	if err != nil || s.Boot != boot || s.Space != space {
@@ -64,7 +64,7 @@ func sweep(s State, known map[int]string) (killed int, err error) {
 }
 
 // strike kills all processes of an origin but the spared ones. A process is
-// looked at when its pidfd is open: who is claimed is who is killed.
+// examined after its pidfd is open, so that exactly the examined process is killed.
 func (o *origin) strike(spared map[int]bool) (fds, pids []int) {
 	for _, pid := range procfs.Processes() {
 		if spared[pid] || !o.lives(pid) {

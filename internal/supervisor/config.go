@@ -58,7 +58,7 @@ type Config struct {
 	Env []string
 	// Dir is the working directory of the child; empty means the present one.
 	Dir string
-	// User is whom the child runs as: "name", "uid", "name:group" or
+	// User is the user that the child runs as: "name", "uid", "name:group" or
 	// "uid:gid". Empty means the user of this process.
 	User string
 	// Groups are the supplementary groups of the child, names or numbers. Nil
@@ -88,15 +88,15 @@ type Config struct {
 	Backoff Backoff
 
 	// Survive, if not nil, lets the child outlive this process, should that be
-	// killed, and keeps what the next one needs for [Find]. The caller's part is
-	// that Stdin, Stdout and Stderr do not end with this process. It has no effect
-	// with a controlling terminal. If the state cannot be kept before a start, the
-	// child is started to die with this process.
+	// killed, and records what the next one needs for [Find]. The caller must ensure
+	// that Stdin, Stdout and Stderr do not end with this process. Survive has no effect
+	// with a controlling terminal. If the state cannot be recorded before a start, the
+	// child is started so that it ends with this process.
 	Survive Recorder
 
 	// Belongs, if not nil, reports whether an orphan that carries no mark of
-	// its origin belongs to this child, for instance by what it holds open. It
-	// is asked after the child's end, in a goroutine of its own; see [Adopt].
+	// its origin belongs to this child, for instance by the files that it has open. It
+	// is called after the child's end, in a goroutine of its own; see [Adopt].
 	Belongs func(pid int) bool
 
 	// Signals are the signals to act on. Nil means that Run subscribes to

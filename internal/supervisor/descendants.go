@@ -42,9 +42,9 @@ func (o *origin) note(pid int) {
 // many it has killed. The error names those that did not end in time.
 //
 // Only orphans are killed, and their children when they have become orphans:
-// nobody else can reap an orphan, so that its number is certain. The kernel's
-// list of children may miss one while others end; so two looks in a row have to
-// find nothing, unless the first one has found nothing to do.
+// nobody else can reap an orphan, so its number is certain. The kernel's list of
+// children may miss one while others end, so two scans in a row must find nothing,
+// unless the first scan found nothing to do.
 func (r *registry) clear(o *origin) (killed int, err error) {
 	o.known = map[int]string{}
 	deadline := time.Now().Add(orphanTimeout)

@@ -65,7 +65,7 @@ func (e Exit) String() string {
 	}
 	s := fmt.Sprintf("exit status %d", e.Code)
 	if e.Unknown {
-		s = "ended, how is unknown"
+		s = "ended, exit status unknown"
 	} else if e.Signal != 0 {
 		s = fmt.Sprintf("killed by signal %d (%v)", int(e.Signal), e.Signal)
 		if e.Core {

@@ -8,25 +8,24 @@ import (
 )
 
 // A restart is a trial until the new process serves, which the caller says by
-// Confirm. If it ends before that, or cannot be started, what ran before is started
-// again: its configuration, and its program, too, even if another file is in its place
-// by now. The connections, interrupted by the restart, wait meanwhile.
+// Confirm. If it ends before that, or cannot be started, the previous version is started
+// again: its configuration and its program, even if another file is in the program's
+// place by now. The connections, interrupted by the restart, wait meanwhile.
 //
 //	            Restart            Confirm
 //	confirmed ───────────► trial ───────────► confirmed
 //	    ▲                    │ ends
-//	    └────────────────────┘ what ran before is started
+//	    └────────────────────┘ the previous version is started
 
 // Confirm says that the process that runs now serves. It may be called at any time,
 // by any goroutine.
 func (s *Supervisor) Confirm() { s.confirmed.Store(true) }
 
-// onTrial reports whether the process that runs, or has just ended, is one that
-// Restart has brought and that has not served.
+// onTrial reports whether the process that runs, or has just ended, was started by
+// Restart and has not served yet.
 func (r *run) onTrial() bool { return r.fallback != nil && !r.s.confirmed.Load() }
 
-// keep notes what runs, before Restart ends it. What is on trial itself is nothing to
-// return to.
+// keep notes the running version before Restart ends it, unless that is itself on trial.
 func (r *run) keep() {
 	if !r.s.confirmed.Load() {
 		return
@@ -39,12 +38,12 @@ func (r *run) keep() {
 	r.fallback = &p
 }
 
-// fallBack has what ran before started next.
+// fallBack makes the next start one of the previous version.
 func (r *run) fallBack(why error) {
-	r.plan.cfg.Logger.Warn("the new process does not start; the one before is started again", "reason", why)
+	r.plan.cfg.Logger.Warn("the new process did not start; the previous one is started again", "reason", why)
 	r.s.hooks.FellBack(why)
 	r.next, r.fallback = r.fallback, nil
-	r.started.answer(fmt.Errorf("%w; what ran before is started again", why))
+	r.started.answer(fmt.Errorf("%w; the previous version is started again", why))
 }
 
 // openProgram holds the program that a path names now, so that it stays when another

@@ -6,8 +6,8 @@ package supervisor
 // (declaring the outage) is done before the next start. A hook must not call
 // the supervisor.
 type Hooks interface {
-	// Starting is called before each start; attempt counts from 1, and a process
-	// that was taken over counts, for which it is not called. env is
+	// Starting is called before each start. attempt starts at 1; a process that was
+	// taken over counts as attempt 1, although Starting is not called for it. env is
 	// added to the child's environment. An error ends the supervision.
 	Starting(attempt int) (env []string, err error)
 	// Started is called when the process runs. It may have done something
@@ -17,19 +17,18 @@ type Hooks interface {
 	// on a signal, the end of Run's context, or by Stop. If the request came
 	// from the terminal the process has it already.
 	Stopping()
-	// Ended is called when the process has ended but what it has forked still
-	// runs. An error ends the supervision after Exited: Run returns it.
+	// Ended is called when the process has ended but its descendants may still run.
+	// An error ends the supervision after Exited: Run returns it.
 	Ended(Exit) error
-	// Exited is called when the process was reaped, and all that it has left
-	// behind: their sockets are closed. If e.Again, a start follows, or GaveUp,
-	// or Halted.
+	// Exited is called when the process and its descendants have been reaped: their
+	// sockets are closed. If e.Again, a start, GaveUp or Halted follows.
 	Exited(e Exit)
 	// Halted is called when Stop has taken effect: no process runs, and none
 	// is started before Start or Restart is called or Run returns.
 	Halted()
-	// FellBack is called when what Restart has brought could not be started, or has
-	// ended without having served (see Supervisor.Confirm): the next start is that of
-	// what ran before. It follows Exited, or Starting.
+	// FellBack is called when the process that Restart started could not be started, or
+	// ended before it served (see Supervisor.Confirm). The previous version is started
+	// next. FellBack follows Exited or Starting.
 	FellBack(why error)
 	// GaveUp is called when there will be no further start although nobody
 	// asked for the end: *GaveUpError or *StartError. It follows Exited.

@@ -43,9 +43,8 @@ type registry struct {
 }
 
 // Adopt makes this process the one that inherits its descendants' orphans
-// (PR_SET_CHILD_SUBREAPER), reaps them, and, when a supervised child has ended,
-// kills what it has left behind, even if that has left the child's process
-// group. An orphan belongs to a child if it is in its group, or has the mark of
+// (PR_SET_CHILD_SUBREAPER), reaps them, and, when a supervised child has ended, kills its
+// descendants, even those that have left the child's process group. An orphan belongs to a child if it is in its group, or has the mark of
 // its supervisor in its environment, or descends from one that does, or if
 // [Config.Belongs] says so.
 //

@@ -93,7 +93,7 @@ func (r *run) intend() (Recorder, State) {
 		err = to.Record(state)
 	}
 	if err != nil {
-		r.plan.cfg.Logger.Error("the process will not outlive the engine: it cannot be recorded", "error", err)
+		r.plan.cfg.Logger.Error("process state cannot be written; the process will end with the engine", "error", err)
 		return nil, state
 	}
 	return to, state
@@ -106,7 +106,7 @@ func (r *run) record(p *process, state State) {
 		err = p.recorder.Record(state)
 	}
 	if err != nil { // it can be found by its mark
-		r.plan.cfg.Logger.Warn("the process is not recorded in full", "pid", p.pid, "error", err)
+		r.plan.cfg.Logger.Warn("process state cannot be written in full", "pid", p.pid, "error", err)
 	}
 }
 

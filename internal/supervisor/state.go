@@ -12,8 +12,8 @@ import (
 	"github.com/ftnet/ftnet/internal/procfs"
 )
 
-// State names one process for good, so that a later supervisor finds it, or
-// learns that it is gone, however often its number was used since.
+// State identifies one process, so that a later supervisor finds it or learns that it has
+// ended, even if its number was used again since.
 type State struct {
 	PID   int       `json:"pid"`   // 0: it is about to be started
 	Start string    `json:"start"` // in ticks since boot, as /proc/PID/stat has it
@@ -25,19 +25,19 @@ type State struct {
 	Digest string `json:"digest"`
 }
 
-// Recorder keeps the state of a process that is to outlive its supervisor. What
-// it has kept must be there after this process was killed; a reboot may lose
-// it, since no process is left then.
+// Recorder keeps the state of a process that is to outlive its supervisor. Recorded
+// state must survive a kill of this process; it need not survive a reboot, after which
+// no process is left.
 type Recorder interface {
-	// Record keeps a state in place of the one before. It is called before a
-	// start, with PID 0, and after it.
+	// Record replaces the recorded state. It is called before a start, with PID 0,
+	// and after it.
 	Record(State) error
-	// Forget is called when the process has ended, and all that it has left behind.
+	// Forget is called when the process and its descendants have ended.
 	Forget() error
 }
 
-// Digest stands for what was started: command, directory, user and limits. If
-// it differs from a State's, the process was started otherwise.
+// Digest is a hash of command, directory, user, groups and limits. If it differs from a
+// State's, the process was started with another configuration.
 func (c *Config) Digest() string {
 	text, err := json.Marshal([]any{c.Command, c.Dir, c.User, c.Groups, c.Limits})
 	if err != nil {

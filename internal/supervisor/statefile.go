@@ -10,8 +10,7 @@ import (
 // StateFile is a [Recorder] that keeps the state in a file, whole at any moment.
 type StateFile struct {
 	Path string
-	// Note is kept beside the state, as JSON: what else the next supervisor's
-	// owner has to know.
+	// Note is recorded with the state, as JSON, for the owner of the next supervisor.
 	Note any
 }
 
@@ -48,7 +47,7 @@ func (f *StateFile) Forget() error {
 	return nil
 }
 
-// ReadState reads what a [StateFile] has kept. If note is not nil it gets the note. Where
+// ReadState reads the state that a [StateFile] has recorded. If note is not nil it gets the note. Where
 // no process was recorded the error is fs.ErrNotExist.
 func ReadState(path string, note any) (State, error) {
 	text, err := os.ReadFile(path)

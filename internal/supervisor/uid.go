@@ -17,8 +17,8 @@ func UID(user string) (int, error) {
 	return int(a.cred.Uid), nil
 }
 
-// Account returns whom a child with Config.User and Config.Groups runs as, nil
-// for this process's own user and groups, and what its environment says of it.
+// Account returns the credentials of a child with Config.User and Config.Groups, nil for
+// this process's own, and the variables that name the user in the child's environment.
 func Account(user string, groups []string) (cred *syscall.Credential, env []string, err error) {
 	a, err := lookup(user, groups)
 	return a.cred, a.env, err

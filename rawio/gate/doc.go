@@ -11,14 +11,14 @@
 // [Event].
 //
 // A server that knows nothing of the gate cannot say which FIN or RST it means.
-// The kernel can: a gate that watches releases notes in the slot how the process
-// ended that let go of the socket, before the FIN or RST is made ([Slot.Released]). What
-// such a server sends can be captured whole, as an [Output]: before it leaves
-// ([FlagRecord]), or instead ([ModeRoll]).
+// The kernel can: a gate that watches releases notes in the slot how the process that
+// released the socket ended, before the FIN or RST is made ([Slot.Released]). The output of
+// such a server can be captured whole, as an [Output]: before it leaves ([FlagRecord]), or
+// instead ([ModeRoll]).
 //
-// The gate outlives its engine. It goes on judging with what the slots last said,
-// for as long as it has been told to wait for a sign of life: for ever, or until it lets
-// everything pass and marks what can no longer be protected ([Slot.Opened]).
+// The gate outlives its engine. It continues to judge by the slots' last contents, for as
+// long as it is configured to wait for a heartbeat: for ever, or until it passes everything
+// and marks the connections that can no longer be protected ([Slot.Opened]).
 //
 // The gate is no firewall and keeps no state machine of its own: which mode a
 // connection is in, and when it changes, is the engine's business. What the engine

@@ -17,13 +17,13 @@ var (
 	// clsact ("ingress"), on a kernel without tcx.
 	ErrExcluded = errors.New("gate: a qdisc of the interface excludes clsact")
 	// ErrAway is what Mend tells of a gate that somebody had taken away.
-	ErrAway = errors.New("gate: somebody has taken the gate off the interface")
+	ErrAway = errors.New("gate: the gate was removed from the interface")
 	// ErrBehind is what Mend tells of a gate that others had put something before.
-	ErrBehind = errors.New("gate: somebody has put something before the gate")
+	ErrBehind = errors.New("gate: another program runs before the gate")
 	// ErrUnwatched is what MendReleases tells of a program that somebody had taken away.
-	ErrUnwatched = errors.New("gate: somebody has taken away the program that notes releases of sockets")
+	ErrUnwatched = errors.New("gate: the program that notes releases of sockets was removed")
 	// ErrUnpinned is what MendPins tells of pins that somebody had removed.
-	ErrUnpinned = errors.New("gate: somebody has removed pins")
+	ErrUnpinned = errors.New("gate: pins were removed")
 	// ErrNoGate is returned by Adopt if the engine has left no gate here.
 	ErrNoGate = errors.New("gate: the engine has left no gate")
 	// ErrLayout is returned by Adopt if the gate's maps are not those that this

@@ -41,7 +41,7 @@ const (
 	// held; TCP repeats it.
 	FlagRecord
 	// FlagUnmodified: the server announces nothing. A FIN or RST is meant
-	// unless the process that let go of the socket crashed; see Released.
+	// unless the process that released the socket crashed; see Released.
 	FlagUnmodified
 	// FlagLasting: the log is to outlive the host. Else an ACK may leave before
 	// the log has what it acknowledges when the server has closed the connection
@@ -51,13 +51,13 @@ const (
 	// another one of the same. When the server has closed, what the socket has had does not
 	// reach it again.
 	FlagCookie
-	// FlagOver is not the gate's. It tells an engine that finds a slot in ModeRoll or ModeOpen that
+	// FlagOver is not for the gate. It tells an engine that finds a slot in ModeRoll or ModeOpen that
 	// the connection is over for its client: it is neither being rolled forward nor unprotected.
 	FlagOver
 )
 
 // Released says what became of the kernel's socket of an unmodified server's
-// connection: whether its process has let go of it, and why.
+// connection: whether its process has released it, and why.
 type Released uint32
 
 const (
@@ -85,8 +85,8 @@ type Opened uint32
 
 const (
 	OpenedNo Opened = 0 // it has not
-	// OpenedLate: it took the engine for dead (MinDeadAfter), and let go of an ACK of
-	// what is not stable, output that was not captured, a FIN or RST that nobody meant.
+	// OpenedLate: it took the engine for dead (MinDeadAfter), and passed an ACK of bytes
+	// that are not stable, output that was not captured, or a FIN or RST of a crash.
 	OpenedLate     Opened = 1
 	OpenedUrgent   Opened = 2 // the server has sent urgent data, see EventUnfollowed
 	OpenedFragment Opened = 3 // it sends fragments, likewise
@@ -352,8 +352,8 @@ func (s *Slot) Released() Released { return Released(s.released.Load()) }
 // whenever a socket is released.
 func (s *Slot) SetReleased(r Released) { s.released.Store(uint32(r)) }
 
-// NoteRelease clears ReleasedClosed, of which the engine has taken note: ACKs wait for
-// the log again. A FIN or RST of the socket that is still to come is meant all the same.
+// NoteRelease clears ReleasedClosed after the engine has noted it: ACKs wait for the log
+// again. A FIN or RST of the socket that is still to come counts as meant all the same.
 func (s *Slot) NoteRelease() {
 	s.fin.Or(finClosed)
 	s.released.CompareAndSwap(uint32(ReleasedClosed), uint32(ReleasedNo))

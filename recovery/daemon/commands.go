@@ -9,11 +9,11 @@ import (
 
 var errEnding = &admin.Error{Code: admin.CodeEnding, Message: "the daemon is about to end"}
 
-// command carries out what a client asks for. What changes something goes on
-// when the client has gone.
+// command carries out a client's request. A change that has begun continues when the
+// client disconnects.
 func (d *daemon) command(ctx context.Context, r admin.Request, w *admin.Writer) error {
 	if r.Command == admin.Reload {
-		d.log.Info("reload is asked for")
+		d.log.Info("reload requested")
 		return answer(d.reload(func(text string) { _ = w.Say(text) }))
 	}
 	u, err := d.unit(r.Service)
@@ -23,7 +23,7 @@ func (d *daemon) command(ctx context.Context, r admin.Request, w *admin.Writer) 
 	if r.Command == admin.Logs {
 		return sendLogs(ctx, u.log, r, w)
 	}
-	d.log.Info(string(r.Command)+" is asked for", "service", u.name)
+	d.log.Info(string(r.Command)+" requested", "service", u.name)
 	var said string
 	switch r.Command {
 	case admin.Restart:
@@ -39,7 +39,7 @@ func (d *daemon) command(ctx context.Context, r admin.Request, w *admin.Writer) 
 	return w.Say(said)
 }
 
-// answer makes of an error what a client is told.
+// answer turns an error into the reply for a client.
 func answer(err error) error {
 	var invalid *ConfigError
 	switch {

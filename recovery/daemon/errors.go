@@ -28,7 +28,7 @@ func (e *FailedError) Error() string {
 	for _, name := range slices.Sorted(maps.Keys(e.Services)) {
 		list = append(list, fmt.Sprintf("%s: %v", name, e.Services[name]))
 	}
-	return "some services did not last: " + strings.Join(list, "; ")
+	return "services ended with errors: " + strings.Join(list, "; ")
 }
 
 // Unwrap returns what became of each.

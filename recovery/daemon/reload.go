@@ -12,10 +12,9 @@ import (
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
-// reload reads the file again and applies what has changed; say is told each
-// thing that was done, one at a time. A file that is not valid (a *ConfigError)
-// changes nothing. What could not be done to one service does not keep the
-// others from being changed.
+// reload reads the file again and applies the changes; say is called once for each
+// change that was made, one call at a time. A file that is not valid (a *ConfigError)
+// changes nothing. A change of one service that fails does not prevent the others.
 func (d *daemon) reload(say func(string)) error {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
@@ -76,8 +75,8 @@ type applying struct {
 	errs []error
 }
 
-// apply does what has to be done: what is removed goes first, because what comes
-// may want its ports.
+// apply makes the changes. Services are removed first, because new ones may need their
+// ports.
 func (a *applying) apply(next *config.File, c config.Changes) {
 	if c.Empty() {
 		a.done("nothing has changed", nil)

@@ -85,7 +85,7 @@ func TestReloadFallsBack(t *testing.T) {
 	says(&recovery.FellBackError{Why: errors.New("exit status 1")})
 	for range 2 {
 		h.take()
-		r.refused(admin.Reload, "", admin.CodeFailed, "a: restarted through recovery, but: exit status 1; what ran before serves again")
+		r.refused(admin.Reload, "", admin.CodeFailed, "a: restarted through recovery, but: exit status 1; the previous version serves again")
 		if calls := h.take(); len(calls) != 1 || calls[0] != "restart a true" {
 			t.Error(calls)
 		}

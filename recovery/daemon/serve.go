@@ -97,7 +97,7 @@ func (d *daemon) run(end func(), signals <-chan os.Signal) error {
 	}
 	d.wg.Go(func() {
 		if err := admin.Serve(d.ctx, socket, d.command); err != nil {
-			d.log.Error("commands can no longer be given", "error", err)
+			d.log.Error("command socket failed", "error", err)
 		}
 	})
 	if interval := d.notify.WatchdogInterval(); interval > 0 {

@@ -73,7 +73,7 @@ func (d *daemon) becomeReady() bool {
 // tell logs what the service manager could not be told.
 func (d *daemon) tell(err error) {
 	if err != nil {
-		d.log.Warn("the service manager was not told", "error", err)
+		d.log.Warn("service manager not notified", "error", err)
 	}
 }
 

@@ -7,9 +7,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// watchdog asks works each interval and calls alive when it has returned nil. An
-// engine that is stuck, or has failed, is not vouched for, and the service
-// manager ends it. watchdog returns when ctx ends; works may then still run.
+// watchdog calls works each interval, and alive when works has returned nil. For an
+// engine that is stuck or has failed alive is not called, and the service manager
+// restarts it. watchdog returns when ctx ends; works may then still run.
 func watchdog(ctx context.Context, interval time.Duration, works, alive func() error, log hclog.Logger) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -19,10 +19,10 @@ func watchdog(ctx context.Context, interval time.Duration, works, alive func() e
 		case !ok:
 			return
 		case err != nil:
-			log.Error("the engine does not work; the watchdog is not told that it does", "error", err)
+			log.Error("engine failed; watchdog not notified", "error", err)
 		default:
 			if err := alive(); err != nil {
-				log.Warn("the service manager does not hear that the engine works", "error", err)
+				log.Warn("watchdog not notified", "error", err)
 			}
 		}
 		select {
@@ -33,8 +33,8 @@ func watchdog(ctx context.Context, interval time.Duration, works, alive func() e
 	}
 }
 
-// ask waits for the answer of works, however long it takes: nothing else is to
-// be said meanwhile. ok is false if ctx ended first.
+// ask waits for works to return, however long that takes, and logs once if it takes
+// longer than a tick. ok is false if ctx ended first.
 func ask(ctx context.Context, tick <-chan time.Time, works func() error, log hclog.Logger) (err error, ok bool) {
 	answer := make(chan error, 1)
 	go func() { answer <- works() }()
@@ -46,7 +46,7 @@ func ask(ctx context.Context, tick <-chan time.Time, works func() error, log hcl
 			return err, true
 		case <-tick:
 			if !late {
-				log.Error("the engine does not answer; the watchdog is not told that it works", "for", time.Since(begin))
+				log.Error("engine not responding; watchdog not notified", "for", time.Since(begin))
 			}
 			late = true
 		}

@@ -75,7 +75,7 @@ func TestEngineStuck(t *testing.T) {
 	}
 	r.dial().echo("new")
 	r.signal(syscall.SIGCONT)
-	r.waitOutput("the engine stood still")
+	r.waitOutput("engine stalled for longer than dead-after")
 	r.waitOutput("connection is not protected")
 	spoke.echo("on")
 	d := r.waitStatus("packets were let go", func(d *status.Document) bool { return d.Gate.Reasons["opened"] > 0 })

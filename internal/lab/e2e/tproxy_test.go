@@ -152,7 +152,7 @@ func TestTPROXYRefused(t *testing.T) {
 				chain p { type filter hook prerouting priority raw; iifname "s0" tcp dport 7002 tcp flags & (syn|ack) == syn drop; }
 			}`)
 			r.kill()
-			r.waitOutput("the kernel does not answer the SYNs")
+			r.waitOutput("no SYN-ACK for spoofed handshakes")
 			leaves()
 		})
 	}

@@ -57,7 +57,7 @@ func TestDoctorTriesHandshakes(t *testing.T) {
 					}
 				}
 			}
-			if list := r.doctorHandshakes("--listen", ":7002"); len(list) != 1 || !strings.Contains(list[0].Detail, "nobody listens") {
+			if list := r.doctorHandshakes("--listen", ":7002"); len(list) != 1 || !strings.Contains(list[0].Detail, "nothing listens") {
 				t.Errorf("without a server: %+v", list)
 			}
 			plain, err := r.lab.Server.Listen("tcp", ":7002")

@@ -63,7 +63,7 @@ func (r *rig) triedAnew(n int) {
 	limit := time.After(20 * time.Second)
 	for {
 		s, more := r.out.next()
-		if _, after, ok := strings.Cut(s, "handshakes are tried anew"); ok && strings.Count(after, "a handshake was tried") >= n {
+		if _, after, ok := strings.Cut(s, "trial handshakes are repeated"); ok && strings.Count(after, "trial handshake finished") >= n {
 			return
 		}
 		select {

@@ -70,8 +70,8 @@ func (r *rig) handshake(link, network string, answered bool) (found status.Hands
 }
 
 const (
-	unanswered    = "the kernel does not answer a handshake that ftnet begins in a client's name"
-	answeredAgain = "the kernel answers handshakes in clients' names again"
+	unanswered    = "no SYN-ACK for trial handshakes"
+	answeredAgain = "trial handshakes are answered again"
 )
 
 // TestBarred: a rule set that lets clients in, but not what is sent in their names. It is
@@ -185,7 +185,7 @@ func TestTrialUnseen(t *testing.T) {
 				c := r.dial()
 				c.echo("hello")
 				ruleset(t, r.lab.Server, "add table inet anew") // has all be tried again
-				r.waitCount("handshakes are tried anew", 1)
+				r.waitCount("trial handshakes are repeated", 1)
 				r.protects(1)
 				r.crash()
 				c.echo("recovered")
@@ -280,7 +280,7 @@ func TestBarredUngated(t *testing.T) {
 		return fmt.Sprint(d.Engine.Interfaces) == "[lo]"
 	})
 	ruleset(t, r.lab.Server, "add table inet anew") // has entrances be looked for, and tried
-	r.waitOutput("handshakes are tried anew")
+	r.waitOutput("trial handshakes are repeated")
 	tried := strings.Count(r.out.String(), triedByLoopback)
 	r.waitCount(triedByLoopback, tried+1)
 	stop()
@@ -292,4 +292,4 @@ func TestBarredUngated(t *testing.T) {
 	}
 }
 
-const triedByLoopback = "a handshake was tried: port=7002 interface=lo network=tcp4"
+const triedByLoopback = "trial handshake finished: port=7002 interface=lo network=tcp4"

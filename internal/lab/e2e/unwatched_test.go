@@ -73,7 +73,7 @@ func TestUnwatched(t *testing.T) {
 		r.crash()
 		c.echo("recovered")
 	}
-	r.waitOutput("the gate was not complete, and was put right: missing=releases")
+	r.waitOutput("gate parts were missing and have been restored: missing=releases")
 	r.signal(syscall.SIGSTOP) // else it may put pins back into a directory that is being removed
 	if err := os.RemoveAll(filepath.Join(r.bpffs, "ftnet")); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestUnwatchedSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.waitStatus("nothing is missing", func(d *status.Document) bool { return len(d.Gate.Missing) == 0 })
-	r.waitOutput("the gate is complete again: was missing=releases")
+	r.waitOutput("gate parts restored: was missing=releases")
 	r.protects(1)
 	r.crash()
 	c.echo("recovered")

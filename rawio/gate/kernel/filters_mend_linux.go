@@ -29,7 +29,7 @@ func yielding(list []stranger) map[string]bool {
 	return all
 }
 
-// before is the priority by which filters stand before those of strangers.
+// before is a priority with which filters run before those of others.
 func before(list []stranger) uint16 {
 	priority := uint16(filterPriority)
 	for _, s := range list {
@@ -89,8 +89,8 @@ func (f *filters) Mend(ifindex int) (was, err error) {
 	return was, err
 }
 
-// Overtaken reports whether Mend would find tcx programs before the gate, of whose coming
-// nobody tells. It costs a few system calls.
+// Overtaken reports whether tcx programs run before the gate, which Mend would report. The
+// kernel sends no notification of such programs. It costs a few system calls.
 func (f *filters) Overtaken(ifindex int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -19,8 +19,8 @@ func newRing(m *ebpf.Map) (ring, error) {
 	return ring{r}, err
 }
 
-// batch has take read up to n records: it waits for the first, and for no other.
-// take gets the record's number in the batch and what reads a record.
+// batch calls take for up to n records. It blocks only until the first one arrives.
+// take gets the record's number in the batch and the function that reads the record.
 func (r ring) batch(ctx context.Context, n int, take func(i int, read func(*ringbuf.Record) error) error) (int, error) {
 	if n == 0 {
 		return 0, nil
@@ -43,7 +43,7 @@ func (r ring) batch(ctx context.Context, n int, take func(i int, read func(*ring
 	return i, nil
 }
 
-// try has take read up to n of the records that are there.
+// try calls take for up to n of the records that are available. It does not block.
 func (r ring) try(n int, take func(i int, read func(*ringbuf.Record) error) error) (int, error) {
 	i := 0
 	if r.AvailableBytes() == 0 {

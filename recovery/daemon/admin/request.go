@@ -52,7 +52,7 @@ func readRequest(r io.Reader) (Request, error) {
 	}
 	if v.Version != Version {
 		return Request{}, &Error{Code: CodeVersion, Message: fmt.Sprintf(
-			"the daemon speaks version %d of its protocol, not %d: use the ftnet program that it was started from", Version, v.Version)}
+			"the daemon's protocol has version %d, not %d: use the ftnet program that it was started from", Version, v.Version)}
 	}
 	var req Request
 	dec := json.NewDecoder(bytes.NewReader(line))
@@ -95,7 +95,7 @@ func (r *Request) check() error {
 	case Reload:
 	case Restart, Stop, Start, Logs:
 		if r.Service == "" {
-			return &Error{Code: CodeRequest, Message: string(r.Command) + ": which service?"}
+			return &Error{Code: CodeRequest, Message: string(r.Command) + ": no service named"}
 		}
 	default:
 		return &Error{Code: CodeRequest, Message: fmt.Sprintf("unknown command %q", r.Command)}

@@ -115,7 +115,7 @@ func allowed(c *net.UnixConn) error {
 		return serr
 	}
 	if cred.Uid != 0 && int(cred.Uid) != os.Geteuid() {
-		return &Error{Code: CodeDenied, Message: fmt.Sprintf("user %d may not: only root and the daemon's user", cred.Uid)}
+		return &Error{Code: CodeDenied, Message: fmt.Sprintf("user %d is not permitted: only root and the daemon's user are", cred.Uid)}
 	}
 	return nil
 }

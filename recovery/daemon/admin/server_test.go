@@ -226,7 +226,7 @@ func TestOtherUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer exe.Close()
-	for uid, want := range map[uint32]string{0: "<nil>\n", 65534: "user 65534 may not"} {
+	for uid, want := range map[uint32]string{0: "<nil>\n", 65534: "user 65534 is not permitted"} {
 		cmd := exec.Command(os.Args[0])
 		cmd.Path, cmd.ExtraFiles = "/proc/self/fd/3", []*os.File{exe}
 		cmd.Env = append(os.Environ(), roleEnv+"="+path)

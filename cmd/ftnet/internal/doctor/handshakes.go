@@ -35,7 +35,7 @@ func Handshakes(ctx context.Context, engines []*status.Document, at []netip.Addr
 		taken := runtimedir.PortTaken(p)
 		if taken && !told[p] {
 			told[p] = true
-			results = append(results, finding(Warn, handshake, fmt.Sprintf("port %d: not tried, for an engine protects it that was not asked", p),
+			results = append(results, finding(Warn, handshake, fmt.Sprintf("port %d: not tried: another engine protects it", p),
 				"name its --runtime-dir")...)
 		}
 		return taken
@@ -53,7 +53,7 @@ func Handshakes(ctx context.Context, engines []*status.Document, at []netip.Addr
 	for _, a := range at {
 		// What was found at the port may be of another address that was asked for.
 		if !slices.ContainsFunc(found, func(h rawio.Handshake) bool { return h.Port == a.Port() }) {
-			results = append(results, finding(Warn, handshake, where(a)+": not tried, for nobody listens there", "start the server, or name where it listens")...)
+			results = append(results, finding(Warn, handshake, where(a)+": not tried: nothing listens there", "start the server, or name where it listens")...)
 		}
 	}
 	return results
@@ -74,7 +74,7 @@ func known(s *status.Service, port uint16) (results []Result) {
 		return finding(Warn, handshake, fmt.Sprintf("port %d: not tried, for %s does not listen there yet (%s)", port, s.Program, s.Address),
 			"wait until it does; or see what it says")
 	case s.State == status.ServiceOutage, s.State == status.ServiceStopped, s.State == status.ServiceClosed:
-		return finding(Warn, handshake, fmt.Sprintf("port %d: not tried, for nobody listens there", port), "start the server, or have it listen there")
+		return finding(Warn, handshake, fmt.Sprintf("port %d: not tried: nothing listens there", port), "start the server, or have it listen there")
 	case len(s.Handshakes)+len(s.Untried) == 0:
 		return finding(Warn, handshake, fmt.Sprintf("port %d: its engine has tried none yet", port), "have a client connect, or ask again later")
 	}
@@ -113,7 +113,7 @@ func verdict(h rawio.Handshake) []Result {
 	at := fmt.Sprintf("port %d by %s, %s: ", h.Port, h.Interface, h.Network)
 	switch {
 	case h.Untried:
-		return finding(Warn, handshake, at+"not tried: "+h.Reason, "if clients come by this interface, have one of their hosts say something to this one")
+		return finding(Warn, handshake, at+"not tried: "+h.Reason, "if clients come by this interface, send something to this host from one of theirs")
 	case h.Loopback:
 		return ok(handshake, "%sanswered by loopback only", at)
 	case h.Answered:

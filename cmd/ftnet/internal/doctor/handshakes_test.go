@@ -41,9 +41,9 @@ func TestKnownHandshakes(t *testing.T) {
 	want := []string{
 		"warn port 7001: not tried, for web does not listen there yet (:7001)",
 		"warn port 7002: its engine has tried none yet",
-		"warn port 7004: not tried, for nobody listens there",
-		"warn port 7005: not tried, for nobody listens there",
-		"warn port 7006: not tried, for nobody listens there",
+		"warn port 7004: not tried: nothing listens there",
+		"warn port 7005: not tried: nothing listens there",
+		"warn port 7006: not tried: nothing listens there",
 		"ok port 7003 by eth0, tcp4: answered",
 		"ok port 7003 by eth1, tcp4: answered by loopback only",
 		"warn port 7003 by eth2, tcp4: it was refused",

@@ -111,7 +111,7 @@ func pinning(m Machine) []Result {
 	case errors.Is(err, gate.ErrNoBPFFS):
 		return finding(Warn, name, err.Error(), "mount -t bpf -o mode=0700 bpf "+m.BPFFS+", or give CAP_SYS_ADMIN: "+otherwise)
 	case errors.Is(err, gate.ErrPins):
-		return finding(Warn, name, err.Error(), "look who has made it, and remove it: "+otherwise)
+		return finding(Warn, name, err.Error(), "see what made it, and remove it: "+otherwise)
 	}
 	return finding(Warn, name, err.Error(), "run as root, with the file system mounted for writing: "+otherwise)
 }

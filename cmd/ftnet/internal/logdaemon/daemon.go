@@ -172,8 +172,8 @@ func (d *daemon) servePage() error {
 	return nil
 }
 
-// storeStatus is told each change of the store's status, with locks held by who
-// made it.
+// storeStatus is called for each change of the store's status, with the store's locks
+// held.
 func (d *daemon) storeStatus(logserver.Status) {
 	select {
 	case d.changed <- struct{}{}:
@@ -247,19 +247,19 @@ func (d *daemon) tellStatus(now logserver.Status) {
 	}
 	switch {
 	case now == logserver.OK:
-		d.log.Info("the store is well again", args...)
+		d.log.Info("store recovered", args...)
 	case now&logserver.Failed != 0:
-		d.log.Error("the store has failed: nothing becomes stable any more", args...)
+		d.log.Error("store failed: nothing becomes stable any more", args...)
 	default:
-		d.log.Warn("the store is not well", args...)
+		d.log.Warn("store degraded", args...)
 	}
 	d.tell(d.notify.Status(d.summary()))
 }
 
-// expire forgets connections of which nothing was heard for long.
+// expire deletes connections that no engine has used for cfg.ExpireAfter.
 func (d *daemon) expire() {
 	if n := d.server.expire(d.cfg.ExpireAfter); n > 0 {
-		d.log.Warn("connections are forgotten: nothing was heard of them", "connections", n, "for", d.cfg.ExpireAfter)
+		d.log.Warn("connections expired: no engine has used them", "connections", n, "for", d.cfg.ExpireAfter)
 	}
 }
 
@@ -271,7 +271,7 @@ func (d *daemon) lookAtCertificate() {
 	c, err := certs.ReadCert(d.cfg.TLS.Cert)
 	switch {
 	case err != nil:
-		d.log.Error("the certificate cannot be read; the one before goes on to be used", "error", err)
+		d.log.Error("the certificate cannot be read; the previous one stays in use", "error", err)
 	case time.Until(c.NotAfter) < soon:
 		d.log.Warn("the certificate expires soon", "file", d.cfg.TLS.Cert, "until", c.NotAfter.Format(time.DateOnly))
 	}
@@ -279,7 +279,7 @@ func (d *daemon) lookAtCertificate() {
 
 func (d *daemon) tell(err error) {
 	if err != nil {
-		d.log.Warn("the service manager was not told", "error", err)
+		d.log.Warn("service manager not notified", "error", err)
 	}
 }
 

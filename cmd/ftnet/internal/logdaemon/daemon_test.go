@@ -180,11 +180,11 @@ func TestStoreStatus(t *testing.T) {
 	}
 	id := open(t, store)
 	_, _ = store.Write(id, 0, make([]byte, 1<<20-1<<12))
-	r.says("the store is not well", "low-space")
+	r.says("store degraded", "low-space")
 	if err := store.Delete(id); err != nil {
 		t.Fatal(err)
 	}
-	r.says("the store is well again")
+	r.says("store recovered")
 	r.signals <- syscall.SIGINT
 	if err := r.end(); err != nil {
 		t.Error(err)
@@ -201,7 +201,7 @@ func TestStoreStatusAtStart(t *testing.T) {
 		_, _ = store.Write(open(t, store), 0, make([]byte, 1<<20-1<<12))
 	}
 	r.start()
-	r.says("the store is not well", "low-space")
+	r.says("store degraded", "low-space")
 	r.signals <- syscall.SIGINT
 	if err := r.end(); err != nil {
 		t.Error(err)
@@ -233,7 +233,7 @@ func TestExpiry(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, store)
-	r.says("connections are forgotten")
+	r.says("connections expired")
 	if n := store.NumActive(); n != 0 {
 		t.Errorf("%d connections", n)
 	}

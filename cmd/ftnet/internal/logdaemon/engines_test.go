@@ -176,7 +176,7 @@ func TestExpiryOfEngines(t *testing.T) {
 	if err := goes.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r.says("connections are forgotten", "connections=1")
+	r.says("connections expired", "connections=1")
 	if _, err := stays.Meta(kept); err != nil || r.page().LogServer.Connections != 1 {
 		t.Errorf("%v, %+v", err, r.page().LogServer)
 	}

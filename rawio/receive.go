@@ -14,33 +14,33 @@ const (
 	// tapBatch is how many packets are read at once. With receive offload one
 	// has up to 64 KiB: more would leave the cache before they are logged.
 	tapBatch = 16
-	// settleAfter is how many packets of a bulk transfer are logged before an
+	// flushAfter is how many packets of a bulk transfer are logged before an
 	// ACK leaves for them: 256 KiB or so. With fewer ACKs the client's estimate
 	// of the bandwidth suffers, and so its pace.
-	settleAfter = 4
-	// tapPause is how long the engine leaves the tap alone after each look, so
+	flushAfter = 4
+	// tapPause is how long the engine leaves the tap alone after each receive, so
 	// that packets in quick succession cost one wake-up and one ACK together.
 	// What the client waits for does not wait for the tap, except for an ACK.
 	tapPause = 150 * time.Microsecond
-	// eventBatch is how many of the gate's events are taken at one look.
+	// eventBatch is how many of the gate's events are taken by one receive.
 	eventBatch = 64
 	// eventPause is how fast the gate's events follow each other when many
-	// connections begin at once: then they, too, share a look, while a single one
+	// connections begin at once: then they, too, share a receive, while a single one
 	// ends a pause.
 	eventPause = 150 * time.Microsecond
-	// ackPause is the same after a look that met nothing but ACKs, as during a
+	// ackPause is the same after a receive that met nothing but ACKs, as during a
 	// download: nobody waits for what they bring.
 	ackPause = time.Millisecond
 )
 
-// lookLoop feeds the core with what clients send and with what the gate reports of
+// receiveLoop feeds the core with what clients send and with what the gate reports of
 // the server. Both have one thread, for most events follow a packet.
-func (e *Engine) lookLoop() {
+func (e *Engine) receiveLoop() {
 	e.hurry()
 	var (
 		reports = e.gate.Events()
 		events  = make([]gate.Event, eventBatch)
-		last    time.Time // of the newest event's look
+		last    time.Time // when the newest event was received
 	)
 	for {
 		err := e.tap.Wait(reports.FD())
@@ -52,21 +52,21 @@ func (e *Engine) lookLoop() {
 			n     int
 		)
 		if err == nil {
-			e.do(func(m *south.Machine) { pause, n, err = e.look(m, reports, events) })
+			e.do(func(m *south.Machine) { pause, n, err = e.receive(m, reports, events) })
 		}
 		if err == nil && n < eventBatch && pause > 0 {
 			err = e.pause(pause, n, &last, reports)
 		}
 		if err != nil {
-			e.fail("what clients send or the gate reports cannot be read", err)
+			e.fail("tap or gate events cannot be read", err)
 			return
 		}
 	}
 }
 
-// look takes what tap and gate have, or some of it if it is much: then n is eventBatch or
+// receive takes what tap and gate have, or some of it if it is much: then n is eventBatch or
 // pause is 0.
-func (e *Engine) look(m *south.Machine, reports *kernel.EventReader, events []gate.Event) (pause time.Duration, n int, err error) {
+func (e *Engine) receive(m *south.Machine, reports *kernel.EventReader, events []gate.Event) (pause time.Duration, n int, err error) {
 	// What the client sent before comes first: its SYN above all.
 	if pause, err = e.drain(m); err == nil {
 		n, err = e.events(m, reports, events)
@@ -82,7 +82,7 @@ func (e *Engine) catchUp() (lost uint64, err error) {
 		events  = make([]gate.Event, eventBatch)
 	)
 	for n := eventBatch; n == eventBatch && err == nil; {
-		e.do(func(m *south.Machine) { _, n, err = e.look(m, reports, events) })
+		e.do(func(m *south.Machine) { _, n, err = e.receive(m, reports, events) })
 	}
 	if err != nil {
 		return 0, err
@@ -91,7 +91,7 @@ func (e *Engine) catchUp() (lost uint64, err error) {
 	return s.EventsLost, err
 }
 
-// pause leaves the tap alone for a while after a look that met n events.
+// pause leaves the tap alone for a while after a receive that met n events.
 func (e *Engine) pause(d time.Duration, n int, last *time.Time, reports *kernel.EventReader) error {
 	if n == 0 {
 		return e.tap.Pause(d, reports.FD())
@@ -112,7 +112,7 @@ func (e *Engine) drain(m *south.Machine) (pause time.Duration, err error) {
 	e.carried = false
 	silent := 0
 	for all := 0; all < 4*tapBatch; {
-		n, more, err := e.some(m)
+		n, more, err := e.receiveBatch(m)
 		if err != nil {
 			return 0, err
 		}
@@ -122,20 +122,20 @@ func (e *Engine) drain(m *south.Machine) (pause time.Duration, err error) {
 			return ackPause, nil
 		}
 		all += n
-		if silent += n; silent >= settleAfter {
-			e.settle() // ACKs leave while the next packets are read
+		if silent += n; silent >= flushAfter {
+			e.flush() // ACKs leave while the next packets are read
 			silent = 0
 		}
 	}
 	return 0, nil
 }
 
-// some gives the core a batch, or one packet of a bulk transfer. It returns how
+// receiveBatch gives the core a batch, or one packet of a bulk transfer. It returns how
 // many packets that was, and whether there may be more.
-func (e *Engine) some(m *south.Machine) (n int, more bool, err error) {
-	if e.landing.predicts() {
-		defer e.landing.done(m)
-		packets, err := e.landing.read(e.tap, m)
+func (e *Engine) receiveBatch(m *south.Machine) (n int, more bool, err error) {
+	if e.inPlace.predicts() {
+		defer e.inPlace.done(m)
+		packets, err := e.inPlace.read(e.tap, m)
 		e.segments(m, packets)
 		return len(packets), len(packets) > 0, err
 	}
@@ -168,7 +168,7 @@ func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
 		} else {
 			m.Segment(&e.decoded, p.Time)
 		}
-		e.landing.learn(&e.decoded, size-len(e.decoded.Payload))
+		e.inPlace.learn(&e.decoded, size-len(e.decoded.Payload))
 	}
 }
 
