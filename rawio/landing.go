@@ -40,7 +40,7 @@ func newLanding(log logserver.Log) landing {
 func (l *landing) predicts() bool { return l.lends && l.score >= landFrom }
 
 // read takes one packet. done must be called when it is dealt with.
-func (l *landing) read(t *tap.Tap, m *south.Machine) (packets []tap.Packet, err error) {
+func (l *landing) read(t packetTap, m *south.Machine) (packets []tap.Packet, err error) {
 	memory, ok := m.Borrow(l.flow, l.room)
 	if l.borrowed = ok; ok {
 		_, err = t.TryReadSplit(l.one, l.header, memory)
