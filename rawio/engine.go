@@ -140,8 +140,11 @@ func Open(cfg Config) (*Engine, error) {
 
 // newEngine returns an engine that has nothing of its host yet.
 func newEngine(cfg Config) *Engine {
-	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), table: kernelSockets{}, failure: newFailure(), closing: make(chan struct{}), ports: map[uint16]*Service{},
-		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log), unseen: newUnseen(), trials: newTrials()}
+	e := &Engine{
+		cfg: cfg, log: cfg.Logger.Named("engine"), table: kernelSockets{},
+		failure: newFailure(), closing: make(chan struct{}), ports: map[uint16]*Service{},
+		batch: tap.NewBatch(tapBatch), landing: newLanding(cfg.Log), unseen: newUnseen(), trials: newTrials(),
+	}
 	e.unseen.list, e.unseen.tracked = e.unseen.listSockets, e.tracked.Lookup
 	e.unseen.watch = func() (socketWatcher, error) { return e.table.Watch() }
 	return e
