@@ -72,7 +72,7 @@ func newRig(t *testing.T, log logserver.Log) *rig {
 		log = m
 	}
 	r := &rig{t: t, clock: rawiotest.NewClock(), model: newModelGate(), tapped: newFakeTap()}
-	r.stack = rawiotest.NewStack(r.clock, rawiotest.Config{Seed: 1, Output: r.leaves})
+	r.stack = rawiotest.NewStack(r.clock, rawiotest.Config{Seed: 1, Output: r.leaves, ReceiveBuffer: 1 << 20, WScale: 7})
 	r.client = rawiotest.NewStack(r.clock, rawiotest.Config{Seed: 2, Output: r.arrives})
 	r.sent, r.kernel = &fakeInjector{r: r}, &fakeTable{stack: r.stack}
 	e := newEngine(Config{
