@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/sockdiag"
@@ -112,6 +113,7 @@ type fakeTable struct {
 	destroyed []Flow
 	more      []sockdiag.Socket // sockets that the stack does not have
 	fails     error             // of all lists
+	turn      sync.Mutex        // has whoever uses the rig while a trial is under way
 }
 
 // listens has a port's listeners be one of the stack.
@@ -163,6 +165,8 @@ func (k *fakeTable) Progress([]uint16) (map[segment.Flow]sockdiag.Bytes, error) 
 }
 
 func (k *fakeTable) Destroy(f segment.Flow, _ ...int) error {
+	k.turn.Lock()
+	defer k.turn.Unlock()
 	k.destroyed = append(k.destroyed, f)
 	if k.stack.Destroy(f.Server, f.Client) != nil {
 		return sockdiag.ErrNotFound
@@ -177,6 +181,8 @@ type fakeWatcher struct{ k *fakeTable }
 func (w fakeWatcher) Close() error { return nil }
 
 func (w fakeWatcher) State(f segment.Flow, _ ...int) (sockdiag.State, error) {
+	w.k.turn.Lock()
+	defer w.k.turn.Unlock()
 	for _, s := range w.k.all([]uint16{f.Server.Port()}) {
 		if s.Flow == f {
 			return s.State, nil

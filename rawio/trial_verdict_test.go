@@ -9,8 +9,22 @@ import (
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/sockdiag"
+	"github.com/ftnet/ftnet/rawio/internal/inject"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 )
+
+// turnInjector sends when nobody else uses the rig.
+type turnInjector struct{ *rig }
+
+func (i turnInjector) Room(device int) int                        { return i.sent.Room(device) }
+func (i turnInjector) Close() error                               { return i.sent.Close() }
+func (i turnInjector) ToClient(list []inject.Packet) (int, error) { return i.sent.ToClient(list) }
+
+func (i turnInjector) ToServer(p inject.Packet) error {
+	i.kernel.turn.Lock()
+	defer i.kernel.turn.Unlock()
+	return i.sent.ToServer(p)
+}
 
 var rigEntrance = entrance{rigPort, rigLink, false}
 
@@ -20,6 +34,7 @@ func (r *rig) tries(looks bool) (found verdict, took time.Duration) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		r.trials.inject = turnInjector{r}
 		began := time.Now()
 		found = r.trials.try(rigEntrance, rigClient.Addr(), rigServer.Addr())
 		took = time.Since(began)
@@ -27,7 +42,9 @@ func (r *rig) tries(looks bool) (found verdict, took time.Duration) {
 	for {
 		synctest.Wait()
 		if looks {
+			r.kernel.turn.Lock()
 			r.work()
+			r.kernel.turn.Unlock()
 		}
 		select {
 		case <-done:
