@@ -14,26 +14,28 @@ import (
 // handshakes that are tried.
 const reservedSlots = 2
 
-func (e *Engine) openGate() (err error) {
+// openGate loads the gate, or adopts it.
+func (e *Engine) openGate() (g *kernel.Gate, err error) {
 	cfg := kernel.Config{MaxConns: e.cfg.MaxConns + reservedSlots,
 		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer, DeadAfter: e.cfg.DeadAfter, BPFFS: e.cfg.BPFFS,
 		LoopbackCarries: e.loopbackCarries(), Mark: e.cfg.Mark.Value}
 	defer func() {
 		if err == nil {
+			e.gate, e.reports, e.captures = g, g.Events(), g.Outputs()
 			e.tellPins()
 		}
 	}()
 	if !e.cfg.Adopt {
-		if e.gate, err = kernel.Load(cfg); err != nil {
-			return fmt.Errorf("rawio: load the gate: %w", err)
+		if g, err = kernel.Load(cfg); err != nil {
+			return nil, fmt.Errorf("rawio: load the gate: %w", err)
 		}
-		return nil
+		return g, nil
 	}
-	if e.gate, err = kernel.Adopt(cfg); err != nil {
-		return fmt.Errorf("rawio: adopt the gate: %w", err)
+	if g, err = kernel.Adopt(cfg); err != nil {
+		return nil, fmt.Errorf("rawio: adopt the gate: %w", err)
 	}
-	e.cfg.MaxConns = e.gate.MaxConns() - reservedSlots
-	return nil
+	e.cfg.MaxConns = g.MaxConns() - reservedSlots
+	return g, nil
 }
 
 // tellPins says whether the next engine can find the gate, and whether this one has found

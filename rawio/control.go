@@ -23,7 +23,7 @@ func (e *Engine) Listening(port uint16) (recovering int) {
 // findTransparent tells the gate which of the ports' listeners take connections to
 // addresses of other hosts. Of a port without a listener what was last is true.
 func (e *Engine) findTransparent(ports []uint16) {
-	list, err := sockdiag.Listeners(ports)
+	list, err := e.table.Listeners(ports)
 	if err != nil {
 		e.log.Debug("listeners not listed", "error", err)
 		return
@@ -125,7 +125,7 @@ func (e *Engine) Serves(port uint16) bool {
 	if found {
 		return true
 	}
-	list, err := sockdiag.Sockets([]uint16{port})
+	list, err := e.table.Sockets([]uint16{port})
 	return err != nil || len(list) > 0
 }
 
@@ -138,7 +138,7 @@ func (e *Engine) remaining(ports []uint16) (open, resetting bool, err error) {
 			return !resetting
 		})
 	})
-	list, err := sockdiag.List(ports)
+	list, err := e.table.List(ports)
 	for _, state := range list {
 		open = open || state != sockdiag.TimeWait && state != sockdiag.Listen
 	}
@@ -153,7 +153,7 @@ func (e *Engine) sweep(idle time.Duration) {
 	if len(ports) == 0 {
 		return
 	}
-	list, err := sockdiag.List(ports)
+	list, err := e.table.List(ports)
 	if err != nil {
 		e.log.Warn("sockets not listed", "error", err)
 		return

@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
 	"github.com/ftnet/ftnet/rawio/internal/inject"
 )
 
@@ -15,11 +14,11 @@ import (
 // whichever network namespace, and every packet would wait with it.
 
 // deviceOf returns inject.Config.Device.
-func deviceOf(g *kernel.Gate) func(index int) (inject.Device, bool) {
+func deviceOf(g attachments) func(index int) (inject.Device, bool) {
 	return func(index int) (inject.Device, bool) { return device(g, index) }
 }
 
-func device(g *kernel.Gate, index int) (d inject.Device, ok bool) {
+func device(g attachments, index int) (d inject.Device, ok bool) {
 	if !g.Attached(index) {
 		return d, false
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
 	"github.com/ftnet/ftnet/rawio/internal/conntrack"
 	"github.com/ftnet/ftnet/rawio/internal/inject"
 	"github.com/ftnet/ftnet/rawio/internal/tap"
@@ -66,12 +65,16 @@ type Config struct {
 
 // Engine is a running packet engine. Its methods may be called concurrently.
 type Engine struct {
-	cfg    Config
-	log    hclog.Logger
-	gate   *kernel.Gate
-	tap    *tap.Tap
-	inject *inject.Injector
-	links  *links
+	cfg  Config
+	log  hclog.Logger
+	gate packetGate
+	// reports and captures read what the gate tells; captures is for an OutputBuffer only.
+	reports  eventReader
+	captures outputReader
+	tap      packetTap
+	inject   injector
+	table    socketTable
+	links    *links
 	// tracked is what netfilter knows of connections.
 	tracked   conntrack.Table
 	addresses addresses
@@ -123,9 +126,7 @@ func Open(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		return nil, errors.New("rawio: Config needs a Log")
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger.Named("engine"), failure: newFailure(), closing: make(chan struct{}), ports: map[uint16]*Service{},
-		batch: tap.NewBatch(tapBatch), inPlace: newInPlace(cfg.Log), unseen: newUnseen(), trials: newTrials()}
-	e.unseen.list, e.unseen.tracked = e.unseen.listSockets, e.tracked.Lookup
+	e := newEngine(cfg)
 	if err := e.open(); err != nil {
 		e.Close()
 		return nil, err
@@ -135,20 +136,59 @@ func Open(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
+// newEngine returns an engine that has nothing of its host yet.
+func newEngine(cfg Config) *Engine {
+	e := &Engine{
+		cfg: cfg, log: cfg.Logger.Named("engine"), table: kernelSockets{},
+		failure: newFailure(), closing: make(chan struct{}), ports: map[uint16]*Service{},
+		batch: tap.NewBatch(tapBatch), inPlace: newInPlace(cfg.Log), unseen: newUnseen(), trials: newTrials(),
+	}
+	e.unseen.list, e.unseen.tracked = e.unseen.listSockets, e.tracked.Lookup
+	e.unseen.watch = func() (socketWatcher, error) { return e.table.Watch() }
+	return e
+}
+
 func (e *Engine) open() (err error) {
 	if err := sockdiag.Supported(); err != nil {
 		return fmt.Errorf("rawio: no connection could be recovered: %w", err)
 	}
-	if err := e.openGate(); err != nil {
+	if err := e.openHost(); err != nil {
 		return err
 	}
-	e.unseen.atGate = e.gate.Aliases
-	if err := e.openInjector(); err != nil {
+	if err := e.assemble(); err != nil {
 		return err
 	}
-	if e.tap, err = tap.Open(tap.Config{Filter: e.gate.TapFilter(), ReceiveBuffer: e.cfg.ReceiveBuffer}); err != nil {
+	e.links, err = openLinks(linksConfig{
+		gate: e.gate, names: e.cfg.Interfaces, log: e.log, adopted: e.cfg.Adopt, changed: e.guarded, catchUp: e.catchUp,
+	})
+	if err != nil {
+		return err
+	}
+	return e.openCarrier()
+}
+
+// openHost opens gate, injector and tap.
+func (e *Engine) openHost() error {
+	g, err := e.openGate()
+	if err != nil {
+		return err
+	}
+	i, err := openInjector(g, e.stays)
+	if err != nil {
+		return err
+	}
+	e.inject = i
+	t, err := tap.Open(tap.Config{Filter: g.TapFilter(), ReceiveBuffer: e.cfg.ReceiveBuffer})
+	if err != nil {
 		return fmt.Errorf("rawio: open the tap: %w", err)
 	}
+	e.tap = t
+	return nil
+}
+
+// assemble puts the core between log, gate, tap and injector.
+func (e *Engine) assemble() error {
+	e.unseen.atGate = e.gate.Aliases
 	e.env = newEnvironment(e)
 	e.fetches.e = e
 	core := e.env.core()
@@ -166,22 +206,11 @@ func (e *Engine) open() (err error) {
 	e.cfg.Log.SetUpcall(e.upcall)
 	e.cfg.Log.SetStatusUpcall(e.logStatus)
 	e.logStatus(e.cfg.Log.Status())
-	e.links, err = openLinks(linksConfig{
-		gate: e.gate, names: e.cfg.Interfaces, log: e.log, adopted: e.cfg.Adopt, changed: e.guarded, catchUp: e.catchUp,
-	})
-	if err != nil {
-		return err
-	}
-	return e.openCarrier()
+	return nil
 }
 
-// openInjector opens the injector and tells the gate of its sockets.
-func (e *Engine) openInjector() (err error) {
-	e.inject, err = openInjector(e.gate, e.stays)
-	return err
-}
-
-func openInjector(g *kernel.Gate, stays func(netip.Addr, uint32) bool) (*inject.Injector, error) {
+// openInjector opens an injector and tells the gate of its sockets.
+func openInjector(g senderGate, stays func(netip.Addr, uint32) bool) (*inject.Injector, error) {
 	i, err := inject.Open(inject.Config{Device: deviceOf(g), Turn: gate.TurnAddress, Stays: stays})
 	if err != nil {
 		return nil, fmt.Errorf("rawio: open the injector: %w", err)

@@ -34,7 +34,7 @@ type environment struct {
 	ways    ways
 	syns    map[Flow]int    // spoofed SYNs that were not answered yet
 	vain    map[uint16]bool // ports for which unanswered SYNs were reported in this outage
-	sockets *sockdiag.Watcher
+	sockets socketWatcher
 	deaf    struct { // the port that was asked about last
 		port uint16
 		at   int64 // when, ns
@@ -166,7 +166,7 @@ func (v *environment) Fetch(slot, gen uint32, id logserver.ConnID, off int64, n 
 
 func (v *environment) Destroy(f Flow) {
 	w := v.way(f)
-	if err := sockdiag.Destroy(f, w.out, w.in); err != nil && !errors.Is(err, sockdiag.ErrNotFound) {
+	if err := v.e.table.Destroy(f, w.out, w.in); err != nil && !errors.Is(err, sockdiag.ErrNotFound) {
 		v.e.log.Warn("the crashed server's socket was not removed", "connection", f, "error", err)
 	}
 }
@@ -243,9 +243,9 @@ func (v *environment) Report(r south.Report) {
 }
 
 // watcher asks the kernel about sockets. It is opened when it is needed first.
-func (v *environment) watcher() (w *sockdiag.Watcher, err error) {
+func (v *environment) watcher() (w socketWatcher, err error) {
 	if v.sockets == nil {
-		v.sockets, err = sockdiag.Watch()
+		v.sockets, err = v.e.table.Watch()
 	}
 	return v.sockets, err
 }

@@ -2,7 +2,6 @@ package rawio
 
 import (
 	"github.com/ftnet/ftnet/internal/segment"
-	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -40,7 +39,7 @@ func (e *Engine) progress() map[segment.Flow]south.Progress {
 	if len(ports) == 0 {
 		return nil
 	}
-	list, err := sockdiag.Progress(ports)
+	list, err := e.table.Progress(ports)
 	if err != nil {
 		e.log.Debug("socket progress unknown", "error", err)
 		return nil

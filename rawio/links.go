@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
 )
 
 // links keeps the gate on the interfaces that carry the service, and knows of each whether
@@ -47,7 +46,7 @@ type links struct {
 
 // linksConfig is what links need of the engine.
 type linksConfig struct {
-	gate  *kernel.Gate
+	gate  linkGate
 	names []string // of the interfaces; none: all that are up, and come up
 	log   hclog.Logger
 	// adopted says that there may be connections by interfaces that the gate, which is an

@@ -26,7 +26,7 @@ func TestForgetTakesBack(t *testing.T) {
 	var told []map[int]string
 	l := bareLinks(&told)
 	l.setPorts([]uint16{80})
-	l.prover.flow, l.prover.fd = gate.ProofFlow(80), -1 // nothing is proved
+	l.prover.flow, l.prover.via = gate.ProofFlow(80), packetSocket(-1) // nothing is proved
 	step := func(want ...map[int]string) {
 		t.Helper()
 		told = nil

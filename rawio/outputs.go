@@ -29,8 +29,8 @@ func (e *Engine) outputLoop() {
 		dec     segment.Decoder
 		s       segment.Segment
 	)
-	for reader := e.gate.Outputs(); ; {
-		n, err := reader.ReadBatch(ctx, outputs)
+	for {
+		n, err := e.captures.ReadBatch(ctx, outputs)
 		if err != nil {
 			if ctx.Err() == nil {
 				e.fail("captured output cannot be read", err)

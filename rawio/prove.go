@@ -13,7 +13,6 @@ import (
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
 )
 
 // How often and how patiently the gate is asked to prove that it is in the way.
@@ -30,8 +29,8 @@ const (
 // prover sends the packets that prove that the gate is in the way: see gate.BindProof.
 // links.mu guards it.
 type prover struct {
-	gate  *kernel.Gate
-	fd    int // -1: not open
+	gate  linkGate
+	via   proofSocket // nil: not open
 	buf   []byte
 	ports []uint16     // of the services
 	flow  segment.Flow // bound; the zero Flow if there are no ports
@@ -70,20 +69,30 @@ type sighting struct {
 	wanted  bool // at once: the interface is not guarded until then
 }
 
-func (p *prover) open(g *kernel.Gate) (err error) {
+func (p *prover) open(g linkGate) error {
 	p.gate = g
 	// Protocol 0: it receives nothing.
-	p.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("rawio: open a packet socket: %w", err)
 	}
+	p.via = packetSocket(fd)
 	return nil
 }
 
+// packetSocket is a proofSocket by its descriptor.
+type packetSocket int
+
+func (s packetSocket) Send(packet []byte, to *unix.SockaddrLinklayer) error {
+	return unix.Sendto(int(s), packet, 0, to)
+}
+
+func (s packetSocket) Close() error { return unix.Close(int(s)) }
+
 func (p *prover) close() {
-	if p.fd > 0 {
-		unix.Close(p.fd)
-		p.fd = -1
+	if p.via != nil {
+		_ = p.via.Close()
+		p.via = nil
 	}
 }
 
@@ -131,7 +140,7 @@ func (l *links) send(g *guarded) error {
 	}
 	// To the interface itself: should the packet leave, no switch forwards it.
 	to.Halen = uint8(copy(to.Addr[:], g.addr))
-	return unix.Sendto(p.fd, p.buf, 0, &to)
+	return p.via.Send(p.buf, &to)
 }
 
 func htons(n uint16) uint16 { return n<<8 | n>>8&0xff }

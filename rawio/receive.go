@@ -5,7 +5,6 @@ import (
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
 	"github.com/ftnet/ftnet/rawio/internal/tap"
 	"github.com/ftnet/ftnet/rawio/south"
 )
@@ -38,7 +37,7 @@ const (
 func (e *Engine) receiveLoop() {
 	e.hurry()
 	var (
-		reports = e.gate.Events()
+		reports = e.reports
 		events  = make([]gate.Event, eventBatch)
 		last    time.Time // when the newest event was received
 	)
@@ -66,7 +65,7 @@ func (e *Engine) receiveLoop() {
 
 // receive takes what tap and gate have, or some of it if it is much: then n is eventBatch or
 // pause is 0.
-func (e *Engine) receive(m *south.Machine, reports *kernel.EventReader, events []gate.Event) (pause time.Duration, n int, err error) {
+func (e *Engine) receive(m *south.Machine, reports eventReader, events []gate.Event) (pause time.Duration, n int, err error) {
 	// What the client sent before comes first: its SYN above all.
 	if pause, err = e.drain(m); err == nil {
 		n, err = e.events(m, reports, events)
@@ -78,7 +77,7 @@ func (e *Engine) receive(m *south.Machine, reports *kernel.EventReader, events [
 // were lost since it began.
 func (e *Engine) catchUp() (lost uint64, err error) {
 	var (
-		reports = e.gate.Events()
+		reports = e.reports
 		events  = make([]gate.Event, eventBatch)
 	)
 	for n := eventBatch; n == eventBatch && err == nil; {
@@ -92,7 +91,7 @@ func (e *Engine) catchUp() (lost uint64, err error) {
 }
 
 // pause leaves the tap alone for a while after a receive that met n events.
-func (e *Engine) pause(d time.Duration, n int, last *time.Time, reports *kernel.EventReader) error {
+func (e *Engine) pause(d time.Duration, n int, last *time.Time, reports eventReader) error {
 	if n == 0 {
 		return e.tap.Pause(d, reports.FD())
 	}
@@ -196,7 +195,7 @@ func (e *Engine) decode(p *tap.Packet) (size int, err error) {
 }
 
 // events gives the core what the gate has reported.
-func (e *Engine) events(m *south.Machine, reports *kernel.EventReader, events []gate.Event) (int, error) {
+func (e *Engine) events(m *south.Machine, reports eventReader, events []gate.Event) (int, error) {
 	n, err := reports.TryReadBatch(events)
 	for i := range n {
 		e.event(m, &e.decoder, &events[i])

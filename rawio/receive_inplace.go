@@ -40,7 +40,7 @@ func newInPlace(log logserver.Log) inPlace {
 func (p *inPlace) predicts() bool { return p.lends && p.score >= inPlaceFrom }
 
 // read takes one packet. done must be called when it is dealt with.
-func (p *inPlace) read(t *tap.Tap, m *south.Machine) (packets []tap.Packet, err error) {
+func (p *inPlace) read(t packetTap, m *south.Machine) (packets []tap.Packet, err error) {
 	memory, ok := m.Borrow(p.flow, p.room)
 	if p.borrowed = ok; ok {
 		_, err = t.TryReadSplit(p.one, p.header, memory)

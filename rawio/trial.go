@@ -53,7 +53,8 @@ type verdict struct {
 // handshaker begins handshakes in clients' names, one at a time, and takes them back.
 type handshaker struct {
 	log     hclog.Logger
-	inject  *inject.Injector
+	inject  injector
+	table   socketTable
 	mark    uint32 // of what it sends
 	closing <-chan struct{}
 
@@ -101,7 +102,7 @@ func (h *handshaker) try(at entrance, client, server netip.Addr) verdict {
 		Client: netip.AddrPortFrom(client, h.clientPort(at.port)),
 		Server: netip.AddrPortFrom(server, at.port),
 	}
-	w, err := sockdiag.Watch()
+	w, err := h.table.Watch()
 	if err != nil {
 		return verdict{}
 	}
@@ -152,7 +153,7 @@ func synOf(f Flow) *segment.Segment {
 }
 
 // send sends the SYN by all ways until the kernel answers. It is not decided if it does not.
-func (h *handshaker) send(w *sockdiag.Watcher, at entrance, flow Flow, packet []byte) (found verdict, decided bool) {
+func (h *handshaker) send(w socketWatcher, at entrance, flow Flow, packet []byte) (found verdict, decided bool) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for range trialRounds {
@@ -185,8 +186,8 @@ func answeredBy(at entrance, device int) verdict {
 
 // listens reports whether a listener can be expected to have answered: one that takes
 // what was sent is there, and neither of the port's queues is full.
-func (h *handshaker) listens(w *sockdiag.Watcher, at entrance, server netip.Addr) bool {
-	listeners, err := sockdiag.Listeners([]uint16{at.port})
+func (h *handshaker) listens(w socketWatcher, at entrance, server netip.Addr) bool {
+	listeners, err := h.table.Listeners([]uint16{at.port})
 	if err != nil || !taken(listeners, at, server) {
 		return false
 	}
@@ -194,7 +195,7 @@ func (h *handshaker) listens(w *sockdiag.Watcher, at entrance, server netip.Addr
 	if err != nil || room <= 0 {
 		return false
 	}
-	list, err := sockdiag.Sockets([]uint16{at.port})
+	list, err := h.table.Sockets([]uint16{at.port})
 	for i := range list {
 		if list[i].State == sockdiag.SynReceived {
 			room--
@@ -206,7 +207,7 @@ func (h *handshaker) listens(w *sockdiag.Watcher, at entrance, server netip.Addr
 // takeBack removes all that a trial has made. Should the half-open connection stay, the gate
 // continues to hold its SYN-ACKs: it holds any SYN-ACK without a known SYN.
 func (h *handshaker) takeBack(f Flow, ifindex int) {
-	err := sockdiag.Destroy(f, ifindex)
+	err := h.table.Destroy(f, ifindex)
 	if err != nil && !errors.Is(err, sockdiag.ErrNotFound) {
 		h.log.Warn("half-open connection of a trial not removed", "connection", f, "error", err)
 		return
@@ -219,7 +220,7 @@ func (h *handshaker) takeBack(f Flow, ifindex int) {
 // handshaker is that of the engine. Its flow is bound to a slot that stays in ModeSpoof.
 func (e *Engine) handshaker() *handshaker {
 	return &handshaker{
-		log: e.log, inject: e.inject, mark: e.cfg.Mark.Value, closing: e.closing, answer: make(chan struct{}, 1),
+		log: e.log, inject: e.inject, table: e.table, mark: e.cfg.Mark.Value, closing: e.closing, answer: make(chan struct{}, 1),
 		hold: func(f Flow) error {
 			slot := e.gate.Slot(e.trialSlot())
 			slot.ResetGate()

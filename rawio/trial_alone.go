@@ -89,7 +89,7 @@ func openTry(ctx context.Context, id string, mark fwmark.Mark) (*oneTry, error) 
 	t := &oneTry{gate: g, guarded: map[int]string{}, read: make(chan struct{})}
 	ctx, t.cancel = context.WithCancel(ctx)
 	t.handshaker = &handshaker{
-		log: hclog.NewNullLogger(), mark: mark.Value, closing: ctx.Done(), answer: make(chan struct{}, 1),
+		log: hclog.NewNullLogger(), table: kernelSockets{}, mark: mark.Value, closing: ctx.Done(), answer: make(chan struct{}, 1),
 		hold: t.hold, free: t.free, refused: t.other.Load,
 		clientPort: func(port uint16) uint16 { return port },
 		known:      func(Flow) bool { return false },
@@ -108,9 +108,11 @@ func (t *oneTry) open(ctx context.Context) (err error) {
 	if err := t.attach(); err != nil {
 		return err
 	}
-	if t.inject, err = openInjector(t.gate, routesHere); err != nil {
+	i, err := openInjector(t.gate, routesHere)
+	if err != nil {
 		return err
 	}
+	t.inject = i
 	select {
 	case <-dead:
 		return nil

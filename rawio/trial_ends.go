@@ -51,7 +51,7 @@ func (e *Engine) listening(interfaces map[int]string) ([]sockdiag.Listener, map[
 	if len(ports) == 0 {
 		return nil, nil
 	}
-	listeners, err := sockdiag.Listeners(ports)
+	listeners, err := e.table.Listeners(ports)
 	if err != nil {
 		e.log.Debug("listeners not listed", "error", err)
 		return nil, nil

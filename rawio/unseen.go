@@ -24,7 +24,8 @@ type unseen struct {
 	list    func(ports []uint16, f func(*sockdiag.Socket)) error
 	atGate  func() (map[uint16]uint16, error) // the aliases that the gate has found
 	tracked func(Flow) (conntrack.Entry, error)
-	watcher *sockdiag.Watcher // for list
+	watch   func() (socketWatcher, error)
+	watcher socketWatcher // of watch, for list
 	batch   []sockdiag.Socket
 
 	last  time.Time     // when the last complete look began
@@ -75,7 +76,7 @@ func newUnseen() unseen {
 // listSockets is list. look is held.
 func (u *unseen) listSockets(ports []uint16, f func(*sockdiag.Socket)) (err error) {
 	if u.watcher == nil {
-		if u.watcher, err = sockdiag.Watch(); err != nil {
+		if u.watcher, err = u.watch(); err != nil {
 			u.watcher = nil
 			return err
 		}
