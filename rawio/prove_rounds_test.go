@@ -118,8 +118,8 @@ func TestProofMissing(t *testing.T) {
 		passOut, passIn bool
 		want            string
 	}{
-		{"egress", true, false, "nothing that is sent reaches it"},
-		{"ingress", false, true, "nothing that arrives reaches it"},
+		{"egress", true, false, "sent packets do not reach it"},
+		{"ingress", false, true, "received packets do not reach it"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newProvedLinks(t, "")

@@ -134,8 +134,8 @@ func TestBulkMispredicted(t *testing.T) {
 	}
 }
 
-// TestLandingLearns: what is expected is a packet like the large ones before, of their connection.
-func TestLandingLearns(t *testing.T) {
+// TestInPlaceLearns: what is expected is a packet like the large ones before, of their connection.
+func TestInPlaceLearns(t *testing.T) {
 	payload := make([]byte, 256<<10)
 	of := func(client string, n int) *segment.Segment {
 		return &segment.Segment{Src: netip.MustParseAddrPort(client), Dst: rigServer, Payload: payload[:n]}

@@ -160,7 +160,7 @@ func TestBarredIsNotProtected(t *testing.T) {
 	if v == nil || v.client != rigClient.Addr() || v.server != rigServer.Addr() {
 		t.Fatalf("the client's coming is not noted: %+v", v)
 	}
-	const warns, again = "[WARN]  engine: the kernel does not answer a handshake", "[INFO]  engine: the kernel answers handshakes in clients' names again"
+	const warns, again = "[WARN]  engine: no SYN-ACK for trial handshakes", "[INFO]  engine: trial handshakes are answered again"
 	for _, step := range []struct {
 		found     verdict
 		protected bool
