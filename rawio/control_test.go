@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
@@ -294,7 +295,7 @@ func TestProtectRefuses(t *testing.T) {
 		{"neither", Service{Port: 80}, "a service has a journal, or its server is unmodified"},
 		{"both", Service{Port: 80, Journal: j, Unmodified: true}, "a service has a journal, or its server is unmodified"},
 		{"no buffer", Service{Port: 80, Unmodified: true}, "without an OutputBuffer"},
-		{"idle", Service{Port: 80, Journal: j, LogPolicy: LogSinceIdle}, "idle is not positive"},
+		{"idle", Service{Port: 80, Journal: j, LogPolicy: policy.LogSinceIdle}, "idle is not positive"},
 		{"down", Service{Port: 80, Journal: j, DownAfter: -1}, "is below 0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

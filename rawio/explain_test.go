@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/rawio/gate"
@@ -18,7 +19,7 @@ func TestNoSlotsFoundFirst(t *testing.T) {
 	const why = "7 all connection slots are in use: there are 0 slots"
 	for _, first := range []string{"look", "tap"} {
 		r := newUnseenRig(t, 0)
-		r.protect(LogFull)
+		r.protect(policy.LogFull)
 		r.handshake(7, gate.EventSYNACK)
 		r.has(7, sockdiag.Established)
 		if first == "look" {
@@ -52,7 +53,7 @@ func TestPassedByTheGate(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := newUnseenRig(t, 4)
-			r.protect(LogFull)
+			r.protect(policy.LogFull)
 			r.look()
 			if delete(r.e.links.all, unseenLink); test.link != nil {
 				r.e.links.all[unseenLink] = test.link
@@ -64,7 +65,7 @@ func TestPassedByTheGate(t *testing.T) {
 	t.Run("not known yet", func(t *testing.T) {
 		r := newUnseenRig(t, 4)
 		r.e.unseen.waits = time.Hour
-		r.protect(LogFull)
+		r.protect(policy.LogFull)
 		r.look()
 		r.has(7, sockdiag.Established)
 		r.look()
@@ -76,7 +77,7 @@ func TestPassedByTheGate(t *testing.T) {
 	t.Run("never known", func(t *testing.T) {
 		r := newUnseenRig(t, 4)
 		r.e.unseen.waits = time.Hour
-		r.protect(LogFull)
+		r.protect(policy.LogFull)
 		r.has(7, sockdiag.Established)
 		r.look()
 		r.e.unseen.waits = 0
@@ -84,7 +85,7 @@ func TestPassedByTheGate(t *testing.T) {
 	})
 	t.Run("since its SYN", func(t *testing.T) {
 		r := newUnseenRig(t, 4)
-		r.protect(LogFull)
+		r.protect(policy.LogFull)
 		f := unseenFlow(7)
 		syn := segment.Segment{Src: f.Client, Dst: f.Server, Seq: 1000, Flags: segment.SYN, Window: 500}
 		r.e.do(func(m *south.Machine) { m.Segment(&syn, r.Now()) })
@@ -103,7 +104,7 @@ func TestPassedByTheGate(t *testing.T) {
 // a SYN proxy is there, and it is asked again.
 func TestProxiedAskedAgain(t *testing.T) {
 	r := newUnseenRig(t, 4)
-	r.protect(LogFull)
+	r.protect(policy.LogFull)
 	r.handshake(7, gate.EventCookie)
 	r.answered(7)
 	r.has(7, sockdiag.Established)

@@ -8,27 +8,9 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/rawio/south"
-)
-
-// Compare and LogPolicy say how an unmodified server is rolled forward, LogDown
-// what happens while the log stands still.
-type (
-	Compare   = south.Compare
-	LogPolicy = south.LogPolicy
-	LogDown   = south.LogDown
-)
-
-// The choices; see package south.
-const (
-	CompareStrict = south.CompareStrict
-	CompareLength = south.CompareLength
-	LogFull       = south.LogFull
-	LogSinceIdle  = south.LogSinceIdle
-	LogOff        = south.LogOff
-	DownHold      = south.DownHold
-	DownUnprotect = south.DownUnprotect
 )
 
 // DefaultOutputBuffer is a good Config.OutputBuffer for engines that protect
@@ -43,13 +25,13 @@ type Service struct {
 	// after Unprotect. Nil: the server is unmodified.
 	Journal    *journal.Journal
 	Unmodified bool
-	Compare    Compare       // unmodified servers only
-	Quota      int64         // the log's room for one connection, bytes; 0: unlimited
-	OnFull     south.OnFull  // what happens to a connection that has used it up
-	LogPolicy  LogPolicy     // unmodified servers only
-	Idle       time.Duration // of LogSinceIdle
-	LogDown    LogDown       // what happens while the log makes nothing stable
-	DownAfter  time.Duration // of DownUnprotect; default 10 s
+	Compare    policy.Compare // unmodified servers only
+	Quota      int64          // the log's room for one connection, bytes; 0: unlimited
+	OnFull     policy.OnFull  // what happens to a connection that has used it up
+	LogPolicy  policy.Log     // unmodified servers only
+	Idle       time.Duration  // of LogSinceIdle
+	LogDown    policy.LogDown // what happens while the log makes nothing stable
+	DownAfter  time.Duration  // of DownUnprotect; default 10 s
 	// Ending reports whether a process that serves the port is ending, or has ended,
 	// and Crash, Succeed or Release is still to come. It is called with the engine's
 	// lock held, and must not wait. Nil: never.
@@ -76,7 +58,7 @@ func (s *Service) validate(cfg *Config) error {
 		return errors.New("a service has a journal, or its server is unmodified")
 	case s.Unmodified && cfg.OutputBuffer == 0:
 		return errors.New("the engine was opened without an OutputBuffer, which unmodified servers need")
-	case s.LogPolicy == LogSinceIdle && s.Idle <= 0:
+	case s.LogPolicy == policy.LogSinceIdle && s.Idle <= 0:
 		return errors.New("the time after which a connection is idle is not positive")
 	case s.DownAfter < 0:
 		return errors.New("the time that a connection waits for the log is below 0")
@@ -122,7 +104,7 @@ func (e *Engine) Protect(s Service) error {
 			why = reason.Inherited
 		case !m.Protects(s.Port):
 			why = reason.Earlier
-		case old != nil && old.LogPolicy == LogOff && s.LogPolicy != LogOff:
+		case old != nil && old.LogPolicy == policy.LogOff && s.LogPolicy != policy.LogOff:
 			why = reason.Off
 		}
 		e.ports[s.Port] = &s

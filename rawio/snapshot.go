@@ -3,6 +3,7 @@ package rawio
 import (
 	"time"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/internal/sockdiag"
@@ -94,7 +95,7 @@ func (e *Engine) unprotected(s *sockdiag.Socket) string {
 	switch svc := e.ports[port]; {
 	case svc == nil:
 		return ""
-	case svc.LogPolicy == LogOff && s.Served():
+	case svc.LogPolicy == policy.LogOff && s.Served():
 		return string(reason.Off)
 	}
 	if why := e.unseen.why(s); why != "" {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/rawio/internal/conntrack"
@@ -49,7 +50,7 @@ func (e *Engine) worthALook() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, s := range e.ports {
-		if s.LogPolicy != LogOff {
+		if s.LogPolicy != policy.LogOff {
 			return true
 		}
 	}
@@ -181,7 +182,7 @@ func (e *Engine) unknown(s *sockdiag.Socket, now time.Time) bool {
 // engine's lock is held.
 func (e *Engine) watched(port uint16) bool {
 	svc := e.ports[port]
-	return svc != nil && svc.LogPolicy != LogOff && !e.machine.Ending(port)
+	return svc != nil && svc.LogPolicy != policy.LogOff && !e.machine.Ending(port)
 }
 
 // declare reports why a connection is not protected. If its addresses are translated, the

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/logserver/memory"
@@ -99,10 +100,10 @@ func (r *unseenRig) Report(rep south.Report) {
 	}
 }
 
-func (r *unseenRig) protect(policy LogPolicy) {
+func (r *unseenRig) protect(log policy.Log) {
 	r.t.Helper()
 	old := r.e.ports[unseenPort]
-	s := Service{Port: unseenPort, Journal: new(journal.Journal), LogPolicy: policy}
+	s := Service{Port: unseenPort, Journal: new(journal.Journal), LogPolicy: log}
 	if old != nil {
 		s.Journal = old.Journal
 	}

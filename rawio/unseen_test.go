@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/rawio/gate"
@@ -20,7 +21,7 @@ const (
 // TestUnseenMissing: a connection is declared once, although lists lack it.
 func TestUnseenMissing(t *testing.T) {
 	r := newUnseenRig(t, 4)
-	r.protect(LogFull)
+	r.protect(policy.LogFull)
 	r.has(9, sockdiag.Established)
 	r.has(8, sockdiag.Established)
 	r.sockets = r.sockets[1:]
@@ -59,7 +60,7 @@ func TestUnseenMissing(t *testing.T) {
 // of these ports is not there at times.
 func TestAliasesMissing(t *testing.T) {
 	r := newUnseenRig(t, 4)
-	r.protect(LogFull)
+	r.protect(policy.LogFull)
 	const alias = 8080
 	for _, client := range []uint16{8, 9} {
 		r.has(client, sockdiag.Established)
@@ -86,7 +87,7 @@ func TestUnseenEarlier(t *testing.T) {
 		r.has(7, sockdiag.Established)
 		r.has(6, sockdiag.SynReceived)
 		r.fails = fails
-		r.protect(LogFull)
+		r.protect(policy.LogFull)
 		r.fails = -1
 		if fails == 0 {
 			r.expect()
@@ -114,7 +115,7 @@ func TestUnseenEarlierTwice(t *testing.T) {
 		}
 		return list(ports, f)
 	}
-	r.protect(LogFull)
+	r.protect(policy.LogFull)
 	r.expect()
 	r.look(earlier7)
 }
@@ -124,12 +125,12 @@ func TestUnseenEarlierTwice(t *testing.T) {
 func TestLogPolicyTurnedOn(t *testing.T) {
 	for _, fails := range []int{-1, 0} {
 		r := newUnseenRig(t, 4)
-		r.protect(LogOff)
+		r.protect(policy.LogOff)
 		r.has(7, sockdiag.Established)
 		r.has(6, sockdiag.SynReceived)
 		r.look()
 		r.fails = fails
-		r.protect(LogFull)
+		r.protect(policy.LogFull)
 		r.fails = -1
 		r.look()
 		r.sockets[1].State = sockdiag.Established
@@ -147,7 +148,7 @@ func TestLogPolicyTurnedOn(t *testing.T) {
 // not keep others from being named for longer than that lasts, and nothing twice.
 func TestUnseenMany(t *testing.T) {
 	r := newUnseenRig(t, 4)
-	r.protect(LogFull)
+	r.protect(policy.LogFull)
 	r.look()
 	declared := func(f Flow) {
 		r.e.unseen.note(&south.Report{Kind: south.ConnUnprotected, Port: unseenPort, Flow: f, Why: reason.LogFull, Reason: string(reason.LogFull)})
@@ -175,7 +176,7 @@ func TestUnseenMany(t *testing.T) {
 // it is not remembered beside.
 func TestKept(t *testing.T) {
 	r := newUnseenRig(t, 4)
-	r.protect(LogFull)
+	r.protect(policy.LogFull)
 	r.e.do(func(m *south.Machine) { m.Via(unseenLink) })
 	r.handshake(7, gate.EventSYNACK)
 	r.answered(7)
@@ -206,7 +207,7 @@ func TestUnseenTogether(t *testing.T) {
 			}
 		})
 	}
-	wg.Go(func() { r.protect(LogFull) })
+	wg.Go(func() { r.protect(policy.LogFull) })
 	wg.Wait()
 	if len(r.told) != len(r.sockets) {
 		t.Errorf("%d times said of %d connections", len(r.told), len(r.sockets))
@@ -223,7 +224,7 @@ func TestUnseenTogether(t *testing.T) {
 func BenchmarkLook(b *testing.B) {
 	const n = 10000
 	r := newUnseenRig(b, n)
-	r.protect(LogFull)
+	r.protect(policy.LogFull)
 	for i := range uint16(n) {
 		if i%2 == 0 {
 			r.handshake(i+1, gate.EventSYNACK)

@@ -1,6 +1,7 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/reason"
 )
 
@@ -71,5 +72,5 @@ func (m *Machine) Listens(port uint16) bool {
 // opened again.
 func (m *Machine) MayOpen(port uint16) bool {
 	svc := m.services[port]
-	return svc != nil && svc.alive && !svc.outage && !svc.busy && !svc.ending && svc.Log != LogOff
+	return svc != nil && svc.alive && !svc.outage && !svc.busy && !svc.ending && svc.Log != policy.LogOff
 }

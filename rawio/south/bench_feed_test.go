@@ -3,6 +3,7 @@ package south_test
 import (
 	"testing"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/memory"
@@ -75,7 +76,7 @@ func benchFeed(b *testing.B, fetched bool) {
 		cfg.Log = waits{mem}
 	}
 	w.m = south.New(cfg)
-	w.m.Protect(serverPort, south.Service{Unmodified: true, Compare: south.CompareLength})
+	w.m.Protect(serverPort, south.Service{Unmodified: true, Compare: policy.CompareLength})
 	w.open(b, 1)
 	for s := dataSegment(); s.Seq-1001 < size; {
 		w.inOrder(s)

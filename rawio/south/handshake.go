@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
@@ -183,7 +184,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *embryo) {
 		e.synack = nil // of an older SYN
 		return
 	}
-	if svc.Log == LogOff {
+	if svc.Log == policy.LogOff {
 		m.goesUnprotected(flow, reason.Off, "")
 		m.pass(flow, e.packet, synack.Seq, synack.Ack)
 		return
@@ -236,7 +237,7 @@ func metaOf(c *Conn, syn, synack *segment.Segment) logserver.Meta {
 func (m *Machine) openFailed(c *Conn, err error) {
 	packet := c.extra.synack
 	m.forget(c)
-	if c.svc.OnFull == Unprotect && errors.Is(err, logserver.ErrQuota) {
+	if c.svc.OnFull == policy.Unprotect && errors.Is(err, logserver.ErrQuota) {
 		m.goesUnprotected(c.Flow, reason.LogFull, err.Error())
 		m.pass(c.Flow, packet, c.iss, c.irs+1)
 		return

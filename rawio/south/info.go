@@ -1,6 +1,9 @@
 package south
 
-import "github.com/ftnet/ftnet/internal/reason"
+import (
+	"github.com/ftnet/ftnet/internal/policy"
+	"github.com/ftnet/ftnet/internal/reason"
+)
 
 // Info is what a status page shows of a connection.
 type Info struct {
@@ -26,7 +29,7 @@ func (c *Conn) Info() Info {
 	i.Recoveries, i.How, i.Start = int(c.recoveries), "read by read", c.logStart()
 	if c.wire != nil {
 		i.How = "on the wire, strict"
-		if c.wire.compare == CompareLength {
+		if c.wire.compare == policy.CompareLength {
 			i.How = "on the wire, length"
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/logserver"
@@ -93,7 +94,7 @@ func (m *Machine) LogStatus(s logserver.Status) {
 // isDown reports whether a connection that begins need not ask the log: it would
 // wait in vain, like those before it.
 func (m *Machine) isDown(svc *service) bool {
-	if svc.LogDown != DownUnprotect {
+	if svc.LogDown != policy.DownUnprotect {
 		return false
 	}
 	return m.now < m.down.until || m.down.since != 0 && m.now-m.down.since >= svc.downAfter()
@@ -140,7 +141,7 @@ func (m *Machine) tickDown(c *Conn) bool {
 			return false
 		}
 	}
-	if c.lagAt != 0 && c.svc.LogDown == DownUnprotect && int64(now-c.lagAt) >= c.svc.downAfter()/1e6 && m.mayGoOn(c) {
+	if c.lagAt != 0 && c.svc.LogDown == policy.DownUnprotect && int64(now-c.lagAt) >= c.svc.downAfter()/1e6 && m.mayGoOn(c) {
 		m.goOn(c)
 		return true
 	}

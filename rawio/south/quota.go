@@ -3,6 +3,7 @@ package south
 import (
 	"math"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/rawio/gate"
 )
@@ -30,7 +31,7 @@ func (m *Machine) limit(c *Conn) {
 // quotaEdge returns the right window edge at which the connection's quota ends, and whether the
 // window is to be closed towards it: serial numbers can name it only once it is near.
 func (c *Conn) quotaEdge() (edge uint32, near bool) {
-	if c.svc.Quota <= 0 || c.svc.OnFull != CloseWindow || c.quotaLeft() > 1<<30 {
+	if c.svc.Quota <= 0 || c.svc.OnFull != policy.CloseWindow || c.quotaLeft() > 1<<30 {
 		return 0, false
 	}
 	return c.irs + 1 + uint32(c.received+c.quotaLeft()), true
@@ -71,13 +72,13 @@ func (m *Machine) full(c *Conn, why string) {
 	m.Stats.QuotaFull++
 	m.report(QuotaFull, c, why)
 	switch c.svc.OnFull {
-	case Unprotect:
+	case policy.Unprotect:
 		if c.state == Established {
 			m.unprotect(c, reason.LogFull, why)
 			return
 		}
 		m.reset(c, why)
-	case ResetConn:
+	case policy.ResetConn:
 		m.reset(c, why)
 	default:
 		m.closeWindow(c)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/memory"
@@ -141,7 +142,7 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 		case "fetched":
 			fetched = true
 		case "down":
-			s.service.LogDown, s.service.DownAfter = south.DownUnprotect, int64(s.duration(v))
+			s.service.LogDown, s.service.DownAfter = policy.DownUnprotect, int64(s.duration(v))
 		case "irs":
 			s.irs = s.number(v)
 		case "iss":
@@ -165,16 +166,16 @@ func newScript(t *testing.T, d *datadriven.TestData) *script {
 		case "unmodified":
 			s.service.Unmodified = true
 			if v == "length" {
-				s.service.Compare = south.CompareLength
+				s.service.Compare = policy.CompareLength
 			}
 		case "idle":
-			s.service.Log, s.service.Idle = south.LogSinceIdle, int64(s.duration(v))
+			s.service.Log, s.service.Idle = policy.LogSinceIdle, int64(s.duration(v))
 		case "lasting":
 			cfg.Lasting = true
 		case "off":
-			s.service.Log = south.LogOff
+			s.service.Log = policy.LogOff
 		case "full":
-			s.service.OnFull = map[string]south.OnFull{"close-window": south.CloseWindow, "unprotect": south.Unprotect, "reset": south.ResetConn}[v]
+			s.service.OnFull = map[string]policy.OnFull{"close-window": policy.CloseWindow, "unprotect": policy.Unprotect, "reset": policy.ResetConn}[v]
 		default:
 			t.Fatalf("unknown argument %q", a.Key)
 		}

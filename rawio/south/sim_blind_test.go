@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
@@ -83,7 +84,7 @@ func (w *world) mayLetGo(f *flow, r *south.Report) bool {
 	case r.Why == reason.Unseen:
 		return f.inVain(r.Logged, w.clock.Now()) // as may be by chance where the tap loses packets
 	}
-	return f.app.b.blindFrom == 0 && w.plan.log != nil && w.plan.log.policy == south.DownUnprotect && w.plan.jumps == nil
+	return f.app.b.blindFrom == 0 && w.plan.log != nil && w.plan.log.policy == policy.DownUnprotect && w.plan.jumps == nil
 }
 
 // inVain reports whether a client has spoken again and again since the log has all before

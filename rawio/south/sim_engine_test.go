@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
@@ -39,7 +40,7 @@ func randomEnginePlan(seed uint64) plan {
 		p.engine = append(p.engine, c)
 	}
 	if p.log != nil { // what has lost its protection does not survive
-		p.log.policy, p.log.after = south.DownHold, 0
+		p.log.policy, p.log.after = policy.DownHold, 0
 		p.tapLoss = 0 // a client that has waited for the log may have one SYN left
 	}
 	return p

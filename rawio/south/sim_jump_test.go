@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // The simulation of an engine whose clock jumps, as after the host was suspended: nobody
@@ -26,7 +26,7 @@ func randomJumpPlan(seed uint64) plan {
 		p.jumps = append(p.jumps, jump{at, time.Duration(r.Int64N(int64(2 * time.Hour)))})
 	}
 	if p.log != nil && len(p.engine) == 0 { // it is never down for so long
-		p.log.policy, p.log.after = south.DownUnprotect, 5*time.Minute
+		p.log.policy, p.log.after = policy.DownUnprotect, 5*time.Minute
 	}
 	return p
 }

@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // logPlan is what becomes of the log in a run: nil is a log in memory.
@@ -15,7 +15,7 @@ type logPlan struct {
 	buffer  int64         // bytes that may wait to become stable; 0: any
 	down    []crash       // it cannot be reached
 	full    []crash       // it has no room
-	policy  south.LogDown
+	policy  policy.LogDown
 	after   time.Duration // of DownUnprotect
 	protect bool          // LogDown is DownHold: nothing may lose its protection
 }
@@ -48,7 +48,7 @@ func randomLogPlan(seed uint64) *logPlan {
 		p.full = times(5 * time.Second)
 	}
 	if some(0.3) {
-		p.policy, p.after = south.DownUnprotect, up(2*time.Second)+time.Millisecond
+		p.policy, p.after = policy.DownUnprotect, up(2*time.Second)+time.Millisecond
 	}
 	return p
 }

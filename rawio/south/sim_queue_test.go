@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 	"github.com/ftnet/ftnet/rawio/south"
@@ -34,7 +35,7 @@ func randomQueuePlan(seed uint64) plan {
 		p.queue.late = time.Duration(r.Int64N(int64(2 * time.Second)))
 	}
 	if p.log != nil { // of what is not protected plain TCP resets some as well
-		p.log.policy, p.log.after = south.DownHold, 0
+		p.log.policy, p.log.after = policy.DownHold, 0
 	}
 	if r.IntN(2) == 0 {
 		p.window = 8

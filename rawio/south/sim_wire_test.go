@@ -7,10 +7,10 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
-	"github.com/ftnet/ftnet/rawio/south"
 )
 
 // The simulation of unmodified servers: a handler has no north side. After a
@@ -18,7 +18,7 @@ import (
 
 // wirePlan is what only runs with an unmodified server have.
 type wirePlan struct {
-	compare  south.Compare
+	compare  policy.Compare
 	captures int             // Config.Captures
 	block    int             // bytes of input for a reply
 	workers  int             // processes that accept, 0: the listener's own
@@ -33,7 +33,7 @@ func randomWirePlan(seed uint64) wirePlan {
 	up := upTo(r)
 	p := wirePlan{captures: 1 << (12 + r.IntN(12)), block: 1 + r.IntN(1<<(4+r.IntN(9)))}
 	if some(0.3) {
-		p.compare = south.CompareLength
+		p.compare = policy.CompareLength
 	}
 	if some(0.5) {
 		p.workers = 1 + r.IntN(3)

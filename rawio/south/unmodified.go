@@ -1,6 +1,7 @@
 package south
 
 import (
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/rawio/gate"
@@ -16,7 +17,7 @@ type wire struct {
 	fresh    int64 // received when it was opened again after a crash of its process
 	futile   int   // crashes since, one soon after the other, without new input
 	reopened int64 // time when it was opened again after one
-	compare  Compare
+	compare  policy.Compare
 	rolls    bool   // it has been opened again before
 	iss      uint32 // of the socket of the last time
 }
@@ -35,9 +36,9 @@ const (
 	segmentOptions = 40
 )
 
-func newWire(compare Compare, mss uint16) *wire {
+func newWire(compare policy.Compare, mss uint16) *wire {
 	w := &wire{compare: compare}
-	if compare == CompareStrict {
+	if compare == policy.CompareStrict {
 		if mss == 0 {
 			mss = defaultMSS
 		}
@@ -91,7 +92,7 @@ func (c *Conn) outputSeq(off int64) uint32 { return c.una + uint32(off-c.unaOff)
 // noteInput looks at a segment with data of a live connection: what the client
 // itself has acknowledged by then cannot be an answer to it.
 func (m *Machine) noteInput(c *Conn, s *segment.Segment) {
-	if c.svc.Log != LogSinceIdle {
+	if c.svc.Log != policy.LogSinceIdle {
 		return
 	}
 	acked := seqnum.Min(s.Ack, m.slotOf(c).SndNxt()) // it may be anybody's
@@ -103,7 +104,7 @@ func (m *Machine) noteInput(c *Conn, s *segment.Segment) {
 // that what was answered and acknowledged need not be kept. It reports whether
 // there is more to do.
 func (m *Machine) tickIdle(c *Conn) bool {
-	if c.svc.Log != LogSinceIdle || c.received == c.wire.start {
+	if c.svc.Log != policy.LogSinceIdle || c.received == c.wire.start {
 		return false
 	}
 	slot := m.slotOf(c)

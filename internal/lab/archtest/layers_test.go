@@ -61,7 +61,7 @@ var house = []struct {
 		{"rawio/internal/inject", "", "github.com/mdlayher/socket golang.org/x/sys"},
 		{"rawio/internal/tap", "internal/segment", "github.com/cilium/ebpf golang.org/x/sys"},
 		{"rawio/south", "internal/policy internal/reason internal/segment internal/seqnum logserver rawio/gate", ""},
-		{"rawio", "internal/fwmark internal/journal internal/priority internal/reason internal/segment internal/seqnum" +
+		{"rawio", "internal/fwmark internal/journal internal/policy internal/priority internal/reason internal/segment internal/seqnum" +
 			" internal/sockdiag logserver rawio/gate rawio/gate/kernel rawio/internal/conntrack rawio/internal/inject" +
 			" rawio/internal/tap rawio/south", "github.com/hashicorp/go-hclog github.com/mdlayher/socket github.com/vishvananda/netlink golang.org/x/sys"},
 		{"rawio/internal/rawiotest", "internal/segment internal/seqnum", ""},
