@@ -89,7 +89,8 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 			return
 		case c.state == Established && !c.is(recovered) && m.completed(c) && c.is(byCookie) && s.Ack == c.irs+1 &&
 			(m.now-c.since < cookieLife || m.kernel.Socket(flow) == SocketOpen):
-			return // of a copy of the SYN, from before the cookie's third ACK, which may be lost
+			m.clearWay(c) // of a copy of the SYN, from before the cookie's third ACK, which may be lost
+			return
 		case m.outlasts(c, s), m.copied(c, s.Ack-1, s.Options.TSEcr): // the kernel is done, and its client may not be
 			if m.kernel.Socket(flow) == SocketHalfOpen { // it may also be one that the core had reopened
 				m.kernel.Destroy(flow)
@@ -97,6 +98,7 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 			return
 		case c.state == Established && !c.is(recovered|confirmed) && s.Ack == c.irs+1:
 			if c.is(byCookie) && m.now-c.since < cookieLife {
+				m.clearWay(c)
 				m.sendSYNACK(c, s.Options.TSEcr)
 				return
 			}
@@ -166,6 +168,23 @@ const whyAnew = "closed before its client had heard of it, and begun anew"
 // It has forgotten that it has sent one, and may answer the same SYN otherwise: the client
 // knows the first number perhaps.
 const cookieLife = 60e9
+
+// clearWay removes the half-open socket of a copy of the SYN: its client knows the cookie's number, and
+// as long as there is another socket of the flow the kernel drops the cookie's third ACK, and all
+// that repeats it (tcp_v4_syn_recv_sock), for a minute. One that was dropped is sent again.
+func (m *Machine) clearWay(c *Conn) {
+	if m.kernel.Socket(c.Flow) != SocketHalfOpen {
+		return
+	}
+	m.kernel.Destroy(c.Flow)
+	if !m.completed(c) {
+		return
+	}
+	s := m.asClient(c)
+	s.Flags, s.Ack = segment.ACK, c.iss+1
+	s.Options.TSEcr = m.slotOf(c).TSVal()
+	m.net.ToServer(s)
+}
 
 // keepFirst takes a SYN-ACK with another number than the first one, of a client that has
 // not answered that: the kernel had forgotten the half-open connection when the SYN came

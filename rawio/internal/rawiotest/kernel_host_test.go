@@ -27,6 +27,7 @@ type host interface {
 	connect(server, peer netip.AddrPort, idle int) hostSocket
 	wait(time.Duration)
 	destroy(peer, server netip.AddrPort) bool // SOCK_DESTROY; false: no such socket
+	cookies(Cookies)
 }
 
 type hostSocket interface {
@@ -88,6 +89,8 @@ func (h *modelHost) connect(server, peer netip.AddrPort, idle int) hostSocket {
 	s.SetKeepAlive(time.Duration(idle)*time.Second, time.Minute, 9)
 	return modelSocket{h.t, s}
 }
+
+func (h *modelHost) cookies(c Cookies) { h.st.config.Cookies = c }
 
 func (h *modelHost) wait(d time.Duration) { h.c.Run(d, nil) }
 
@@ -263,6 +266,10 @@ func (h *kernelHost) connect(server, peer netip.AddrPort, idle int) hostSocket {
 			unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, idle))
 	}))
 	return h.file(fd)
+}
+
+func (h *kernelHost) cookies(c Cookies) {
+	h.try(h.lab.Server.Sysctl("ipv4/tcp_syncookies", map[Cookies]string{CookiesWhenFull: "1", CookiesAlways: "2"}[c]))
 }
 
 // wait lets the kernel's timers have their turn.

@@ -116,8 +116,21 @@ var scripts = map[string]func(x *script){
 		x.say(ack, 1, 1, 0)
 		x.say(syn, 0, 0, 0)
 	},
-	"half-open, SYN again":    func(x *script) { x.say(syn, 0, 0, 0); x.say(ack, 1, 1, 0); x.accept() },
-	"half-open, wrong ack":    func(x *script) { x.say(syn, 0, 0, 0); x.say(ack, 1, 2, 0); x.say(ack, 1, 1, 0); x.accept() },
+	"half-open, SYN again": func(x *script) { x.say(syn, 0, 0, 0); x.say(ack, 1, 1, 0); x.accept() },
+	"half-open, wrong ack": func(x *script) { x.say(syn, 0, 0, 0); x.say(ack, 1, 2, 0); x.say(ack, 1, 1, 0); x.accept() },
+	"cookie": func(x *script) {
+		x.answersByCookie()
+		x.say(ack, 1, 1, 5, x.ofCookie)
+		x.reads(x.accept(), 10)
+	},
+	"cookie, then half-open": func(x *script) {
+		x.answersByCookie()
+		x.say(syn, 0, 0, 0)
+		x.say(ack, 1, 1, 0, x.ofCookie)
+		x.say(ack, 1, 1, 5)
+		x.reads(x.accept(), 10)
+		x.say(ack, 6, 1, 0)
+	},
 	"half-open, RST":          func(x *script) { x.say(syn, 0, 0, 0); x.say(rst, 1, 0, 0); x.say(ack, 1, 1, 0) },
 	"half-open, RST too far":  func(x *script) { x.say(syn, 0, 0, 0); x.say(rst, 1<<24, 0, 0); x.say(ack, 1, 1, 0); x.accept() },
 	"half-open, other SYN":    func(x *script) { x.say(syn, 0, 0, 0); x.say(syn, 7, 0, 0); x.say(ack, 1, 1, 0) },

@@ -25,6 +25,7 @@ type script struct {
 	server     netip.AddrPort
 	timestamps bool
 	iss        uint32   // the host's
+	cookie     uint32   // the host's of its last SYN cookie
 	times      []uint32 // of its SYN-ACKs
 	log        []string
 	seen       map[string]bool
@@ -128,6 +129,22 @@ const (
 	syn = segment.SYN
 	rst = segment.RST
 )
+
+// answersByCookie has the host answer a SYN by a SYN cookie.
+func (x *script) answersByCookie() {
+	x.cookies(CookiesAlways)
+	x.say(syn, 0, 0, 0)
+	x.cookies(CookiesWhenFull)
+	x.cookie = x.iss
+}
+
+// ofCookie makes a segment the third ACK of the last SYN cookie.
+func (x *script) ofCookie(p *Packet) {
+	p.Ack = x.cookie + 1
+	if x.timestamps {
+		p.Options.TSEcr = x.times[0]
+	}
+}
 
 // answersTwice has the host answer a SYN and a copy of it.
 func (x *script) answersTwice() {

@@ -117,9 +117,7 @@ func (s *Socket) inputRequest(p *Packet) {
 	}
 	if p.Flags.Has(segment.ACK) && p.Ack != s.iss+1 {
 		if s.parent.mayBeCookie(p) {
-			s.remove(nil)
-			s.parent.openByCookie(p)
-			return
+			return // there can't be two sockets of one flow, and this one was first (tcp_v4_syn_recv_sock)
 		}
 		s.stack.refuse(p, s.priority)
 		return
