@@ -161,10 +161,11 @@ func (c *conn) waiting() bool {
 
 // state returns what to tell of a connection, once, and how much room it has.
 func (s *Server) state(c *conn) (wire.State, int64) {
-	_, readEnd := s.learnReadEnd(c)
+	_, told := s.learnReadEnd(c)
+	// What changes before dirty is cleared is in this State, what changes afterwards in the next.
 	c.mu.Lock()
 	state := wire.State{
-		ID: c.id, Start: c.start, Stable: c.stable, Taken: c.taken, ReadEnd: readEnd,
+		ID: c.id, Start: c.start, Stable: c.stable, Taken: c.taken, ReadEnd: max(told, c.readTold),
 		Meta: c.stableGen, Flags: c.tell,
 	}
 	if c.fin {
