@@ -74,7 +74,7 @@ func (l *load) served() {
 			l.r.t.Logf("not served: %s\n%s", waiting, l.sockets())
 		}
 	}()
-	l.until("every client is served", func() bool {
+	l.r.until("every client is served", func() bool {
 		waiting = ""
 		n := 0
 		for _, c := range all {
@@ -101,7 +101,7 @@ func (l *load) sockets() (text string) {
 // atLeast waits until the clients have done what there is to be seen of a test.
 func (l *load) atLeast(lines, dialled int64) {
 	l.r.t.Helper()
-	l.until("the clients have done enough", func() bool {
+	l.r.until("the clients have done enough", func() bool {
 		return l.steady.total() >= lines && l.dialled.total() >= linesDialled*dialled
 	})
 }
@@ -113,17 +113,17 @@ func (c *clients) total() (n int64) {
 	return n
 }
 
-// until waits up to a minute for the clients.
-func (l *load) until(what string, ok func() bool) {
-	l.r.t.Helper()
+// until waits up to a minute for the clients of a test.
+func (r *rig) until(what string, ok func() bool) {
+	r.t.Helper()
 	for limit := time.After(time.Minute); !ok(); {
 		select {
-		case err := <-l.r.exited:
-			l.r.exited <- err
-			l.r.t.Fatalf("ftnet ended while waiting until %s: %v", what, err)
+		case err := <-r.exited:
+			r.exited <- err
+			r.t.Fatalf("ftnet ended while waiting until %s: %v", what, err)
 		case <-limit:
-			l.r.t.Fatalf("waited in vain until %s", what)
-		case <-time.After(l.r.poll):
+			r.t.Fatalf("waited in vain until %s", what)
+		case <-time.After(r.poll):
 		}
 	}
 }

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -65,11 +67,17 @@ func TestRedisSurvivesKills(t *testing.T) {
 			defer cancel()
 			var (
 				wg             sync.WaitGroup
+				replies, short atomic.Int64
 				steady         = workload.Redis{Address: f.address(6379), Conns: 50, Seed: 1, Dial: f.dial(s.rig)}
-				dialled        = workload.Redis{Address: f.address(6379), Conns: 2, Batches: 4, Redials: -1, Seed: 2, Dial: f.dial(s.rig)}
+				dialled        = workload.Redis{Address: f.address(6379), Conns: 2, Batches: 4, Redials: -1, Seed: 2}
 				report, second *workload.Report
 				pid            int
 			)
+			steady.Replied = func(commands int) { replies.Add(int64(commands)) }
+			dialled.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				short.Add(1)
+				return f.dial(s.rig)(ctx, network, address)
+			}
 			wg.Go(func() { report = steady.Run(ctx) })
 			wg.Go(func() { second = dialled.Run(ctx) })
 			for range 10 {
@@ -77,6 +85,7 @@ func TestRedisSurvivesKills(t *testing.T) {
 				pid = s.killService("redis", pid)
 			}
 			d := s.ready("redis", pid)
+			s.until("the clients have done enough", func() bool { return replies.Load() >= 10000 && short.Load() >= 12 })
 			cancel()
 			wg.Wait()
 			for name, r := range map[string]*workload.Report{"steady": report, "dialled": second} {
@@ -87,9 +96,6 @@ func TestRedisSurvivesKills(t *testing.T) {
 			}
 			if p := programStatus(d, "redis"); p.Process.Restarts != 10 {
 				t.Errorf("%+v", p.Process)
-			}
-			if report.Conns != 50 || report.Lines < 10000 || second.Conns < 10 {
-				t.Errorf("the clients did too little to show anything: %+v, %+v", report, second)
 			}
 		})
 	}

@@ -38,6 +38,9 @@ type Redis struct {
 	Seed uint64
 	// Dial connects. Default a net.Dialer.
 	Dial DialFunc
+	// Replied, if set, is called after each batch, from many goroutines, with how many
+	// commands were answered rightly.
+	Replied func(commands int)
 }
 
 type redisRun struct {
@@ -144,6 +147,9 @@ func (r *redisRun) exchange(conn net.Conn, b batch) error {
 	}
 	r.lines.Add(int64(len(b.commands)))
 	r.bytes.Add(int64(sent + len(got)))
+	if r.Replied != nil {
+		r.Replied(len(b.commands))
+	}
 	return nil
 }
 
