@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"errors"
 	"slices"
 	"syscall"
 	"time"
@@ -59,8 +60,8 @@ func (s *Service) lose(f rawio.Flow, why string) {
 
 // workerSettles is how long after the news of a connection's loss others of the
 // same worker may come: its sockets are closed one after another, and the gate reports each
-// by itself. Nothing says that a report was the last: that the process has been reaped, as a
-// pidfd would tell, comes before those that the gate's ring still holds. It decides only how
+// by itself. Nothing says that a report was the last: that the process has closed all, as procfs
+// tells, comes before those that the gate's ring still holds. It decides only how
 // many connections one line of the log counts; they are recovered without waiting for it. Whether the
 // main process ends as well, for which that line would be wrong, is read from procfs then.
 const workerSettles = 50 * time.Millisecond
@@ -69,11 +70,17 @@ const workerSettles = 50 * time.Millisecond
 // main process went on.
 type workers struct {
 	crashes uint64
-	dying   map[int]*dying // by process
+	dying   map[int]*dying     // by process
+	closed  func(pid int) bool // hasClosed
 }
 
 // dying is a process whose connections are being counted.
-type dying struct{ main, code, connections int }
+type dying struct {
+	main, code, connections int
+
+	closed bool // all of its files, when it was looked at last
+	more   bool // reports since then
+}
 
 // workerCrashed counts a connection that the crash of a process has
 // interrupted. s.mu is held.
@@ -88,13 +95,20 @@ func (s *Service) workerCrashed(pid, code int) {
 		time.AfterFunc(workerSettles, func() { s.workerGone(pid) })
 	}
 	d.connections++
+	d.more = true
 }
 
-// workerGone tells of a process whose connections have been counted, unless it
-// was the main one or has ended with it: the supervisor tells of that.
+// workerGone tells of a process once it has closed its connections, and they have been counted, unless
+// it was the main one or has ended with it: the supervisor tells of that.
 func (s *Service) workerGone(pid int) {
 	s.mu.Lock()
 	d := s.workers.dying[pid]
+	if !d.closed || d.more {
+		d.closed, d.more = s.workers.closed(pid), false
+		s.mu.Unlock()
+		time.AfterFunc(workerSettles, func() { s.workerGone(pid) })
+		return
+	}
 	delete(s.workers.dying, pid)
 	alone := d.main != 0 && d.main == s.process.supervised && pid != d.main && lives(d.main)
 	if alone {
@@ -105,6 +119,16 @@ func (s *Service) workerGone(pid int) {
 		s.log.Warn("a process of the server crashed; its connections are recovered", "pid", pid,
 			"exit", exitName(d.code), "connections", d.connections)
 	}
+}
+
+// hasClosed reports whether a process that is ending, or was, has closed all that it had open. 0 is
+// nobody: the kernel itself closes what an io_uring has.
+func hasClosed(pid int) bool {
+	st, err := procfs.ReadStat(pid)
+	if err != nil { // it may only be hidden
+		return pid == 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	}
+	return st.Zombie || !st.Ending // else another one has its number
 }
 
 // lives reports whether a process has not ended, reaped or not, and is not about to.

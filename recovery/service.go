@@ -65,7 +65,7 @@ type Service struct {
 func newService(h *Host, cfg config.Service, in Inherit) *Service {
 	s := &Service{host: h, outages: h.engine, inherit: in, listen: cfg.Addresses(), name: cfg.Name, log: h.log.With("service", cfg.Name), cfg: cfg,
 		ports: map[uint16]*port{}, peers: map[uint64]int{}, asked: map[uint64]map[string]int{}, changed: make(chan struct{})}
-	s.process.log = s.log
+	s.process.log, s.workers.closed = s.log, hasClosed
 	s.process.becomeStarting() // Run is to follow
 	return s
 }

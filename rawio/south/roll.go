@@ -216,6 +216,9 @@ func (m *Machine) tickRoll(c *Conn) {
 	}
 	r.asks++
 	r.askedAt = m.now
+	if m.reopenUnaccepted(c) {
+		return
+	}
 	m.askClient(c)
 	if r.starvedAt == m.now && r.acked >= c.received {
 		m.stepAside(c)

@@ -36,8 +36,10 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 		r.ackDue = true // it has missed our ACK
 		return
 	case s.Flags.Has(segment.RST):
-		switch {
-		case m.slotOf(c).Released() != gate.ReleasedClosed:
+		switch released := m.slotOf(c).Released(); {
+		case released == gate.ReleasedNo:
+			m.reopenUnaccepted(c)
+		case released == gate.ReleasedCrashed: // Crashed begins anew
 		case m.outputDone(c):
 			m.Stats.Closed++
 			m.report(ConnClosed, c, "reset by the server")
@@ -45,7 +47,7 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 		default:
 			m.mismatch(c, "the restarted server has reset the connection, its predecessor had not")
 		}
-		return // of a crash, or of a listener that is gone: the roll-forward begins anew
+		return
 	}
 	m.inputAcked(c, s)
 	off := r.out + int64(seqnum.Diff(s.Seq+r.delta, c.outputSeq(r.out)))

@@ -100,6 +100,21 @@ func (m *Machine) reopenVanished(c *Conn) {
 	c.extra.recoverAt = m.now
 }
 
+// reopenUnaccepted opens a connection again whose new socket has gone with the queue of a listener
+// before anybody had accepted it, and reports whether that is so. When a process crashes the
+// kernel closes its files from the last one back, so that its listener is there, on a busy
+// host for long, after its connections: one of these may be opened again with it.
+func (m *Machine) reopenUnaccepted(c *Conn) bool {
+	if !c.extra.roll.opened || m.slotOf(c).Released() != gate.ReleasedNo || m.kernel.Socket(c.Flow) != SocketNone {
+		return false
+	}
+	m.becomeOutage(c)
+	m.handshakeDone(c)
+	c.extra.recoverAt = m.now + orphanAfter
+	m.lagging = true
+	return true
+}
+
 // tickOrphan opens a connection again whose process has crashed while its
 // server lives.
 func (m *Machine) tickOrphan(c *Conn) {
