@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ftnet/ftnet/internal/status"
 )
 
@@ -51,6 +53,25 @@ func TestUnmodifiedWorkerCrash(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUnmodifiedWorkerEndsSlowly: a crashed worker still has its listener when its connections have been
+// closed, for the kernel closes what it has from the last file back. What is opened again in its queue
+// goes with it.
+func TestUnmodifiedWorkerEndsSlowly(t *testing.T) {
+	t.Parallel()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	r := modeProbe(t, "reuseport", nil, "-files", fmt.Sprint(min(limit.Max, 1<<16)-1000))
+	r.workersReady("reuseport")
+	clients := r.clients(9)
+	r.killWorker(r.holder(clients[0]))
+	for i, c := range clients {
+		c.echo(fmt.Sprint("after ", i))
+	}
+	r.waitStatus("the crash is counted", func(d *status.Document) bool { return d.Programs[0].WorkerCrashes == 1 })
 }
 
 // workersReady waits until as many workers as there are by default listen.

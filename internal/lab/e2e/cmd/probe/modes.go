@@ -184,6 +184,11 @@ func worker() error {
 	if err != nil {
 		return err
 	}
+	for range *files {
+		if _, err := unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+			return err
+		}
+	}
 	log.Printf("pid %d is ready", os.Getpid())
 	return acceptAll(ln)
 }
@@ -191,7 +196,7 @@ func worker() error {
 // spawn starts this program in another mode. The children end with this
 // process only if somebody sees to it.
 func spawn(mode string, inherit *os.File) (*exec.Cmd, error) {
-	cmd := exec.Command("/proc/self/exe", "-mode", mode, "-listen", *address, "-crash", *crash)
+	cmd := exec.Command("/proc/self/exe", "-mode", mode, "-listen", *address, "-crash", *crash, "-files", fmt.Sprint(*files))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if inherit != nil {
 		cmd.ExtraFiles = []*os.File{inherit}
