@@ -32,7 +32,7 @@ var (
 	crash    = flag.String("crash", "", "file with the number of recovered connections whose first read ends the process")
 	mode     = flag.String("mode", "", "without ftnet: plain, fork, shared or reuseport")
 	workers  = flag.Int("workers", 3, "of the modes that have some")
-	files    = flag.Int("files", 0, "how many more a worker opens after its listener: closing them takes time when it crashes")
+	heavy    = flag.Int64("heavy", 0, "MiB of a file in memory that a worker opens after its listener: closing it takes time")
 	late     = flag.String("late", "", "accept a second late if this file exists")
 	deferred = flag.Int("defer", 0, "TCP_DEFER_ACCEPT, in seconds")
 	tells    = flag.Bool("tell", false, "print which process serves which client, as without ftnet")

@@ -184,19 +184,29 @@ func worker() error {
 	if err != nil {
 		return err
 	}
-	for range *files {
-		if _, err := unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
-			return err
-		}
+	if err := openHeavy(*heavy << 20); err != nil {
+		return err
 	}
 	log.Printf("pid %d is ready", os.Getpid())
 	return acceptAll(ln)
 }
 
+// openHeavy opens a file whose memory is freed when it is closed.
+func openHeavy(size int64) error {
+	if size == 0 {
+		return nil
+	}
+	fd, err := unix.MemfdCreate("heavy", unix.MFD_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	return unix.Fallocate(fd, 0, 0, size)
+}
+
 // spawn starts this program in another mode. The children end with this
 // process only if somebody sees to it.
 func spawn(mode string, inherit *os.File) (*exec.Cmd, error) {
-	cmd := exec.Command("/proc/self/exe", "-mode", mode, "-listen", *address, "-crash", *crash, "-files", fmt.Sprint(*files))
+	cmd := exec.Command("/proc/self/exe", "-mode", mode, "-listen", *address, "-crash", *crash, "-heavy", fmt.Sprint(*heavy))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if inherit != nil {
 		cmd.ExtraFiles = []*os.File{inherit}
