@@ -85,12 +85,12 @@ func (c *Conn) CloseWrite() error {
 // report tells the engine and the log about a mismatch. The connection is
 // reset next, whether or not the engine answers.
 func (c *Conn) report(m *MismatchError) {
-	compare := Compare(c.rec.Compare())
+	compare := c.rec.Compare()
 	c.log.Error("ftnet: connection reset: the restarted handler's output differs",
 		"client", c.tcp.RemoteAddr(), "offset", m.Offset, "end", m.End, "compare", compare, "reason", m)
 	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
 	defer cancel()
-	err := c.via.Mismatch(ctx, control.Mismatch{Offset: m.Offset, Exact: m.Early || m.End == m.Offset+1, Compare: compare.String()})
+	err := c.via.Mismatch(ctx, control.Mismatch{Offset: m.Offset, Exact: m.Early || m.End == m.Offset+1, Compare: compare})
 	if err != nil {
 		c.log.Warn("ftnet: mismatch not reported", "error", err)
 	}

@@ -5,30 +5,25 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // Compare says how a restarted handler's output is checked against what the
 // client already has.
-type Compare int
+type Compare = policy.Compare
 
 const (
 	// CompareStrict compares byte for byte. The first difference resets the
 	// connection.
-	CompareStrict Compare = iota
+	CompareStrict Compare = policy.CompareStrict
 	// CompareLength compares the number of bytes only. It is for servers that
 	// repeat themselves but for details of equal length, like the Date header
 	// of net/http. The risk: where the restarted handler's bytes differ in
 	// more than that, the client gets the beginning from one execution and
 	// the end from another, and nobody notices.
-	CompareLength
+	CompareLength Compare = policy.CompareLength
 )
-
-func (c Compare) String() string {
-	if c == CompareLength {
-		return "length"
-	}
-	return "strict"
-}
 
 // ListenConfig holds the options of Listen; its zero value is what Listen
 // uses. Control, KeepAlive and KeepAliveConfig are those of net.ListenConfig.

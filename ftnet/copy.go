@@ -80,7 +80,7 @@ func (c *Conn) sendFile(f *os.File, limit int64, r io.Reader) (total int64, whol
 func (c *Conn) sendPart(f *os.File, size int64) (n int64, ok bool, err error) {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	if c.released || c.rewriting() || Compare(c.rec.Compare()) != CompareLength {
+	if c.released || c.rewriting() || c.rec.Compare() != CompareLength {
 		return 0, false, nil
 	}
 	c.rec.IntendLength(size)

@@ -165,7 +165,7 @@ func newKeeper(t testing.TB) *keeper {
 func (k *keeper) accept(c Compare) *journal.Record {
 	k.t.Helper()
 	rec, ok := k.m.Lookup(someFlow)
-	if !ok || !rec.Accept(journal.Compare(c)) {
+	if !ok || !rec.Accept(c) {
 		k.t.Fatal("the record is not to be had")
 	}
 	return rec

@@ -133,7 +133,7 @@ func (l *lab) Hello(p *control.Peer) (control.Welcome, error) {
 func (l *lab) Resumed(*control.Peer) error { l.note("resumed"); return nil }
 
 func (l *lab) Protect(_ *control.Peer, m control.Protect) error {
-	l.note("protect " + m.Network + " " + m.Compare)
+	l.note("protect " + m.Network + " " + m.Compare.String())
 	return l.refuse
 }
 

@@ -34,6 +34,9 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 	default:
 		return nil, listenError(network, net.UnknownNetworkError(network))
 	}
+	if _, err := lc.Compare.MarshalText(); err != nil {
+		return nil, listenError(network, err)
+	}
 	log := lc.logger()
 	e, err := findEngine(ctx, log)
 	if err != nil {
@@ -61,7 +64,7 @@ func (lc *ListenConfig) listenAgain(ctx context.Context, network, address string
 		return lc.listenProtected(ctx, network, address, "", e)
 	}
 	asked := network + " " + net.JoinHostPort(host, "0")
-	former, err := e.session.Former(ctx, control.Protect{Network: network, Asked: asked, Compare: lc.Compare.String()})
+	former, err := e.session.Former(ctx, control.Protect{Network: network, Asked: asked, Compare: lc.Compare})
 	if err != nil {
 		lc.logger().Debug("ftnet: clients of a former port unknown", "address", address, "reason", err)
 	}
@@ -101,7 +104,7 @@ func (lc *ListenConfig) listenProtected(ctx context.Context, network, address, a
 		}
 		protected = true
 		return e.session.Protect(ctx, control.Protect{
-			ID: id, Network: network, Address: address, Port: uint16(n), Compare: lc.Compare.String(), Netns: netnsCookie(c), Asked: asked,
+			ID: id, Network: network, Address: address, Port: uint16(n), Compare: lc.Compare, Netns: netnsCookie(c), Asked: asked,
 		})
 	}
 	ln, err := lc.listenTCP(ctx, network, address, protect)

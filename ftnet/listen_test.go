@@ -68,6 +68,10 @@ func TestListenErrors(t *testing.T) {
 	if !errors.As(err, new(net.UnknownNetworkError)) {
 		t.Errorf("udp: %v", err)
 	}
+	odd := ListenConfig{Compare: CompareLength + 1}
+	if _, err := odd.Listen(t.Context(), "tcp", "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "no such comparison: 2") {
+		t.Errorf("unknown comparison: %v", err)
+	}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -72,7 +72,7 @@ func (l *Listener) find(p *packetCarrier) bool {
 		Client: p.RemoteAddr().(*net.TCPAddr).AddrPort(),
 		Server: p.LocalAddr().(*net.TCPAddr).AddrPort(),
 	})
-	if !ok || !rec.Accept(journal.Compare(l.compare)) {
+	if !ok || !rec.Accept(l.compare) {
 		l.missOnce.Do(func() {
 			l.log.Warn("ftnet: a connection is unknown to the engine and is served unprotected",
 				"client", p.RemoteAddr(), "address", l.tcp.Addr())

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // write records output as the connection does.
@@ -127,7 +128,7 @@ func TestReplayerStartsLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		rec, ok := k.m.Lookup(flowOf(4001))
-		if !ok || !rec.Accept(journal.CompareStrict) {
+		if !ok || !rec.Accept(policy.CompareStrict) {
 			t.Fatal("the record is not to be had")
 		}
 		return rec

@@ -120,7 +120,7 @@ func TestCrashSweepsJournal(t *testing.T) {
 	if err := r.journal.Publish(slot, 1, rigFlowKey); err != nil {
 		t.Fatal(err)
 	}
-	if rec, ok := r.north.Lookup(rigFlowKey); !ok || !rec.Accept(journal.CompareStrict) {
+	if rec, ok := r.north.Lookup(rigFlowKey); !ok || !rec.Accept(policy.CompareStrict) {
 		t.Fatal("the process does not get the record")
 	}
 	r.journal.Withdraw(slot) // while the process has it

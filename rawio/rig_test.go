@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/memory"
@@ -188,7 +189,7 @@ func (r *rig) connect(l *rawiotest.Listener) (client, server *rawiotest.Socket) 
 		r.t.Fatalf("the client is in %v, and the server has %v", client.State(), server)
 	}
 	var ok bool
-	if r.record, ok = r.north.Lookup(rigFlowKey); !ok || !r.record.Accept(journal.CompareStrict) {
+	if r.record, ok = r.north.Lookup(rigFlowKey); !ok || !r.record.Accept(policy.CompareStrict) {
 		r.t.Fatal("the journal does not have the connection")
 	}
 	return client, server

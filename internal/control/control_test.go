@@ -279,6 +279,24 @@ func TestHostilePeers(t *testing.T) {
 	c.Close()
 }
 
+// TestUnknownCompare: a process that announces a comparison which the engine does not have is
+// refused: its connections would be compared otherwise than it wants.
+func TestUnknownCompare(t *testing.T) {
+	e, path := start(t, &Server{})
+	c, w, err := Dial(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	CloseFD(w.FD)
+	if err := c.ctl.write(typeAnnounce, []byte(`{"listeners":[{"id":1,"port":80,"compare":"loose"}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-e.gone; !errors.Is(err, errFrame) {
+		t.Errorf("gone: %v", err)
+	}
+	c.Close()
+}
+
 func FuzzFrames(f *testing.F) {
 	f.Add(appendFrame(nil, typeHello, []byte(`{"version":2}`)))
 	f.Add(appendFrame(nil, typeReadLog, ReadLog{1, 2, 3, 4}.append(nil)))

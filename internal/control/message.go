@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // Version is the version of the protocol that this package speaks.
@@ -64,11 +66,11 @@ type Answer struct {
 // Protect announces a listener before it is bound, so that no client can
 // reach the port unprotected.
 type Protect struct {
-	ID      uint64 `json:"id"`      // the process's number of the listener
-	Network string `json:"network"` // tcp4 or tcp6
-	Address string `json:"address"` // host:port
-	Port    uint16 `json:"port"`
-	Compare string `json:"compare"` // strict or length
+	ID      uint64         `json:"id"`      // the process's number of the listener
+	Network string         `json:"network"` // tcp4 or tcp6
+	Address string         `json:"address"` // host:port
+	Port    uint16         `json:"port"`
+	Compare policy.Compare `json:"compare"`
 	// Netns is the cookie of the socket's network namespace; 0 where the kernel has
 	// none.
 	Netns uint64 `json:"netns,omitempty"`
@@ -113,11 +115,11 @@ type ReadLog struct {
 // Mismatch says that a restarted handler wrote something else than the client
 // has already acknowledged; the process aborts the connection next.
 type Mismatch struct {
-	Slot    uint32 `json:"slot"`
-	Gen     uint32 `json:"gen"`
-	Offset  int64  `json:"offset"` // of the first difference, or of the block with it
-	Exact   bool   `json:"exact"`
-	Compare string `json:"compare"`
+	Slot    uint32         `json:"slot"`
+	Gen     uint32         `json:"gen"`
+	Offset  int64          `json:"offset"` // of the first difference, or of the block with it
+	Exact   bool           `json:"exact"`
+	Compare policy.Compare `json:"compare"`
 }
 
 // Error is an answer in the negative.

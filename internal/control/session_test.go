@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // TestResume: the next engine gets the journal and hears of all that is there;
@@ -191,7 +193,7 @@ func TestManyListeners(t *testing.T) {
 	address := "[fe80:1234:1234:1234:1234:1234:1234:1234]:65535"
 	s.change(func() {
 		for id := range uint64(most) {
-			p := Protect{ID: id, Network: "tcp6", Address: address, Port: uint16(id), Compare: "strict", Netns: 1 << 60, Asked: address}
+			p := Protect{ID: id, Network: "tcp6", Address: address, Port: uint16(id), Compare: policy.CompareLength, Netns: 1 << 60, Asked: address}
 			s.listeners[id] = &listener{Listener: Listener{Protect: p, Listens: &Listening{ID: id, Network: "tcp", Address: address}}}
 		}
 	})

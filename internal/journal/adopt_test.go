@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // die forgets what an engine knows and keeps the memory's descriptor.
@@ -49,7 +51,7 @@ func TestAdopt(t *testing.T) {
 	j, m := created(t, 64, 256)
 	records := map[uint32]*Record{}
 	for slot := range uint32(6) {
-		records[slot] = accept(t, j, m, slot, CompareStrict)
+		records[slot] = accept(t, j, m, slot, policy.CompareStrict)
 		records[slot].RecordRead(int(slot) + 1)
 		records[slot].Intend([]byte("before "))
 		records[slot].Commit()
@@ -87,8 +89,8 @@ func TestAdopt(t *testing.T) {
 	if u := j.Usage(); u.Conns != 5 || u.PutOff != 1 {
 		t.Errorf("usage %+v", u)
 	}
-	reaccept(t, m, 40, CompareStrict)
-	rec := accept(t, j, m, 7, CompareStrict)
+	reaccept(t, m, 40, policy.CompareStrict)
+	rec := accept(t, j, m, 7, policy.CompareStrict)
 	if rec.AcceptSeq() != 8 {
 		t.Errorf("the next connection is the %d.", rec.AcceptSeq())
 	}
@@ -98,7 +100,7 @@ func TestAdopt(t *testing.T) {
 	if err := j.PrepareRecovery(4, 0, int64(len(stream)), 0); err != nil {
 		t.Fatal(err)
 	}
-	if v := reaccept(t, m, 4, CompareStrict).Verifier(0); v.Write(stream) != nil || v.Pos() != v.End() {
+	if v := reaccept(t, m, 4, policy.CompareStrict).Verifier(0); v.Write(stream) != nil || v.Pos() != v.End() {
 		t.Error("what was written under both engines cannot be verified")
 	}
 	for _, slot := range j.Slots() {
@@ -112,7 +114,7 @@ func TestAdopt(t *testing.T) {
 // TestAdoptCostsWhatIsUsed: sparse memory stays sparse.
 func TestAdoptCostsWhatIsUsed(t *testing.T) {
 	j, m := created(t, 1<<20, 1<<20)
-	accept(t, j, m, 3, CompareStrict)
+	accept(t, j, m, 3, policy.CompareStrict)
 	fd := die(t, j)
 	blocks := func() int64 {
 		var st unix.Stat_t
@@ -186,7 +188,7 @@ func TestAdoptHostile(t *testing.T) {
 	for range 50 {
 		j, m := created(t, 32, 64)
 		for slot := range uint32(20) {
-			rec := accept(t, j, m, slot, CompareStrict)
+			rec := accept(t, j, m, slot, policy.CompareStrict)
 			rec.Intend(bytes.Repeat([]byte{1}, 3000))
 			rec.Commit()
 		}
@@ -226,7 +228,7 @@ func TestAdoptHostile(t *testing.T) {
 
 func TestSkipReads(t *testing.T) {
 	j, m := heap(t, 8, 64)
-	rec := accept(t, j, m, 1, CompareStrict)
+	rec := accept(t, j, m, 1, policy.CompareStrict)
 	var want []uint32
 	total := int64(0)
 	for i := range 700 {
@@ -312,7 +314,7 @@ func TestEngineKilled(t *testing.T) {
 				return
 			default:
 			}
-			if rec, ok := m.Lookup(flow(rng.IntN(100))); ok && rec.Accept(CompareStrict) {
+			if rec, ok := m.Lookup(flow(rng.IntN(100))); ok && rec.Accept(policy.CompareStrict) {
 				held[rec] = true
 			}
 			for rec := range held {

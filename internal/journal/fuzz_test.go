@@ -3,6 +3,8 @@ package journal
 import (
 	"encoding/binary"
 	"testing"
+
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // FuzzHostileMemory lets a hostile server process write anything anywhere
@@ -39,7 +41,7 @@ func FuzzHostileMemory(f *testing.F) {
 				for range j.ReadLengths(slot) {
 				}
 			case 5:
-				if rec, ok := m.Lookup(flow(int(slot))); ok && rec.Accept(Compare(op&1)) {
+				if rec, ok := m.Lookup(flow(int(slot))); ok && rec.Accept(policy.Compare(op&1)) {
 					recs[slot] = rec
 				}
 			case 6: // anywhere, any eight bytes
@@ -67,7 +69,7 @@ func FuzzHostileMemory(f *testing.F) {
 		if n := freePages(j); n != 8 {
 			t.Fatalf("%d of 8 pages free after the sweep", n)
 		}
-		rec := accept(t, j, m, 2, CompareStrict)
+		rec := accept(t, j, m, 2, policy.CompareStrict)
 		rec.RecordRead(5)
 		if h, ok := j.Head(2); !ok || h.State != Accepted || h.ReadRecords != 1 {
 			t.Fatalf("an honest connection afterwards: %+v", h)

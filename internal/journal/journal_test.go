@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // heap makes a journal in ordinary memory with both sides' views of it.
@@ -36,7 +38,7 @@ func flow(n int) Flow {
 	}
 }
 
-func accept(t testing.TB, j *Journal, m *Map, slot uint32, c Compare) *Record {
+func accept(t testing.TB, j *Journal, m *Map, slot uint32, c policy.Compare) *Record {
 	t.Helper()
 	if err := j.Publish(slot, slot+1, flow(int(slot))); err != nil {
 		t.Fatal(err)
@@ -44,7 +46,7 @@ func accept(t testing.TB, j *Journal, m *Map, slot uint32, c Compare) *Record {
 	return reaccept(t, m, slot, c)
 }
 
-func reaccept(t testing.TB, m *Map, slot uint32, c Compare) *Record {
+func reaccept(t testing.TB, m *Map, slot uint32, c policy.Compare) *Record {
 	t.Helper()
 	rec, ok := m.Lookup(flow(int(slot)))
 	if !ok {
@@ -75,7 +77,7 @@ func TestLifecycle(t *testing.T) {
 	if h, _ := j.Head(9); h.State != Bound || h.Flow != v6 || h.AcceptSeq != 0 {
 		t.Fatalf("bound head: %+v", h)
 	}
-	if !rec.Accept(CompareLength) {
+	if !rec.Accept(policy.CompareLength) {
 		t.Fatal("accept failed")
 	}
 	if _, ok := m.Lookup(v6); ok {
@@ -84,7 +86,7 @@ func TestLifecycle(t *testing.T) {
 	rec.RecordRead(5)
 	rec.IntendLength(100)
 	rec.RollbackLength(60)
-	if h, _ := j.Head(9); h.State != Accepted || h.AcceptSeq != 1 || h.Written != 60 || h.ReadRecords != 1 || h.Compare != CompareLength {
+	if h, _ := j.Head(9); h.State != Accepted || h.AcceptSeq != 1 || h.Written != 60 || h.ReadRecords != 1 || h.Compare != policy.CompareLength {
 		t.Fatalf("accepted head: %+v", h)
 	}
 	rec.Closing()
@@ -117,7 +119,7 @@ func TestMappedFlowIsTheSame(t *testing.T) {
 // connection, however often the engine reuses the slot.
 func TestWithdrawWhileHeld(t *testing.T) {
 	j, m := heap(t, 2, 16)
-	old := accept(t, j, m, 0, CompareStrict)
+	old := accept(t, j, m, 0, policy.CompareStrict)
 	j.Withdraw(0)
 	for gen := range uint32(50) {
 		if err := j.Publish(0, gen, flow(0)); err != nil {
@@ -150,11 +152,11 @@ func TestAcceptAfterWithdraw(t *testing.T) {
 	j.Publish(0, 1, flow(0))
 	rec, _ := m.Lookup(flow(0))
 	j.Withdraw(0)
-	if rec.Accept(CompareStrict) {
+	if rec.Accept(policy.CompareStrict) {
 		t.Fatal("accepted a withdrawn connection")
 	}
 	j.Publish(0, 2, flow(0))
-	if rec.Accept(CompareStrict) {
+	if rec.Accept(policy.CompareStrict) {
 		t.Fatal("accepted with a stale generation")
 	}
 }
@@ -191,7 +193,7 @@ func TestIndexChurn(t *testing.T) {
 
 func TestReadLengths(t *testing.T) {
 	j, m := heap(t, 4, 64)
-	rec := accept(t, j, m, 0, CompareStrict)
+	rec := accept(t, j, m, 0, policy.CompareStrict)
 	var want []int
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 3000 {
@@ -217,7 +219,7 @@ func TestReadLengths(t *testing.T) {
 	if err := j.PrepareRecovery(0, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	rec = reaccept(t, m, 0, CompareStrict)
+	rec = reaccept(t, m, 0, policy.CompareStrict)
 	reads := rec.Reads()
 	rec.RecordRead(99) // must not show
 	for i, n := range want {
@@ -236,7 +238,7 @@ func TestReadLengths(t *testing.T) {
 
 func TestOverflow(t *testing.T) {
 	j, m := heap(t, 4, 1)
-	rec := accept(t, j, m, 0, CompareStrict)
+	rec := accept(t, j, m, 0, policy.CompareStrict)
 	for n := range 2 * pageWords {
 		rec.RecordRead(n + 1)
 	}
@@ -248,7 +250,7 @@ func TestOverflow(t *testing.T) {
 	}
 	rec.Release()
 	j.Withdraw(0)
-	rec = accept(t, j, m, 1, CompareStrict)
+	rec = accept(t, j, m, 1, policy.CompareStrict)
 	rec.Intend(make([]byte, BlockSize-1)) // needs the one page
 	if rec.Overflowed() {
 		t.Fatal("the page did not come back")
@@ -257,7 +259,7 @@ func TestOverflow(t *testing.T) {
 
 func TestPrepareRecoveryRefuses(t *testing.T) {
 	j, m := heap(t, 4, 4)
-	rec := accept(t, j, m, 0, CompareStrict)
+	rec := accept(t, j, m, 0, policy.CompareStrict)
 	rec.Intend(make([]byte, 100))
 	for _, c := range []struct{ una, left, stable int64 }{{-1, 0, 0}, {5, 4, 0}, {0, 101, 0}, {0, 0, -1}} {
 		if err := j.PrepareRecovery(0, c.una, c.left, c.stable); !errors.Is(err, ErrInconsistent) {
@@ -276,7 +278,7 @@ func TestOutput(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 5))
 		j, m := heap(t, 2, 64)
-		rec := accept(t, j, m, 0, CompareStrict)
+		rec := accept(t, j, m, 0, policy.CompareStrict)
 		stream := make([]byte, 40*BlockSize)
 		for i := range stream {
 			stream[i] = byte(rng.Uint32())
@@ -306,7 +308,7 @@ func TestOutput(t *testing.T) {
 			if err := j.PrepareRecovery(0, una, left, 0); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			rec = reaccept(t, m, 0, CompareStrict)
+			rec = reaccept(t, m, 0, policy.CompareStrict)
 			v := rec.Verifier(0)
 			if v.End() < left || v.End() > int64(written) || v.End() >= left+BlockSize {
 				t.Fatalf("seed %d: left %d, written %d, record ends at %d", seed, left, written, v.End())
@@ -348,11 +350,11 @@ func TestOutput(t *testing.T) {
 
 func TestSweepFindsLostPages(t *testing.T) {
 	j, m := heap(t, 8, 64)
-	rec := accept(t, j, m, 0, CompareStrict)
+	rec := accept(t, j, m, 0, policy.CompareStrict)
 	for n := range 300 {
 		rec.RecordRead(n + 1)
 	}
-	gone := accept(t, j, m, 1, CompareStrict)
+	gone := accept(t, j, m, 1, policy.CompareStrict)
 	gone.Intend(make([]byte, 20*BlockSize-1))
 	for range 10 {
 		m.r.alloc() // allocated, never linked
@@ -395,7 +397,7 @@ func freePages(j *Journal) int {
 
 func TestRecordAllocatesNothing(t *testing.T) {
 	j, m := heap(t, 2, 4096)
-	rec := accept(t, j, m, 0, CompareStrict)
+	rec := accept(t, j, m, 0, policy.CompareStrict)
 	p := make([]byte, 3000)
 	i := 0
 	if n := testing.AllocsPerRun(200, func() {
@@ -410,7 +412,7 @@ func TestRecordAllocatesNothing(t *testing.T) {
 
 func BenchmarkRecordRead(b *testing.B) {
 	j, m := heap(b, 2, 1<<16)
-	rec := accept(b, j, m, 0, CompareStrict)
+	rec := accept(b, j, m, 0, policy.CompareStrict)
 	for i := 0; b.Loop(); i++ {
 		rec.RecordRead(64 + i&1)
 		if i&0xfffff == 0 {
@@ -423,7 +425,7 @@ func BenchmarkIntend(b *testing.B) {
 	for _, size := range []int{64, 1024, 65536} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			j, m := heap(b, 2, 1<<12)
-			rec := accept(b, j, m, 0, CompareStrict)
+			rec := accept(b, j, m, 0, policy.CompareStrict)
 			p := make([]byte, size)
 			b.SetBytes(int64(size))
 			for b.Loop() {

@@ -14,6 +14,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // The kill test runs a child that hammers a journal as a server process would
@@ -69,7 +71,7 @@ func killChild() {
 	var reads [killConns]int
 	for c := range killConns {
 		rec, ok := m.Lookup(flow(c))
-		if !ok || !rec.Accept(CompareStrict) {
+		if !ok || !rec.Accept(policy.CompareStrict) {
 			childFail("connection %d: lookup or accept failed", c)
 		}
 		recs[c] = rec
@@ -222,7 +224,7 @@ func TestIdleConnectionIsSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	for c := range conns {
-		rec := accept(t, j, m, uint32(c), CompareStrict)
+		rec := accept(t, j, m, uint32(c), policy.CompareStrict)
 		rec.RecordRead(20)
 		rec.Intend(make([]byte, 20))
 		rec.Commit()

@@ -2,6 +2,8 @@ package journal
 
 import (
 	"sync/atomic"
+
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // Map is a server process's view of the journal. Its methods may be called
@@ -74,13 +76,13 @@ func (m *Map) Lookup(f Flow) (*Record, bool) {
 // has ended it meanwhile or another process has it; the record must not be
 // used then. A recovered connection keeps its place in the order of acceptance
 // and the way of comparison that it was recorded with.
-func (rec *Record) Accept(c Compare) bool {
+func (rec *Record) Accept(c policy.Compare) bool {
 	h := rec.h
 	first := atomic.LoadUint64(&h.acceptSeq) == 0
 	if first {
 		atomic.StoreUint64(&h.acceptSeq, atomic.AddUint64(&rec.r.super().accepts, 1))
 	}
-	if first && c == CompareLength {
+	if first && c == policy.CompareLength {
 		atomic.OrUint32(&h.flags, flagLength)
 	}
 	if !atomic.CompareAndSwapUint64(&h.word, makeWord(rec.gen, Bound), makeWord(rec.gen, Accepted)) {
@@ -103,11 +105,11 @@ func (rec *Record) Gen() uint32 { return rec.gen }
 func (rec *Record) AcceptSeq() uint64 { return atomic.LoadUint64(&rec.h.acceptSeq) }
 
 // Compare returns how the connection's output is compared.
-func (rec *Record) Compare() Compare {
+func (rec *Record) Compare() policy.Compare {
 	if rec.length {
-		return CompareLength
+		return policy.CompareLength
 	}
-	return CompareStrict
+	return policy.CompareStrict
 }
 
 // Recovered returns how often the connection has been recovered, this time

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // TestCircle: a process whose links lead in a circle has the engine follow it a few times, not
@@ -14,7 +16,7 @@ func TestCircle(t *testing.T) {
 			const pages = 1 << 16
 			j, m := heap(t, 8, pages)
 			for slot := range uint32(4) {
-				rec := accept(t, j, m, slot, CompareStrict)
+				rec := accept(t, j, m, slot, policy.CompareStrict)
 				for i := range length { // it writes them again each time
 					m.r.page(i + 1).next = (i+1)%length + 1
 				}

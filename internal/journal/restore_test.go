@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // replayed runs a handler that repeats stream through the record's end, and
@@ -40,7 +42,7 @@ func TestRestoredOutput(t *testing.T) {
 			if err := j.PrepareRecovery(0, una, left, 0); err != nil {
 				t.Fatalf("seed %d, round %d: %v", seed, round, err)
 			}
-			rec := reaccept(t, m, 0, CompareStrict)
+			rec := reaccept(t, m, 0, policy.CompareStrict)
 			if h, _ := j.Head(0); h.Recorded < left || h.Recorded > end && h.Recorded != left {
 				t.Fatalf("seed %d: recorded %d, left %d, before %d", seed, h.Recorded, left, end)
 			}
@@ -94,8 +96,8 @@ func TestRestoredReads(t *testing.T) {
 	if err := j.PrepareRecovery(1, 50, 50, 1<<20); err != nil {
 		t.Fatal(err)
 	}
-	rec := reaccept(t, m, 1, CompareLength)
-	if rec.Compare() != CompareLength || rec.Gen() != 9 {
+	rec := reaccept(t, m, 1, policy.CompareLength)
+	if rec.Compare() != policy.CompareLength || rec.Gen() != 9 {
 		t.Errorf("compare %v, generation %d", rec.Compare(), rec.Gen())
 	}
 	var got []ReadRun
@@ -131,7 +133,7 @@ func TestNewReads(t *testing.T) {
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		j, m := heap(t, 1, 256)
-		rec := accept(t, j, m, 0, CompareLength)
+		rec := accept(t, j, m, 0, policy.CompareLength)
 		var want, got []uint32
 		sum, buf := int64(0), make([]uint32, 0, 50)
 		take := func() int {

@@ -3,6 +3,8 @@ package journal
 import (
 	"iter"
 	"sync/atomic"
+
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 // Head is a snapshot of one connection's record. Everything in it but Slot was
@@ -18,7 +20,7 @@ type Head struct {
 	Recorded    int64  // bytes that the output digest covers, >= Written
 	ReadRecords int    // words of the read record
 	Overflow    bool   // the record is incomplete: the connection is unprotected
-	Compare     Compare
+	Compare     policy.Compare
 }
 
 // Head returns a snapshot of the slot's record.
@@ -43,7 +45,7 @@ func (j *Journal) Head(slot uint32) (Head, bool) {
 		Overflow:    flags&flagOverflow != 0,
 	}
 	if flags&flagLength != 0 {
-		s.Compare = CompareLength
+		s.Compare = policy.CompareLength
 	}
 	s.Written = s.Recorded
 	if r := offset(atomic.LoadUint64(&h.replayed)); s.Recovered > 0 && r < s.Recorded {

@@ -45,15 +45,6 @@ func makeWord(gen uint32, s State) uint64 { return uint64(gen)<<32 | uint64(s) }
 func wordGen(w uint64) uint32             { return uint32(w >> 32) }
 func wordState(w uint64) State            { return State(w & stateMask) }
 
-// Compare says how a restarted handler's output is checked against what the
-// execution before it wrote.
-type Compare uint8
-
-const (
-	CompareStrict Compare = iota // byte for byte
-	CompareLength                // only the number of bytes
-)
-
 // Flow names a connection by its two endpoints. Addresses may be given
 // v4-mapped or with a zone; both are ignored.
 type Flow struct{ Client, Server netip.AddrPort }

@@ -4,7 +4,11 @@
 // The zero value of each is the default. Its text is that of the file.
 package policy
 
-import "strconv"
+import (
+	"fmt"
+	"slices"
+	"strconv"
+)
 
 // OnFull says what happens to a connection whose quota of the log is used up.
 type OnFull uint8
@@ -31,8 +35,8 @@ const (
 	DownUnprotect
 )
 
-// Compare says how the output of a restarted server is compared with what the client
-// has acknowledged already.
+// Compare says how the output of a restarted server is compared with what the previous
+// process has written. It is ftnet.Compare, too, and its text that of the control protocol.
 type Compare uint8
 
 // The choices.
@@ -70,6 +74,24 @@ func (v OnFull) String() string  { return name(v.Names(), uint8(v)) }
 func (v LogDown) String() string { return name(v.Names(), uint8(v)) }
 func (v Compare) String() string { return name(v.Names(), uint8(v)) }
 func (v Log) String() string     { return name(v.Names(), uint8(v)) }
+
+// MarshalText returns the name.
+func (v Compare) MarshalText() ([]byte, error) {
+	if int(v) >= len(v.Names()) {
+		return nil, fmt.Errorf("no such comparison: %v", v)
+	}
+	return []byte(v.String()), nil
+}
+
+// UnmarshalText reads a name.
+func (v *Compare) UnmarshalText(text []byte) error {
+	i := slices.Index(v.Names(), string(text))
+	if i < 0 {
+		return fmt.Errorf("no such comparison: %q", text)
+	}
+	*v = Compare(i)
+	return nil
+}
 
 // name is a value's text; its number if there is no such choice.
 func name(names []string, v uint8) string {
