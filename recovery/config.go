@@ -97,9 +97,6 @@ func (in *Inherit) supervise(c *config.Service, log hclog.Logger) supervisor.Con
 		Backoff: supervisor.Backoff{First: c.Restart.Backoff, Max: c.Restart.BackoffMax},
 		Signals: in.Signals, Logger: log,
 	}
-	if c.Restart.Limit == 0 { // which is the default there
-		s.RestartLimit = supervisor.NoRestarts
-	}
 	for _, name := range config.LimitNames() { // in one order
 		if v, ok := c.Limits[name]; ok {
 			s.Limits = append(s.Limits, supervisor.Limit{Resource: name, Soft: v.Soft, Hard: v.Hard})

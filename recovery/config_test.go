@@ -41,14 +41,11 @@ func TestSupervise(t *testing.T) {
 	if own[1] != "K=w" {
 		t.Error("the caller's environment was changed")
 	}
-	// What is zero in a description does not become a default.
-	c.Restart.Limit = 0
-	if got := in.supervise(&c, log); got.RestartLimit != supervisor.NoRestarts {
-		t.Error(got.RestartLimit)
-	}
-	c.Restart.Limit = -1
-	if got := in.supervise(&c, log); got.RestartLimit != supervisor.NoLimit {
-		t.Error(got.RestartLimit)
+	for _, limit := range []int{0, supervisor.NoLimit} {
+		c.Restart.Limit = limit
+		if got := in.supervise(&c, log); got.RestartLimit != limit {
+			t.Errorf("limit %d became %d", limit, got.RestartLimit)
+		}
 	}
 }
 

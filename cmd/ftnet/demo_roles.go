@@ -14,6 +14,7 @@ import (
 
 	"github.com/ftnet/ftnet/cmd/ftnet/internal/demo"
 	"github.com/ftnet/ftnet/internal/supervisor"
+	"github.com/ftnet/ftnet/recovery/config"
 )
 
 // demoRoles are the processes of the demo, which starts itself in each of them.
@@ -84,8 +85,10 @@ func newDemoSupervisor() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c := config.NewService("demo", config.ModeListen, self, "demo-server", "--plain", "--address", address) // restarted as with ftnet
 			s, err := supervisor.New(supervisor.Config{
-				Command: []string{self, "demo-server", "--plain", "--address", address},
+				Command: c.Command, StopTimeout: c.StopTimeout, RestartLimit: c.Restart.Limit, RestartWindow: c.Restart.Window,
+				Backoff: supervisor.Backoff{First: c.Restart.Backoff, Max: c.Restart.BackoffMax},
 			}, nil)
 			if err != nil {
 				return err

@@ -8,7 +8,7 @@ import (
 )
 
 func defaults() *budget {
-	c := Config{}.withDefaults()
+	c := configured(Config{}).withDefaults()
 	return &budget{backoff: c.Backoff, limit: c.RestartLimit, window: c.RestartWindow}
 }
 
@@ -70,13 +70,15 @@ func TestBudget(t *testing.T) {
 			}
 		})
 	}
-	t.Run("no restarts", func(t *testing.T) {
-		b := defaults()
-		b.limit = Config{RestartLimit: NoRestarts}.withDefaults().RestartLimit
-		if n, _, ok := play(b, time.Hour, 2); ok || n != 1 {
-			t.Errorf("%d crashes, goes on: %v", n, ok)
-		}
-	})
+	for name, c := range map[string]Config{"no restarts": {}, "never": {Restart: Never, RestartLimit: 9}} {
+		t.Run(name, func(t *testing.T) {
+			b := defaults()
+			b.limit = c.withDefaults().RestartLimit
+			if n, _, ok := play(b, time.Hour, 2); ok || n != 1 {
+				t.Errorf("%d crashes, goes on: %v", n, ok)
+			}
+		})
+	}
 	t.Run("no limit", func(t *testing.T) {
 		b := defaults()
 		b.limit = NoLimit

@@ -10,24 +10,11 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// Defaults of [Config]. The budget lets a server that is killed every second
-// live on, while one that crashes at once on every start uses it up in about
-// ten seconds: with the default backoff it restarts 7 times in the first
-// 0.63 s and twice a second from then on.
-const (
-	DefaultStopTimeout   = 10 * time.Second
-	DefaultRestartLimit  = 25
-	DefaultRestartWindow = 20 * time.Second
-	DefaultBackoffFirst  = 10 * time.Millisecond
-	DefaultBackoffMax    = 500 * time.Millisecond
-	DefaultStableAfter   = 250 * time.Millisecond
-)
+// DefaultStableAfter is the default of Backoff.StableAfter.
+const DefaultStableAfter = 250 * time.Millisecond
 
-// Values of Config.RestartLimit beside the positive ones.
-const (
-	NoLimit    = -1
-	NoRestarts = -2 // the first crash ends the supervision
-)
+// NoLimit as Config.RestartLimit lets the process restart any number of times.
+const NoLimit = -1
 
 // Policy says after which ends of its own the process is started again. An end
 // that was asked for is never followed by a start.
@@ -36,7 +23,7 @@ type Policy string
 const (
 	OnCrash Policy = "on-crash" // after every end but an exit with status 0
 	Always  Policy = "always"   // after an exit with status 0, too; it counts against the limit as a crash does
-	Never   Policy = "never"    // as OnCrash with NoRestarts
+	Never   Policy = "never"    // as OnCrash without any restart
 )
 
 // ParsePolicy reads the name of a policy.
@@ -48,7 +35,9 @@ func ParsePolicy(s string) (Policy, error) {
 	return "", fmt.Errorf("unknown restart policy %q: want %s, %s or %s", s, OnCrash, Always, Never)
 }
 
-// Config says what to run and how to treat it. Only Command is required.
+// Config says what to run and how to treat it. Command is required. StopTimeout, RestartLimit,
+// RestartWindow and the delays of Backoff have no defaults here: those of package
+// recovery/config are the only ones.
 type Config struct {
 	// Command is the program and its arguments. A name without a slash is
 	// looked up in PATH.
@@ -75,14 +64,14 @@ type Config struct {
 	// Default: the signal that came, SIGTERM where none did.
 	StopSignal syscall.Signal
 	// StopTimeout is how long the child may take to end after it was asked to
-	// stop, before it is killed. Default 10 s.
+	// stop, before it is killed. 0: it is killed at once.
 	StopTimeout time.Duration
 	// Restart says when to start again. Default OnCrash.
 	Restart Policy
 	// RestartLimit is how many restarts may happen within RestartWindow. One
-	// more ends the supervision. Default 25; see also NoLimit and NoRestarts.
+	// more ends the supervision. 0: the first crash does. See also NoLimit.
 	RestartLimit int
-	// RestartWindow is the window of RestartLimit. Default 20 s.
+	// RestartWindow is the window of RestartLimit.
 	RestartWindow time.Duration
 	// Backoff spaces the restarts.
 	Backoff Backoff
@@ -111,30 +100,20 @@ type Config struct {
 // doubled each time up to Max. A process that ran for StableAfter starts again
 // without delay.
 type Backoff struct {
-	First       time.Duration // default 10 ms
-	Max         time.Duration // default 500 ms
+	First       time.Duration
+	Max         time.Duration
 	StableAfter time.Duration // default 250 ms
 }
 
 func (c Config) withDefaults() Config {
-	def := func(d *time.Duration, to time.Duration) {
-		if *d <= 0 {
-			*d = to
-		}
+	if c.Backoff.StableAfter <= 0 {
+		c.Backoff.StableAfter = DefaultStableAfter
 	}
-	def(&c.StopTimeout, DefaultStopTimeout)
-	def(&c.RestartWindow, DefaultRestartWindow)
-	def(&c.Backoff.First, DefaultBackoffFirst)
-	def(&c.Backoff.Max, DefaultBackoffMax)
-	def(&c.Backoff.StableAfter, DefaultStableAfter)
 	if c.Restart == "" {
 		c.Restart = OnCrash
 	}
-	switch {
-	case c.RestartLimit == NoRestarts, c.Restart == Never:
+	if c.Restart == Never {
 		c.RestartLimit = 0
-	case c.RestartLimit == 0:
-		c.RestartLimit = DefaultRestartLimit
 	}
 	if c.Env == nil {
 		c.Env = os.Environ()

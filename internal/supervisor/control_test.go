@@ -19,7 +19,7 @@ func (r *rig) hooks() string {
 // TestRestart: a planned crash does not count, and is as sudden as a real one.
 func TestRestart(t *testing.T) {
 	r := newRig(t).run(t.Context(), "stubborn", func(c *Config) {
-		c.RestartLimit, c.StopTimeout = NoRestarts, 10*time.Millisecond
+		c.RestartLimit, c.StopTimeout = 0, 10*time.Millisecond
 	})
 	last := r.pid()
 	for range 5 {
@@ -82,7 +82,7 @@ func TestRestartRefused(t *testing.T) {
 
 // TestStopAndStart: the supervision goes on while nothing runs.
 func TestStopAndStart(t *testing.T) {
-	r := newRig(t).run(t.Context(), "report 0", func(c *Config) { c.RestartLimit = NoRestarts })
+	r := newRig(t).run(t.Context(), "report 0", func(c *Config) { c.RestartLimit = 0 })
 	r.pid()
 	if err := r.s.Start(t.Context()); !errors.Is(err, ErrStarted) {
 		t.Errorf("started twice: %v", err)
@@ -210,7 +210,7 @@ func TestUpdate(t *testing.T) {
 	r := newRig(t).run(t.Context(), "stubborn", func(c *Config) { c.StopTimeout = time.Hour })
 	pid := r.pid()
 	cfg := r.cfg
-	cfg.StopTimeout, cfg.RestartLimit = 20*time.Millisecond, NoRestarts
+	cfg.StopTimeout, cfg.RestartLimit = 20*time.Millisecond, 0
 	cfg.Env = append(os.Environ(), roleEnv+"=print X", "X=next time")
 	if err := r.s.Update(t.Context(), cfg); err != nil {
 		t.Fatal(err)

@@ -139,7 +139,7 @@ func child(role string) int {
 		fmt.Println(os.Getpid())
 		select {}
 	case "survive", "engine": // a supervisor that the test kills
-		cfg := Config{Command: os.Args[:1]}
+		cfg := configured(Config{Command: os.Args[:1]})
 		if role == "engine" {
 			arg = "wait"
 		} else {

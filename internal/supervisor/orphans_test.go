@@ -48,7 +48,7 @@ func TestOrphansDie(t *testing.T) {
 				}
 			}
 			r.run(t.Context(), tt.role, func(c *Config) {
-				c.RestartLimit = NoRestarts
+				c.RestartLimit = 0
 				if tt.belongs {
 					c.Belongs = func(pid int) bool { return slices.Contains(pids, pid) }
 				}
@@ -68,7 +68,7 @@ func TestOrphansDie(t *testing.T) {
 // TestOrphansOfOthers: what cannot be told to be the child's is left alone.
 func TestOrphansOfOthers(t *testing.T) {
 	adoptAll(t)
-	r := newRig(t).run(t.Context(), "leave unmarked", func(c *Config) { c.RestartLimit = NoRestarts })
+	r := newRig(t).run(t.Context(), "leave unmarked", func(c *Config) { c.RestartLimit = 0 })
 	orphan := r.pid()
 	fmt.Fprintln(r.in)
 	r.wait()
@@ -133,7 +133,7 @@ func TestGroupIsGone(t *testing.T) {
 			t.Errorf("the group %d lives: %v", e.PID, err)
 		}
 	}
-	r.run(t.Context(), "fork 1", func(c *Config) { c.RestartLimit = NoRestarts })
+	r.run(t.Context(), "fork 1", func(c *Config) { c.RestartLimit = 0 })
 	r.line()
 	r.line()
 	fmt.Fprintln(r.in)

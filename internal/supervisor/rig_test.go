@@ -62,11 +62,11 @@ func (r *rig) run(ctx context.Context, role string, edit func(*Config)) *rig {
 		r.t.Fatal(err)
 	}
 	r.out, r.in = bufio.NewReader(outR), inW
-	cfg := Config{
+	cfg := configured(Config{
 		Command: []string{os.Args[0]},
 		Env:     append(os.Environ(), roleEnv+"="+role),
 		Stdin:   inR, Stdout: outW, Signals: r.signals,
-	}
+	})
 	if edit != nil {
 		edit(&cfg)
 	}
@@ -94,6 +94,13 @@ func (r *rig) run(ctx context.Context, role string, edit func(*Config)) *rig {
 		outR.Close()
 	})
 	return r
+}
+
+// configured adds what a file says by default, see package recovery/config.
+func configured(c Config) Config {
+	c.StopTimeout, c.RestartLimit, c.RestartWindow = 10*time.Second, 25, 20*time.Second
+	c.Backoff = Backoff{First: 10 * time.Millisecond, Max: 500 * time.Millisecond}
+	return c
 }
 
 func (r *rig) note(format string, args ...any) {

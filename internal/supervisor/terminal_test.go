@@ -47,7 +47,7 @@ func TestTerminal(t *testing.T) {
 // foreground is the supervisor of TestTerminal.
 func foreground() int {
 	os.Setenv(roleEnv, "report 0")
-	s, err := New(Config{Command: os.Args[:1]}, tellStopping{})
+	s, err := New(configured(Config{Command: os.Args[:1]}), tellStopping{})
 	if err == nil {
 		err = s.Run(context.Background())
 	}

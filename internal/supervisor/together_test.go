@@ -59,10 +59,10 @@ func runMiniature() int {
 		return 1
 	}
 	record := &StateFile{Path: filepath.Join(dir, "state")}
-	s, err := New(Config{
+	s, err := New(configured(Config{
 		Command: os.Args[:1], Env: append(os.Environ(), roleEnv+"=server"), Survive: record,
 		Stdin: null, Stdout: capture.Stdout, Stderr: capture.Stderr,
-	}, m)
+	}), m)
 	if err != nil {
 		m.say("%v", err)
 		return 1

@@ -200,14 +200,8 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// TestDefaults holds what both say to the supervisor's own.
-func TestDefaults(t *testing.T) {
-	s := parse(t, smallest).Services[0]
-	got := []any{s.StopTimeout, s.Restart.Limit, s.Restart.Window, s.Restart.Backoff, s.Restart.BackoffMax}
-	want := []any{supervisor.DefaultStopTimeout, supervisor.DefaultRestartLimit, supervisor.DefaultRestartWindow, supervisor.DefaultBackoffFirst, supervisor.DefaultBackoffMax}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
+// TestSupervisorKnows: the supervisor can set each limit that a file may have.
+func TestSupervisorKnows(t *testing.T) {
 	for _, name := range config.LimitNames() {
 		if !strings.Contains(" "+strings.Join(supervisor.LimitNames(), " ")+" ", " "+name+" ") {
 			t.Errorf("the supervisor knows no limit %q", name)

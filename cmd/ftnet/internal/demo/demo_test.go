@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 		goleak.VerifyTestMain(m)
 	case "supervisor":
 		os.Setenv(roleEnv, "server")
-		s, err := supervisor.New(supervisor.Config{Command: os.Args[:1]}, nil)
+		s, err := supervisor.New(supervisor.Config{Command: os.Args[:1], StopTimeout: 10 * time.Second, RestartLimit: supervisor.NoLimit}, nil)
 		if err == nil {
 			err = s.Run(context.Background())
 		}
