@@ -26,8 +26,8 @@ type Image struct {
 // last: once the gate judges by the slot, all of the image is there.
 func (s *Slot) Begin(gen, irs uint32, i *Image) {
 	s.Reset()
-	s.SetGen(gen)
-	s.SetIRS(irs)
+	s.setGen(gen)
+	s.setIRS(irs)
 	s.fill(i)
 	s.SetMode(i.Mode)
 }
@@ -43,9 +43,9 @@ func (s *Slot) Renew(i *Image) {
 
 // fill stores what no mode that holds all packets reads. The limit precedes its flag.
 func (s *Slot) fill(i *Image) {
-	s.SetTranslation(i.Delta, i.TSDelta)
-	s.SetBase(i.Base)
-	s.SetScales(i.KernelScale, i.ClientScale)
+	s.setTranslation(i.Delta, i.TSDelta)
+	s.setBase(i.Base)
+	s.setScales(i.KernelScale, i.ClientScale)
 	s.SetLimit(i.Limit)
 	s.SetFlags(i.Flags)
 	s.SetStable(i.Stable)

@@ -191,10 +191,10 @@ func (s *Slot) Delta() uint32 { return s.delta.Load() }
 // TSDelta returns client-visible minus kernel TSval.
 func (s *Slot) TSDelta() uint32 { return s.tsDelta.Load() }
 
-// SetTranslation sets both deltas: what to add to the kernel's sequence numbers
-// and TSvals so that the client sees the spaces it knows. Set it, SetScales and
+// setTranslation sets both deltas: what to add to the kernel's sequence numbers
+// and TSvals so that the client sees the spaces it knows. Set it, setScales and
 // FlagXlate only while the mode holds all packets.
-func (s *Slot) SetTranslation(delta, tsDelta uint32) {
+func (s *Slot) setTranslation(delta, tsDelta uint32) {
 	s.delta.Store(delta)
 	s.tsDelta.Store(tsDelta)
 }
@@ -206,11 +206,11 @@ func (s *Slot) SetTSDelta(delta uint32) { s.tsDelta.Store(delta) }
 // Base returns the client-visible number of the kernel socket's first byte.
 func (s *Slot) Base() uint32 { return s.base.Load() }
 
-// SetBase sets it. An ACK from below, which the client may have sent to the old
+// setBase sets it. An ACK from below, which the client may have sent to the old
 // socket, is raised to it: the new one would drop the data that comes with it
 // (its max_window rule of RFC 5961 knows nothing of before). Same rules as for
-// SetTranslation.
-func (s *Slot) SetBase(seq uint32) { s.base.Store(seq) }
+// setTranslation.
+func (s *Slot) setBase(seq uint32) { s.base.Store(seq) }
 
 // Limit returns the highest right window edge that may be advertised.
 func (s *Slot) Limit() uint32 { return s.limit.Load() }
@@ -235,8 +235,8 @@ func (s *Slot) SetHigh(seq uint32) { s.high.Store(seq) }
 // IRS returns the client's initial sequence number.
 func (s *Slot) IRS() uint32 { return s.irs.Load() }
 
-// SetIRS sets the client's initial sequence number.
-func (s *Slot) SetIRS(seq uint32) { s.irs.Store(seq) }
+// setIRS sets the client's initial sequence number.
+func (s *Slot) setIRS(seq uint32) { s.irs.Store(seq) }
 
 // Scales returns the window shifts, 0..14: the one that the present kernel
 // socket uses, and the one that the client was told in the first handshake.
@@ -246,16 +246,16 @@ func (s *Slot) Scales() (kernel, client uint8) {
 	return b[0], b[1]
 }
 
-// SetScales sets the window shifts, 0..14.
-func (s *Slot) SetScales(kernel, client uint8) {
+// setScales sets the window shifts, 0..14.
+func (s *Slot) setScales(kernel, client uint8) {
 	s.scales.Store(binary.NativeEndian.Uint32([]byte{kernel, client, 0, 0}))
 }
 
 // Gen returns the generation of the slot: which connection it serves.
 func (s *Slot) Gen() uint32 { return s.gen.Load() }
 
-// SetGen sets the generation.
-func (s *Slot) SetGen(gen uint32) { s.gen.Store(gen) }
+// setGen sets the generation.
+func (s *Slot) setGen(gen uint32) { s.gen.Store(gen) }
 
 // Held reports whether an ACK number above stable was lowered or held back and
 // no later segment has carried it.

@@ -273,22 +273,14 @@ type slotState struct {
 }
 
 func (w slotState) store(s *gate.Slot) {
-	s.Reset()
-	s.SetFlags(w.Flags)
-	s.SetStable(w.Stable)
-	s.SetTranslation(w.Delta, w.TSDelta)
-	s.SetLimit(w.Limit)
-	s.SetHigh(w.High)
-	s.SetIRS(w.IRS)
-	s.SetGen(w.Gen)
-	s.SetBase(w.Base)
-	s.SetScales(w.KScale, w.CScale)
+	s.Begin(w.Gen, w.IRS, &gate.Image{
+		Flags: w.Flags, Limit: w.Limit, Stable: w.Stable, High: w.High,
+		Delta: w.Delta, TSDelta: w.TSDelta, Base: w.Base, KernelScale: w.KScale, ClientScale: w.CScale,
+		SndNxt: w.SndNxt, Ack: w.Ack, Edge: w.Edge, TSVal: w.TSVal, TSEcr: w.TSEcr,
+	})
 	if w.Held {
 		s.GateSide().Hold(w.HFlags)
 	}
-	s.SetAck(w.Ack, w.Edge)
-	s.SetSndNxt(w.SndNxt)
-	s.SetTS(w.TSVal, w.TSEcr)
 	if w.FIN {
 		s.SetFIN(w.FINEnd)
 	}
