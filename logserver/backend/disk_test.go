@@ -45,7 +45,7 @@ func write(t *testing.T, l logserver.Log, p []byte) logserver.ConnID {
 func TestOpenDisk(t *testing.T) {
 	base := t.TempDir()
 	key := filepath.Join(base, "key")
-	if err := os.WriteFile(key, bytes.Repeat([]byte("k"), KeySize), 0o600); err != nil {
+	if err := os.WriteFile(key, bytes.Repeat([]byte("k"), keySize), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	secret := []byte("what the client has sent")

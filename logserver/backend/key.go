@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// KeySize is the length of a key for encryption at rest, in bytes.
-const KeySize = 32
+// keySize is the length of a key for encryption at rest, in bytes.
+const keySize = 32
 
 // CredentialPrefix begins the name of a systemd credential, in place of a path.
 const CredentialPrefix = "credential:"
@@ -44,25 +44,25 @@ func ReadKey(path string) ([]byte, error) {
 	if mode := info.Mode(); !credential && mode.IsRegular() && mode.Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%s: others than its owner may read or write the key (chmod 600 %s)", path, path)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, 4*KeySize+1))
+	text, err := io.ReadAll(io.LimitReader(f, 4*keySize+1))
 	if err != nil {
 		return nil, err
 	}
 	key := decodeKey(text)
 	if key == nil {
-		return nil, fmt.Errorf("%s holds no key: want %d bytes, as they are or in hexadecimal or base64 (head -c %d /dev/urandom >FILE makes one)", path, KeySize, KeySize)
+		return nil, fmt.Errorf("%s holds no key: want %d bytes, as they are or in hexadecimal or base64 (head -c %d /dev/urandom >FILE makes one)", path, keySize, keySize)
 	}
 	return key, nil
 }
 
 // decodeKey returns nil if the text is no key.
 func decodeKey(text []byte) []byte {
-	if len(text) == KeySize {
+	if len(text) == keySize {
 		return text
 	}
 	line := strings.TrimSpace(string(text))
 	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString} {
-		if key, err := decode(line); err == nil && len(key) == KeySize {
+		if key, err := decode(line); err == nil && len(key) == keySize {
 			return key
 		}
 	}
