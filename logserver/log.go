@@ -131,13 +131,13 @@ type Log interface {
 	// that made the news, on its caller's goroutine, or from a goroutine of
 	// its own; it holds no lock meanwhile, so that f may call those methods of
 	// the log that never wait. Two calls of f can overlap and overtake each other: for each connection
-	// the highest Stable counts. What is stable may be told twice. After Delete
+	// the highest Stable counts. A call may repeat what an earlier one has reported. After Delete
 	// has returned, upcalls for the connection may still arrive, but none
-	// after Close has. A connection that the log loses is told at once, as Gone:
-	// its client may say nothing more for a long time. Delete and Expire lose none.
+	// after Close has. The loss of a connection is reported at once, as Gone:
+	// its client may send nothing more for a long time. Delete and Expire lose none.
 	SetUpcall(f func([]Upcall))
 
-	// SetStatusUpcall installs a function that is told each change of the
+	// SetStatusUpcall installs a function that is called for each change of the
 	// status. The same rules as for SetUpcall hold.
 	SetStatusUpcall(f func(Status))
 
@@ -152,10 +152,10 @@ type Log interface {
 	Close() error
 }
 
-// Immediate is what a Log is besides if its methods may not wait: all of it is
-// in the process's memory.
+// Immediate is implemented by logs whose methods never block, because all of the log is in the
+// process's memory.
 type Immediate interface {
-	// Immediate reports whether that is so.
+	// Immediate reports whether the log is one of these.
 	Immediate() bool
 }
 

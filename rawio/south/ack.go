@@ -141,9 +141,9 @@ func (c *Conn) liveEdge(slot *gate.Slot) uint32 {
 	return slot.Edge()
 }
 
-// widened reports whether the window has become so much wider since the core told the client
-// of it that this is to be told, too: where there was room for little, or half as much. A
-// sender with less than a segment's room waits (RFC 9293 section 3.8.6.2.1).
+// widened reports whether the window has become so much wider since the core last advertised it
+// that it is to be advertised again: where there was room for little, or half as much. A sender
+// with less than a segment's room waits (RFC 9293 section 3.8.6.2.1).
 func (c *Conn) widened(slot *gate.Slot) bool {
 	told := seqnum.Diff(c.extra.edge, c.acked)
 	now := seqnum.Diff(c.liveEdge(slot), c.acked)

@@ -10,8 +10,8 @@ import (
 )
 
 // Routes may change: packets of a connection that began where the gate is may take an
-// interface where it never was. Nobody tells of that, so the core takes it from the
-// packets. Such a connection is let go of.
+// interface without it, the other path. No event reports that, so the core infers it from the
+// packets. The protection of such a connection ends.
 //
 // The server's: the client acknowledges what the gate has not seen leave, or says more
 // than the gate has seen the kernel promise room for. Anybody may send that, so the kernel is
@@ -20,7 +20,7 @@ import (
 // The client's: the tap sees them by such an interface only. Of devices on top of each
 // other, a bridge and its port, one is enough, and the tap sees each packet by both.
 
-// astray is what speaks for a connection's packets taking another way than the gate's.
+// astray is the evidence that a connection's packets take another path than the gate's.
 type astray struct {
 	asked int64 // time of the last question of Kernel.Progress, ns; 0: there was none
 	taken int64 // bytes that the kernel had taken then
@@ -92,9 +92,9 @@ func (m *Machine) sent(c *Conn, slot *gate.Slot) uint32 {
 	return n
 }
 
-// goesAstray reports whether a client's segment, and the kernel's socket, prove that what
-// the server says takes another way, and has let go of the connection then. Of one that is
-// translated the client would understand nothing.
+// goesAstray reports whether a client's segment, and the kernel's socket, prove that the server's
+// segments take another path, and then ends the protection. The client of a connection that is
+// translated would accept none of those.
 func (m *Machine) goesAstray(c *Conn, s *segment.Segment, slot *gate.Slot) bool {
 	if c.is(recovered|exposed) || s.Flags&(segment.ACK|segment.SYN|segment.RST) != segment.ACK ||
 		!seqnum.Less(m.sent(c, slot), s.Ack) && !seqnum.Less(slot.Edge(), s.Seq) {

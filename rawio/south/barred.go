@@ -6,9 +6,10 @@ import (
 )
 
 // A rule set of the host may let the clients' SYNs pass and not those that are sent in their
-// names: then no connection can be opened again. The engine tries that out by handshakes of
-// its own, and tells the core by which interfaces a port is barred. Connections by these are
-// not protected; all else goes on as usual, and a recovery is attempted all the same.
+// names: then no connection can be opened again. The engine finds that out by trials, handshakes
+// of its own, and reports to the core by which interfaces trials for a port were not answered.
+// Connections by these are not protected; all else goes on as usual, and a recovery is attempted
+// all the same.
 
 // entrance is how clients come to a port.
 type entrance struct {

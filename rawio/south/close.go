@@ -82,8 +82,7 @@ func (m *Machine) finished(c *Conn) {
 	m.linger(c)
 }
 
-// linger has a connection that is over be remembered for its client, which may have
-// missed the last ACK.
+// linger keeps a connection that is over for a while: its client may have missed the last ACK.
 func (m *Machine) linger(c *Conn) {
 	m.Stats.Closed++
 	m.report(ConnClosed, c, "closed")
@@ -112,9 +111,8 @@ func (m *Machine) noteRelease(c *Conn, slot *gate.Slot) {
 	}
 }
 
-// mayEndProtection reports whether the protection of an unmodified server's connection ends with a
-// client's segment: its process has closed the socket, and the kernel needs no help with
-// the rest.
+// mayEndProtection reports whether this segment of the client ends the protection of an unmodified
+// server's connection: the server has closed the socket, and the kernel can finish alone.
 func (m *Machine) mayEndProtection(c *Conn, s *segment.Segment, slot *gate.Slot) bool {
 	if c.wire == nil {
 		return false
@@ -144,9 +142,9 @@ func (m *Machine) remains(c *Conn, s *segment.Segment) bool {
 }
 
 // endProtection ends the protection of an unmodified server's connection whose process has closed
-// it, and whose client sends more, which nobody will read: the kernel sends the rest by itself. As long as the client says nothing new, the connection
-// stays: the kernel believes that the ACKs which had to wait for the log have
-// left, and may know nothing more when the client asks for them.
+// it, and whose client sends more, which nobody will read: the kernel sends the rest by itself.
+// As long as the client sends nothing new, the connection stays: the kernel counts the ACKs that
+// had to wait for the log as sent, and may know nothing more when the client asks for them.
 func (m *Machine) endProtection(c *Conn) {
 	if c.is(recovered) {
 		m.open(c, "closed by the server") // the gate goes on translating

@@ -40,7 +40,7 @@ const (
 	restored   flags = aside << 1 << iota // what its servers have sent to the client is not known for certain
 	doubtful                              // restored, and the client's last acknowledgment may count the server's FIN
 	unaUnknown                            // Established when this engine began, and no segment of the client since: una is no more than a bound
-	outlived                              // it was adopted: its server may have let go of it, and told the engine before
+	outlived                              // adopted from a previous engine: the server may already have closed it, and only that engine was notified
 )
 
 // What the core has to say.

@@ -9,11 +9,11 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// A hole is what the kernel has taken of a client's stream, as its ACK number says,
-// and the core lacks. As a rule it lasts as long as the tap is behind the kernel. If
-// the tap's buffer has overflown, the client, which does not get that ACK number,
-// says it again. But the kernel may take packets in which the tap sees no segment, and
-// would go on to do so: the protection of a connection ends whose client repeats itself in vain.
+// A hole is missing input: bytes of a client's stream that the kernel has received, as its ACK
+// number says, and the core has not. As a rule it lasts as long as the tap is behind the kernel.
+// If the tap's buffer has overflown, the client, which does not get that ACK number, retransmits
+// the bytes. But the kernel may accept packets in which the tap finds no segment, time and again:
+// the protection of a connection ends if its client retransmits in vain.
 //
 // That is so when for holeAfter not one byte more has come in order, although the kernel
 // has answered the client holeAnswers times or more. A client that is silent, as one may
@@ -148,10 +148,10 @@ type search struct {
 	at   int64
 }
 
-// seekHoles has tick watch the connections with a hole: of a client of which the
-// tap sees nothing no other event tells. Nor does any of an ACK that the gate has held
-// because it SACKs what the tap has not seen, though all below that is in the log. And
-// it looks whether they can still be recovered; see look.
+// seekHoles makes tick watch the connections with a hole. No other event comes for a client whose
+// segments the tap does not see, nor for an ACK that the gate has held because it SACKs what the
+// tap has not seen, though all below that is in the log. seekHoles also looks whether
+// connections can still be recovered; see look.
 func (m *Machine) seekHoles() {
 	if m.now-m.sought.at < seekEvery {
 		return
@@ -266,8 +266,8 @@ func (m *Machine) hasClosed(c *Conn, slot *gate.Slot) bool {
 	return c.is(abandoned) || m.head(c).Closing || slot.Released() == gate.ReleasedClosed
 }
 
-// goOnUnseen has a connection with a hole go on without the core. What the client says
-// to an unmodified server that has closed nobody would read, nor log.
+// goOnUnseen ends the protection of a connection with a hole. What the client sends to an
+// unmodified server that has closed would be neither read nor logged.
 func (m *Machine) goOnUnseen(c *Conn, slot *gate.Slot) {
 	if c.wire != nil && m.hasClosed(c, slot) {
 		m.release(c)

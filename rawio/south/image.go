@@ -6,7 +6,7 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// What the gate is told of a connection. It gets a whole image when a connection begins, here or
+// What is in a connection's slot. The gate gets a whole image when a connection begins, here or
 // in the log, and when there is a new kernel socket. In between single words of the slot change:
 // the mode with the connection's state, Stable and High with each batch (see flushLive), the window's
 // limit with the log's room (see limit), and what the kernel's FIN and timestamps turn out to be.

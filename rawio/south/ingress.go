@@ -33,7 +33,7 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	m.exposeIfUngated(c)
 	if m.over(c) && c.state != Resetting && c.state != Open {
 		m.answerAfterEnd(c, s)
-		if c.state == Established { // what was missing may be the kernel's last ACK, of which nobody tells
+		if c.state == Established { // what was missing may be the kernel's last ACK, which no event reports
 			m.finished(c)
 		}
 		return

@@ -10,21 +10,20 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 )
 
-// The log may stand still: a log server that cannot be reached, a disk that takes
-// nothing more. Nothing of what waits for it is acknowledged, so that the clients
-// slow down by themselves and nothing is lost. That is all there is to
-// DownHold. But the gate also holds the probes by which the kernel finds out whether a
-// silent client lives, so the core asks in its stead, and the kernel gets the answer.
-// For services with DownUnprotect the core measures for how long each connection
-// has waited without that anything of it became stable.
+// The log may stall: its server cannot be reached, or its disk cannot be written. Data that
+// waits for it is not acknowledged, so that the clients slow down by themselves and nothing is
+// lost. That is all there is to DownHold. But the gate also holds the kernel's keepalive probes
+// of an idle client, so the core probes in its stead, and the kernel gets the answer.
+// For services with DownUnprotect the core measures for how long each connection has waited
+// while none of its data became stable.
 
 // downAfter is the default of Service.DownAfter, ns.
 const downAfter = 10e9
 
-// down is what is known of a log that stands still.
+// down is what is known of a log that has stalled.
 type down struct {
-	since int64 // the log says so since this time; 0: it does not
-	until int64 // connections that begin before this time do not try
+	since int64 // the log has reported it since this time; 0: it does not
+	until int64 // connections that begin before this time do not try the log
 }
 
 func (s *service) downAfter() int64 {
@@ -34,8 +33,8 @@ func (s *service) downAfter() int64 {
 	return downAfter
 }
 
-// unavailable reports whether an error of the log says that it is down, or busy,
-// and not that there is no room.
+// unavailable reports whether an error of the log means that it is down or busy, and not that it is
+// full.
 func unavailable(err error) bool {
 	for _, e := range []error{logserver.ErrUnreachable, logserver.ErrFailed, logserver.ErrFenced, logserver.ErrClosed} {
 		if errors.Is(err, e) {
@@ -46,7 +45,7 @@ func unavailable(err error) bool {
 	return ok && q.Scope == logserver.ScopeBuffer
 }
 
-// notTaken deals with a log that has not taken all that it was given.
+// notTaken handles an error of the log that left data of a connection unwritten.
 func (m *Machine) notTaken(c *Conn, err error) {
 	switch {
 	case unavailable(err):
@@ -66,8 +65,8 @@ func (m *Machine) notTaken(c *Conn, err error) {
 	}
 }
 
-// logLost deals with a connection that the log has lost, what was stable included. Of one
-// that both sides have closed nobody else lacks anything.
+// logLost handles the loss of a connection by the log, stable data included. One that both
+// sides have closed is complete without it.
 func (m *Machine) logLost(c *Conn) {
 	c.unset(gone)
 	switch {
@@ -80,7 +79,7 @@ func (m *Machine) logLost(c *Conn) {
 	}
 }
 
-// LogStatus takes the log's word about its state.
+// LogStatus takes the log's new status.
 func (m *Machine) LogStatus(s logserver.Status) {
 	m.read()
 	switch {
@@ -91,8 +90,8 @@ func (m *Machine) LogStatus(s logserver.Status) {
 	}
 }
 
-// isDown reports whether a connection that begins need not ask the log: it would
-// wait in vain, like those before it.
+// isDown reports whether a new connection begins without the log: it would wait in vain, like
+// those before it.
 func (m *Machine) isDown(svc *service) bool {
 	if svc.LogDown != policy.DownUnprotect {
 		return false
@@ -100,12 +99,12 @@ func (m *Machine) isDown(svc *service) bool {
 	return m.now < m.down.until || m.down.since != 0 && m.now-m.down.since >= svc.downAfter()
 }
 
-// waited is for how long the log has made nothing stable when a connection of the
-// service goes on without it, in words.
+// waited is how long the log has been stalled when a connection of the service goes on without
+// it, in words.
 func (s *service) waited() string { return time.Duration(s.downAfter()).String() }
 
-// lag has tick watch a connection that waits for the log, or for its client to say
-// again what only the kernel has.
+// lag makes tick watch a connection that waits for the log, or for its client to retransmit what
+// only the kernel has.
 func (m *Machine) lag(c *Conn) {
 	if c.askAt == 0 && (c.waits() || c.is(ackPending)) {
 		c.askAt = m.millis()
@@ -130,8 +129,8 @@ func (m *Machine) progress(c *Conn) {
 	}
 }
 
-// tickDown looks after a connection that waits, and ends its protection if that
-// has lasted for too long. It reports whether it has.
+// tickDown watches a connection that waits for the log, and ends its protection if it has waited
+// for too long. It reports whether it has ended it.
 func (m *Machine) tickDown(c *Conn) bool {
 	now := m.millis()
 	if !c.waits() {
@@ -157,10 +156,9 @@ func (m *Machine) tickDown(c *Conn) bool {
 	return false
 }
 
-// mayGoOn reports whether the kernel can serve the client without the core: not
-// while a restarted handler has not come as far as its predecessor, nor when all
-// that is left to be said is the last ACK, which the kernel believes to have sent:
-// it has nothing to say any more when the client acknowledges its FIN.
+// mayGoOn reports whether the kernel can serve the client without the core: not while a
+// restarted handler has sent less than its predecessor, nor if only the last ACK is still to be
+// sent, which the kernel counts as sent: it sends nothing more when the client acknowledges its FIN.
 func (m *Machine) mayGoOn(c *Conn) bool {
 	if c.state == SynReceived {
 		return true
@@ -184,7 +182,7 @@ func (m *Machine) goOn(c *Conn) {
 	m.unprotect(c, reason.LogDown, c.svc.waited())
 }
 
-// askLive has the client of a live connection say that it lives.
+// askLive sends a keepalive probe to the client of a live connection.
 func (m *Machine) askLive(c *Conn) {
 	if c.closed() {
 		return

@@ -111,7 +111,7 @@ type Machine struct {
 	// bypasses are adopted connections that the gate may not have seen all of.
 	bypasses []bypass
 	probing  int // how many connections the kernel may be asked about in this tick
-	// unwatched says why nothing tells of releases; empty: it does.
+	// unwatched says why releases cannot be observed; empty: they can.
 	unwatched string
 }
 

@@ -122,7 +122,7 @@ func (m *Machine) consume(c *Conn, p []byte) bool {
 	m.Stats.Rolled += uint64(len(p))
 	if w.digest != nil {
 		if bad, ok := r.check.add(w.digest, off, p); !ok {
-			m.mismatch(c, fmt.Sprintf("the restarted server repeats itself differently: its output differs from what the client was sent within the %d bytes before byte %d",
+			m.mismatch(c, fmt.Sprintf("the output of the restarted server differs from what the client was sent within the %d bytes before byte %d",
 				bad-max(r.check.verified, w.out), bad))
 			return false
 		}

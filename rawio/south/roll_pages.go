@@ -69,8 +69,7 @@ func (m *Machine) unreadable(c *Conn, err error) {
 	m.reset(c, "the log cannot be read: "+why)
 }
 
-// readAhead lets go of what the server has acknowledged, and asks for what
-// follows.
+// readAhead frees what the server has acknowledged, and asks for what follows.
 func (m *Machine) readAhead(c *Conn) {
 	if m.immediate {
 		return

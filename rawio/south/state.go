@@ -182,8 +182,7 @@ func (m *Machine) becomeOpen(c *Conn, why string) bool {
 	return true
 }
 
-// becomeLingering has a connection that is over be remembered for its client, for as long as
-// lingers says.
+// becomeLingering keeps a connection that is over for its client, for as long as lingers says.
 func (m *Machine) becomeLingering(c *Conn) bool {
 	if !m.enter(c, Lingering) {
 		return false

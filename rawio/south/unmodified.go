@@ -15,15 +15,15 @@ type wire struct {
 	closed   int64 // offset in the server's stream that the client had acknowledged when it closed
 	digest   *digest
 	fresh    int64 // received when it was opened again after a crash of its process
-	futile   int   // crashes since, one soon after the other, without new input
+	futile   int   // crashes since, each soon after the one before, without new data of the client
 	reopened int64 // time when it was opened again after one
 	compare  policy.Compare
 	rolls    bool   // it has been opened again before
 	iss      uint32 // of the socket of the last time
 }
 
-// maxFutile is how often in a row the process that holds a connection may crash
-// without that the client has said anything new.
+// maxFutile is how many crashes in a row, without new data of the client in between, the
+// process that holds a connection may have.
 const maxFutile = 5
 
 const (

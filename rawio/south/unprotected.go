@@ -61,8 +61,8 @@ func (m *Machine) Declare(port uint16, flow segment.Flow, why reason.Reason, det
 	}
 }
 
-// LetGo has the live connection of a flow go on without protection, and declares it. It
-// returns false if there is none.
+// LetGo ends the protection of the live connection of a flow, and declares it. It returns false
+// if there is none.
 func (m *Machine) LetGo(flow segment.Flow, why reason.Reason, detail string) bool {
 	c := m.conns.get(flow)
 	if c == nil || c.state != Established {
@@ -106,8 +106,8 @@ func (m *Machine) SYN(flow segment.Flow) (age int64, seen bool) {
 	return m.now - e.arrived, true
 }
 
-// unprotect has a connection go on without protection and declares it, unless its end
-// was on its way already.
+// unprotect ends the protection of a connection and declares it, unless its end was on its way
+// already.
 func (m *Machine) unprotect(c *Conn, why reason.Reason, detail string) {
 	m.dropAnswer(c)
 	if x := c.extra; x == nil || x.held == nil || !x.held.Flags.Has(segment.RST) {
@@ -116,8 +116,8 @@ func (m *Machine) unprotect(c *Conn, why reason.Reason, detail string) {
 	m.open(c, why.With(detail))
 }
 
-// release has a connection go on without the core because its server has ended as it
-// should: nothing is lost by that, and nothing declared.
+// release leaves a connection to the kernel because its server has ended as it should: nothing is
+// lost by that, and nothing declared.
 func (m *Machine) release(c *Conn) {
 	m.dropAnswer(c)
 	m.open(c, string(reason.ServerEnded))

@@ -51,10 +51,10 @@ func (m *Machine) Crashed(slot uint32, pid, code int) {
 }
 
 // vanished reports whether the kernel has answered a client's segment as one of a
-// connection that it does not know, although no process has let go of it: it was
+// connection that it does not know, although no process has closed it: it was
 // with a listener that is gone, and others of the port listen on, or the kernel had
 // answered its SYN by a SYN cookie, and had no room for it when the client said more.
-// Of such a connection nobody tells.
+// No event reports the end of such a connection.
 func (m *Machine) vanished(c *Conn) bool {
 	x := c.extra
 	if !x.held.Flags.Has(segment.RST) || x.held.Flags.Has(segment.ACK) {
