@@ -17,12 +17,12 @@ func (v *environment) Restore(slot, gen uint32, f Flow, reads []logserver.ReadRu
 	return v.journal(slot).Restore(slot, gen, journal.Flow(f), runs)
 }
 
-// readsTold is how many of a connection's reads are written to the log at once.
-const readsTold = 512
+// readsAtOnce is how many of a connection's reads are written to the log at once.
+const readsAtOnce = 512
 
 func (v *environment) NewReads(slot uint32) (lengths []uint32, total int64) {
 	if v.reads == nil {
-		v.reads = make([]uint32, 0, readsTold)
+		v.reads = make([]uint32, 0, readsAtOnce)
 	}
 	return v.journal(slot).NewReads(slot, v.reads[:0])
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/ftnet/ftnet/rawio/internal/conntrack"
 )
 
-// explain finds out why neither tap nor gate has told of a connection that the
+// explain finds out why neither tap nor gate has reported a connection that the
 // kernel has, and that has begun after since, or after its SYN if that is known.
 // outside is the connection as it is in the network.
 func (e *Engine) explain(s *sockdiag.Socket, since time.Time) (why reason.Reason, detail string, outside Flow) {

@@ -40,7 +40,7 @@ type links struct {
 
 	mu     sync.Mutex // guards what follows
 	all    map[int]*guarded
-	told   map[int]string // what changed was told last, but for interfaces without a why
+	said   map[int]string // what changed was called with last, but for interfaces without a why
 	prover prover
 }
 
@@ -82,7 +82,7 @@ const whyNew = "it has just come up"
 // openLinks attaches the gate to the named interfaces, or to all that are up. Of those it
 // goes without what refuses the gate.
 func openLinks(c linksConfig) (*links, error) {
-	l := &links{linksConfig: c, begun: c.adopted, all: map[int]*guarded{}, told: map[int]string{}, kick: make(chan struct{}, 1)}
+	l := &links{linksConfig: c, begun: c.adopted, all: map[int]*guarded{}, said: map[int]string{}, kick: make(chan struct{}, 1)}
 	if err := l.open(); err != nil {
 		l.close()
 		return nil, err

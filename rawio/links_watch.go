@@ -126,7 +126,7 @@ func (l *links) round(now time.Time, lost uint64) time.Time {
 			next = due
 		}
 	}
-	news := l.untold()
+	news := l.takeChanges()
 	l.mu.Unlock()
 	if len(news) > 0 {
 		l.changed(news)
@@ -134,23 +134,23 @@ func (l *links) round(now time.Time, lost uint64) time.Time {
 	return next
 }
 
-// untold returns what changed is to be told, and takes it for told. Whatever it was told of
-// an interface it takes back when that has gone. mu is held.
-func (l *links) untold() map[int]string {
+// takeChanges returns what changed is to be called with, and counts as said. What was said of an
+// interface is taken back when that has gone. mu is held.
+func (l *links) takeChanges() map[int]string {
 	news := map[int]string{}
-	for i := range l.told {
+	for i := range l.said {
 		if l.all[i] == nil {
 			news[i] = ""
 		}
 	}
 	for i, g := range l.all {
-		if g.why != l.told[i] {
+		if g.why != l.said[i] {
 			news[i] = g.why
 		}
 	}
 	for i, why := range news {
-		if l.told[i] = why; why == "" {
-			delete(l.told, i)
+		if l.said[i] = why; why == "" {
+			delete(l.said, i)
 		}
 	}
 	return news

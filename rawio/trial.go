@@ -40,7 +40,7 @@ type verdictKind uint8
 const (
 	undecided verdictKind = iota // the listener may have been why
 	answered
-	barred
+	unanswered
 )
 
 // verdict is what a trial has found.
@@ -131,7 +131,7 @@ func (h *handshaker) try(at entrance, client, server netip.Addr) verdict {
 	if h.refused() {
 		what = "was refused"
 	}
-	return verdict{kind: barred, why: fmt.Sprintf("a SYN from %v to %v %s", client, server, what)}
+	return verdict{kind: unanswered, why: fmt.Sprintf("a SYN from %v to %v %s", client, server, what)}
 }
 
 // trialSYN is a SYN as clients send it, but for this host alone: a rule set that would bring

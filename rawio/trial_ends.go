@@ -170,7 +170,7 @@ func (h *handshaker) any(at entrance, names []netip.Addr, server netip.Addr, gua
 			continue
 		}
 		tried = true
-		if found = h.try(at, client, server); found.kind != barred {
+		if found = h.try(at, client, server); found.kind != unanswered {
 			break
 		}
 	}

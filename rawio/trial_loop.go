@@ -21,13 +21,13 @@ import (
 //	untried ─────► under trial ──► answered
 //	                    ▲   │
 //	                    │   ▼ not answered: its connections are not protected
-//	                    └── barred
+//	                    └── unanswered
 
 const (
 	// trialEvery is after what time a handshake that was answered is tried again.
 	trialEvery = 10 * time.Minute
-	// barredEvery is the same of one that was not, at first: it doubles up to trialEvery.
-	barredEvery = 5 * time.Second
+	// unansweredEvery is the same of one that was not, at first: it doubles up to trialEvery.
+	unansweredEvery = 5 * time.Second
 	// undecidedEvery is the same while the listener takes none.
 	undecidedEvery = time.Second
 	// entrancesEvery is how often it is looked for new entrances at least: addresses come
@@ -82,7 +82,7 @@ type trial struct {
 	answered bool
 	loopback bool   // by loopback only
 	nameless bool   // it was not tried: no client's address is known
-	why      string // it is barred
+	why      string // of no answer; empty: it was answered
 	since    time.Time
 	due      time.Time // zero: at once
 	pause    time.Duration
@@ -302,9 +302,9 @@ func (t *trials) conclude(at entrance, v *trial, found verdict, byClient bool, n
 	case answered:
 		v.answered, v.why, v.pause = true, "", trialEvery
 	default:
-		v.answered, v.why, v.pause = false, found.why, min(max(2*v.pause, barredEvery), trialEvery)
+		v.answered, v.why, v.pause = false, found.why, min(max(2*v.pause, unansweredEvery), trialEvery)
 		if was || first {
-			v.pause = barredEvery
+			v.pause = unansweredEvery
 		}
 	}
 	v.due, v.byClient, v.loopback = now.Add(v.pause), byClient, found.loopback

@@ -63,7 +63,7 @@ func TestRegainedTriesAnew(t *testing.T) {
 // port since; and the first thing that is found is told, whatever it is.
 func TestTrialOfServiceBefore(t *testing.T) {
 	at, now := entrance{80, 2, false}, time.Unix(1, 0)
-	bar, answer := verdict{kind: barred, why: "was not answered"}, verdict{kind: answered}
+	bar, answer := verdict{kind: unanswered, why: "was not answered"}, verdict{kind: answered}
 	tr := newTrials()
 	conclude := func(v *trial, found verdict, want bool) {
 		t.Helper()

@@ -76,11 +76,11 @@ func TestTrialVerdicts(t *testing.T) {
 		{name: "the second SYN", has: func(r *rig) {
 			r.drop = func(*segment.Segment, int) bool { return len(r.sent.toServer) < 2 }
 		}, want: answered, sent: 2, took: trialWait},
-		{name: "dropped", has: func(r *rig) { r.drop = all }, want: barred, why: "was not answered", sent: rounds, took: rounds * trialWait},
+		{name: "dropped", has: func(r *rig) { r.drop = all }, want: unanswered, why: "was not answered", sent: rounds, took: rounds * trialWait},
 		{name: "refused", has: func(r *rig) { // the stack that answers has no listener
 			r.stack = rawiotest.NewStack(r.clock, rawiotest.Config{Output: r.leaves})
 			r.kernel.stack = r.stack
-		}, want: barred, why: "was refused", sent: rounds, took: rounds * trialWait},
+		}, want: unanswered, why: "was refused", sent: rounds, took: rounds * trialWait},
 		{name: "nobody listens", has: func(r *rig) { r.drop, r.kernel.listeners = all, nil }, sent: rounds, took: rounds * trialWait},
 		{name: "the queue is full", has: func(r *rig) {
 			r.drop, r.kernel.queues[rigPort] = all, func() int { return 0 }
@@ -167,8 +167,8 @@ func TestBarredIsNotProtected(t *testing.T) {
 		says      string
 	}{
 		{verdict{kind: answered}, true, ""},
-		{verdict{kind: barred, why: "was not answered"}, false, warns},
-		{verdict{kind: barred, why: "was not answered"}, false, ""},
+		{verdict{kind: unanswered, why: "was not answered"}, false, warns},
+		{verdict{kind: unanswered, why: "was not answered"}, false, ""},
 		{verdict{}, false, ""},
 		{verdict{kind: answered}, true, again},
 		{verdict{kind: answered, loopback: true}, true, ""},

@@ -183,10 +183,10 @@ func (u *unseen) early(s *sockdiag.Socket) reason.Reason {
 	return u.earlier[u.port(s.Flow)]
 }
 
-// told returns the reason of a connection that was declared, or needed not to be, and of
+// whyDeclared returns the reason of a connection that was declared, or needed not to be, and of
 // which nothing is remembered; empty: that cannot be.
-func (u *unseen) told(port uint16) string {
-	if u.earlier[port] == reason.Off { // the core has told of them when they began
+func (u *unseen) whyDeclared(port uint16) string {
+	if u.earlier[port] == reason.Off { // the core has reported them when they began
 		return string(reason.Off)
 	}
 	return u.forgot

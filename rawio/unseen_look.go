@@ -14,7 +14,7 @@ import (
 )
 
 // Connections that the kernel has at a protected port, and whose handshake neither
-// tap nor gate has told of, are found by comparing: nothing else tells of them.
+// tap nor gate has reported, are found by comparing: nothing else reports them.
 
 const (
 	// unseenPeriod is the shortest time between two looks, but for those that the
@@ -168,7 +168,7 @@ func (e *Engine) unknown(s *sockdiag.Socket, now time.Time) bool {
 	if u.meet(s, now) || !opening && !s.Served() || !e.watched(port) || e.machine.Conn(s.Flow) != nil {
 		return false
 	}
-	if why := u.told(port); why != "" {
+	if why := u.whyDeclared(port); why != "" {
 		u.remember(s, why, now)
 		return false
 	}
@@ -198,7 +198,7 @@ func (e *Engine) declare(s *sockdiag.Socket) {
 	why, detail, outside := e.explain(s, since)
 	e.do(func(m *south.Machine) {
 		if e.unseen.meet(s, now) {
-			return // the kernel has told of it twice, or the core has declared it meanwhile
+			return // the kernel has reported it twice, or the core has declared it meanwhile
 		}
 		if why == reason.Unrecognized && now.Sub(found) < e.unseen.waits {
 			k := e.unseen.mark(s, now)

@@ -72,10 +72,10 @@ func (e *Engine) upcall(list []logserver.Upcall) {
 
 // logStatus is what the log server calls when its status changes. It logs the log's current
 // status, not the argument: calls may overtake each other.
-func (e *Engine) logStatus(told logserver.Status) {
+func (e *Engine) logStatus(change logserver.Status) {
 	now := e.cfg.Log.Status()
 	before := e.upcalls.setStatus(now)
-	switch expired := told&logserver.Expired != 0; {
+	switch expired := change&logserver.Expired != 0; {
 	case expired:
 		e.log.Info("log backend expired connections that were idle for too long")
 	case now == before:

@@ -137,7 +137,7 @@ var strayLooks = []time.Duration{0, time.Second, 10 * time.Second}
 // watchStrays tells of ports that the server listens on and that were not
 // configured: their connections are not protected.
 func (s *Service) watchStrays(ctx context.Context, pid int) {
-	told := map[netip.AddrPort]bool{}
+	reported := map[netip.AddrPort]bool{}
 	began := time.Now()
 	for _, at := range strayLooks {
 		select {
@@ -146,8 +146,8 @@ func (s *Service) watchStrays(ctx context.Context, pid int) {
 		case <-time.After(at - time.Since(began)):
 		}
 		for address, member := range s.strays(pid) {
-			if !told[address] {
-				told[address] = true
+			if !reported[address] {
+				reported[address] = true
 				s.log.Warn("the server listens on a port that is not in its configuration and not protected",
 					"port", address.Port(), "address", address, "pid", member)
 			}

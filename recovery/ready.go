@@ -19,7 +19,7 @@ const probePatience = 2 * time.Second
 
 // probe asks until the server is ready. It returns false when ctx has ended.
 func (s *Service) probe(ctx context.Context) bool {
-	began, told := time.Now(), false
+	began, warned := time.Now(), false
 	for {
 		s.mu.Lock()
 		cfg := s.cfg // Update may change it meanwhile
@@ -31,8 +31,8 @@ func (s *Service) probe(ctx context.Context) bool {
 		if err == nil {
 			return true
 		}
-		if !told && time.Since(began) > probePatience {
-			told = true
+		if !warned && time.Since(began) > probePatience {
+			warned = true
 			s.log.Warn("the server is not ready yet", "probe", cfg.Ready.Probe, "error", err)
 		}
 		select {

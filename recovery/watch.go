@@ -131,7 +131,7 @@ func (s *Service) watchSockets(ctx context.Context, pid int) {
 	waiting, probe := slices.Clone(s.listen), s.cfg.Ready.Probe
 	ports := portsOf(waiting)
 	s.mu.Unlock()
-	began, told := time.Now(), false
+	began, warned := time.Now(), false
 	looked := began
 	for poll := newPoll(); ; {
 		sockets, err := sockdiag.Listeners(ports)
@@ -151,8 +151,8 @@ func (s *Service) watchSockets(ctx context.Context, pid int) {
 			}
 			looked = time.Now()
 		}
-		if !told && time.Since(began) > listenPatience {
-			told = true
+		if !warned && time.Since(began) > listenPatience {
+			warned = true
 			if others := s.strays(pid); len(others) > 0 {
 				s.log.Warn("the server does not listen where it should, but elsewhere; is --listen, or listen in the configuration, right?",
 					"addresses", addressList(waiting), "elsewhere", addresses(others), "pid", pid)

@@ -25,46 +25,46 @@ func (l *Listener) stage() stage {
 	return protected
 }
 
-// told is what the handler has been told of a listener.
-type told struct {
-	asked  stage // by the peer
-	heard  stage // by the handler, which may have refused the rest
-	answer Answer
+// progress is how far the handler was brought with a listener.
+type progress struct {
+	asked   stage // by the peer
+	reached stage // with the handler, which may have refused the rest
+	answer  Answer
 }
 
-// announced tells the handler what is new in an announcement. Listeners come in its order, those that are
+// announced calls the handler for what is new in an announcement. Listeners come in its order, those that are
 // gone before them. An error is the answer to all of it.
 func (s *Server) announced(p *Peer, m Announcement) (Announced, error) {
-	if p.told == nil {
-		p.told = map[uint64]*told{}
+	if p.progress == nil {
+		p.progress = map[uint64]*progress{}
 	}
 	r := Announced{Listeners: make([]Answer, 0, len(m.Listeners))}
 	here := make(map[uint64]bool, len(m.Listeners))
 	for _, l := range m.Listeners {
 		here[l.ID] = true
 	}
-	for _, id := range slices.Sorted(maps.Keys(p.told)) {
+	for _, id := range slices.Sorted(maps.Keys(p.progress)) {
 		if here[id] {
 			continue
 		}
-		heard := p.told[id].heard
-		delete(p.told, id)
-		if heard == protected || heard == listens {
+		reached := p.progress[id].reached
+		delete(p.progress, id)
+		if reached == protected || reached == listens {
 			if err := s.Handler.Closed(p, Closed{ID: id}); err != nil {
 				return r, err
 			}
 		}
 	}
 	for _, l := range m.Listeners {
-		t := p.told[l.ID]
-		if t == nil {
-			t = &told{answer: Answer{ID: l.ID}}
-			p.told[l.ID] = t
+		at := p.progress[l.ID]
+		if at == nil {
+			at = &progress{answer: Answer{ID: l.ID}}
+			p.progress[l.ID] = at
 		}
-		if err := s.tell(p, t, l); err != nil {
-			t.answer.Refused = asError(err)
+		if err := s.tell(p, at, l); err != nil {
+			at.answer.Refused = asError(err)
 		}
-		r.Listeners = append(r.Listeners, t.answer)
+		r.Listeners = append(r.Listeners, at.answer)
 	}
 	if h, ok := s.Handler.(Successor); ok && p.Hello.Resume && !p.resumed {
 		if err := h.Resumed(p); err != nil {
@@ -76,27 +76,27 @@ func (s *Server) announced(p *Peer, m Announcement) (Announced, error) {
 }
 
 // tell brings the handler as far as the listener is. What it has refused it is not asked again.
-func (s *Server) tell(p *Peer, t *told, l Listener) error {
+func (s *Server) tell(p *Peer, at *progress, l Listener) error {
 	to := l.stage()
-	if to <= t.asked {
+	if to <= at.asked {
 		return nil
 	}
-	t.asked = to
-	if t.heard == nothing {
+	at.asked = to
+	if at.reached == nothing {
 		if err := s.Handler.Protect(p, l.Protect); err != nil {
 			return err
 		}
-		t.heard = protected
+		at.reached = protected
 	}
 	switch to {
 	case left:
-		t.heard = left
+		at.reached = left
 	case listens:
 		r, err := s.Handler.Listening(p, *l.Listens)
 		if err != nil {
 			return err
 		}
-		t.heard, t.answer.Recovering = listens, r.Recovering
+		at.reached, at.answer.Recovering = listens, r.Recovering
 	}
 	return nil
 }

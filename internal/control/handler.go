@@ -16,8 +16,8 @@ type Peer struct {
 	// It is closed when Handler.Hello returns.
 	Memory int
 
-	told    map[uint64]*told // of its listeners
-	resumed bool
+	progress map[uint64]*progress // of its listeners
+	resumed  bool
 }
 
 // Handler is the engine's side. Calls for one peer's control connection come

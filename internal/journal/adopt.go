@@ -109,7 +109,7 @@ func (j *Journal) SkipReads(slot uint32, bytes int64) error {
 			j.mu.Unlock()
 			return ErrSlot
 		}
-		before := j.heads[*i].told
+		before := j.heads[*i].returned
 		j.mu.Unlock()
 		if before.bytes >= bytes {
 			if before.bytes > bytes {
@@ -130,7 +130,7 @@ func (j *Journal) SkipReads(slot uint32, bytes int64) error {
 			at += int64(lengths[n])
 		}
 		j.mu.Lock()
-		j.heads[*i].told = before
+		j.heads[*i].returned = before
 		j.mu.Unlock()
 		j.NewReads(slot, make([]uint32, 0, n))
 	}

@@ -238,7 +238,7 @@ func TestSkipReads(t *testing.T) {
 		total += int64(n)
 	}
 	for i, at := 0, int64(0); i <= len(want); i++ {
-		j.heads[0].told = toldRead{}
+		j.heads[0].returned = readsEnd{}
 		if err := j.SkipReads(1, at); err != nil {
 			t.Fatalf("after %d reads: %v", i, err)
 		}
@@ -260,7 +260,7 @@ func TestSkipReads(t *testing.T) {
 			at += int64(want[i])
 		}
 	}
-	j.heads[0].told = toldRead{}
+	j.heads[0].returned = readsEnd{}
 	if err := j.SkipReads(1, total-1); want[len(want)-1] > 1 && !errors.Is(err, ErrInconsistent) {
 		t.Errorf("in the middle of a read: %v", err)
 	}

@@ -47,7 +47,7 @@ type privateHead struct {
 	hash, at  uint32 // of the index entry, if indexed
 	indexed   bool
 	live      bool     // published and not withdrawn
-	told      toldRead // what NewReads has returned
+	returned  readsEnd // by NewReads
 }
 
 // maxSlot bounds the engine's own numbering, for the table from slots to heads.

@@ -18,7 +18,7 @@ func (j *Journal) Restore(slot, gen uint32, f Flow, reads []ReadRun) error {
 		return err
 	}
 	h := j.r.head(i)
-	var told toldRead
+	var returned readsEnd
 	words := readChain(&j.r, h)
 	n := uint32(0)
 	for _, r := range reads {
@@ -30,7 +30,7 @@ func (j *Journal) Restore(slot, gen uint32, f Flow, reads []ReadRun) error {
 				return ErrOverflow
 			}
 			atomic.StoreUint32(w, r.Length<<12|(count-1))
-			told = toldRead{word: n, count: count, bytes: told.bytes + int64(r.Length)*int64(count)}
+			returned = readsEnd{word: n, count: count, bytes: returned.bytes + int64(r.Length)*int64(count)}
 			left -= count
 			n++
 		}
@@ -38,14 +38,14 @@ func (j *Journal) Restore(slot, gen uint32, f Flow, reads []ReadRun) error {
 	atomic.StoreUint32(&h.readWords, n)
 	atomic.StoreUint32(&h.flags, flagRestored)
 	j.publish(i, slot, gen, f)
-	j.heads[i].told = told
+	j.heads[i].returned = returned
 	return nil
 }
 
-// toldRead is how far NewReads has come with a connection.
-type toldRead struct {
-	word, count uint32 // number of a word, and how many of its reads were told
-	bytes       int64  // all reads that were told, together
+// readsEnd is how far NewReads has come with a connection.
+type readsEnd struct {
+	word, count uint32 // number of a word, and how many of its reads were returned
+	bytes       int64  // of all reads that were returned
 	no, cur     uint32 // of the chain, which need not be walked again
 }
 
@@ -60,7 +60,7 @@ func (j *Journal) NewReads(slot uint32, buf []uint32) (lengths []uint32, total i
 	if i == nil {
 		return buf, 0
 	}
-	h, t := j.r.head(*i), &j.heads[*i].told
+	h, t := j.r.head(*i), &j.heads[*i].returned
 	words := readChain(&j.r, h)
 	words.no, words.cur = t.no, t.cur
 	for n := j.boundWords(atomic.LoadUint32(&h.readWords)); t.word < n; {

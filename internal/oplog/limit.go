@@ -34,7 +34,7 @@ type limiter struct {
 type kind struct {
 	used  float64   // of burst; one less after each interval
 	at    time.Time // when used was right
-	out   uint64    // lines left out that nobody has been told of
+	out   uint64    // lines left out that no line has reported
 	flush func(out uint64)
 	timer *time.Timer // runs while out > 0
 }
@@ -43,7 +43,7 @@ func newLimiter() *limiter { return &limiter{kinds: map[string]*kind{}} }
 
 // pass reports whether a line may be written, and how many like it were left out
 // since the last one. If there is none within an interval after a line was left out,
-// flush is called with their number, so that a flood's end is told, too.
+// flush is called with their number, so that the end of a flood is logged, too.
 func (l *limiter) pass(key, short string, now time.Time, flush func(out uint64)) (ok bool, out uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,7 +52,7 @@ func (l *limiter) pass(key, short string, now time.Time, flush func(out uint64))
 	k.at = now
 	if k.used <= burst-1 {
 		k.used++
-		return true, k.told()
+		return true, k.takeOut()
 	}
 	k.out++
 	if k.timer == nil && !l.ended {
@@ -60,7 +60,7 @@ func (l *limiter) pass(key, short string, now time.Time, flush func(out uint64))
 		k.timer = time.AfterFunc(interval, func() {
 			l.mu.Lock()
 			k.used = min(burst, k.used+1) // it takes a line's place
-			out := k.told()
+			out := k.takeOut()
 			l.mu.Unlock()
 			if out > 0 {
 				flush(out)
@@ -70,8 +70,8 @@ func (l *limiter) pass(key, short string, now time.Time, flush func(out uint64))
 	return false, 0
 }
 
-// told returns what was left out, which is told with that. l.mu is held.
-func (k *kind) told() uint64 {
+// takeOut returns how many lines were left out since the last call, for a line that says so. l.mu is held.
+func (k *kind) takeOut() uint64 {
 	if k.timer != nil {
 		k.timer.Stop()
 		k.timer = nil
@@ -103,18 +103,18 @@ func (l *limiter) kind(key, short string, now time.Time) *kind {
 	return k
 }
 
-// end tells at once what was left out. Nothing is told later.
+// end logs at once how many lines were left out. Nothing is logged later.
 func (l *limiter) end() {
 	l.mu.Lock()
 	l.ended = true
-	var tell []func()
+	var report []func()
 	for _, k := range l.kinds {
-		if out := k.told(); out > 0 {
-			tell = append(tell, func() { k.flush(out) })
+		if out := k.takeOut(); out > 0 {
+			report = append(report, func() { k.flush(out) })
 		}
 	}
 	l.mu.Unlock()
-	for _, f := range tell {
+	for _, f := range report {
 		f()
 	}
 }

@@ -55,7 +55,7 @@ func (s *sink) Write(line []byte) (int, error) {
 // run writes until the sink is closed and the queue empty.
 func (s *sink) run() {
 	defer close(s.done)
-	var told uint64 // of lost
+	var reported uint64 // of lost
 	for {
 		s.mu.Lock()
 		for len(s.queue) == 0 && !s.closed {
@@ -78,15 +78,14 @@ func (s *sink) run() {
 		s.mu.Unlock()
 		if err != nil {
 			s.lost.Add(1)
-		} else if lost := s.lost.Load(); lost != told && s.tell(lost-told) {
-			told = lost
+		} else if lost := s.lost.Load(); lost != reported && s.report(lost-reported) {
+			reported = lost
 		}
 	}
 }
 
-// tell says in the log that lines of it are missing, once it can be written
-// again.
-func (s *sink) tell(lost uint64) bool {
+// report logs how many lines of the log are missing, once it can be written again.
+func (s *sink) report(lost uint64) bool {
 	var line bytes.Buffer
 	hclog.New(&hclog.LoggerOptions{Name: s.name, Output: &line}).
 		Warn("lines of this log were lost: who reads it was gone or too slow", "lines", lost)

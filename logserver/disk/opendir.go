@@ -27,7 +27,7 @@ func (l *Log) openDir() error {
 	if _, ok := l.fs.(vfs.OS); ok {
 		info, err := os.Stat(l.dir)
 		if err == nil && info.Mode().Perm()&0o077 != 0 {
-			l.cfg.Warn("others may look into the log's directory (its files they cannot read)", "directory", l.dir, "mode", info.Mode().Perm(), "remedy", "chmod 700")
+			l.cfg.Warn("the log's directory is accessible to other users (its files are not)", "directory", l.dir, "mode", info.Mode().Perm(), "remedy", "chmod 700")
 		}
 	}
 	return nil

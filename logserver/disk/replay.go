@@ -142,7 +142,7 @@ func (r *replay) finish() error {
 }
 
 // conn makes a connection, and returns the records that cannot be used: they
-// lie beyond a hole.
+// lie beyond a gap.
 func (r *replay) conn(id uint64, found *replayed) (*conn, []extent) {
 	st := found.state
 	c := &conn{
@@ -226,7 +226,7 @@ func (r *replay) live(seg, n uint32) {
 	s.live += int64(s.codec.Size(int(n)))
 }
 
-// makeVoid makes records invalid for good that lie beyond a hole: else they
+// makeVoid makes records invalid for good that lie beyond a gap: else they
 // would be taken for what follows the bytes that will be written there.
 func (l *Log) makeVoid(list []extent) error {
 	changed := map[*segment]bool{}

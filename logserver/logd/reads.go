@@ -9,12 +9,12 @@ import (
 
 // learnReadEnd finds out where a connection's recorded reads end. They begin at
 // the start of the data: discard sees to it that none end below.
-func (s *Server) learnReadEnd(c *conn) (end, told int64) {
+func (s *Server) learnReadEnd(c *conn) (end, sent int64) {
 	c.mu.Lock()
-	end, told, start := c.readEnd, c.readTold, c.start
+	end, sent, start := c.readEnd, c.readSent, c.start
 	c.mu.Unlock()
 	if end >= 0 {
-		return end, told
+		return end, sent
 	}
 	runs, err := s.store.Reads(c.id)
 	if err != nil {
@@ -26,9 +26,9 @@ func (s *Server) learnReadEnd(c *conn) (end, told int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.readEnd < 0 {
-		c.readEnd, c.readTold = end, end
+		c.readEnd, c.readSent = end, end
 	}
-	return c.readEnd, c.readTold
+	return c.readEnd, c.readSent
 }
 
 // reads records those reads of a frame that the store does not have.
@@ -89,7 +89,7 @@ func (x *session) reads(f wire.Frame) error {
 		c.readsRefused, c.readEnd = true, -1
 		c.tell |= wire.StateReadsRefused
 	} else {
-		c.readTold = max(c.readTold, at)
+		c.readSent = max(c.readSent, at)
 	}
 	c.news()
 	return nil

@@ -44,7 +44,7 @@ func TestStateMissesNoReads(t *testing.T) {
 	go func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.readEnd, c.readTold = 7, 7
+		c.readEnd, c.readSent = 7, 7
 		c.news()
 		close(recorded)
 	}()

@@ -46,8 +46,8 @@ type conn struct {
 
 	start, stable, taken int64
 	// The store's reads end at readEnd, unknown if negative; those that a client
-	// has told end at readTold, which discard may leave behind.
-	readEnd, readTold int64
+	// was sent end at readSent, which discard may leave behind.
+	readEnd, readSent int64
 	fin               bool // stable
 
 	// A store tells that some metadata is stable, not which. So it is given one

@@ -161,11 +161,11 @@ func (c *conn) waiting() bool {
 
 // state returns what to tell of a connection, once, and how much room it has.
 func (s *Server) state(c *conn) (wire.State, int64) {
-	_, told := s.learnReadEnd(c)
+	_, sent := s.learnReadEnd(c)
 	// What changes before dirty is cleared is in this State, what changes afterwards in the next.
 	c.mu.Lock()
 	state := wire.State{
-		ID: c.id, Start: c.start, Stable: c.stable, Taken: c.taken, ReadEnd: max(told, c.readTold),
+		ID: c.id, Start: c.start, Stable: c.stable, Taken: c.taken, ReadEnd: max(sent, c.readSent),
 		Meta: c.stableGen, Flags: c.tell,
 	}
 	if c.fin {
@@ -187,13 +187,13 @@ func (x *session) feed() {
 	x.telling.Lock()
 	defer x.telling.Unlock()
 	used, limit := x.srv.store.Usage()
-	for c, told := range x.starved {
+	for c, sent := range x.starved {
 		room, err := x.srv.store.Room(c.id)
 		c.mu.Lock()
 		switch {
 		case err != nil || c.gone || c.owner != x:
 			delete(x.starved, c)
-		case c.taken+room > told || limit-used > starving || c.next != nil:
+		case c.taken+room > sent || limit-used > starving || c.next != nil:
 			delete(x.starved, c) // comes back if it is not enough
 			c.news()
 		}

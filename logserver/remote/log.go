@@ -46,12 +46,12 @@ type Log struct {
 	next     uint32
 	getBlock bool // another block was asked for
 
-	link    *link // nil while the server cannot be reached
-	reached bool  // once
-	server  wire.Status
-	fenced  map[string]bool
-	lost    bool             // something, and nothing became stable since
-	told    logserver.Status // by the last upcall
+	link     *link // nil while the server cannot be reached
+	reached  bool  // once
+	server   wire.Status
+	fenced   map[string]bool
+	lost     bool             // something, and nothing became stable since
+	reported logserver.Status // by the last upcall
 
 	// After the server had no room for a connection: holding keeps all that
 	// are not open there back, but for probe, which is tried now and then.
@@ -84,7 +84,7 @@ func Dial(cfg Config) (*Log, error) {
 		wake: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 		conns: map[logserver.ConnID]*conn{}, buried: map[logserver.ConnID]bool{},
 		own: map[uint32]bool{}, fenced: map[string]bool{}, pending: map[uint32]*request{},
-		told: logserver.Unreachable,
+		reported: logserver.Unreachable,
 	}
 	if cfg.TLS != nil {
 		l.tls = secure(cfg.TLS, cfg.Address)
@@ -98,7 +98,7 @@ func Dial(cfg Config) (*Log, error) {
 }
 
 // Wait returns when the server was reached for the first time, and the status
-// upcall has been told.
+// upcall has returned.
 func (l *Log) Wait(ctx context.Context) error {
 	select {
 	case <-l.contact:
@@ -141,19 +141,19 @@ func (l *Log) status() logserver.Status {
 }
 
 // announce makes a status upcall if the status has changed, or with flags that
-// are told once. l.mu is not held.
+// are reported once. l.mu is not held.
 func (l *Log) announce(once logserver.Status) {
 	l.mu.Lock()
 	s := l.status()
-	news := s != l.told || once != 0
-	l.told = s
+	news := s != l.reported || once != 0
+	l.reported = s
 	l.mu.Unlock()
 	if f := l.statusUp.Load(); news && f != nil && *f != nil {
 		(*f)(s | once)
 	}
 }
 
-// Usage implements logserver.Log: what the server has told last.
+// Usage implements logserver.Log: what the server has reported last.
 func (l *Log) Usage() (used, limit int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -6,11 +6,11 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 )
 
-// Status is a log's state, and what the status upcall has told of it. All methods may be
+// Status is a log's state, and what the last status upcall said of it. All methods may be
 // called from any goroutine; those that make the upcall, with no lock held.
 type Status struct {
 	flags atomic.Uint32 // the logserver.Status now
-	told  atomic.Uint32 // that of the last upcall
+	last  atomic.Uint32 // that of the last upcall
 	up    atomic.Pointer[func(logserver.Status)]
 }
 
@@ -49,7 +49,7 @@ func (s *Status) Occupied(used, low int64) {
 
 // Tell makes an upcall if the status has changed since the last.
 func (s *Status) Tell() {
-	if now := s.flags.Load(); now != s.told.Load() && s.told.Swap(now) != now {
+	if now := s.flags.Load(); now != s.last.Load() && s.last.Swap(now) != now {
 		s.Announce(logserver.OK)
 	}
 }

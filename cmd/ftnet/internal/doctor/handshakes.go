@@ -29,12 +29,12 @@ func Handshakes(ctx context.Context, engines []*status.Document, at []netip.Addr
 			results = append(results, known(s, n)...)
 		}
 	}
-	told := map[uint16]bool{}
+	seen := map[uint16]bool{}
 	at = slices.DeleteFunc(slices.Clone(at), func(a netip.AddrPort) bool {
 		p := a.Port()
 		taken := runtimedir.PortTaken(p)
-		if taken && !told[p] {
-			told[p] = true
+		if taken && !seen[p] {
+			seen[p] = true
 			results = append(results, finding(Warn, handshake, fmt.Sprintf("port %d: not tried: another engine protects it", p),
 				"name its --runtime-dir")...)
 		}

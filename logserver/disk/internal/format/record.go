@@ -33,7 +33,7 @@ const (
 	// Conn the segment's number. There is no payload.
 	Trailer
 	// Void was a record of another type that must not be used: it lay beyond a
-	// hole that damage has made.
+	// gap that damage has made.
 	Void
 )
 
