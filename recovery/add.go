@@ -101,24 +101,17 @@ func (s *Service) open() (err error) {
 	}
 	if s.cfg.Mode == config.ModeUnmodified {
 		s.note()
-		if !lives {
-			return s.takeOver()
-		}
-		if err := s.adoptPorts(); err != nil {
-			return err
-		}
-		s.settleAdoption()
-		return nil
-	}
-	if !lives {
+	} else if !lives { // else the process brings it
 		if err := s.makeJournal(); err != nil {
 			return err
 		}
-		if err := s.takeOver(); err != nil {
-			return err
-		}
-	} else if _, err := s.host.engine.Leftovers(s.host.starting, s.name); err != nil { // the process brings the journal
+	}
+	if err := s.takeOver(); err != nil {
 		return err
+	}
+	if s.cfg.Mode == config.ModeUnmodified {
+		s.settleAdoption()
+		return nil
 	}
 	return s.serveNorth()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -64,36 +63,6 @@ func (s *Service) find() (bool, error) {
 	return true, nil
 }
 
-// adoptPorts takes over the ports that the service had, as far as that has not
-// happened, while its process goes on.
-func (s *Service) adoptPorts() error {
-	left, err := s.host.engine.Leftovers(s.host.starting, s.name)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	ports := portsOf(s.listen)
-	s.mu.Unlock()
-	for n := range left {
-		ports = append(ports, n)
-	}
-	had := s.host.engine.Inherited()
-	s.admitting.Lock()
-	defer s.admitting.Unlock()
-	for _, n := range ports {
-		if !slices.Contains(had, n) {
-			continue
-		}
-		if err := s.own(n); err != nil {
-			return err
-		}
-		if err := s.protect([]uint16{n}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // resume admits a process that has outlived the engine before. n.s.mu is not held.
 func (n north) resume(p *control.Peer) (control.Welcome, error) {
 	s := n.s
@@ -141,10 +110,9 @@ func (n north) Resumed(p *control.Peer) error {
 	if !s.isAdopting() {
 		return nil
 	}
-	if err := s.adoptPorts(); err != nil {
+	if err := s.takeOver(); err != nil {
 		return err
 	}
-	s.host.engine.Tidy(s.journal)
 	s.settleAdoption()
 	s.host.disownPorts()
 	s.log.Info("the server process has been taken over", "pid", p.Cred.PID)
@@ -191,9 +159,6 @@ func (s *Service) abandon() {
 	err := s.makeJournal()
 	if err == nil {
 		err = s.takeOver()
-	}
-	if s.journal != nil {
-		s.host.engine.Tidy(s.journal) // it may be the process's
 	}
 	s.host.disownPorts()
 	if err != nil {

@@ -192,7 +192,7 @@ func (h *Host) evictRivals() {
 func (h *Host) openEngine() (err error) {
 	rcfg := rawio.Config{
 		ID: h.dir.ID, Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConnections,
-		DeadAfter: h.cfg.Patience(), BPFFS: h.cfg.BPFFS, Mark: h.cfg.Mark, Adopt: h.adopted,
+		DeadAfter: h.cfg.Patience(), BPFFS: h.cfg.BPFFS, Mark: h.cfg.Mark, Adopt: h.adopted, Forget: !h.cfg.Log.Recover,
 		Logger: h.log, Reports: h.report, Trace: h.cfg.Trace,
 	}
 	if h.cfg.Unmodified {
