@@ -2,15 +2,12 @@ package recovery
 
 import (
 	"context"
-	"errors"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/journal"
-	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
@@ -31,30 +28,11 @@ const resumePatience = 10 * time.Second
 // find looks for the process that the engine before has left, and has it go on. It
 // returns false if there is none.
 func (s *Service) find() (bool, error) {
-	if !s.host.adopted {
-		return false, nil
-	}
-	var note processNote
-	state, err := supervisor.ReadState(s.recorder.Path, &note)
-	if errors.Is(err, os.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
+	v, err := s.host.before.Take(s.name, s.cfg.Mode == config.ModeUnmodified)
+	if v == nil || err != nil {
 		return false, err
 	}
-	v, err := supervisor.Find(state)
-	if errors.Is(err, supervisor.ErrGone) {
-		_, err = supervisor.Clear(state)
-		return false, errors.Join(err, s.recorder.Forget())
-	}
-	if err != nil {
-		return false, err
-	}
-	if (note.Socket == "") != (s.cfg.Mode == config.ModeUnmodified) {
-		_, err := supervisor.End(state)
-		return false, errors.Join(err, v.Release(), s.recorder.Forget())
-	}
-	s.survivor, s.socketName, s.adopting = v, note.Socket, true
+	s.survivor, s.socketName, s.adopting = v.Survivor, v.Socket, true
 	scfg := s.inherit.supervise(&s.cfg, s.log)
 	if v.State().Digest != "" && v.State().Digest != scfg.Digest() {
 		s.log.Warn("the server process was started with another configuration; restart it for the present one", "pid", v.State().PID)
@@ -114,7 +92,7 @@ func (n north) Resumed(p *control.Peer) error {
 		return err
 	}
 	s.settleAdoption()
-	s.host.disownPorts()
+	s.host.releasePorts()
 	s.log.Info("the server process has been taken over", "pid", p.Cred.PID)
 	return nil
 }
@@ -160,7 +138,7 @@ func (s *Service) abandon() {
 	if err == nil {
 		err = s.takeOver()
 	}
-	s.host.disownPorts()
+	s.host.releasePorts()
 	if err != nil {
 		s.log.Error("connections of the process that has ended are not recovered", "error", err)
 	}

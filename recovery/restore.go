@@ -4,9 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/rawio"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
@@ -47,18 +45,14 @@ func (h *Host) GiveUp() { h.giveUp() }
 // have left something of. Their connections are held by this engine now, and what
 // the other one has left in the kernel is removed.
 func (h *Host) Settled() {
-	if h.adopted {
-		h.disown()
+	h.mu.Lock()
+	h.settled = true
+	h.mu.Unlock()
+	if h.before.Found {
+		h.releaseProcesses()
 	}
-	h.disownPorts()
-	kept, err := runtimedir.List(h.cfg.RuntimeDir)
-	if err != nil {
-		h.log.Warn("directories of dead engines not listed", "error", err)
-	}
-	needed := func(id string) bool {
-		return runtimedir.Lives(h.cfg.RuntimeDir, id) || slices.ContainsFunc(kept, func(e runtimedir.Entry) bool { return e.ID == id && inhabited(e.Path) })
-	}
-	gone, err := kernel.Clean(h.cfg.BPFFS, needed)
+	h.releasePorts()
+	gone, err := h.before.CleanGates(h.cfg.BPFFS)
 	if err != nil {
 		h.log.Warn("filters and pins of dead engines not removed", "error", err)
 	}
@@ -67,13 +61,13 @@ func (h *Host) Settled() {
 	}
 }
 
-// disown gives up what the engine before had and this one has no service for.
-func (h *Host) disown() {
+// releaseProcesses ends those of the engine before that this one has no service for.
+func (h *Host) releaseProcesses() {
 	var names []string
 	for _, s := range h.list() {
 		names = append(names, s.name)
 	}
-	services, err := evict(h.dir.Path, func(service string) bool { return slices.Contains(names, service) })
+	services, err := h.before.Release(names)
 	if err != nil {
 		h.log.Warn("processes of the engine before not ended", "error", err)
 	}
@@ -82,9 +76,13 @@ func (h *Host) disown() {
 	}
 }
 
-// disownPorts gives ports up that nobody has claimed, when all have had the chance.
-func (h *Host) disownPorts() {
-	if slices.ContainsFunc(h.list(), (*Service).isAdopting) {
+// releasePorts gives up those of the engine before that nobody has claimed, when all have had
+// the chance: all services are there, and each process has told its ports, or has ended.
+func (h *Host) releasePorts() {
+	h.mu.Lock()
+	settled := h.settled
+	h.mu.Unlock()
+	if !settled || slices.ContainsFunc(h.list(), (*Service).isAdopting) {
 		return
 	}
 	err := h.engine.ReleaseUnclaimed(func(n uint16) bool {
