@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/gate/kernel"
 	"github.com/ftnet/ftnet/rawio/south"
@@ -67,9 +66,8 @@ func (e *Engine) inherit() error {
 	if err != nil {
 		return err
 	}
-	e.gateHad = map[uint16]gate.ServiceState{}
 	for _, s := range services {
-		e.gateHad[s.Port] = s.State
+		e.before.gate[s.Port] = s.State
 	}
 	for f, slot := range flows {
 		switch slot {
@@ -86,43 +84,18 @@ func (e *Engine) inherit() error {
 	return nil
 }
 
-// Inherited returns the ports that the adopted gate knows and that have not been
-// protected since.
-func (e *Engine) Inherited() []uint16 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var list []uint16
-	for p := range e.gateHad {
-		list = append(list, p)
-	}
-	return list
-}
-
-// Disown ends what the adopted gate knows of a port that no service has. Its
-// sockets are removed.
-func (e *Engine) Disown(port uint16) error {
-	var err error
-	e.do(func(m *south.Machine) {
-		if e.ports[port] != nil {
-			return
-		}
-		delete(e.gateHad, port)
-		m.Disown(port)
-		err = e.gate.DeleteService(port)
-	})
-	return err
-}
-
-// protect is Protect with the engine's lock held: it takes over what the log and
-// the adopted gate have of the port.
+// protect is Protect with the engine's lock held: it takes over what the
+// predecessor has left of the port.
 func (e *Engine) protect(m *south.Machine, s *Service) error {
 	if e.machine.Protects(s.Port) {
 		m.Protect(s.Port, s.core())
 		return nil
 	}
-	list := e.takeLeftovers(s.Name, s.Port)
-	state, had := e.gateHad[s.Port]
-	delete(e.gateHad, s.Port)
+	list := e.before.conns[s.Name][s.Port]
+	state, had := e.before.gate[s.Port]
+	delete(e.before.conns[s.Name], s.Port)
+	delete(e.before.gate, s.Port)
+	delete(e.before.held, s.Port)
 	if s.Adopt && had {
 		n := m.Adopt(s.Port, s.core(), state != gate.ServiceListen, list)
 		e.log.Info("connections have outlived the engine before", "port", s.Port, "connections", n)
@@ -132,24 +105,12 @@ func (e *Engine) protect(m *south.Machine, s *Service) error {
 		m.Protect(s.Port, s.core())
 		return nil
 	}
-	if err := e.Hold(s.Unmodified, s.Port); err != nil {
+	if err := e.gate.SetService(s.Port, gate.ServiceHold, s.Unmodified); err != nil {
 		return err
 	}
 	n := m.Restore(s.Port, s.core(), list)
 	e.log.Info("connections from before are in the log", "port", s.Port, "connections", n)
 	return nil
-}
-
-// Tidy withdraws from an adopted journal what none of the connections has.
-func (e *Engine) Tidy(j *journal.Journal) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, slot := range j.Slots() {
-		c := e.machine.BySlot(slot)
-		if c == nil || c.State() == south.Lingering || e.ports[c.Flow.Server.Port()] == nil || e.ports[c.Flow.Server.Port()].Journal != j {
-			j.Withdraw(slot)
-		}
-	}
 }
 
 var errRecord = errors.New("the server process has no record of the connection")

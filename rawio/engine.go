@@ -50,6 +50,10 @@ type Config struct {
 	// killed; see Service.Adopt. MaxConns and OutputBuffer are that one's. Open
 	// fails with the errors of kernel.Adopt.
 	Adopt bool
+	// Heirs are the services whose ports are held from the first packet on, until TakeOver.
+	Heirs []Heir
+	// Forget says that what an earlier engine has left in the log is not recovered.
+	Forget bool
 	// ReceiveBuffer of the tap, bytes. Default 64 MiB.
 	ReceiveBuffer int
 	// Logger gets the messages for operators. Default: nothing is logged.
@@ -93,8 +97,7 @@ type Engine struct {
 
 	trials  trials
 	unseen  unseen
-	left    leftovers
-	gateHad map[uint16]gate.ServiceState // ports of the gate that was adopted, until they are protected
+	before  predecessor
 	upcalls upcalls
 	fetches fetches
 	busy    atomic.Bool // the machine is running: it will drain the upcalls
@@ -141,7 +144,8 @@ func newEngine(cfg Config) *Engine {
 	e := &Engine{
 		cfg: cfg, log: cfg.Logger.Named("engine"), table: kernelSockets{},
 		failure: newFailure(), closing: make(chan struct{}), ports: map[uint16]*Service{},
-		batch: tap.NewBatch(tapBatch), inPlace: newInPlace(cfg.Log), unseen: newUnseen(), trials: newTrials(),
+		before: predecessor{gate: map[uint16]gate.ServiceState{}, held: map[uint16]bool{}},
+		batch:  tap.NewBatch(tapBatch), inPlace: newInPlace(cfg.Log), unseen: newUnseen(), trials: newTrials(),
 	}
 	e.unseen.list, e.unseen.tracked = e.unseen.listSockets, e.tracked.Lookup
 	e.unseen.watch = func() (socketWatcher, error) { return e.table.Watch() }
@@ -192,7 +196,7 @@ func (e *Engine) assemble() error {
 	e.env = newEnvironment(e)
 	e.fetches.e = e
 	core := e.env.core()
-	core.Log, core.Lasting = e.cfg.Log, e.Lasting()
+	core.Log, core.Lasting = e.cfg.Log, e.lasting()
 	core.MaxConns, core.Captures = uint32(e.cfg.MaxConns), e.cfg.OutputBuffer/2
 	if trace := e.cfg.Trace; trace != nil {
 		core.Trace = func(c *south.Conn, stable uint32) { trace(c.Flow, stable, time.Now().UnixNano()) }
@@ -201,6 +205,11 @@ func (e *Engine) assemble() error {
 	e.trials.handshaker = e.handshaker()
 	if err := e.inherit(); err != nil {
 		return err
+	}
+	for i := range e.cfg.Heirs {
+		if err := e.hold(&e.cfg.Heirs[i]); err != nil {
+			return err
+		}
 	}
 	e.upcalls.wake = make(chan struct{}, 1)
 	e.cfg.Log.SetUpcall(e.upcall)
@@ -240,7 +249,7 @@ func (e *Engine) start() {
 	e.wg.Go(e.unseenLoop)
 	e.wg.Go(e.keepLoop)
 	e.wg.Go(e.trialLoop)
-	if e.Lasting() {
+	if e.lasting() {
 		e.wg.Go(e.readsLoop)
 	}
 	e.wg.Go(func() { e.links.watch(e.closing) })

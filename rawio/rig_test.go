@@ -76,18 +76,6 @@ func newRig(t *testing.T, log logserver.Log) *rig {
 	r.stack = rawiotest.NewStack(r.clock, rawiotest.Config{Seed: 1, Output: r.leaves, ReceiveBuffer: 1 << 20, WScale: 7})
 	r.client = rawiotest.NewStack(r.clock, rawiotest.Config{Seed: 2, Output: r.arrives})
 	r.sent, r.kernel = &fakeInjector{r: r}, &fakeTable{stack: r.stack}
-	e := newEngine(Config{
-		ID: "00000001", Log: log, MaxConns: 8, Reports: func(rep south.Report) { r.told = append(r.told, rep) },
-		Logger: hclog.New(&hclog.LoggerOptions{Output: &r.said, DisableTime: true, Level: hclog.Debug}),
-	})
-	e.gate, e.reports, e.captures, e.tap, e.inject, e.table = r.model, r.model, r.model, r.tapped, r.sent, r.kernel
-	e.links = &links{all: map[int]*guarded{rigLink: {index: rigLink, name: "eth0"}}, kick: make(chan struct{}, 1)}
-	e.addresses.at, e.addresses.list = time.Now().Add(24*time.Hour), map[netip.Addr]bool{rigServer.Addr(): true}
-	r.Engine = e
-	r.model.Now = func() uint64 { return uint64(e.env.Now()) }
-	if err := e.assemble(); err != nil {
-		t.Fatal(err)
-	}
 	var err error
 	if r.journal, err = journal.Create(8, 64); err != nil {
 		t.Fatal(err)
@@ -95,12 +83,29 @@ func newRig(t *testing.T, log logserver.Log) *rig {
 	if r.north, err = journal.Open(r.journal.Fd()); err != nil {
 		t.Fatal(err)
 	}
+	r.opens(Config{Log: log})
 	t.Cleanup(func() {
-		_ = e.Close()
+		_ = r.Close()
 		_ = r.journal.Close()
 		_ = log.Close()
 	})
 	return r
+}
+
+// opens makes the engine, or the next one: the one before does nothing any more.
+func (r *rig) opens(cfg Config) {
+	r.t.Helper()
+	cfg.ID, cfg.MaxConns, cfg.Reports = "00000001", 8, func(rep south.Report) { r.told = append(r.told, rep) }
+	cfg.Logger = hclog.New(&hclog.LoggerOptions{Output: &r.said, DisableTime: true, Level: hclog.Debug})
+	e := newEngine(cfg)
+	e.gate, e.reports, e.captures, e.tap, e.inject, e.table = r.model, r.model, r.model, r.tapped, r.sent, r.kernel
+	e.links = &links{all: map[int]*guarded{rigLink: {index: rigLink, name: "eth0"}}, kick: make(chan struct{}, 1)}
+	e.addresses.at, e.addresses.list = time.Now().Add(24*time.Hour), map[netip.Addr]bool{rigServer.Addr(): true}
+	r.Engine = e
+	r.model.Now = func() uint64 { return uint64(e.env.Now()) }
+	if err := e.assemble(); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // protects begins to protect the port, with the journal.

@@ -67,8 +67,8 @@ func (s *Service) validate(cfg *Config) error {
 }
 
 // Protect begins to protect a port, or changes how: see south.Machine.Protect. If
-// Leftovers has found connections of the service at the port, an outage begins, and
-// they are recovered when the server listens.
+// the predecessor has left connections of the service at the port (see TakeOver), an outage
+// begins, and they are recovered when the server listens.
 // Connections that exist already stay unprotected, and are declared so, unless they were
 // because nothing was logged: then that is remembered. Whether a server is unmodified
 // cannot change before Unprotect. For the first such server the gate begins to
@@ -98,7 +98,7 @@ func (e *Engine) Protect(s Service) error {
 			err = errors.New("it is protected with another journal")
 			return
 		}
-		_, had := e.gateHad[s.Port]
+		_, had := e.before.gate[s.Port]
 		switch {
 		case had:
 			why = reason.Inherited

@@ -11,6 +11,7 @@ import (
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/recovery/config"
+	"github.com/ftnet/ftnet/recovery/predecessor"
 )
 
 // pagesPerConn is the journal's address space for read lengths and output
@@ -92,8 +93,8 @@ func (s *Service) open() (err error) {
 	if _, err := s.claimListen(s.listen); err != nil {
 		return err
 	}
-	if s.host.survive {
-		s.recorder = &supervisor.StateFile{Path: statePath(s.host.dir.Path, s.name)}
+	if s.host.before.Lasts {
+		s.recorder = &supervisor.StateFile{Path: predecessor.StatePath(s.host.Dir(), s.name)}
 	}
 	lives, err := s.find()
 	if err != nil {
@@ -101,24 +102,17 @@ func (s *Service) open() (err error) {
 	}
 	if s.cfg.Mode == config.ModeUnmodified {
 		s.note()
-		if !lives {
-			return s.takeOver()
-		}
-		if err := s.adoptPorts(); err != nil {
-			return err
-		}
-		s.settleAdoption()
-		return nil
-	}
-	if !lives {
+	} else if !lives { // else the process brings it
 		if err := s.makeJournal(); err != nil {
 			return err
 		}
-		if err := s.takeOver(); err != nil {
-			return err
-		}
-	} else if _, err := s.host.engine.Leftovers(s.host.starting, s.name); err != nil { // the process brings the journal
+	}
+	if err := s.takeOver(); err != nil {
 		return err
+	}
+	if s.cfg.Mode == config.ModeUnmodified {
+		s.settleAdoption()
+		return nil
 	}
 	return s.serveNorth()
 }
@@ -131,7 +125,7 @@ func (h *Host) socketName(service string) string {
 	h.north++
 	name := runtimedir.NorthName(fmt.Sprint(h.north))
 	h.mu.Unlock()
-	if own := runtimedir.NorthName(service); len(filepath.Join(h.dir.Path, own)) <= room {
+	if own := runtimedir.NorthName(service); len(filepath.Join(h.Dir(), own)) <= room {
 		return own
 	}
 	return name

@@ -2,16 +2,12 @@ package recovery
 
 import (
 	"context"
-	"errors"
-	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/journal"
-	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
@@ -32,66 +28,17 @@ const resumePatience = 10 * time.Second
 // find looks for the process that the engine before has left, and has it go on. It
 // returns false if there is none.
 func (s *Service) find() (bool, error) {
-	if !s.host.adopted {
-		return false, nil
-	}
-	var note processNote
-	state, err := supervisor.ReadState(s.recorder.Path, &note)
-	if errors.Is(err, os.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
+	v, err := s.host.before.Take(s.name, s.cfg.Mode == config.ModeUnmodified)
+	if v == nil || err != nil {
 		return false, err
 	}
-	v, err := supervisor.Find(state)
-	if errors.Is(err, supervisor.ErrGone) {
-		_, err = supervisor.Clear(state)
-		return false, errors.Join(err, s.recorder.Forget())
-	}
-	if err != nil {
-		return false, err
-	}
-	if (note.Socket == "") != (s.cfg.Mode == config.ModeUnmodified) {
-		_, err := supervisor.End(state)
-		return false, errors.Join(err, v.Release(), s.recorder.Forget())
-	}
-	s.survivor, s.socketName, s.adopting = v, note.Socket, true
+	s.survivor, s.socketName, s.adopting = v.Survivor, v.Socket, true
 	scfg := s.inherit.supervise(&s.cfg, s.log)
 	if v.State().Digest != "" && v.State().Digest != scfg.Digest() {
 		s.log.Warn("the server process was started with another configuration; restart it for the present one", "pid", v.State().PID)
 	}
 	s.log.Info("the server process has outlived the engine before", "pid", v.State().PID)
 	return true, nil
-}
-
-// adoptPorts takes over the ports that the service had, as far as that has not
-// happened, while its process goes on.
-func (s *Service) adoptPorts() error {
-	left, err := s.host.engine.Leftovers(s.host.starting, s.name)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	ports := portsOf(s.listen)
-	s.mu.Unlock()
-	for n := range left {
-		ports = append(ports, n)
-	}
-	had := s.host.engine.Inherited()
-	s.admitting.Lock()
-	defer s.admitting.Unlock()
-	for _, n := range ports {
-		if !slices.Contains(had, n) {
-			continue
-		}
-		if err := s.own(n); err != nil {
-			return err
-		}
-		if err := s.protect([]uint16{n}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // resume admits a process that has outlived the engine before. n.s.mu is not held.
@@ -141,12 +88,11 @@ func (n north) Resumed(p *control.Peer) error {
 	if !s.isAdopting() {
 		return nil
 	}
-	if err := s.adoptPorts(); err != nil {
+	if err := s.takeOver(); err != nil {
 		return err
 	}
-	s.host.engine.Tidy(s.journal)
 	s.settleAdoption()
-	s.host.disownPorts()
+	s.host.releasePorts()
 	s.log.Info("the server process has been taken over", "pid", p.Cred.PID)
 	return nil
 }
@@ -192,10 +138,7 @@ func (s *Service) abandon() {
 	if err == nil {
 		err = s.takeOver()
 	}
-	if s.journal != nil {
-		s.host.engine.Tidy(s.journal) // it may be the process's
-	}
-	s.host.disownPorts()
+	s.host.releasePorts()
 	if err != nil {
 		s.log.Error("connections of the process that has ended are not recovered", "error", err)
 	}

@@ -18,9 +18,10 @@ import (
 // HostConfig is what all services of an engine share. See [DefaultHost].
 type HostConfig struct {
 	Name string // of the engine in the status; may be empty
-	// Services are the names of those that are added before Settled: what an engine
-	// that was killed has left of them goes on, and what it has left of others is ended.
-	Services []string
+	// Services are those that are added before Settled: what an engine that was killed has
+	// left of them goes on, and what it has left of others is ended. Nothing passes at their
+	// ports until it is known what that is.
+	Services []config.Service
 	// Engine is what the file says of it. RuntimeDir and BPFFS have their defaults
 	// where it says nothing.
 	config.Engine
@@ -42,6 +43,11 @@ type HostConfig struct {
 func DefaultHost() (c HostConfig) {
 	c.Log, c.Engine = config.Defaults()
 	return c
+}
+
+func (c *HostConfig) names() []string {
+	f := config.File{Services: c.Services}
+	return f.Names()
 }
 
 // complete fills in what depends on this machine.

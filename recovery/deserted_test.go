@@ -125,7 +125,7 @@ func TestGivenUpWhileDraining(t *testing.T) {
 // TestGiveUpAgain: what Restart has claimed for a process that could not be started may have
 // been given up meanwhile, for nobody listens there.
 func TestGiveUpAgain(t *testing.T) {
-	s := newService(&Host{log: hclog.NewNullLogger()}, config.Service{Name: "test"}, Inherit{})
+	s := newService(&Host{engine: &inherits{}, log: hclog.NewNullLogger()}, config.Service{Name: "test"}, Inherit{})
 	s.admitting.Lock()
 	defer s.admitting.Unlock()
 	if err := s.giveUp(7961); err != nil {

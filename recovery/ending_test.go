@@ -23,7 +23,7 @@ func TestEnding(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			s := newService(&Host{log: hclog.NewNullLogger()}, config.Service{Name: "test"}, Inherit{})
+			s := newService(&Host{engine: &inherits{}, log: hclog.NewNullLogger()}, config.Service{Name: "test"}, Inherit{})
 			peer := &control.Peer{ID: 1, Cred: control.Credentials{PID: cmd.Process.Pid}}
 			if way == "peer" {
 				s.peers[peer.ID], s.process.supervised = cmd.Process.Pid, os.Getpid()

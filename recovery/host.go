@@ -22,6 +22,8 @@ import (
 	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/rawio/gate/kernel"
 	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/recovery/config"
+	"github.com/ftnet/ftnet/recovery/predecessor"
 )
 
 // Host is an engine with the services of this machine: one gate, one tap, one
@@ -33,15 +35,13 @@ import (
 type Host struct {
 	cfg        HostConfig
 	log        hclog.Logger
-	dir        *runtimedir.Dir
 	store      logserver.Log
 	complaints backend.Complaints // of store
-	engine     *rawio.Engine
+	engine     engine
 	home       home
 	started    time.Time
-	survive    bool            // processes outlive this engine, should it be killed
-	adopted    bool            // there was an engine before, and processes of it live
-	ctx        context.Context // of the engine
+	before     *predecessor.Predecessor // and this engine's directory
+	ctx        context.Context          // of the engine
 	cancel     context.CancelFunc
 	starting   context.Context // ends what waits for the log, not later than ctx
 	giveUp     context.CancelFunc
@@ -51,7 +51,8 @@ type Host struct {
 	mu       sync.Mutex // guards what follows
 	services []*Service // in the order of Add
 	byPort   map[uint16]*Service
-	north    int // sockets made
+	north    int  // sockets made
+	settled  bool // Settled was called
 }
 
 // OpenHost opens an engine and its log, without services. Call Settled when those
@@ -84,25 +85,25 @@ func (h *Host) open() error {
 	h.onClose(func() error { release(); return nil })
 	h.spare()
 	err = h.openBPFFS()
-	if h.survive = h.lasts(); h.survive && err != nil {
-		h.survive = false
+	lasts := h.lasts()
+	if lasts && err != nil {
+		lasts = false
 		h.log.Info("server processes end with this engine, should it be killed: the next one could not adopt them", "reason", err)
 	}
-	if err := h.openDir(); err != nil {
+	h.before, err = predecessor.Find(predecessor.Config{
+		RuntimeDir: h.cfg.RuntimeDir, Engine: predecessor.Engine{Log: h.cfg.Log.URL, Services: h.cfg.names()},
+		Recover: h.cfg.Log.Recover, Lasts: lasts, Logger: h.log,
+	})
+	if err != nil {
 		return err
 	}
-	h.onClose(func() error { return h.dir.Close() })
-	h.evictRivals()
+	h.onClose(h.before.Close)
 	if err := h.openLog(); err != nil {
-		if h.adopted { // the next attempt may have more luck
-			err = errors.Join(err, h.dir.Leave())
-		}
-		return err
+		return errors.Join(err, h.before.Leave()) // the next attempt may have more luck
 	}
 	if err := h.openEngine(); err != nil {
 		return err
 	}
-	h.onClose(h.engine.Close)
 	h.wg.Go(h.watchPorts)
 	return h.servePage()
 }
@@ -147,77 +148,48 @@ func (h *Host) lasts() bool {
 	return h.cfg.Store == nil && err == nil && u.Kind != backend.Memory && len(h.cfg.Services) > 0
 }
 
-// openDir takes the directory over of the engine whose successor this one is, if its
-// processes live, or makes one.
-func (h *Host) openDir() (err error) {
-	if h.survive && h.cfg.Log.Recover {
-		if h.dir, err = runtimedir.TakeOver(h.cfg.RuntimeDir, h.succeeds); err != nil {
-			return err
-		}
-		h.adopted = h.dir != nil
-	}
-	if h.dir == nil {
-		if h.dir, err = runtimedir.Create(h.cfg.RuntimeDir); err != nil {
-			return err
-		}
-	}
-	if h.survive {
-		return h.writeNote()
-	}
-	return nil
-}
-
-// evictRivals ends processes of this engine's services that another dead engine has
-// left, one with another log for instance, or to be forgotten: they hold the services'
-// ports.
-func (h *Host) evictRivals() {
-	entries, err := runtimedir.List(h.cfg.RuntimeDir)
-	for _, e := range entries {
-		if e.Alive || e.ID == h.dir.ID {
-			continue
-		}
-		ended, eerr := evict(e.Path, func(service string) bool { return !slices.Contains(h.cfg.Services, service) })
-		err = errors.Join(err, eerr)
-		if len(ended) > 0 {
-			h.log.Warn("ended server processes of an engine that this one cannot go on for", "services", ended)
-		}
-	}
-	if _, cerr := runtimedir.CleanStale(h.cfg.RuntimeDir, inhabited); err != nil || cerr != nil {
-		h.log.Warn("what dead engines have left is not removed", "error", errors.Join(err, cerr))
-	}
-}
-
 // openEngine opens the engine with the gate of the one before, or, if that cannot be
 // had, anew: then its processes have to go, and the log has to do.
-func (h *Host) openEngine() (err error) {
+func (h *Host) openEngine() error {
 	rcfg := rawio.Config{
-		ID: h.dir.ID, Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConnections,
-		DeadAfter: h.cfg.Patience(), BPFFS: h.cfg.BPFFS, Mark: h.cfg.Mark, Adopt: h.adopted,
+		Log: h.store, Interfaces: h.cfg.Interfaces, MaxConns: h.cfg.MaxConnections,
+		DeadAfter: h.cfg.Patience(), BPFFS: h.cfg.BPFFS, Mark: h.cfg.Mark, Forget: !h.cfg.Log.Recover,
 		Logger: h.log, Reports: h.report, Trace: h.cfg.Trace,
 	}
 	if h.cfg.Unmodified {
 		rcfg.OutputBuffer = rawio.DefaultOutputBuffer
 	}
-	h.engine, err = rawio.Open(rcfg)
-	if err == nil || !h.adopted {
+	open := func() error {
+		rcfg.ID, rcfg.Adopt, rcfg.Heirs = h.before.Dir.ID, h.before.Found, h.heirs()
+		e, err := rawio.Open(rcfg)
+		if err == nil {
+			h.engine = e
+			h.onClose(e.Close)
+		}
+		return err
+	}
+	err := open()
+	if err == nil || !h.before.Found {
 		return err
 	}
 	h.log.Warn("the gate of the engine before is not adopted; its server processes are started again", "error", err)
-	if _, err := evict(h.dir.Path, nil); err != nil {
+	if err := h.before.Refuse(); err != nil {
 		return err
 	}
-	old := h.dir
-	if h.dir, err = runtimedir.Create(h.cfg.RuntimeDir); err != nil {
-		h.dir = old
-		return err
+	return open()
+}
+
+// heirs are the services whose server process is gone: of their connections only the log knows.
+// A port of another engine is not held.
+func (h *Host) heirs() (list []rawio.Heir) {
+	for i := range h.cfg.Services {
+		c := &h.cfg.Services[i]
+		if unmodified := c.Mode == config.ModeUnmodified; !h.before.Adoptable(c.Name, unmodified) {
+			ports := slices.DeleteFunc(portsOf(c.Addresses()), runtimedir.PortTaken)
+			list = append(list, rawio.Heir{Service: c.Name, Ports: ports, Unmodified: unmodified})
+		}
 	}
-	h.adopted = false
-	if err := errors.Join(old.Close(), h.writeNote()); err != nil {
-		return err
-	}
-	rcfg.ID, rcfg.Adopt = h.dir.ID, false
-	h.engine, err = rawio.Open(rcfg)
-	return err
+	return list
 }
 
 // openLog opens what the configuration names. Each service has its own quota,
@@ -226,7 +198,7 @@ func (h *Host) openLog() (err error) {
 	if h.store = h.cfg.Store; h.store != nil {
 		return nil
 	}
-	log, options := h.log.Named("log"), h.cfg.Log.Options(h.cfg.Services)
+	log, options := h.log.Named("log"), h.cfg.Log.Options(h.cfg.names())
 	options.Warn, options.Info = h.complaints.Warn(log.Warn), log.Info
 	if h.store, err = backend.Open(h.cfg.Log.URL, options); err != nil {
 		return err
@@ -239,7 +211,7 @@ func (h *Host) openLog() (err error) {
 }
 
 func (h *Host) servePage() error {
-	page, err := h.dir.Listen(runtimedir.StatusSocket)
+	page, err := h.before.Dir.Listen(runtimedir.StatusSocket)
 	if err != nil {
 		return err
 	}
@@ -270,12 +242,21 @@ func (h *Host) Close() error {
 	return errors.Join(errs...)
 }
 
+// OutputDir is where the pipes belong that a service writes to, so that they outlive
+// the engine as its process does; empty if it does not.
+func (h *Host) OutputDir(service string) string {
+	if !h.before.Lasts {
+		return ""
+	}
+	return predecessor.OutputPath(h.Dir(), service)
+}
+
 // Dir returns the engine's runtime directory.
-func (h *Host) Dir() string { return h.dir.Path }
+func (h *Host) Dir() string { return h.before.Dir.Path }
 
 // Listen makes a unix socket in the engine's runtime directory that only the
 // engine's user may connect to. The caller closes it.
-func (h *Host) Listen(name string) (*net.UnixListener, error) { return h.dir.Listen(name) }
+func (h *Host) Listen(name string) (*net.UnixListener, error) { return h.before.Dir.Listen(name) }
 
 // Works returns nil if the engine does its work, else why not. It blocks if the
 // engine does.

@@ -4,57 +4,23 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ftnet/ftnet/internal/runtimedir"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
+	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
-// takeOver begins the recovery of the service's connections that an earlier engine
-// has left in the log: from here on the gate holds them, until the server listens.
-// Of a log that cannot be reached nothing is known; then all packets of the
-// service's ports are held until it can.
+// takeOver takes over what the predecessor has left of the service's connections, as far as
+// that has not happened: see rawio.Engine.TakeOver. Add does, and, of a process that was to be
+// adopted, what follows when that has come back, or has ended.
 func (s *Service) takeOver() error {
-	e := s.host.engine
-	if !e.Lasting() {
-		return nil
-	}
-	if !s.host.cfg.Log.Recover {
-		return s.forget()
-	}
-	configured := portsOf(s.listen)
-	if err := e.Hold(s.cfg.Mode == config.ModeUnmodified, configured...); err != nil {
-		return err
-	}
-	left, err := e.Leftovers(s.host.starting, s.name)
-	if err != nil {
-		return err
-	}
-	for n, conns := range left {
-		if len(configured) > 0 && !slices.Contains(configured, n) {
-			s.log.Warn("connections in the log are not recovered: the service does not listen on their port", "port", n, "connections", conns)
-			continue
-		}
-		if err := s.takeOverPort(n); err != nil {
-			return err
-		}
-	}
-	for _, n := range configured {
-		if left[n] == 0 { // the port is protected when there is a server
-			if err := e.Unhold(n); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	s.mu.Lock()
+	heir := s.heir()
+	s.mu.Unlock()
+	return s.host.engine.TakeOver(s.host.starting, heir, s.takeOverPort)
 }
 
-// forget gives up what an earlier engine has left in the log.
-func (s *Service) forget() error {
-	n, err := s.host.engine.Forget(s.host.starting, s.name)
-	if n > 0 {
-		s.log.Warn("connections from before are not recovered, as configured, and deleted from the log", "connections", n)
-	}
-	return err
+// heir is what the engine has to know for that. s.mu is held.
+func (s *Service) heir() rawio.Heir {
+	return rawio.Heir{Service: s.name, Ports: portsOf(s.listen), Unmodified: s.cfg.Mode == config.ModeUnmodified, Adopt: s.adopting, Journal: s.journal}
 }
 
 func (s *Service) takeOverPort(n uint16) error {
@@ -64,7 +30,9 @@ func (s *Service) takeOverPort(n uint16) error {
 		return err
 	}
 	s.mu.Lock()
-	s.ports[n].crashedAt = time.Now()
+	if !s.adopting {
+		s.ports[n].crashedAt = time.Now()
+	}
 	s.mu.Unlock()
 	return s.protect([]uint16{n})
 }
@@ -77,17 +45,14 @@ func (h *Host) GiveUp() { h.giveUp() }
 // have left something of. Their connections are held by this engine now, and what
 // the other one has left in the kernel is removed.
 func (h *Host) Settled() {
-	if h.adopted {
-		h.disown()
+	h.mu.Lock()
+	h.settled = true
+	h.mu.Unlock()
+	if h.before.Found {
+		h.releaseProcesses()
 	}
-	kept, err := runtimedir.List(h.cfg.RuntimeDir)
-	if err != nil {
-		h.log.Warn("directories of dead engines not listed", "error", err)
-	}
-	needed := func(id string) bool {
-		return runtimedir.Lives(h.cfg.RuntimeDir, id) || slices.ContainsFunc(kept, func(e runtimedir.Entry) bool { return e.ID == id && inhabited(e.Path) })
-	}
-	gone, err := kernel.Clean(h.cfg.BPFFS, needed)
+	h.releasePorts()
+	gone, err := h.before.CleanGates(h.cfg.BPFFS)
 	if err != nil {
 		h.log.Warn("filters and pins of dead engines not removed", "error", err)
 	}
@@ -96,35 +61,36 @@ func (h *Host) Settled() {
 	}
 }
 
-// disown gives up what the engine before had and this one has no service for.
-func (h *Host) disown() {
+// releaseProcesses ends those of the engine before that this one has no service for.
+func (h *Host) releaseProcesses() {
 	var names []string
 	for _, s := range h.list() {
 		names = append(names, s.name)
 	}
-	services, err := evict(h.dir.Path, func(service string) bool { return slices.Contains(names, service) })
+	services, err := h.before.Release(names)
 	if err != nil {
 		h.log.Warn("processes of the engine before not ended", "error", err)
 	}
 	if len(services) > 0 {
 		h.log.Info("ended server processes that no service has any more", "services", services)
 	}
-	h.disownPorts()
 }
 
-// disownPorts gives ports up that nobody has claimed, when all have had the chance.
-func (h *Host) disownPorts() {
-	if slices.ContainsFunc(h.list(), (*Service).isAdopting) {
+// releasePorts gives up those of the engine before that nobody has claimed, when all have had
+// the chance: all services are there, and each process has told its ports, or has ended.
+func (h *Host) releasePorts() {
+	h.mu.Lock()
+	settled := h.settled
+	h.mu.Unlock()
+	if !settled || slices.ContainsFunc(h.list(), (*Service).isAdopting) {
 		return
 	}
-	for _, n := range h.engine.Inherited() {
+	err := h.engine.ReleaseUnclaimed(func(n uint16) bool {
 		h.mu.Lock()
-		owned := h.byPort[n] != nil
-		h.mu.Unlock()
-		if !owned {
-			if err := h.engine.Disown(n); err != nil {
-				h.log.Warn("port of the engine before not given up", "port", n, "error", err)
-			}
-		}
+		defer h.mu.Unlock()
+		return h.byPort[n] != nil
+	})
+	if err != nil {
+		h.log.Warn("ports of the engine before not given up", "error", err)
 	}
 }

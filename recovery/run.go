@@ -33,7 +33,7 @@ func Run(ctx context.Context, host HostConfig, service config.Service, in Inheri
 	if err := in.check(&service); err != nil {
 		return err
 	}
-	host.Name, host.Services, host.Unmodified = service.Name, []string{service.Name}, service.Mode == config.ModeUnmodified
+	host.Name, host.Services, host.Unmodified = service.Name, []config.Service{service}, service.Mode == config.ModeUnmodified
 	h, err := OpenHost(host)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/ftnet/ftnet/internal/control"
+	"github.com/ftnet/ftnet/recovery/predecessor"
 )
 
 // serveNorth opens the socket to which the service's processes connect.
@@ -13,11 +14,11 @@ func (s *Service) serveNorth() error {
 	if name == "" {
 		name = s.host.socketName(s.name)
 	}
-	ln, err := s.host.dir.Listen(name)
+	ln, err := s.host.Listen(name)
 	if err != nil {
 		return err
 	}
-	s.socket, s.socketName = filepath.Join(s.host.dir.Path, name), name
+	s.socket, s.socketName = filepath.Join(s.host.Dir(), name), name
 	s.note()
 	ctx, cancel := context.WithCancel(context.Background())
 	server := &control.Server{Handler: north{s}, Allow: s.allow}
@@ -40,7 +41,7 @@ func (s *Service) serveNorth() error {
 // note completes what is kept of the process for the next engine.
 func (s *Service) note() {
 	if s.recorder != nil {
-		s.recorder.Note = processNote{Service: s.name, Socket: s.socketName}
+		s.recorder.Note = predecessor.Note{Service: s.name, Socket: s.socketName}
 	}
 }
 

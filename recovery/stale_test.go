@@ -24,7 +24,7 @@ func TestMissedWhileServing(t *testing.T) {
 				t.Fatal(err)
 			}
 			pid, long := cmd.Process.Pid, time.Now().Add(-time.Hour)
-			s := newService(&Host{log: hclog.NewNullLogger(), cfg: HostConfig{again: defaultAgain}}, config.Service{Name: "test"}, Inherit{})
+			s := newService(&Host{engine: &inherits{}, log: hclog.NewNullLogger(), cfg: HostConfig{again: defaultAgain}}, config.Service{Name: "test"}, Inherit{})
 			peer := &control.Peer{ID: 1, Cred: control.Credentials{PID: pid}}
 			s.peers[peer.ID] = pid
 			own, waits := &port{listening: true, owner: peer.ID}, &port{crashedAt: long}

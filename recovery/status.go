@@ -22,7 +22,7 @@ func (h *Host) Document() *status.Document {
 	}
 	d := &status.Document{Version: status.Version, Time: time.Now()}
 	d.Engine = status.Engine{
-		ID: h.dir.ID, Name: h.cfg.Name, Version: version.String(), PID: os.Getpid(),
+		ID: h.before.Dir.ID, Name: h.cfg.Name, Version: version.String(), PID: os.Getpid(),
 		Started: h.started, Interfaces: snap.Interfaces,
 	}
 	if l, ok := h.log.(interface{ Lost() uint64 }); ok {

@@ -42,7 +42,7 @@ type adder func(config.Service, recovery.Inherit) (service, error)
 
 // hostConfig is the engine that a file asks for. A reload may bring services of any mode.
 func hostConfig(f *config.File, log hclog.Logger) recovery.HostConfig {
-	return recovery.HostConfig{Log: f.Log, Engine: f.Engine, Services: f.Names(), Unmodified: true, Logger: log}
+	return recovery.HostConfig{Log: f.Log, Engine: f.Engine, Services: f.Services, Unmodified: true, Logger: log}
 }
 
 // environ is what services get of the daemon's environment: not what is meant for the

@@ -15,8 +15,9 @@ import (
 func TestHostConfig(t *testing.T) {
 	log, engine := config.Defaults()
 	log.ServerName, engine.MaxConnections = "n", 7
-	got := hostConfig(&config.File{Log: log, Engine: engine, Services: []config.Service{{Name: "a"}, {Name: "b"}}}, hclog.Default())
-	want := recovery.HostConfig{Log: log, Engine: engine, Services: []string{"a", "b"}, Unmodified: true, Logger: hclog.Default()}
+	services := []config.Service{{Name: "a"}, {Name: "b"}}
+	got := hostConfig(&config.File{Log: log, Engine: engine, Services: services}, hclog.Default())
+	want := recovery.HostConfig{Log: log, Engine: engine, Services: services, Unmodified: true, Logger: hclog.Default()}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}

@@ -74,9 +74,10 @@ var house = []struct {
 	}},
 	{"Recovery: services, processes, the file.", []room{
 		{"recovery/config", "internal/bytesize internal/certs internal/fwmark internal/policy internal/supervisor logserver/backend", "github.com/pelletier/go-toml/v2 golang.org/x/sys"},
+		{"recovery/predecessor", "internal/runtimedir internal/supervisor rawio/gate/kernel", "github.com/hashicorp/go-hclog"},
 		{"recovery", "internal/caps internal/certs internal/control internal/journal internal/oom internal/policy" +
 			" internal/procfs internal/reason internal/runtimedir internal/sockdiag internal/status internal/supervisor" +
-			" internal/version logserver logserver/backend rawio rawio/gate rawio/gate/kernel rawio/south recovery/config", "github.com/hashicorp/go-hclog golang.org/x/sys"},
+			" internal/version logserver logserver/backend rawio rawio/gate rawio/gate/kernel rawio/south recovery/config recovery/predecessor", "github.com/hashicorp/go-hclog golang.org/x/sys"},
 		{"recovery/daemon/admin", "internal/control internal/runtimedir", "golang.org/x/sys"},
 		{"recovery/daemon", "internal/oplog internal/sdnotify internal/supervisor internal/supervisor/output" +
 			" recovery recovery/config recovery/daemon/admin", "github.com/hashicorp/go-hclog golang.org/x/sys"},
@@ -90,7 +91,7 @@ var house = []struct {
 		{"cmd/ftnet", "cmd/ftnet/internal/demo cmd/ftnet/internal/doctor cmd/ftnet/internal/logdaemon ftnet internal/bytesize" +
 			" internal/certs internal/fwmark internal/oplog internal/runtimedir internal/status internal/supervisor" +
 			" internal/version logserver/backend rawio/gate rawio/south recovery recovery/config recovery/daemon" +
-			" recovery/daemon/admin", "github.com/hashicorp/go-hclog github.com/spf13/cobra github.com/spf13/pflag"},
+			" recovery/daemon/admin recovery/predecessor", "github.com/hashicorp/go-hclog github.com/spf13/cobra github.com/spf13/pflag"},
 	}},
 	{"The lab: only tests and the commands that measure import it.", []room{
 		{"internal/lab/archtest", "", ""},

@@ -1,4 +1,4 @@
-package recovery
+package predecessor
 
 import (
 	"fmt"
@@ -11,8 +11,8 @@ import (
 	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
-// TestListLeft: the processes that live are named, and nothing is done to them.
-func TestListLeft(t *testing.T) {
+// TestList: the processes that live are named, and nothing is done to them.
+func TestList(t *testing.T) {
 	base := t.TempDir()
 	dir := filepath.Join(base, "0badcafe")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -31,12 +31,12 @@ func TestListLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	for service, pid := range map[string]int{"web": os.Getpid(), "gone": 1 << 30} {
-		f := supervisor.StateFile{Path: statePath(dir, service), Note: processNote{Service: service}}
+		f := supervisor.StateFile{Path: StatePath(dir, service), Note: Note{Service: service}}
 		if err := f.Record(supervisor.State{PID: pid, Start: self.Start, Boot: strings.TrimSpace(string(boot)), Space: space}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	lines, err := ListLeft(base)
+	lines, err := List(base)
 	want := fmt.Sprintf("server process %d of service web of engine 0badcafe", os.Getpid())
 	if err != nil || len(lines) != 1 || lines[0] != want {
 		t.Errorf("%q, %v; want %q", lines, err, want)
