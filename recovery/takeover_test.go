@@ -28,7 +28,6 @@ type inherits struct {
 	engine
 	told
 	port uint16
-	home *Host
 }
 
 func (e *inherits) Crash(ports ...uint16)   { e.told.Crash(ports...) }
