@@ -108,7 +108,7 @@ func TestSSHIsNotDeterministic(t *testing.T) {
 	}
 }
 
-var differs = regexp.MustCompile(`its output differs .* within the (\d+) bytes before byte (\d+)`)
+var differs = regexp.MustCompile(`the output of the restarted server differs .* within the (\d+) bytes before byte (\d+)`)
 
 // mismatches waits until n connections have been reset because their server
 // repeated itself differently, and checks that the log says where: in a part
@@ -116,7 +116,7 @@ var differs = regexp.MustCompile(`its output differs .* within the (\d+) bytes b
 func (r *rig) mismatches(n, from, to int) {
 	r.t.Helper()
 	r.waitStatus("the mismatches are counted", func(d *status.Document) bool { return d.Services[0].Mismatches == uint64(n) })
-	r.countOutput("its output differs ", n) // they may come later
+	r.countOutput("the output of the restarted server differs ", n) // they may come later
 	said := 0
 	for line := range strings.Lines(r.out.String()) {
 		m := differs.FindStringSubmatch(line)
