@@ -138,13 +138,7 @@ func takes(l *sockdiag.Listener, a netip.Addr, ifindex int) bool {
 
 // tryEntrance tries a handshake at an entrance, in the best names that there are.
 func (e *Engine) tryEntrance(at entrance, server netip.Addr) {
-	e.trials.mu.Lock()
-	v := e.trials.all[at]
-	var names []netip.Addr
-	if v != nil && v.client.IsValid() {
-		names = []netip.Addr{v.client}
-	}
-	e.trials.mu.Unlock()
+	v, names := e.trials.begin(at)
 	if v == nil {
 		return
 	}
@@ -155,7 +149,8 @@ func (e *Engine) tryEntrance(at entrance, server netip.Addr) {
 	found, tried := e.trials.any(at, names, server, e.links.has)
 	if !tried {
 		e.trials.mu.Lock()
-		v.due, v.nameless = time.Now().Add(nameless), true
+		v.rest(time.Now().Add(nameless))
+		v.nameless = true
 		e.trials.mu.Unlock()
 		return
 	}

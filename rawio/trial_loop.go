@@ -85,10 +85,36 @@ type trial struct {
 	why      string // of no answer; empty: it was answered
 	since    time.Time
 	due      time.Time // zero: at once
+	asked    bool      // for another trial since the last one began, which does not count for that
 	pause    time.Duration
 	client   netip.Addr // the newest that came; invalid: none yet
 	server   netip.Addr // where it came to
 	byClient bool       // what is known was found in a client's name
+}
+
+// ask has a trial made at once, and once more if one is under way.
+func (v *trial) ask() { v.due, v.asked = time.Time{}, true }
+
+// rest has the next trial wait, unless one was asked for while the last was under way.
+func (v *trial) rest(until time.Time) {
+	if !v.asked {
+		v.due = until
+	}
+}
+
+// begin returns an entrance that is to be tried, nil if there is none any more, and the name of
+// the newest client that has come by it.
+func (t *trials) begin(at entrance) (v *trial, names []netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if v = t.all[at]; v == nil {
+		return nil, nil
+	}
+	v.asked = false
+	if v.client.IsValid() {
+		names = []netip.Addr{v.client}
+	}
+	return v, names
 }
 
 func newTrials() trials {
@@ -103,7 +129,8 @@ func (t *trials) again(port uint16) {
 	t.mu.Lock()
 	for at, v := range t.all {
 		if port == 0 || at.port == port {
-			v.due, v.pause = time.Time{}, 0
+			v.ask()
+			v.pause = 0
 		}
 	}
 	t.mu.Unlock()
@@ -115,7 +142,7 @@ func (t *trials) regained(interfaces []int) {
 	t.mu.Lock()
 	for at, v := range t.all {
 		if slices.Contains(interfaces, at.ifindex) {
-			v.due = time.Time{}
+			v.ask()
 		}
 	}
 	t.mu.Unlock()
@@ -137,7 +164,7 @@ func (t *trials) came(f Flow, ifindex int) {
 	}
 	v.client, v.server = f.Client.Addr(), f.Server.Addr()
 	if !v.byClient {
-		v.due = time.Time{}
+		v.ask()
 		t.hurry()
 	}
 }
@@ -297,7 +324,7 @@ func (t *trials) conclude(at entrance, v *trial, found verdict, byClient bool, n
 	first, was = v.since.IsZero(), v.answered
 	switch found.kind {
 	case undecided:
-		v.due = now.Add(undecidedEvery)
+		v.rest(now.Add(undecidedEvery))
 		return first, was, false
 	case answered:
 		v.answered, v.why, v.pause = true, "", trialEvery
@@ -307,7 +334,8 @@ func (t *trials) conclude(at entrance, v *trial, found verdict, byClient bool, n
 			v.pause = unansweredEvery
 		}
 	}
-	v.due, v.byClient, v.loopback = now.Add(v.pause), byClient, found.loopback
+	v.byClient, v.loopback = byClient, found.loopback
+	v.rest(now.Add(v.pause))
 	if first || was != v.answered {
 		v.since = now
 	}

@@ -84,3 +84,29 @@ func TestTrialOfServiceBefore(t *testing.T) {
 	conclude(tr.all[at], answer, true)
 	conclude(tr.all[at], bar, true)
 }
+
+// TestAskedDuringTrial: what happens while a trial is under way asks for another one: it is not
+// answered by what the first finds.
+func TestAskedDuringTrial(t *testing.T) {
+	at, now := entrance{80, 2, false}, time.Unix(1, 0)
+	client := Flow{Client: netip.MustParseAddrPort("192.0.2.9:9"), Server: netip.MustParseAddrPort("192.0.2.1:80")}
+	for name, asks := range map[string]func(*trials){
+		"nothing":      nil,
+		"rules":        func(tr *trials) { tr.again(0) },
+		"gate is back": func(tr *trials) { tr.regained([]int{2}) },
+		"client":       func(tr *trials) { tr.came(client, 2) },
+	} {
+		for _, found := range []verdict{{kind: answered}, {kind: unanswered, why: "was refused"}, {kind: undecided}} {
+			tr := newTrials()
+			tr.all[at] = &trial{}
+			v, _ := tr.begin(at)
+			if asks != nil {
+				asks(&tr)
+			}
+			tr.conclude(at, v, found, false, now)
+			if v.due.IsZero() != (asks != nil) {
+				t.Errorf("%s, %+v: the next one is due at %v", name, found, v.due)
+			}
+		}
+	}
+}
