@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"errors"
 	"slices"
 	"syscall"
 	"time"
@@ -71,7 +70,7 @@ const workerSettles = 50 * time.Millisecond
 type workers struct {
 	crashes uint64
 	dying   map[int]*dying     // by process
-	closed  func(pid int) bool // hasClosed
+	closed  func(pid int) bool // procfs.HasClosed
 }
 
 // dying is a process whose connections are being counted.
@@ -119,16 +118,6 @@ func (s *Service) workerGone(pid int) {
 		s.log.Warn("a process of the server crashed; its connections are recovered", "pid", pid,
 			"exit", exitName(d.code), "connections", d.connections)
 	}
-}
-
-// hasClosed reports whether a process that is ending, or was, has closed all that it had open. 0 is
-// nobody: the kernel itself closes what an io_uring has.
-func hasClosed(pid int) bool {
-	st, err := procfs.ReadStat(pid)
-	if err != nil { // it may only be hidden
-		return pid == 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
-	}
-	return st.Zombie || !st.Ending // else another one has its number
 }
 
 // lives reports whether a process has not ended, reaped or not, and is not about to.

@@ -2,12 +2,10 @@ package recovery
 
 import (
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
-	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/recovery/config"
 )
@@ -35,30 +33,5 @@ func TestSlowCrashIsOne(t *testing.T) {
 	log.wait(t, "a process of the server crashed", "killed by signal 9", "connections=3")
 	if n := strings.Count(log.String(), "crashed"); n != 1 || s.workers.crashes != 1 {
 		t.Errorf("%d crashes in %d lines, want one:\n%s", s.workers.crashes, n, log)
-	}
-}
-
-// TestHasClosed: a process has closed what it had when it is a zombie, or was reaped.
-func TestHasClosed(t *testing.T) {
-	if !hasClosed(os.Getpid()) {
-		t.Error("one that is not ending has the number of another one")
-	}
-	if !hasClosed(0) {
-		t.Error("nobody has it open")
-	}
-	child := exec.Command("sleep", "60")
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	_ = child.Process.Kill()
-	if err := unix.Waitid(unix.P_PID, child.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-		t.Fatal(err)
-	}
-	if !hasClosed(child.Process.Pid) {
-		t.Error("a zombie has not")
-	}
-	_ = child.Wait()
-	if !hasClosed(child.Process.Pid) {
-		t.Error("one that was reaped has not")
 	}
 }

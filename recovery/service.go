@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/recovery/config"
 )
@@ -65,7 +66,7 @@ type Service struct {
 func newService(h *Host, cfg config.Service, in Inherit) *Service {
 	s := &Service{host: h, outages: h.engine, inherit: in, listen: cfg.Addresses(), name: cfg.Name, log: h.log.With("service", cfg.Name), cfg: cfg,
 		ports: map[uint16]*port{}, peers: map[uint64]int{}, asked: map[uint64]map[string]int{}, changed: make(chan struct{})}
-	s.process.log, s.workers.closed = s.log, hasClosed
+	s.process.log, s.workers.closed = s.log, procfs.HasClosed
 	s.process.becomeStarting() // Run is to follow
 	return s
 }

@@ -91,11 +91,24 @@ const exiting = 4
 // seen that something of the process was closed by its end.
 func Ending(pid int) bool {
 	st, err := ReadStat(pid)
-	if err != nil { // it may only be hidden
-		return syscall.Kill(pid, 0) == syscall.ESRCH
+	if err != nil {
+		return isGone(pid)
 	}
 	return st.Ending
 }
+
+// HasClosed reports whether a process that was ending has closed all that it had open. 0 is nobody:
+// the kernel itself closes what an io_uring has.
+func HasClosed(pid int) bool {
+	st, err := ReadStat(pid)
+	if err != nil {
+		return pid == 0 || isGone(pid)
+	}
+	return st.Zombie || !st.Ending // else another one has its number
+}
+
+// isGone reports whether there is no process, of one that cannot be read: it may only be hidden.
+func isGone(pid int) bool { return syscall.Kill(pid, 0) == syscall.ESRCH }
 
 // Family lists a process and all that descend from it.
 func Family(pid int) []int {

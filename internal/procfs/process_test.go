@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const roleEnv = "PROCFS_TEST_ROLE"
@@ -204,5 +206,30 @@ func TestEndedThread(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestHasClosed: a process has closed what it had when it is a zombie, or was reaped.
+func TestHasClosed(t *testing.T) {
+	if !HasClosed(os.Getpid()) {
+		t.Error("one that is not ending has the number of another one")
+	}
+	if !HasClosed(0) {
+		t.Error("nobody has it open")
+	}
+	child := exec.Command("sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Process.Kill()
+	if err := unix.Waitid(unix.P_PID, child.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !HasClosed(child.Process.Pid) {
+		t.Error("a zombie has not")
+	}
+	_ = child.Wait()
+	if !HasClosed(child.Process.Pid) {
+		t.Error("one that was reaped has not")
 	}
 }
