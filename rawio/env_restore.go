@@ -2,11 +2,9 @@ package rawio
 
 import (
 	"net/netip"
-	"time"
 
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/south"
 )
 
 // What the core asks of its environment for connections that come from the log.
@@ -35,28 +33,4 @@ func (v *environment) Local(server netip.AddrPort) bool {
 	}
 	transparent, err := v.e.gate.Transparent(server.Port())
 	return err == nil && transparent
-}
-
-// readsPeriod is how often the log is told how servers have read, while some have.
-const readsPeriod = 5 * time.Millisecond
-
-// readsLoop tells a log that outlives the engine how servers have read.
-func (e *Engine) readsLoop() {
-	const rare = 20 * readsPeriod // while nobody reads
-	period := rare
-	for {
-		select {
-		case <-e.closing:
-			return
-		case <-time.After(period):
-		}
-		e.do(func(m *south.Machine) {
-			copied, left := m.CopyReads()
-			if period = rare; copied > 0 && left > 0 {
-				period = readsPeriod
-			} else if copied > 0 {
-				period = 4 * readsPeriod
-			}
-		})
-	}
 }

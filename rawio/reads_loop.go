@@ -1,0 +1,31 @@
+package rawio
+
+import (
+	"time"
+
+	"github.com/ftnet/ftnet/rawio/south"
+)
+
+// readsPeriod is how often the log is told how servers have read, while some have.
+const readsPeriod = 5 * time.Millisecond
+
+// readsLoop tells a log that outlives the engine how servers have read.
+func (e *Engine) readsLoop() {
+	const rare = 20 * readsPeriod // while nobody reads
+	period := rare
+	for {
+		select {
+		case <-e.closing:
+			return
+		case <-time.After(period):
+		}
+		e.do(func(m *south.Machine) {
+			copied, left := m.CopyReads()
+			if period = rare; copied > 0 && left > 0 {
+				period = readsPeriod
+			} else if copied > 0 {
+				period = 4 * readsPeriod
+			}
+		})
+	}
+}
