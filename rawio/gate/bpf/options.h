@@ -110,52 +110,65 @@ static __always_inline void find_options(struct __sk_buff *skb, const struct pac
 #define SYN_REFUSED 1
 #define SYN_STRIPPED 2
 
+struct option_bytes {
+	__u8 at[MAX_OPTIONS + 4];
+};
+
+/* replace_options puts new in the place of old. Negative if that failed. It is global for
+ * the reason that skip_extensions is. */
+__noinline int replace_options(struct __sk_buff *skb, __u32 l4, __u32 len,
+			       const struct option_bytes *old, const struct option_bytes *new)
+{
+	__s64 sum;
+
+	asm volatile("" : "+r"(len));
+	if (len < 1 || len > MAX_OPTIONS || !old || !new)
+		return -1;
+	sum = bpf_csum_diff((void *)old, sizeof(*old), (void *)new, sizeof(*new), 0);
+	if (bpf_skb_store_bytes(skb, l4 + sizeof(struct tcp_hdr), new, len, 0) < 0 ||
+	    !update_csum(skb, l4 + TCP_CSUM, sum))
+		return -1;
+	return 0;
+}
+
 /* screen_syn looks for options that a protected connection cannot have: it
  * refuses those that sign sequence numbers (RFC 2385, RFC 5925) and overwrites
  * Fast Open (RFC 7413) and MPTCP (RFC 8684) by NOPs. Negative if that failed. */
 __noinline int screen_syn(struct __sk_buff *skb, __u32 l4, __u32 len)
 {
-	__u8 opt[MAX_OPTIONS + 4] = {}, was[MAX_OPTIONS + 4] = {};
-	__u32 at = l4 + sizeof(struct tcp_hdr), next = 0;
+	struct option_bytes opt = {}, was;
+	__u32 next = 0;
 	int found = 0;
 	bool strip = false;
 
-	if (!load_option_bytes(skb, at, opt, len))
+	if (!load_option_bytes(skb, l4 + sizeof(struct tcp_hdr), opt.at, len))
 		return 0;
-	__builtin_memcpy(was, opt, sizeof(was));
+	was = opt;
 #pragma unroll
 	for (__u32 i = 0; i < MAX_OPTIONS; i++) {
 		if (i >= next) {
 			__u32 n;
 
 			strip = false;
-			if (i >= len || opt[i] == OPT_EOL)
+			if (i >= len || opt.at[i] == OPT_EOL)
 				break;
-			if (opt[i] == OPT_NOP)
+			if (opt.at[i] == OPT_NOP)
 				continue;
-			n = opt[i + 1];
+			n = opt.at[i + 1];
 			if (n < 2 || i + n > len)
 				break;
-			if (opt[i] == OPT_MD5 || opt[i] == OPT_AO)
+			if (opt.at[i] == OPT_MD5 || opt.at[i] == OPT_AO)
 				return SYN_REFUSED;
-			if (opt[i] == OPT_MPTCP || opt[i] == OPT_TFO || opt[i] == OPT_TFO_EXP) {
+			if (opt.at[i] == OPT_MPTCP || opt.at[i] == OPT_TFO || opt.at[i] == OPT_TFO_EXP) {
 				strip = true;
 				found = SYN_STRIPPED;
 			}
 			next = i + n;
 		}
 		if (strip)
-			opt[i] = OPT_NOP;
+			opt.at[i] = OPT_NOP;
 	}
-	if (!found)
-		return 0;
-	asm volatile("" : "+r"(len));
-	if (len < 1 || len > MAX_OPTIONS)
-		return 0;
-	__s64 sum = bpf_csum_diff((void *)was, sizeof(was), (void *)opt, sizeof(opt), 0);
-	if (bpf_skb_store_bytes(skb, at, opt, len, 0) < 0 || !update_csum(skb, l4 + TCP_CSUM, sum))
-		return -1;
-	return found;
+	return found && replace_options(skb, l4, len, &was, &opt) < 0 ? -1 : found;
 }
 
 #endif

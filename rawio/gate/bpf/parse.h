@@ -113,33 +113,41 @@ static __always_inline void map_v4(__be32 *to, __be32 from)
 #define V6_OFFSET 0xfff8
 #define V6_MORE 1
 
-/* skip_extensions returns the offset behind the IPv6 extension headers that may
- * precede TCP, at most MAX_EXTENSIONS of them; *next becomes what follows. It fails,
- * with 0, for all fragments of a datagram but the first: they have no ports. */
-static __noinline __u32 skip_extensions(struct __sk_buff *skb, __u32 at, __u8 *next,
-					bool *fragment)
+/* skip_extensions skips the IPv6 extension headers that may precede TCP, at most
+ * MAX_EXTENSIONS of them, from the offset at on, where one of type next is. It returns
+ * where what follows begins, in the lower half, and above it what that is and whether the
+ * packet is a fragment. It fails, with 0, for all fragments of a datagram but the first:
+ * they have no ports.
+ *
+ * It is global, so that the kernel verifies it once, by itself, and what comes after it
+ * once, rather than for every way through it: that halves the time in which a gate loads. */
+#define EXTENSIONS_NEXT 32
+#define EXTENSIONS_FRAGMENT (1ull << 40)
+__noinline __u64 skip_extensions(struct __sk_buff *skb, __u32 at, __u8 next)
 {
+	__u64 fragment = 0;
 	__u8 head[4];
 
 	for (int i = 0; i < MAX_EXTENSIONS; i++) {
-		if (*next != IP_HOPOPTS && *next != IP_ROUTING && *next != IP_DSTOPTS &&
-		    *next != IP_FRAGMENT)
+		if (next != IP_HOPOPTS && next != IP_ROUTING && next != IP_DSTOPTS &&
+		    next != IP_FRAGMENT)
 			break;
 		if (bpf_skb_load_bytes(skb, at, head, sizeof(head)) < 0)
 			return 0;
-		if (*next == IP_FRAGMENT) {
+		if (next == IP_FRAGMENT) {
 			__u32 field = (__u32)head[2] << 8 | head[3];
 
 			if (field & V6_OFFSET)
 				return 0;
-			*fragment |= field & V6_MORE;
+			if (field & V6_MORE)
+				fragment = EXTENSIONS_FRAGMENT;
 			at += 8;
 		} else {
 			at += ((__u32)head[1] + 1) * 8;
 		}
-		*next = head[0];
+		next = head[0];
 	}
-	return at;
+	return fragment | (__u64)next << EXTENSIONS_NEXT | at;
 }
 
 /* parse_ip reads the IP header at offset l3 and fills in everything but the
@@ -180,9 +188,13 @@ static __always_inline bool parse_ip(struct __sk_buff *skb, __u32 l3, enum direc
 		next = v6.next;
 		p->fragment = false;
 		if (next != IP_TCP && next != IP_ICMPV6) {
-			p->l4 = skip_extensions(skb, p->l4, &next, &p->fragment);
-			if (!p->l4)
+			__u64 skipped = skip_extensions(skb, p->l4, next);
+
+			if (!skipped)
 				return false;
+			p->l4 = (__u32)skipped;
+			next = skipped >> EXTENSIONS_NEXT;
+			p->fragment = skipped & EXTENSIONS_FRAGMENT;
 		}
 		p->protocol = next;
 		copy_v6(key->client, dir == TO_CLIENT ? v6.dst : v6.src);

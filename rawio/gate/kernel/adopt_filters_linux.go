@@ -127,11 +127,14 @@ func (f *filters) replace(old placed) error {
 
 // program picks the program for a side of the interface.
 func (f *filters) program(link netlink.Link, s side) (*ebpf.Program, error) {
-	in, out, err := f.variant(link, f.progs)
-	if s == sides[0] {
-		return in, err
+	progs, err := f.progs.on(link)
+	switch {
+	case err != nil:
+		return nil, err
+	case s == sides[0]:
+		return progs.in, nil
 	}
-	return out, err
+	return progs.out, nil
 }
 
 // link returns the interface, or ENODEV.

@@ -51,17 +51,17 @@ func Adopt(config Config) (*Gate, error) {
 		return nil, errors.Join(err, g.abandon())
 	}
 	g.inherit(left)
-	g.tcx.pins = g.ownPins
+	g.filters.pins = g.ownPins
 	return g, nil
 }
 
 // succeed puts the programs in the places of those that the engine before has left.
 func (g *Gate) succeed(left *remains) error {
 	// Whoever finds the pins from here on finds all filters, whose ever they are.
-	if err := left.pins.addPrograms(g.objs.programs.filtering()); err != nil {
+	if err := left.pins.addPrograms(g.filters.progs.all()); err != nil {
 		return err
 	}
-	g.tcx.pins = func() *pins { return left.pins }
+	g.filters.pins = func() *pins { return left.pins }
 	if err := g.filters.adopt(left.filters); err != nil {
 		return err
 	}

@@ -45,8 +45,9 @@ func filterName(id string, s side) string { return filterPrefix + id + ":" + s.s
 // by tcx; see tcx.
 type filters struct {
 	id    string
-	progs *programs
+	progs programs // guarded by mu
 	tcx   tcx
+	pins  func() *pins // nil: there are none
 
 	mu       sync.Mutex
 	nl       *netlink.Handle     // nil: not open. Guarded by mu, as is
@@ -67,12 +68,26 @@ type attachment struct {
 
 func (a *attachment) byTCX() bool { return a.links[0] != nil }
 
-func (f *filters) open(id string, progs *programs) error {
+// programs says how programs are loaded, and which of an Ethernet's are.
+func (f *filters) programs(load func(names [2]string) (*programPair, error), first *programPair) {
+	f.progs = programs{prefixes: [2]string{"ingress_", "egress_"}, loaded: map[linkType]*programPair{ethernetLink: first}}
+	f.progs.load = func(names [2]string) (*programPair, error) {
+		made, err := load(names)
+		if pins := f.pins(); err == nil && pins != nil {
+			_ = pins.addPrograms(made.sides()) // MendPins finds what is missing
+		}
+		return made, err
+	}
+	f.tcx.progs = programs{prefixes: [2]string{"tcx_in_", "tcx_out_"}, load: load}
+	f.tcx.pins = func() *pins { return f.pins() }
+}
+
+func (f *filters) open(id string) error {
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("gate: netlink: %w", err)
 	}
-	f.id, f.progs, f.nl, f.attached = id, progs, nl, make(map[int]*attachment)
+	f.id, f.nl, f.attached = id, nl, make(map[int]*attachment)
 	return nil
 }
 
@@ -97,7 +112,7 @@ func (f *filters) attach(ifindex int) error {
 	if err != nil {
 		return fmt.Errorf("gate: attach to interface %d: %w", ifindex, err)
 	}
-	in, out, err := f.variant(on, f.progs)
+	progs, err := f.progs.on(on)
 	if err != nil {
 		return fmt.Errorf("gate: attach to %s: %w", on.Attrs().Name, err)
 	}
@@ -108,7 +123,7 @@ func (f *filters) attach(ifindex int) error {
 	if len(ahead) > 0 && f.attachTCX(on, ahead) == nil {
 		return nil
 	}
-	err = f.attachFilters(on, in, out, ahead, [2]bool{})
+	err = f.attachFilters(on, progs, ahead, [2]bool{})
 	if !errors.Is(err, gate.ErrExcluded) {
 		return err
 	}
@@ -120,7 +135,7 @@ func (f *filters) attach(ifindex int) error {
 
 // attachFilters attaches the programs as filters before those of strangers, but for what
 // is there already.
-func (f *filters) attachFilters(on netlink.Link, in, out *ebpf.Program, ahead []stranger, there [2]bool) error {
+func (f *filters) attachFilters(on netlink.Link, progs *programPair, ahead []stranger, there [2]bool) error {
 	ifindex := on.Attrs().Index
 	made, err := addClsact(f.nl, ifindex)
 	if err != nil {
@@ -133,7 +148,7 @@ func (f *filters) attachFilters(on netlink.Link, in, out *ebpf.Program, ahead []
 		}
 	}
 	a := &attachment{made: made, yield: yielding(ahead)}
-	for i, prog := range []*ebpf.Program{in, out} {
+	for i, prog := range progs.sides() {
 		if a.ids[i], err = programID(prog); err == nil && !there[i] {
 			err = addFilter(f.nl, ifindex, filterName(f.id, sides[i]), sides[i].parent, prog, before(ahead))
 		}
@@ -204,28 +219,35 @@ func (f *filters) takeOff(ifindex int, a *attachment) error {
 func (f *filters) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	errs := []error{f.progs.close(), f.tcx.progs.close()} // what is attached stays so
 	if f.nl == nil {
-		return nil
+		return errors.Join(errs...)
 	}
-	var errs []error
 	for ifindex := range f.attached {
 		errs = append(errs, f.detach(ifindex))
 	}
-	f.tcx.close()
 	f.nl.Close()
 	f.nl = nil
 	return errors.Join(errs...)
 }
 
-// variant picks the programs for the interface's link type.
-func (f *filters) variant(on netlink.Link, p *programs) (in, out *ebpf.Program, err error) {
-	switch t := on.Attrs().EncapType; t {
+// on is of for an interface. The error is gate.ErrDevice where no program knows its packets.
+func (p *programs) on(l netlink.Link) (*programPair, error) {
+	t, err := typeOf(l)
+	if err != nil {
+		return nil, err
+	}
+	return p.of(t)
+}
+
+func typeOf(l netlink.Link) (linkType, error) {
+	switch t := l.Attrs().EncapType; t {
 	case "ether", "loopback":
-		return p.IngressEth, p.EgressEth, nil
+		return ethernetLink, nil
 	case "none", "ppp", "ipip", "tunnel6", "sit", "unknown519": // 519: ARPHRD_RAWIP
-		return p.IngressL3, p.EgressL3, nil
+		return layer3Link, nil
 	default:
-		return nil, nil, fmt.Errorf("%w %q", gate.ErrDevice, t)
+		return "", fmt.Errorf("%w %q", gate.ErrDevice, t)
 	}
 }
 

@@ -116,11 +116,11 @@ func (f *filters) again(on netlink.Link, a *attachment, there [2]bool, ahead []s
 	if a.byTCX() {
 		return f.attachTCX(on, ahead)
 	}
-	in, out, err := f.variant(on, f.progs)
+	progs, err := f.progs.on(on)
 	if err != nil {
 		return err
 	}
-	err = f.attachFilters(on, in, out, ahead, there)
+	err = f.attachFilters(on, progs, ahead, there)
 	if errors.Is(err, gate.ErrExcluded) {
 		err = f.attachTCX(on, ahead)
 	}

@@ -30,33 +30,13 @@ type Gate struct {
 	releases
 }
 
-// objects are what every gate has in the kernel: all but the program that only
-// WatchReleases needs.
+// objects are what every gate has in the kernel besides the programs of its filters.
 type objects struct {
-	programs
+	Tap *ebpf.Program `ebpf:"tap"`
 	bpf.GateMaps
 }
 
-type programs struct {
-	EgressEth  *ebpf.Program `ebpf:"egress_eth"`
-	EgressL3   *ebpf.Program `ebpf:"egress_l3"`
-	IngressEth *ebpf.Program `ebpf:"ingress_eth"`
-	IngressL3  *ebpf.Program `ebpf:"ingress_l3"`
-	Tap        *ebpf.Program `ebpf:"tap"`
-}
-
-// filtering are the programs that filters have.
-func (p *programs) filtering() []*ebpf.Program {
-	return []*ebpf.Program{p.EgressEth, p.EgressL3, p.IngressEth, p.IngressL3}
-}
-
-func (o *objects) Close() error {
-	errs := []error{o.GateMaps.Close(), o.Tap.Close()}
-	for _, p := range o.filtering() {
-		errs = append(errs, p.Close())
-	}
-	return errors.Join(errs...)
-}
+func (o *objects) Close() error { return errors.Join(o.GateMaps.Close(), o.Tap.Close()) }
 
 // Load loads the programs, creates the maps and pins them. Nothing is attached yet. The
 // network namespace of the calling thread is the one that Attach and
@@ -87,9 +67,16 @@ func (g *Gate) load(there map[string]*ebpf.Map) error {
 	for name, m := range there {
 		spec.Maps[name].MaxEntries = m.MaxEntries()
 	}
-	if err := spec.LoadAndAssign(&g.objs, &ebpf.CollectionOptions{MapReplacements: there}); err != nil {
+	var first struct { // what nearly every gate needs
+		objects
+		In  *ebpf.Program `ebpf:"ingress_eth"`
+		Out *ebpf.Program `ebpf:"egress_eth"`
+	}
+	if err := spec.LoadAndAssign(&first, &ebpf.CollectionOptions{MapReplacements: there}); err != nil {
 		return unsupported("BPF programs", err)
 	}
+	g.objs = first.objects
+	g.filters.programs(g.loadPair, &programPair{first.In, first.Out})
 	if g.memory, err = mapSlots(g.objs.Slots, g.config.MaxConns); err != nil {
 		return unsupported("memory-mapped BPF arrays", err)
 	}
@@ -107,8 +94,8 @@ func (g *Gate) load(there map[string]*ebpf.Map) error {
 		return unsupported("BPF ring buffer", err)
 	}
 	g.releases.open()
-	g.tcx = tcx{load: g.loadTCX, pins: g.ownPins}
-	return g.filters.open(g.config.ID, &g.objs.programs)
+	g.filters.pins = g.ownPins
+	return g.filters.open(g.config.ID)
 }
 
 // spareFlows is for how many bound flows there is room beside one for each slot: for two

@@ -63,22 +63,21 @@ func loadConfig(t testing.TB, config Config) *Gate {
 }
 
 func (k kernelJudge) program(ingress bool) *ebpf.Program {
-	p := &k.objs.programs
+	kind, on := &k.filters.progs, ethernetLink
 	if k.byTCX() {
-		var err error
-		if p, err = k.tcx.programs(false); err != nil {
-			panic(err)
-		}
+		kind = &k.tcx.progs
 	}
-	switch bare := k.framing == bareIP || k.framing == tcxBareIP; {
-	case bare && ingress:
-		return p.IngressL3
-	case bare:
-		return p.EgressL3
-	case ingress:
-		return p.IngressEth
+	if k.framing == bareIP || k.framing == tcxBareIP {
+		on = layer3Link
 	}
-	return p.EgressEth
+	p, err := kind.of(on)
+	if err != nil {
+		panic(err)
+	}
+	if ingress {
+		return p.in
+	}
+	return p.out
 }
 
 func (k kernelJudge) byTCX() bool { return k.framing == tcxEthernet || k.framing == tcxBareIP }

@@ -267,7 +267,7 @@ func BenchmarkOutputs(b *testing.B) {
 			var capturing, reading time.Duration
 			for done := 0; done < b.N; {
 				n := min(b.N-done, 512)
-				_, each, err := k.objs.EgressEth.Benchmark(pkt, n, nil)
+				_, each, err := k.progs.loaded[ethernetLink].out.Benchmark(pkt, n, nil)
 				must(b, err)
 				capturing += each * time.Duration(n)
 				start := time.Now()

@@ -38,7 +38,7 @@ func (g *Gate) makePins() (*pins, error) {
 		return nil, err
 	}
 	if err = p.addMaps(g.objs.mapsByName()); err == nil {
-		err = p.addPrograms(g.objs.programs.filtering())
+		err = p.addPrograms(g.filters.progs.all())
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.remove(p))

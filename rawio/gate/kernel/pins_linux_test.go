@@ -59,7 +59,7 @@ func wantPinned(t *testing.T, bpffs string, g *Gate) {
 	must(t, err)
 	delete(spec.Maps, bpf.GateMapFragmenting) // of the tap alone
 	want := append(slices.Collect(maps.Keys(spec.Maps)), "namespace")
-	for _, p := range g.progs.filtering() {
+	for _, p := range g.progs.all() {
 		id, err := programID(p)
 		must(t, err)
 		want = append(want, programName(id))
@@ -299,7 +299,7 @@ func TestAdoptionCutShort(t *testing.T) {
 	must(t, err)
 	g = &Gate{config: config.withDefaults()}
 	must(t, g.load(left.maps))
-	must(t, left.pins.addPrograms(g.objs.programs.filtering()))
+	must(t, left.pins.addPrograms(g.progs.all()))
 	must(t, g.replace(left.filters[0]))
 	left.close()
 	g.die(t)

@@ -73,7 +73,7 @@ func (g *Gate) pinnables() (map[string]pinnable, error) {
 	for name, m := range g.objs.mapsByName() {
 		all[name] = m
 	}
-	for _, p := range g.objs.programs.filtering() {
+	for _, p := range g.filters.progs.all() {
 		id, err := programID(p)
 		if err != nil {
 			return nil, err

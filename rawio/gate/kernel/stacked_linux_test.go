@@ -82,7 +82,7 @@ func TestPriorityRestored(t *testing.T) {
 			}{
 				{data, gate.PrioClose, 0}, {data, 0, 0}, {data, 4, 4}, {data, gate.PrioClose, 4}, {fin, gate.PrioClose, 4}, {data, 0, 0}, {fin, gate.PrioShut, 0},
 			} {
-				verdict, priority := judgeFrame(t, g.objs.EgressEth, step.pkt, skbContext{Priority: step.in, IfIndex: 1})
+				verdict, priority := judgeFrame(t, g.progs.loaded[ethernetLink].out, step.pkt, skbContext{Priority: step.in, IfIndex: 1})
 				if verdict != gatetest.Pass || priority != step.out {
 					t.Errorf("priority %d became %d (%v), want %d", step.in, priority, verdict, step.out)
 				}
@@ -92,11 +92,11 @@ func TestPriorityRestored(t *testing.T) {
 	// Nor does that of a connection which the gate does not know; an unmodified
 	// server's priorities mean nothing, and stay.
 	must(t, g.Unbind(testFlow(false)))
-	if _, priority := judgeFrame(t, g.objs.EgressEth, data, skbContext{Priority: gate.PrioClose, IfIndex: 1}); priority != 0 {
+	if _, priority := judgeFrame(t, g.progs.loaded[ethernetLink].out, data, skbContext{Priority: gate.PrioClose, IfIndex: 1}); priority != 0 {
 		t.Errorf("without a slot, the priority is %d", priority)
 	}
 	must(t, g.SetService(servicePort, gate.ServiceListen, true))
-	if _, priority := judgeFrame(t, g.objs.EgressEth, data, skbContext{Priority: gate.PrioClose, IfIndex: 1}); priority != gate.PrioClose {
+	if _, priority := judgeFrame(t, g.progs.loaded[ethernetLink].out, data, skbContext{Priority: gate.PrioClose, IfIndex: 1}); priority != gate.PrioClose {
 		t.Errorf("an unmodified server's priority became %d", priority)
 	}
 }
@@ -142,7 +142,7 @@ func TestOthersTraffic(t *testing.T) {
 				return gatetest.Pass
 			}
 			mac := a.Attrs().HardwareAddr
-			in, out := g.objs.IngressEth, g.objs.EgressEth
+			in, out := g.progs.loaded[ethernetLink].in, g.progs.loaded[ethernetLink].out
 			judge(t, "a SYN", in, to(mac, syn), context, held(state != gate.ServiceListen))
 			judge(t, "a signed SYN", in, to(mac, signed), context, held(true))
 			judge(t, "an ACK", in, to(mac, ack), context, held(state == gate.ServiceHold))
@@ -202,7 +202,7 @@ func TestTransparent(t *testing.T) {
 		copy(f, a.Attrs().HardwareAddr)
 		judge := func(what string, want gatetest.Verdict) {
 			t.Helper()
-			if got, _ := judgeFrame(t, g.objs.IngressEth, f, skbContext{IfIndex: uint32(l.a)}); got != want {
+			if got, _ := judgeFrame(t, g.progs.loaded[ethernetLink].in, f, skbContext{IfIndex: uint32(l.a)}); got != want {
 				t.Errorf("%s: %v, want %v", what, got, want)
 			}
 		}

@@ -19,76 +19,31 @@ import (
 // the gate attaches by links, which end with the engine, or are pinned with the rest of
 // the gate: what is left behind belongs to the pins that it lies among.
 type tcx struct {
-	load  func() (*programs, error)
+	progs programs
 	pins  func() *pins // nil: there are none
-	progs *programs    // nil: not loaded yet
 }
 
 var tcxSides = [2]ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress}
-
-// tcxPrograms are the variants of the programs for tcx.
-type tcxPrograms struct {
-	EgressEth  *ebpf.Program `ebpf:"tcx_out_eth"`
-	EgressL3   *ebpf.Program `ebpf:"tcx_out_l3"`
-	IngressEth *ebpf.Program `ebpf:"tcx_in_eth"`
-	IngressL3  *ebpf.Program `ebpf:"tcx_in_l3"`
-}
-
-// loadTCX loads them; most gates do without.
-func (g *Gate) loadTCX() (*programs, error) {
-	spec, err := g.config.spec()
-	if err != nil {
-		return nil, err
-	}
-	there := g.objs.mapsByName()
-	for name, m := range there {
-		spec.Maps[name].MaxEntries = m.MaxEntries()
-	}
-	var p tcxPrograms
-	if err := spec.LoadAndAssign(&p, &ebpf.CollectionOptions{MapReplacements: there}); err != nil {
-		return nil, unsupported("BPF programs for tcx", err)
-	}
-	return &programs{EgressEth: p.EgressEth, EgressL3: p.EgressL3, IngressEth: p.IngressEth, IngressL3: p.IngressL3}, nil
-}
-
-// programs returns programs to attach: fresh ones, if the interface may have the others
-// already, for a program can stand on an interface only once.
-func (t *tcx) programs(fresh bool) (*programs, error) {
-	if t.progs != nil && !fresh {
-		return t.progs, nil
-	}
-	p, err := t.load()
-	if err == nil {
-		t.close() // links hold what is attached
-		t.progs = p
-	}
-	return p, err
-}
-
-func (t *tcx) close() {
-	if t.progs != nil {
-		for _, p := range t.progs.filtering() {
-			p.Close()
-		}
-		t.progs = nil
-	}
-}
 
 // attachTCX attaches by tcx, before strangers. What the interface had of the gate goes
 // only then, so that no packet passes unjudged meanwhile.
 func (f *filters) attachTCX(on netlink.Link, ahead []stranger) error {
 	ifindex := on.Attrs().Index
 	old := f.attached[ifindex]
-	progs, err := f.tcx.programs(old != nil)
+	t, err := typeOf(on)
 	if err != nil {
 		return err
 	}
-	in, out, err := f.variant(on, progs)
+	load := f.tcx.progs.of
+	if old != nil { // a program can stand on an interface only once
+		load = f.tcx.progs.fresh
+	}
+	progs, err := load(t)
 	if err != nil {
 		return err
 	}
 	a := &attachment{yield: yielding(ahead)}
-	for i, prog := range []*ebpf.Program{in, out} {
+	for i, prog := range progs.sides() {
 		if a.ids[i], err = programID(prog); err == nil {
 			a.links[i], err = link.AttachTCX(link.TCXOptions{
 				Interface: ifindex, Program: prog, Attach: tcxSides[i], Anchor: link.Head(),
@@ -240,15 +195,11 @@ func (f *filters) adoptLinks(ifindex int, a *attachment) error {
 	if err != nil {
 		return errors.Join(err, f.tcx.remove(ifindex, a))
 	}
-	progs, err := f.tcx.programs(false)
+	progs, err := f.tcx.progs.on(on)
 	if err != nil {
 		return err
 	}
-	in, out, err := f.variant(on, progs)
-	if err != nil {
-		return err
-	}
-	for i, prog := range []*ebpf.Program{in, out} {
+	for i, prog := range progs.sides() {
 		if err := a.links[i].Update(prog); err != nil {
 			return err
 		}
