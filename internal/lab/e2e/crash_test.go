@@ -80,7 +80,7 @@ func TestDoubleCrash(t *testing.T) {
 		c.echo(fmt.Sprint("before ", i))
 		clients = append(clients, c)
 	}
-	r.poll = 200 * time.Microsecond
+	r.poll = time.Millisecond
 	shortest := time.Hour
 	outages, recovered := uint64(0), uint64(0)
 	unlistened, unrecovered := 0, 0 // second crashes that came so early

@@ -15,8 +15,9 @@ import (
 	"github.com/ftnet/ftnet/internal/status"
 )
 
-// statusPoll is how often a test looks at the status page while it waits.
-const statusPoll = 2 * time.Millisecond
+// statusPoll is how often a test looks at the status page while it waits: each time the
+// engine lists the kernel's sockets, which takes one to three milliseconds of a CPU.
+const statusPoll = 10 * time.Millisecond
 
 // rig is a lab with a server under `ftnet run` in its server namespace.
 type rig struct {

@@ -86,7 +86,7 @@ func TestUnmodifiedDoubleCrash(t *testing.T) {
 	t.Parallel()
 	r := modeProbe(t, "plain", []string{"--restart-limit", "-1"})
 	clients := r.clients(10)
-	r.poll = 200 * time.Microsecond
+	r.poll = time.Millisecond
 	for range 6 {
 		// Only a server that ran for a while is restarted without delay.
 		pause(supervisor.DefaultStableAfter + 50*time.Millisecond)
