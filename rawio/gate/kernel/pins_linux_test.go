@@ -118,6 +118,36 @@ func TestPinned(t *testing.T) {
 	}
 }
 
+// TestPinnedLayer3: the programs for packets without a link header are loaded when an
+// interface has such, are pinned then, and are found by the engine that adopts the gate.
+func TestPinnedLayer3(t *testing.T) {
+	l, config := newLab(t), Config{MaxConns: 4, ID: "00000001", BPFFS: ownBPFFS(t)}
+	_, tun := newTun(t)
+	g, err := Load(config)
+	must(t, err)
+	if n := len(g.progs.all()); n != 2 {
+		t.Errorf("%d programs are loaded before anything is attached to", n)
+	}
+	must(t, g.Attach(l.a))
+	must(t, g.Attach(tun))
+	if n := len(g.progs.all()); n != 4 {
+		t.Errorf("%d programs are loaded for two link types", n)
+	}
+	wantPinned(t, config.BPFFS, g)
+	g.die(t)
+
+	g = l.adopt(t, config)
+	wantPinned(t, config.BPFFS, g)
+	for _, ifindex := range []int{l.a, tun} {
+		wantInstalled(t, ifindex, "clsact", "ftnet:00000001:in", "ftnet:00000001:out")
+		if was, err := g.Mend(ifindex); was != nil || err != nil {
+			t.Errorf("interface %d: %v, %v", ifindex, was, err)
+		}
+	}
+	must(t, g.Close())
+	wantInstalled(t, tun)
+}
+
 // TestCleanPins: pins of a dead engine are kept as long as its filters can be
 // adopted with them.
 func TestCleanPins(t *testing.T) {
