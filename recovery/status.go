@@ -199,7 +199,7 @@ func gateStatus(snap rawio.Snapshot) status.Gate {
 			"icmp_held": g.ICMPHeld, "icmp_translated": g.ICMPFixed, "ack_clamped": g.AckClamped,
 			"malformed": g.Malformed, "rewrite_failed": g.RewriteFails, "opened": g.Opened, "astray": g.Astray,
 			"unfollowed": g.Unfollowed, "short_fragment": g.ShortFragment,
-			"segments_refused": snap.Core.Refused, "tap_holes": snap.Core.Holes, "send_errors": snap.SendErrors,
+			"segments_refused": snap.Core.Refused, "tap_gaps": snap.Core.TapGaps, "send_errors": snap.SendErrors,
 		},
 	}
 }

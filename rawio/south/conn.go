@@ -58,11 +58,11 @@ type Conn struct {
 	ID    logserver.ConnID
 	Order uint64 // of the handshake, within the machine
 
-	svc   *service
-	extra *extra
-	wire  *wire  // of an unmodified server, else nil
-	ahead *queue // data beyond received, nil if there is none
-	hole  *hole  // data that only the kernel has, nil if there is none
+	svc     *service
+	extra   *extra
+	wire    *wire         // of an unmodified server, else nil
+	ahead   *queue        // data beyond received, nil if there is none
+	missing *missingInput // see missing_input.go; nil if there is none
 
 	since int64 // time of the handshake, ns
 	last  int64 // time of the client's newest segment, ns

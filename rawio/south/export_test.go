@@ -6,16 +6,16 @@ import (
 	"github.com/ftnet/ftnet/internal/segment"
 )
 
-// What the core takes for repetitions in vain, also if they are slow.
+// What the core takes for retransmissions that the tap does not see, also if they are slow.
 const (
-	HoleAfter   = time.Duration(holeAfter)
-	HoleAnswers = holeAnswers
-	HoleSlow    = time.Duration(holeSlow)
-	SlowAnswers = slowAnswers
+	MissingAfter       = time.Duration(missingAfter)
+	MissingAnswers     = missingAnswers
+	MissingSlowAfter   = time.Duration(missingSlowAfter)
+	MissingSlowAnswers = missingSlowAnswers
 )
 
-// LookAway keeps the core from looking at slots of which no event tells.
-func (m *Machine) LookAway() { m.sought.at = 1 << 62 }
+// LookAway keeps the core from looking at slots without an event.
+func (m *Machine) LookAway() { m.scan.at = 1 << 62 }
 
 // Rolls is how many roll-forwards the core believes to be under way.
 func (m *Machine) Rolls() int { return m.rolling }

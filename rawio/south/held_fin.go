@@ -12,7 +12,7 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		return
 	}
 	x := c.more()
-	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.hole != nil && m.goneWithHole(c) {
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.missing != nil && m.noteSocketGone(c) {
 		return
 	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.is(finSent) && !c.is(finAcked) {

@@ -40,7 +40,7 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	}
 	switch c.state {
 	case Outage, Reconnecting, Rolling:
-		c.extra.unseen.see(t)
+		c.extra.unseen.noteSeen(t)
 	}
 	switch c.state {
 	case Established:
@@ -113,8 +113,8 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		b = m.widenExposed(c, s, b)
 	}
 	b = m.widenRestored(c, s, b)
-	if c.hole != nil {
-		c.hole.expectAnswer(s, b)
+	if c.missing != nil {
+		c.missing.countAnswerable(s, b)
 	}
 	ahead := c.isAhead(s, b.edge)
 	if ahead {
@@ -158,7 +158,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		// The kernel acknowledges bytes that the tap has missed: have the
 		// client send them again at once, rather than after its time-out.
 		c.set(dupACKDue)
-		m.Stats.Holes++
+		m.Stats.TapGaps++
 	}
 }
 
@@ -180,8 +180,8 @@ func (m *Machine) hidesACKs(c *Conn, slot *gate.Slot) bool {
 func (m *Machine) accepted(c *Conn, s *segment.Segment, b bounds) {
 	m.learn(c, s, b.ack)
 	m.updateSndNxt(c, s)
-	if c.hole != nil && s.Options.HasTS {
-		c.hole.clock = seqnum.Max(c.hole.clock, s.Options.TSVal)
+	if c.missing != nil && s.Options.HasTS {
+		c.missing.tsval = seqnum.Max(c.missing.tsval, s.Options.TSVal)
 	}
 	m.touch(c)
 	// Urgent data is not taken in an outage: the log can't say which byte is none of the

@@ -98,7 +98,7 @@ type Machine struct {
 	pages     [][]byte // to be used again
 	active    []*Conn  // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
 	probed    int      // clients of restored connections, in this tick
-	sought    search   // for holes
+	scan      scan     // for missing input
 	reading   []reading
 	young     []young                 // connections that may be half-open, the oldest first: see halfopen.go
 	inherited map[segment.Flow]uint32 // bound by an earlier engine, and nobody's yet
@@ -121,7 +121,7 @@ type Stats struct {
 	Logged                                        uint64 // bytes
 	Refused                                       uint64 // segments that the kernel would refuse
 	ACKs                                          uint64 // sent for the kernel
-	Holes                                         uint64 // segments that only the tap lacked
+	TapGaps                                       uint64 // segments behind bytes that the kernel has and the tap has missed
 	QuotaFull                                     uint64 // connections that met a full quota
 	LogDown                                       uint64 // connections that went on unprotected because the log was down
 	Fed                                           uint64 // logged bytes sent to restarted servers

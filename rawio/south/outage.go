@@ -105,7 +105,7 @@ func (m *Machine) takeFromKernel(c *Conn) {
 	m.lowerUna(c)
 	m.fixSndNxt(c)
 	x.edge, x.tsval, x.said = slot.Edge(), slot.TSVal(), c.high
-	x.unseen = unseen{asked: m.now}
+	x.unseen = unseen{probedAt: m.now}
 	if slot.Flags()&gate.FlagLimit != 0 {
 		x.edge = seqnum.Min(x.edge, slot.Limit())
 	}
@@ -231,7 +231,7 @@ func (m *Machine) answer(c *Conn) {
 	s.Options.TSVal, s.Options.TSEcr = x.tsval, c.peerTS
 	m.trace(c, ack)
 	c.acked, x.ackedAt = seqnum.Max(c.acked, ack), m.now
-	m.asks(c)
+	m.noteProbe(c)
 	m.Stats.ACKs++
 	m.net.ToClient(s)
 }

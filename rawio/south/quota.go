@@ -88,7 +88,7 @@ func (m *Machine) full(c *Conn, why string) {
 // closeWindow has the client send nothing more until the log has room.
 func (m *Machine) closeWindow(c *Conn) {
 	c.set(limited)
-	c.hole = nil // the tap has seen what lacks
+	c.missing = nil // what is missing now is not the tap's fault
 	slot := m.slotOf(c)
 	slot.SetLimit(c.rcvNxt())
 	slot.SetFlags(slot.Flags() | gate.FlagLimit)

@@ -29,7 +29,7 @@ func (m *Machine) probe(c *Conn) {
 	r.probeAt = m.now + min(int64(probeFirst)<<min(r.probes, 8), probeLast)
 	r.probes++
 	x.ackedAt = m.now
-	m.asks(c)
+	m.noteProbe(c)
 	m.trace(c, s.Ack)
 	m.Stats.ACKs++
 	m.net.ToClient(s)

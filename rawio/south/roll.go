@@ -243,7 +243,7 @@ func (m *Machine) waitsForInput(c *Conn) bool {
 	if next := c.rcvNxt(); r.missingAt == 0 || r.missing != next || c.is(stuck) {
 		r.missing, r.missingAt = next, m.now
 	}
-	if m.now-c.last >= silentMost || c.deaf() {
+	if m.now-c.last >= silentMost || c.inputLost() {
 		return false
 	}
 	// What a restored connection's client has said shows only in what it was answered, if
@@ -272,7 +272,7 @@ func (m *Machine) askClient(c *Conn) {
 	s.Options.TSVal, s.Options.TSEcr = c.extra.tsval, c.peerTS
 	c.acked = seqnum.Max(c.acked, c.stableSeq())
 	m.trace(c, c.stableSeq())
-	m.asks(c)
+	m.noteProbe(c)
 	m.net.ToClient(s)
 }
 

@@ -187,7 +187,7 @@ func (m *Machine) forwardOutput(c *Conn, off int64, p []byte) {
 		}
 		c.acked = seqnum.Max(c.acked, s.Ack)
 		m.trace(c, s.Ack)
-		m.asks(c)
+		m.noteProbe(c)
 		m.net.ToClient(s)
 		off, p = off+int64(n), p[n:]
 		c.nxt = seqnum.Max(c.nxt, s.Seq+uint32(n))

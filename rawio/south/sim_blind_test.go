@@ -88,8 +88,8 @@ func (w *world) mayLetGo(f *flow, r *south.Report) bool {
 }
 
 // inVain reports whether a client has spoken again and again since the log has all before
-// offset off and no more, and the tap has seen it no time: three times in holeAfter, or
-// twice in holeSlow. It need not say what lacks: a client that has not heard an ACK repeats
+// offset off and no more, and the tap has never seen it: three times in missingAfter, or
+// twice in missingSlowAfter. It need not be what is missing: a client that has not got an ACK retransmits
 // what comes before that, which the kernel answers, or the gate holds in an outage, as well.
 func (f *flow) inVain(off int64, now time.Duration) bool {
 	n, seq, lasted := 0, f.irs+1+uint32(off), now-f.came
@@ -98,5 +98,5 @@ func (f *flow) inVain(off int64, now time.Duration) bool {
 			n++
 		}
 	}
-	return n >= south.HoleAnswers && lasted >= south.HoleAfter || n >= south.SlowAnswers && lasted >= south.HoleSlow
+	return n >= south.MissingAnswers && lasted >= south.MissingAfter || n >= south.MissingSlowAnswers && lasted >= south.MissingSlowAfter
 }

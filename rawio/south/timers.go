@@ -24,7 +24,7 @@ func (m *Machine) Tick() {
 			m.admit(svc)
 		}
 	}
-	m.seekHoles()
+	m.scanSlots()
 	for i := len(m.active) - 1; i >= 0; i-- { // c may leave, and the last take its place
 		if i < len(m.active) {
 			m.tick(m.active[i])
@@ -56,10 +56,10 @@ func (m *Machine) tick(c *Conn) {
 	if c.askAt != 0 && m.tickDown(c) {
 		return
 	}
-	if c.hole != nil && m.tickHole(c) {
+	if c.missing != nil && m.tickMissing(c) {
 		return
 	}
-	x, keep := c.extra, c.askAt != 0 || c.hole != nil
+	x, keep := c.extra, c.askAt != 0 || c.missing != nil
 	switch c.state {
 	case Outage, Reconnecting, Rolling:
 		keep = true

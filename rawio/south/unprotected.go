@@ -150,7 +150,7 @@ func (m *Machine) open(c *Conn, why string) {
 	if !m.becomeOpen(c, why) {
 		return
 	}
-	if last != nil && c.hole != nil { // the client may be near the end of its patience
+	if last != nil && c.missing != nil { // the client may be near the end of its patience
 		c.extra.last, c.extra.lasts, c.extra.ackedAt = clone(last), lastRepeats, m.now
 		m.watch(c)
 	}
@@ -191,8 +191,8 @@ func (m *Machine) repeatLast(x *extra) bool {
 // to last as long as all of that, and wait for as long when something is lost.
 func (c *Conn) echoNewest(slot *gate.Slot) {
 	newest := c.tsNewest(slot)
-	if c.hole != nil {
-		newest = seqnum.Max(newest, c.hole.clock)
+	if c.missing != nil {
+		newest = seqnum.Max(newest, c.missing.tsval)
 	}
 	slot.SetTS(slot.TSVal(), newest)
 }

@@ -1,82 +1,82 @@
 package south
 
 // unseen counts, in an outage and a roll-forward, the client's segments that the gate has
-// held and the tap has not seen. Only those count that come unasked: what nobody has asked
-// for the client repeats, until it is answered. One or more between two looks may tell of
-// one repetition.
+// held and the tap has not seen. Only segments that no segment of the core has asked for count: the
+// client retransmits those until it is answered. Several between two looks may belong to one
+// retransmission.
 type unseen struct {
-	from  int64  // since this time nobody has asked the client; 0: somebody has
-	to    int64  // until this time; 0: still
-	base  uint32 // what the gate had held at from
-	held  int    // how many it has held from then until to
-	seen  int    // of these by the tap, at most
-	since int64  // time when there were more held than seen first, still unasked; 0: there were not
-	asked int64  // time when somebody has asked the client last
+	from     int64  // begin of the count; since then the client was not probed. 0: it was, there is no count
+	to       int64  // end of the count: the client was probed; 0: it goes on
+	base     uint32 // segments that the gate had held at from
+	held     int    // segments that it has held from then until to
+	seen     int    // upper bound of those that the tap has seen
+	since    int64  // time since when more are held than seen; 0: there are not
+	probedAt int64  // time of the last probe
 }
 
-// see takes note of a segment that the tap saw at time t. The tap is before the gate, which
-// may have counted it after the beginning.
-func (u *unseen) see(t int64) {
-	if u.from != 0 && t >= u.from-holeQuiet && (u.to == 0 || t <= u.to) {
+// see counts a segment that the tap saw at time t. The tap is before the gate, so that the
+// gate may have counted it after from although the tap saw it before.
+func (u *unseen) noteSeen(t int64) {
+	if u.from != 0 && t >= u.from-tapDelay && (u.to == 0 || t <= u.to) {
 		u.seen++
 	}
 }
 
-// ask takes note that the client is asked, when the gate has held n.
-func (u *unseen) ask(n uint32, now int64) {
-	u.asked = now
+// probed ends the count because the client is probed, when the gate has held n.
+func (u *unseen) probed(n uint32, now int64) {
+	u.probedAt = now
 	if u.from != 0 && u.to == 0 {
 		u.to, u.held = now, int(n-u.base)
 	}
 }
 
-// look reports whether the gate, which has held n, has held what the tap has not seen,
-// although it has had the time.
+// look reports whether the gate, which has held n segments, has held one that the tap has not seen
+// although it has had the time to.
 func (u *unseen) look(n uint32, now int64) bool {
 	switch {
 	case u.from == 0:
-		if now-u.asked > askedQuiet {
+		if now-u.probedAt > replyTime {
 			u.begin(n, now)
 		}
 	case u.to != 0:
-		if now-u.to > holeQuiet {
-			vain := u.held > u.seen
-			*u = unseen{asked: u.asked}
-			return vain
+		if now-u.to > tapDelay {
+			missed := u.held > u.seen
+			*u = unseen{probedAt: u.probedAt}
+			return missed
 		}
 	case int(n-u.base) <= u.seen:
 		u.begin(n, now)
 	case u.since == 0:
 		u.since = now
-	case now-u.since > holeQuiet:
+	case now-u.since > tapDelay:
 		u.begin(n, now)
 		return true
 	}
 	return false
 }
 
-// begin has the counting begin, when the gate has held n.
+// begin begins the count when the gate has held n.
 func (u *unseen) begin(n uint32, now int64) {
-	*u = unseen{from: now, base: n, asked: u.asked}
+	*u = unseen{from: now, base: n, probedAt: u.probedAt}
 }
 
-// asks takes note that what leaves asks the client of a connection that is not live.
-func (m *Machine) asks(c *Conn) {
-	c.extra.unseen.ask(m.slotOf(c).StolenIn(), m.now)
+// noteProbe notes that a segment leaves which the client of a connection that is not live answers.
+func (m *Machine) noteProbe(c *Conn) {
+	c.extra.unseen.probed(m.slotOf(c).StolenIn(), m.now)
 }
 
-// tickUnseen has what the tap does not see in an outage or a roll-forward count as what the kernel of a live
-// connection answers.
+// tickUnseen counts a segment that the tap does not see in an outage or a roll-forward like an answer
+// of the kernel on a live connection.
 func (m *Machine) tickUnseen(c *Conn) {
 	if c.extra.unseen.look(m.slotOf(c).StolenIn(), m.now) {
-		if next := c.rcvNxt(); c.hole == nil || c.hole.next != next {
-			c.hole = m.newHole(c, said{})
+		if next := c.rcvNxt(); c.missing == nil || c.missing.next != next {
+			c.missing = m.newMissing(c, ackRecord{})
 		} else {
-			c.hole.count(m.now) // the first time tells what lacks, as a live connection's slot does
+			c.missing.countAnswer(m.now) // the first time only shows what is missing, as a live connection's slot does
 		}
-		c.hole.found = m.now
+		c.missing.found = m.now
 	}
-	if c.hole != nil {
-		c.hole.lasted += m.awake
+	if c.missing != nil {
+		c.missing.lasted += m.awake
 	}
 }
