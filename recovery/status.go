@@ -197,7 +197,7 @@ func gateStatus(snap rawio.Snapshot) status.Gate {
 			"synack_held": g.SYNACKHeld, "outage_out": g.OutageOut, "outage_in": g.OutageIn,
 			"syn_held": g.SYNHeld, "syn_refused": g.SYNRefused, "syn_stripped": g.SYNStripped,
 			"icmp_held": g.ICMPHeld, "icmp_translated": g.ICMPFixed, "ack_clamped": g.AckClamped,
-			"malformed": g.Malformed, "rewrite_failed": g.RewriteFails, "opened": g.Opened, "astray": g.Astray,
+			"malformed": g.Malformed, "rewrite_failed": g.RewriteFails, "opened": g.Opened, "misrouted": g.Misrouted,
 			"unfollowed": g.Unfollowed, "short_fragment": g.ShortFragment,
 			"segments_refused": snap.Core.Refused, "tap_gaps": snap.Core.TapGaps, "send_errors": snap.SendErrors,
 		},

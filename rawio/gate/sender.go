@@ -14,7 +14,7 @@ const (
 	ToClient Sender = 1
 	// ToServer sends in a client's name, or is a client itself: its packets pass the
 	// loopback device unjudged and unseen by the tap. One that is about to leave by
-	// another device is held and counted (Stats.Astray).
+	// another device is held and counted (Stats.Misrouted).
 	ToServer Sender = 2
 	// Turns is a packet socket that sends in a client's name. Its packets arrive by
 	// the interface that TurnAddress has named as their Ethernet source, as if they had

@@ -26,7 +26,7 @@ type Stats struct {
 	Unrecorded   uint64 // packets not captured because the ring of outputs was full; held, unless Opened
 	Crashed      uint64 // sockets released by the end of a process that crashed
 	Opened       uint64 // packets let go because the engine was dead, or after one of Unfollowed
-	Astray       uint64 // the engine's packets to the server that were about to leave the host; held
+	Misrouted    uint64 // the engine's packets to the server that were about to leave the host; held
 	Unfollowed   uint64 // urgent data and fragments of servers: EventUnfollowed
 	// ShortFragment counts first fragments without a whole TCP header, from clients;
 	// they are held.

@@ -12,7 +12,7 @@ import (
 // connections that the gate was in the way: what the kernel's socket had taken when the engine
 // asks it the gate must have seen acknowledged a little later. Of translated ones a client
 // takes nothing else than what the gate lets go. What was sent the client's ACKs tell, see
-// goesAstray.
+// usesOtherPath.
 
 // bypass is a connection of which that is to be found out.
 type bypass struct {

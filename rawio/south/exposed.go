@@ -144,8 +144,8 @@ func (m *Machine) settleExposed(e *exposure, p Progress) {
 		// A translated connection stood still: neither end takes the other's numbers.
 		p = Progress{Received: c.received}
 	} else if p.Sent > 0 { // the gate has not seen all of it
-		a := m.strays(c)
-		a.left, a.leftKnown = c.iss+1+uint32(p.Sent), true
+		a := m.otherPathOf(c)
+		a.sentEnd, a.sentKnown = c.iss+1+uint32(p.Sent), true
 	}
 	e.settling, e.until, e.progress = true, m.now+settleFor, p
 }

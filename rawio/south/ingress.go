@@ -29,7 +29,7 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 		return
 	}
 	c.last = m.now
-	m.cameBy(c, t)
+	m.noteInterface(c, t)
 	m.exposeIfUngated(c)
 	if m.over(c) && c.state != Resetting && c.state != Open {
 		m.answerAfterEnd(c, s)
@@ -89,7 +89,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		}
 		return
 	}
-	if m.goesAstray(c, s, slot) {
+	if m.usesOtherPath(c, s, slot) {
 		return
 	}
 	m.noticeFIN(c, slot)

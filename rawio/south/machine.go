@@ -104,10 +104,10 @@ type Machine struct {
 	inherited map[segment.Flow]uint32 // bound by an earlier engine, and nobody's yet
 	Stats     Stats
 
-	via     uint32            // interface of what is told of; see Via
-	ungated map[uint32]string // interfaces on which packets may pass by the gate, and why
-	exposed []*exposure
-	astray  map[*Conn]*astray
+	via        uint32            // interface of what is told of; see Via
+	ungated    map[uint32]string // interfaces on which packets may pass by the gate, and why
+	exposed    []*exposure
+	otherPaths map[*Conn]*otherPath
 	// bypasses are adopted connections that the gate may not have seen all of.
 	bypasses []bypass
 	probing  int // how many connections the kernel may be asked about in this tick

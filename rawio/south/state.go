@@ -176,7 +176,7 @@ func (m *Machine) becomeOpen(c *Conn, why string) bool {
 	if !m.enter(c, Open) {
 		return false
 	}
-	delete(m.astray, c)
+	delete(m.otherPaths, c)
 	c.flags &= recovered | finSent | aside
 	c.more().reason = why
 	return true
@@ -218,7 +218,7 @@ func (m *Machine) becomeClosed(c *Conn) bool {
 	if was != Lingering && was != Resetting && c.ID != 0 {
 		_ = m.log.Delete(c.ID)
 	}
-	delete(m.astray, c)
+	delete(m.otherPaths, c)
 	m.slots[c.slot].conn = nil
 	m.free.give(c.slot)
 	return true

@@ -142,7 +142,7 @@ func (r *rig) survives(clients []*client, refuses bool) {
 		c.echo(fmt.Sprint("after ", i))
 	}
 	d := r.waitStatus("the gate's counters are there", func(d *status.Document) bool { return len(d.Gate.Reasons) > 0 })
-	for _, reason := range []string{"send_errors", "astray", "rewrite_failed"} {
+	for _, reason := range []string{"send_errors", "misrouted", "rewrite_failed"} {
 		if reason == "send_errors" && refuses {
 			continue
 		}

@@ -120,8 +120,8 @@ func TestOwnSockets(t *testing.T) {
 	want(there, 6)
 	s, err := g.Stats()
 	must(t, err)
-	if s.Astray != 1 || s.OutageOut != 1 {
-		t.Errorf("%d packets astray and %d held in the outage, not one of each", s.Astray, s.OutageOut)
+	if s.Misrouted != 1 || s.OutageOut != 1 {
+		t.Errorf("%d packets misrouted and %d held in the outage, not one of each", s.Misrouted, s.OutageOut)
 	}
 	must(t, g.Disown(sender.cookie))
 	must(t, g.Disown(sender.cookie))

@@ -88,8 +88,8 @@ func TestOwnTurns(t *testing.T) {
 	in.sendFrame(t, l.a, mac, [6]byte{2, 1, 1, 1, 1, 1}, packet(gate.ToServer, 5, 0)) // to nowhere
 	s, err := g.Stats()
 	must(t, err)
-	if s.Astray != 1 || s.OutageIn != 0 {
-		t.Errorf("%d packets astray, %d held, not one and none", s.Astray, s.OutageIn)
+	if s.Misrouted != 1 || s.OutageIn != 0 {
+		t.Errorf("%d packets misrouted, %d held, not one and none", s.Misrouted, s.OutageIn)
 	}
 	l.atClient(t, func() {
 		raw := newRawSocket(t)

@@ -35,9 +35,9 @@ var (
 	// ErrNoBuffers is returned when the kernel or the device has no room: the
 	// packet is lost as if on the wire.
 	ErrNoBuffers = errors.New("inject: no buffer space")
-	// ErrAstray is returned for a packet to the server that the routes would have leave the
+	// ErrMisrouted is returned for a packet to the server that the routes would have leave the
 	// host.
-	ErrAstray = errors.New("inject: the routes lead off this host")
+	ErrMisrouted = errors.New("inject: the routes lead off this host")
 	// ErrUnreachable is returned when there is no route to the destination.
 	ErrUnreachable = errors.New("inject: destination unreachable")
 )

@@ -92,7 +92,7 @@ func (i *Injector) Room(device int) int {
 
 // ToServer sends one packet in a client's name into the local stack, to arrive by
 // a device if that is known. It blocks only while the socket's send buffer is full.
-// The packet is copied. The error is ErrPacket, ErrAstray, ErrTooBig,
+// The packet is copied. The error is ErrPacket, ErrMisrouted, ErrTooBig,
 // ErrNoBuffers, ErrUnreachable (the latter three with the system's error), net.ErrClosed or
 // another error of the system.
 func (i *Injector) ToServer(p Packet) error {
@@ -161,7 +161,7 @@ func (i *Injector) route(by *direction, p *Packet) (*sender, error) {
 	}
 	if stays := i.devices.config.Stays; by.turns && stays != nil {
 		if to := destination(p.Data); !stays(to, p.Way.Mark) {
-			return nil, fmt.Errorf("%w: to %v", ErrAstray, to)
+			return nil, fmt.Errorf("%w: to %v", ErrMisrouted, to)
 		}
 	}
 	return raw, nil

@@ -298,7 +298,7 @@ func TestStays(t *testing.T) {
 	}
 	defer i.Close()
 	syn := segment.Segment{Src: netip.AddrPortFrom(netlab.Client4, 4000), Flags: segment.SYN, Window: 100}
-	for to, want := range map[netip.Addr]error{netlab.Server4: nil, netlab.Client4: ErrAstray} {
+	for to, want := range map[netip.Addr]error{netlab.Server4: nil, netlab.Client4: ErrMisrouted} {
 		syn.Dst = netip.AddrPortFrom(to, 7000)
 		if err := i.ToServer(Packet{Data: packet(t, syn)}); !errors.Is(err, want) {
 			t.Errorf("to %v: %v, want %v", to, err, want)
