@@ -38,7 +38,7 @@ func (e *Engine) entrances() map[entrance]netip.Addr {
 	interfaces := e.links.attached()
 	listeners, list := e.listening(interfaces)
 	for _, at := range e.trials.update(list, listeners, interfaces) {
-		e.do(func(m *south.Machine) { m.Bar(at.port, at.ifindex, at.v6, "") })
+		e.do(func(m *south.Machine) { m.TrialResult(at.port, at.ifindex, at.v6, "") })
 	}
 	maps.DeleteFunc(list, func(at entrance, _ netip.Addr) bool { return !e.links.has(at.ifindex) })
 	return list

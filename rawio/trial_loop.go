@@ -292,7 +292,7 @@ func (e *Engine) concluded(at entrance, v *trial, found verdict, byClient bool) 
 	var first, was, known bool
 	e.do(func(m *south.Machine) {
 		if first, was, known = e.trials.conclude(at, v, found, byClient, time.Now()); known {
-			m.Bar(at.port, at.ifindex, at.v6, found.why)
+			m.TrialResult(at.port, at.ifindex, at.v6, found.why)
 		}
 	})
 	if !known {

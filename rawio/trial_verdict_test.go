@@ -149,9 +149,9 @@ func TestTrialOfAnotherFlow(t *testing.T) {
 	}
 }
 
-// TestBarredIsNotProtected: while no handshake is answered at the entrance by which a connection has
+// TestUnansweredIsNotProtected: while no handshake is answered at the entrance by which a connection has
 // come, it does not count as protected, and the operator is told once; then it does again.
-func TestBarredIsNotProtected(t *testing.T) {
+func TestUnansweredIsNotProtected(t *testing.T) {
 	r := newRig(t, nil)
 	r.protects()
 	_, l := r.serve()

@@ -182,7 +182,7 @@ func TestKept(t *testing.T) {
 	r.answered(7)
 	r.has(7, sockdiag.Established)
 	r.e.do(func(m *south.Machine) {
-		m.Bar(unseenPort, unseenLink, false, "a SYN was not answered")
+		m.TrialResult(unseenPort, unseenLink, false, "a SYN was not answered")
 	})
 	r.look("7 this host drops the handshake by which it would be recovered: a SYN was not answered")
 	if n := len(r.e.unseen.known); n != 0 {

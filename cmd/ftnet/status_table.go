@@ -26,7 +26,7 @@ func writeDocument(w io.Writer, d *status.Document, limit int) error {
 		func() { writePrograms(t, d) },
 		func() { writePorts(t, d.Services) },
 		func() { writeUnprotected(t, d.Services) },
-		func() { writeBarred(t, d) },
+		func() { writeUnanswered(t, d) },
 		func() { writeConnections(t, d.Connections, limit) },
 	} {
 		write()
@@ -130,9 +130,9 @@ func writeUnprotected(w io.Writer, ports []status.Service) {
 	}
 }
 
-// writeBarred lists where handshakes that ftnet has tried are not answered, and why. Where
+// writeUnanswered lists where handshakes that ftnet has tried are not answered, and why. Where
 // all are, it writes nothing.
-func writeBarred(w io.Writer, d *status.Document) {
+func writeUnanswered(w io.Writer, d *status.Document) {
 	head := "\nADDRESS\tSERVICE\tINTERFACE\tNO HANDSHAKE FOR\tREASON\n"
 	for _, s := range byAddress(d.Services) {
 		for _, h := range s.Handshakes {

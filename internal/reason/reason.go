@@ -34,7 +34,7 @@ const (
 	Ungated      Reason = "packets bypass the gate on its interface"
 	Passed       Reason = "unlogged bytes of it bypassed the gate"
 	Unwatched    Reason = "its server's release of it cannot be observed"
-	Barred       Reason = "this host drops the handshake by which it would be recovered"
+	SYNsDropped  Reason = "this host drops the handshake by which it would be recovered"
 	Unrecognized Reason = "it was established without being observed"
 )
 
@@ -42,7 +42,7 @@ const (
 func All() []Reason {
 	return []Reason{
 		Earlier, NoSlots, GaveWay, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, EngineFailed, ServerEnded,
-		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, OtherPort, SYNProxied, OtherWay, Ungated, Passed, Unwatched, Barred,
+		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, OtherPort, SYNProxied, OtherWay, Ungated, Passed, Unwatched, SYNsDropped,
 		Unrecognized,
 	}
 }

@@ -50,8 +50,8 @@ func (c *Conn) Info() Info {
 	if c.is(exposed) {
 		i.Protected, i.Reason = false, string(reason.Ungated)
 	}
-	if why, barred := c.barred(); barred && i.Protected {
-		i.Protected, i.Reason = false, reason.Barred.With(why)
+	if why, unanswered := c.trialUnanswered(); unanswered && i.Protected {
+		i.Protected, i.Reason = false, reason.SYNsDropped.With(why)
 	}
 	if c.state == Lingering {
 		i.Reason = "it is over; late segments are answered"

@@ -73,8 +73,8 @@ func (m *Machine) seconds() uint32 { return uint32(m.now / 1e9) }
 // acknowledged to the client.
 func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	m.confirm(c)
-	if len(c.svc.barred) > 0 {
-		m.reportBarred(c)
+	if len(c.svc.unanswered) > 0 {
+		m.reportTrialUnanswered(c)
 	}
 	if m.unwatched != "" {
 		m.reportUnwatched(c)

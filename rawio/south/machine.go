@@ -69,8 +69,8 @@ type service struct {
 	admitUntil int64
 	askedAt    int64 // time of the last question whether its process is ending
 	dying      bool  // the answer
-	// barred has the ways by which connections could not be opened again, and why.
-	barred map[entrance]string
+	// unanswered says where trials were not answered, and why.
+	unanswered map[entrance]string
 }
 
 // Machine is the core for all connections of one engine.

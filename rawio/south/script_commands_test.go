@@ -118,12 +118,12 @@ func (s *script) line(line string) {
 		in, _ := strconv.Atoi(w[1])
 		out, _ := strconv.Atoi(w[2])
 		s.machine.Gated(1, map[segment.Flow]south.Progress{s.flow: {Received: int64(in), Sent: int64(out)}})
-	case "barred", "unbarred":
+	case "trial":
 		why := ""
-		if w[0] == "barred" {
+		if w[1] == "unanswered" {
 			why = "a SYN was not answered"
 		}
-		s.machine.Bar(scriptPort, 1, s.flow.Server.Addr().Is6(), why)
+		s.machine.TrialResult(scriptPort, 1, s.flow.Server.Addr().Is6(), why)
 	case "dying":
 		s.dying = true
 	case "crash":

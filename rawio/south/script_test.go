@@ -53,7 +53,8 @@ import (
 //	ungated, gated RECEIVED SENT   packets pass by the gate on interface 1; not any more, and
 //	                 so far has the kernel's socket come; "gated" alone: nobody knows
 //	kernelhas RECEIVED SENT   how far it has come when it is asked from here on
-//	barred, unbarred the kernel does not answer handshakes in clients' names; it does again
+//	trial unanswered the kernel does not answer handshakes in clients' names
+//	trial answered   it does again
 //	fails REASON     the engine goes on no longer
 //	discard N        the log forgets the first N bytes
 //	loses            the log has lost the connection, and says so

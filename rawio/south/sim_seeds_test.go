@@ -116,7 +116,7 @@ var mended = []struct {
 	{&queues, 1796009401896194, "lost output of a restarted server came again one segment in two time-outs: the model knew no partial ACKs"},
 	{&queues, 1796009402523239, "the log was away when a SYN cookie came, which was sent once then, and lost"},
 	{&queues, 1796017809631301, "a cookie's third ACK came when the kernel had answered a copy of the SYN, and the model made a second socket"},
-	{&queues, 1796029893929094, "the half-open socket of a copy of the SYN barred a cookie's third ACK for a minute"},
+	{&queues, 1796029893929094, "the half-open socket of a copy of the SYN kept out a cookie's third ACK for a minute"},
 	{&alone, 1795917623112832, "the new socket refused what the client acknowledged beyond its window, where its predecessor had promised room"},
 	{&alone, 1795945644420081, "a client that had all was taken for one that was not heard, and nobody acknowledged what the restarted server said again"},
 	{&alone, 1795945645006559, "an adopted connection's client had acknowledged the SYN alone, which was taken for a byte that is doubtful"},

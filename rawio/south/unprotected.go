@@ -23,7 +23,7 @@ func (m *Machine) declare(svc *service, flow segment.Flow, why reason.Reason, de
 type reasonSet uint8
 
 // passing are the reasons that may end, and come back.
-var passing = [...]reason.Reason{reason.Ungated, reason.Unwatched, reason.Barred}
+var passing = [...]reason.Reason{reason.Ungated, reason.Unwatched, reason.SYNsDropped}
 
 // reportUnprotected reports that a connection is not protected, or not any more, and why, if that was not
 // said of it before.

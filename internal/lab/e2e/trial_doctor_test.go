@@ -37,7 +37,7 @@ func TestDoctorTriesHandshakes(t *testing.T) {
 		want string
 	}{
 		{"usual", func(*rig) string { return usual("iifname lo accept") }, "ok"},
-		{"barred", (*rig).onlyClient, "warn"},
+		{"unanswered", (*rig).onlyClient, "warn"},
 	} {
 		t.Run(rules.name, func(t *testing.T) {
 			t.Parallel()

@@ -75,7 +75,7 @@ func (r *rig) triedAnew(n int) {
 }
 
 // TestTrialOneAddress: a listener that takes one address only, or one family. Where it
-// does not listen nothing is barred; and what was barred at an address is
+// does not listen no trial is made; and what was unanswered at an address is
 // forgotten with it.
 func TestTrialOneAddress(t *testing.T) {
 	for _, tt := range []struct{ listen, tried, drop, left string }{
@@ -103,7 +103,7 @@ func TestTrialOneAddress(t *testing.T) {
 // tried waits until the handshakes that were tried in vain are these, and no other was tried.
 func (r *rig) tried(want string) {
 	r.t.Helper()
-	r.waitStatus(fmt.Sprintf("handshakes are barred at %q alone", want), func(d *status.Document) bool {
+	r.waitStatus(fmt.Sprintf("handshakes are unanswered at %q alone", want), func(d *status.Document) bool {
 		var list []string
 		for _, s := range d.Services {
 			for _, h := range s.Handshakes {

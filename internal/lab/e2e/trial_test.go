@@ -74,10 +74,10 @@ const (
 	answeredAgain = "trial handshakes are answered again"
 )
 
-// TestBarred: a rule set that lets clients in, but not what is sent in their names. It is
+// TestTrialUnanswered: a rule set that lets clients in, but not what is sent in their names. It is
 // found when the server starts, said once for each interface and address family; a
 // connection is not protected, with that reason; and when the rule set has gone it is.
-func TestBarred(t *testing.T) {
+func TestTrialUnanswered(t *testing.T) {
 	for _, m := range probes(t) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
@@ -96,7 +96,7 @@ func TestBarred(t *testing.T) {
 				c.echo("hello")
 				clients = append(clients, c)
 			}
-			for _, c := range r.unprotected(reason.Barred, len(clients)) {
+			for _, c := range r.unprotected(reason.SYNsDropped, len(clients)) {
 				if !strings.Contains(c.Reason, "a SYN from ") {
 					t.Errorf("%s", c.Reason)
 				}
@@ -115,8 +115,8 @@ func TestBarred(t *testing.T) {
 	}
 }
 
-// TestBarredLater: a rule set that comes when a server has served for long.
-func TestBarredLater(t *testing.T) {
+// TestTrialUnansweredLater: a rule set that comes when a server has served for long.
+func TestTrialUnansweredLater(t *testing.T) {
 	for _, m := range probes(t) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
@@ -130,7 +130,7 @@ func TestBarredLater(t *testing.T) {
 			if h := r.handshake("s0", "tcp4", false); !strings.Contains(h.Reason, "from 10.77.0.1 to 10.77.0.2") {
 				t.Errorf("%+v: not in the client's name", h)
 			}
-			r.unprotected(reason.Barred, 1)
+			r.unprotected(reason.SYNsDropped, 1)
 			c.echo("still here")
 		})
 	}
@@ -156,7 +156,7 @@ func TestRejected(t *testing.T) {
 				}
 			}
 			r.dial().echo("hello")
-			r.unprotected(reason.Barred, 1)
+			r.unprotected(reason.SYNsDropped, 1)
 			seen.onlyClients(r, 1)
 		})
 	}
@@ -263,9 +263,9 @@ func (r *rig) nothingHalfOpen() {
 	}
 }
 
-// TestBarredUngated: that no connection by an interface can be recovered stays true while the
+// TestTrialUnansweredUngated: that no connection by an interface can be recovered stays true while the
 // gate is taken off it.
-func TestBarredUngated(t *testing.T) {
+func TestTrialUnansweredUngated(t *testing.T) {
 	t.Parallel()
 	r := prepare(t, options{})
 	ruleset(t, r.lab.Server, r.onlyClient())
@@ -274,7 +274,7 @@ func TestBarredUngated(t *testing.T) {
 	r.handshake("s0", "tcp4", false)
 	c := r.dial()
 	c.echo("hello")
-	r.unprotected(reason.Barred, 1)
+	r.unprotected(reason.SYNsDropped, 1)
 	stop := r.takeAway()
 	r.waitStatus("the interface is not protected", func(d *status.Document) bool {
 		return fmt.Sprint(d.Engine.Interfaces) == "[lo]"
@@ -287,7 +287,7 @@ func TestBarredUngated(t *testing.T) {
 	d := r.waitStatus("the gate is there again", func(d *status.Document) bool {
 		return fmt.Sprint(d.Engine.Interfaces) == "[lo s0]" && !strings.HasPrefix(d.Connections[0].Reason, string(reason.Ungated))
 	})
-	if c := d.Connections[0]; !strings.HasPrefix(c.Reason, string(reason.Barred)) {
+	if c := d.Connections[0]; !strings.HasPrefix(c.Reason, string(reason.SYNsDropped)) {
 		t.Errorf("%+v", c)
 	}
 }
