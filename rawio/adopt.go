@@ -21,7 +21,7 @@ func (e *Engine) openGate() (g *kernel.Gate, err error) {
 	defer func() {
 		if err == nil {
 			e.gate, e.reports, e.captures = g, g.Events(), g.Outputs()
-			e.tellPins()
+			e.reportPins()
 		}
 	}()
 	if !e.cfg.Adopt {
@@ -37,9 +37,9 @@ func (e *Engine) openGate() (g *kernel.Gate, err error) {
 	return g, nil
 }
 
-// tellPins says whether the next engine can find the gate, and whether this one has found
+// reportPins says whether the next engine can find the gate, and whether this one has found
 // it. A host without a BPF file system is not worth a warning.
-func (e *Engine) tellPins() {
+func (e *Engine) reportPins() {
 	p := e.gate.Pins()
 	switch {
 	case errors.Is(p.Err, gate.ErrNoBPFFS):

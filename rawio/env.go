@@ -30,12 +30,12 @@ type environment struct {
 	n   int
 	buf []byte
 
-	reads   []uint32 // for NewReads
-	ways    ways
-	syns    map[Flow]int    // spoofed SYNs that were not answered yet
-	vain    map[uint16]bool // ports for which unanswered SYNs were reported in this outage
-	sockets socketWatcher
-	deaf    struct { // the port that was asked about last
+	reads    []uint32 // for NewReads
+	ways     ways
+	syns     map[Flow]int    // spoofed SYNs that were not answered yet
+	reported map[uint16]bool // ports for which unanswered SYNs were reported in this outage
+	sockets  socketWatcher
+	deaf     struct { // the port that was asked about last
 		port uint16
 		at   int64 // when, ns
 		now  bool  // nobody listened
@@ -48,7 +48,7 @@ func (v *environment) core() south.Config {
 }
 
 func newEnvironment(e *Engine) *environment {
-	return &environment{e: e, clock: newClock(), syns: map[Flow]int{}, vain: map[uint16]bool{}}
+	return &environment{e: e, clock: newClock(), syns: map[Flow]int{}, reported: map[uint16]bool{}}
 }
 
 func (v *environment) Now() int64 { return v.clock.now() }
@@ -75,7 +75,7 @@ func (v *environment) SetService(port uint16, outage, unmodified bool) {
 		state = gate.ServiceOutage
 	}
 	if outage {
-		delete(v.vain, port)
+		delete(v.reported, port)
 	}
 	if err := v.e.gate.SetService(port, state, unmodified); err != nil {
 		v.e.log.Error("port not accepted by the gate", "port", port, "error", err)

@@ -7,28 +7,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// news tells what the kernel says to multicast groups of a netlink family.
+// news receives the kernel's messages to multicast groups of a netlink family.
 type news struct {
 	socket  *nl.NetlinkSocket
-	tell    func([]syscall.NetlinkMessage)
+	deliver func([]syscall.NetlinkMessage)
 	closing chan struct{}
 	done    chan struct{}
 }
 
-// newsBuffer is room for the news of some hundred changes at once, bytes.
+// newsBuffer has room for the messages about some hundred changes at once, bytes.
 const newsBuffer = 1 << 20
 
-// openNews has tell called, by one goroutine, with what the kernel says, and with nil when
-// some of it was lost: then whatever the groups are about may have changed. tell does not
-// wait for those who act on it: what is not read meanwhile is lost in the end.
-func openNews(family int, tell func([]syscall.NetlinkMessage), groups ...uint) (*news, error) {
+// openNews calls deliver, from one goroutine, with the kernel's messages, and with nil when some
+// were lost: then anything that the groups are about may have changed. deliver must not block:
+// messages that are not read in time are lost.
+func openNews(family int, deliver func([]syscall.NetlinkMessage), groups ...uint) (*news, error) {
 	socket, err := nl.Subscribe(family, groups...)
 	if err != nil {
 		return nil, err
 	}
-	// Who may not have so much does with the usual.
+	// Without the privilege the default size has to do.
 	_ = unix.SetsockoptInt(socket.GetFd(), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, newsBuffer)
-	n := &news{socket, tell, make(chan struct{}), make(chan struct{})}
+	n := &news{socket, deliver, make(chan struct{}), make(chan struct{})}
 	go n.read()
 	return n, nil
 }
@@ -50,9 +50,9 @@ func (n *news) read() {
 		}
 		switch {
 		case err != nil: // ENOBUFS, above all; the next one is read as before
-			n.tell(nil)
+			n.deliver(nil)
 		case from.Pid == nl.PidKernel:
-			n.tell(messages)
+			n.deliver(messages)
 		}
 	}
 }

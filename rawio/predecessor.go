@@ -208,24 +208,24 @@ func (e *Engine) tidy(j *journal.Journal) {
 }
 
 const (
-	// storedAtOnce is how many connections are asked for at once.
-	storedAtOnce = 512
-	// storedAsked is how many of them are asked for their reads side by side: a
-	// log server may be far.
-	storedAsked = 32
-	storedWait  = 50 * time.Millisecond
-	// storedTell is how long the log is waited for in silence.
-	storedTell = 2 * time.Second
+	// storedBatch is how many connections the log is asked for at a time.
+	storedBatch = 512
+	// storedParallel is how many requests for the connections' reads are under way at once: the
+	// round trip to a log server may be long.
+	storedParallel = 32
+	storedWait     = 50 * time.Millisecond
+	// storedWarnAfter is how long the engine waits for the log before it warns.
+	storedWarnAfter = 2 * time.Second
 )
 
 // readStored reads the predecessor's connections, if that has not happened.
 func (e *Engine) readStored(ctx context.Context) error {
 	e.before.reading.Lock()
 	defer e.before.reading.Unlock()
-	tell := time.NewTimer(storedTell)
-	defer tell.Stop()
+	warn := time.NewTimer(storedWarnAfter)
+	defer warn.Stop()
 	for !e.before.read {
-		conns, err := e.askStored(ctx, tell.C)
+		conns, err := e.askStored(ctx, warn.C)
 		if err == nil {
 			e.mu.Lock()
 			e.before.conns, e.before.read = conns, true
@@ -246,9 +246,9 @@ func (e *Engine) readStored(ctx context.Context) error {
 	return nil
 }
 
-// askStored is storedConns, given up when ctx ends or the engine is closed. It warns
-// when tell comes first.
-func (e *Engine) askStored(ctx context.Context, tell <-chan time.Time) (map[string]map[uint16][]south.Stored, error) {
+// askStored is storedConns, given up when ctx ends or the engine is closed. It logs a warning if
+// warn is ready first.
+func (e *Engine) askStored(ctx context.Context, warn <-chan time.Time) (map[string]map[uint16][]south.Stored, error) {
 	answered := make(chan struct{})
 	var stored map[string]map[uint16][]south.Stored
 	var failed error
@@ -260,7 +260,7 @@ func (e *Engine) askStored(ctx context.Context, tell <-chan time.Time) (map[stri
 		select {
 		case <-answered:
 			return stored, failed
-		case <-tell:
+		case <-warn:
 			e.log.Warn("the server is not started yet: it waits for the log, which may know connections from before and does not answer")
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w: %w", logserver.ErrUnreachable, ctx.Err())
@@ -274,7 +274,7 @@ func (e *Engine) askStored(ctx context.Context, tell <-chan time.Time) (map[stri
 func (e *Engine) storedConns(ctx context.Context) (map[string]map[uint16][]south.Stored, error) {
 	var all []south.Stored
 	for {
-		metas, err := e.cfg.Log.Active(len(all), storedAtOnce)
+		metas, err := e.cfg.Log.Active(len(all), storedBatch)
 		if err != nil {
 			return nil, err
 		}
@@ -282,12 +282,12 @@ func (e *Engine) storedConns(ctx context.Context) (map[string]map[uint16][]south
 			// Their clocks may have been wrong, the log's or this host's, before a reboot above all.
 			all = append(all, south.Stored{Meta: m, Age: max(0, int64(time.Since(m.Created)))})
 		}
-		if len(metas) < storedAtOnce {
+		if len(metas) < storedBatch {
 			break
 		}
 	}
 	var g sync.WaitGroup
-	room := make(chan struct{}, storedAsked)
+	room := make(chan struct{}, storedParallel)
 	errs := make([]error, len(all))
 	for i := range all {
 		s := &all[i]

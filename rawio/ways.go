@@ -143,8 +143,8 @@ func (v *environment) toClient(f Flow) inject.Way {
 
 // byDevice is how many spoofed SYNs are sent by the client's device before one goes by
 // loopback: a rule set may allow there what it limits on the device, or the other way
-// round. From then on they take turns. inVain of them are worth a word.
-const byDevice, inVain = 2, 3
+// round. From then on they alternate. After reportAfter unanswered ones a warning is logged.
+const byDevice, reportAfter = 2, 3
 
 // toServer is the way of a packet to the server. A SYN of a connection that rule sets
 // remember otherwise must be the first of a new one to them, where they see it leave.
@@ -163,16 +163,16 @@ func (v *environment) toServer(s *segment.Segment) inject.Way {
 	if _, known := v.e.machine.Slot(f); !known {
 		return to // of a new client, which repeats it
 	}
-	loopback, vain := false, false
-	v.syns[f], loopback, vain = nextSYN(v.syns[f], s.Dst.Addr(), func() bool { return v.listens(s.Dst.Port()) })
+	loopback, report := false, false
+	v.syns[f], loopback, report = nextSYN(v.syns[f], s.Dst.Addr(), func() bool { return v.listens(s.Dst.Port()) })
 	if loopback && v.e.stays(f.Server.Addr(), to.Mark) {
 		to.Device = 0
 	}
-	if vain {
-		v.tellVain(f, to.Device)
+	if report {
+		v.reportUnanswered(f, to.Device)
 	}
 	// Rule sets may translate what leaves by loopback, and remember that: the next one by
-	// the device must not be taken for its repetition.
+	// the device must not be taken for a retransmission of it.
 	if v.e.inject.Room(to.Device) == 0 || v.syns[f] > byDevice {
 		v.tracking(f, (*conntrack.Table).Delete)
 	}
@@ -183,20 +183,20 @@ func (v *environment) toServer(s *segment.Segment) inject.Way {
 // that is sent now, given how many were before, whether this one goes by loopback, and
 // whether to report that. Without a listener the SYN is refused, which the gate hides: that
 // says nothing about rule sets. Loopback does not have link-local addresses.
-func nextSYN(before int, to netip.Addr, listens func() bool) (n int, loopback, vain bool) {
+func nextSYN(before int, to netip.Addr, listens func() bool) (n int, loopback, report bool) {
 	if before >= byDevice && !listens() {
 		before = 0
 	}
-	return before + 1, before >= byDevice && before%2 == 0 && !to.IsLinkLocalUnicast(), before == inVain
+	return before + 1, before >= byDevice && before%2 == 0 && !to.IsLinkLocalUnicast(), before == reportAfter
 }
 
-// tellVain reports once in an outage that a server's stack does not answer.
-func (v *environment) tellVain(f Flow, device int) {
+// reportUnanswered reports once in an outage that a server's stack does not answer.
+func (v *environment) reportUnanswered(f Flow, device int) {
 	port := f.Server.Port()
-	if v.vain[port] {
+	if v.reported[port] {
 		return
 	}
-	v.vain[port] = true
+	v.reported[port] = true
 	v.e.trials.again(port)
 	v.e.log.Warn("no SYN-ACK for spoofed handshakes; does a rule set drop the SYNs?",
 		"port", port, "connection", f, "tried", []string{"by the client's interface", "by loopback"}, "interface", device)

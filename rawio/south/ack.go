@@ -145,9 +145,9 @@ func (c *Conn) liveEdge(slot *gate.Slot) uint32 {
 // that it is to be advertised again: where there was room for little, or half as much. A sender
 // with less than a segment's room waits (RFC 9293 section 3.8.6.2.1).
 func (c *Conn) widened(slot *gate.Slot) bool {
-	told := seqnum.Diff(c.extra.edge, c.acked)
+	advertised := seqnum.Diff(c.extra.edge, c.acked)
 	now := seqnum.Diff(c.liveEdge(slot), c.acked)
-	return now > told && (told < 2*int32(max(c.server.mss, defaultMSS)) || now >= 2*told)
+	return now > advertised && (advertised < 2*int32(max(c.server.mss, defaultMSS)) || now >= 2*advertised)
 }
 
 // liveAck builds an ACK with the window and timestamps of a live connection.

@@ -181,7 +181,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	if slot.Flags()&gate.FlagCookie != 0 {
 		c.set(replayed)
 	}
-	m.retellFlags(c)
+	m.updateFlags(c)
 	// Now, and then as often as an idle client is asked.
 	c.askAt = (m.millis() - uint32(m.cfg.KeepAlive/1e6)) | 1
 	m.watch(c)

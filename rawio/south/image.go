@@ -120,9 +120,9 @@ func (m *Machine) slotFlags(c *Conn) gate.SlotFlags {
 	return f
 }
 
-// retellFlags tells the flags of a connection that has outlived its engine: that knew, of the
-// same numbers, another log, or a policy that has changed.
-func (m *Machine) retellFlags(c *Conn) {
+// updateFlags stores the flags and the limit of an adopted connection anew: the previous engine may
+// have had another log, or another policy.
+func (m *Machine) updateFlags(c *Conn) {
 	slot := m.slotOf(c)
 	slot.SetFlags(m.slotFlags(c) | slot.Flags()&gate.FlagXlate)
 	m.limit(c)

@@ -125,7 +125,7 @@ func (m *Machine) roll(c *Conn) {
 	}
 	m.feed(c)
 	if c.state == Rolling && r.ackDue {
-		m.tellServer(c)
+		m.ackServer(c)
 	}
 }
 

@@ -48,8 +48,8 @@ func (m *Machine) feed(c *Conn) {
 // feedMin is the payload below which a segment waits for room for more.
 const feedMin = 4096
 
-// tellServer acknowledges the server's output, and offers room for more.
-func (m *Machine) tellServer(c *Conn) {
+// ackServer acknowledges the server's output, and offers room for more.
+func (m *Machine) ackServer(c *Conn) {
 	r := c.extra.roll
 	r.ackDue = false
 	r.outAcked = max(r.outAcked, min(r.out, c.outputOff(c.ackedEnd())))

@@ -186,7 +186,7 @@ func (m *Model) Release(flow segment.Flow) {
 func (m *Model) crashed(s *gate.Slot, index uint32) {
 	s.SetReleased(gate.ReleasedCrashed)
 	m.count.Crashed++
-	m.tell(gate.Event{Kind: gate.EventCrashed, Slot: index, Ktime: m.now(), PID: m.Task.PID, Code: m.Task.Code})
+	m.emit(gate.Event{Kind: gate.EventCrashed, Slot: index, Ktime: m.now(), PID: m.Task.PID, Code: m.Task.Code})
 }
 
 // Tap reports whether the tap's filter accepts the incoming packet.
@@ -214,10 +214,10 @@ func (m *Model) marked(mark uint32) bool { return mark != 0 && mark == m.Secret 
 func (m *Model) report(kind gate.EventKind, slot uint32, p *packet) bool {
 	e := gate.Event{Kind: kind, Slot: slot, Length: p.end, Ktime: m.now()}
 	e.Packet = append(e.Packet, p.b[:min(p.end, gate.EventCapture)]...)
-	return m.tell(e)
+	return m.emit(e)
 }
 
-func (m *Model) tell(e gate.Event) bool {
+func (m *Model) emit(e gate.Event) bool {
 	if m.EventsFull {
 		m.count.EventsLost++
 		return false
