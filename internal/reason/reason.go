@@ -11,7 +11,7 @@ type Reason string
 const (
 	Earlier      Reason = "it began before its port was protected"
 	NoSlots      Reason = "all connection slots are in use"
-	GaveWay      Reason = "its slot was needed before its handshake had ended"
+	Evicted      Reason = "its slot was needed before its handshake had ended"
 	Off          Reason = "the service's log policy is off"
 	LogDown      Reason = "the log was stalled for too long"
 	LogFull      Reason = "the log has no room for it"
@@ -41,7 +41,7 @@ const (
 // All returns every Reason, in the order of the documents.
 func All() []Reason {
 	return []Reason{
-		Earlier, NoSlots, GaveWay, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, EngineFailed, ServerEnded,
+		Earlier, NoSlots, Evicted, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, EngineFailed, ServerEnded,
 		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, OtherPort, SYNProxied, OtherWay, Ungated, Passed, Unwatched, SYNsDropped,
 		Unrecognized,
 	}

@@ -19,7 +19,7 @@ type clock struct {
 	lost, lostBefore, lostAt int64
 }
 
-// passed returns the core's time when Kernel.Now says at.
+// passedSYNACK returns the core's time when Kernel.Now says at.
 func (k *clock) passed(at int64) int64 { return max(k.now, k.ticked+min(at-k.at, maxAwake)) }
 
 // tick begins the time until the next tick. It returns for how long the core has stood still, ns.

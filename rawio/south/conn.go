@@ -125,17 +125,17 @@ type extra struct {
 	unseen unseen
 
 	// A reconnection.
-	deferred  []*segment.Segment // arrived while reconnecting
-	tries     int
-	since     int64
-	began     int64            // first try of the present attempt
-	cookie    bool             // Established: its SYN cookie is to be repeated, see awaitCookie
-	notBefore int64            // when the next attempt may begin
-	answer    *segment.Segment // the SYN-ACK, until the kernel has the socket; while Reconnecting: a SYN cookie
-	retryAt   int64
-	unfit     bool  // a SYN cookie had no room for what was agreed to; see standBack
-	stoodBack bool  // in this recovery
-	roll      *roll // while Rolling
+	deferred     []*segment.Segment // arrived while reconnecting
+	tries        int
+	since        int64
+	began        int64            // first try of the present attempt
+	repeatCookie bool             // Established: its SYN cookie is to be repeated, see startCookieRepeats
+	notBefore    int64            // when the next attempt may begin
+	answer       *segment.Segment // the SYN-ACK, until the kernel has the socket; while Reconnecting: a SYN cookie
+	retryAt      int64
+	unfit        bool  // a SYN cookie had no room for what was agreed to; see standBack
+	stoodBack    bool  // in this recovery
+	roll         *roll // while Rolling
 
 	halfOpen  bool  // Outage: the client has sent nothing since its SYN; see halfopen.go
 	recoverAt int64 // Outage, with a living server: when to reconnect; 0: it is told

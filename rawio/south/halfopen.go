@@ -8,11 +8,11 @@ import (
 	"github.com/ftnet/ftnet/internal/seqnum"
 )
 
-// A client that has not answered its SYN-ACK may be none: whoever sends SYNs with forged
-// addresses makes as many connections as the listener's queue takes, or, by SYN cookies,
-// without end. Until the third ACK is there a connection is half-open. It is protected,
-// because the third ACK may be on its way, and what follows it; but it is
-// not opened again after a crash, and it gives way to others when all slots are in use.
+// Behind an unanswered SYN-ACK there may be no client: SYNs with forged addresses make as many
+// connections as the listener's queue takes, or, with SYN cookies, any number. Until its third ACK
+// arrives a connection is half-open. It is protected, because the third ACK and data may be on
+// their way; but it is not opened again after a crash, and it is evicted when another connection
+// needs its slot.
 //
 //	            crash               the client's ACK
 //	half-open ────────► Outage, ───────────────────────► as after any crash
@@ -21,30 +21,30 @@ import (
 //	                           ▼
 //	                        Closed
 //
-// The kernel repeats its SYN-ACK, for the client's ACK may be lost, and so does the core in
-// an outage: a client that has it already answers by an ACK.
+// The kernel retransmits its SYN-ACK, because the client's ACK may be lost, and so does the core in
+// an outage: a client that has it already answers with an ACK.
 
 const (
-	synAckFirst   = 1e9 // between two SYN-ACKs at first, ns; it doubles
+	synAckFirst   = 1e9 // first retransmission time-out of a SYN-ACK, ns; it doubles
 	synAckRepeats = 5   // net.ipv4.tcp_synack_retries
 	halfOpenLife  = synAckFirst << (synAckRepeats + 1)
 )
 
-// A SYN cookie nobody repeats but for the client's next SYN. While a server was away its
-// client may have said that so often that it will not again, or not for a minute.
+// The kernel never retransmits a SYN cookie; it only answers the client's next SYN. While a server
+// was down its client may have sent so many SYNs that it sends no more, or none for a minute.
 
-// awaitCookie has the core repeat a SYN cookie in the kernel's stead.
-func (m *Machine) awaitCookie(c *Conn) {
+// startCookieRepeats makes the core retransmit a SYN cookie in place of the kernel.
+func (m *Machine) startCookieRepeats(c *Conn) {
 	x := c.more()
-	x.cookie, x.tries, x.retryAt = true, 0, m.now+synAckFirst
+	x.repeatCookie, x.tries, x.retryAt = true, 0, m.now+synAckFirst
 	m.watch(c)
 }
 
-// tickCookieSYN repeats it, and reports whether that has to go on.
-func (m *Machine) tickCookieSYN(c *Conn) bool {
+// tickCookieRepeats retransmits it when due, and reports whether it has to be called again.
+func (m *Machine) tickCookieRepeats(c *Conn) bool {
 	x := c.extra
 	if m.completed(c) || x.tries == synAckRepeats {
-		x.cookie = false
+		x.repeatCookie = false
 		return false
 	}
 	if m.now >= x.retryAt {
@@ -55,8 +55,9 @@ func (m *Machine) tickCookieSYN(c *Conn) bool {
 	return true
 }
 
-// completed reports whether a connection's handshake is. The kernel may have got what
-// the tap has missed: it gives a connection to Accept, and has it say something, after the third ACK only.
+// completed reports whether a connection's handshake is complete. The kernel may have received a
+// third ACK that the tap has missed: only after that can Accept return the connection, and the server
+// send on it.
 func (m *Machine) completed(c *Conn) bool {
 	switch {
 	case c.is(confirmed):
@@ -68,19 +69,19 @@ func (m *Machine) completed(c *Conn) bool {
 	return c.is(confirmed)
 }
 
-// confirm takes note that the client has answered the SYN-ACK.
+// confirm notes that the client has answered the SYN-ACK.
 func (m *Machine) confirm(c *Conn) {
 	if c.is(confirmed) {
 		return
 	}
 	c.set(confirmed)
-	if !c.is(restored | unaUnknown) { // those an earlier engine has reported
+	if !c.is(restored | unaUnknown) { // else an earlier engine has reported it
 		m.report(ConnEstablished, c, "")
 	}
 }
 
-// awaitThirdACK has a connection that enters Outage half-open not be opened again before its
-// client has answered.
+// awaitThirdACK notes that a connection which enters Outage half-open must not be opened again before
+// its client has answered.
 func (m *Machine) awaitThirdACK(c *Conn) {
 	x := c.extra
 	if x.halfOpen = !m.completed(c) && !c.unsynced(); x.halfOpen {
@@ -88,8 +89,8 @@ func (m *Machine) awaitThirdACK(c *Conn) {
 	}
 }
 
-// tickHalfOpen repeats the SYN-ACK, and gives up what nobody answers. It reports whether
-// it is half-open.
+// tickHalfOpen retransmits the SYN-ACK of a connection in Outage, and ends a connection that nobody
+// answers for. It reports whether the connection was half-open.
 func (m *Machine) tickHalfOpen(c *Conn) bool {
 	x := c.extra
 	if !x.halfOpen || c.is(confirmed) {
@@ -106,24 +107,24 @@ func (m *Machine) tickHalfOpen(c *Conn) bool {
 	return true
 }
 
-// young is a connection that was half-open at first.
-type young struct{ slot, gen uint32 }
+// halfOpenEntry names a connection that may be half-open.
+type halfOpenEntry struct{ slot, gen uint32 }
 
-func (m *Machine) mayBeHalfOpen(c *Conn) {
-	if len(m.young) > 2*int(m.cfg.MaxConns) {
-		list := m.young[:0]
-		for _, y := range m.young {
+func (m *Machine) addHalfOpen(c *Conn) {
+	if len(m.halfOpens) > 2*int(m.cfg.MaxConns) {
+		list := m.halfOpens[:0]
+		for _, y := range m.halfOpens {
 			if d := m.halfOpen(y); d != nil {
 				list = append(list, y)
 			}
 		}
-		m.young = list
+		m.halfOpens = list
 	}
-	m.young = append(m.young, young{c.slot, c.gen})
+	m.halfOpens = append(m.halfOpens, halfOpenEntry{c.slot, c.gen})
 }
 
-// halfOpen returns the connection if it still is.
-func (m *Machine) halfOpen(y young) *Conn {
+// halfOpen returns the connection of an entry if it still is half-open, else nil.
+func (m *Machine) halfOpen(y halfOpenEntry) *Conn {
 	c := m.slots[y.slot].conn
 	if c == nil || c.gen != y.gen || c.state != Established && c.state != Outage || m.completed(c) {
 		return nil
@@ -131,25 +132,25 @@ func (m *Machine) halfOpen(y young) *Conn {
 	return c
 }
 
-// giveWay forgets the oldest half-open connection, and reports whether there was one.
-func (m *Machine) giveWay() bool {
-	for i, y := range m.young {
+// evictHalfOpen ends the oldest half-open connection to free its slot, and reports whether there was one.
+func (m *Machine) evictHalfOpen() bool {
+	for i, y := range m.halfOpens {
 		c := m.halfOpen(y)
 		if c == nil {
 			continue
 		}
-		m.young = m.young[i+1:]
-		m.end(c, string(reason.GaveWay))
-		m.goesUnprotected(c.Flow, reason.GaveWay, m.allSlots())
+		m.halfOpens = m.halfOpens[i+1:]
+		m.end(c, string(reason.Evicted))
+		m.noteUnprotected(c.Flow, reason.Evicted, m.allSlots())
 		return true
 	}
-	m.young = m.young[:0]
+	m.halfOpens = m.halfOpens[:0]
 	return false
 }
 
-// goesUnprotected remembers that a connection is not protected, and why. As long as its
-// client has not answered there may be none.
-func (m *Machine) goesUnprotected(flow segment.Flow, why reason.Reason, detail string) {
+// noteUnprotected remembers why a connection that begins is not protected. It is declared when its
+// client answers: before that there may be no client.
+func (m *Machine) noteUnprotected(flow segment.Flow, why reason.Reason, detail string) {
 	m.syns.drop(flow)
 	e := m.syns.make(flow)
 	e.why, e.detail = why, detail
@@ -158,20 +159,20 @@ func (m *Machine) goesUnprotected(flow segment.Flow, why reason.Reason, detail s
 // allSlots says how many slots are in use when all are.
 func (m *Machine) allSlots() string { return fmt.Sprintf("there are %d slots", m.cfg.MaxConns) }
 
-// stranger takes a segment of a connection that is not known: if it is one that goes on
-// without protection, that is said now, and once.
-func (m *Machine) stranger(svc *service, flow segment.Flow, s *segment.Segment) {
+// unknownSegment takes a segment of a connection that the core does not have. If noteUnprotected has
+// noted that connection, it is declared now, once.
+func (m *Machine) unknownSegment(svc *service, flow segment.Flow, s *segment.Segment) {
 	e := m.syns.get(flow)
 	if e == nil || e.why == "" || svc.outage || s.Flags&(segment.ACK|segment.RST|segment.SYN) != segment.ACK ||
 		m.kernel.Socket(flow) != SocketOpen {
 		return
 	}
-	why, detail := m.waived(flow)
+	why, detail := m.takeUnprotected(flow)
 	m.declare(svc, flow, why, detail)
 }
 
-// waived returns what goesUnprotected has remembered of a flow, and forgets it; empty: nothing.
-func (m *Machine) waived(flow segment.Flow) (why reason.Reason, detail string) {
+// takeUnprotected returns and forgets what noteUnprotected has noted of a flow; empty: nothing.
+func (m *Machine) takeUnprotected(flow segment.Flow) (why reason.Reason, detail string) {
 	e := m.syns.get(flow)
 	if e == nil || e.why == "" {
 		return "", ""
@@ -180,7 +181,7 @@ func (m *Machine) waived(flow segment.Flow) (why reason.Reason, detail string) {
 	return e.why, e.detail
 }
 
-// sendSYNACK sends the client the SYN-ACK once more; tsecr is the newest timestamp of its SYNs.
+// sendSYNACK retransmits the SYN-ACK to the client; tsecr is the newest timestamp of its SYNs.
 func (m *Machine) sendSYNACK(c *Conn, tsecr uint32) {
 	slot := m.slotOf(c)
 	edge, tsval := slot.Edge(), slot.TSVal()

@@ -25,7 +25,7 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	}
 	c := m.conns.get(flow)
 	if c == nil {
-		m.stranger(svc, flow, s)
+		m.unknownSegment(svc, flow, s)
 		return
 	}
 	c.last = m.now

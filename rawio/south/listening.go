@@ -36,7 +36,7 @@ func (m *Machine) Unprotect(port uint16) {
 	}
 	m.Release(port)
 	m.each(svc, func(c *Conn) { m.end(c, "its port is no longer protected") })
-	m.syns.each(port, func(f segment.Flow, _ *embryo) { m.syns.drop(f) })
+	m.syns.each(port, func(f segment.Flow, _ *synEntry) { m.syns.drop(f) })
 	delete(m.services, port)
 }
 
@@ -100,7 +100,7 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 
 // resendRefused gives the server a SYN that came before it listened: its client has
 // got no answer, and may not send another one for long.
-func (m *Machine) resendRefused(f segment.Flow, e *embryo) {
+func (m *Machine) resendRefused(f segment.Flow, e *synEntry) {
 	if e.refused != 0 && e.syn != nil && m.conns.get(f) == nil {
 		e.refused = 0
 		m.net.ToServer(e.syn)
@@ -123,13 +123,13 @@ func (m *Machine) pump(svc *service) {
 	}
 	svc.busy, svc.outage, svc.queue = false, false, nil
 	m.gate.SetService(svc.port, false, svc.Unmodified)
-	m.syns.each(svc.port, func(f segment.Flow, e *embryo) {
+	m.syns.each(svc.port, func(f segment.Flow, e *synEntry) {
 		// Held since it came, or refused between the crash and its news.
 		if e.syn == nil || e.arrived < svc.since-synSlack || m.conns.get(f) != nil {
 			return
 		}
 		e.synack, e.packet = nil, nil // of the dead process
-		e.waits = true
+		e.queued = true
 	})
 	svc.admitUntil = m.now + admitLife
 	m.admit(svc)
@@ -140,11 +140,11 @@ func (m *Machine) pump(svc *service) {
 // drops the others, and their clients would not ask again for seconds.
 func (m *Machine) admit(svc *service) {
 	room, left := m.kernel.Room(svc.port), false
-	m.syns.each(svc.port, func(f segment.Flow, e *embryo) {
+	m.syns.each(svc.port, func(f segment.Flow, e *synEntry) {
 		switch {
-		case !e.waits:
+		case !e.queued:
 		case e.syn == nil || e.synack != nil || m.conns.get(f) != nil:
-			e.waits = false
+			e.queued = false
 		case room > 0 && m.now >= e.again:
 			room--
 			e.again = m.now + admitAgain

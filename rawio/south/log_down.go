@@ -115,7 +115,7 @@ func (m *Machine) lag(c *Conn) {
 	}
 }
 
-// waits reports whether a connection that could go on without the log waits for it.
+// queued reports whether a connection that could go on without the log waits for it.
 func (c *Conn) waits() bool {
 	return c.state == SynReceived || c.state == Established && (c.behindLog() || c.is(stuck))
 }
@@ -175,8 +175,8 @@ func (m *Machine) goOn(c *Conn) {
 	if c.state == SynReceived {
 		packet := c.extra.synack
 		m.forget(c)
-		m.goesUnprotected(c.Flow, reason.LogDown, c.svc.waited())
-		m.pass(c.Flow, packet, c.iss, c.irs+1)
+		m.noteUnprotected(c.Flow, reason.LogDown, c.svc.waited())
+		m.passUnprotected(c.Flow, packet, c.iss, c.irs+1)
 		return
 	}
 	m.unprotect(c, reason.LogDown, c.svc.waited())

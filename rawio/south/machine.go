@@ -48,8 +48,8 @@ type Config struct {
 	// for a sign of life, in ns, before it gives the connection up. Default 15
 	// minutes, after which a Linux client gives up that waits for an answer.
 	Unanswered int64
-	// Embryonic bounds remembered SYNs. Default 16384.
-	Embryonic int
+	// MaxSYNs bounds the remembered SYNs of handshakes. Default 16384.
+	MaxSYNs int
 }
 
 // service is one protected port.
@@ -100,7 +100,7 @@ type Machine struct {
 	probed    int      // clients of restored connections, in this tick
 	scan      scan     // for missing input
 	reading   []reading
-	young     []young                 // connections that may be half-open, the oldest first: see halfopen.go
+	halfOpens []halfOpenEntry         // connections that may be half-open, the oldest first: see halfopen.go
 	inherited map[segment.Flow]uint32 // bound by an earlier engine, and nobody's yet
 	Stats     Stats
 
@@ -150,8 +150,8 @@ func New(cfg Config) *Machine {
 	if cfg.Unanswered == 0 {
 		cfg.Unanswered = 15 * 60e9
 	}
-	if cfg.Embryonic == 0 {
-		cfg.Embryonic = 16384
+	if cfg.MaxSYNs == 0 {
+		cfg.MaxSYNs = 16384
 	}
 	if cfg.Report == nil {
 		cfg.Report = func(Report) {}
@@ -161,7 +161,7 @@ func New(cfg Config) *Machine {
 		net: cfg.Network, gate: cfg.Gate, record: cfg.Record, kernel: cfg.Kernel,
 		services: map[uint16]*service{},
 		page:     make([]byte, feedMax),
-		syns:     newSynTable(cfg.Embryonic),
+		syns:     newSynTable(cfg.MaxSYNs),
 	}
 	m.conns = newIndex(&m.slots)
 	m.now = m.kernel.Now()
@@ -249,7 +249,7 @@ func (m *Machine) takeSlot(c *Conn) bool {
 	case fresh:
 		c.slot = uint32(len(m.slots))
 		m.slots = append(m.slots, slotEntry{gen: m.slotOf(c).Gen()})
-	case m.evict(), m.giveWay():
+	case m.evictLingering(), m.evictHalfOpen():
 		c.slot = m.free.take()
 	default:
 		return false
@@ -260,9 +260,9 @@ func (m *Machine) takeSlot(c *Conn) bool {
 	return true
 }
 
-// evict forgets one of the connections that only linger, and reports whether
+// evictLingering forgets one connection that only lingers, and reports whether
 // there was one.
-func (m *Machine) evict() bool {
+func (m *Machine) evictLingering() bool {
 	for _, c := range m.active {
 		if c.state == Lingering && !c.is(recovered) {
 			m.forget(c)

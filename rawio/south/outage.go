@@ -28,7 +28,7 @@ func (m *Machine) Crash(ports ...uint16) {
 		svc.outage, svc.alive, svc.busy = true, false, false
 		svc.queue, svc.inflight = nil, 0
 		m.gate.SetService(port, true, svc.Unmodified)
-		m.syns.each(port, func(f segment.Flow, e *embryo) {
+		m.syns.each(port, func(f segment.Flow, e *synEntry) {
 			e.refused = 0 // that was why
 			if e.synack != nil {
 				e.synack, e.packet = nil, nil

@@ -197,7 +197,7 @@ func (m *Machine) forgetOutput(c *Conn) {
 	}
 }
 
-// waits reports whether it is too early to open a connection in Outage again: it is not
+// queued reports whether it is too early to open a connection in Outage again: it is not
 // synchronized, or half-open, or misses input that only an earlier server has got. Others
 // are not kept waiting for it.
 func (m *Machine) waits(c *Conn) bool {

@@ -8,65 +8,65 @@ import (
 	"github.com/ftnet/ftnet/internal/segment"
 )
 
-// embryo is what is known of a connection before its SYN-ACK has met its SYN.
+// synEntry is what is known of a connection until both its SYN and its SYN-ACK are known.
 // The SYN comes from the tap and the SYN-ACK from the gate, in either order.
-type embryo struct {
+type synEntry struct {
 	syn     *segment.Segment
 	synack  *segment.Segment
 	packet  []byte // of the SYN-ACK, as the kernel made it
 	cookie  bool   // it was a SYN cookie
 	arrived int64
 	after   int64         // SYN-ACKs from before this time are of a socket that is gone
-	refused int64         // time when the kernel refused it, 0: not
-	why     reason.Reason // of a connection that goes on without protection if its client answers; then the rest is nil
+	refused int64         // time when the kernel refused the SYN; 0: it did not
+	why     reason.Reason // see noteUnprotected; syn and synack are nil then
 	detail  string        // of why
-	passed  *passed       // of a connection that goes on without protection; nil: it does not
-	waits   bool          // for the listener's queue to have room
-	again   int64         // when the listener gets it again
+	passed  *passedSYNACK // SYN-ACK that has left although the connection is not protected; nil: none
+	queued  bool          // the SYN waits for room in the listener's queue
+	again   int64         // when the listener gets the SYN again
 	order   uint64
 	in, out uint32 // interfaces of SYN and SYN-ACK
 }
 
-// passed names the SYN-ACK that has left of a connection without protection: what the
-// kernel repeats of that leaves as well. The client may know it.
-type passed struct{ iss, ack uint32 }
+// passedSYNACK identifies a SYN-ACK of an unprotected connection that has left. The client may have
+// got it, so the kernel's retransmissions of it leave as well.
+type passedSYNACK struct{ iss, ack uint32 }
 
-// pass lets a SYN-ACK go whose connection will not be protected.
-func (m *Machine) pass(flow segment.Flow, packet []byte, iss, ack uint32) {
-	m.syns.make(flow).passed = &passed{iss, ack}
+// passUnprotected forwards the SYN-ACK of a connection that will not be protected.
+func (m *Machine) passUnprotected(flow segment.Flow, packet []byte, iss, ack uint32) {
+	m.syns.make(flow).passed = &passedSYNACK{iss, ack}
 	m.net.Forward(packet)
 }
 
-// synTable remembers a bounded number of embryos: two generations, of which
-// the older is forgotten when the younger is full. A flood of SYNs can only
-// push others out, whose clients then send their SYN again.
+// synTable holds a bounded number of entries, in two generations: the older one is dropped when
+// the younger one is full. A flood of SYNs can only displace other entries, whose clients then
+// retransmit their SYNs.
 type synTable struct {
 	limit      int
 	order      uint64
-	cur, older map[segment.Flow]*embryo
+	cur, older map[segment.Flow]*synEntry
 }
 
 func newSynTable(limit int) synTable {
-	return synTable{limit: max(limit/2, 1), cur: map[segment.Flow]*embryo{}}
+	return synTable{limit: max(limit/2, 1), cur: map[segment.Flow]*synEntry{}}
 }
 
-func (t *synTable) get(f segment.Flow) *embryo {
+func (t *synTable) get(f segment.Flow) *synEntry {
 	if e := t.cur[f]; e != nil {
 		return e
 	}
 	return t.older[f]
 }
 
-// make returns the flow's embryo, a new one if there is none.
-func (t *synTable) make(f segment.Flow) *embryo {
+// make returns the flow's entry, a new one if there is none.
+func (t *synTable) make(f segment.Flow) *synEntry {
 	if e := t.get(f); e != nil {
 		return e
 	}
 	if len(t.cur) >= t.limit {
-		t.older, t.cur = t.cur, make(map[segment.Flow]*embryo)
+		t.older, t.cur = t.cur, make(map[segment.Flow]*synEntry)
 	}
 	t.order++
-	e := &embryo{order: t.order}
+	e := &synEntry{order: t.order}
 	t.cur[f] = e
 	return e
 }
@@ -76,15 +76,15 @@ func (t *synTable) drop(f segment.Flow) {
 	delete(t.older, f)
 }
 
-// each calls f for every embryo of a port, in the order of their arrival; f
+// each calls f for every entry of a port, in the order in which they were made; f
 // may drop it.
-func (t *synTable) each(port uint16, f func(segment.Flow, *embryo)) {
+func (t *synTable) each(port uint16, f func(segment.Flow, *synEntry)) {
 	type item struct {
 		flow segment.Flow
-		e    *embryo
+		e    *synEntry
 	}
 	var items []item
-	for _, m := range [2]map[segment.Flow]*embryo{t.older, t.cur} {
+	for _, m := range [2]map[segment.Flow]*synEntry{t.older, t.cur} {
 		for flow, e := range m {
 			if flow.Server.Port() == port {
 				items = append(items, item{flow, e})

@@ -138,7 +138,7 @@ func (m *Machine) tick(c *Conn) {
 func (m *Machine) tickLive(c *Conn) bool {
 	x := c.extra
 	refused := x.refused != nil && m.offer(c)
-	cookie := x.cookie && m.tickCookieSYN(c)
+	cookie := x.repeatCookie && m.tickCookieRepeats(c)
 	if c.state != Established {
 		return true
 	}

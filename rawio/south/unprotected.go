@@ -54,7 +54,7 @@ func (m *Machine) sayUnprotected(r Report, detail string, first bool) {
 func (m *Machine) Declare(port uint16, flow segment.Flow, why reason.Reason, detail string) {
 	if svc := m.services[port]; svc != nil && m.conns.get(flow) == nil {
 		m.read()
-		if known, its := m.waived(flow); known != "" {
+		if known, its := m.takeUnprotected(flow); known != "" {
 			why, detail = known, its
 		}
 		m.declare(svc, flow, why, detail)
