@@ -18,23 +18,23 @@ const (
 	// meantAfter is how long a FIN or RST that nobody announced is held while
 	// the process lives on. A crash is known in a few milliseconds; after
 	// this time the descriptor was closed behind ftnet's back, and is meant. But
-	// on a busy host the news of a crash may take longer: see dying. That answer alone does
+	// on a busy host the news of a crash may take longer: see processEnding. That answer alone does
 	// not replace the time: it is of the processes that are known, and the one that has
 	// closed the descriptor need not be among them, as where a shell has started an
 	// unmodified server, or a server has handed the descriptor to a child of its own.
 	meantAfter = 250e6
-	// dyingAge is how old an answer of Kernel.Ending may be, ns.
-	dyingAge = 10e6
+	// endingAge is how old an answer of Kernel.Ending may be, ns.
+	endingAge = 10e6
 )
 
-// dying reports whether a process of the service is ending. What the kernel says
+// processEnding reports whether a process of the service is ending. What the kernel says
 // for it then is not meant: whatever was closed by the end of a process was closed
 // when that had begun, so an answer that is younger than a FIN is true for it.
-func (m *Machine) dying(svc *service) bool {
-	if m.now-svc.askedAt >= dyingAge {
-		svc.askedAt, svc.dying = m.now, m.kernel.Ending(svc.port)
+func (m *Machine) processEnding(svc *service) bool {
+	if m.now-svc.endingAt >= endingAge {
+		svc.endingAt, svc.processEnding = m.now, m.kernel.Ending(svc.port)
 	}
-	return svc.dying
+	return svc.processEnding
 }
 
 // over reports whether both sides have closed and know it of each other. What

@@ -133,8 +133,8 @@ type extra struct {
 	notBefore    int64            // when the next attempt may begin
 	answer       *segment.Segment // the SYN-ACK, until the kernel has the socket; while Reconnecting: a SYN cookie
 	retryAt      int64
-	unfit        bool  // a SYN cookie had no room for what was agreed to; see standBack
-	stoodBack    bool  // in this recovery
+	unfit        bool  // a SYN cookie had no room for what was agreed to; see requeue
+	requeued     bool  // in this recovery
 	roll         *roll // while Rolling
 
 	halfOpen  bool  // Outage: the client has sent nothing since its SYN; see halfopen.go

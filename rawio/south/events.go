@@ -59,7 +59,7 @@ func (m *Machine) refused(svc *service, flow segment.Flow, packet []byte) {
 	e := m.syns.make(flow)
 	switch {
 	case svc.outage:
-	case !svc.alive, e.refused != 0 && m.now-e.refused >= meantAfter && !m.dying(svc):
+	case !svc.alive, e.refused != 0 && m.now-e.refused >= meantAfter && !m.processEnding(svc):
 		m.syns.drop(flow)
 		m.net.Forward(packet)
 	case e.refused == 0:

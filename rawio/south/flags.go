@@ -30,17 +30,17 @@ const (
 
 // From a recovery here.
 const (
-	recovered flags = fullReported << 1 << iota // the translation is in force
-	opening                                     // Established, but the kernel is not known to have the new socket: see third_ack.go
-	aside                                       // it has left the window of handshakes: see stepAside
+	recovered     flags = fullReported << 1 << iota // the translation is in force
+	opening                                         // Established, but the kernel is not known to have the new socket: see third_ack.go
+	outsideWindow                                   // it has left the window of handshakes: see leaveWindow
 )
 
 // From an earlier engine.
 const (
-	restored   flags = aside << 1 << iota // what its servers have sent to the client is not known for certain
-	doubtful                              // restored, and the client's last acknowledgment may count the server's FIN
-	unaUnknown                            // Established when this engine began, and no segment of the client since: una is no more than a bound
-	outlived                              // adopted from a previous engine: the server may already have closed it, and only that engine was notified
+	restored   flags = outsideWindow << 1 << iota // what its servers have sent to the client is not known for certain
+	doubtful                                      // restored, and the client's last acknowledgment may count the server's FIN
+	unaUnknown                                    // Established when this engine began, and no segment of the client since: una is no more than a bound
+	outlived                                      // adopted from a previous engine: the server may already have closed it, and only that engine was notified
 )
 
 // What the core has to say.

@@ -8,15 +8,15 @@ import (
 )
 
 // Protect begins to protect a port whose server is being started or listens, or
-// changes how it is protected. What a change says about the log's room is true
-// for all connections from then on, the rest of it for new ones.
+// changes how it is protected. A change of the log's room applies to
+// all connections from then on, other changes to new connections only.
 func (m *Machine) Protect(port uint16, s Service) {
 	m.read()
 	svc := m.service(port, s)
 	m.gate.SetService(port, svc.outage, s.Unmodified)
 }
 
-// service returns what is kept of a port whose server lives, or will.
+// service returns the entry of a port whose server lives or is being started, a new one if there is none.
 func (m *Machine) service(port uint16, s Service) *service {
 	svc := m.services[port]
 	if svc == nil {
@@ -27,8 +27,8 @@ func (m *Machine) service(port uint16, s Service) *service {
 	return svc
 }
 
-// Unprotect forgets a port. What connections it still has are ended as Release
-// does, and what is left of them is forgotten at once.
+// Unprotect forgets a port. It ends the protection of its connections like Release, and forgets
+// them at once.
 func (m *Machine) Unprotect(port uint16) {
 	svc := m.services[port]
 	if svc == nil {
@@ -42,7 +42,7 @@ func (m *Machine) Unprotect(port uint16) {
 
 // Listening declares that the port's server listens again (figure 19). It
 // returns how many connections will be opened again. They reach the server's
-// Accept in the order in which it had accepted them first; after them come the
+// Accept in the order in which it had first accepted them, before the
 // clients that have dialled meanwhile.
 func (m *Machine) Listening(port uint16) int {
 	m.read()
@@ -72,10 +72,10 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 	}
 	var items []item
 	m.each(svc, func(c *Conn) {
-		if c.state != Outage || m.waits(c) {
+		if c.state != Outage || m.notReady(c) {
 			return
 		}
-		c.extra.stoodBack = false
+		c.extra.requeued = false
 		it := item{c: c, seq: c.Order}
 		if h := m.head(c); h.Accepted {
 			it.accepted, it.seq = true, h.AcceptSeq
@@ -98,8 +98,8 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 	return out
 }
 
-// resendRefused gives the server a SYN that came before it listened: its client has
-// got no answer, and may not send another one for long.
+// resendRefused gives the server a SYN that came before it listened: its client was not
+// answered, and its next retransmission may be far off.
 func (m *Machine) resendRefused(f segment.Flow, e *synEntry) {
 	if e.refused != 0 && e.syn != nil && m.conns.get(f) == nil {
 		e.refused = 0
@@ -107,8 +107,8 @@ func (m *Machine) resendRefused(f segment.Flow, e *synEntry) {
 	}
 }
 
-// pump keeps a window of spoofed handshakes under way and ends the recovery
-// when none is left.
+// pump begins spoofed handshakes up to the window's size, and ends the recovery when none is
+// left.
 func (m *Machine) pump(svc *service) {
 	for svc.busy && len(svc.queue) > 0 && m.mayOpen(svc) {
 		c := svc.queue[0]
@@ -124,7 +124,7 @@ func (m *Machine) pump(svc *service) {
 	svc.busy, svc.outage, svc.queue = false, false, nil
 	m.gate.SetService(svc.port, false, svc.Unmodified)
 	m.syns.each(svc.port, func(f segment.Flow, e *synEntry) {
-		// Held since it came, or refused between the crash and its news.
+		// The SYN was held, or refused between the crash and Crash.
 		if e.syn == nil || e.arrived < svc.since-synSlack || m.conns.get(f) != nil {
 			return
 		}
@@ -136,8 +136,8 @@ func (m *Machine) pump(svc *service) {
 	m.cfg.Report(Report{Kind: ServiceRecovered, Port: svc.port})
 }
 
-// admit gives the listener the SYNs that waited for it, as many as its queue takes: it
-// drops the others, and their clients would not ask again for seconds.
+// admit gives the listener the SYNs that have waited for it, as many as its queue has room for: it
+// would drop more, and their clients would not retransmit for seconds.
 func (m *Machine) admit(svc *service) {
 	room, left := m.kernel.Room(svc.port), false
 	m.syns.each(svc.port, func(f segment.Flow, e *synEntry) {
@@ -160,10 +160,10 @@ func (m *Machine) admit(svc *service) {
 }
 
 const (
-	// admitLife is how long SYNs wait for room, ns: then the clients' own repetitions
-	// have to do.
+	// admitLife is how long SYNs wait for room, ns; after that the clients' own retransmissions
+	// have to suffice.
 	admitLife = 10e9
-	// admitAgain is when a SYN that was not answered is given to the listener again, ns.
+	// admitAgain is after what time a SYN that was not answered is given to the listener again, ns.
 	admitAgain = 200e6
 )
 
@@ -171,20 +171,21 @@ const (
 // process did not answer, ns.
 const synSlack = 3e9
 
-// handshakeDone takes a connection out of the window of handshakes, and begins others.
+// handshakeDone takes a connection out of the window of spoofed handshakes, and begins others.
 func (m *Machine) handshakeDone(c *Conn) {
-	if c.is(aside) {
-		c.unset(aside)
+	if c.is(outsideWindow) {
+		c.unset(outsideWindow)
 		return
 	}
 	c.svc.inflight--
 	m.pump(c.svc)
 }
 
-// stepAside takes one out that waits for its client: nobody else is to wait for that one.
-func (m *Machine) stepAside(c *Conn) {
-	if !c.is(aside) {
+// leaveWindow takes a connection out of the window that waits for its client, so that others do not
+// wait for that client, too.
+func (m *Machine) leaveWindow(c *Conn) {
+	if !c.is(outsideWindow) {
 		m.handshakeDone(c)
-		c.set(aside)
+		c.set(outsideWindow)
 	}
 }

@@ -106,17 +106,17 @@ func (s *service) waited() string { return time.Duration(s.downAfter()).String()
 // lag makes tick watch a connection that waits for the log, or for its client to retransmit what
 // only the kernel has.
 func (m *Machine) lag(c *Conn) {
-	if c.askAt == 0 && (c.waits() || c.is(ackPending)) {
+	if c.askAt == 0 && (c.waitsForLog() || c.is(ackPending)) {
 		c.askAt = m.millis()
 		m.watch(c)
 	}
-	if c.lagAt == 0 && c.waits() {
+	if c.lagAt == 0 && c.waitsForLog() {
 		c.lagAt = m.millis()
 	}
 }
 
 // queued reports whether a connection that could go on without the log waits for it.
-func (c *Conn) waits() bool {
+func (c *Conn) waitsForLog() bool {
 	return c.state == SynReceived || c.state == Established && (c.behindLog() || c.is(stuck))
 }
 
@@ -133,7 +133,7 @@ func (m *Machine) progress(c *Conn) {
 // for too long. It reports whether it has ended it.
 func (m *Machine) tickDown(c *Conn) bool {
 	now := m.millis()
-	if !c.waits() {
+	if !c.waitsForLog() {
 		c.lagAt = 0
 		if !c.is(ackPending | unaUnknown) {
 			c.askAt = 0

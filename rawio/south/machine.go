@@ -66,9 +66,9 @@ type service struct {
 	since    int64 // beginning of the outage
 	crashed  int64 // time of the last crash
 	// admitUntil is until when SYNs wait for room in the listener's queue; 0: none does.
-	admitUntil int64
-	askedAt    int64 // time of the last question whether its process is ending
-	dying      bool  // the answer
+	admitUntil    int64
+	endingAt      int64 // time of the last call of Kernel.Ending
+	processEnding bool  // its result
 	// unanswered says where trials were not answered, and why.
 	unanswered map[entrance]string
 }

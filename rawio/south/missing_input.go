@@ -172,7 +172,7 @@ func (m *Machine) scanSlots() {
 				c.missing = m.newMissing(c, ackRecordOf(slot))
 				m.watch(c)
 			}
-			if slot.Held() && !c.waits() {
+			if slot.Held() && !c.waitsForLog() {
 				m.touch(c)
 			}
 		}

@@ -36,7 +36,7 @@ func (m *Machine) Crash(ports ...uint16) {
 			}
 		})
 		m.each(svc, func(c *Conn) {
-			c.unset(aside)
+			c.unset(outsideWindow)
 			m.crashed(c)
 		})
 	}
@@ -156,7 +156,7 @@ func (m *Machine) receiveInOutage(c *Conn, s *segment.Segment) {
 	if c.unsynced() && !m.synchronize(c, s) {
 		return
 	}
-	defer m.rejoin(c)
+	defer m.reconnectLate(c)
 	if x := c.extra; seqnum.LEQ(s.Seq, x.edge) && (x.said == 0 || seqnum.Less(x.said, s.Seq)) {
 		x.said = s.Seq
 	}

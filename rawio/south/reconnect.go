@@ -7,23 +7,23 @@ import (
 	"github.com/ftnet/ftnet/internal/seqnum"
 )
 
-// Spoofed handshakes that get no answer are tried again, ns. The stack drops
-// SYNs while the server's queue of unaccepted connections is full.
 const (
+	// firstRetry and lastRetry are the first and the longest retransmission time-out of a spoofed
+	// SYN, ns; it doubles. The stack drops SYNs while the server's accept queue is full.
 	firstRetry = 20e6
 	lastRetry  = 250e6
-	// restartAfter is the number of tries after which a handshake begins
-	// anew with what the client has sent meanwhile.
+	// restartAfter is the number of SYNs after which a handshake begins anew, behind the data that
+	// the client has sent meanwhile.
 	restartAfter = 4
-	// giveUp is how long the restarted server may take.
-	giveUp = 60e9
+	// reconnectTimeout is how long the restarted server may take to open a connection, ns.
+	reconnectTimeout = 60e9
 )
 
 // reconnect begins the spoofed handshake. From here on the client's segments
 // are kept aside, so that the log, the kernel's next number and what the
 // server will read from the log agree.
 func (m *Machine) reconnect(c *Conn) {
-	m.fixSndNxt(c) // again: a packet may have been on its way out
+	m.fixSndNxt(c) // once more: a packet may have been on its way out
 	if !m.becomeReconnecting(c) {
 		return
 	}
@@ -54,12 +54,12 @@ func (m *Machine) spoofWhenStable(c *Conn) {
 func (m *Machine) retry(c *Conn) {
 	x := c.extra
 	switch {
-	case m.now-x.since >= giveUp:
+	case m.now-x.since >= reconnectTimeout:
 		m.reset(c, whyNotTaken)
-	case x.tries >= restartAfter && x.unfit && !x.stoodBack && len(c.svc.queue) > 0:
-		m.standBack(c)
+	case x.tries >= restartAfter && x.unfit && !x.requeued && len(c.svc.queue) > 0:
+		m.requeue(c)
 	case x.tries >= restartAfter && len(x.deferred) > 0: // not for unmodified servers
-		// The client must not wait for its acknowledgments that long.
+		// The client must not wait so long for its acknowledgments.
 		m.becomeOutage(c)
 		if m.receiveDeferred(c); c.state != Outage {
 			m.handshakeDone(c)
@@ -71,22 +71,22 @@ func (m *Machine) retry(c *Conn) {
 	}
 }
 
-// standBack puts a connection behind the others that are to be opened, once in a recovery.
-// The listener's queue may be full of half-open sockets, which SYNs of the core have made that
-// reached the kernel when what sent them was in Outage again: only who has one can be
-// opened, and then there is room.
-func (m *Machine) standBack(c *Conn) {
+// requeue moves a connection to the end of the queue, once in a recovery. The listener's queue may be
+// full of half-open sockets of other connections, made by SYNs of the core that reached the kernel
+// when those connections were in Outage again. Only connections that have such a socket can be opened
+// then, and each of them makes room.
+func (m *Machine) requeue(c *Conn) {
 	m.becomeOutage(c)
 	if m.receiveDeferred(c); c.state == Outage {
-		c.extra.stoodBack = true
+		c.extra.requeued = true
 		c.svc.queue = append(c.svc.queue, c)
 	}
 	m.handshakeDone(c)
 }
 
-// spoof plays the client: its own SYN as far as it was agreed to, but for a number that makes the stack
-// expect the byte after the last stable one, and a timestamp not older than
-// those the client has sent.
+// spoof sends a SYN in the client's name: the options are those that were agreed to, the sequence
+// number makes the stack expect the byte after the last stable one, and the timestamp is not older
+// than those that the client has sent.
 func (m *Machine) spoof(c *Conn) {
 	x := c.extra
 	s := m.asClient(c)
@@ -122,17 +122,17 @@ func (m *Machine) asClient(c *Conn) *segment.Segment {
 func (m *Machine) reconnected(c *Conn, s *segment.Segment, cookie bool, at int64) {
 	x := c.extra
 	if x.tries == 0 || at < x.began {
-		return // of an earlier crash's reconnection
+		return // from the reconnection after an earlier crash
 	}
 	if s.Ack != c.irs+1+uint32(c.resume) {
-		return // a challenge or an answer to an older attempt
+		return // a challenge ACK, or an answer to an older attempt
 	}
 	if err := c.sameOptions(optionsOf(s)); err != nil {
 		if !cookie {
 			m.reset(c, err.Error())
 			return
 		}
-		x.unfit = true // it has no room for options, unless there are timestamps
+		x.unfit = true // a SYN cookie has no room for options without timestamps
 		return
 	}
 	c.unset(replayed)
@@ -142,7 +142,7 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, cookie bool, at int64
 	switch {
 	case c.wire != nil:
 		m.beginRoll(c, s)
-	case !m.prepare(c): // the server may accept it from the third ACK on
+	case !m.prepare(c): // before the third ACK, after which the server may accept the connection
 	case cookie:
 		x.answer = clone(s)
 		m.net.ToServer(m.thirdACK(c, s))
@@ -152,19 +152,19 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, cookie bool, at int64
 	}
 }
 
-// ofReopening reports whether a SYN-ACK of which the news comes when a connection is live again
-// is one of those that the core's SYNs have led to: the kernel answers each of them, and
-// those before a crash have perhaps come from another socket.
+// ofReopening reports whether a SYN-ACK whose event comes when the connection is live again
+// answers a SYN of the core: the kernel answers each of those, and SYN-ACKs from before a crash may
+// be of another socket.
 func (m *Machine) ofReopening(c *Conn, s *segment.Segment, at int64) bool {
 	return c.extra != nil && at < c.extra.liveAt || c.wire != nil && c.wire.rolls && s.Seq == c.wire.iss
 }
 
-// prepare tells the journal how far the connection has come. It reports whether that was
+// prepare stores in the journal how far the connection has come. It reports whether that was
 // possible; if not, the connection is reset.
 func (m *Machine) prepare(c *Conn) bool {
 	una, sent := c.ackedEnd(), c.sentEnd()
 	if c.extra.restore != nil || c.is(doubtful) {
-		sent = una // of the rest there is no record
+		sent = una // there is no record of the rest
 	}
 	unaOff := c.outputOff(una)
 	sentOff := unaOff + int64(seqnum.Diff(sent, una))
@@ -178,22 +178,21 @@ func (m *Machine) prepare(c *Conn) bool {
 	return true
 }
 
-// live fixes the translation by the restarted stack's SYN-ACK, and lets the connection
-// live again.
+// live takes the translation from the restarted stack's SYN-ACK, and makes the connection live again.
 func (m *Machine) live(c *Conn, s *segment.Segment) {
 	i := m.reopenedImage(c, s)
 	m.renewSlot(c, i)
 	c.set(recovered)
 	c.acked = i.Stable
-	// First live, then the ACK: the server may speak as soon as it has that.
+	// The mode precedes the ACK: the server may send as soon as it has that.
 	m.slotOf(c).SetMode(i.Mode)
 	m.ackSpoofed(c, s)
 	c.extra.answer = clone(s)
 	m.goLive(c, m.proven(c, m.thirdACK(c, s)) == SocketOpen)
 }
 
-// ackSpoofed ends the handshake in the client's name, and repeats the client's
-// FIN if the log holds it: the client will not.
+// ackSpoofed completes the handshake in the client's name, and repeats the client's
+// FIN if it is in the log: the client will not.
 func (m *Machine) ackSpoofed(c *Conn, synack *segment.Segment) {
 	s := m.thirdACK(c, synack)
 	m.net.ToServer(s)
@@ -220,7 +219,7 @@ func (m *Machine) repeatFIN(c *Conn) {
 	m.net.ToServer(s)
 }
 
-// goLive replays what the client sent meanwhile and tells of the recovery, if the
+// goLive makes the connection live, takes the deferred segments, and reports the recovery if the
 // kernel is known to have the socket.
 func (m *Machine) goLive(c *Conn, proven bool) {
 	if !m.becomeEstablished(c) {
@@ -259,7 +258,7 @@ func (m *Machine) goLive(c *Conn, proven bool) {
 	}
 }
 
-// recovered tells of the recovery.
+// recovered counts and reports the recovery.
 func (m *Machine) recovered(c *Conn) {
 	c.extra.answer = nil
 	c.recoveries++
@@ -267,7 +266,7 @@ func (m *Machine) recovered(c *Conn) {
 	m.report(ConnRecovered, c, "")
 }
 
-// done ends the handshake of a connection that is live already.
+// done ends the opening of a live connection: the kernel has the socket.
 func (m *Machine) done(c *Conn) {
 	c.unset(opening)
 	m.recovered(c)
@@ -296,8 +295,8 @@ func (c *Conn) tsDelta(s *segment.Segment) uint32 {
 	if !c.server.ts() {
 		return 0
 	}
-	// Much less than half of the numbers: of several new stacks in a row the
-	// client may get segments of the last only.
+	// Much less than half of the number space: after several restarts in a row the
+	// client may get segments of the last stack only.
 	const plausible = 1 << 24
 	last := c.extra.tsval
 	if d := seqnum.Diff(s.Options.TSVal, last); d >= 0 && d < plausible {

@@ -200,14 +200,14 @@ func (m *Machine) forgetOutput(c *Conn) {
 // queued reports whether it is too early to open a connection in Outage again: it is not
 // synchronized, or half-open, or misses input that only an earlier server has got. Others
 // are not kept waiting for it.
-func (m *Machine) waits(c *Conn) bool {
+func (m *Machine) notReady(c *Conn) bool {
 	return c.unsynced() || c.extra.halfOpen && !c.is(confirmed) || m.missesInput(c)
 }
 
-// rejoin opens a restored or half-open connection again for which it was too early when its
-// server began to listen.
-func (m *Machine) rejoin(c *Conn) {
-	if c.state != Outage || c.extra.restore == nil && !c.extra.halfOpen || m.waits(c) {
+// reconnectLate opens a restored or half-open connection again that was not ready when its server
+// began to listen.
+func (m *Machine) reconnectLate(c *Conn) {
+	if c.state != Outage || c.extra.restore == nil && !c.extra.halfOpen || m.notReady(c) {
 		return
 	}
 	if svc := c.svc; svc.alive && svc.busy {

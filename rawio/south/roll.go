@@ -221,7 +221,7 @@ func (m *Machine) tickRoll(c *Conn) {
 	}
 	m.askClient(c)
 	if r.starvedAt == m.now && r.acked >= c.received {
-		m.stepAside(c)
+		m.leaveWindow(c)
 	}
 	if r.sent > r.acked {
 		r.sent = r.acked

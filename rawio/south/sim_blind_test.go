@@ -87,7 +87,7 @@ func (w *world) mayLetGo(f *flow, r *south.Report) bool {
 	return f.app.b.blindFrom == 0 && w.plan.log != nil && w.plan.log.policy == policy.DownUnprotect && w.plan.jumps == nil
 }
 
-// inVain reports whether a client has spoken again and again since the log has all before
+// inVain reports whether a client has sent segments again and again since the log has all before
 // offset off and no more, and the tap has never seen it: three times in missingAfter, or
 // twice in missingSlowAfter. It need not be what is missing: a client that has not got an ACK retransmits
 // what comes before that, which the kernel answers, or the gate holds in an outage, as well.

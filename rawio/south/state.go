@@ -177,7 +177,7 @@ func (m *Machine) becomeOpen(c *Conn, why string) bool {
 		return false
 	}
 	delete(m.otherPaths, c)
-	c.flags &= recovered | finSent | aside
+	c.flags &= recovered | finSent | outsideWindow
 	c.more().reason = why
 	return true
 }

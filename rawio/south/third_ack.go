@@ -4,14 +4,14 @@ import (
 	"github.com/ftnet/ftnet/internal/segment"
 )
 
-// A spoofed handshake is done when the kernel has the socket, and not when it has
-// answered the SYN. Of the third ACK it says nothing, and it may well drop it:
+// A spoofed handshake is done when the kernel has the socket, not when it has
+// answered the SYN. The kernel does not answer the third ACK, and may drop it:
 //
-//   - the queue of connections that wait for Accept is full;
-//   - the listener has TCP_DEFER_ACCEPT, and an ACK without data counts for nothing
-//     until the SYN-ACK has been repeated for that time;
-//   - the SYN-ACK was a SYN cookie: then nothing is there before the third ACK
-//     is, and what that must repeat are the timestamps of the SYN-ACK, for they hold
+//   - the accept queue is full;
+//   - the listener has TCP_DEFER_ACCEPT, and an ACK without data is ignored
+//     until the SYN-ACK has been retransmitted for that time;
+//   - the SYN-ACK was a SYN cookie: then there is no socket before the third ACK
+//     arrives, which must echo the timestamp of the SYN-ACK, because that encodes
 //     the options.
 //
 //	             SYN-ACK
@@ -20,28 +20,28 @@ import (
 //	     │                   └─────────────┤ half-open: the ACK again
 //	     └─────────────────────────────────┘ none: all of it again
 //
-// A connection is in one of three states meanwhile: Established and opening, because
-// the server may speak before it is known that it can; Reconnecting, if the SYN-ACK was
-// a cookie, because what the client says must not reach the listener first; and Rolling,
+// Meanwhile a connection is in one of three states: Established and opening, because
+// the server may send before the core knows of its socket; Reconnecting, if the SYN-ACK was
+// a cookie, because no segment of the client may reach the listener first; or Rolling,
 // for an unmodified server.
 
-// proven reports whether the kernel has the socket of a connection whose third ACK,
-// a segment like ack, has been sent. One that has TCP_DEFER_ACCEPT in its way is sent
-// at once: the kernel waits for anything but an ACK of the number that it expects next
-// (tcp_check_req), and one that lies a number ahead, without data, tells the same.
+// proven returns what the kernel has of a connection whose third ACK, a segment like ack, has been
+// sent. If the socket is half-open it sends another ACK, which passes TCP_DEFER_ACCEPT: that ignores
+// only ACKs with the sequence number that it expects next (tcp_check_req), so the number is one
+// higher, without data.
 func (m *Machine) proven(c *Conn, ack *segment.Segment) SocketState {
 	state := m.kernel.Socket(c.Flow)
 	if state == SocketHalfOpen {
 		ahead := *ack
 		ahead.Seq, ahead.Flags, ahead.Payload = ack.Seq+1, segment.ACK, nil
-		ahead.Window = max(ahead.Window, 1) // a closed one could not be opened by what lies before
+		ahead.Window = max(ahead.Window, 1) // segments below this number could not open a closed one
 		m.net.ToServer(&ahead)
 		state = m.kernel.Socket(c.Flow)
 	}
 	return state
 }
 
-// tickOpening looks whether the kernel has the socket of a live connection by now. If it
+// tickOpening checks whether the kernel has the socket of a live connection by now. If it
 // has none the connection is opened once more.
 func (m *Machine) tickOpening(c *Conn) {
 	x := c.extra
@@ -51,8 +51,8 @@ func (m *Machine) tickOpening(c *Conn) {
 	case state == SocketOpen, slot.SndNxt() != slot.Base(): // or it was there, and is over
 		m.done(c)
 	case state == SocketNone && m.now-x.liveAt >= openGrace:
-		m.again(c)
-	case m.now-x.since >= giveUp:
+		m.retryHandshake(c)
+	case m.now-x.since >= reconnectTimeout:
 		m.reset(c, whyNotTaken)
 	default:
 		m.lagging = true
@@ -64,7 +64,7 @@ const openGrace = 5e6
 
 const whyNotTaken = "the restarted server does not take the connection"
 
-// tickCookie does the same for one whose SYN was answered by a SYN cookie.
+// tickCookie does the same for a connection in Reconnecting whose SYN was answered by a SYN cookie.
 func (m *Machine) tickCookie(c *Conn) {
 	x := c.extra
 	switch m.kernel.Socket(c.Flow) {
@@ -72,7 +72,7 @@ func (m *Machine) tickCookie(c *Conn) {
 		m.live(c, x.answer)
 		return
 	case SocketNone:
-		if m.head(c).Closing { // between two looks the server has had it, and has reset it
+		if m.head(c).Closing { // since the last tick the server has accepted and reset it
 			m.dismissByServer(c)
 			return
 		}
@@ -82,10 +82,10 @@ func (m *Machine) tickCookie(c *Conn) {
 	}
 }
 
-// again begins a spoofed handshake anew that came to nothing.
-func (m *Machine) again(c *Conn) {
+// retryHandshake begins a failed spoofed handshake anew.
+func (m *Machine) retryHandshake(c *Conn) {
 	since := c.extra.since
-	if m.now-since >= giveUp {
+	if m.now-since >= reconnectTimeout {
 		m.reset(c, whyNotTaken)
 		return
 	}
@@ -117,9 +117,9 @@ func (m *Machine) mayOpen(svc *service) bool {
 	return true
 }
 
-// openRoll looks whether the kernel has the socket of a connection that is to be rolled
-// forward. An ACK of the SYN-ACK has been sent; nothing else is, before there is a
-// socket: to what it does not know the listener answers with a RST.
+// openRoll checks whether the kernel has the socket of a connection that is to be rolled
+// forward. An ACK of the SYN-ACK has been sent; nothing else may be sent before there is a
+// socket: the listener answers segments of unknown connections with a RST.
 func (m *Machine) openRoll(c *Conn) SocketState {
 	r := c.extra.roll
 	state := m.proven(c, m.rollAck(c, r.outAcked, r.edgeOut))
@@ -130,14 +130,14 @@ func (m *Machine) openRoll(c *Conn) SocketState {
 	return state
 }
 
-// tickOpenRoll repeats that.
+// tickOpenRoll calls openRoll again, and opens the connection once more if there is no socket.
 func (m *Machine) tickOpenRoll(c *Conn) {
 	r := c.extra.roll
 	switch state := m.openRoll(c); {
 	case state == SocketOpen:
 	case state == SocketNone && m.now-r.movedAt >= openGrace:
-		m.again(c)
-	case m.now-c.extra.since >= giveUp:
+		m.retryHandshake(c)
+	case m.now-c.extra.since >= reconnectTimeout:
 		m.reset(c, whyNotTaken)
 	}
 }

@@ -70,10 +70,10 @@ func (m *Machine) tick(c *Conn) {
 		if c.state == Outage && m.tickHalfOpen(c) {
 			return
 		}
-		m.rejoin(c)
+		m.reconnectLate(c)
 		m.tickUnseen(c)
 		if c.state == Reconnecting && !c.svc.busy {
-			m.lagging = true // alone: see rejoin
+			m.lagging = true // alone: see reconnectLate
 		}
 		if m.now-x.ackedAt >= m.cfg.KeepAlive && !m.over(c) { // figure 19: periodic ACKs
 			c.set(ackDue)
@@ -190,7 +190,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 func (m *Machine) heldLong(c *Conn) bool {
 	x := c.extra
 	x.heldFor++
-	return c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter && !m.dying(c.svc)
+	return c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter && !m.processEnding(c.svc)
 }
 
 // finRetry is how often the client's FIN is repeated to the new stack, ns.

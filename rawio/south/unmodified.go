@@ -9,22 +9,22 @@ import (
 
 // wire is what a connection needs in addition if its server is unmodified.
 type wire struct {
-	start    int64 // offset in the client's stream where its log begins
-	out      int64 // offset in the server's stream that belongs to it
-	asked    int64 // offset in the server's stream that the client had acknowledged with its newest input
-	closed   int64 // offset in the server's stream that the client had acknowledged when it closed
-	digest   *digest
-	fresh    int64 // received when it was opened again after a crash of its process
-	futile   int   // crashes since, each soon after the one before, without new data of the client
-	reopened int64 // time when it was opened again after one
-	compare  policy.Compare
-	rolls    bool   // it has been opened again before
-	iss      uint32 // of the socket of the last time
+	start            int64 // offset in the client's stream where its log begins
+	out              int64 // offset in the server's stream that belongs to it
+	asked            int64 // offset in the server's stream that the client had acknowledged with its newest input
+	closed           int64 // offset in the server's stream that the client had acknowledged when it closed
+	digest           *digest
+	receivedAtReopen int64 // received, when it was last opened again after a crash of its process
+	crashes          int   // crashes since, each soon after the one before, without new data of the client
+	reopened         int64 // time when it was last opened again after one
+	compare          policy.Compare
+	rolls            bool   // it has been opened again before
+	iss              uint32 // of the socket of the last time
 }
 
-// maxFutile is how many crashes in a row, without new data of the client in between, the
-// process that holds a connection may have.
-const maxFutile = 5
+// maxCrashes is how many crashes in a row, without new data of the client in between, of the process
+// that holds a connection are tolerated.
+const maxCrashes = 5
 
 const (
 	// maxGrain is what fits a segment on whatever path (RFC 8200: 1280 bytes).

@@ -7,16 +7,16 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// soon is within what time a crash counts as one at the same place, ns.
-const soon = 60e9
+// crashLoopTime is how soon after a recovery a crash counts as one at the same place, ns.
+const crashLoopTime = 60e9
 
 // orphanAfter is how long a connection whose process has crashed waits before it
 // is opened again, ns: if that was the server's main process, or its only one,
 // the supervisor says so, most often within this time, and the whole service recovers.
-// If the main process is the one that crashed, no time is needed: see dying, which is asked,
+// If the main process is the one that crashed, no time is needed: see processEnding, which is asked,
 // too. Time decides only where the main process lives and will end because this one has, as a
 // shell that has run its only server: what it is about to do, nothing tells. And it has the
-// answer of dying be younger than the news: it is more than dyingAge.
+// answer of processEnding be younger than the news: it is more than endingAge.
 const orphanAfter = 25e6
 
 // Crashed takes the gate's news that the process which held a connection of an
@@ -122,27 +122,28 @@ func (m *Machine) tickOrphan(c *Conn) {
 	if m.now < c.extra.recoverAt || !c.svc.alive || c.svc.outage && !c.svc.busy {
 		return
 	}
-	if m.dying(c.svc) { // the news of it is on its way: on a busy host that takes longer
+	if m.processEnding(c.svc) { // the news of it is on its way: on a busy host that takes longer
 		return
 	}
 	if !m.mayOpen(c.svc) {
 		return
 	}
-	if w := c.wire; w != nil && m.inVain(c, w) {
+	if w := c.wire; w != nil && m.crashLoops(c, w) {
 		return
 	}
 	c.svc.inflight++
 	m.reconnect(c)
 }
 
-// inVain gives a connection up that is opened too often at the same place.
-func (m *Machine) inVain(c *Conn, w *wire) bool {
-	if w.fresh != c.received || m.now-w.reopened >= soon {
-		w.fresh, w.futile = c.received, 0
+// crashLoops resets a connection whose process has crashed maxCrashes times in a row without new client
+// data, each time within crashLoopTime of the last recovery. It reports whether it did.
+func (m *Machine) crashLoops(c *Conn, w *wire) bool {
+	if w.receivedAtReopen != c.received || m.now-w.reopened >= crashLoopTime {
+		w.receivedAtReopen, w.crashes = c.received, 0
 	}
 	w.reopened = m.now
-	if w.futile++; w.futile > maxFutile {
-		m.reset(c, fmt.Sprintf("its server process has crashed %d times at the same place", w.futile))
+	if w.crashes++; w.crashes > maxCrashes {
+		m.reset(c, fmt.Sprintf("its server process has crashed %d times at the same place", w.crashes))
 		return true
 	}
 	return false
