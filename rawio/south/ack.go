@@ -176,8 +176,8 @@ func (c *Conn) tsRecent(slot *gate.Slot) uint32 {
 // acknowledgment.
 func (c *Conn) tsNewest(slot *gate.Slot) uint32 {
 	ts := seqnum.Max(slot.TSEcr(), c.peerTS)
-	if c.again != 0 {
-		ts = seqnum.Max(ts, c.again)
+	if c.retransmitTS != 0 {
+		ts = seqnum.Max(ts, c.retransmitTS)
 	}
 	return ts
 }

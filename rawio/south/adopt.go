@@ -183,7 +183,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	}
 	m.updateFlags(c)
 	// Now, and then as often as an idle client is asked.
-	c.askAt = (m.millis() - uint32(m.cfg.KeepAlive/1e6)) | 1
+	c.probedAt = (m.millis() - uint32(m.cfg.KeepAlive/1e6)) | 1
 	m.watch(c)
 	m.noteReads(c)
 	m.touch(c)

@@ -48,7 +48,7 @@ func (e *feedEnv) answer(b *testing.B, m *south.Machine) {
 	}
 }
 
-// queued is a log that the core takes for one that may wait.
+// waits is a log that the core takes for one that may wait.
 type waits struct{ logserver.Log }
 
 // BenchmarkFeed is what feeding a restarted server costs the core, the log's part

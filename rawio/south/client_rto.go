@@ -1,20 +1,20 @@
 package south
 
-// A client takes the time that an answer has needed for the round-trip time of its path
-// (RFC 6298): one that has waited for the log, or for an engine, repeats itself later from
-// then on, up to three times as late as it has waited. It remembers that, not for some
-// time, but for some answers: each one that comes soon counts for an eighth.
+// A client takes the delay of an answer for the round-trip time of its path (RFC 6298). One that
+// has waited for the log, or for an engine, retransmits later from then on: after up to three times
+// the time that it has waited. Its RTO declines with answers, not with time: each prompt answer
+// counts for an eighth.
 
 const (
-	// engineWait is how long a client may have waited while there was no engine, ms. Four
-	// times that is the longest time-out of Linux.
+	// engineWait is how long a client may have waited while there was no engine, ms: a quarter of
+	// the longest RTO of Linux.
 	engineWait = 30_000
-	// lingerMost is four times the longest time-out of Linux, ns.
+	// lingerMost is four times the longest RTO of Linux, ns.
 	lingerMost = 480e9
 	waitedMost = lingerMost / 4 / 1e6
 )
 
-// answered takes note that the client gets an answer for which it has waited since lagAt.
+// answered notes that the client gets an answer for which it has waited since lagAt.
 func (m *Machine) answered(c *Conn) {
 	c.waited -= (c.waited + 7) / 8
 	if c.lagAt != 0 {
@@ -22,9 +22,8 @@ func (m *Machine) answered(c *Conn) {
 	}
 }
 
-// stoodStill takes note that the engine has stood still for a time, in ns, in which nobody
-// has got an answer.
-func (m *Machine) stoodStill(still int64) {
+// noteStall notes that the engine has stood still for a time, in ns: no client was answered meanwhile.
+func (m *Machine) noteStall(still int64) {
 	m.Conns(func(c *Conn) bool {
 		waited := still / 1e6
 		if c.lagAt != 0 {
@@ -35,5 +34,5 @@ func (m *Machine) stoodStill(still int64) {
 	})
 }
 
-// patience is after what time the client has repeated what was not answered, in ns.
-func (c *Conn) patience() int64 { return min(4*int64(c.waited)*1e6, lingerMost) }
+// clientRTO returns an upper bound of the client's retransmission time-out, ns.
+func (c *Conn) clientRTO() int64 { return min(4*int64(c.waited)*1e6, lingerMost) }

@@ -94,7 +94,7 @@ func (m *Machine) linger(c *Conn) {
 // lingers is for how long a connection that is over is remembered, in ns: its client
 // may have missed the last ACK, and repeats what that acknowledges after a time-out.
 func (m *Machine) lingers(c *Conn) int64 {
-	life := max(m.cfg.Linger, c.patience())
+	life := max(m.cfg.Linger, c.clientRTO())
 	if c.is(recovered) && m.slotOf(c).Mode() != gate.ModeOutage {
 		life = max(life, timeWait)
 	}
@@ -117,7 +117,7 @@ func (m *Machine) mayEndProtection(c *Conn, s *segment.Segment, slot *gate.Slot)
 	if c.wire == nil {
 		return false
 	}
-	if slot.Released() == gate.ReleasedClosed && !c.is(recovered) && c.fin < 0 && c.early < 0 && c.patience() < timeWait &&
+	if slot.Released() == gate.ReleasedClosed && !c.is(recovered) && c.fin < 0 && c.early < 0 && c.clientRTO() < timeWait &&
 		seqnum.LEQ(s.Seq, c.rcvNxt()) && seqnum.LEQ(slot.Ack(), seqnum.Max(c.rcvNxt(), s.End())) {
 		// If the server has closed first, its socket stays until the client has
 		// closed too, then in TIME_WAIT, and repeats what the client asks for.

@@ -76,15 +76,15 @@ type Conn struct {
 
 	unaOff int64 // offset of una from the server's first data byte
 
-	lagAt  uint32 // time since when it waits for a log that stands still, see log_down.go; 0: it does not
-	waited uint32 // how long the client has waited for an answer because of us, ms: see patience
-	askAt  uint32 // time when the client was last asked whether it lives; 0: it need not be
-	slot   uint32
-	gen    uint32
-	timed  int32  // index in Machine.active plus 1, 0: not there
-	tsAt   uint32 // time of peerTS, s
-	peerTS uint32 // newest valid TSval of the client (RFC 7323: TS.Recent)
-	again  uint32 // TSval of a repetition that was refused, if it is newer; 0: none
+	lagAt        uint32 // time since when it waits for a log that stands still, see log_down.go; 0: it does not
+	waited       uint32 // for how long log or engine have delayed an answer to the client, ms: see clientRTO
+	probedAt     uint32 // time of the last keepalive probe; 0: none is needed
+	slot         uint32
+	gen          uint32
+	timed        int32  // index in Machine.active plus 1, 0: not there
+	tsAt         uint32 // time of peerTS, s
+	peerTS       uint32 // newest valid TSval of the client (RFC 7323: TS.Recent)
+	retransmitTS uint32 // TSval of a retransmission that was refused, if it is newer; 0: none
 
 	irs, iss  uint32 // client's and original server's initial sequence numbers
 	acked     uint32 // highest ACK number that the core has sent
@@ -120,7 +120,7 @@ type extra struct {
 	tsval   uint32
 	tsecr   uint32
 	ackedAt int64
-	said    uint32 // highest number that the client's segments have named as theirs; 0: none
+	seqSeen uint32 // highest SEG.SEQ of the client; 0: none
 
 	unseen unseen
 
@@ -147,7 +147,7 @@ type extra struct {
 	// Live again.
 	liveAt  int64
 	cutover int64            // segments tapped until this time may have been stolen; 0: none
-	refused *segment.Segment // that the kernel had no room for: see offer; nil: none
+	refused *segment.Segment // beyond the kernel's window: see deliverRefused; nil: none
 
 	held     *segment.Segment // FIN or RST that the gate holds
 	heldLen  uint32           // its length in sequence space

@@ -37,7 +37,7 @@ type exposure struct {
 }
 
 const (
-	// tellExposed is after what time an exposed connection is reported, ns: most often the
+	// reportExposedAfter is after what time an exposed connection is reported, ns: most often the
 	// gate is back within a millisecond.
 	reportExposedAfter = 1e9
 	settleFor          = 3e9

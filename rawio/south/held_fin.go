@@ -21,7 +21,7 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		// have closed: the kernel keeps the socket until then.
 		seq := s.Seq + m.slotOf(c).Delta()
 		if seq == c.finEnd || seqnum.Less(seq, c.finEnd) && c.fin >= 0 && m.head(c).Closing {
-			m.takeAll(c)
+			m.noteAllAcked(c)
 			return
 		}
 	}

@@ -33,7 +33,7 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	m.exposeIfUngated(c)
 	if m.over(c) && c.state != Resetting && c.state != Open {
 		m.answerAfterEnd(c, s)
-		if c.state == Established { // what was missing may be the kernel's last ACK, which no event reports
+		if c.state == Established { // the kernel's last ACK may have left meanwhile, which no event reports
 			m.finished(c)
 		}
 		return
@@ -71,15 +71,15 @@ func (m *Machine) opened(c *Conn, s *segment.Segment, t int64) {
 	}
 }
 
-// maxFrozen bounds the segments kept over a spoofed handshake; the client
-// repeats what is dropped.
+// maxDeferred bounds the segments kept during a spoofed handshake; the client
+// retransmits what is dropped.
 const maxDeferred = 256
 
-// established mirrors a segment that the gate lets the kernel have (figures
-// 13, 20: data is logged while the kernel works on it). The kernel may be
-// ahead of the core by now, and what the slot tells newer than when the kernel
-// judged the segment: where that matters, more is accepted than the kernel
-// does, which is harmless. The client says its bytes once and for all.
+// established takes a segment that the gate passes to the kernel (figures
+// 13, 20: data is logged while the kernel processes it). The kernel may be
+// ahead of the core by now, and the slot may be newer than when the kernel
+// judged the segment. Where that matters, the core accepts more than the kernel
+// does, which is harmless: the bytes of a stream never change.
 func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	slot := m.slotOf(c)
 	if m.mayEndProtection(c, s, slot) {
@@ -93,12 +93,12 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 		return
 	}
 	m.noticeFIN(c, slot)
-	shielded := c.shielded(s, slot)
+	repeated := c.answeredByCore(s, slot)
 	if x := c.extra; x != nil && x.cutover != 0 {
 		switch {
 		case t > x.cutover:
 			x.cutover = 0
-		case !shielded:
+		case !repeated:
 			m.relay(s, slot)
 		}
 	}
@@ -135,8 +135,8 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	default: // the kernel answers
 		m.Stats.Refused++
 		m.updateSndNxtRefused(c, s, slot)
-		m.noteAgain(c, s, b)
-		if m.hidesACKs(c, slot) || shielded {
+		m.noteRetransmitTS(c, s, b)
+		if m.hidesACKs(c, slot) || repeated {
 			c.set(dupACKDue)
 		}
 		m.touch(c)
@@ -151,20 +151,20 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 	}
 	m.keepRefused(c, s, slot)
 	m.accepted(c, s, b)
-	if s.Len() > 0 && c.rcvNxt() == before && (m.hidesACKs(c, slot) || shielded) {
+	if s.Len() > 0 && c.rcvNxt() == before && (m.hidesACKs(c, slot) || repeated) {
 		c.set(dupACKDue)
 	}
 	if s.Len() > 0 && seqnum.Less(c.rcvNxt(), seqnum.Min(s.Seq, kernel)) {
-		// The kernel acknowledges bytes that the tap has missed: have the
-		// client send them again at once, rather than after its time-out.
+		// The kernel acknowledges bytes that the tap has missed: a duplicate ACK makes the
+		// client retransmit them at once, rather than after its time-out.
 		c.set(dupACKDue)
 		m.Stats.TapGaps++
 	}
 }
 
-// shielded reports whether the gate keeps a segment from the kernel because the client
-// repeats itself: then the core answers it.
-func (c *Conn) shielded(s *segment.Segment, slot *gate.Slot) bool {
+// answeredByCore reports whether the gate keeps a segment from the kernel because it is a
+// retransmission (gate.FlagCookie): then the core answers it.
+func (c *Conn) answeredByCore(s *segment.Segment, slot *gate.Slot) bool {
 	kernel := slot.Ack()
 	return c.is(replayed) && c.is(finSent) && !s.Flags.Any(segment.SYN|segment.RST) &&
 		seqnum.Less(s.Seq, kernel) && seqnum.LEQ(s.End(), kernel)
@@ -184,8 +184,8 @@ func (m *Machine) accepted(c *Conn, s *segment.Segment, b bounds) {
 		c.missing.tsval = seqnum.Max(c.missing.tsval, s.Options.TSVal)
 	}
 	m.touch(c)
-	// Urgent data is not taken in an outage: the log can't say which byte is none of the
-	// stream's. The client says it again when the connection is live.
+	// Urgent data is not taken in an outage: the log cannot mark the byte that does not belong to the
+	// stream. The client retransmits it when the connection is live.
 	if s.Len() > 0 && !s.Flags.Has(segment.URG) {
 		c.high = seqnum.Max(c.high, seqnum.Min(s.End(), b.edge))
 		m.data(c, s, b.edge)
@@ -204,7 +204,7 @@ func (m *Machine) data(c *Conn, s *segment.Segment, edge uint32) {
 		return
 	}
 	if fin && end >= c.received {
-		c.early = end // even if the log does not take all that comes before it
+		c.early = end // even if the log does not accept all that precedes it
 	}
 	switch {
 	case end <= c.received:
@@ -231,11 +231,11 @@ func (m *Machine) drain(c *Conn) bool {
 	return true
 }
 
-// take gives contiguous bytes to the log and reports whether it took all. What it has no
-// room for yet is kept until it has: see reopen. It may be all that the client lacks an
-// acknowledgment of, and then the client says it again only after its time-out, which has
-// doubled each time. That the window is open does not move it (Linux, whose window of
-// congestion has room for this one segment).
+// take gives contiguous bytes to the log and reports whether it took all. Bytes that it has no
+// room for yet are kept until it has: see reopen. They may be all that the client has in flight,
+// and then the client would retransmit them only after its time-out, which has
+// doubled each time. A window update would not make it send sooner (on Linux this one segment fills
+// the congestion window).
 func (m *Machine) take(c *Conn, p []byte, loan logserver.Loan) bool {
 	off := c.received
 	if m.append(c, p, loan) {
@@ -247,7 +247,7 @@ func (m *Machine) take(c *Conn, p []byte, loan logserver.Loan) bool {
 	return false
 }
 
-// keep keeps what the log cannot take yet: it comes after a gap, or there is no room.
+// keep keeps bytes that the log cannot take yet: they follow a gap, or there is no room.
 func (c *Conn) keep(off int64, p []byte) {
 	if c.ahead == nil {
 		c.ahead = &queue{}
@@ -255,7 +255,7 @@ func (c *Conn) keep(off int64, p []byte) {
 	c.ahead.insert(off, p, maxAhead)
 }
 
-// takeFIN logs the client's FIN if all that precedes it is.
+// takeFIN logs the client's FIN if all that precedes it is logged.
 func (m *Machine) takeFIN(c *Conn) {
 	if c.early < 0 || c.early != c.received {
 		return
@@ -270,7 +270,7 @@ func (m *Machine) takeFIN(c *Conn) {
 	}
 }
 
-// maxAhead bounds the bytes that one connection keeps. Its client's window does, too.
+// maxAhead bounds the bytes that one connection keeps; so does the window that its client is offered.
 const maxAhead = 32 << 20
 
 // append gives contiguous bytes to the log and reports whether it took all. They lie at
@@ -312,7 +312,7 @@ func (m *Machine) append(c *Conn, p []byte, loan logserver.Loan) bool {
 	return true
 }
 
-// Slot returns the slot of a connection that is known.
+// Slot returns the slot of a flow's connection, and false if there is no connection.
 func (m *Machine) Slot(f segment.Flow) (uint32, bool) {
 	c := m.conns.get(f)
 	if c == nil {
@@ -321,21 +321,21 @@ func (m *Machine) Slot(f segment.Flow) (uint32, bool) {
 	return c.slot, true
 }
 
-// relay gives the kernel a segment that the gate stole before the connection
-// went live again, translated as the gate would do it. A segment that the
-// kernel got after all is a duplicate to it.
+// relay gives the kernel a segment that the gate held before the connection
+// went live again, translated as by the gate. If the kernel has got the segment after all, this is
+// a duplicate.
 func (m *Machine) relay(s *segment.Segment, slot *gate.Slot) {
 	d := *s
 	d.Ack = toKernel(s.Ack, slot)
 	if d.Options.HasTS && d.Options.TSEcr != 0 {
 		d.Options.TSEcr -= slot.TSDelta()
 	}
-	d.Options.NSACK = 0 // the new stack has sent nothing that the old blocks name
+	d.Options.NSACK = 0 // the blocks refer to data that the new stack has not sent
 	m.net.ToServer(&d)
 }
 
-// toKernel translates an ACK number as the gate does: cut to what the new stack
-// has sent, and raised to where it began.
+// toKernel translates an ACK number as the gate does: it is at most what the new stack
+// has sent, and at least where it began.
 func toKernel(ack uint32, slot *gate.Slot) uint32 {
 	return seqnum.Max(seqnum.Min(ack, slot.SndNxt()), slot.Base()) - slot.Delta()
 }

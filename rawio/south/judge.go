@@ -21,7 +21,7 @@ type bounds struct {
 	ack  uint32 // lowest receive number: what was acknowledged to the client
 	next uint32 // what a RST may name besides the core's own next number
 	edge uint32 // right edge of the window that the client was promised
-	sent uint32 // highest number that was sent to the client
+	sent uint32 // SND.NXT: the end of what was sent to the client
 }
 
 // judge mirrors the checks of RFC 9293 section 3.10.7.4, RFC 7323 section 5.3
@@ -30,7 +30,7 @@ type bounds struct {
 func (m *Machine) judge(c *Conn, s *segment.Segment, b bounds) verdict {
 	rst := s.Flags.Has(segment.RST)
 	if rst && (s.Seq == c.rcvNxt() || s.Seq == b.next) {
-		return resets // even if PAWS or a closed window refuses the rest
+		return resets // even where PAWS or a closed window would refuse the segment
 	}
 	switch {
 	case m.stale(c, s) && !rst,
@@ -54,12 +54,12 @@ func (m *Machine) judge(c *Conn, s *segment.Segment, b bounds) verdict {
 	return accept
 }
 
-// pawsWrap is how old TS.Recent may be before it says nothing, in seconds: a
-// clock that counts microseconds has wrapped then (Linux: TCP_PAWS_WRAP).
+// pawsWrap is the age at which TS.Recent becomes invalid, in seconds: a
+// timestamp clock that counts microseconds has wrapped by then (Linux: TCP_PAWS_WRAP).
 const pawsWrap = 1<<31/1000_000 - 1
 
-// stale is the test of PAWS (RFC 7323 section 5.3): a timestamp older than the
-// newest one in order, by more than the one tick that Linux forgives.
+// stale is the test of PAWS (RFC 7323 section 5.3): the timestamp is older than TS.Recent
+// by more than the one tick that Linux tolerates.
 func (m *Machine) stale(c *Conn, s *segment.Segment) bool {
 	return c.server.ts() && s.Options.HasTS &&
 		seqnum.Diff(c.peerTS, s.Options.TSVal) > 1 && m.seconds()-c.tsAt < pawsWrap
@@ -68,9 +68,8 @@ func (m *Machine) stale(c *Conn, s *segment.Segment) bool {
 // seconds is the time as Conn.tsAt keeps it.
 func (m *Machine) seconds() uint32 { return uint32(m.now / 1e9) }
 
-// learn takes from an acceptable segment what it tells of the client: its
-// acknowledgment, window and timestamp. ack is the highest number that was
-// acknowledged to the client.
+// learn takes acknowledgment, window and timestamp from an acceptable segment. ack is the highest
+// number that was acknowledged to the client.
 func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	m.confirm(c)
 	if len(c.svc.unanswered) > 0 {
@@ -98,13 +97,13 @@ func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 		c.peerWindow = s.Window
 		c.maxWindow = max(c.maxWindow, uint32(s.Window)<<c.client.wscale)
 	}
-	// RFC 7323 section 4.3: only a segment that begins at or before what was
-	// acknowledged last renews TS.Recent.
+	// RFC 7323 section 4.3: only a segment that begins at or before the last ACK
+	// number updates TS.Recent.
 	if c.server.ts() && s.Options.HasTS && seqnum.LEQ(s.Seq, ack) &&
 		(seqnum.LEQ(c.peerTS, s.Options.TSVal) || m.seconds()-c.tsAt >= pawsWrap) {
 		c.peerTS, c.tsAt = s.Options.TSVal, m.seconds()
-		if seqnum.LEQ(c.again, c.peerTS) {
-			c.again = 0
+		if seqnum.LEQ(c.retransmitTS, c.peerTS) {
+			c.retransmitTS = 0
 		}
 	}
 	if c.is(finSent) && seqnum.LEQ(c.finEnd, c.una) {
@@ -113,12 +112,12 @@ func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	}
 }
 
-// noteAgain notes the timestamp of a segment that is refused for nothing but that the log
-// has it, if the client may not know that yet.
-func (m *Machine) noteAgain(c *Conn, s *segment.Segment, b bounds) {
+// noteRetransmitTS notes the timestamp of a segment that is refused only because the log
+// has its bytes already, if the ACK of them may not have reached the client.
+func (m *Machine) noteRetransmitTS(c *Conn, s *segment.Segment, b bounds) {
 	b.ack = s.Seq
 	if c.server.ts() && s.Options.HasTS && s.Len() > 0 && seqnum.LEQ(s.Seq, c.stableSeq()) && m.judge(c, s, b) == accept &&
-		(c.again == 0 || seqnum.Less(c.again, s.Options.TSVal)) {
-		c.again = s.Options.TSVal
+		(c.retransmitTS == 0 || seqnum.Less(c.retransmitTS, s.Options.TSVal)) {
+		c.retransmitTS = s.Options.TSVal
 	}
 }

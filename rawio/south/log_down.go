@@ -106,8 +106,8 @@ func (s *service) waited() string { return time.Duration(s.downAfter()).String()
 // lag makes tick watch a connection that waits for the log, or for its client to retransmit what
 // only the kernel has.
 func (m *Machine) lag(c *Conn) {
-	if c.askAt == 0 && (c.waitsForLog() || c.is(ackPending)) {
-		c.askAt = m.millis()
+	if c.probedAt == 0 && (c.waitsForLog() || c.is(ackPending)) {
+		c.probedAt = m.millis()
 		m.watch(c)
 	}
 	if c.lagAt == 0 && c.waitsForLog() {
@@ -115,7 +115,7 @@ func (m *Machine) lag(c *Conn) {
 	}
 }
 
-// queued reports whether a connection that could go on without the log waits for it.
+// waitsForLog reports whether a connection waits for the log, and could go on without it.
 func (c *Conn) waitsForLog() bool {
 	return c.state == SynReceived || c.state == Established && (c.behindLog() || c.is(stuck))
 }
@@ -123,7 +123,7 @@ func (c *Conn) waitsForLog() bool {
 // progress notes that the log works.
 func (m *Machine) progress(c *Conn) {
 	m.answered(c)
-	m.down.until, c.lagAt, c.askAt = 0, 0, 0
+	m.down.until, c.lagAt, c.probedAt = 0, 0, 0
 	if c.is(stuck) {
 		m.reopen(c)
 	}
@@ -136,7 +136,7 @@ func (m *Machine) tickDown(c *Conn) bool {
 	if !c.waitsForLog() {
 		c.lagAt = 0
 		if !c.is(ackPending | unaUnknown) {
-			c.askAt = 0
+			c.probedAt = 0
 			return false
 		}
 	}
@@ -144,14 +144,14 @@ func (m *Machine) tickDown(c *Conn) bool {
 		m.goOn(c)
 		return true
 	}
-	if c.state == Established && int64(now-c.askAt) >= m.cfg.KeepAlive/1e6 {
+	if c.state == Established && int64(now-c.probedAt) >= m.cfg.KeepAlive/1e6 {
 		if c.is(unaUnknown) && m.probed >= probesPerTick {
 			m.lagging = true
 			return false
 		}
 		m.probed++
-		c.askAt = now
-		m.askLive(c)
+		c.probedAt = now
+		m.probeLive(c)
 	}
 	return false
 }
@@ -170,7 +170,7 @@ func (m *Machine) mayGoOn(c *Conn) bool {
 
 // goOn ends the protection of a connection that has waited for too long.
 func (m *Machine) goOn(c *Conn) {
-	c.lagAt, c.askAt = 0, 0
+	c.lagAt, c.probedAt = 0, 0
 	m.down.until = m.now + c.svc.downAfter()
 	if c.state == SynReceived {
 		packet := c.extra.synack
@@ -182,8 +182,8 @@ func (m *Machine) goOn(c *Conn) {
 	m.unprotect(c, reason.LogDown, c.svc.waited())
 }
 
-// askLive sends a keepalive probe to the client of a live connection.
-func (m *Machine) askLive(c *Conn) {
+// probeLive sends a keepalive probe to the client of a live connection.
+func (m *Machine) probeLive(c *Conn) {
 	if c.closed() {
 		return
 	}

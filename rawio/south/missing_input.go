@@ -101,7 +101,7 @@ func (s ackRecord) answers(since ackRecord) int {
 	return int((s.bare - since.bare) & gate.MaxBareACKs)
 }
 
-// expectAnswer counts a client's segment if the kernel may answer it.
+// countAnswerable counts a client's segment if the kernel may answer it.
 func (mi *missingInput) countAnswerable(s *segment.Segment, b bounds) {
 	late := s.Options.HasTS && seqnum.Less(s.Options.TSVal, mi.tsval) // PAWS
 	if s.Len() > 0 || late || seqnum.Less(s.Seq, b.next) || seqnum.Less(b.edge, s.Seq) || seqnum.Less(b.sent, s.Ack) {

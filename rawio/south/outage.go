@@ -29,7 +29,7 @@ func (m *Machine) Crash(ports ...uint16) {
 		svc.queue, svc.inflight = nil, 0
 		m.gate.SetService(port, true, svc.Unmodified)
 		m.syns.each(port, func(f segment.Flow, e *synEntry) {
-			e.refused = 0 // that was why
+			e.refused = 0 // the crash was the cause
 			if e.synack != nil {
 				e.synack, e.packet = nil, nil
 				m.kernel.Destroy(f) // half-open
@@ -47,7 +47,7 @@ func (m *Machine) crashed(c *Conn) {
 	c.unset(opening)
 	switch c.state {
 	case SynReceived:
-		// Nothing of it has left. The client repeats its SYN; if that
+		// Nothing of it has left. The client will retransmit its SYN; if that
 		// comes late, the one that is here serves as well.
 		syn := c.extra.syn
 		m.forget(c)
@@ -64,7 +64,7 @@ func (m *Machine) crashed(c *Conn) {
 			m.tickIdle(c) // a crash in a pause
 		}
 		if c.wire != nil && c.closed() && !head.Closing {
-			// Nobody has anything left to say, but the client may have missed
+			// Both sides have sent everything, but the client may have missed
 			// the last ACK.
 			slot.SetMode(gate.ModeOutage)
 			slot.SetReleased(gate.ReleasedNo) // nothing is to be recovered, see overInOutage
@@ -98,13 +98,13 @@ func (m *Machine) crashed(c *Conn) {
 	}
 }
 
-// takeFromKernel notes where the kernel's socket has left its client. The gate holds everything
-// by now.
+// takeFromKernel notes what the kernel's socket has sent and advertised to the client last. The gate
+// holds everything by now.
 func (m *Machine) takeFromKernel(c *Conn) {
 	x, slot := c.extra, m.slotOf(c)
 	m.lowerUna(c)
 	m.fixSndNxt(c)
-	x.edge, x.tsval, x.said = slot.Edge(), slot.TSVal(), c.high
+	x.edge, x.tsval, x.seqSeen = slot.Edge(), slot.TSVal(), c.high
 	x.unseen = unseen{probedAt: m.now}
 	if slot.Flags()&gate.FlagLimit != 0 {
 		x.edge = seqnum.Min(x.edge, slot.Limit())
@@ -118,9 +118,8 @@ func (m *Machine) takeFromKernel(c *Conn) {
 	x.ackedAt = m.now
 }
 
-// fixSndNxt notes how much of the server's stream may have left. A socket whose FIN
-// the gate has held counts that as sent, and so does the gate then; the journal
-// knows better.
+// fixSndNxt sets nxt to the end of what may have left. If the gate has held a FIN, the kernel
+// counts it as sent, and so does the slot; the journal says that it was not.
 func (m *Machine) fixSndNxt(c *Conn) {
 	slot := m.slotOf(c)
 	nxt := seqnum.Max(c.nxt, slot.SndNxt())
@@ -151,14 +150,14 @@ func (m *Machine) receiveDeferred(c *Conn) {
 
 // receiveInOutage takes a client's segment during the outage: what is new is logged,
 // and what a living TCP would answer is answered (RFC 9293 section 3.10.7.4).
-// New data is answered by the upcall that calls it stable.
+// New data is acknowledged with the upcall that calls it stable.
 func (m *Machine) receiveInOutage(c *Conn, s *segment.Segment) {
 	if c.unsynced() && !m.synchronize(c, s) {
 		return
 	}
 	defer m.reconnectLate(c)
-	if x := c.extra; seqnum.LEQ(s.Seq, x.edge) && (x.said == 0 || seqnum.Less(x.said, s.Seq)) {
-		x.said = s.Seq
+	if x := c.extra; seqnum.LEQ(s.Seq, x.edge) && (x.seqSeen == 0 || seqnum.Less(x.seqSeen, s.Seq)) {
+		x.seqSeen = s.Seq
 	}
 	stable, before := c.stableSeq(), c.rcvNxt()
 	b := bounds{
@@ -168,8 +167,8 @@ func (m *Machine) receiveInOutage(c *Conn, s *segment.Segment) {
 	b = m.widenRestored(c, s, b)
 	switch m.judge(c, s, b) {
 	case resets:
-		if c.forgotten(s) {
-			m.takeAll(c)
+		if c.rstAfterClose(s) {
+			m.noteAllAcked(c)
 			return
 		}
 		m.end(c, "reset by the client")
@@ -188,25 +187,25 @@ func (m *Machine) receiveInOutage(c *Conn, s *segment.Segment) {
 	m.touch(c)
 }
 
-// forgotten reports whether a RST says only that the client, which has closed, knows
-// the connection no more, after a server that had closed as well: it answers an ACK
-// of the core, and so has that one's number and no ACK of its own. That the client
-// has acknowledged all, the core did not get, or refused as the kernel did. What it
-// has sent was acknowledged, and the application has yet to read it.
-func (c *Conn) forgotten(s *segment.Segment) bool {
+// rstAfterClose reports whether a RST only says that the client has no such connection any more,
+// after both sides have closed: it answers an ACK of the core, so that its sequence number is that
+// ACK's number and it has no ACK flag. The client's last ACK, of everything, has not reached the core,
+// or was refused here as by the kernel. What the client has sent was acknowledged, and the application
+// has yet to read it.
+func (c *Conn) rstAfterClose(s *segment.Segment) bool {
 	return c.wire == nil && c.is(finSent) && c.is(finLogged) && !s.Flags.Has(segment.ACK) && s.Seq == c.stableSeq()
 }
 
-// takeAll notes that the client has all of the server's stream.
-func (m *Machine) takeAll(c *Conn) {
+// noteAllAcked notes that the client has all of the server's stream.
+func (m *Machine) noteAllAcked(c *Conn) {
 	c.unaOff += int64(seqnum.Diff(c.finEnd, c.una))
 	c.una = c.finEnd
 	c.set(finAcked)
 	m.touch(c)
 }
 
-// answer sends the ACK of an outage: what is stable, and a window that never
-// takes back what was promised.
+// answer sends an ACK in an outage: it acknowledges what is stable, with a window whose right edge
+// never retreats.
 func (m *Machine) answer(c *Conn) {
 	if c.unsynced() {
 		m.answerUnsynced(c)
@@ -218,8 +217,8 @@ func (m *Machine) answer(c *Conn) {
 	}
 	c.unset(ackDue)
 	x := c.extra
-	// In units of the window's scale, upwards: rounding down would take back
-	// a little with each ACK.
+	// Rounded up to units of the window's scale: rounding down would make the right edge
+	// retreat with each ACK.
 	unit := uint32(1) << c.server.wscale
 	room := max(seqnum.Diff(seqnum.Max(x.edge, ack+x.window), ack), 0)
 	edge := ack + (uint32(room)+unit-1)&^(unit-1)
@@ -236,9 +235,8 @@ func (m *Machine) answer(c *Conn) {
 	m.net.ToClient(s)
 }
 
-// answerSYN answers a SYN for a connection that exists while the kernel cannot:
-// the client that has not got its SYN-ACK gets it again, any other one a
-// challenge ACK (RFC 5961 section 4).
+// answerSYN answers a SYN for a connection that exists, while the kernel cannot: with the SYN-ACK, if
+// the client has not got that, else with a challenge ACK (RFC 5961 section 4).
 func (m *Machine) answerSYN(c *Conn, syn *segment.Segment) {
 	if c.is(confirmed) || syn.Seq != c.irs {
 		if c.state == Outage || c.state == Reconnecting || c.state == Rolling {

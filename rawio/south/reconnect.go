@@ -39,7 +39,7 @@ func (m *Machine) spoofWhenStable(c *Conn) {
 	}
 	if c.wire != nil && x.tries == 0 {
 		c.resume, x.began = c.wire.start, m.now
-		m.askClient(c)
+		m.probeClient(c)
 		m.spoof(c)
 		return
 	}

@@ -6,23 +6,23 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// A reopened connection's socket takes less at first than its predecessor had
-// promised, and nothing while the handler still reads what is in the log. What the
-// client had in flight it loses, and sends one segment of it again and again, after
-// a time-out that doubles. It is of no use to tell that client that the window is
-// open: its stack waits for the time-out, or for something to be acknowledged (Linux,
-// whose one segment in flight is all that its window of congestion allows). So the
-// core keeps what the client has sent last of that, and gives it to the kernel as
-// soon as there is room, as a network would that had held it up.
+// At first the window of a reopened connection's socket ends below the right edge that its
+// predecessor had advertised, and it stays closed while the handler still reads from the log. The
+// client's segments in flight are lost, and it retransmits one of them again and again, after a
+// time-out that doubles. A window update does not help: the client's stack waits for its time-out, or
+// for an acknowledgment (on Linux that one segment fills the congestion window). So the core keeps the
+// segment that the client has sent last, and gives it to the kernel as soon as there is room, like
+// a network that has delayed it.
 
-// Nor does the socket take what such a client acknowledges, all of which has numbers beyond
-// its window: it would not send more, and may read no more before it has. That the core tells
-// it from the number on that it expects.
+// The socket also ignores the acknowledgments of such a client, whose segments all lie beyond its
+// window: it would send nothing more, and the server might read nothing more before it has sent. So
+// the core passes them on with the sequence number that the socket expects.
 
-// offerMost is how much of a segment is kept, in bytes: any acknowledgment will do.
-const offerMost = 2 << 10
+// refusedMax is how much of a segment is kept, in bytes. To make the client go on, any
+// acknowledgment suffices.
+const refusedMax = 2 << 10
 
-// keepRefused keeps the segment that is next for a kernel which has no room for it.
+// keepRefused keeps a segment that the kernel expects next and has no room for.
 func (m *Machine) keepRefused(c *Conn, s *segment.Segment, slot *gate.Slot) {
 	kernel, edge, end := slot.Ack(), slot.Edge(), s.Seq+uint32(len(s.Payload))
 	if !c.is(recovered) || len(s.Payload) == 0 ||
@@ -33,8 +33,8 @@ func (m *Machine) keepRefused(c *Conn, s *segment.Segment, slot *gate.Slot) {
 	if skip := kernel - k.Seq; skip > 0 {
 		k.Seq, k.Payload = kernel, k.Payload[skip:]
 	}
-	if len(k.Payload) > offerMost {
-		k.Payload = k.Payload[:offerMost]
+	if len(k.Payload) > refusedMax {
+		k.Payload = k.Payload[:refusedMax]
 		k.Flags &^= segment.FIN
 	}
 	c.more().refused = clone(&k)
@@ -42,20 +42,20 @@ func (m *Machine) keepRefused(c *Conn, s *segment.Segment, slot *gate.Slot) {
 	m.watch(c)
 }
 
-// offer gives the kernel the segment that it had no room for, if there is some now.
+// deliverRefused gives the kernel the segment that it had no room for, if there is some now.
 // It reports whether it still has to be kept.
-func (m *Machine) offer(c *Conn) bool {
+func (m *Machine) deliverRefused(c *Conn) bool {
 	x, slot := c.extra, m.slotOf(c)
 	s := x.refused
 	if end := s.Seq + uint32(len(s.Payload)); seqnum.LEQ(end, slot.Ack()) {
-		x.refused = nil // it came again, and was taken
+		x.refused = nil // it was retransmitted and accepted
 		return false
 	} else if seqnum.Less(slot.Edge(), end) || c.is(opening) {
 		m.lagging = true
 		return true
 	}
 	x.refused = nil
-	if s.Options.HasTS { // it may have said something since (PAWS)
+	if s.Options.HasTS { // newer segments may have arrived since (PAWS)
 		s.Options.TSVal = seqnum.Max(s.Options.TSVal, c.peerTS)
 	}
 	m.relay(s, slot)
@@ -64,7 +64,7 @@ func (m *Machine) offer(c *Conn) bool {
 }
 
 // isAhead reports whether a client's segment lies beyond the window of the kernel's new
-// socket, whose right edge is edge, but where it was promised room before.
+// socket, whose right edge is edge, but below the right edge that the client was advertised before.
 func (c *Conn) isAhead(s *segment.Segment, edge uint32) bool {
 	if !c.is(recovered) {
 		return false
@@ -74,8 +74,8 @@ func (c *Conn) isAhead(s *segment.Segment, edge uint32) bool {
 		s.Flags&(segment.SYN|segment.RST|segment.ACK) == segment.ACK
 }
 
-// bareACK is what a segment acknowledges, at the number that the kernel expects, without a
-// newer time: what lies between may come yet.
+// bareACK returns an ACK with what a segment acknowledges, at the sequence number that the kernel
+// expects. Its timestamp is not newer than TS.Recent: segments in between may still arrive.
 func (c *Conn) bareACK(s *segment.Segment, kernel uint32) *segment.Segment {
 	a := *s
 	a.Seq, a.Flags, a.Payload = kernel, segment.ACK, nil

@@ -14,41 +14,41 @@ func (m *Machine) resetByServer(c *Conn) {
 		if c.is(recovered) && seqnum.Less(m.slotOf(c).SndNxt(), c.nxt) {
 			// The client may have more than the new socket has sent, and then
 			// the socket's RST lies below what it expects.
-			m.dismissByServer(c)
+			m.resetClientByServer(c)
 			return
 		}
 		m.end(c, why)
 	case Outage: // the process died right after
 		m.end(c, why)
 	case Reconnecting, Rolling:
-		m.dismissByServer(c)
+		m.resetClientByServer(c)
 	}
 }
 
 const whyByServer = "reset by the server"
 
-// dismissByServer resets a connection because its application has.
-func (m *Machine) dismissByServer(c *Conn) {
+// resetClientByServer resets a connection whose application has reset it.
+func (m *Machine) resetClientByServer(c *Conn) {
 	m.Stats.Closed++
 	m.report(ConnClosed, c, whyByServer)
-	m.dismiss(c, whyByServer)
+	m.resetClient(c, whyByServer)
 }
 
 // reset ends a connection that cannot be continued: the client gets a RST, and
-// another one for whatever it sends, until it has understood.
+// another one for each segment that it still sends.
 func (m *Machine) reset(c *Conn, why string) {
 	m.Stats.Reset++
 	m.report(ConnReset, c, why)
-	m.dismiss(c, why)
+	m.resetClient(c, why)
 }
 
-// dismiss sends the client a RST at the end of all that may have reached it.
-func (m *Machine) dismiss(c *Conn, why string) {
+// resetClient sends the client a RST whose number follows everything that may have reached it.
+func (m *Machine) resetClient(c *Conn, why string) {
 	open := c.isOpening()
 	if !m.becomeResetting(c, why) {
 		return
 	}
-	if !c.unsynced() { // else it gets one when it says something
+	if !c.unsynced() { // else it gets one when it sends a segment
 		m.sendReset(c, c.nxt)
 	}
 	if open {
@@ -56,8 +56,8 @@ func (m *Machine) dismiss(c *Conn, why string) {
 	}
 }
 
-// sendReset sends a RST at seq. The client obeys it if seq is exactly what it
-// expects; else it answers with that number (RFC 5961 section 3.2).
+// sendReset sends a RST at seq. The client accepts it if seq is exactly its RCV.NXT;
+// else it answers with that number in a challenge ACK (RFC 5961 section 3.2).
 func (m *Machine) sendReset(c *Conn, seq uint32) {
 	s := c.ackSegment(c.stableSeq(), c.stableSeq())
 	s.Seq, s.Flags, s.Options = seq, segment.RST|segment.ACK, segment.Options{}
@@ -74,14 +74,14 @@ func (m *Machine) answerReset(c *Conn, s *segment.Segment) {
 	}
 }
 
-// Abort resets a connection, if it is still known, and says why.
+// Abort resets a connection, unless it is over, and reports why.
 func (m *Machine) Abort(c *Conn, why string) {
 	m.read()
 	switch c.state {
 	case Established, Outage, Reconnecting, Rolling:
 		m.reset(c, why)
 	case Open:
-		if c.is(recovered) { // else the kernel can go on without us
+		if c.is(recovered) { // else the kernel can go on alone
 			c.nxt = seqnum.Max(c.nxt, m.slotOf(c).SndNxt())
 			m.reset(c, why)
 		}

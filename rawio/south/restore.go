@@ -197,9 +197,9 @@ func (m *Machine) forgetOutput(c *Conn) {
 	}
 }
 
-// queued reports whether it is too early to open a connection in Outage again: it is not
-// synchronized, or half-open, or misses input that only an earlier server has got. Others
-// are not kept waiting for it.
+// notReady reports whether it is too early to open a connection in Outage again: it is not
+// synchronized, or half-open, or its log lacks input that only an earlier server has received. Other
+// connections do not wait for it.
 func (m *Machine) notReady(c *Conn) bool {
 	return c.unsynced() || c.extra.halfOpen && !c.is(confirmed) || m.missesInput(c)
 }
@@ -285,7 +285,7 @@ func (m *Machine) widenRestored(c *Conn, s *segment.Segment, b bounds) bounds {
 
 // updateSndNxt takes SND.NXT from the client's ACK, if it was not known, when the segment was accepted.
 func (m *Machine) updateSndNxt(c *Conn, s *segment.Segment) {
-	m.catchUp(c, s)
+	m.noteEcho(c, s)
 	if !c.is(restored) {
 		return
 	}

@@ -43,8 +43,8 @@ type roll struct {
 
 	movedAt   int64 // last progress
 	starvedAt int64 // last time that the log was waited for
-	askedAt   int64 // last repetition for want of progress
-	asks      int   // since
+	probedAt  int64 // last repetition for want of progress
+	probes    int   // since
 
 	missing   uint32 // the first byte that the client has to say again
 	missingAt int64  // since when
@@ -59,9 +59,9 @@ type piece struct {
 }
 
 const (
-	// stallAsk is how long nothing may move before what may be lost is sent
+	// probeAfter is how long nothing may move before what may be lost is sent
 	// again, ns.
-	stallAsk = 200e6
+	probeAfter = 200e6
 	// stallEnd is the same before the connection is given up.
 	stallEnd = 20e9
 	// deafFor is for how long captured output may be under way from the gate, ns. The
@@ -82,7 +82,7 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 		delta: first - (s.Seq + 1), tsDelta: c.tsDelta(s), wscale: o.wscale,
 		most: w.start, sent: w.start, acked: w.start, edge: w.start + int64(s.Window), // not scaled in a SYN-ACK
 		out: w.out, outAcked: w.out, edgeOut: w.out, fin: -1, check: check{verified: w.out},
-		tsval: s.Options.TSVal, tsFirst: s.Options.TSVal, tsSince: m.kernel.Now(), ackDue: true, movedAt: m.now, askedAt: m.now,
+		tsval: s.Options.TSVal, tsFirst: s.Options.TSVal, tsSince: m.kernel.Now(), ackDue: true, movedAt: m.now, probedAt: m.now,
 	}
 	if w.rolls && w.iss == s.Seq { // SYN cookies for the same SYN
 		r.deafUntil = m.now + deafFor
@@ -208,18 +208,18 @@ func (m *Machine) tickRoll(c *Conn) {
 		m.mismatch(c, "the restarted server does not come as far as its predecessor: it "+what)
 		return
 	}
-	if r.movedAt > r.askedAt {
-		r.asks = 0
+	if r.movedAt > r.probedAt {
+		r.probes = 0
 	}
-	if m.now-max(r.movedAt, r.askedAt) < stallAsk<<min(r.asks, 3) {
+	if m.now-max(r.movedAt, r.probedAt) < probeAfter<<min(r.probes, 3) {
 		return
 	}
-	r.asks++
-	r.askedAt = m.now
+	r.probes++
+	r.probedAt = m.now
 	if m.reopenUnaccepted(c) {
 		return
 	}
-	m.askClient(c)
+	m.probeClient(c)
 	if r.starvedAt == m.now && r.acked >= c.received {
 		m.leaveWindow(c)
 	}
@@ -249,7 +249,7 @@ func (m *Machine) waitsForInput(c *Conn) bool {
 	// What a restored connection's client has said shows only in what it was answered, if
 	// its window was closed behind that.
 	answered := c.is(restored) && r.out < c.outputOff(c.ackedEnd()) && m.now-r.movedAt < missesMost
-	return answered || c.extra.said != 0 && seqnum.Less(c.rcvNxt(), c.extra.said) && m.now-r.missingAt < repeatsMost
+	return answered || c.extra.seqSeen != 0 && seqnum.Less(c.rcvNxt(), c.extra.seqSeen) && m.now-r.missingAt < repeatsMost
 }
 
 const (
@@ -261,9 +261,9 @@ const (
 	repeatsMost = 90e9
 )
 
-// askClient has the client say what it has received: it answers an old sequence
+// probeClient has the client say what it has received: it answers an old sequence
 // number with the newest it knows (RFC 9293 section 3.8.4).
-func (m *Machine) askClient(c *Conn) {
+func (m *Machine) probeClient(c *Conn) {
 	if c.closed() || c.is(finAcked) {
 		return
 	}

@@ -43,7 +43,7 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 		case m.outputDone(c):
 			m.Stats.Closed++
 			m.report(ConnClosed, c, "reset by the server")
-			m.dismiss(c, "reset by the server")
+			m.resetClient(c, "reset by the server")
 		default:
 			m.mismatch(c, "the restarted server has reset the connection, its predecessor had not")
 		}

@@ -73,7 +73,7 @@ func (m *Machine) tickCookie(c *Conn) {
 		return
 	case SocketNone:
 		if m.head(c).Closing { // since the last tick the server has accepted and reset it
-			m.dismissByServer(c)
+			m.resetClientByServer(c)
 			return
 		}
 	}

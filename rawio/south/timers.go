@@ -11,7 +11,7 @@ import (
 // 10 ms while Busy, and a few times a second otherwise.
 func (m *Machine) Tick() {
 	if still := m.clock.tick(m.kernel.Now()); still > 0 {
-		m.stoodStill(still)
+		m.noteStall(still)
 	}
 	m.lagging, m.probed = false, 0
 	for _, svc := range m.services {
@@ -53,13 +53,13 @@ func (m *Machine) tick(c *Conn) {
 	if c.is(limited) {
 		m.reopen(c)
 	}
-	if c.askAt != 0 && m.tickDown(c) {
+	if c.probedAt != 0 && m.tickDown(c) {
 		return
 	}
 	if c.missing != nil && m.tickMissing(c) {
 		return
 	}
-	x, keep := c.extra, c.askAt != 0 || c.missing != nil
+	x, keep := c.extra, c.probedAt != 0 || c.missing != nil
 	switch c.state {
 	case Outage, Reconnecting, Rolling:
 		keep = true
@@ -137,7 +137,7 @@ func (m *Machine) tick(c *Conn) {
 // reconnection. It reports whether there is more to do.
 func (m *Machine) tickLive(c *Conn) bool {
 	x := c.extra
-	refused := x.refused != nil && m.offer(c)
+	refused := x.refused != nil && m.deliverRefused(c)
 	cookie := x.repeatCookie && m.tickCookieRepeats(c)
 	if c.state != Established {
 		return true

@@ -6,11 +6,11 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// catchUp takes note of what a connection's client echoes. It refuses what looks older than
-// that (PAWS). It may have got the SYN-ACK when the kernel had repeated that, which the gate
-// does not note; and that of a restored connection newer segments than the first one here
-// says, which may have been on its way for long.
-func (m *Machine) catchUp(c *Conn, s *segment.Segment) {
+// noteEcho notes the TSecr of a client's segment: the client refuses segments with an older TSval
+// (PAWS). It can be newer than what is known here: the client may have got a retransmitted SYN-ACK,
+// which the gate does not note; and the client of a restored connection may have got newer segments
+// than its first one here says, which may have been long on its way.
+func (m *Machine) noteEcho(c *Conn, s *segment.Segment) {
 	if !c.server.ts() || !s.Options.HasTS {
 		return
 	}

@@ -14,7 +14,7 @@ type unseen struct {
 	probedAt int64  // time of the last probe
 }
 
-// see counts a segment that the tap saw at time t. The tap is before the gate, so that the
+// noteSeen counts a segment that the tap saw at time t. The tap is before the gate, so that the
 // gate may have counted it after from although the tap saw it before.
 func (u *unseen) noteSeen(t int64) {
 	if u.from != 0 && t >= u.from-tapDelay && (u.to == 0 || t <= u.to) {
