@@ -17,12 +17,12 @@ func (m *Machine) Stable(upcalls []logserver.Upcall) {
 			continue // an earlier engine's connections may have the same tags
 		}
 		if u.Gone {
-			c.set(gone)
+			c.set(logGone)
 			m.touch(c)
 			continue
 		}
 		if u.Stable > c.stable || u.Fin || u.Meta {
-			m.progress(c)
+			m.logProgress(c)
 		}
 		c.stable = max(c.stable, u.Stable)
 		if u.Fin {
@@ -41,7 +41,7 @@ func (m *Machine) Flush() {
 	for i := 0; i < len(m.touched); i++ {
 		c := m.touched[i]
 		c.unset(touched)
-		if c.is(gone) {
+		if c.is(logGone) {
 			m.logLost(c)
 			continue
 		}
@@ -96,7 +96,7 @@ func (m *Machine) flushLive(c *Conn) {
 			c.set(ackPending) // the kernel may have said it, in vain, and be gone
 		}
 	}
-	m.lag(c)
+	m.watchLog(c)
 	if c.closed() {
 		m.finished(c)
 	}

@@ -14,8 +14,8 @@ const (
 	waitedMost = lingerMost / 4 / 1e6
 )
 
-// answered notes that the client gets an answer for which it has waited since lagAt.
-func (m *Machine) answered(c *Conn) {
+// noteAnswered notes that the client gets an answer for which it has waited since lagAt.
+func (m *Machine) noteAnswered(c *Conn) {
 	c.waited -= (c.waited + 7) / 8
 	if c.lagAt != 0 {
 		c.waited = max(c.waited, min(m.millis()-c.lagAt, waitedMost))

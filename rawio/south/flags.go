@@ -22,8 +22,8 @@ const (
 const (
 	finLogged    flags = exposed << 1 << iota // the client's FIN is stable
 	limited                                   // it takes nothing more: the window is closed
-	stuck                                     // limited because it is down, and not full
-	gone                                      // it has lost the connection, see logLost
+	logStalled                                // limited because it is down, and not full
+	logGone                                   // it has lost the connection, see logLost
 	finReported                               // it knows that the server's FIN has left
 	fullReported                              // the end of the quota was reported
 )

@@ -238,7 +238,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *synEntry) {
 		return
 	}
 	c.ID = id // the upcall that releases the SYN-ACK finds c by its tag
-	m.lag(c)
+	m.watchLog(c)
 }
 
 func metaOf(c *Conn, syn, synack *segment.Segment) logserver.Meta {

@@ -266,7 +266,7 @@ func (m *Machine) takeFIN(c *Conn) {
 	}
 	if err := m.log.Finish(c.ID, c.fin); err != nil {
 		c.fin, c.early = -1, c.received // as in take
-		m.notTaken(c, err)
+		m.writeFailed(c, err)
 	}
 }
 
@@ -288,7 +288,7 @@ func (m *Machine) append(c *Conn, p []byte, loan logserver.Loan) bool {
 			n, why = room, "the log's total quota is used up, but for what is kept for connections with little in it"
 		}
 		if n <= 0 {
-			m.full(c, why)
+			m.logFull(c, why)
 			return false
 		}
 		var taken int
@@ -302,7 +302,7 @@ func (m *Machine) append(c *Conn, p []byte, loan logserver.Loan) bool {
 		c.received += int64(taken)
 		m.Stats.Logged += uint64(taken)
 		if err != nil {
-			m.notTaken(c, err)
+			m.writeFailed(c, err)
 			return false
 		}
 		p = p[n:]

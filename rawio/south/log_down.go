@@ -12,8 +12,8 @@ import (
 
 // The log may stall: its server cannot be reached, or its disk cannot be written. Data that
 // waits for it is not acknowledged, so that the clients slow down by themselves and nothing is
-// lost. That is all there is to DownHold. But the gate also holds the kernel's keepalive probes
-// of an idle client, so the core probes in its stead, and the kernel gets the answer.
+// lost. DownHold needs no more. But the gate also holds the kernel's keepalive probes
+// of an idle client, so the core probes in its place, and the kernel gets the answer.
 // For services with DownUnprotect the core measures for how long each connection has waited
 // while none of its data became stable.
 
@@ -22,8 +22,8 @@ const downAfter = 10e9
 
 // down is what is known of a log that has stalled.
 type down struct {
-	since int64 // the log has reported it since this time; 0: it does not
-	until int64 // connections that begin before this time do not try the log
+	since int64 // time since when the log reports that it has stalled; 0: it does not
+	until int64 // connections that begin before this time do not use the log
 }
 
 func (s *service) downAfter() int64 {
@@ -45,37 +45,37 @@ func unavailable(err error) bool {
 	return ok && q.Scope == logserver.ScopeBuffer
 }
 
-// notTaken handles an error of the log that left data of a connection unwritten.
-func (m *Machine) notTaken(c *Conn, err error) {
+// writeFailed handles an error of the log that left data of a connection unwritten.
+func (m *Machine) writeFailed(c *Conn, err error) {
 	switch {
 	case unavailable(err):
 		if c.is(limited) || c.state == Closed {
 			return
 		}
-		c.set(stuck)
+		c.set(logStalled)
 		if !errors.Is(err, logserver.ErrQuota) {
 			m.report(ConnWaits, c, err.Error())
 		}
 		m.closeWindow(c)
 		m.touch(c)
-	case errors.Is(err, logserver.ErrNoConn): // not even what was logged is there
+	case errors.Is(err, logserver.ErrNoConn): // what was logged is lost as well
 		m.giveUp(c, reason.LogLost, err.Error())
 	default:
-		m.full(c, err.Error())
+		m.logFull(c, err.Error())
 	}
 }
 
 // logLost handles the loss of a connection by the log, stable data included. One that both
 // sides have closed is complete without it.
 func (m *Machine) logLost(c *Conn) {
-	c.unset(gone)
+	c.unset(logGone)
 	switch {
 	case c.state == SynReceived:
 		m.openFailed(c, logserver.ErrNoConn)
 	case c.unsynced():
 		m.lose(c, reason.LogLost, "")
 	case c.mayBeExposed() && !c.closed():
-		m.notTaken(c, logserver.ErrNoConn)
+		m.writeFailed(c, logserver.ErrNoConn)
 	}
 }
 
@@ -90,8 +90,8 @@ func (m *Machine) LogStatus(s logserver.Status) {
 	}
 }
 
-// isDown reports whether a new connection begins without the log: it would wait in vain, like
-// those before it.
+// isDown reports whether a new connection begins without the log, because earlier ones have waited for
+// it in vain.
 func (m *Machine) isDown(svc *service) bool {
 	if svc.LogDown != policy.DownUnprotect {
 		return false
@@ -99,13 +99,13 @@ func (m *Machine) isDown(svc *service) bool {
 	return m.now < m.down.until || m.down.since != 0 && m.now-m.down.since >= svc.downAfter()
 }
 
-// waited is how long the log has been stalled when a connection of the service goes on without
-// it, in words.
+// waited returns, in words, how long the log has been stalled when a connection of the service goes on
+// without it.
 func (s *service) waited() string { return time.Duration(s.downAfter()).String() }
 
-// lag makes tick watch a connection that waits for the log, or for its client to retransmit what
-// only the kernel has.
-func (m *Machine) lag(c *Conn) {
+// watchLog makes tick watch a connection that waits for the log, or for its client to retransmit bytes
+// that only the kernel has.
+func (m *Machine) watchLog(c *Conn) {
 	if c.probedAt == 0 && (c.waitsForLog() || c.is(ackPending)) {
 		c.probedAt = m.millis()
 		m.watch(c)
@@ -117,14 +117,14 @@ func (m *Machine) lag(c *Conn) {
 
 // waitsForLog reports whether a connection waits for the log, and could go on without it.
 func (c *Conn) waitsForLog() bool {
-	return c.state == SynReceived || c.state == Established && (c.behindLog() || c.is(stuck))
+	return c.state == SynReceived || c.state == Established && (c.behindLog() || c.is(logStalled))
 }
 
-// progress notes that the log works.
-func (m *Machine) progress(c *Conn) {
-	m.answered(c)
+// logProgress notes that the log makes data of the connection stable.
+func (m *Machine) logProgress(c *Conn) {
+	m.noteAnswered(c)
 	m.down.until, c.lagAt, c.probedAt = 0, 0, 0
-	if c.is(stuck) {
+	if c.is(logStalled) {
 		m.reopen(c)
 	}
 }
@@ -140,8 +140,8 @@ func (m *Machine) tickDown(c *Conn) bool {
 			return false
 		}
 	}
-	if c.lagAt != 0 && c.svc.LogDown == policy.DownUnprotect && int64(now-c.lagAt) >= c.svc.downAfter()/1e6 && m.mayGoOn(c) {
-		m.goOn(c)
+	if c.lagAt != 0 && c.svc.LogDown == policy.DownUnprotect && int64(now-c.lagAt) >= c.svc.downAfter()/1e6 && m.mayUnprotect(c) {
+		m.unprotectStalled(c)
 		return true
 	}
 	if c.state == Established && int64(now-c.probedAt) >= m.cfg.KeepAlive/1e6 {
@@ -156,10 +156,10 @@ func (m *Machine) tickDown(c *Conn) bool {
 	return false
 }
 
-// mayGoOn reports whether the kernel can serve the client without the core: not while a
+// mayUnprotect reports whether the kernel can serve the client without the core. It cannot while a
 // restarted handler has sent less than its predecessor, nor if only the last ACK is still to be
-// sent, which the kernel counts as sent: it sends nothing more when the client acknowledges its FIN.
-func (m *Machine) mayGoOn(c *Conn) bool {
+// sent: the kernel counts that as sent, and sends nothing more when the client acknowledges its FIN.
+func (m *Machine) mayUnprotect(c *Conn) bool {
 	if c.state == SynReceived {
 		return true
 	}
@@ -168,8 +168,8 @@ func (m *Machine) mayGoOn(c *Conn) bool {
 	return !c.behind(slot) && !(c.is(finSent) && (c.fin >= 0 || seqnum.Less(c.rcvNxt(), slot.Ack())))
 }
 
-// goOn ends the protection of a connection that has waited for too long.
-func (m *Machine) goOn(c *Conn) {
+// unprotectStalled ends the protection of a connection that has waited for too long.
+func (m *Machine) unprotectStalled(c *Conn) {
 	c.lagAt, c.probedAt = 0, 0
 	m.down.until = m.now + c.svc.downAfter()
 	if c.state == SynReceived {

@@ -8,26 +8,25 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 )
 
-// What a log that outlives the engine is told beside the client's stream: the
-// little of the server's that a recovery cannot learn from the client alone.
+// What a log that outlives the engine keeps beside the client's stream: the
+// little about the server's stream that a recovery cannot learn from the client alone.
 
-// noteEvery is how much output, in powers of two of bytes, goes by before the
-// log is told how much the client has acknowledged: the client names the number
-// without what lies above 32 bits.
+// noteEvery is after how much output, as a power of two of bytes, the log is updated with how much the
+// client has acknowledged: a client's ACK number has the lower 32 bits of the offset only.
 const noteEvery = 30
 
-// unwrapOutput returns the offset in the server's stream of a number, where o is the log's
-// last word: less than 4 GiB older, see noteEvery, but for the client's greatest window. By
-// that much the number may be lower: an old segment names it, or the log was told what an
-// engine had taken for acknowledged.
+// unwrapOutput returns the offset in the server's stream of a sequence number, where o is the log's
+// newest record, which is less than 4 GiB older, see noteEvery. The number may also be lower than the
+// record, by up to the client's greatest window: it may be from an old segment, or an engine had
+// recorded an upper bound of what was acknowledged.
 func (c *Conn) unwrapOutput(seq uint32, o *logserver.Output) int64 {
 	return seqnum.Unwrap(seq, c.iss+1, o.Acked+1<<31-int64(c.maxWindow))
 }
 
-// note renews what the log knows of the connection.
+// note updates the connection's metadata in the log.
 func (m *Machine) note(c *Conn) { m.noteStart(c, c.logStart(), c.outStart()) }
 
-// noteStart is note for a log that is about to begin at other offsets.
+// noteStart is note for a log that is about to begin at the offsets in and out.
 func (m *Machine) noteStart(c *Conn, in, out int64) {
 	if !m.cfg.Lasting || c.ID == 0 {
 		return
@@ -49,8 +48,8 @@ func (c *Conn) outStart() int64 {
 	return c.wire.out
 }
 
-// update tells the log the connection's metadata anew. The timestamps become
-// newer by it: nothing needs the first ones.
+// update stores the connection's metadata in the log anew. The timestamps in it become
+// newer: nothing needs the original ones.
 func (m *Machine) update(c *Conn, o logserver.Output) {
 	tsval := m.slotOf(c).TSVal()
 	if c.unsynced() {
@@ -65,7 +64,7 @@ func (m *Machine) update(c *Conn, o logserver.Output) {
 	meta.SYNOptions, _ = syn.Append(nil) // both fit
 	meta.SYNACKOptions, _ = synack.Append(nil)
 	if err := m.log.Update(meta); errors.Is(err, logserver.ErrNoConn) { // it did not know where to tell that
-		c.set(gone)
+		c.set(logGone)
 		m.touch(c)
 	} // else the next one says the same and more
 }
@@ -74,8 +73,8 @@ func (o synOptions) segment() segment.Options {
 	return segment.Options{MSS: o.mss, WScale: o.wscale, HasWScale: o.hasWS(), SACKPermitted: o.sack(), HasTS: o.ts()}
 }
 
-// noteFIN tells the log of the server's FIN once the client has acknowledged it
-// without closing as well: its acknowledgments count the FIN from then on.
+// noteFIN notes the server's FIN in the log once the client has acknowledged it
+// and has not closed itself: from then on its acknowledgments count the FIN.
 func (m *Machine) noteFIN(c *Conn) {
 	if c.is(finAcked) && !c.is(finReported) && c.fin < 0 {
 		c.set(finReported)

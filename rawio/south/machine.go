@@ -95,7 +95,7 @@ type Machine struct {
 	lagging   bool     // some connection is behind, or waits to be opened again
 	rolling   int      // connections in state Rolling
 	page      []byte   // for what is read from the log, if it is immediate
-	pages     [][]byte // to be used again
+	freePages [][]byte // to be used again
 	active    []*Conn  // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
 	probed    int      // clients of restored connections, in this tick
 	scan      scan     // for missing input

@@ -8,8 +8,8 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// limit has the gate close the window towards the end of the quota: a client
-// can then never send what the log has no room for.
+// limit makes the gate close the window towards the end of the quota, so that a client
+// can never send more than the log has room for.
 func (m *Machine) limit(c *Conn) {
 	edge, near := c.quotaEdge()
 	if !near {
@@ -19,7 +19,7 @@ func (m *Machine) limit(c *Conn) {
 		slot.SetLimit(edge)
 		slot.SetFlags(slot.Flags() | gate.FlagLimit)
 	}
-	// A window counts in units of its scale: with less than one left the
+	// A window is a multiple of its scale's unit: with less than one left, the
 	// client can send nothing more.
 	if unit := int64(1) << c.server.wscale; c.quotaLeft() < unit && !c.is(fullReported) {
 		c.set(fullReported)
@@ -28,8 +28,8 @@ func (m *Machine) limit(c *Conn) {
 	}
 }
 
-// quotaEdge returns the right window edge at which the connection's quota ends, and whether the
-// window is to be closed towards it: serial numbers can name it only once it is near.
+// quotaEdge returns the right window edge at which the connection's quota ends, and whether it is near
+// enough to be a limit: sequence numbers cannot express one that is 2 GiB away or more.
 func (c *Conn) quotaEdge() (edge uint32, near bool) {
 	if c.svc.Quota <= 0 || c.svc.OnFull != policy.CloseWindow || c.quotaLeft() > 1<<30 {
 		return 0, false
@@ -41,17 +41,16 @@ func (c *Conn) quotaEdge() (edge uint32, near bool) {
 // room for, bytes. The service must have a quota.
 func (c *Conn) quotaLeft() int64 { return c.svc.Quota - (c.received - c.logStart()) }
 
-// Of the room that all connections share a part is kept for those that have little
-// in the log: an eighth, and of it each connection may have reserve bytes. So a few
-// uploads that use up the total quota do not stall everybody else, nor keep new
-// connections out.
+// An eighth of the room that all connections share is reserved for connections that have less than
+// reserve bytes in the log. So a few uploads that use up the total quota neither stall all
+// other connections nor keep out new ones.
 const (
 	reserve      = 64 << 10
 	reservedPart = 8
 )
 
-// shared is how much more the connection may take of what all have in common,
-// bytes. It asks the log only for those that are beyond their reserve.
+// shared returns how much more of the shared room the connection may take, bytes. It queries the log
+// only for connections that have used up their reserve.
 func (m *Machine) shared(c *Conn) int64 {
 	own := reserve - (c.received - c.logStart())
 	if own > 0 {
@@ -64,8 +63,8 @@ func (m *Machine) shared(c *Conn) int64 {
 	return max(0, limit-limit/reservedPart-used)
 }
 
-// full applies the chosen policy to a connection that the log has no room for.
-func (m *Machine) full(c *Conn, why string) {
+// logFull applies the OnFull policy to a connection that the log has no room for.
+func (m *Machine) logFull(c *Conn, why string) {
 	if c.is(limited) || c.state == Closed {
 		return
 	}
@@ -85,7 +84,7 @@ func (m *Machine) full(c *Conn, why string) {
 	}
 }
 
-// closeWindow has the client send nothing more until the log has room.
+// closeWindow closes the client's window until the log has room.
 func (m *Machine) closeWindow(c *Conn) {
 	c.set(limited)
 	c.missing = nil // what is missing now is not the tap's fault
@@ -95,9 +94,9 @@ func (m *Machine) closeWindow(c *Conn) {
 	m.watch(c)
 }
 
-// reopen lifts the limit of a connection once the log has room again. A socket that is
-// under way has been told where the log ends: what was logged now, and acknowledged, it
-// would never get.
+// reopen lifts the limit of a connection once the log has room again. Not during a spoofed handshake
+// of a server with a north side: the SYN has announced where the log ends, and the socket would never
+// get bytes that are logged, and acknowledged, after that.
 func (m *Machine) reopen(c *Conn) {
 	if c.state == Reconnecting && c.wire == nil {
 		return
@@ -116,7 +115,7 @@ func (m *Machine) reopen(c *Conn) {
 	if err != nil || room < enough {
 		return
 	}
-	c.unset(limited | stuck)
+	c.unset(limited | logStalled)
 	slot := m.slotOf(c)
 	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
 	m.limit(c)
@@ -126,7 +125,7 @@ func (m *Machine) reopen(c *Conn) {
 	if c.state == Closed {
 		return
 	}
-	// The client learns of the window by an ACK of its own probe, or by this.
+	// The client learns the window from the answer to its own probe, or from this ACK.
 	c.set(dupACKDue | ackDue)
 	m.touch(c)
 }

@@ -240,7 +240,7 @@ func (m *Machine) tickRoll(c *Conn) {
 // not begin: what waits for it does not lack.
 func (m *Machine) waitsForInput(c *Conn) bool {
 	r := c.extra.roll
-	if next := c.rcvNxt(); r.missingAt == 0 || r.missing != next || c.is(stuck) {
+	if next := c.rcvNxt(); r.missingAt == 0 || r.missing != next || c.is(logStalled) {
 		r.missing, r.missingAt = next, m.now
 	}
 	if m.now-c.last >= silentMost || c.inputLost() {

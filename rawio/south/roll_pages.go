@@ -6,21 +6,21 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 )
 
-// A roll-forward reads ahead what it feeds, unless the log is immediate: it asks
-// for pages by Config.Fetch, some before they are needed, and keeps them until the
-// server has acknowledged them.
+// A roll-forward reads ahead in the log, unless the log is immediate: it requests
+// pages by Config.Fetch before they are needed, and keeps them until the
+// server has acknowledged their bytes.
 
 const (
-	// pageSize is what is asked for at once, bytes.
+	// pageSize is the size of a request, bytes.
 	pageSize = 8 * feedMax
-	// aheadMin and aheadMax bound what one roll-forward keeps, and aheadAll
-	// what all keep together where that leaves each aheadMin, bytes.
+	// aheadMin and aheadMax bound what one roll-forward keeps, bytes. All together keep at most
+	// aheadAll, unless each of them has aheadMin only.
 	aheadMin = 2 * feedMax
 	aheadMax = 8 * pageSize
 	aheadAll = 64 << 20
-	// spareMax is how many pages wait to be used again.
-	spareMax = 32
-	// fetchRetry is the pause after the log was unreachable, ns.
+	// maxFreePages is how many pages wait to be used again.
+	maxFreePages = 32
+	// fetchRetry is the pause before a request is repeated because the log was unreachable, ns.
 	fetchRetry = 50e6
 )
 
@@ -28,7 +28,7 @@ const (
 type pages struct {
 	list    []page
 	end     int64 // of the last one
-	retryAt int64 // some are to be asked for again at this time; 0: none
+	retryAt int64 // time when lost pages are requested again; 0: none is lost
 }
 
 type page struct {
@@ -69,7 +69,7 @@ func (m *Machine) unreadable(c *Conn, err error) {
 	m.reset(c, "the log cannot be read: "+why)
 }
 
-// readAhead frees what the server has acknowledged, and asks for what follows.
+// readAhead frees the pages that the server has acknowledged, and requests those that follow.
 func (m *Machine) readAhead(c *Conn) {
 	if m.immediate {
 		return
@@ -77,7 +77,7 @@ func (m *Machine) readAhead(c *Conn) {
 	r := c.extra.roll
 	g := &r.pages
 	for len(g.list) > 0 && g.list[0].off+int64(g.list[0].n) <= r.acked {
-		m.spare(g.list[0].data)
+		m.recyclePage(g.list[0].data)
 		g.list = g.list[1:]
 	}
 	if len(g.list) == 0 {
@@ -87,7 +87,7 @@ func (m *Machine) readAhead(c *Conn) {
 	stable := min(c.stable, c.received)
 	for {
 		n := min(stable-g.end, r.acked+int64(share)-g.end, pageSize)
-		// No little pages while there is something to feed, unless they are the last.
+		// No small pages while there is something to feed, unless it is the last one.
 		least := int64(feedMin)
 		if g.end+n < stable {
 			least = min(pageSize, int64(share)/2)
@@ -101,8 +101,8 @@ func (m *Machine) readAhead(c *Conn) {
 	}
 }
 
-// Fetched takes what Config.Fetch was asked for: all of it, or an error. p may be
-// reused when Fetched returns. Answers that nobody waits for any more are ignored.
+// Fetched takes the result of a Config.Fetch: all bytes, or an error. p may be
+// reused when Fetched returns. Results that are no longer needed are ignored.
 func (m *Machine) Fetched(slot, gen uint32, off int64, p []byte, err error) {
 	m.read()
 	c := m.BySlot(slot)
@@ -125,14 +125,14 @@ func (m *Machine) Fetched(slot, gen uint32, off int64, p []byte, err error) {
 			m.unreadable(c, err)
 			return
 		}
-		g.data = append(m.fresh(), p...)
+		g.data = append(m.newPage(), p...)
 		m.Stats.Fetched += uint64(len(p))
 		m.touch(c)
 		return
 	}
 }
 
-// tickPages asks again for what could not be read.
+// tickPages requests lost pages again.
 func (m *Machine) tickPages(c *Conn) {
 	g := &c.extra.roll.pages
 	if g.retryAt == 0 || m.now < g.retryAt {
@@ -147,8 +147,8 @@ func (m *Machine) tickPages(c *Conn) {
 	}
 }
 
-// starved reports whether a roll-forward waits for the log: to be read, or to
-// make stable what the client has sent.
+// starved reports whether a roll-forward waits for the log: for a page, or until
+// the client's newest data is stable.
 func (m *Machine) starved(c *Conn) bool {
 	r := c.extra.roll
 	end := min(c.stable, c.received)
@@ -162,26 +162,28 @@ func (m *Machine) starved(c *Conn) bool {
 	return r.acked >= end && c.behindLog()
 }
 
-// dropPages gives the memory of a roll-forward back.
+// dropPages recycles the pages of a roll-forward.
 func (m *Machine) dropPages(r *roll) {
 	for i := range r.pages.list {
-		m.spare(r.pages.list[i].data)
+		m.recyclePage(r.pages.list[i].data)
 	}
 	r.pages = pages{}
 }
 
-func (m *Machine) fresh() []byte {
-	n := len(m.pages)
+// newPage returns an empty buffer of pageSize bytes, a recycled one if there is one.
+func (m *Machine) newPage() []byte {
+	n := len(m.freePages)
 	if n == 0 {
 		return make([]byte, 0, pageSize)
 	}
-	p := m.pages[n-1]
-	m.pages = m.pages[:n-1]
+	p := m.freePages[n-1]
+	m.freePages = m.freePages[:n-1]
 	return p[:0]
 }
 
-func (m *Machine) spare(p []byte) {
-	if p != nil && len(m.pages) < spareMax {
-		m.pages = append(m.pages, p)
+// recyclePage keeps a buffer for newPage, if there are not too many.
+func (m *Machine) recyclePage(p []byte) {
+	if p != nil && len(m.freePages) < maxFreePages {
+		m.freePages = append(m.freePages, p)
 	}
 }
