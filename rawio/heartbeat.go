@@ -28,5 +28,5 @@ func (e *Engine) beat(h heart) {
 		return
 	}
 	e.late = false
-	e.do(func(m *south.Machine) { m.Late(flows) })
+	e.do(func(m *south.Machine) { m.EngineStalled(flows) })
 }

@@ -187,7 +187,7 @@ func (e *Engine) ReleaseUnclaimed(claimed func(port uint16) bool) (err error) {
 			}
 			delete(e.before.gate, port)
 			delete(e.before.held, port)
-			m.Disown(port)
+			m.ReleaseInherited(port)
 			err = errors.Join(err, e.gate.DeleteService(port))
 		}
 	})

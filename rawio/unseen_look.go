@@ -205,7 +205,7 @@ func (e *Engine) declare(s *sockdiag.Socket) {
 			k.found, k.since = found, since
 			return
 		}
-		if outside != s.Flow && m.LetGo(outside, why, detail) {
+		if outside != s.Flow && m.UnprotectFlow(outside, why, detail) {
 			e.unseen.declared(s.Flow, why.With(detail))
 		} else {
 			m.Declare(e.unseen.port(s.Flow), s.Flow, why, detail)
@@ -228,7 +228,7 @@ func (e *Engine) findProxied(byCookie []sockdiag.Socket) {
 		e.do(func(m *south.Machine) {
 			e.unseen.mark(s, time.Now()).proxied = true
 			if entry.SYNProxy {
-				m.LetGo(s.Flow, reason.SYNProxied, "")
+				m.UnprotectFlow(s.Flow, reason.SYNProxied, "")
 			}
 		})
 	}

@@ -19,7 +19,7 @@ const (
 	LogCut       Reason = "the beginning of its log was discarded"
 	NoRecord     Reason = "the server process's record of it is missing or incomplete"
 	Refused      Reason = "journal or gate rejected it"
-	EngineLate   Reason = "the engine stalled for longer than dead-after"
+	EngineStall  Reason = "the engine stalled for longer than dead-after"
 	EngineFailed Reason = "the engine has failed"
 	ServerEnded  Reason = "the server has ended"
 	Urgent       Reason = "urgent data was sent on it"
@@ -41,7 +41,7 @@ const (
 // All returns every Reason, in the order of the documents.
 func All() []Reason {
 	return []Reason{
-		Earlier, NoSlots, Evicted, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineLate, EngineFailed, ServerEnded,
+		Earlier, NoSlots, Evicted, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineStall, EngineFailed, ServerEnded,
 		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, OtherPort, SYNProxied, OtherWay, Ungated, Passed, Unwatched, SYNsDropped,
 		Unrecognized,
 	}

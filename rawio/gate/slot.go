@@ -85,9 +85,9 @@ type Opened uint32
 
 const (
 	OpenedNo Opened = 0 // it has not
-	// OpenedLate: it took the engine for dead (MinDeadAfter), and passed an ACK of bytes
+	// OpenedStall: it took the engine for dead (MinDeadAfter), and passed an ACK of bytes
 	// that are not stable, output that was not captured, or a FIN or RST of a crash.
-	OpenedLate     Opened = 1
+	OpenedStall    Opened = 1
 	OpenedUrgent   Opened = 2 // the server has sent urgent data, see EventUnfollowed
 	OpenedFragment Opened = 3 // it sends fragments, likewise
 )

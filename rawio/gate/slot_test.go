@@ -22,7 +22,7 @@ func TestGateSide(t *testing.T) {
 	}
 	g.Abort()
 	g.Open(OpenedUrgent)
-	g.Open(OpenedLate)
+	g.Open(OpenedStall)
 	if !s.Aborted() || s.WhyOpened() != OpenedUrgent {
 		t.Errorf("aborted %v, opened %v", s.Aborted(), s.WhyOpened())
 	}

@@ -5,26 +5,26 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// A connection may be over for its client, which has all that an unmodified server's
-// predecessor had sent with its FIN, while the new server has yet to say the same. The client
-// may have forgotten the connection, and would answer by a RST, at which the server's write
-// fails. So the gate goes on to capture what it says, and the core acknowledges that.
+// A connection may be over for its client, which has all of the stream of an unmodified server's
+// predecessor, FIN included, while the new server has yet to send it. The client
+// may have no such connection any more, and would answer with a RST, so that the server's write
+// fails. So the gate continues to capture the server's segments, and the core acknowledges them.
 
-// hasToSay reports whether that is so.
-func (m *Machine) hasToSay(c *Conn, slot *gate.Slot) bool {
+// outputRemains reports whether an unmodified server has not sent all of its stream yet.
+func (m *Machine) outputRemains(c *Conn, slot *gate.Slot) bool {
 	_, closed := slot.FIN()
 	return c.wire != nil && c.is(recovered) && slot.Mode() == gate.ModeLive && !closed && slot.Released() != gate.ReleasedCrashed
 }
 
-// captureLast begins with that.
-func (m *Machine) captureLast(c *Conn, slot *gate.Slot) {
+// captureRest makes the gate capture the rest of it.
+func (m *Machine) captureRest(c *Conn, slot *gate.Slot) {
 	slot.SetSndNxt(c.finEnd)
 	slot.SetFlags(slot.Flags() | gate.FlagOver)
 	slot.SetMode(gate.ModeRoll)
 }
 
-// ackAsClient acknowledges in the client's name what the server says: whatever it is, the client
-// has had it. After the FIN the kernel may answer the client itself.
+// ackAsClient acknowledges a segment of the server in the client's name: the client already
+// has its bytes. After the FIN the kernel may answer the client itself.
 func (m *Machine) ackAsClient(c *Conn, s *segment.Segment) {
 	if s.Len() == 0 || s.Flags.Any(segment.SYN|segment.RST) {
 		return

@@ -18,16 +18,16 @@ import (
 //	in an outage ────────► Outage, as Restore does, in the slot that it has
 //	went open   ─────────► Open
 //
-// What the log holds is what was received: the client says the rest again, for
-// nobody has acknowledged it. The slot knows what the server has sent. How much of
-// that the client has, its next segment tells; until then it is taken to have all,
-// and in a crash to lack as much as its window ever let it.
+// What the log holds is what was received: the client retransmits the rest, which was not
+// acknowledged. The slot has SND.NXT. SND.UNA is learned from the client's next segment; until then
+// the client is assumed to have everything, and in a crash to lack as much as its window ever
+// allowed.
 
 const whyReset = "it was reset under the engine before"
 
-// Inherit tells which flows the gate of an engine that is gone has bound, before
-// anything else is asked of m. Their slots are not used before Adopt, Restore or
-// Unprotect has seen to their port.
+// Inherit takes the flows that the gate of an engine that is gone has bound, with their slots. It is
+// called before all other methods. Those slots are not used again before Adopt, Restore or
+// ReleaseInherited was called for their port.
 func (m *Machine) Inherit(flows map[segment.Flow]uint32) {
 	m.inherited = flows
 	used := map[uint32]bool{}
@@ -44,8 +44,8 @@ func (m *Machine) Inherit(flows map[segment.Flow]uint32) {
 	}
 }
 
-// Adopt is Protect for a port whose server lives on and whose engine is gone. list
-// are its connections in the log, outage says that the gate held its SYNs. It
+// Adopt is Protect for a port whose server lives on and whose engine is gone. list has
+// the port's connections in the log; outage says that the gate held its SYNs. Adopt
 // returns how many connections were taken over.
 func (m *Machine) Adopt(port uint16, s Service, outage bool, list []Stored) int {
 	m.read()
@@ -75,11 +75,8 @@ func (m *Machine) Adopt(port uint16, s Service, outage bool, list []Stored) int 
 // Protects reports whether a port is protected.
 func (m *Machine) Protects(port uint16) bool { return m.services[port] != nil }
 
-// Disown gives up what was inherited of a port that is not protected.
-func (m *Machine) Disown(port uint16) { m.discardInherited(port) }
-
-// adoptStored takes over what the log and a slot know of, and reports whether there
-// is such a connection. One that no slot has was over, or nothing of it had left.
+// adoptStored takes over a connection that is in the log and in a slot, and reports whether it
+// is one. One that no slot has was over, or nothing of it had left.
 func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	flow := segment.Flow(s.Meta.Flow)
 	i, bound := m.inherited[flow]
@@ -89,7 +86,7 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	}
 	slot := m.gate.Slot(i)
 	mode := slot.Mode()
-	if mode == gate.ModeFree || mode == gate.ModeOpen { // adoptSlot sees to it
+	if mode == gate.ModeFree || mode == gate.ModeOpen { // left to adoptSlot
 		_ = m.log.Delete(s.Meta.ID)
 		return false
 	}
@@ -114,7 +111,7 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 		m.adoptOutage(c, s, unrecorded == nil)
 	} else {
 		m.adoptLive(c, s)
-		m.mayBeBypassed(c)
+		m.watchBypass(c)
 		m.judgeAdopted(c, s.Start, unrecorded, over)
 	}
 	if c.state != Closed && c.state != Open && s.Meta.Tag != tag(c.slot, c.gen) {
@@ -123,7 +120,7 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	return true
 }
 
-// place gives c the slot that it has.
+// place puts c into the slot that the gate has for it.
 func (m *Machine) place(c *Conn, slot uint32) {
 	e := &m.slots[slot]
 	c.slot, c.gen = slot, e.gen
@@ -132,7 +129,7 @@ func (m *Machine) place(c *Conn, slot uint32) {
 }
 
 // overInOutage reports whether the gate holds a translated connection's packets
-// because it is over, see finished, and not because of an outage, of the service or
+// because the connection is over, see finished, and not because of an outage of the service or
 // of its own process.
 func overInOutage(svc *service, s *Stored, slot *gate.Slot) bool {
 	_, closed := slot.FIN()
@@ -140,7 +137,7 @@ func overInOutage(svc *service, s *Stored, slot *gate.Slot) bool {
 		slot.Flags()&gate.FlagXlate != 0 && slot.Released() != gate.ReleasedCrashed
 }
 
-// adoptLive makes c what its slot says.
+// adoptLive initializes c from its slot.
 func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	slot, o := m.slotOf(c), &s.Meta.Output
 	out, _ := slot.Out()
@@ -165,14 +162,14 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 		x.liveAt, x.retryAt, x.tsval, x.edge = m.now, m.now, slot.TSVal(), c.acked
 	}
 	switch end, ok := slot.FIN(); {
-	case o.Closed: // its client has acknowledged that, and the slot may be another socket's
+	case o.Closed: // the client has acknowledged the FIN; the slot may be of a later socket
 		c.set(finSent | finReported | finAcked)
 		c.finEnd = c.iss + 1 + uint32(o.End) + 1
 		c.una, c.unaOff = c.finEnd, o.End+1
 		c.nxt = seqnum.Max(c.nxt, c.finEnd)
 	case ok:
 		c.meantFIN(end)
-	case xlate != 0: // the socket before may have sent one
+	case xlate != 0: // an earlier socket may have sent one
 		c.set(doubtful)
 	}
 	if c.svc.Unmodified {
@@ -182,15 +179,15 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 		c.set(replayed)
 	}
 	m.updateFlags(c)
-	// Now, and then as often as an idle client is asked.
+	// A keepalive probe is due now, and then at the usual interval.
 	c.probedAt = (m.millis() - uint32(m.cfg.KeepAlive/1e6)) | 1
 	m.watch(c)
 	m.noteReads(c)
 	m.touch(c)
 }
 
-// adoptWire begins the record of an unmodified server's output anew: what it has
-// sent under the engine before is not compared.
+// adoptWire begins the record of an unmodified server's output anew: output from before the
+// adoption is not compared.
 func (m *Machine) adoptWire(c *Conn, s *Stored) {
 	o := &s.Meta.Output
 	c.set(restored)
@@ -206,12 +203,12 @@ func (m *Machine) adoptWire(c *Conn, s *Stored) {
 	}
 }
 
-// judgeAdopted ends the protection of a connection that went open or whose record
-// is not there.
+// judgeAdopted ends the protection of a connection that the gate has opened, or whose record
+// is missing.
 func (m *Machine) judgeAdopted(c *Conn, start int64, unrecorded error, over bool) {
 	slot := m.slotOf(c)
 	switch {
-	case slot.Aborted(): // the kernel has no socket, and says so to a client that has not got the RST
+	case slot.Aborted(): // the kernel has no socket, and answers a client that has not got the RST by another
 		m.end(c, "reset by the server")
 	case slot.Opened():
 		m.wasOpened(c)
@@ -226,8 +223,7 @@ func (m *Machine) judgeAdopted(c *Conn, start int64, unrecorded error, over bool
 }
 
 // adoptOutage takes over a connection that was in an outage, or being opened again, or
-// whose process has crashed: of what that has sent the slot says too much then, for a
-// FIN that was held counts.
+// whose process has crashed. The slot's SND.NXT is not used: it may count a FIN that was held.
 func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
 	slot := m.slotOf(c)
 	slot.SetMode(gate.ModeOutage)
@@ -243,12 +239,12 @@ func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
 	m.kernel.Destroy(c.Flow)
 	m.watch(c)
 	if slot.Opened() {
-		m.reset(c, string(reason.EngineLate))
+		m.reset(c, string(reason.EngineStall))
 	}
 }
 
-// adoptSlot deals with a flow that only the gate knows: what the log has no longer
-// was over for it.
+// adoptSlot deals with a flow that only the gate has: the log has deleted the connection
+// because it was over.
 func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 	slot := m.gate.Slot(i)
 	mode, xlate := slot.Mode(), slot.Flags()&gate.FlagXlate != 0
@@ -258,7 +254,7 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 	}
 	state, over := Resetting, (mode == gate.ModeRoll || mode == gate.ModeOpen) && slot.Flags()&gate.FlagOver != 0
 	switch {
-	case over, mode == gate.ModeLive: // only the kernel may have something to say
+	case over, mode == gate.ModeLive: // only the kernel may still send something
 		state = Lingering
 	case mode == gate.ModeOpen:
 		state = Open
@@ -279,13 +275,13 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 	case Lingering:
 		c.set(recovered)
 		x.expireAt = m.now + timeWait
-		if mode == gate.ModeRoll { // see captureLast
+		if mode == gate.ModeRoll { // see captureRest
 			c.set(finAcked | finLogged)
 			c.finEnd = c.nxt
 			break
 		}
 		x.reason = string(reason.Inherited)
-		slot.SetFlags(slot.Flags() | gate.FlagOver) // for the engine after this one
+		slot.SetFlags(slot.Flags() | gate.FlagOver) // for the next engine
 		slot.SetMode(gate.ModeOpen)
 	case Open:
 		c.set(recovered)
@@ -299,15 +295,16 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 	m.watch(c)
 }
 
-// discardInherited ends what is left of a port whose server is gone, too.
-func (m *Machine) discardInherited(port uint16) {
+// ReleaseInherited frees what the predecessor has left of a port that is not adopted: sockets, flows
+// and slots.
+func (m *Machine) ReleaseInherited(port uint16) {
 	for _, flow := range m.inheritedBy(port) {
 		m.kernel.Destroy(flow)
 		m.dropInherited(flow, m.inherited[flow])
 	}
 }
 
-// inheritedBy returns what is left for a port, in the order of its slots.
+// inheritedBy returns the inherited flows of a port, in the order of their slots.
 func (m *Machine) inheritedBy(port uint16) (flows []segment.Flow) {
 	for flow := range m.inherited {
 		if flow.Server.Port() == port {
@@ -318,8 +315,8 @@ func (m *Machine) inheritedBy(port uint16) (flows []segment.Flow) {
 	return flows
 }
 
-// yield gives the slot up that a flow had before it got another one.
-func (m *Machine) yield(flow segment.Flow, slot uint32) {
+// releaseOldSlot frees the inherited slot of a flow that has got another one.
+func (m *Machine) releaseOldSlot(flow segment.Flow, slot uint32) {
 	i, ok := m.inherited[flow]
 	if !ok {
 		return
@@ -340,12 +337,12 @@ func (m *Machine) dropInherited(flow segment.Flow, slot uint32) {
 	}
 }
 
-// fixUna takes SND.UNA from the first acknowledgment of an adopted connection's client, as the
-// bounds have let it pass. The client has what precedes the log, whatever the
-// segment says: the last number may be the SYN's and not a byte that is doubtful.
+// fixUna takes SND.UNA from the first acknowledgment of an adopted connection's client that is within
+// the bounds. The client has what precedes the log, whatever the
+// segment says: the last number may be the SYN's, and not that of a doubtful byte.
 func (m *Machine) fixUna(c *Conn, una uint32) {
 	c.unset(unaUnknown)
-	if c.is(finAcked) { // whatever an old segment says
+	if c.is(finAcked) { // the segment may be an old one
 		una = seqnum.Max(una, c.una)
 	}
 	d := max(int64(seqnum.Diff(una, c.una)), c.outStart()-c.unaOff)
@@ -355,8 +352,8 @@ func (m *Machine) fixUna(c *Conn, una uint32) {
 	}
 }
 
-// updateSndNxtRefused takes SND.NXT from a refused segment, for a client of an adopted or restored
-// connection that has more of the server's stream than the present socket has sent. Such a
+// updateSndNxtRefused takes SND.NXT from a refused segment, if the client of an adopted or restored
+// connection has more of the server's stream than the present socket has sent. Such a
 // client refuses what the socket sends, and all its own segments may be refused here.
 func (m *Machine) updateSndNxtRefused(c *Conn, s *segment.Segment, slot *gate.Slot) {
 	window := int64(65535) << c.server.wscale
@@ -371,10 +368,10 @@ func (m *Machine) updateSndNxtRefused(c *Conn, s *segment.Segment, slot *gate.Sl
 	}
 }
 
-// lowerUna lowers SND.UNA of an adopted connection whose client has sent nothing since to the lowest
-// number that is possible: the window never let the client lack more. What the client gets
-// twice does no harm. A client that has the server's FIN lacks nothing, and nothing would be
-// sent to it any more: see finished.
+// lowerUna lowers SND.UNA to the lowest possible number, if the client of an adopted connection has
+// sent nothing since: its window never allowed more to be in flight. Bytes that the client gets
+// twice do no harm. A client that has acknowledged the server's FIN has everything, and nothing would
+// be sent to it any more: see finished.
 func (m *Machine) lowerUna(c *Conn) {
 	if !c.is(unaUnknown) {
 		return
@@ -389,9 +386,9 @@ func (m *Machine) lowerUna(c *Conn) {
 	}
 }
 
-// resumes reports whether a repeated SYN-ACK is that of the socket by which the
-// connection was opened again. Which that is an engine that has adopted it learns
-// from the SYN-ACK: the gate lets no other one come so far.
+// resumes reports whether a retransmitted SYN-ACK is of the socket by which the
+// connection was opened again. After an adoption, the ACK number that this socket uses is learned
+// from the SYN-ACK: the gate reports no other SYN-ACK here.
 func (m *Machine) resumes(c *Conn, ack uint32) bool {
 	if c.resume < 0 {
 		if off := seqnum.Unwrap(ack, c.irs+1, c.received); off >= 0 && off <= c.received {

@@ -7,32 +7,33 @@ import (
 	"github.com/ftnet/ftnet/internal/seqnum"
 )
 
-// While there is no engine somebody may take the gate off and put it back, or the engine
-// before may have gone while packets passed by the gate. So it is not believed of adopted
-// connections that the gate was in the way: what the kernel's socket had taken when the engine
-// asks it the gate must have seen acknowledged a little later. Of translated ones a client
-// takes nothing else than what the gate lets go. What was sent the client's ACKs tell, see
-// usesOtherPath.
+// While there is no engine, somebody may take the gate off and put it back; or the previous engine
+// may have ended while packets bypassed the gate. So for adopted connections the core verifies that
+// the gate has seen all packets: it asks the kernel how much the socket has received, and the gate
+// must have seen the ACK of that a little later. Translated connections need no check: their clients
+// accept only what the gate has translated. Output that the gate has not seen shows in the client's
+// ACKs, see usesOtherPath.
 
-// bypass is a connection of which that is to be found out.
+// bypass is a connection that is to be verified.
 type bypass struct {
 	conn  *Conn
-	at    int64  // time of the question, ns; 0: it was not asked
-	taken uint32 // what the kernel had taken then, in sequence numbers
+	at    int64  // time of the query, ns; 0: there was none yet
+	taken uint32 // the kernel's RCV.NXT then
 }
 
-// bypassAfter is how long after the question the gate has seen what the kernel had to say
-// then, ns. Linux delays an ACK by 200 ms at most (TCP_DELACK_MAX).
+// bypassAfter is how long after the query the gate must have seen the ACK, ns. Linux delays an ACK by
+// 200 ms at most (TCP_DELACK_MAX).
 const bypassAfter = 1e9
 
-// mayBeBypassed takes note of an adopted connection.
-func (m *Machine) mayBeBypassed(c *Conn) {
+// watchBypass makes tickBypassed verify an adopted connection, unless it is translated.
+func (m *Machine) watchBypass(c *Conn) {
 	if !c.is(recovered) {
 		m.bypasses = append(m.bypasses, bypass{conn: c})
 	}
 }
 
-// tickBypassed lets those go that were.
+// tickBypassed queries the kernel, and ends the protection of connections whose packets have bypassed
+// the gate.
 func (m *Machine) tickBypassed() {
 	if len(m.bypasses) == 0 {
 		return

@@ -5,30 +5,30 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// What makes a connection impossible to recover, or ends it, an event of the gate tells the
-// core, or nobody does. An event can be lost: the ring that carries them has no room while very
-// many connections begin or end at once. Most of them come again. What the others tell is in
-// the slot as well, so the core looks there: now and then at each slot, at a crash, and before
-// a FIN that the gate has held is let go.
+// Most things that end a connection, or make it impossible to recover, are reported by an event of the
+// gate. An event can be lost: the ring buffer is full while very
+// many connections begin or end at once. Most events come again. The facts of the others are in
+// the slot as well, so the core reads it: each slot now and then, and a connection's at a crash and before
+// a FIN that the gate has held is released.
 //
 //	event          when it is lost
-//	SYN-ACK held   The kernel says it again, or answers the next SYN of the client or the core.
+//	SYN-ACK held   The kernel retransmits it, or answers the next SYN of the client or the core.
 //	SYN cookie     The same. One that belongs to no connection passes, and the engine finds the
 //	               connection in the kernel's list; see Declare.
-//	FIN held       The kernel says it again.
-//	RST held       The kernel answers the client's next segment by another one. It is as if the
+//	FIN held       The kernel retransmits it.
+//	RST held       The kernel answers the client's next segment with another one. It is as if the
 //	               network had lost the first; meanwhile the connection would be recovered.
 //	RST sent       see Slot.Aborted
-//	SYN refused    The client says it again.
+//	SYN refused    The client retransmits it.
 //	crashed        see Slot.Released
 //	unfollowed     see Slot.WhyOpened; a fragment that was held comes again.
-//	proof          The engine asks again.
+//	proof          The engine sends another one.
 //
-// That a server's record is incomplete only its head in the journal tells.
+// No event reports that a server's record is incomplete: its head in the journal has that.
 
-// look finds out whether a connection that is protected can still be recovered, or is over. It
-// stays protected when both sides have closed it: nothing must pass between them any more.
-func (m *Machine) look(c *Conn) {
+// checkRecoverable checks whether a protected connection is over, or cannot be recovered any more. One
+// that both sides have closed stays protected: nothing may pass between them any more.
+func (m *Machine) checkRecoverable(c *Conn) {
 	if c.state == Established && m.slotOf(c).Aborted() {
 		m.resetByServer(c)
 		return
@@ -36,7 +36,7 @@ func (m *Machine) look(c *Conn) {
 	if m.hasCrashed(c) || c.closed() {
 		return
 	}
-	if why, detail, spoilt := m.spoilt(c); spoilt {
+	if why, detail, is := m.unrecoverable(c); is {
 		m.giveUp(c, why, detail)
 	}
 }
@@ -52,8 +52,9 @@ func (m *Machine) giveUp(c *Conn, why reason.Reason, detail string) {
 	}
 }
 
-// spoilt says why a connection cannot be recovered, if the slot or the server's record tells.
-func (m *Machine) spoilt(c *Conn) (why reason.Reason, detail string, spoilt bool) {
+// unrecoverable returns why a connection cannot be recovered, according to the slot and the server's
+// record.
+func (m *Machine) unrecoverable(c *Conn) (why reason.Reason, detail string, is bool) {
 	if opened := m.slotOf(c).WhyOpened(); opened != gate.OpenedNo {
 		why, detail = openedBy(opened)
 		return why, detail, true
@@ -62,7 +63,7 @@ func (m *Machine) spoilt(c *Conn) (why reason.Reason, detail string, spoilt bool
 	return reason.NoRecord, "", c.state == Established && head.Lost && !head.Closing
 }
 
-// openedBy is the reason of a connection whose packets the gate has let go.
+// openedBy returns the reason of a connection that the gate has opened.
 func openedBy(o gate.Opened) (why reason.Reason, detail string) {
 	switch o {
 	case gate.OpenedUrgent:
@@ -70,17 +71,17 @@ func openedBy(o gate.Opened) (why reason.Reason, detail string) {
 	case gate.OpenedFragment:
 		return reason.Fragments, ""
 	}
-	return reason.EngineLate, ""
+	return reason.EngineStall, ""
 }
 
-// wasOpened deals with a connection whose packets the gate has let go.
+// wasOpened deals with a connection that the gate has opened.
 func (m *Machine) wasOpened(c *Conn) {
 	why, detail := openedBy(m.slotOf(c).WhyOpened())
 	m.giveUp(c, why, detail)
 }
 
-// hasCrashed takes note of the crash of the process that held an unmodified server's
-// connection, unless that is known. It reports whether there was one.
+// hasCrashed handles the crash of the process that held an unmodified server's
+// connection, if the slot has one that is not known yet, and reports whether it did.
 func (m *Machine) hasCrashed(c *Conn) bool {
 	if c.wire == nil || c.state == Outage || c.is(abandoned) || m.slotOf(c).Released() != gate.ReleasedCrashed {
 		return false

@@ -109,8 +109,8 @@ type Machine struct {
 	exposed    []*exposure
 	otherPaths map[*Conn]*otherPath
 	// bypasses are adopted connections that the gate may not have seen all of.
-	bypasses []bypass
-	probing  int // how many connections the kernel may be asked about in this tick
+	bypasses    []bypass
+	queriesLeft int // how many connections the kernel may be asked about in this tick
 	// unwatched says why releases cannot be observed; empty: they can.
 	unwatched string
 }
@@ -244,7 +244,7 @@ func (m *Machine) each(svc *service, f func(*Conn)) {
 // takeSlot gives c a free slot and a new generation of it.
 func (m *Machine) takeSlot(c *Conn) bool {
 	switch fresh := uint32(len(m.slots)) < m.cfg.MaxConns; {
-	case m.free.len() > restingSlots || m.free.len() > 0 && !fresh:
+	case m.free.len() > quarantinedSlots || m.free.len() > 0 && !fresh:
 		c.slot = m.free.take()
 	case fresh:
 		c.slot = uint32(len(m.slots))

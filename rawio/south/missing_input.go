@@ -152,7 +152,7 @@ type scan struct {
 // scanSlots makes tick watch the connections with missing input. There is no other event for a
 // client whose segments the tap does not see, nor for an ACK that the gate has held because it SACKs
 // bytes that the tap has not seen although all below them is in the log. scanSlots also checks
-// whether connections can still be recovered; see look.
+// whether connections can still be recovered; see checkRecoverable.
 func (m *Machine) scanSlots() {
 	if m.now-m.scan.at < scanEvery {
 		return
@@ -164,7 +164,7 @@ func (m *Machine) scanSlots() {
 		}
 		c := m.slots[m.scan.slot].conn
 		if c != nil && c.mayBeExposed() {
-			m.look(c)
+			m.checkRecoverable(c)
 		}
 		if c != nil && c.state == Established {
 			slot := m.slotOf(c)

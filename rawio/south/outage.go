@@ -80,12 +80,12 @@ func (m *Machine) crashed(c *Conn) {
 			}
 			return
 		}
-		why, detail, spoilt := m.spoilt(c)
+		why, detail, unrecoverable := m.unrecoverable(c)
 		if m.lostUnseen(c) {
-			why, detail, spoilt = reason.Passed, "", true
+			why, detail, unrecoverable = reason.Passed, "", true
 		}
 		m.becomeOutage(c)
-		if spoilt {
+		if unrecoverable {
 			m.reset(c, why.With(detail))
 		}
 	case Reconnecting:

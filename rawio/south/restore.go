@@ -76,7 +76,7 @@ func (m *Machine) Restore(port uint16, s Service, list []Stored) int {
 			n++
 		}
 	}
-	m.discardInherited(port)
+	m.ReleaseInherited(port)
 	// Not before: what belongs to no connection passes from here on.
 	m.gate.SetService(port, true, s.Unmodified)
 	m.Stats.Restored += uint64(n)
@@ -107,7 +107,7 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 	m.beginRestore(c, s)
 	m.restoreRecord(c, s)
 	m.holdRestored(c)
-	m.yield(flow, c.slot)
+	m.releaseOldSlot(flow, c.slot)
 	m.watch(c)
 	m.lagging = true                // it is asked at once
 	m.update(c, logserver.Output{}) // with its new tag
@@ -258,15 +258,15 @@ func (m *Machine) hasSent(c *Conn, slot *gate.Slot) uint32 {
 	return sent
 }
 
-// unfed reports whether the client's FIN may go to a server that has not sent what
+// feedsFINEarly reports whether the client's FIN may go to a server that has not sent what
 // its predecessor had, and stands still: how much of that the client had when it
 // closed is not known of a restored connection, and less than is believed if the tap
 // had missed the FIN at first; the rest may come after the FIN.
-func (m *Machine) unfed(c *Conn) bool {
-	return m.now-c.extra.roll.movedAt >= unfedAfter
+func (m *Machine) feedsFINEarly(c *Conn) bool {
+	return m.now-c.extra.roll.movedAt >= finEarlyAfter
 }
 
-const unfedAfter = 1e9 // ns
+const finEarlyAfter = 1e9 // ns
 
 // widenRestored widens the bounds by which to judge a segment of a restored connection: the client
 // may have more of an earlier server's output, or was promised more room, than is known.

@@ -49,7 +49,7 @@ type roll struct {
 	missing   uint32 // the first byte that the client has to say again
 	missingAt int64  // since when
 
-	deafUntil int64 // a FIN that comes before may be the last socket's; 0: it cannot
+	finIgnoredUntil int64 // a FIN that comes before may be the last socket's; 0: it cannot
 }
 
 // piece is output that waits to be compared before the client gets it.
@@ -64,9 +64,9 @@ const (
 	probeAfter = 200e6
 	// stallEnd is the same before the connection is given up.
 	stallEnd = 20e9
-	// deafFor is for how long captured output may be under way from the gate, ns. The
+	// captureDelay is for how long captured output may be under way from the gate, ns. The
 	// kernel repeats what was ignored.
-	deafFor = 100e6
+	captureDelay = 100e6
 )
 
 // beginRoll takes the SYN-ACK of the restarted server.
@@ -85,7 +85,7 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 		tsval: s.Options.TSVal, tsFirst: s.Options.TSVal, tsSince: m.kernel.Now(), ackDue: true, movedAt: m.now, probedAt: m.now,
 	}
 	if w.rolls && w.iss == s.Seq { // SYN cookies for the same SYN
-		r.deafUntil = m.now + deafFor
+		r.finIgnoredUntil = m.now + captureDelay
 	}
 	w.rolls, w.iss = true, s.Seq
 	if !m.becomeRolling(c, r) {

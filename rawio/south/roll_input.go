@@ -36,7 +36,7 @@ func (m *Machine) feed(c *Conn) {
 	}
 	// The client closed when it had the replies until then. A server that learns of
 	// it before it has sent them may give up.
-	if c.fin >= 0 && c.is(finLogged) && r.sent == c.fin && (r.out >= min(c.wire.closed, c.outputOff(c.sentEnd())) || m.unfed(c)) {
+	if c.fin >= 0 && c.is(finLogged) && r.sent == c.fin && (r.out >= min(c.wire.closed, c.outputOff(c.sentEnd())) || m.feedsFINEarly(c)) {
 		s := m.rollAck(c, r.outAcked, r.edgeOut)
 		s.Flags |= segment.FIN
 		r.sent++

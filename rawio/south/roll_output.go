@@ -13,10 +13,10 @@ import (
 // held.
 func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	r := c.extra.roll
-	if m.now < r.deafUntil { // of data the next server says the same
+	if m.now < r.finIgnoredUntil { // of data the next server says the same
 		s.Flags &^= segment.FIN
 	}
-	if m.stray(c, s) {
+	if m.ofOldSocket(c, s) {
 		return
 	}
 	if s.Flags.Has(segment.URG) { // what is forwarded has no urgent data
@@ -75,10 +75,10 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	}
 }
 
-// stray reports whether a captured packet is not of the present roll-forward's
+// ofOldSocket reports whether a captured packet is not of the present roll-forward's
 // socket: it acknowledges what was not sent to that, lies where that may not
 // send, or has another clock. The socket before it may have said something at its end.
-func (m *Machine) stray(c *Conn, s *segment.Segment) bool {
+func (m *Machine) ofOldSocket(c *Conn, s *segment.Segment) bool {
 	r := c.extra.roll
 	if o := &s.Options; o.HasTS {
 		// At most a tick in a microsecond (tcp_usec_ts), and also while the core stands still.
@@ -203,9 +203,9 @@ func (m *Machine) liveSegment(c *Conn, s *segment.Segment, slot *gate.Slot) *seg
 	return s
 }
 
-// overtaken takes a packet that the gate had captured before the connection went
+// capturedBeforeLive takes a packet that the gate had captured before the connection went
 // live, and that comes after. The kernel believes that it has left.
-func (m *Machine) overtaken(c *Conn, s *segment.Segment) {
+func (m *Machine) capturedBeforeLive(c *Conn, s *segment.Segment) {
 	slot := m.slotOf(c)
 	if s.Flags.Any(segment.SYN | segment.RST) {
 		return

@@ -60,7 +60,7 @@ func (s *script) line(line string) {
 	case "beat":
 		if s.env.gate.Beat() {
 			flows, _ := s.env.gate.Flows() // cannot fail
-			s.machine.Late(flows)
+			s.machine.EngineStalled(flows)
 		}
 	case "kernel":
 		s.kernel = s.number(w[1])

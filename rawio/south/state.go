@@ -190,8 +190,8 @@ func (m *Machine) becomeLingering(c *Conn) bool {
 	switch slot := m.slotOf(c); {
 	case slot.Mode() == gate.ModeOutage:
 		m.kernel.Destroy(c.Flow) // nobody will answer its FIN
-	case m.hasToSay(c, slot):
-		m.captureLast(c, slot)
+	case m.outputRemains(c, slot):
+		m.captureRest(c, slot)
 	}
 	c.more().expireAt = m.now + m.lingers(c)
 	m.watch(c)

@@ -177,7 +177,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		}
 		return true
 	}
-	if refused || cookie || m.now-x.liveAt < settleTime {
+	if refused || cookie || m.now-x.liveAt < cutoverTime {
 		return true
 	}
 	c.extra = nil
@@ -196,9 +196,9 @@ func (m *Machine) heldLong(c *Conn) bool {
 // finRetry is how often the client's FIN is repeated to the new stack, ns.
 const finRetry = 200e6
 
-// settleTime is how long after a reconnection stray segments of the cut-over
+// cutoverTime is how long after a reconnection stray segments of the cut-over
 // are expected, ns.
-const settleTime = 1e9
+const cutoverTime = 1e9
 
 // Sweep forgets connections that have been idle for the given time, in ns, and
 // that the kernel knows no socket for: their client or server went without a

@@ -75,7 +75,7 @@ func (m *Machine) Output(kind gate.OutputKind, slot, gen, seq uint32, s *segment
 	case c.state == Rolling:
 		m.rolled(c, s)
 	case c.state == Established && c.is(recovered):
-		m.overtaken(c, s)
+		m.capturedBeforeLive(c, s)
 	case c.state == Lingering:
 		m.ackAsClient(c, s)
 	}

@@ -15,7 +15,7 @@ import (
 
 // declare says that a connection which the core does not have is not protected, and why.
 func (m *Machine) declare(svc *service, flow segment.Flow, why reason.Reason, detail string) {
-	m.sayUnprotected(Report{Port: svc.port, Flow: flow, Why: why}, detail, true)
+	m.emitUnprotected(Report{Port: svc.port, Flow: flow, Why: why}, detail, true)
 }
 
 // reasonSet is a set of reasons: bit 0 stands for all that hold for good, the others for those
@@ -34,10 +34,10 @@ func (m *Machine) reportUnprotected(c *Conn, why reason.Reason, detail string) {
 	}
 	first := c.reported == 0
 	c.reported |= bit
-	m.sayUnprotected(Report{Port: c.svc.port, Flow: c.Flow, ID: c.ID, Why: why, Logged: c.received, Kept: bit > 1}, detail, first)
+	m.emitUnprotected(Report{Port: c.svc.port, Flow: c.Flow, ID: c.ID, Why: why, Logged: c.received, Kept: bit > 1}, detail, first)
 }
 
-func (m *Machine) sayUnprotected(r Report, detail string, first bool) {
+func (m *Machine) emitUnprotected(r Report, detail string, first bool) {
 	if first {
 		m.Stats.Unprotected++
 	}
@@ -61,9 +61,9 @@ func (m *Machine) Declare(port uint16, flow segment.Flow, why reason.Reason, det
 	}
 }
 
-// LetGo ends the protection of the live connection of a flow, and declares it. It returns false
+// UnprotectFlow ends the protection of the live connection of a flow, and declares it. It returns false
 // if there is none.
-func (m *Machine) LetGo(flow segment.Flow, why reason.Reason, detail string) bool {
+func (m *Machine) UnprotectFlow(flow segment.Flow, why reason.Reason, detail string) bool {
 	c := m.conns.get(flow)
 	if c == nil || c.state != Established {
 		return false

@@ -260,7 +260,7 @@ func (m *Model) letGo(s *gate.Slot) bool {
 	if !m.opens(s) {
 		return false
 	}
-	s.GateSide().Open(gate.OpenedLate)
+	s.GateSide().Open(gate.OpenedStall)
 	m.count.Opened++
 	return true
 }

@@ -34,7 +34,7 @@ func left(name string, p tcp, s slotState, opened bool, after func(*slotState)) 
 	r := rule{name: name, packet: p, slot: s, verdict: gatetest.Pass, after: after}
 	if opened {
 		r.stats.Opened = 1
-		r.after = func(s *slotState) { after(s); s.Opened = max(s.Opened, gate.OpenedLate) }
+		r.after = func(s *slotState) { after(s); s.Opened = max(s.Opened, gate.OpenedStall) }
 	}
 	return r
 }
@@ -128,7 +128,7 @@ func (d dead) halves() []rule {
 	all[3].out = func(p *tcp) { p.seq = d.s(50) }
 	if d.layout != noTimestamps {
 		all[3].out = func(p *tcp) { p.seq, p.tsVal = d.s(50), tsDelta }
-		all[3].after = func(s *slotState) { s.Egress++; s.TSVal, s.TSEcr, s.Opened = tsDelta, 0, gate.OpenedLate }
+		all[3].after = func(s *slotState) { s.Egress++; s.TSVal, s.TSEcr, s.Opened = tsDelta, 0, gate.OpenedStall }
 	}
 	for _, mode := range []gate.Mode{gate.ModeSpoof, gate.ModeRoll} {
 		s := d.with(d.xlate, mode, gate.FlagRecord)

@@ -6,10 +6,10 @@ import (
 
 const whyBegun = "its client began another connection while the engine stood still"
 
-// Late takes note of what the gate has done while it took the engine for dead
-// (kernel.Config.DeadAfter): of connections that went on there can be no protection
-// any more, and those that are not bound any more are over. flows is what is bound.
-func (m *Machine) Late(flows map[segment.Flow]uint32) {
+// EngineStalled deals with what the gate has done while it took the engine for dead
+// (kernel.Config.DeadAfter): connections that it has opened cannot be protected
+// any more, and those that are no longer bound are over. flows are the bound ones.
+func (m *Machine) EngineStalled(flows map[segment.Flow]uint32) {
 	m.read()
 	m.Conns(func(c *Conn) bool {
 		switch _, bound := flows[c.Flow]; {
@@ -22,7 +22,7 @@ func (m *Machine) Late(flows map[segment.Flow]uint32) {
 	})
 }
 
-// bound reports whether the gate knows the connection's flow.
+// bound reports whether the core has bound the connection's flow in the gate.
 func (c *Conn) bound() bool {
 	return c.state != SynReceived && (c.state != Open || c.is(recovered))
 }
