@@ -8,8 +8,8 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// Restoring is recovery after the engine itself has gone, with its host perhaps:
-// of a connection nothing is left but what the log holds.
+// Restoring is recovery after the engine itself has ended, perhaps with its host:
+// nothing is left of a connection but what the log holds.
 //
 //	  Restore            a segment of the client
 //	─────────► Outage, ───────────────────────────► Outage ──► as after any crash
@@ -18,24 +18,24 @@ import (
 //	                  ▼
 //	               Closed
 //
-// The log does not know what the server has sent, nor how much of it the client
-// has: una, nxt, the timestamps and the windows are learned from the client's
-// first segment, which it is asked for by a probe. Until then the connection is
-// not opened again, and the gate holds all of it. What is sure from the start is
+// The log does not have the server's stream, nor how much of it the client
+// has got: una, nxt, the timestamps and the windows are learned from the client's
+// first segment, which a probe asks for. Until then the connection is
+// not opened again, and the gate holds all its packets. Known from the start is
 // the number that may be acknowledged: the log's stable data, and nothing else,
 // was acknowledged before.
 //
-// An una that is too low does no harm: the client gets bytes a second time. That is
-// why the client's word is taken as it comes, and why what an earlier server may
-// have sent beyond it need not be known. Nor need it be known whether the
-// last number that the client acknowledges is a byte or the server's FIN: it is
-// taken for not acknowledged, and the new server repeats it as what it is. That the new
+// An una that is too low does no harm: the client gets bytes a second time. So
+// the client's ACK number can be used as it is, and it does not matter what an earlier server may
+// have sent beyond it. Nor does it matter whether the
+// last number that the client acknowledges is a byte or the server's FIN: it counts
+// as not acknowledged, and the new server sends it again, byte or FIN. Whether the new
 // server sends the same there cannot be checked: see docs/limits.md.
 
 // Stored is a connection as the log knows it.
 type Stored struct {
 	Meta       logserver.Meta
-	Age        int64               // ns since Meta.Created, as far as the clocks tell that were there; at least 0
+	Age        int64               // ns since Meta.Created, by the clocks of the hosts involved; at least 0
 	Start, End int64               // of its stable data
 	Reads      []logserver.ReadRun // not for unmodified servers
 }
@@ -44,13 +44,13 @@ type Stored struct {
 // live.
 type restore struct {
 	out     logserver.Output
-	accept  uint32 // no right window edge was promised beyond
+	accept  uint32 // upper bound of the right window edges that were advertised
 	synced  bool   // a segment of the client has fixed SND.UNA
 	probes  int
 	probeAt int64
-	since   int64  // time from which the client could have answered, then when it did
+	since   int64  // time since when the client could have answered; then the time when it did
 	next    uint32 // the number that the client sends next
-	lost    string // why the connection cannot be recovered; see lose
+	lost    string // why the connection cannot be recovered, see lose; empty: it can
 }
 
 // unsynced reports whether the connection was taken from the log, and no segment of the client has
@@ -59,7 +59,7 @@ func (c *Conn) unsynced() bool {
 	return c.extra != nil && c.extra.restore != nil && !c.extra.restore.synced
 }
 
-// Restore is Protect for a port of which an earlier engine has left connections in
+// Restore is Protect for a port with connections that an earlier engine has left in
 // the log. It takes them over, in the order in which they were opened, and begins
 // an outage. The gate must hold all packets of the port until Restore has
 // returned. It returns how many connections were taken over.
@@ -77,7 +77,7 @@ func (m *Machine) Restore(port uint16, s Service, list []Stored) int {
 		}
 	}
 	m.ReleaseInherited(port)
-	// Not before: what belongs to no connection passes from here on.
+	// Last: from here on packets of no known connection pass.
 	m.gate.SetService(port, true, s.Unmodified)
 	m.Stats.Restored += uint64(n)
 	m.Flush()
@@ -109,7 +109,7 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 	m.holdRestored(c)
 	m.releaseOldSlot(flow, c.slot)
 	m.watch(c)
-	m.lagging = true                // it is asked at once
+	m.lagging = true                // its client is probed at once
 	m.update(c, logserver.Output{}) // with its new tag
 	return true
 }
@@ -124,7 +124,7 @@ func (m *Machine) beginRestore(c *Conn, s *Stored) {
 	}
 }
 
-// stored makes a connection of what the log knows of it. It is not in the index, and
+// stored returns a connection with what the log has of it. It is not in the index, and
 // the client's numbers are not known.
 func (m *Machine) stored(svc *service, s *Stored, state State) *Conn {
 	meta := &s.Meta
@@ -146,7 +146,8 @@ func (m *Machine) stored(svc *service, s *Stored, state State) *Conn {
 	return c
 }
 
-// restoreRecord prepares what the restarted server is compared with and fed from.
+// restoreRecord restores the server's record in the journal, or for an unmodified server where the
+// roll-forward begins.
 func (m *Machine) restoreRecord(c *Conn, s *Stored) {
 	o := &s.Meta.Output
 	if !c.svc.Unmodified {
@@ -167,8 +168,8 @@ func (m *Machine) restoreRecord(c *Conn, s *Stored) {
 	}
 }
 
-// lose declares that a connection was found in the log which cannot be recovered. It is kept
-// for its client, which is reset when it says something: before that its numbers are not known.
+// lose declares that a connection from the log cannot be recovered. The connection is kept until its
+// client sends a segment, and is then reset: before that the client's numbers are not known.
 func (m *Machine) lose(c *Conn, why reason.Reason, detail string) {
 	if r := c.extra.restore; r.lost == "" {
 		r.lost = why.With(detail)
@@ -182,7 +183,7 @@ func (m *Machine) holdRestored(c *Conn) {
 	if err := m.gate.Bind(c.Flow, c.slot); err != nil {
 		m.lose(c, reason.Refused, "gate: "+err.Error())
 	}
-	m.kernel.Destroy(c.Flow) // what an earlier server's process has left
+	m.kernel.Destroy(c.Flow) // one that an earlier server's process has left
 }
 
 // forgetOutput begins the record of an unmodified server's output anew where the
@@ -211,15 +212,15 @@ func (m *Machine) reconnectLate(c *Conn) {
 		return
 	}
 	if svc := c.svc; svc.alive && svc.busy {
-		m.lagging = true // when the others are done
+		m.lagging = true // it is opened when the others are done
 	} else if svc.alive && !svc.outage && m.mayOpen(svc) {
 		svc.inflight++
 		m.reconnect(c)
 	}
 }
 
-// ackedBy is what a segment acknowledges for certain: all, once the new server has
-// sent what the last number counts.
+// ackedBy returns what a segment acknowledges for certain. The last number is doubtful until the new
+// server has sent what it counts.
 func (m *Machine) ackedBy(c *Conn, s *segment.Segment) uint32 {
 	if !c.is(restored) {
 		return s.Ack
@@ -229,7 +230,7 @@ func (m *Machine) ackedBy(c *Conn, s *segment.Segment) uint32 {
 	if !c.is(finSent) && seqnum.Less(known, s.Ack) {
 		c.set(doubtful) // an earlier server had sent more than was known, or its FIN
 	}
-	if !c.is(doubtful) || s.Ack == c.una && !c.is(unaUnknown) { // a bound proves nothing
+	if !c.is(doubtful) || s.Ack == c.una && !c.is(unaUnknown) { // equality with a mere bound proves nothing
 		return s.Ack
 	}
 	if c.state == Established && seqnum.LEQ(seqnum.Max(known, s.Ack), sent) {
@@ -239,8 +240,8 @@ func (m *Machine) ackedBy(c *Conn, s *segment.Segment) uint32 {
 	return s.Ack - 1
 }
 
-// hasSent is the end of what the present socket has sent for certain: the gate counts a
-// FIN that it has held, as a crashed process makes one.
+// hasSent returns the end of what the present socket has sent for certain. The slot's number may count
+// a FIN that the gate has held, like that of a crashed process.
 func (m *Machine) hasSent(c *Conn, slot *gate.Slot) uint32 {
 	sent := slot.SndNxt()
 	if _, passed := slot.FIN(); passed {
@@ -252,24 +253,24 @@ func (m *Machine) hasSent(c *Conn, slot *gate.Slot) uint32 {
 		}
 		return sent
 	}
-	if d := m.head(c).Output - c.unaOff; d > -1<<31 && d < 1<<31 { // below 0 while it repeats what the client has
+	if d := m.head(c).Output - c.unaOff; d > -1<<31 && d < 1<<31 { // below 0 while it sends what the client has
 		sent = seqnum.Min(sent, c.una+uint32(d))
 	}
 	return sent
 }
 
-// feedsFINEarly reports whether the client's FIN may go to a server that has not sent what
-// its predecessor had, and stands still: how much of that the client had when it
-// closed is not known of a restored connection, and less than is believed if the tap
-// had missed the FIN at first; the rest may come after the FIN.
+// feedsFINEarly reports whether the client's FIN may go to a server that has sent less than
+// its predecessor, and makes no progress. How much of the output the client had when it
+// closed is unknown for a restored connection, and is overestimated if the tap
+// missed the first FIN; the server may send the rest only after the FIN.
 func (m *Machine) feedsFINEarly(c *Conn) bool {
 	return m.now-c.extra.roll.movedAt >= finEarlyAfter
 }
 
 const finEarlyAfter = 1e9 // ns
 
-// widenRestored widens the bounds by which to judge a segment of a restored connection: the client
-// may have more of an earlier server's output, or was promised more room, than is known.
+// widenRestored widens the bounds for a segment of a restored connection: the client
+// may have more of an earlier server's output, or was advertised a larger window, than is known.
 func (m *Machine) widenRestored(c *Conn, s *segment.Segment, b bounds) bounds {
 	if !c.is(restored) {
 		return b
@@ -291,11 +292,11 @@ func (m *Machine) updateSndNxt(c *Conn, s *segment.Segment) {
 	}
 	if slot := m.slotOf(c); seqnum.Less(seqnum.Max(c.nxt, slot.SndNxt()), s.Ack) {
 		c.nxt = s.Ack
-		if c.state != Established { // else it is what the new socket has sent
+		if c.state != Established { // else the slot's number is the new socket's
 			slot.SetSndNxt(c.nxt)
 		}
 	}
-	if c.wire != nil && c.state != Established { // else its record may still be under way
+	if c.wire != nil && c.state != Established { // else the output may still be on its way from the gate
 		m.forgetOutput(c)
 	}
 	x := c.extra
@@ -307,10 +308,10 @@ func (m *Machine) updateSndNxt(c *Conn, s *segment.Segment) {
 }
 
 // missesInput reports whether the log of a restored connection to an unmodified server lacks bytes
-// below the client's SND.NXT. The client sends them again after its RTO, which is up
-// to two minutes if it has tried in vain for long (RFC 6298).
-// The earlier server may have answered it, so that the new one comes no further
-// without. One with a north side can wait itself.
+// below the client's SND.NXT. The client retransmits them after its RTO, which is up
+// to two minutes if it has retransmitted in vain for long (RFC 6298).
+// The earlier server may have answered those bytes, so that the new one makes no progress
+// without them. A server with a north side can wait for them itself.
 func (m *Machine) missesInput(c *Conn) bool {
 	r := c.extra.restore
 	return r != nil && c.wire != nil && seqnum.Less(c.rcvNxt(), r.next) && m.now-r.since < missesMost

@@ -5,22 +5,21 @@ import (
 	"github.com/ftnet/ftnet/internal/seqnum"
 )
 
-// Probes. A segment that lies outside of its window makes a living TCP answer with
-// an ACK (RFC 9293, section 3.10.7.4), at most every 500 ms with Linux. It tells
-// nothing: what it acknowledges was acknowledged before, or may be, and the client
-// does not look at it.
+// Probes. A segment outside the receive window makes a TCP answer with
+// an ACK (RFC 9293, section 3.10.7.4), on Linux at most every 500 ms. The probe itself has no effect:
+// what it acknowledges was acknowledged before, or may be acknowledged, and the client
+// does not process it.
 const (
 	probeFirst = 500e6 // between two probes at first, ns; it doubles
 	probeLast  = 30e9
-	probeLocal = 200e6 // how often it is looked whether the address is this host's
-	probeGap   = 100e6 // between the probes that answer what the client says
-	// probesPerTick bounds the probes that leave at once.
+	probeLocal = 200e6 // how often to check whether the address is this host's
+	probeGap   = 100e6 // shortest time between probes that answer segments of the client
+	// probesPerTick bounds the probes of one tick.
 	probesPerTick = 500
 )
 
-// probe asks the client of a connection that is not synchronized for a sign of life. Numbers repeat
-// after 4 GiB of output: if one of two half of that apart lies in the window, the
-// other does not.
+// probe probes the client of a connection that is not synchronized. The client's window is not known:
+// of two sequence numbers 2 GiB apart, at least one lies outside it.
 func (m *Machine) probe(c *Conn) {
 	x, r := c.extra, c.extra.restore
 	s := c.ackSegment(c.stableSeq(), x.edge)
@@ -35,7 +34,7 @@ func (m *Machine) probe(c *Conn) {
 	m.net.ToClient(s)
 }
 
-// tickUnsynced asks the client of a restored connection from time to time.
+// tickUnsynced probes the client of a restored connection from time to time.
 func (m *Machine) tickUnsynced(c *Conn) {
 	r := c.extra.restore
 	if m.now < r.probeAt {
@@ -45,7 +44,7 @@ func (m *Machine) tickUnsynced(c *Conn) {
 	case m.probed >= probesPerTick:
 		m.lagging = true
 	case !m.kernel.Local(c.Flow.Server):
-		// Its answer would go to another host, if there is one that has the address.
+		// The answer would go to another host, if one has the address.
 		r.since, r.probeAt = m.now, m.now+probeLocal
 	case m.now-r.since >= m.cfg.Unanswered:
 		m.end(c, "its client does not answer")
@@ -55,7 +54,7 @@ func (m *Machine) tickUnsynced(c *Conn) {
 	}
 }
 
-// answerUnsynced replaces the answer to a segment that did not tell enough.
+// answerUnsynced answers a segment that did not synchronize the connection, with a probe.
 func (m *Machine) answerUnsynced(c *Conn) {
 	if c.is(ackDue) && m.now-c.extra.ackedAt >= probeGap {
 		m.probe(c)
@@ -63,14 +62,14 @@ func (m *Machine) answerUnsynced(c *Conn) {
 	c.unset(ackDue)
 }
 
-// synchronize takes the first segment of a restored connection's client, and learns
-// from it. It reports whether that was possible: segments that lie elsewhere than
-// the client can be are not believed. It can be before what is stable, if it has
-// not got the ACK of that, or, in an answer, at the right edge of its window.
+// synchronize takes the first segment of a restored connection's client, and learns the client's
+// numbers from it. It reports whether that was possible: the sequence number must be one that the
+// client can have. It can be below the stable number, if the client has
+// not got the ACK of that, or, in an answer, at the right edge of the window.
 func (m *Machine) synchronize(c *Conn, s *segment.Segment) bool {
 	r, stable := c.extra.restore, c.stableSeq()
 	una, nxt := c.una, c.nxt
-	c.una, c.nxt = s.Ack, s.Ack // whatever it acknowledges is news
+	c.una, c.nxt = s.Ack, s.Ack // any ACK number is new
 	v := m.judge(c, s, bounds{ack: stable - 65535<<c.server.wscale, next: stable, edge: r.accept, sent: s.Ack})
 	if v == accept && c.unwrapOutput(s.Ack, &r.out) < 0 { // not of this connection: no client has it before the SYN-ACK
 		v = challenge
@@ -97,18 +96,18 @@ func (m *Machine) synchronize(c *Conn, s *segment.Segment) bool {
 	return true
 }
 
-// learnFirst fixes what the client's first segment tells: how much of the server's
-// stream it has. una and nxt are set.
+// learnFirst takes from the client's first segment how much of the server's
+// stream it has, its window and its timestamp. una and nxt are set already.
 func (m *Machine) learnFirst(c *Conn, s *segment.Segment) {
 	x, o := c.extra, &c.extra.restore.out
 	c.unaOff = c.unwrapOutput(s.Ack, o)
-	if d := c.outStart() - c.unaOff; d > 0 { // an old segment: what precedes the log was acknowledged
+	if d := c.outStart() - c.unaOff; d > 0 { // an old segment: all that precedes the log was acknowledged
 		c.una, c.unaOff = c.una+uint32(d), c.outStart()
 		c.nxt = c.una
 	}
-	// Of a repetition, which may be the only segment that comes, the bounds take
-	// nothing else. An earlier window would have the new server send what its
-	// client refuses.
+	// The window is taken here because the segment may be a retransmission, which is refused later on,
+	// and the only one that comes. With an older window the new server would send what its client
+	// refuses.
 	c.peerWindow = s.Window
 	c.maxWindow = max(c.maxWindow, uint32(s.Window)<<c.client.wscale)
 	x.restore.synced = true
@@ -126,8 +125,7 @@ func (m *Machine) learnFirst(c *Conn, s *segment.Segment) {
 	}
 	if c.server.ts() && s.Options.HasTS {
 		x.tsval = s.Options.TSEcr
-		// Wherever the segment lies: the client takes what is echoed for the time
-		// that an answer has needed.
+		// Wherever the segment lies: the client measures its round-trip time by the echo.
 		c.peerTS, c.tsAt = s.Options.TSVal, m.seconds()
 	}
 	slot := m.slotOf(c)

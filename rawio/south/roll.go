@@ -9,12 +9,12 @@ import (
 )
 
 // Roll-forward on the wire: for an unmodified server the core plays the client.
-// The spoofed handshake begins where the log begins. Then the logged bytes go to
-// the restarted server as segments, and what it answers, which the gate captures
-// and holds, is compared with what its predecessor had sent. Up to una it is
-// only acknowledged; what lies beyond goes to the client. When the server has
-// had all of the log and has come as far as its predecessor, the gate lets both
-// talk to each other again.
+// The spoofed handshake begins where the log begins. Then the core sends the logged bytes to
+// the restarted server as segments, and compares its output, which the gate captures
+// and holds, with what its predecessor had sent. Output up to una is
+// only acknowledged; the rest goes to the client. When the server has
+// received all of the log and sent as much as its predecessor, the gate passes
+// both sides' packets again.
 
 // roll is the state of one roll-forward. Offsets are those of the two streams;
 // the client's FIN counts as a byte of its stream, the server's of its.
@@ -24,48 +24,48 @@ type roll struct {
 	wscale  uint8 // of the new kernel socket
 
 	// Input: from the log to the server.
-	sent, acked, edge int64 // sent to the new socket, acknowledged by it, and its window's end
-	most              int64 // highest that sent ever was
+	sent, acked, edge int64 // sent to the new socket, acknowledged by it, and its right window edge
+	most              int64 // maximum of sent
 	pages             pages // of the log, unless it is immediate
 
 	// Output: from the server.
 	out      int64 // received in order
 	outAcked int64 // acknowledged to the server
-	edgeOut  int64 // window's end that the server was told
+	edgeOut  int64 // right window edge that was advertised to the server
 	fin      int64 // offset of the server's FIN, -1: none yet
 	check    check
 	pending  []piece // beyond una, not yet sent to the client
-	tsval    uint32  // newest of the kernel
-	tsFirst  uint32  // of its SYN-ACK
-	tsSince  int64   // when that came, by Kernel.Now
+	tsval    uint32  // newest TSval of the kernel
+	tsFirst  uint32  // TSval of its SYN-ACK
+	tsSince  int64   // arrival of the SYN-ACK, by Kernel.Now
 	ackDue   bool
 	opened   bool // the kernel is known to have the socket
 
 	movedAt   int64 // last progress
-	starvedAt int64 // last time that the log was waited for
-	probedAt  int64 // last repetition for want of progress
+	starvedAt int64 // last time when it waited for the log
+	probedAt  int64 // last retransmission for lack of progress
 	probes    int   // since
 
-	missing   uint32 // the first byte that the client has to say again
+	missing   uint32 // the first byte that the client has to retransmit
 	missingAt int64  // since when
 
-	finIgnoredUntil int64 // a FIN that comes before may be the last socket's; 0: it cannot
+	finIgnoredUntil int64 // a FIN that is captured before may be of the previous socket; 0: it cannot
 }
 
-// piece is output that waits to be compared before the client gets it.
+// piece is output that is to be compared before it is sent to the client.
 type piece struct {
 	off int64
 	p   []byte
 }
 
 const (
-	// probeAfter is how long nothing may move before what may be lost is sent
+	// probeAfter is how long there may be no progress before segments that may be lost are sent
 	// again, ns.
 	probeAfter = 200e6
 	// stallEnd is the same before the connection is given up.
 	stallEnd = 20e9
 	// captureDelay is for how long captured output may be under way from the gate, ns. The
-	// kernel repeats what was ignored.
+	// kernel retransmits what was ignored.
 	captureDelay = 100e6
 )
 
@@ -91,7 +91,7 @@ func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
 	if !m.becomeRolling(c, r) {
 		return
 	}
-	r.edgeOut = m.outputEdge(c) // whatever the SYN has offered: only the ACK counts
+	r.edgeOut = m.outputEdge(c) // whatever the SYN has advertised: only the ACK counts
 	m.net.ToServer(m.rollAck(c, r.outAcked, r.edgeOut))
 	m.openRoll(c)
 }
@@ -105,8 +105,8 @@ func (m *Machine) endRoll(c *Conn) {
 	}
 }
 
-// roll does what a batch of captured output, of the client's segments or of the
-// log's upcalls makes possible.
+// roll goes on with a roll-forward after a batch of captured output, of the client's segments or of the
+// log's upcalls.
 func (m *Machine) roll(c *Conn) {
 	r := c.extra.roll
 	if !r.opened { // what is sent now could be refused
@@ -116,7 +116,7 @@ func (m *Machine) roll(c *Conn) {
 	if min(r.out, c.outputOff(c.ackedEnd())) > r.outAcked { // the client has acknowledged more
 		r.ackDue, r.movedAt = true, m.now
 	}
-	if m.outputEdge(c) > r.edgeOut { // it has more room, and may have said nothing else
+	if m.outputEdge(c) > r.edgeOut { // the client's window has grown
 		r.ackDue = true
 	}
 	if m.caughtUp(c) {
@@ -129,8 +129,8 @@ func (m *Machine) roll(c *Conn) {
 	}
 }
 
-// caughtUp reports whether the server has had all that was logged and has sent
-// all that its predecessor has.
+// caughtUp reports whether the server has acknowledged all that was logged and has sent
+// all that its predecessor had.
 func (m *Machine) caughtUp(c *Conn) bool {
 	r := c.extra.roll
 	end := c.received
@@ -143,7 +143,7 @@ func (m *Machine) caughtUp(c *Conn) bool {
 	return m.outputDone(c)
 }
 
-// outputDone reports whether the server has sent all that its predecessor has.
+// outputDone reports whether the server has sent all that its predecessor had.
 func (m *Machine) outputDone(c *Conn) bool {
 	r, una := c.extra.roll, c.outputOff(c.ackedEnd())
 	if d := c.wire.digest; d != nil {
@@ -153,14 +153,14 @@ func (m *Machine) outputDone(c *Conn) bool {
 	return r.out >= una
 }
 
-// rollLive lets client and server talk to each other.
+// rollLive makes the connection live: the kernel serves the client again.
 func (m *Machine) rollLive(c *Conn) {
 	r, i := c.extra.roll, m.rolledImage(c)
 	m.renewSlot(c, i)
 	c.set(recovered)
 	c.acked = seqnum.Max(c.acked, i.Stable)
 	c.resume = c.received
-	// What the client has acknowledged so far, with its true window.
+	// The server gets what the client has acknowledged so far, with the client's own window.
 	m.net.ToServer(m.rollAck(c, r.withFIN(c, c.outputOff(c.ackedEnd())), c.clientWindow()))
 	m.slotOf(c).SetMode(i.Mode)
 	m.goLive(c, true)
@@ -189,7 +189,7 @@ func (m *Machine) forwardFIN(c *Conn, off int64) {
 	m.net.ToClient(s)
 }
 
-// tickRoll repeats what may be lost, and ends what does not come to an end.
+// tickRoll retransmits what may be lost, and ends a roll-forward without progress.
 func (m *Machine) tickRoll(c *Conn) {
 	r := c.extra.roll
 	m.tickPages(c)
@@ -198,7 +198,7 @@ func (m *Machine) tickRoll(c *Conn) {
 		return
 	}
 	if m.starved(c) || r.acked >= c.received && m.waitsForInput(c) {
-		r.starvedAt = m.now // it is not the server that stands still
+		r.starvedAt = m.now // the server is not the cause
 	}
 	if m.now-max(r.movedAt, r.starvedAt) >= stallEnd {
 		what := fmt.Sprintf("has taken %d of %d bytes", r.acked-c.wire.start, c.received-c.wire.start)
@@ -226,7 +226,7 @@ func (m *Machine) tickRoll(c *Conn) {
 	if r.sent > r.acked {
 		r.sent = r.acked
 	}
-	// The answer tells of the window and of what has arrived.
+	// The answer has the server's window and what it has received.
 	s := m.rollAck(c, r.outAcked, r.edgeOut)
 	s.Seq--
 	m.net.ToServer(s)
@@ -234,10 +234,10 @@ func (m *Machine) tickRoll(c *Conn) {
 	m.touch(c)
 }
 
-// waitsForInput reports whether the log lacks bytes that the client has sent, has to send
-// again, and lives to do so: the earlier server may have answered them, and the
-// client's RTO may have grown long. While the log is down, or its buffer full, that time does
-// not begin: what waits for it does not lack.
+// waitsForInput reports whether the log lacks bytes that the client has sent and has to retransmit,
+// and the client is alive: the earlier server may have answered those bytes, and the
+// client's RTO may have grown long. The time does not begin while the log is down, or its buffer full:
+// bytes that wait for the log are not missing.
 func (m *Machine) waitsForInput(c *Conn) bool {
 	r := c.extra.roll
 	if next := c.rcvNxt(); r.missingAt == 0 || r.missing != next || c.is(logStalled) {
@@ -246,23 +246,23 @@ func (m *Machine) waitsForInput(c *Conn) bool {
 	if m.now-c.last >= silentMost || c.inputLost() {
 		return false
 	}
-	// What a restored connection's client has said shows only in what it was answered, if
-	// its window was closed behind that.
+	// If the window of a restored connection's client was closed after those bytes, nothing but the
+	// earlier server's answers shows that the client has sent them.
 	answered := c.is(restored) && r.out < c.outputOff(c.ackedEnd()) && m.now-r.movedAt < missesMost
 	return answered || c.extra.seqSeen != 0 && seqnum.Less(c.rcvNxt(), c.extra.seqSeen) && m.now-r.missingAt < repeatsMost
 }
 
 const (
-	// silentMost is how long a silent client is waited for, ns. It is asked more often.
+	// silentMost is how long to wait for a client that sends nothing, ns. It is probed more often.
 	silentMost = 60e9
-	// repeatsMost is how long one is waited for that speaks, but does not send the missing
-	// input, ns, from when the log could take it: what it repeats the tap may never see.
-	// New clients wait as long, and give up after two minutes.
+	// repeatsMost is how long to wait for a client that sends segments, but not the missing input, ns,
+	// from when the log could take it: the tap may never see its retransmissions.
+	// Meanwhile new clients wait, who give up after two minutes.
 	repeatsMost = 90e9
 )
 
-// probeClient has the client say what it has received: it answers an old sequence
-// number with the newest it knows (RFC 9293 section 3.8.4).
+// probeClient sends a keepalive probe: the client answers the old sequence number with its RCV.NXT
+// (RFC 9293 section 3.8.4).
 func (m *Machine) probeClient(c *Conn) {
 	if c.closed() || c.is(finAcked) {
 		return
@@ -276,8 +276,7 @@ func (m *Machine) probeClient(c *Conn) {
 	m.net.ToClient(s)
 }
 
-// mismatch ends a connection whose restarted server does not do what its
-// predecessor has done.
+// mismatch ends a connection whose restarted server differs from its predecessor.
 func (m *Machine) mismatch(c *Conn, why string) {
 	m.report(ConnMismatch, c, why)
 	m.reset(c, why)

@@ -10,20 +10,20 @@ import (
 // has at hand.
 const feedMax = 32000
 
-// feed sends the server what the log holds and its window has room for.
+// feed sends the server as much of the log as its window has room for.
 func (m *Machine) feed(c *Conn) {
 	r := c.extra.roll
 	m.readAhead(c)
 	for end := min(c.stable, c.received); r.sent < end; {
 		n := min(end-r.sent, r.edge-r.sent, feedMax)
-		// No silly little segments while there is more (RFC 9293 section 3.8.6.2.1):
-		// the window opens again as the server reads.
+		// Silly window avoidance (RFC 9293 section 3.8.6.2.1): no small segments while there is more.
+		// The window opens again as the server reads.
 		if n <= 0 || n < min(end-r.sent, feedMin) && r.sent > r.acked {
 			return
 		}
 		p := m.logged(c, r.sent, n)
 		if len(p) == 0 {
-			m.readAhead(c) // what is new may be needed now
+			m.readAhead(c) // new data may be needed now
 			return
 		}
 		s := m.rollAck(c, r.outAcked, r.edgeOut)
@@ -34,8 +34,8 @@ func (m *Machine) feed(c *Conn) {
 		m.Stats.Fed += uint64(len(p))
 		m.net.ToServer(s)
 	}
-	// The client closed when it had the replies until then. A server that learns of
-	// it before it has sent them may give up.
+	// The client closed after it had got the replies up to that point. A server that gets the FIN
+	// before it has sent them may abandon them.
 	if c.fin >= 0 && c.is(finLogged) && r.sent == c.fin && (r.out >= min(c.wire.closed, c.outputOff(c.sentEnd())) || m.feedsFINEarly(c)) {
 		s := m.rollAck(c, r.outAcked, r.edgeOut)
 		s.Flags |= segment.FIN
@@ -45,10 +45,10 @@ func (m *Machine) feed(c *Conn) {
 	}
 }
 
-// feedMin is the payload below which a segment waits for room for more.
+// feedMin is the payload, bytes, below which a segment waits for a larger window.
 const feedMin = 4096
 
-// ackServer acknowledges the server's output, and offers room for more.
+// ackServer acknowledges the server's output, with the newest window.
 func (m *Machine) ackServer(c *Conn) {
 	r := c.extra.roll
 	r.ackDue = false
@@ -57,8 +57,9 @@ func (m *Machine) ackServer(c *Conn) {
 	m.net.ToServer(m.rollAck(c, r.withFIN(c, r.outAcked), r.edgeOut))
 }
 
-// withFIN counts the server's FIN to what it has sent before, if the client has
-// acknowledged all of that. The client may be gone, and would say so by a RST.
+// withFIN adds the server's FIN to an offset that precedes it, if the client has
+// acknowledged the FIN. Otherwise the kernel would get no ACK of it: the client may have no such
+// connection any more, and would answer with a RST.
 func (r *roll) withFIN(c *Conn, acked int64) int64 {
 	if r.fin >= 0 && acked == r.fin && c.is(finAcked) {
 		return acked + 1
@@ -66,9 +67,9 @@ func (r *roll) withFIN(c *Conn, acked int64) int64 {
 	return acked
 }
 
-// outputEdge is how far the server may send: what the captures have room for,
-// and not much beyond what the client itself could take. A little more than
-// that never hurts, while a window that ends within a segment makes the sender
+// outputEdge returns the right window edge for the server: what the captures have room for,
+// and not much beyond the client's own window. A little more than
+// that does no harm, while a window that ends within a segment makes the sender
 // wait.
 func (m *Machine) outputEdge(c *Conn) int64 {
 	const least, most = 32 << 10, 1 << 20
@@ -78,7 +79,7 @@ func (m *Machine) outputEdge(c *Conn) int64 {
 	return min(r.out+share, max(c.clientWindow(), una+2*int64(max(c.client.mss, defaultMSS))))
 }
 
-// clientWindow is the end of the client's window as an offset in the server's
+// clientWindow returns the client's right window edge as an offset in the server's
 // stream.
 func (c *Conn) clientWindow() int64 {
 	return c.outputOff(c.ackedEnd()) + int64(c.peerWindow)<<c.client.wscale
@@ -96,7 +97,7 @@ func (m *Machine) rollAck(c *Conn, acked, edge int64) *segment.Segment {
 	return s
 }
 
-// inputAcked takes what a captured segment says of the input.
+// inputAcked takes the ACK number and the window of a captured segment.
 func (m *Machine) inputAcked(c *Conn, s *segment.Segment) {
 	r := c.extra.roll
 	if !s.Flags.Has(segment.ACK) {

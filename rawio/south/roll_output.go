@@ -13,13 +13,13 @@ import (
 // held.
 func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	r := c.extra.roll
-	if m.now < r.finIgnoredUntil { // of data the next server says the same
+	if m.now < r.finIgnoredUntil { // the data is the same from any socket
 		s.Flags &^= segment.FIN
 	}
 	if m.ofOldSocket(c, s) {
 		return
 	}
-	if s.Flags.Has(segment.URG) { // what is forwarded has no urgent data
+	if s.Flags.Has(segment.URG) { // urgent data cannot be forwarded
 		m.reset(c, reason.Urgent.With("by the restarted server"))
 		return
 	}
@@ -29,11 +29,11 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 	}
 	if s.Options.HasTS {
 		r.tsval = seqnum.Max(r.tsval, s.Options.TSVal)
-		c.extra.tsval = seqnum.Max(c.extra.tsval, r.tsval+r.tsDelta) // the client echoes it to the kernel
+		c.extra.tsval = seqnum.Max(c.extra.tsval, r.tsval+r.tsDelta) // the client will echo it to the kernel
 	}
 	switch {
 	case s.Flags.Has(segment.SYN):
-		r.ackDue = true // it has missed our ACK
+		r.ackDue = true // it has missed the core's ACK
 		return
 	case s.Flags.Has(segment.RST):
 		switch released := m.slotOf(c).Released(); {
@@ -59,7 +59,7 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 		}
 		return
 	case off > r.out, end < r.out, end == r.out && !fin:
-		r.ackDue = true // a gap, or a repetition
+		r.ackDue = true // a gap, or a retransmission
 		m.repeated(c, off, s.Payload)
 		return
 	}
@@ -76,12 +76,13 @@ func (m *Machine) rolled(c *Conn, s *segment.Segment) {
 }
 
 // ofOldSocket reports whether a captured packet is not of the present roll-forward's
-// socket: it acknowledges what was not sent to that, lies where that may not
-// send, or has another clock. The socket before it may have said something at its end.
+// socket: it acknowledges what was not sent to that, lies outside the window that it was offered,
+// or has another timestamp clock. A previous socket may have sent it at its end.
 func (m *Machine) ofOldSocket(c *Conn, s *segment.Segment) bool {
 	r := c.extra.roll
 	if o := &s.Options; o.HasTS {
-		// At most a tick in a microsecond (tcp_usec_ts), and also while the core stands still.
+		// The clock has at most one tick per microsecond (tcp_usec_ts), and runs also while the core
+		// stands still.
 		elapsed := (m.kernel.Now()-r.tsSince)/1e3 + tsSlack
 		if d := int64(seqnum.Diff(o.TSVal, r.tsFirst)); d < 0 || d > elapsed && elapsed < 1<<31 {
 			return true
@@ -94,12 +95,12 @@ func (m *Machine) ofOldSocket(c *Conn, s *segment.Segment) bool {
 	return s.Flags.Has(segment.ACK) && seqnum.Unwrap(s.Ack, c.irs+1, r.acked) > r.most
 }
 
-// tsSlack is by how much the clock of a SYN-ACK may be behind: that of a SYN cookie is, and
-// it may have waited in a queue.
+// tsSlack is by how much the TSval of a SYN-ACK may be behind, in ticks: that of a SYN cookie is, and
+// the SYN-ACK may have waited in a queue.
 const tsSlack = 1e6
 
-// repeated takes output that the server has sent before. What of it the client
-// has been sent may be lost, and only the server knows when to repeat it.
+// repeated takes a retransmission of the server. The part that was sent to the client may have been
+// lost, and only the server has a retransmission timer for it.
 func (m *Machine) repeated(c *Conn, off int64, p []byte) {
 	end := c.extra.roll.out
 	if list := c.extra.roll.pending; len(list) > 0 {
@@ -110,8 +111,8 @@ func (m *Machine) repeated(c *Conn, off int64, p []byte) {
 	}
 }
 
-// consume takes the next bytes of output, and reports whether they may be what
-// the predecessor sent.
+// consume takes the next bytes of output, and reports whether they agree with what
+// the predecessor sent, as far as that is known.
 func (m *Machine) consume(c *Conn, p []byte) bool {
 	r, w := c.extra.roll, c.wire
 	if len(p) == 0 {
@@ -134,8 +135,8 @@ func (m *Machine) consume(c *Conn, p []byte) bool {
 	return true
 }
 
-// forwardPending sends the client what its server has sent beyond una, as far as
-// it is known to be what the predecessor had sent there.
+// forwardPending sends the client the server's output beyond una, as far as
+// it is verified to be what the predecessor had sent there.
 func (m *Machine) forwardPending(c *Conn) {
 	r, d := c.extra.roll, c.wire.digest
 	for len(r.pending) > 0 {
@@ -145,7 +146,7 @@ func (m *Machine) forwardPending(c *Conn) {
 			n, fresh = min(n, r.check.verified-q.off), false
 		}
 		if n <= 0 {
-			return // what it is compared with is not there yet
+			return // not verified yet
 		}
 		m.forwardOutput(c, q.off, q.p[:n])
 		if d != nil && fresh {
@@ -158,8 +159,8 @@ func (m *Machine) forwardPending(c *Conn) {
 	r.pending = nil
 }
 
-// forwardOutput sends output to the client, in segments that the path takes,
-// as far as the client's window goes; what exceeds it the kernel will repeat.
+// forwardOutput sends output to the client, in segments of the path's size,
+// up to the client's right window edge; the kernel will retransmit the rest.
 func (m *Machine) forwardOutput(c *Conn, off int64, p []byte) {
 	if d := c.wire.digest; d != nil {
 		d.add(off, p)
@@ -194,8 +195,8 @@ func (m *Machine) forwardOutput(c *Conn, off int64, p []byte) {
 	}
 }
 
-// liveSegment gives a segment the ACK number, window and timestamps of a live connection:
-// what the core has and the kernel not, the client has to say again.
+// liveSegment gives a segment the ACK number, window and timestamps of a live connection. It does not
+// acknowledge bytes that the kernel lacks: the client has to retransmit them.
 func (m *Machine) liveSegment(c *Conn, s *segment.Segment, slot *gate.Slot) *segment.Segment {
 	s.Ack = seqnum.Min(s.Ack, slot.Ack())
 	s.Window = uint16(min(uint32(max(seqnum.Diff(slot.Edge(), s.Ack), 0))>>c.server.wscale, 65535))
@@ -203,8 +204,8 @@ func (m *Machine) liveSegment(c *Conn, s *segment.Segment, slot *gate.Slot) *seg
 	return s
 }
 
-// capturedBeforeLive takes a packet that the gate had captured before the connection went
-// live, and that comes after. The kernel believes that it has left.
+// capturedBeforeLive takes a packet that the gate had captured before the connection became
+// live and that is delivered after. To the kernel it has left.
 func (m *Machine) capturedBeforeLive(c *Conn, s *segment.Segment) {
 	slot := m.slotOf(c)
 	if s.Flags.Any(segment.SYN | segment.RST) {
