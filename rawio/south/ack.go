@@ -14,7 +14,7 @@ func (m *Machine) Stable(upcalls []logserver.Upcall) {
 	for _, u := range upcalls {
 		c := m.BySlot(uint32(u.Tag))
 		if c == nil || tag(c.slot, c.gen) != u.Tag || c.ID != 0 && c.ID != u.ID {
-			continue // an earlier engine's connections may have the same tags
+			continue // connections of an earlier engine may have the same tag
 		}
 		if u.Gone {
 			c.set(logGone)
@@ -65,8 +65,8 @@ func (m *Machine) Flush() {
 }
 
 // flushLive is figures 14 and 21: a pending ACK, which the gate has held, leaves with the
-// stability upcall. The order of the steps against the gate's makes the exchange
-// safe: stable is written before held is read.
+// stability upcall. The exchange with the gate is safe because stable is written before held is
+// taken: the gate sets held, and then reads stable again.
 func (m *Machine) flushLive(c *Conn) {
 	slot, stable := m.slotOf(c), c.stableSeq()
 	if slot.Stable() != stable {
@@ -83,8 +83,8 @@ func (m *Machine) flushLive(c *Conn) {
 	if c.flags&(ackPending|dupACKDue) != 0 {
 		want := slot.Ack()
 		ack := seqnum.Min(stable, want)
-		// An ACK that tells nothing new was held for its SACK blocks: the
-		// client gets it all the same.
+		// An ACK without a new number was held for its SACK blocks: the
+		// client gets it, too.
 		again := held && (want == ack || !c.ahead.empty())
 		if c.is(dupACKDue) || again || seqnum.Less(c.acked, ack) {
 			m.sendAck(c, slot, ack)
@@ -93,7 +93,7 @@ func (m *Machine) flushLive(c *Conn) {
 		if seqnum.LEQ(want, ack) {
 			c.unset(ackPending)
 		} else {
-			c.set(ackPending) // the kernel may have said it, in vain, and be gone
+			c.set(ackPending) // the kernel has sent its ACK, and may not send it again
 		}
 	}
 	m.watchLog(c)
@@ -103,25 +103,25 @@ func (m *Machine) flushLive(c *Conn) {
 }
 
 // behind reports whether the new kernel socket has sent less than the old one.
-// The client may know more of the stream, and refuses ACKs that the kernel
-// sends from below it (RFC 9293 section 3.10.7.4): until the restarted handler
-// has caught up, the core acknowledges from the right place.
+// The client's RCV.NXT may be higher, and then it refuses the kernel's ACKs,
+// whose sequence numbers are below it (RFC 9293 section 3.10.7.4). Until the restarted handler
+// has caught up, the core sends the ACKs, with the right sequence number.
 func (c *Conn) behind(slot *gate.Slot) bool {
 	return c.is(recovered) && seqnum.Less(slot.SndNxt(), c.nxt)
 }
 
-// trace tells of a stable number before anything can leave that names it.
+// trace reports a stable number to Config.Trace before an ACK with that number can leave.
 func (m *Machine) trace(c *Conn, stable uint32) {
 	if m.cfg.Trace != nil {
 		m.cfg.Trace(c, stable)
 	}
 }
 
-// sendAck sends the ACK that the kernel has wanted to send, up to ack, and returns it.
+// sendAck sends the kernel's pending ACK with the number ack, and returns it.
 func (m *Machine) sendAck(c *Conn, slot *gate.Slot, ack uint32) *segment.Segment {
 	s := c.liveAck(slot, ack)
 	s.Seq = seqnum.Max(c.nxt, slot.SndNxt())
-	if c.is(ackPending) { // else nothing of the kernel's is left out
+	if c.is(ackPending) { // else no ACK of the kernel was held
 		s.Flags |= segment.Flags(slot.HeldFlags()) & segment.ECE
 	}
 	c.acked = ack
@@ -133,7 +133,7 @@ func (m *Machine) sendAck(c *Conn, slot *gate.Slot, ack uint32) *segment.Segment
 	return s
 }
 
-// liveEdge is the right edge of the window that a live connection's client is promised.
+// liveEdge returns the right window edge to advertise to a live connection's client.
 func (c *Conn) liveEdge(slot *gate.Slot) uint32 {
 	if slot.Flags()&gate.FlagLimit != 0 {
 		return seqnum.Min(slot.Edge(), slot.Limit())
@@ -141,9 +141,9 @@ func (c *Conn) liveEdge(slot *gate.Slot) uint32 {
 	return slot.Edge()
 }
 
-// widened reports whether the window has become so much wider since the core last advertised it
-// that it is to be advertised again: where there was room for little, or half as much. A sender
-// with less than a segment's room waits (RFC 9293 section 3.8.6.2.1).
+// widened reports whether the window has grown so much since the core last advertised it
+// that a window update is due: it was less than two segments, or has doubled. A sender
+// waits while the window has room for less than a segment (RFC 9293 section 3.8.6.2.1).
 func (c *Conn) widened(slot *gate.Slot) bool {
 	advertised := seqnum.Diff(c.extra.edge, c.acked)
 	now := seqnum.Diff(c.liveEdge(slot), c.acked)
@@ -157,14 +157,14 @@ func (c *Conn) liveAck(slot *gate.Slot, ack uint32) *segment.Segment {
 	return s
 }
 
-// tsRecent is what a segment of the core echoes on a live connection: TS.Recent as the
-// client sees it (RFC 7323 section 4.3), whose Last.ACK.sent is the core's. What the log
-// lacks and the kernel has, the client says again, and the kernel refuses that before it
-// looks at its timestamp. With the echo of the first time an ACK would say that
-// the repetition was needless, and Linux would take its congestion control back
-// (Eifel detection, RFC 3522), once for each segment. As long as the log lacks something,
-// that goes for repetitions of what it has, too: the client begins with the first thing that
-// is not stable. If it has all, they were needless.
+// tsRecent returns the TSecr of the core's segments on a live connection: TS.Recent as the
+// client sees it (RFC 7323 section 4.3), with the core's Last.ACK.sent. Bytes that the kernel has and
+// the log lacks are retransmitted by the client, and the kernel refuses those segments before it
+// looks at their timestamps. If the ACK echoed the first transmission's timestamp, it would mean that
+// the retransmission was spurious, and Linux would undo its congestion control response
+// (Eifel detection, RFC 3522), once for each segment. While the log lacks something,
+// the same holds for retransmissions of what it has: the client begins with the first byte that
+// is not stable. If the log has everything, they were spurious indeed.
 func (c *Conn) tsRecent(slot *gate.Slot) uint32 {
 	if seqnum.Less(c.rcvNxt(), slot.Ack()) {
 		return c.tsNewest(slot)
@@ -172,8 +172,7 @@ func (c *Conn) tsRecent(slot *gate.Slot) uint32 {
 	return seqnum.Max(slot.TSEcr(), c.peerTS)
 }
 
-// tsNewest is the newest timestamp of what the client may have said for want of an
-// acknowledgment.
+// tsNewest returns the newest timestamp of the client's segments, retransmissions included.
 func (c *Conn) tsNewest(slot *gate.Slot) uint32 {
 	ts := seqnum.Max(slot.TSEcr(), c.peerTS)
 	if c.retransmitTS != 0 {
@@ -183,8 +182,8 @@ func (c *Conn) tsNewest(slot *gate.Slot) uint32 {
 }
 
 // ackSegment builds a pure ACK to the client with the window up to edge and
-// SACK blocks for what is kept beyond a gap. One that began at the ACK number would say that
-// its own bytes are not there any more (RFC 2018 section 8: reneging).
+// SACK blocks for data beyond a gap. A block that began at the ACK number would mean that
+// its bytes were discarded (RFC 2018 section 8: reneging).
 func (c *Conn) ackSegment(ack, edge uint32) *segment.Segment {
 	window := uint32(max(0, seqnum.Diff(edge, ack))) >> c.server.wscale
 	s := &segment.Segment{

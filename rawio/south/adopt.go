@@ -158,7 +158,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 		c.set(recovered | restored)
 		c.recoveries, c.resume = 1, -1
 		c.promised = c.acked + minPromise
-		x := c.more()
+		x := c.ensureExtra()
 		x.liveAt, x.retryAt, x.tsval, x.edge = m.now, m.now, slot.TSVal(), c.acked
 	}
 	switch end, ok := slot.FIN(); {
@@ -267,7 +267,7 @@ func (m *Machine) adoptSlot(svc *service, flow segment.Flow, i uint32) {
 		c.wire = newWire(svc.Compare, 0)
 	}
 	m.place(c, i)
-	x := c.more()
+	x := c.ensureExtra()
 	switch state {
 	case Resetting:
 		x.reason, x.expireAt = whyReset, m.now+resetLife

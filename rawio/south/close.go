@@ -15,21 +15,21 @@ const (
 	// resetLife is how long the core answers the segments of a client that
 	// may have missed its RST.
 	resetLife = 30e9
-	// meantAfter is how long a FIN or RST that nobody announced is held while
-	// the process lives on. A crash is known in a few milliseconds; after
-	// this time the descriptor was closed behind ftnet's back, and is meant. But
-	// on a busy host the news of a crash may take longer: see processEnding. That answer alone does
-	// not replace the time: it is of the processes that are known, and the one that has
-	// closed the descriptor need not be among them, as where a shell has started an
-	// unmodified server, or a server has handed the descriptor to a child of its own.
+	// meantAfter is how long a FIN or RST that was not announced is held while
+	// the process lives on. A crash is known within a few milliseconds; after
+	// this time the descriptor was closed without the north side, and the FIN or RST is meant. On a
+	// busy host the report of a crash may take longer: see processEnding. That answer does not replace
+	// the time: it covers the known processes only, and another one may have
+	// closed the descriptor, for instance where a shell has started an
+	// unmodified server, or a server has passed the descriptor to a child of its own.
 	meantAfter = 250e6
-	// endingAge is how old an answer of Kernel.Ending may be, ns.
+	// endingAge is how old a result of Kernel.Ending may be, ns.
 	endingAge = 10e6
 )
 
-// processEnding reports whether a process of the service is ending. What the kernel says
-// for it then is not meant: whatever was closed by the end of a process was closed
-// when that had begun, so an answer that is younger than a FIN is true for it.
+// processEnding reports whether a process of the service is ending. A FIN or RST that the kernel sends
+// then is not meant. Descriptors that the end of a process closes are closed after that end has
+// begun, so a result that is newer than a FIN is valid for that FIN.
 func (m *Machine) processEnding(svc *service) bool {
 	if m.now-svc.endingAt >= endingAge {
 		svc.endingAt, svc.processEnding = m.now, m.kernel.Ending(svc.port)
@@ -37,8 +37,8 @@ func (m *Machine) processEnding(svc *service) bool {
 	return svc.processEnding
 }
 
-// over reports whether both sides have closed and know it of each other. What
-// the application has not read yet may still have to be recovered.
+// over reports whether both sides have closed, and both FINs are acknowledged for the kernel, too. The
+// application may still have to be recovered, to read the rest.
 func (m *Machine) over(c *Conn) bool {
 	if !c.closed() {
 		return false
@@ -51,38 +51,37 @@ func (m *Machine) over(c *Conn) bool {
 // a new kernel socket may still lack some of the client's data.
 func (c *Conn) closed() bool { return c.is(finAcked) && c.is(finLogged) }
 
-// applicationClosed reports whether the application has closed the connection.
-//
-// The kernel does not tell the release of a socket that was over before: an
-// unmodified server's connection is not waited for.
+// applicationClosed reports whether the application has closed the connection. For an unmodified
+// server it reports true: the release of a socket whose connection was over before is not reported.
 func (m *Machine) applicationClosed(c *Conn) bool {
 	return c.is(abandoned) || c.wire != nil || m.head(c).Closing
 }
 
-// finished removes a connection that is over once the application has closed
-// it, and so has read what it wanted.
+// finished lets a connection linger that is over once the application has closed
+// it, and so will read no more.
 func (m *Machine) finished(c *Conn) {
 	over := m.over(c)
 	if !over || !m.applicationClosed(c) {
 		if over && c.is(recovered) {
-			// The new socket does not know yet that its stream is over, and its
+			// For the new socket the stream is not over yet, and the
 			// client may be gone: nothing must pass between them. The application
 			// may still have something to read.
 			m.slotOf(c).SetMode(gate.ModeOutage)
 		}
-		m.watch(c) // neither need make a packet that the core hears of
+		m.watch(c) // neither condition need become true with a packet that the core sees
 		return
 	}
 	m.noteRelease(c, m.slotOf(c))
 	if c.is(opening) { // nobody else could have closed it
 		m.done(c)
 	}
-	// Even if the kernel's own ACK has left: the FIN by which it knows that the client has
-	// that may have left before, with a lower number.
+	// Even if the kernel's own last ACK has left: the FIN, which the client has acknowledged, may have
+	// left before that, with a lower ACK number.
 	m.linger(c)
 }
 
-// linger keeps a connection that is over for a while: its client may have missed the last ACK.
+// linger ends a connection that is over, and answers its client for a while, which may have missed the
+// last ACK.
 func (m *Machine) linger(c *Conn) {
 	m.Stats.Closed++
 	m.report(ConnClosed, c, "closed")
@@ -91,8 +90,8 @@ func (m *Machine) linger(c *Conn) {
 	m.becomeLingering(c)
 }
 
-// lingers is for how long a connection that is over is remembered, in ns: its client
-// may have missed the last ACK, and repeats what that acknowledges after a time-out.
+// lingers returns for how long a connection that is over is remembered, ns: its client
+// may have missed the last ACK, and retransmits after a time-out.
 func (m *Machine) lingers(c *Conn) int64 {
 	life := max(m.cfg.Linger, c.clientRTO())
 	if c.is(recovered) && m.slotOf(c).Mode() != gate.ModeOutage {
@@ -101,9 +100,9 @@ func (m *Machine) lingers(c *Conn) int64 {
 	return life
 }
 
-// noteRelease remembers that an unmodified server has closed the connection. From
-// then on an answer of the kernel to a segment that it does not know any more is
-// for the core to judge, and the gate must hold it.
+// noteRelease notes that an unmodified server has closed the connection. From
+// then on the kernel may answer segments with RSTs because it has no socket any more; the gate must
+// hold those, and the core decides.
 func (m *Machine) noteRelease(c *Conn, slot *gate.Slot) {
 	if c.wire != nil && slot.Released() == gate.ReleasedClosed {
 		c.set(abandoned)
@@ -120,7 +119,7 @@ func (m *Machine) mayEndProtection(c *Conn, s *segment.Segment, slot *gate.Slot)
 	if slot.Released() == gate.ReleasedClosed && !c.is(recovered) && c.fin < 0 && c.early < 0 && c.clientRTO() < timeWait &&
 		seqnum.LEQ(s.Seq, c.rcvNxt()) && seqnum.LEQ(slot.Ack(), seqnum.Max(c.rcvNxt(), s.End())) {
 		// If the server has closed first, its socket stays until the client has
-		// closed too, then in TIME_WAIT, and repeats what the client asks for.
+		// closed too, then in TIME_WAIT, and answers the client's retransmissions.
 		end, closed := slot.FIN()
 		if has := closed && s.Ack == end; has || !s.Flags.Has(segment.FIN) && !m.remains(c, s) {
 			return true
@@ -130,11 +129,11 @@ func (m *Machine) mayEndProtection(c *Conn, s *segment.Segment, slot *gate.Slot)
 	return c.is(abandoned) && len(s.Payload) > 0 && seqnum.Less(slot.Ack(), s.Seq+uint32(len(s.Payload))) && !m.remains(c, s)
 }
 
-// remains reports whether a connection that its process has closed is kept in a
-// log that outlives the host: the client may lack what the kernel still has. Data
-// that the client repeats and the kernel does not take is what nobody will read. But
-// after a recovery the core may have more than the kernel, and the kernel may have
-// taken the rest just now, before the server closed, and not have said so: what it
+// remains reports whether a connection that its process has closed stays in a
+// log that outlives the host: the client may lack output that the kernel still has. Data
+// that the client retransmits and the kernel does not accept will not be read. But
+// after a recovery the core may have more than the kernel; and the kernel may have
+// just received the rest, before the server closed, without having acknowledged it. Data that it
 // refuses ends the socket (RFC 1122, section 4.2.2.13).
 func (m *Machine) remains(c *Conn, s *segment.Segment) bool {
 	return m.cfg.Lasting && (len(s.Payload) == 0 || !seqnum.Less(s.Seq, c.rcvNxt()) || seqnum.LEQ(s.End(), m.slotOf(c).Ack()) ||
@@ -142,9 +141,9 @@ func (m *Machine) remains(c *Conn, s *segment.Segment) bool {
 }
 
 // endProtection ends the protection of an unmodified server's connection whose process has closed
-// it, and whose client sends more, which nobody will read: the kernel sends the rest by itself.
-// As long as the client sends nothing new, the connection stays: the kernel counts the ACKs that
-// had to wait for the log as sent, and may know nothing more when the client asks for them.
+// it, and whose client sends more, which nobody will read: the kernel sends the rest alone.
+// As long as the client sends nothing new, the connection stays: to the kernel the ACKs that
+// waited for the log were sent, and it may have no socket any more when the client retransmits.
 func (m *Machine) endProtection(c *Conn) {
 	if c.is(recovered) {
 		m.open(c, "closed by the server") // the gate goes on translating
@@ -156,9 +155,9 @@ func (m *Machine) endProtection(c *Conn) {
 	m.end(c, "closed")
 }
 
-// answerAfterEnd answers a client that repeats itself after its connection is over: it
-// has missed the last ACK. The kernel believes that it has sent that with its
-// FIN, while it had to wait for the log, and may know nothing more.
+// answerAfterEnd answers a client that retransmits after its connection is over: it
+// has missed the last ACK. To the kernel that was sent with its
+// FIN, while it had to wait for the log, and it may have no socket any more.
 func (m *Machine) answerAfterEnd(c *Conn, s *segment.Segment) {
 	if s.Flags.Has(segment.RST) {
 		if c.state == Lingering && s.Seq == c.rcvNxt() {
@@ -203,8 +202,8 @@ func (m *Machine) forget(c *Conn) {
 	}
 }
 
-// Release ends the protection of a port whose server has ended as it should:
-// what the kernel still has to say, FINs first of all, goes out.
+// Release ends the protection of a port whose server has ended as intended:
+// the kernel's remaining segments leave, FINs above all.
 func (m *Machine) Release(port uint16) {
 	m.read()
 	svc := m.services[port]

@@ -141,8 +141,8 @@ type extra struct {
 	recoverAt int64 // Outage, with a living server: when to reconnect; 0: it is told
 
 	// Open: the last ACK of the core, and how often it is to be sent again.
-	last  *segment.Segment
-	lasts int
+	lastACK        *segment.Segment
+	lastACKRepeats int
 
 	// Live again.
 	liveAt  int64
@@ -167,8 +167,8 @@ func (m *Machine) newConn(svc *service, flow segment.Flow, state State) *Conn {
 	return &Conn{Flow: flow, Order: m.order, svc: svc, state: state, fin: -1, early: -1, since: m.now, last: m.now}
 }
 
-// begins takes from SYN and SYN-ACK how both streams begin, and what was agreed to.
-func (c *Conn) begins(syn, synack *segment.Segment) {
+// setHandshake takes from SYN and SYN-ACK how both streams begin, and what was agreed to.
+func (c *Conn) setHandshake(syn, synack *segment.Segment) {
 	c.irs, c.iss = syn.Seq, synack.Seq
 	c.client, c.server = optionsOf(syn), optionsOf(synack)
 	if !c.server.hasWS() {
@@ -189,7 +189,7 @@ func (c *Conn) Slot() uint32 { return c.slot }
 // Generation returns the generation of the slot.
 func (c *Conn) Generation() uint32 { return c.gen }
 
-func (c *Conn) more() *extra {
+func (c *Conn) ensureExtra() *extra {
 	if c.extra == nil {
 		c.extra = &extra{}
 	}

@@ -7,14 +7,14 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// digest is what is kept of an unmodified server's output, to compare a
-// restarted server's with it: a running CRC-32C, remembered at the ends of the
+// digest is the record of an unmodified server's output, with which a
+// restarted server's is compared: a running CRC-32C, kept at the ends of the
 // segments that the client has not acknowledged yet, and at some places before,
 // so that a difference shows early. Offsets are the server stream's.
 //
-// Segments that the network card was to cut count as cut: the restarted server
-// may be allowed no more than one beyond what the client has acknowledged, and
-// that must suffice to compare something.
+// A super-packet (GSO) counts as the segments that it is cut into: the restarted server
+// may send no more than one segment beyond what the client has acknowledged, and
+// that must suffice for a comparison.
 type digest struct {
 	base, end int64 // what the checksum covers
 	sum       uint32
@@ -23,7 +23,7 @@ type digest struct {
 	coarse    []mark // before those, in order, at least step apart
 	step      int64
 	grain     int // most between two marks, bytes
-	// loose says that the record may begin later: what comes first fixes that.
+	// loose says that the record may begin later than base: it begins with the first output added.
 	loose bool
 }
 
@@ -43,8 +43,8 @@ func newDigest(base int64, grain int) *digest {
 	return &digest{base: base, end: base, step: firstStep, grain: grain}
 }
 
-// add takes output that lies at off. What is known already is skipped, what
-// leaves a gap is kept until the gap is filled.
+// add takes output that lies at off. Bytes below end are skipped; bytes beyond a
+// gap are kept until it is filled.
 func (d *digest) add(off int64, p []byte) {
 	if off+int64(len(p)) <= d.end {
 		return
@@ -132,10 +132,10 @@ type check struct {
 }
 
 // add takes p, which lies at off, the end of what was taken before. It reports
-// whether it is the same as far as the digest can tell; if not, bad is the
-// offset by which it differs.
+// whether the output agrees with the digest; if not, bad is the offset of the mark
+// before which they differ.
 func (k *check) add(d *digest, off int64, p []byte) (bad int64, ok bool) {
-	if skip := d.base - off; skip > 0 { // of that nothing is known
+	if skip := d.base - off; skip > 0 { // there is no record of that
 		n := min(skip, int64(len(p)))
 		off, p = off+n, p[n:]
 		k.verified = max(k.verified, off)

@@ -42,35 +42,35 @@
 // opened again: see third_ack.go.
 //
 // An Established connection that the application had closed stays Established
-// over a crash: the kernel's orphan drains. One whose FINs are exchanged but
-// which the application has not closed is recovered for the application's sake
-// only; nothing more passes between it and the client.
+// over a crash: the kernel's orphaned socket drains. One whose FINs are exchanged but
+// which the application has not closed is recovered only so that the application can read the rest;
+// nothing more passes between it and the client.
 //
 // # Whose ACKs
 //
-// The kernel acknowledges, the gate holds what is not stable, and the core
-// sends the held ACK when it is. There are three more cases in which the core
-// speaks, never beyond what the kernel has acknowledged to it: the client
-// repeats something while the gate holds the kernel's answers (the log is
+// The kernel acknowledges, the gate holds ACKs of what is not stable, and the core
+// sends the held ACK when it is. In three more cases the core sends ACKs, never
+// above the kernel's: the client
+// retransmits while the gate holds the kernel's answers (the log is
 // behind, or the tap has missed data); the restarted server has not yet sent
-// what the old one had, so that its ACKs carry numbers that the client refuses
-// as old; and the connection is over but the client has missed the last ACK,
-// which in plain TCP it would have had with the server's FIN.
+// what the old one had, so that the client refuses its ACKs, whose sequence numbers are old;
+// and the connection is over but the client has missed the last ACK,
+// which in plain TCP would have come with the server's FIN.
 //
 // # Effects
 //
 // What a call of the Machine does to the world happens in the call, in this order:
 //
-//   - Slots, Gate, Record, Kernel and ToServer at once, where it is decided: what the kernel
-//     answers must meet the gate as it was told just before. A mode is stored after all that it
-//     makes the gate read; image.go has what that is.
-//   - The log at once. What it says meanwhile the caller keeps for Stable.
+//   - Slots, Gate, Record, Kernel and ToServer at once, where it is decided: when the kernel
+//     answers, the gate must have the new state. A mode is stored after all fields that it
+//     makes the gate read; image.go lists those.
+//   - The log at once. The caller keeps its upcalls for Stable.
 //   - Stable, High and the ACKs that follow from a batch of segments and upcalls in Flush, once for
 //     each connection that the batch has touched: see flushLive for the order of the two words and
-//     of the held ACK. Adopt, Crash, Listening, Release, Restore and Tick end with it; for
-//     all others the caller does.
-//   - ToClient and Forward when the Machine has returned: the network has them to send together,
-//     in the order of the calls. So no ACK leaves before the slot says the same.
+//     of the held ACK. Adopt, Crash, Listening, Release, Restore and Tick end with Flush; after
+//     all others the caller calls it.
+//   - ToClient and Forward when the Machine has returned: the network sends them together,
+//     in the order of the calls. So no ACK leaves before the slot has the same number.
 //
 // # Locking
 //

@@ -35,7 +35,7 @@ const (
 
 // startCookieRepeats makes the core retransmit a SYN cookie in place of the kernel.
 func (m *Machine) startCookieRepeats(c *Conn) {
-	x := c.more()
+	x := c.ensureExtra()
 	x.repeatCookie, x.tries, x.retryAt = true, 0, m.now+synAckFirst
 	m.watch(c)
 }

@@ -214,7 +214,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *synEntry) {
 		return
 	}
 	c := m.newConn(svc, flow, SynReceived)
-	c.begins(syn, synack)
+	c.setHandshake(syn, synack)
 	c.acked, c.high, c.tsAt = c.irs+1, c.irs+1, m.seconds()
 	c.in, c.out = e.in, e.out
 	if svc.Unmodified {

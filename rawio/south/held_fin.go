@@ -11,7 +11,7 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 	if c.state != Established && c.state != Open {
 		return
 	}
-	x := c.more()
+	x := c.ensureExtra()
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.missing != nil && m.noteSocketGone(c) {
 		return
 	}
@@ -26,7 +26,7 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		}
 	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && m.missesFIN(c, s) {
-		m.repeatOwnFIN(c)
+		m.sendServerFIN(c)
 		return
 	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.wire != nil && (c.is(abandoned) || m.head(c).Closing) {
@@ -48,14 +48,14 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 	}
 	m.noticeFIN(c, m.slotOf(c))
 	x.held, x.heldLen, x.whole, x.heldLast = clone(s), length, whole, c.is(finSent)
-	if c.state == Open || m.closing(c) {
+	if c.state == Open || m.heldByClose(c) {
 		m.releaseHeld(c) // Close was on its way
 		m.touch(c)
 		return
 	}
 	m.watch(c)
 	if c.wire != nil {
-		m.lagging = true // see vanished
+		m.lagging = true // see socketVanished
 	}
 }
 
@@ -69,27 +69,27 @@ func (m *Machine) missesFIN(c *Conn, rst *segment.Segment) bool {
 		rst.Seq+slot.Delta() == c.finEnd-1 && seqnum.LEQ(c.stableSeq(), slot.Ack())
 }
 
-// neverLeft reports the same of a FIN that has not left at all: there was no engine for as
+// finNeverLeft reports the same of a FIN that has not left at all: there was no engine for as
 // long as the kernel has tried. rst names the client's numbers.
-func (m *Machine) neverLeft(c *Conn, rst *segment.Segment) bool {
+func (m *Machine) finNeverLeft(c *Conn, rst *segment.Segment) bool {
 	slot := m.slotOf(c)
 	return rst.Flags&(segment.RST|segment.ACK) == segment.RST && c.state == Established && c.wire == nil &&
 		!c.is(finSent) && c.is(finLogged) && seqnum.LEQ(slot.SndNxt(), rst.Seq+1) && seqnum.LEQ(c.stableSeq(), slot.Ack()) &&
 		m.head(c).Output == c.unaOff+int64(seqnum.Diff(rst.Seq, c.una))
 }
 
-// repeatOwnFIN sends the server's FIN in the kernel's stead.
-func (m *Machine) repeatOwnFIN(c *Conn) {
+// sendServerFIN sends the server's FIN in the kernel's stead.
+func (m *Machine) sendServerFIN(c *Conn) {
 	slot := m.slotOf(c)
 	s := c.liveAck(slot, c.stableSeq())
 	s.Seq, s.Flags, s.Options.NSACK = c.finEnd-1, segment.FIN|segment.ACK, 0
 	m.net.ToClient(s)
 }
 
-// closing reports whether what is held belongs to a Close of the application.
+// heldByClose reports whether what is held belongs to a Close of the application.
 // The answer to a stray segment does not: what the tap has on the way may
 // explain it.
-func (m *Machine) closing(c *Conn) bool {
+func (m *Machine) heldByClose(c *Conn) bool {
 	return m.head(c).Closing && c.extra.held.Flags.Any(segment.FIN|segment.ACK)
 }
 
@@ -132,10 +132,10 @@ func (m *Machine) releaseHeld(c *Conn) {
 	x.held = nil
 	ack := s.Ack
 	s.Seq += slot.Delta()
-	if m.neverLeft(c, s) {
+	if m.finNeverLeft(c, s) {
 		slot.SetFIN(s.Seq + 1)
 		c.meantFIN(s.Seq + 1)
-		m.repeatOwnFIN(c)
+		m.sendServerFIN(c)
 		return
 	}
 	if c.state == Established && slot.Mode() != gate.ModeOpen { // else it may be the kernel's last word

@@ -75,7 +75,7 @@ func (m *Machine) crashed(c *Conn) {
 		if head.Closing || c.is(abandoned) {
 			if m.over(c) {
 				m.finished(c)
-			} else if c.extra != nil && c.extra.held != nil && m.closing(c) {
+			} else if c.extra != nil && c.extra.held != nil && m.heldByClose(c) {
 				m.releaseHeld(c) // Close was on its way
 			}
 			return

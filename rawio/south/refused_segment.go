@@ -37,7 +37,7 @@ func (m *Machine) keepRefused(c *Conn, s *segment.Segment, slot *gate.Slot) {
 		k.Payload = k.Payload[:refusedMax]
 		k.Flags &^= segment.FIN
 	}
-	c.more().refused = clone(&k)
+	c.ensureExtra().refused = clone(&k)
 	m.lagging = true
 	m.watch(c)
 }

@@ -131,7 +131,7 @@ func (m *Machine) stored(svc *service, s *Stored, state State) *Conn {
 	syn := segment.Segment{Seq: meta.IRS, Flags: segment.Flags(meta.SYNFlags), Window: 65535, Options: segment.ParseOptions(meta.SYNOptions)}
 	synack := segment.Segment{Seq: meta.ISS, Options: segment.ParseOptions(meta.SYNACKOptions)}
 	c := m.newConn(svc, segment.Flow(meta.Flow), state)
-	c.begins(&syn, &synack)
+	c.setHandshake(&syn, &synack)
 	c.ID, c.received, c.stable = meta.ID, s.End, s.End
 	c.maxWindow <<= c.client.wscale
 	c.tsAt, c.since, c.waited = m.seconds()-uint32(s.Age/1e9), m.now-s.Age, engineWait

@@ -221,11 +221,11 @@ func (m *Machine) capturedBeforeLive(c *Conn, s *segment.Segment) {
 		slot.SetSndNxt(end)
 	}
 	if len(s.Payload) > 0 && seqnum.Less(c.una, end) {
-		c.more()
+		c.ensureExtra()
 		m.forwardOutput(c, c.outputOff(seq), s.Payload)
 	}
 	if s.Flags.Has(segment.FIN) && !c.is(finSent) {
-		c.more()
+		c.ensureExtra()
 		m.forwardFIN(c, c.outputOff(end))
 	}
 }

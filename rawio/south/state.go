@@ -109,7 +109,7 @@ func (m *Machine) becomeOutage(c *Conn) bool {
 		return false
 	}
 	m.slotOf(c).SetMode(gate.ModeOutage)
-	x := c.more()
+	x := c.ensureExtra()
 	if was == Established {
 		m.takeFromKernel(c)
 	}
@@ -162,7 +162,7 @@ func (m *Machine) becomeResetting(c *Conn, why string) bool {
 	m.kernel.Destroy(c.Flow)
 	_ = m.log.Delete(c.ID)
 	c.ahead = nil
-	x := c.more()
+	x := c.ensureExtra()
 	x.expireAt, x.reason = m.now+resetLife, why
 	x.deferred, x.held = nil, nil
 	c.unset(limited)
@@ -178,7 +178,7 @@ func (m *Machine) becomeOpen(c *Conn, why string) bool {
 	}
 	delete(m.otherPaths, c)
 	c.flags &= recovered | finSent | outsideWindow
-	c.more().reason = why
+	c.ensureExtra().reason = why
 	return true
 }
 
@@ -193,7 +193,7 @@ func (m *Machine) becomeLingering(c *Conn) bool {
 	case m.outputRemains(c, slot):
 		m.captureRest(c, slot)
 	}
-	c.more().expireAt = m.now + m.lingers(c)
+	c.ensureExtra().expireAt = m.now + m.lingers(c)
 	m.watch(c)
 	return true
 }

@@ -92,7 +92,7 @@ func (m *Machine) tick(c *Conn) {
 			m.tickRoll(c)
 		}
 		if c.state == Outage && x.recoverAt != 0 {
-			m.tickOrphan(c)
+			m.reopenOrphan(c)
 		}
 	case Resetting, Lingering, Open:
 		keep = x != nil && x.expireAt != 0
@@ -100,7 +100,7 @@ func (m *Machine) tick(c *Conn) {
 			m.forget(c)
 			return
 		}
-		if x != nil && m.repeatLast(x) {
+		if x != nil && m.repeatLastACK(x) {
 			keep = true
 		}
 	case Established:
@@ -143,7 +143,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		return true
 	}
 	if x.held != nil {
-		if m.vanished(c) {
+		if m.socketVanished(c) {
 			m.reopenVanished(c)
 			return true
 		}

@@ -151,7 +151,7 @@ func (m *Machine) open(c *Conn, why string) {
 		return
 	}
 	if last != nil && c.missing != nil { // the client may be near the end of its patience
-		c.extra.last, c.extra.lasts, c.extra.ackedAt = clone(last), lastRepeats, m.now
+		c.extra.lastACK, c.extra.lastACKRepeats, c.extra.ackedAt = clone(last), lastACKs, m.now
 		m.watch(c)
 	}
 	if !c.is(recovered) {
@@ -170,19 +170,19 @@ func (m *Machine) open(c *Conn, why string) {
 // The last ACK of the core, which the client has waited for, is sent so often again, in case
 // the network loses it, with so many ns between.
 const (
-	lastRepeats = 2
-	lastEvery   = 300e6
+	lastACKs     = 2
+	lastACKEvery = 300e6
 )
 
-// repeatLast sends it again if it is time. It reports whether there is more to do.
-func (m *Machine) repeatLast(x *extra) bool {
-	if x.lasts == 0 || m.now-x.ackedAt < lastEvery {
-		return x.lasts > 0
+// repeatLastACK sends it again if it is time. It reports whether there is more to do.
+func (m *Machine) repeatLastACK(x *extra) bool {
+	if x.lastACKRepeats == 0 || m.now-x.ackedAt < lastACKEvery {
+		return x.lastACKRepeats > 0
 	}
-	x.lasts, x.ackedAt = x.lasts-1, m.now
+	x.lastACKRepeats, x.ackedAt = x.lastACKRepeats-1, m.now
 	m.Stats.ACKs++
-	m.net.ToClient(clone(x.last))
-	return x.lasts > 0
+	m.net.ToClient(clone(x.lastACK))
+	return x.lastACKRepeats > 0
 }
 
 // echoNewest has the last ACK of the core echo the newest timestamp of the client that is

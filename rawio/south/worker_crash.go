@@ -50,12 +50,12 @@ func (m *Machine) Crashed(slot uint32, pid, code int) {
 	m.lagging = true
 }
 
-// vanished reports whether the kernel has answered a client's segment as one of a
+// socketVanished reports whether the kernel has answered a client's segment as one of a
 // connection that it does not know, although no process has closed it: it was
 // with a listener that is gone, and others of the port listen on, or the kernel had
 // answered its SYN by a SYN cookie, and had no room for it when the client said more.
 // No event reports the end of such a connection.
-func (m *Machine) vanished(c *Conn) bool {
+func (m *Machine) socketVanished(c *Conn) bool {
 	x := c.extra
 	if !x.held.Flags.Has(segment.RST) || x.held.Flags.Has(segment.ACK) {
 		return false
@@ -115,9 +115,9 @@ func (m *Machine) reopenUnaccepted(c *Conn) bool {
 	return true
 }
 
-// tickOrphan opens a connection again whose process has crashed while its
+// reopenOrphan opens a connection again whose process has crashed while its
 // server lives.
-func (m *Machine) tickOrphan(c *Conn) {
+func (m *Machine) reopenOrphan(c *Conn) {
 	m.lagging = true
 	if m.now < c.extra.recoverAt || !c.svc.alive || c.svc.outage && !c.svc.busy {
 		return
