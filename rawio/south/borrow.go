@@ -5,17 +5,17 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 )
 
-// borrowed is memory of the log where the bytes belong that follow a connection's data at off.
+// borrowed is memory of the log for the bytes at off, the end of a connection's data.
 type borrowed struct {
 	loan logserver.Loan
 	c    *Conn
 	off  int64
-	full bool // with the payload of the segment that is being looked at
+	full bool // it holds the payload of the present segment
 }
 
-// Borrow has the log lend n bytes of memory for the next payload of a connection whose bytes
-// go to the log's end as they arrive. It reports false if it is not one, or the log lends
-// none. GiveBack must follow, and between them nothing but Segment and Landed.
+// Borrow borrows n bytes of memory from the log, for the next payload of a connection whose data arrives
+// in order. It reports false if the connection's does not, or the log lends
+// none. GiveBack must follow; in between only Segment and Landed may be called.
 func (m *Machine) Borrow(f segment.Flow, n int) ([]byte, bool) {
 	lender, ok := m.log.(logserver.Lender)
 	c := m.conns.get(f)
@@ -36,14 +36,14 @@ func (m *Machine) GiveBack() {
 	m.borrowed = borrowed{}
 }
 
-// Landed is Segment for a payload that lies at the beginning of what Borrow has returned.
+// Landed is Segment for a payload that lies at the beginning of the borrowed memory.
 func (m *Machine) Landed(s *segment.Segment, t int64) {
 	m.borrowed.full = true
 	m.Segment(s, t)
 	m.borrowed.full = false
 }
 
-// landed returns the loan if the payload that is being looked at, which belongs at off in the
+// landed returns the loan if the present payload, which belongs at off in the
 // connection's stream, lies where the log is to keep it; else nil.
 func (m *Machine) landed(c *Conn, off int64) logserver.Loan {
 	if b := &m.borrowed; b.full && b.c == c && b.off == off && c.received == off {

@@ -9,62 +9,61 @@ import (
 )
 
 // What the core acts on besides the log: the network, the gate, the server's record and the
-// kernel. Of all methods of the four interfaces holds:
+// kernel. For all methods of the four interfaces:
 //
-//   - They are called by whoever uses the Machine, one at a time, in the order in which the core
-//     decides, and do not call back into it.
-//   - They do not wait for anybody. Those of Kernel ask the kernel, which takes some microseconds.
+//   - They are called from the goroutine that calls the Machine, one at a time, in the order in which
+//     the core decides, and must not call the Machine.
+//   - They do not block. Those of Kernel make system calls, which take some microseconds.
 //   - Segments, packets and slices belong to the caller again when a method returns. A slice that
 //     a method returns is valid until its next call.
-//   - Where no error is returned, the implementation counts and logs it. Packets that are not sent
-//     are like packets that the network has lost: TCP repeats them.
+//   - Errors that are not returned are counted and logged by the implementation. Packets that are not
+//     sent are like packets that the network has lost: TCP retransmits them.
 
-// Network sends what the core has to say, in the name of either end.
+// Network sends the core's segments, in the name of either end.
 type Network interface {
-	// ToClient sends a segment to the client, Forward a packet of the kernel that the gate has
-	// held, as it is but for its checksum, which Forward fills in in place. Both may be kept
-	// until the Machine's method returns, which the caller must then see to; their order
-	// stays.
+	// ToClient sends a segment to the client. Forward sends a packet of the kernel that the gate has
+	// held, unchanged but for its checksum, which Forward fills in in place. Both may queue
+	// until the Machine's method returns; then the caller sends them, in the order of the calls.
 	ToClient(*segment.Segment)
 	Forward(packet []byte)
-	// ToServer gives a segment to the local stack, whose answer the gate may judge before
-	// ToServer returns: it is neither kept nor put in another order with what the gate is told.
+	// ToServer gives a segment to the local stack at once, in order with the changes of slots: the gate
+	// may judge the stack's answer before ToServer returns.
 	ToServer(*segment.Segment)
 }
 
 // Gate is the connections' shared record with the gate, and what the gate looks up to find it.
 type Gate interface {
-	// Slot returns slot i; it is always the same. What is stored in it holds for the next packet.
+	// Slot returns slot i, always the same pointer. What is stored in it applies to the next packet.
 	Slot(i uint32) *gate.Slot
-	// Bind makes the gate judge a flow by a slot; Unbind ends that. After an error it is not bound.
+	// Bind makes the gate judge a flow by a slot; Unbind ends that. After an error the flow is not bound.
 	Bind(flow segment.Flow, slot uint32) error
 	Unbind(flow segment.Flow)
 	// SetService tells the gate whether the port's SYNs are held, and whether its server is
 	// unmodified.
 	SetService(port uint16, outage, unmodified bool)
-	// Unguarded returns the name of an interface to which the gate is not attached; empty: it is.
+	// Unguarded returns the name of an interface if the gate is not attached to it; else "".
 	Unguarded(ifindex int) string
 }
 
-// Record is what the north side records of the connections of servers that are not unmodified,
-// in memory that the server process and the engine share. It is found by the slot.
+// Record is the north side's record of connections, in memory that the server process and the engine
+// share. Unmodified servers have none. A connection's record is found by its slot.
 type Record interface {
 	// Publish begins the record of a connection, Withdraw ends it. After an error of Publish there
 	// is none.
 	Publish(slot, gen uint32, flow segment.Flow) error
 	Withdraw(slot uint32)
-	// Restore is Publish for a connection of which nothing is known but the reads that the
+	// Restore is Publish for a connection whose record is lost; reads are those that the
 	// log holds, in order.
 	Restore(slot, gen uint32, flow segment.Flow, reads []logserver.ReadRun) error
-	// Adopt takes over the record of a connection whose engine is gone, and of whose reads the log
-	// has so many bytes. An error says that there is none, or none that fits.
+	// Adopt takes over the record of a connection whose engine is gone; read is how many bytes of its
+	// reads the log has. An error says that there is no record, or none that fits.
 	Adopt(slot, gen uint32, flow segment.Flow, read int64) error
-	// Prepare tells the restarted server, before it can accept the connection, how much of
-	// its stream the client has acknowledged and may have been sent, and how much of the client's
-	// the log has. Offsets of the streams. An error says why the connection cannot be rolled
-	// forward.
+	// Prepare stores for the restarted server, before it can accept the connection: how much of
+	// the server's stream the client has acknowledged (una) and may have been sent (sent), and how much
+	// of the client's stream the log has (stable). These are offsets in the streams. An error says why
+	// the connection cannot be rolled forward.
 	Prepare(slot uint32, una, sent, stable int64) error
-	// Head returns how far the server process has come.
+	// Head returns the state of the server process's record.
 	Head(slot uint32) Head
 	// NewReads returns the lengths of some reads, in bytes, that were recorded since the last
 	// call, in order, and how many bytes those and all before were.
@@ -82,21 +81,21 @@ type Head struct {
 
 // Kernel is the local TCP, its processes and its clock.
 type Kernel interface {
-	// Now returns the time by which the times given to Segment and Event are measured, in ns. It
-	// runs evenly: who sets the host's clock does not set it.
+	// Now returns the time on the clock of the times given to Segment and Event, ns. It is monotonic:
+	// setting the host's clock does not change it.
 	Now() int64
-	// Destroy removes the socket of a flow, if there is one, when it returns.
+	// Destroy removes the socket of a flow, if there is one, before it returns.
 	Destroy(flow segment.Flow)
-	// Socket says what there is of a flow; SocketOpen if that cannot be found out.
+	// Socket returns the state of a flow's socket; SocketOpen if that cannot be found out.
 	Socket(flow segment.Flow) SocketState
-	// Progress says how far the socket of a flow has come. It returns false if there is none, or
-	// that is not known.
+	// Progress returns how much the socket of a flow has received and sent. It returns false if there
+	// is no socket, or that cannot be found out.
 	Progress(flow segment.Flow) (Progress, bool)
-	// Room is how many connections more the queues of a port's listeners take at least; a great
-	// number if that is not known.
+	// Room returns how many more connections the accept queues of a port's listeners have room for, at
+	// least; a great number if that is not known.
 	Room(port uint16) int
-	// Local reports whether what a server at an address sends comes from this host: the address is
-	// one of the host's, or the port's listener takes others, too.
+	// Local reports whether a server on this host can have an address: it is
+	// one of the host's, or the port's listener accepts connections to others, too.
 	Local(netip.AddrPort) bool
 	// Ending reports whether a process that serves the port is ending, or has ended: Crash or
 	// Release will follow.
@@ -113,6 +112,5 @@ const (
 	SocketOpen                        // any later state
 )
 
-// Progress is how far the kernel's socket of a connection has come: new bytes of the
-// stream, either way.
+// Progress is how many bytes of each stream the kernel's socket of a connection has received and sent.
 type Progress struct{ Received, Sent int64 }

@@ -5,10 +5,10 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// Event takes what the gate reports of a segment of the server, before any
-// translation, judged at time at (on the clock of Kernel.Now). length is the
+// Event takes an event of the gate about a segment of the server, which is not
+// translated and was judged at time at (on the clock of Kernel.Now). length is the
 // segment's length in sequence space; packet is the packet from its IP header,
-// nil if the gate could not capture it whole.
+// nil if the gate could not capture all of it.
 func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, packet []byte, at int64) {
 	m.read()
 	at = m.of(at)
@@ -52,8 +52,8 @@ func refusesSYN(s *segment.Segment) bool {
 	return s.Flags.Has(segment.ACK) && s.Seq == 0
 }
 
-// refused takes the kernel's answer to a SYN for a port on which nobody listens.
-// That is how the news of a crash may begin: the client is not told before its
+// refused takes the kernel's RST for a SYN to a port without a listener. It may be the
+// first sign of a crash, so the RST leaves only when the client's
 // next SYN is refused as well and the process still lives.
 func (m *Machine) refused(svc *service, flow segment.Flow, packet []byte) {
 	e := m.syns.make(flow)

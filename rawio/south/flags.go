@@ -1,6 +1,6 @@
 package south
 
-// flags are what a connection is besides its state, by where each of them comes from.
+// flags are facts about a connection besides its state, grouped by their source.
 type flags uint32
 
 // From the client's segments.
@@ -12,19 +12,19 @@ const (
 // From the server's kernel socket, by way of the gate.
 const (
 	finSent   flags = finAcked << 1 << iota // the FIN that the application meant has left
-	abandoned                               // an unmodified server has closed it, or a descriptor was closed behind ftnet's back
+	abandoned                               // an unmodified server has closed it, or a descriptor was closed without the north side
 	byCookie                                // its first SYN-ACK was a SYN cookie
-	replayed                                // its present socket was made of one: see gate.FlagCookie
-	exposed                                 // packets may pass by the gate, or have done so: in Machine.exposed
+	replayed                                // its present socket was made from one: see gate.FlagCookie
+	exposed                                 // packets may bypass the gate, or have bypassed it: in Machine.exposed
 )
 
 // From the log.
 const (
 	finLogged    flags = exposed << 1 << iota // the client's FIN is stable
-	limited                                   // it takes nothing more: the window is closed
+	limited                                   // the log accepts nothing more: the window is closed
 	logStalled                                // limited because it is down, and not full
-	logGone                                   // it has lost the connection, see logLost
-	finReported                               // it knows that the server's FIN has left
+	logGone                                   // the log has lost the connection, see logLost
+	finReported                               // the log has the server's FIN, see noteFIN
 	fullReported                              // the end of the quota was reported
 )
 
@@ -37,20 +37,20 @@ const (
 
 // From an earlier engine.
 const (
-	restored   flags = outsideWindow << 1 << iota // what its servers have sent to the client is not known for certain
+	restored   flags = outsideWindow << 1 << iota // it is not known for certain what its servers have sent to the client
 	doubtful                                      // restored, and the client's last acknowledgment may count the server's FIN
-	unaUnknown                                    // Established when this engine began, and no segment of the client since: una is no more than a bound
+	unaUnknown                                    // Established when this engine began, and no segment of the client since: una is only an upper bound
 	outlived                                      // adopted from a previous engine: the server may already have closed it, and only that engine was notified
 )
 
-// What the core has to say.
+// ACKs that the core has to send.
 const (
 	ackPending flags = outlived << 1 << iota // live: the kernel wants an ACK above what left
-	dupACKDue                                // live: an ACK for a gap that only the tap has
+	dupACKDue                                // live: a duplicate ACK, in place of the kernel's
 	ackDue                                   // not live: an ACK
 )
 
-// Where the core has it.
+// Lists of the core that it is in.
 const (
 	touched  flags = ackDue << 1 << iota // in Machine.touched
 	readsDue                             // in Machine.reading

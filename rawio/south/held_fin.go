@@ -6,7 +6,7 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// hold keeps a FIN or RST that the gate holds until it is known what it means.
+// hold keeps a FIN or RST that the gate holds until it is known whether it is meant.
 func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length uint32, whole bool) {
 	if c.state != Established && c.state != Open {
 		return
@@ -16,9 +16,9 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		return
 	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.is(finSent) && !c.is(finAcked) {
-		// Such an answer repeats the client's ACK number. It tells that the FIN is
-		// acknowledged, which the tap has missed; so does an older number when both
-		// have closed: the kernel keeps the socket until then.
+		// Such an answer has the client's ACK number as its sequence number. It shows that the FIN was
+		// acknowledged, which the tap has missed. So does a lower number if both sides
+		// have closed: the kernel keeps the socket until the FIN is acknowledged.
 		seq := s.Seq + m.slotOf(c).Delta()
 		if seq == c.finEnd || seqnum.Less(seq, c.finEnd) && c.fin >= 0 && m.head(c).Closing {
 			m.noteAllAcked(c)
@@ -30,17 +30,17 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		return
 	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.wire != nil && (c.is(abandoned) || m.head(c).Closing) {
-		// The server has closed. If the client repeats something, it has missed
-		// an ACK, which the core repeats; if it says something new, the
-		// protection ends, and the kernel answers the next time.
+		// The server has closed. If the client retransmits, it has missed
+		// an ACK, which the core sends again; if it sends something new, the
+		// protection ends, and the kernel answers the next segment.
 		return
 	}
 	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) &&
 		(m.over(c) || x.liveAt != 0 || c.state == Established && seqnum.Less(c.stableSeq(), m.slotOf(c).Ack())) {
 		// Not the end of a socket, but an answer to a segment: one that the
-		// reopened socket did not like before its handshake was over, or one
-		// that the client repeats because the log is behind. If the kernel has
-		// closed the connection meanwhile, the core acknowledges in its stead.
+		// reopened socket refused before its handshake was over, or a
+		// retransmission because the log is behind. If the kernel has
+		// closed the connection meanwhile, the core acknowledges in its place.
 		return
 	}
 	if x.held == nil {
@@ -59,18 +59,18 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 	}
 }
 
-// missesFIN reports whether a RST answers a client that has had all of a server's stream
-// but the FIN, and has closed: it is waiting for that. The kernel has given up to repeat
-// it. It does so some hundred seconds after the server has closed, and of these the gate may
-// have held the FIN for the most part, because there was no engine.
+// missesFIN reports whether a RST answers a client that has acknowledged all of a server's stream
+// but the FIN, has closed, and waits for the FIN. The kernel has given up retransmitting
+// it. It does so about a hundred seconds after the server has closed, during most of which the gate may
+// have held the FIN, because there was no engine.
 func (m *Machine) missesFIN(c *Conn, rst *segment.Segment) bool {
 	slot := m.slotOf(c)
 	return c.state == Established && c.is(finSent) && !c.is(finAcked) && c.is(finLogged) &&
 		rst.Seq+slot.Delta() == c.finEnd-1 && seqnum.LEQ(c.stableSeq(), slot.Ack())
 }
 
-// finNeverLeft reports the same of a FIN that has not left at all: there was no engine for as
-// long as the kernel has tried. rst names the client's numbers.
+// finNeverLeft reports the same of a FIN that has not left at all, because there was no engine for as
+// long as the kernel retransmitted it. rst has the client-visible sequence number.
 func (m *Machine) finNeverLeft(c *Conn, rst *segment.Segment) bool {
 	slot := m.slotOf(c)
 	return rst.Flags&(segment.RST|segment.ACK) == segment.RST && c.state == Established && c.wire == nil &&
@@ -78,7 +78,7 @@ func (m *Machine) finNeverLeft(c *Conn, rst *segment.Segment) bool {
 		m.head(c).Output == c.unaOff+int64(seqnum.Diff(rst.Seq, c.una))
 }
 
-// sendServerFIN sends the server's FIN in the kernel's stead.
+// sendServerFIN sends the server's FIN in place of the kernel.
 func (m *Machine) sendServerFIN(c *Conn) {
 	slot := m.slotOf(c)
 	s := c.liveAck(slot, c.stableSeq())
@@ -86,15 +86,15 @@ func (m *Machine) sendServerFIN(c *Conn) {
 	m.net.ToClient(s)
 }
 
-// heldByClose reports whether what is held belongs to a Close of the application.
-// The answer to a stray segment does not: what the tap has on the way may
+// heldByClose reports whether the held FIN or RST belongs to a Close of the application.
+// A RST without ACK, the answer to a stray segment, does not: packets that are still in the tap may
 // explain it.
 func (m *Machine) heldByClose(c *Conn) bool {
 	return m.head(c).Closing && c.extra.held.Flags.Any(segment.FIN|segment.ACK)
 }
 
-// noticeFIN learns from the slot that a meant FIN has left (figures 16, 23). The
-// gate does not report it: nothing depends on it before the client answers.
+// noticeFIN reads from the slot whether a meant FIN has left (figures 16, 23). No event
+// reports it: nothing depends on it before the client answers.
 func (m *Machine) noticeFIN(c *Conn, slot *gate.Slot) {
 	if c.is(finSent) {
 		return
@@ -109,7 +109,7 @@ func (c *Conn) meantFIN(end uint32) {
 	c.finEnd = end
 	switch {
 	case seqnum.Less(c.una, end):
-	case c.is(unaUnknown): // una is no more than a bound, and the slot counts a FIN that was held
+	case c.is(unaUnknown): // una is only an upper bound, from a slot that counts a FIN that was held
 		c.unaOff -= int64(seqnum.Diff(c.una, end-1))
 		c.una = end - 1
 	default:
@@ -117,15 +117,15 @@ func (c *Conn) meantFIN(end uint32) {
 	}
 }
 
-// dropAnswer forgets a held RST that is not the end of a socket, for the kernel has one, but
-// its answer to some segment: the client is not told. See also vanished.
+// dropAnswer drops a held RST that is not the end of a socket, because the kernel has one, but
+// the answer to some segment: the client does not get it. See also socketVanished.
 func (m *Machine) dropAnswer(c *Conn) {
 	if x := c.extra; x != nil && x.held != nil && x.held.Flags&(segment.RST|segment.ACK) == segment.RST && m.kernel.Socket(c.Flow) != SocketNone {
 		x.held = nil
 	}
 }
 
-// releaseHeld lets a FIN or RST go that turned out to be meant.
+// releaseHeld sends a held FIN or RST that turned out to be meant.
 func (m *Machine) releaseHeld(c *Conn) {
 	x := c.extra
 	s, slot := x.held, m.slotOf(c)
@@ -138,7 +138,7 @@ func (m *Machine) releaseHeld(c *Conn) {
 		m.sendServerFIN(c)
 		return
 	}
-	if c.state == Established && slot.Mode() != gate.ModeOpen { // else it may be the kernel's last word
+	if c.state == Established && slot.Mode() != gate.ModeOpen { // else it may be the kernel's last ACK
 		s.Ack = seqnum.Min(ack, c.stableSeq())
 	}
 	if s.Options.HasTS {
@@ -157,8 +157,8 @@ func (m *Machine) releaseHeld(c *Conn) {
 		}
 		return
 	}
-	// The kernel believes that its FIN has left, and repeats it: from now on
-	// the gate lets it pass, and knows how far the client may acknowledge.
+	// To the kernel its FIN has left, and it retransmits it: from now on
+	// the gate passes it, and knows the highest ACK number of the client.
 	end := s.Seq + x.heldLen
 	slot.SetFIN(end)
 	if x.whole {

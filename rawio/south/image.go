@@ -6,10 +6,10 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// What is in a connection's slot. The gate gets a whole image when a connection begins, here or
-// in the log, and when there is a new kernel socket. In between single words of the slot change:
+// The content of a connection's slot. A whole image is stored when a connection begins or is restored
+// from the log, and when it gets a new kernel socket. In between single words of the slot change:
 // the mode with the connection's state, Stable and High with each batch (see flushLive), the window's
-// limit with the log's room (see limit), and what the kernel's FIN and timestamps turn out to be.
+// limit with the log's room (see limit), and the record of the kernel's FIN and timestamps.
 
 // beginSlot gives the slot to a connection, before the gate knows its flow.
 func (m *Machine) beginSlot(c *Conn, i gate.Image) {
@@ -24,8 +24,8 @@ func (m *Machine) renewSlot(c *Conn, i gate.Image) {
 	m.slotOf(c).Renew(&i)
 }
 
-// begunImage is that of a connection whose handshake is in the log: nothing but SYN and SYN-ACK
-// has been said.
+// begunImage returns the image of a connection whose handshake is in the log: nothing but SYN and SYN-ACK
+// was sent.
 func (m *Machine) begunImage(c *Conn, x *extra) gate.Image {
 	i := m.socketImage(c)
 	i.Mode = gate.ModeLive
@@ -36,8 +36,8 @@ func (m *Machine) begunImage(c *Conn, x *extra) gate.Image {
 	return i
 }
 
-// storedImage is that of a connection that was taken from the log: there is no kernel socket, and
-// the client is told what is stable.
+// storedImage returns the image of a connection that was restored from the log: there is no kernel
+// socket, and what is stable is acknowledged.
 func (m *Machine) storedImage(c *Conn) gate.Image {
 	i := m.socketImage(c)
 	i.Mode = gate.ModeOutage
@@ -47,10 +47,10 @@ func (m *Machine) storedImage(c *Conn) gate.Image {
 	return i
 }
 
-// reopenedImage is that of a connection whose restarted server has answered with a SYN-ACK: its
-// journal tells what the server has to repeat, so the new socket begins at what the client has
-// acknowledged. A client that has closed must get nothing more: only the application
-// has something left to read.
+// reopenedImage returns the image of a connection whose restarted server has answered with a SYN-ACK.
+// The north side discards repeated output by its journal, so the new socket's stream begins at what
+// the client has acknowledged. If both sides have closed, nothing may pass any more: only the
+// application has something left to read.
 func (m *Machine) reopenedImage(c *Conn, synack *segment.Segment) gate.Image {
 	una := c.ackedEnd()
 	i := m.translatedImage(c, una-(synack.Seq+1), c.tsDelta(synack), optionsOf(synack).wscale)
@@ -63,7 +63,7 @@ func (m *Machine) reopenedImage(c *Conn, synack *segment.Segment) gate.Image {
 	return i
 }
 
-// rolledImage is that of a connection whose server was rolled forward on the wire.
+// rolledImage returns the image of a connection whose server was rolled forward on the wire.
 func (m *Machine) rolledImage(c *Conn) gate.Image {
 	r := c.extra.roll
 	i := m.translatedImage(c, r.delta, r.tsDelta, r.wscale)
@@ -73,7 +73,7 @@ func (m *Machine) rolledImage(c *Conn) gate.Image {
 	return i
 }
 
-// socketImage is what all images of a kernel socket have in common whose numbers are the client's.
+// socketImage returns the common part of the images of connections without a translation.
 func (m *Machine) socketImage(c *Conn) gate.Image {
 	i := gate.Image{
 		Flags: m.slotFlags(c), Stable: c.stableSeq(), High: c.high,
@@ -85,7 +85,7 @@ func (m *Machine) socketImage(c *Conn) gate.Image {
 	return i
 }
 
-// translatedImage is the same for a socket of a restarted server. The limit of the window stays.
+// translatedImage is the same for connections with a translation. The window's limit stays.
 func (m *Machine) translatedImage(c *Conn, delta, tsDelta uint32, wscale uint8) gate.Image {
 	slot := m.slotOf(c)
 	return gate.Image{
@@ -96,7 +96,7 @@ func (m *Machine) translatedImage(c *Conn, delta, tsDelta uint32, wscale uint8) 
 	}
 }
 
-// slotFlags are the flags that follow from the connection alone.
+// slotFlags returns the flags that depend on the connection alone.
 func (m *Machine) slotFlags(c *Conn) gate.SlotFlags {
 	var f gate.SlotFlags
 	if m.cfg.Lasting {

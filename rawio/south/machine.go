@@ -19,11 +19,11 @@ type Config struct {
 	// after it has returned. It is called for logs that are not logserver.Immediate, and
 	// required for those.
 	Fetch func(slot, gen uint32, id logserver.ConnID, off int64, n int)
-	// Report, if not nil, is told what an operator may want to know. It must not call the Machine.
+	// Report, if not nil, is called with what an operator may want to know. It must not call the Machine.
 	Report   func(Report)
 	MaxConns uint32 // slots; required
-	// Captures is the room in bytes for captured output that the core may let
-	// the rolled connections' servers fill. Default 8 MiB.
+	// Captures bounds the captured output of all roll-forwards that may be in flight between gate and
+	// core, bytes. Default 8 MiB.
 	Captures int
 	// Window bounds how many spoofed handshakes are under way at once.
 	// Default 256.
@@ -35,18 +35,17 @@ type Config struct {
 	// last ACK of its connection, in ns; connections are forgotten sooner if
 	// slots run out. Default 5 s, which covers four retransmissions of Linux.
 	Linger int64
-	// Strict has the Machine panic where a connection would change its state in a way that cannot
-	// be. It is for tests; see impossible.
+	// Strict makes the Machine panic on an impossible transition of a connection's state. It is for
+	// tests; see impossible.
 	Strict bool
-	// Trace, if not nil, is told each stable number before an ACK can leave
-	// that names it. It must not call the Machine.
+	// Trace, if not nil, is called with each stable number before an ACK with that number
+	// can leave. It must not call the Machine.
 	Trace func(c *Conn, stable uint32)
-	// Lasting says that the log outlives the engine: it is told what a recovery
-	// needs that has nothing but the log, see Machine.Restore.
+	// Lasting says that the log outlives the engine. Then the core keeps in it what a recovery
+	// from the log alone needs, see Machine.Restore.
 	Lasting bool
-	// Unanswered is how long the core asks the client of a restored connection
-	// for a sign of life, in ns, before it gives the connection up. Default 15
-	// minutes, after which a Linux client gives up that waits for an answer.
+	// Unanswered is how long the core probes the client of a restored connection, ns, before it
+	// ends the connection. Default 15 minutes: a Linux client gives up retransmitting after that.
 	Unanswered int64
 	// MaxSYNs bounds the remembered SYNs of handshakes. Default 16384.
 	MaxSYNs int
@@ -56,16 +55,16 @@ type Config struct {
 type service struct {
 	Service
 	port     uint16
-	ending   bool // what its process closes is meant, however it ends
+	ending   bool // after Release: FINs and RSTs of its process are meant, however it ends
 	outage   bool
-	alive    bool // a process serves it or is being started
+	alive    bool // a process serves it, or is being started
 	queue    []*Conn
 	inflight int
 	room     int   // handshakes that may begin before Kernel.Room is asked again, in this tick
 	busy     bool  // reconnections of this recovery are not finished
 	since    int64 // beginning of the outage
 	crashed  int64 // time of the last crash
-	// admitUntil is until when SYNs wait for room in the listener's queue; 0: none does.
+	// admitUntil is until when SYNs wait for room in the accept queue; 0: none does.
 	admitUntil    int64
 	endingAt      int64 // time of the last call of Kernel.Ending
 	processEnding bool  // its result
@@ -92,26 +91,26 @@ type Machine struct {
 	order     uint64
 	touched   []*Conn
 	down      down
-	lagging   bool     // some connection is behind, or waits to be opened again
+	lagging   bool     // some connection needs frequent ticks, see Busy
 	rolling   int      // connections in state Rolling
 	page      []byte   // for what is read from the log, if it is immediate
-	freePages [][]byte // to be used again
+	freePages [][]byte // recycled buffers, see newPage
 	active    []*Conn  // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
 	probed    int      // clients of restored connections, in this tick
 	scan      scan     // for missing input
 	reading   []reading
 	halfOpens []halfOpenEntry         // connections that may be half-open, the oldest first: see halfopen.go
-	inherited map[segment.Flow]uint32 // bound by an earlier engine, and nobody's yet
+	inherited map[segment.Flow]uint32 // flows that an earlier engine has bound, and whose port was not taken over yet
 	Stats     Stats
 
-	via        uint32            // interface of what is told of; see Via
-	ungated    map[uint32]string // interfaces on which packets may pass by the gate, and why
+	via        uint32            // interface of the present segment or event, see Via
+	ungated    map[uint32]string // interfaces on which packets may bypass the gate, and why
 	exposed    []*exposure
 	otherPaths map[*Conn]*otherPath
-	// bypasses are adopted connections that the gate may not have seen all of.
+	// bypasses are adopted connections of which packets may have bypassed the gate.
 	bypasses    []bypass
 	queriesLeft int // how many connections the kernel may be asked about in this tick
-	// unwatched says why releases cannot be observed; empty: they can.
+	// unwatched says why releases cannot be observed; empty: they are.
 	unwatched string
 }
 
@@ -122,15 +121,15 @@ type Stats struct {
 	Refused                                       uint64 // segments that the kernel would refuse
 	ACKs                                          uint64 // sent for the kernel
 	TapGaps                                       uint64 // segments behind bytes that the kernel has and the tap has missed
-	QuotaFull                                     uint64 // connections that met a full quota
+	QuotaFull                                     uint64 // times that a connection met a full quota
 	LogDown                                       uint64 // connections that went on unprotected because the log was down
 	Fed                                           uint64 // logged bytes sent to restarted servers
 	Rolled                                        uint64 // bytes of output taken from them
 	Fetched                                       uint64 // bytes read from the log for them, unless it is immediate
 	Restored                                      uint64 // connections taken from the log
 	Synced                                        uint64 // of these, those that a segment of the client has synchronized
-	Adopted                                       uint64 // connections that have outlived their engine
-	Impossible                                    uint64 // transitions of states that cannot be
+	Adopted                                       uint64 // connections that were taken over from a dead engine
+	Impossible                                    uint64 // impossible transitions of states
 }
 
 // New returns a Machine.
@@ -212,7 +211,7 @@ func (m *Machine) touch(c *Conn) {
 	}
 }
 
-// watch makes Tick look at c; unwatch ends that.
+// watch makes Tick call tick for c; unwatch ends that.
 func (m *Machine) watch(c *Conn) {
 	if c.timed == 0 {
 		m.active = append(m.active, c)

@@ -20,9 +20,9 @@ const (
 	QuotaFull
 	SYNRefused
 	ConnCrashed  // the process that held it crashed, others of its server may live: PID, Code
-	ConnMismatch // the restarted server sent something else; ConnReset follows
-	ConnWaits    // the log does not take what the client says: Reason
-	// ConnEstablished: the client has answered the SYN-ACK. There is one of each
+	ConnMismatch // the restarted server's output differs; ConnReset follows
+	ConnWaits    // the log does not accept the client's data: Reason
+	// ConnEstablished: the client has answered the SYN-ACK. It is reported once for each
 	// connection that has begun here.
 	ConnEstablished
 	// ConnImpossible: a bug of the core, see Config.Strict. The connection is reset if it was not
@@ -37,11 +37,11 @@ type Report struct {
 	Flow   segment.Flow
 	ID     logserver.ConnID
 	Reason string
-	Why    reason.Reason // ConnUnprotected only: Reason without what is the connection's own
-	// Kept says that the core goes on with the connection, which may be protected again.
+	Why    reason.Reason // ConnUnprotected only: Reason without the connection's detail
+	// Kept says that the core keeps the connection, which may become protected again.
 	// ConnUnprotected only.
 	Kept bool
-	// Reset by RST of the client, FINs or the engine: how many bytes were logged.
+	// Logged is how many bytes of the client were logged.
 	Logged int64
 	// PID and Code are those of gate.Event. ConnCrashed only.
 	PID, Code int

@@ -6,9 +6,9 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// A connection's state changes here and nowhere else: each state has one function by which it is
-// entered, which does what always belongs to that, in the gate first of all. Where a connection
-// begins, newConn gives it its state.
+// A connection's state changes here and nowhere else: each state is entered by one function, which
+// also does everything that belongs to the transition, in the gate above all. The first state of
+// a connection is set by newConn.
 
 // State of a connection; the package comment draws the transitions.
 type State uint8
@@ -16,13 +16,13 @@ type State uint8
 // The states.
 const (
 	SynReceived  State = iota // waits for the log to have the metadata; the SYN-ACK is held
-	Established               // the kernel has it, the gate judges every packet
-	Outage                    // its server is gone, the gate holds all, the core answers the client
+	Established               // the kernel serves it, the gate judges every packet
+	Outage                    // its server is gone, the gate holds everything, the core answers the client
 	Reconnecting              // a spoofed handshake is under way
 	Rolling                   // unmodified servers: the core plays the client, the gate captures
-	Resetting                 // given up: its client gets a RST for whatever it says
-	Open                      // not protected any more: the gate lets all pass
-	Lingering                 // over: what its client repeats is answered
+	Resetting                 // given up: its client gets a RST for each segment
+	Open                      // not protected any more: the gate passes everything
+	Lingering                 // over: retransmissions of its client are answered
 	Closed                    // forgotten
 )
 
@@ -42,7 +42,7 @@ func states(list ...State) (s stateSet) {
 
 func (s stateSet) has(st State) bool { return s&(1<<st) != 0 }
 
-// before has the states from which each one can be entered.
+// before has, for each state, the states from which it can be entered.
 var before = [...]stateSet{
 	SynReceived:  states(),
 	Established:  states(SynReceived, Reconnecting, Rolling),
@@ -56,7 +56,7 @@ var before = [...]stateSet{
 }
 
 // enter changes the state and ends what belonged to the old one. It reports whether the
-// transition is possible; if not, see impossible, and nothing is left to be done by the caller.
+// transition is possible. If not, impossible has dealt with the connection, and the caller must return.
 func (m *Machine) enter(c *Conn, to State) bool {
 	if !before[to].has(c.state) {
 		m.impossible(c, to)
@@ -70,11 +70,11 @@ func (m *Machine) enter(c *Conn, to State) bool {
 	return true
 }
 
-// impossible deals with a transition that must not be: a bug of the core. Tests stop at it. An
-// engine resets the connection: what its numbers mean is not known any more, and a client that is
-// reset knows that something went wrong, as one whose stream has been damaged does not. All other
-// connections go on, which would end with a panic. Of one that is over nothing is left to
-// be damaged, and its slot may be another's by now: it is left alone.
+// impossible deals with a transition that must not happen: a bug of the core. Tests panic. An
+// engine resets the connection: its numbers cannot be trusted any more, and a reset tells the client
+// that something went wrong, while a damaged stream would not. All other
+// connections continue; a panic would end them. A connection that is over has no stream to
+// be damaged, and its slot may belong to another one by now: it is left alone.
 func (m *Machine) impossible(c *Conn, to State) {
 	why := fmt.Sprintf("impossible change of its state from %v to %v", c.state, to)
 	if m.cfg.Strict {
@@ -82,15 +82,15 @@ func (m *Machine) impossible(c *Conn, to State) {
 	}
 	m.Stats.Impossible++
 	m.report(ConnImpossible, c, why)
-	if c.state == SynReceived { // its client says its SYN again
+	if c.state == SynReceived { // its client will retransmit its SYN
 		m.forget(c)
 		return
 	}
 	m.Abort(c, why)
 }
 
-// becomeEstablished has the kernel serve the client. The gate has been told already: when the
-// server may speak next its packets must be judged.
+// becomeEstablished makes the kernel serve the client. The slot must be live already, so that the
+// server's next packet is judged.
 func (m *Machine) becomeEstablished(c *Conn) bool {
 	if !m.enter(c, Established) {
 		return false
@@ -101,8 +101,8 @@ func (m *Machine) becomeEstablished(c *Conn) bool {
 	return true
 }
 
-// becomeOutage takes a connection from the kernel, whose socket goes: from now on the gate holds
-// all, and the core answers the client.
+// becomeOutage takes a connection from the kernel and removes its socket: from now on the gate holds
+// everything, and the core answers the client.
 func (m *Machine) becomeOutage(c *Conn) bool {
 	was := c.state
 	if !m.enter(c, Outage) {
@@ -123,20 +123,20 @@ func (m *Machine) becomeOutage(c *Conn) bool {
 	return true
 }
 
-// becomeReconnecting begins a spoofed handshake: the gate tells of SYN-ACKs.
+// becomeReconnecting begins a spoofed handshake: the gate reports SYN-ACKs.
 func (m *Machine) becomeReconnecting(c *Conn) bool {
 	if !m.enter(c, Reconnecting) {
 		return false
 	}
 	slot := m.slotOf(c)
-	slot.SetReleased(gate.ReleasedNo) // what becomes of the new socket counts
+	slot.SetReleased(gate.ReleasedNo) // from now on it is about the new socket
 	slot.SetMode(gate.ModeSpoof)
 	c.extra.tries, c.extra.answer = 0, nil
 	m.touch(c)
 	return true
 }
 
-// becomeRolling begins a roll-forward on the wire: the gate captures what the server says.
+// becomeRolling begins a roll-forward on the wire: the gate captures the server's packets.
 func (m *Machine) becomeRolling(c *Conn, r *roll) bool {
 	if !m.enter(c, Rolling) {
 		return false
@@ -148,7 +148,7 @@ func (m *Machine) becomeRolling(c *Conn, r *roll) bool {
 	return true
 }
 
-// becomeResetting gives a connection up: nothing of it is kept but what its client's RST needs.
+// becomeResetting gives a connection up: only what RSTs to its client need is kept.
 func (m *Machine) becomeResetting(c *Conn, why string) bool {
 	was := c.state
 	if !m.enter(c, Resetting) {
@@ -170,7 +170,7 @@ func (m *Machine) becomeResetting(c *Conn, why string) bool {
 	return true
 }
 
-// becomeOpen ends the protection of a connection that goes on. The gate lets everything pass
+// becomeOpen ends the protection of a connection that continues. The gate must pass everything
 // already.
 func (m *Machine) becomeOpen(c *Conn, why string) bool {
 	if !m.enter(c, Open) {
@@ -189,7 +189,7 @@ func (m *Machine) becomeLingering(c *Conn) bool {
 	}
 	switch slot := m.slotOf(c); {
 	case slot.Mode() == gate.ModeOutage:
-		m.kernel.Destroy(c.Flow) // nobody will answer its FIN
+		m.kernel.Destroy(c.Flow) // its FIN would never be acknowledged
 	case m.outputRemains(c, slot):
 		m.captureRest(c, slot)
 	}
@@ -198,8 +198,8 @@ func (m *Machine) becomeLingering(c *Conn) bool {
 	return true
 }
 
-// becomeClosed frees all that the core, the gate, the journal and the log keep of a connection.
-// What is over has left journal and log already.
+// becomeClosed frees everything that the core, the gate, the journal and the log keep of a connection.
+// A lingering connection has left journal and log already.
 func (m *Machine) becomeClosed(c *Conn) bool {
 	was := c.state
 	if !m.enter(c, Closed) {

@@ -7,7 +7,7 @@ import (
 )
 
 // Tick drives what depends on time: retries of spoofed handshakes, the ACKs
-// that keep idle clients alive in an outage, held FINs, expiry. Call it every
+// that keep idle clients connected in an outage, held FINs, expiry. Call it every
 // 10 ms while Busy, and a few times a second otherwise.
 func (m *Machine) Tick() {
 	if still := m.clock.tick(m.kernel.Now()); still > 0 {
@@ -25,7 +25,7 @@ func (m *Machine) Tick() {
 		}
 	}
 	m.scanSlots()
-	for i := len(m.active) - 1; i >= 0; i-- { // c may leave, and the last take its place
+	for i := len(m.active) - 1; i >= 0; i-- { // unwatch moves the last into the place of the removed one
 		if i < len(m.active) {
 			m.tick(m.active[i])
 		}
@@ -35,8 +35,8 @@ func (m *Machine) Tick() {
 	m.Flush()
 }
 
-// Busy reports whether a spoofed handshake is under way, or a reopened
-// connection still needs the core's ACKs.
+// Busy reports whether ticks are needed every 10 ms: a spoofed handshake is under way, or a reopened
+// connection still needs the core's ACKs, for instance.
 func (m *Machine) Busy() bool {
 	if m.lagging || m.rolling > 0 {
 		return true
@@ -73,7 +73,7 @@ func (m *Machine) tick(c *Conn) {
 		m.reconnectLate(c)
 		m.tickUnseen(c)
 		if c.state == Reconnecting && !c.svc.busy {
-			m.lagging = true // alone: see reconnectLate
+			m.lagging = true // it is opened alone: see reconnectLate
 		}
 		if m.now-x.ackedAt >= m.cfg.KeepAlive && !m.over(c) { // figure 19: periodic ACKs
 			c.set(ackDue)
@@ -117,7 +117,7 @@ func (m *Machine) tick(c *Conn) {
 		if !m.over(c) {
 			keep = x != nil && m.tickLive(c) || keep
 		} else if x != nil && x.held != nil && m.heldLong(c) {
-			c.set(abandoned) // the client has had the FIN from an earlier server
+			c.set(abandoned) // the client has got the FIN from an earlier server
 			x.held = nil
 		}
 		if c.state == Established && c.wire != nil && m.tickIdle(c) {
@@ -133,8 +133,8 @@ func (m *Machine) tick(c *Conn) {
 	}
 }
 
-// tickLive looks after a live connection: a held FIN, and what follows its
-// reconnection. It reports whether there is more to do.
+// tickLive does what is due for a live connection: a held FIN, and what remains to be done after a
+// reconnection. It reports whether it has to be called again.
 func (m *Machine) tickLive(c *Conn) bool {
 	x := c.extra
 	refused := x.refused != nil && m.deliverRefused(c)
@@ -163,7 +163,7 @@ func (m *Machine) tickLive(c *Conn) bool {
 		return false
 	}
 	if c.is(finLogged) && seqnum.Less(m.slotOf(c).Ack(), c.stableSeq()) {
-		if m.now-x.retryAt >= finRetry && !c.is(unaUnknown) { // the stack did not get it; what the client has had must be known
+		if m.now-x.retryAt >= finRetry && !c.is(unaUnknown) { // the stack has missed the FIN; the ACK number to send must be known
 			x.retryAt = m.now
 			m.repeatFIN(c)
 		}
@@ -184,8 +184,8 @@ func (m *Machine) tickLive(c *Conn) bool {
 	return false
 }
 
-// heldLong counts a tick for which a FIN or RST has been held, and reports whether it
-// has been for so long that it is meant. Two ticks: the engine itself may have stood still for
+// heldLong counts a tick of a FIN or RST that is held, and reports whether it has been held for so
+// long that it is meant. At least two ticks: the engine itself may have stood still for
 // some time.
 func (m *Machine) heldLong(c *Conn) bool {
 	x := c.extra
@@ -200,9 +200,10 @@ const finRetry = 200e6
 // are expected, ns.
 const cutoverTime = 1e9
 
-// Sweep forgets connections that have been idle for the given time, in ns, and
-// that the kernel knows no socket for: their client or server went without a
-// segment that the tap could see. exists tells what the kernel knows.
+// Sweep ends connections that have been idle for the given time, ns, and
+// have no socket in the kernel: client or server went without a
+// segment that the tap could see. exists reports whether the kernel has a socket. Sweep returns how
+// many connections it has ended.
 func (m *Machine) Sweep(idle int64, exists func(segment.Flow) bool) int {
 	m.read()
 	n := 0
@@ -213,8 +214,8 @@ func (m *Machine) Sweep(idle int64, exists func(segment.Flow) bool) int {
 		}
 		switch c.state {
 		case SynReceived, Established, Open:
-			// What is over waits for the application only. If that has a new socket, whose
-			// FIN the gate holds, the socket does not go before it is closed.
+			// A connection that is over waits for the application only. If that has a new socket, whose
+			// FIN the gate holds, the socket stays until the application closes it.
 			waits := c.closed() && !c.is(outlived) && m.slotOf(c).Mode() != gate.ModeOutage
 			if !waits && !exists(c.Flow) {
 				m.end(c, "its socket is gone")

@@ -5,9 +5,9 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// unfollowed takes a segment of the server that can't be repeated after a crash, one
-// with urgent data, or that can't be translated, a fragment. The gate has let the
-// connection go with it, unless it had to hold it.
+// unfollowed takes a segment of the server that cannot be sent again after a crash, with urgent
+// data, or that cannot be translated, a fragment. The gate has opened the
+// connection, unless it had to hold the segment.
 func (m *Machine) unfollowed(c *Conn, s *segment.Segment) {
 	opened, held := gate.OpenedUrgent, false
 	if !s.Flags.Has(segment.URG) {
@@ -18,5 +18,5 @@ func (m *Machine) unfollowed(c *Conn, s *segment.Segment) {
 		m.Abort(c, why.With(detail))
 		return
 	}
-	m.giveUp(c, why, detail) // in an outage it has left right before the crash
+	m.giveUp(c, why, detail) // in an outage: the segment has left right before the crash
 }

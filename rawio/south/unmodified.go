@@ -89,20 +89,20 @@ func (c *Conn) outputOff(seq uint32) int64 { return c.unaOff + int64(seqnum.Diff
 // stream.
 func (c *Conn) outputSeq(off int64) uint32 { return c.una + uint32(off-c.unaOff) }
 
-// noteInput looks at a segment with data of a live connection: what the client
-// itself has acknowledged by then cannot be an answer to it.
+// noteInput takes a segment with data of a live connection: output that the client
+// has acknowledged by then cannot be an answer to that data.
 func (m *Machine) noteInput(c *Conn, s *segment.Segment) {
 	if c.svc.Log != policy.LogSinceIdle {
 		return
 	}
-	acked := seqnum.Min(s.Ack, m.slotOf(c).SndNxt()) // it may be anybody's
+	acked := seqnum.Min(s.Ack, m.slotOf(c).SndNxt()) // the segment may be forged
 	c.wire.asked = max(c.wire.asked, c.outputOff(acked))
 	m.watch(c)
 }
 
-// tickIdle drops the log of a live connection that pauses, where the service says
-// that what was answered and acknowledged need not be kept. It reports whether
-// there is more to do.
+// tickIdle truncates the log of a live connection that is idle, if the service's log policy is
+// LogSinceIdle: input that was answered, with the answer acknowledged, need not be kept. It reports
+// whether it has to be called again.
 func (m *Machine) tickIdle(c *Conn) bool {
 	if c.svc.Log != policy.LogSinceIdle || c.received == c.wire.start {
 		return false
@@ -116,25 +116,25 @@ func (m *Machine) tickIdle(c *Conn) bool {
 	return true
 }
 
-// blocks reports whether the client takes too little for the server to go on sending
-// (RFC 9293, section 3.8.6.2.1): there may be more to come than it has had.
+// blocks reports whether the client's window is too small for the server to go on sending
+// (RFC 9293, section 3.8.6.2.1): the answer may be incomplete.
 func (c *Conn) blocks() bool {
 	window := uint32(c.peerWindow) << c.client.wscale
 	return window < min(max(uint32(c.client.mss), defaultMSS), c.maxWindow/2)
 }
 
-// defaultMSS is what a client takes that does not say (RFC 9293, section 3.7.1), bytes.
+// defaultMSS is the MSS of a client that does not announce one (RFC 9293, section 3.7.1), bytes.
 const defaultMSS = 536
 
-// truncate drops all that was logged: recovery will begin here, and at out in
+// truncate discards all that was logged: a recovery will begin here, and at out in
 // the server's stream. It reports whether that was possible.
 func (m *Machine) truncate(c *Conn, out int64) bool {
 	if d := c.wire.digest; d != nil && (d.end != out || d.ahead != nil) {
-		return false // the record of the output is not there yet
+		return false // the record of the output is not complete yet
 	}
 	m.noteStart(c, c.received, out)
 	if err := m.log.Discard(c.ID, c.received); err != nil {
-		return false // it is kept, which does no harm
+		return false // the log is kept, which does no harm
 	}
 	c.wire.start, c.wire.out = c.received, out
 	if c.wire.digest != nil {

@@ -9,24 +9,24 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// Whoever gets reports of ConnUnprotected counts them: of a connection there is one for each
-// reason, and Stats.Unprotected counts the connection once. Every way of losing protection
-// leads through declare, if the core does not have the connection, or through reportUnprotected.
+// Receivers of ConnUnprotected reports count them: there is one for each reason of a
+// connection, and Stats.Unprotected counts the connection once. Every loss of protection
+// is reported by declare, if the core does not have the connection, or by reportUnprotected.
 
-// declare says that a connection which the core does not have is not protected, and why.
+// declare reports that a connection which the core does not have is not protected, and why.
 func (m *Machine) declare(svc *service, flow segment.Flow, why reason.Reason, detail string) {
 	m.emitUnprotected(Report{Port: svc.port, Flow: flow, Why: why}, detail, true)
 }
 
-// reasonSet is a set of reasons: bit 0 stands for all that hold for good, the others for those
-// that may end, and come back. See Conn.reported.
+// reasonSet is a set of reasons: bit 0 stands for all that are permanent, the others for those
+// that may end and return. See Conn.reported.
 type reasonSet uint8
 
-// passing are the reasons that may end, and come back.
+// passing are the reasons that may end and return.
 var passing = [...]reason.Reason{reason.Ungated, reason.Unwatched, reason.SYNsDropped}
 
-// reportUnprotected reports that a connection is not protected, or not any more, and why, if that was not
-// said of it before.
+// reportUnprotected reports that a connection is not protected, or not any more, and why, unless that
+// was reported before.
 func (m *Machine) reportUnprotected(c *Conn, why reason.Reason, detail string) {
 	bit := reasonSet(1) << (slices.Index(passing[:], why) + 1)
 	if c.reported&bit != 0 {
@@ -48,9 +48,10 @@ func (m *Machine) emitUnprotected(r Report, detail string, first bool) {
 	m.cfg.Report(r)
 }
 
-// Declare is for a connection of a port's listener that the kernel has and the core has
-// not: it says that it is not protected, and why. If the core knows it after all, or not
-// the port, nothing is said. If the core has had it go unprotected itself, it knows better why.
+// Declare reports that a connection of a port's listener, which the kernel has and the core has
+// not, is not protected, and why. It does nothing if the core has the connection after all, or does not
+// protect the port. If the core itself has let the connection begin unprotected, it reports its own
+// reason.
 func (m *Machine) Declare(port uint16, flow segment.Flow, why reason.Reason, detail string) {
 	if svc := m.services[port]; svc != nil && m.conns.get(flow) == nil {
 		m.read()
@@ -73,7 +74,7 @@ func (m *Machine) UnprotectFlow(flow segment.Flow, why reason.Reason, detail str
 	return true
 }
 
-// Fail says that the engine goes on no longer, and why: no connection is protected any more.
+// Fail tells the core that the engine has failed, and why: no connection is protected any more.
 func (m *Machine) Fail(why string) {
 	m.read()
 	m.Conns(func(c *Conn) bool {
@@ -84,8 +85,8 @@ func (m *Machine) Fail(why string) {
 	})
 }
 
-// ByCookie reports whether a connection began with a SYN-ACK that had no socket: a SYN
-// cookie, or what a SYN proxy has answered.
+// ByCookie reports whether a connection began with a SYN-ACK without a socket: a SYN
+// cookie, or a SYN proxy's answer.
 func (c *Conn) ByCookie() bool { return c.is(byCookie) && c.state == Established }
 
 // Ending reports whether the connections of a port have been released, and none has
@@ -95,7 +96,7 @@ func (m *Machine) Ending(port uint16) bool {
 	return svc != nil && svc.ending
 }
 
-// SYN returns how long ago the flow's last SYN came, in ns, if it is remembered and its
+// SYN returns how long ago the flow's last SYN arrived, ns, if it is remembered and its
 // SYN-ACK was not seen.
 func (m *Machine) SYN(flow segment.Flow) (age int64, seen bool) {
 	e := m.syns.get(flow)
@@ -106,25 +107,25 @@ func (m *Machine) SYN(flow segment.Flow) (age int64, seen bool) {
 	return m.now - e.arrived, true
 }
 
-// unprotect ends the protection of a connection and declares it, unless its end was on its way
-// already.
+// unprotect ends the protection of a connection, and reports that unless a held RST is about to end
+// the connection.
 func (m *Machine) unprotect(c *Conn, why reason.Reason, detail string) {
 	m.dropAnswer(c)
 	if x := c.extra; x == nil || x.held == nil || !x.held.Flags.Has(segment.RST) {
-		m.reportUnprotected(c, why, detail) // first: what leaves may tell more than is stable
+		m.reportUnprotected(c, why, detail) // first: the packets that leave may acknowledge more than is stable
 	}
 	m.open(c, why.With(detail))
 }
 
-// release leaves a connection to the kernel because its server has ended as it should: nothing is
-// lost by that, and nothing declared.
+// release leaves a connection to the kernel because its server has ended as intended: nothing is
+// lost by that, and nothing is reported.
 func (m *Machine) release(c *Conn) {
 	m.dropAnswer(c)
 	m.open(c, string(reason.ServerEnded))
 }
 
-// open ends the protection of a live connection without harm to it: the gate
-// lets everything pass, translated if need be, and what was held goes out.
+// open ends the protection of a live connection, which continues: the gate
+// passes everything, translated if necessary, and what was held leaves.
 func (m *Machine) open(c *Conn, why string) {
 	m.completed(c)
 	slot := m.slotOf(c)
@@ -136,7 +137,7 @@ func (m *Machine) open(c *Conn, why string) {
 			return
 		}
 	}
-	c.ahead = nil // the kernel may lack it: from now on only what that SACKs is promised
+	c.ahead = nil // the kernel may lack those bytes: from now on only its own SACK blocks count
 	var last *segment.Segment
 	if held && seqnum.Less(c.acked, slot.Ack()) {
 		c.echoNewest(slot)
@@ -150,12 +151,12 @@ func (m *Machine) open(c *Conn, why string) {
 	if !m.becomeOpen(c, why) {
 		return
 	}
-	if last != nil && c.missing != nil { // the client may be near the end of its patience
+	if last != nil && c.missing != nil { // the client may be about to time out
 		c.extra.lastACK, c.extra.lastACKRepeats, c.extra.ackedAt = clone(last), lastACKs, m.now
 		m.watch(c)
 	}
 	if !c.is(recovered) {
-		// Nothing is left to do but for events that are on their way; the
+		// Only events that are on their way remain; the
 		// flow's next connection is a new one.
 		slot.SetMode(gate.ModeFree)
 		m.gate.Unbind(c.Flow)
@@ -167,14 +168,14 @@ func (m *Machine) open(c *Conn, why string) {
 	}
 }
 
-// The last ACK of the core, which the client has waited for, is sent so often again, in case
-// the network loses it, with so many ns between.
+// The core's last ACK, which the client has waited for, is repeated lastACKs times, in case
+// the network loses it, with lastACKEvery ns in between.
 const (
 	lastACKs     = 2
 	lastACKEvery = 300e6
 )
 
-// repeatLastACK sends it again if it is time. It reports whether there is more to do.
+// repeatLastACK repeats it when due. It reports whether it has to be called again.
 func (m *Machine) repeatLastACK(x *extra) bool {
 	if x.lastACKRepeats == 0 || m.now-x.ackedAt < lastACKEvery {
 		return x.lastACKRepeats > 0
@@ -185,10 +186,10 @@ func (m *Machine) repeatLastACK(x *extra) bool {
 	return x.lastACKRepeats > 0
 }
 
-// echoNewest has the last ACK of the core echo the newest timestamp of the client that is
-// known. What it acknowledges came long ago, and was said again since; the kernel echoes
-// the timestamp of the first time, from which the client would take a round trip
-// to last as long as all of that, and wait for as long when something is lost.
+// echoNewest makes the core's last ACK echo the client's newest known timestamp. The bytes that it
+// acknowledges arrived long ago, and were retransmitted since. The kernel echoes
+// the timestamp of the first transmission: the client would measure a round trip of
+// that whole time, and its RTO would grow accordingly.
 func (c *Conn) echoNewest(slot *gate.Slot) {
 	newest := c.tsNewest(slot)
 	if c.missing != nil {

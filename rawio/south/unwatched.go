@@ -2,12 +2,12 @@ package south
 
 import "github.com/ftnet/ftnet/internal/reason"
 
-// Somebody may take away the program by which the gate notes how the sockets of unmodified
+// Somebody may remove the program by which the gate notes how the sockets of unmodified
 // servers are released. Then a crash shows only in a FIN or RST that is sent at once, or in
-// the end of the server's main process. Until the program is there again connections of
-// such servers are not protected, and afterwards they are, if nobody has released them.
+// the end of the server's main process. Until the program is attached again, connections of
+// such servers are not protected; afterwards they are, unless they were released meanwhile.
 
-// Unwatched says that nothing notes releases, and why.
+// Unwatched tells the core that releases are not noted, and why.
 func (m *Machine) Unwatched(why string) {
 	m.read()
 	again := m.unwatched != ""
@@ -23,16 +23,15 @@ func (m *Machine) Unwatched(why string) {
 	})
 }
 
-// Watched says that releases are noted again.
+// Watched tells the core that releases are noted again.
 func (m *Machine) Watched() { m.unwatched = "" }
 
-// IsUnwatched reports whether the connection is not protected because nothing notes its
-// release.
+// IsUnwatched reports whether the connection is not protected because its release would not be noted.
 func (m *Machine) IsUnwatched(c *Conn) bool {
 	return m.unwatched != "" && c.wire != nil && c.mayBeExposed()
 }
 
-// reportUnwatched reports a connection that is there, or begins, meanwhile.
+// reportUnwatched reports a connection that is not protected for that reason.
 func (m *Machine) reportUnwatched(c *Conn) {
 	if m.IsUnwatched(c) {
 		m.reportUnprotected(c, reason.Unwatched, m.unwatched)
