@@ -229,7 +229,7 @@ func openInjector(g senderGate, stays func(netip.Addr, uint32) bool) (*inject.In
 		gate.ToClient: sockets.ToClient, gate.ToServer: sockets.ToServer, gate.Turns: sockets.Turns,
 	} {
 		for _, c := range cookies {
-			err = errors.Join(err, g.Own(c, sender))
+			err = errors.Join(err, g.AddSender(c, sender))
 		}
 	}
 	if err != nil {

@@ -68,8 +68,8 @@ type attachments interface {
 // senderGate is what a packetGate knows of the engine's own sockets.
 type senderGate interface {
 	attachments
-	Own(cookie uint64, s gate.Sender) error
-	Disown(cookie uint64) error
+	AddSender(cookie uint64, s gate.Sender) error
+	RemoveSender(cookie uint64) error
 }
 
 // eventReader is a *kernel.EventReader.

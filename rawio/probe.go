@@ -39,10 +39,10 @@ func (e *Engine) probe(ctx context.Context, server netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	if err := e.gate.Own(cookie, gate.ToServer); err != nil {
+	if err := e.gate.AddSender(cookie, gate.ToServer); err != nil {
 		return err
 	}
-	defer func() { _ = e.gate.Disown(cookie) }() // fails only with the gate itself
+	defer func() { _ = e.gate.RemoveSender(cookie) }() // fails only with the gate itself
 	if err := c.Bind(sockaddr(netip.AddrPortFrom(server.Addr(), 0))); err != nil {
 		return err
 	}

@@ -62,8 +62,8 @@ func (g *modelGate) Attach(index int) error                    { g.attached[inde
 func (g *modelGate) Attached(index int) bool                   { return g.attached[index] }
 func (g *modelGate) Detach(index int) error                    { delete(g.attached, index); return nil }
 func (g *modelGate) Overtaken(int) bool                        { return false }
-func (g *modelGate) Own(uint64, gate.Sender) error             { return nil }
-func (g *modelGate) Disown(uint64) error                       { return nil }
+func (g *modelGate) AddSender(uint64, gate.Sender) error       { return nil }
+func (g *modelGate) RemoveSender(uint64) error                 { return nil }
 func (g *modelGate) Pins() kernel.Pins                         { return kernel.Pins{} }
 func (g *modelGate) MendPins() (was, err error)                { return nil, nil }
 func (g *modelGate) MendReleases() (was, err error)            { return nil, nil }

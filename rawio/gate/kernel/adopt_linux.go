@@ -76,7 +76,7 @@ func (g *Gate) succeed(left *remains) error {
 	if err := g.dropProofs(); err != nil {
 		return err
 	}
-	return g.disownAll()
+	return g.removeSenders()
 }
 
 // inherit takes the pins over: the filters have this gate's programs now. Pins that

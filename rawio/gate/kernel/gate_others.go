@@ -61,8 +61,8 @@ func (*Gate) BindProof(segment.Flow) error            { return gate.ErrNotSuppor
 func (*Gate) Unbind(segment.Flow) error               { return gate.ErrNotSupported }
 func (*Gate) Flows() (map[segment.Flow]uint32, error) { return nil, gate.ErrNotSupported }
 func (*Gate) Services() ([]gate.Service, error)       { return nil, gate.ErrNotSupported }
-func (*Gate) Own(uint64, gate.Sender) error           { return gate.ErrNotSupported }
-func (*Gate) Disown(uint64) error                     { return gate.ErrNotSupported }
+func (*Gate) AddSender(uint64, gate.Sender) error     { return gate.ErrNotSupported }
+func (*Gate) RemoveSender(uint64) error               { return gate.ErrNotSupported }
 func (*Gate) Slot(uint32) *gate.Slot                  { return nil }
 func (*Gate) MaxConns() int                           { return 0 }
 func (*Gate) Events() *EventReader                    { return nil }

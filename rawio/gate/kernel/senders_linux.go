@@ -11,27 +11,27 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// Own makes the socket with the cookie (SO_COOKIE) one of the engine's, from its
+// AddSender makes the socket with the cookie (SO_COOKIE) one of the engine's, from its
 // next packet on: a raw or packet socket, not connected, or a TCP socket that is
 // yet to connect. Of TCP sockets only the SYN is known by it. At most MaxSenders
 // can be; the kernel gives no cookie twice.
-func (g *Gate) Own(cookie uint64, s gate.Sender) error {
+func (g *Gate) AddSender(cookie uint64, s gate.Sender) error {
 	if err := g.objs.Own.Put(cookie, uint32(s)); err != nil {
 		return fmt.Errorf("gate: own socket: %w", err)
 	}
 	return nil
 }
 
-// Disown forgets a socket; one that is not known is no error.
-func (g *Gate) Disown(cookie uint64) error {
+// RemoveSender ends that. It is no error if the socket was not added.
+func (g *Gate) RemoveSender(cookie uint64) error {
 	if err := g.objs.Own.Delete(cookie); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("gate: own socket: %w", err)
 	}
 	return nil
 }
 
-// disownAll forgets the sockets of an engine that is dead.
-func (g *Gate) disownAll() error {
+// removeSenders removes the sockets of a dead engine.
+func (g *Gate) removeSenders() error {
 	var cookies []uint64
 	var cookie uint64
 	var to uint32
@@ -41,7 +41,7 @@ func (g *Gate) disownAll() error {
 	}
 	errs := []error{all.Err()}
 	for _, c := range cookies {
-		errs = append(errs, g.Disown(c))
+		errs = append(errs, g.RemoveSender(c))
 	}
 	return errors.Join(errs...)
 }

@@ -82,8 +82,8 @@ func TestOwnSockets(t *testing.T) {
 	slotState{Mode: gate.ModeOutage}.store(g.Slot(0))
 	must(t, g.Bind(flow, 0))
 	sender, spoofer, stranger := newRawSocket(t), newRawSocket(t), newRawSocket(t)
-	must(t, g.Own(sender.cookie, gate.ToClient))
-	must(t, g.Own(spoofer.cookie, gate.ToServer))
+	must(t, g.AddSender(sender.cookie, gate.ToClient))
+	must(t, g.AddSender(spoofer.cookie, gate.ToServer))
 	must(t, unix.SetsockoptInt(stranger.fd, unix.SOL_SOCKET, unix.SO_MARK, int(g.engine.secret.Load()+1)))
 
 	here := newArrivals(t)
@@ -123,10 +123,10 @@ func TestOwnSockets(t *testing.T) {
 	if s.Misrouted != 1 || s.OutageOut != 1 {
 		t.Errorf("%d packets misrouted and %d held in the outage, not one of each", s.Misrouted, s.OutageOut)
 	}
-	must(t, g.Disown(sender.cookie))
-	must(t, g.Disown(sender.cookie))
+	must(t, g.RemoveSender(sender.cookie))
+	must(t, g.RemoveSender(sender.cookie))
 	sender.send(t, packet(gate.ToClient, 7))
-	must(t, g.Own(sender.cookie, gate.ToClient))
+	must(t, g.AddSender(sender.cookie, gate.ToClient))
 	sender.send(t, packet(gate.ToClient, 8))
 	want(there, 8)
 }
@@ -154,7 +154,7 @@ func TestOwnProbe(t *testing.T) {
 			must(t, g.Bind(flow, 3))
 			cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_COOKIE)
 			must(t, err)
-			must(t, g.Own(cookie, gate.ToServer))
+			must(t, g.AddSender(cookie, gate.ToServer))
 			must(t, unix.Connect(fd, &unix.SockaddrInet4{Addr: server.Addr().As4(), Port: servicePort}))
 			if _, err := net.DialTimeout("tcp", server.String(), 50*time.Millisecond); err == nil {
 				t.Errorf("%v, %v: a stranger got in", server, state)
@@ -168,13 +168,13 @@ func TestOwnMany(t *testing.T) {
 	g := loadGate(t, 4)
 	var err error
 	for n := uint64(1); n <= gate.MaxSenders+1 && err == nil; n++ {
-		if err = g.Own(n, gate.ToClient); err != nil && n <= gate.MaxSenders {
+		if err = g.AddSender(n, gate.ToClient); err != nil && n <= gate.MaxSenders {
 			t.Fatalf("socket %d: %v", n, err)
 		}
 	}
 	if !errors.Is(err, unix.E2BIG) {
 		t.Fatalf("one more than there is room for: %v", err)
 	}
-	must(t, g.disownAll())
-	must(t, g.Own(1, gate.ToServer))
+	must(t, g.removeSenders())
+	must(t, g.AddSender(1, gate.ToServer))
 }

@@ -59,8 +59,8 @@ func TestOwnTurns(t *testing.T) {
 		return b
 	}
 	out, in, stranger := newLinkSocket(t), newLinkSocket(t), newRawSocket(t)
-	must(t, g.Own(out.cookie, gate.ToClient))
-	must(t, g.Own(in.cookie, gate.Turns))
+	must(t, g.AddSender(out.cookie, gate.ToClient))
+	must(t, g.AddSender(in.cookie, gate.Turns))
 
 	out.sendFrame(t, l.a, [6]byte{}, [6]byte{}, packet(gate.ToClient, 1, 100))
 	if seq, _ := there.next(t); seq != 1 {
