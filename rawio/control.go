@@ -16,7 +16,7 @@ import (
 func (e *Engine) Listening(port uint16) (recovering int) {
 	e.findTransparent([]uint16{port})
 	e.do(func(m *south.Machine) { recovering = m.Listening(port) })
-	e.trials.hurry()
+	e.trials.wake()
 	return recovering
 }
 

@@ -361,16 +361,16 @@ func TestUnprotectForgets(t *testing.T) {
 	_, l := r.serve()
 	r.connect(l)
 	r.unseen.declared(rigFlow, "a test")
-	r.trials.came(rigFlow, rigLink)
-	if len(r.links.posts.services()) != 1 {
-		t.Fatalf("links know %v", r.links.posts.services())
+	r.trials.noteClient(rigFlow, rigLink)
+	if len(r.links.sightings.services()) != 1 {
+		t.Fatalf("links know %v", r.links.sightings.services())
 	}
 	if err := r.Unprotect(rigPort); err != nil {
 		t.Fatal(err)
 	}
 	_, there := r.model.services[rigPort]
-	if there || r.conn() != nil || len(r.ports) > 0 || len(r.links.posts.services()) > 0 || len(r.unseen.known) > 0 || len(r.trials.all) > 0 {
-		t.Errorf("the gate has it: %v; ports %v, links %v, unseen %v, trials %v", there, r.ports, r.links.posts.services(), r.unseen.known, r.trials.all)
+	if there || r.conn() != nil || len(r.ports) > 0 || len(r.links.sightings.services()) > 0 || len(r.unseen.known) > 0 || len(r.trials.all) > 0 {
+		t.Errorf("the gate has it: %v; ports %v, links %v, unseen %v, trials %v", there, r.ports, r.links.sightings.services(), r.unseen.known, r.trials.all)
 	}
 	if r.model.Bound(rigFlow) {
 		t.Error("the gate has the connection")

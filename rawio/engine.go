@@ -93,7 +93,7 @@ type Engine struct {
 	decoded segment.Segment
 	// fragments are those that the tap has seen of segments which are not complete.
 	fragments segment.Reassembler
-	carried   bool // the tap's packets since the last look were not ACKs alone
+	dataSeen  bool // the tap's packets since the last look were not ACKs alone
 
 	trials  trials
 	unseen  unseen

@@ -30,15 +30,15 @@ type environment struct {
 	n   int
 	buf []byte
 
-	reads    []uint32 // for NewReads
-	ways     ways
-	syns     map[Flow]int    // spoofed SYNs that were not answered yet
-	reported map[uint16]bool // ports for which unanswered SYNs were reported in this outage
-	sockets  socketWatcher
-	deaf     struct { // the port that was asked about last
-		port uint16
-		at   int64 // when, ns
-		now  bool  // nobody listened
+	reads     []uint32 // for NewReads
+	ways      ways
+	syns      map[Flow]int    // spoofed SYNs that were not answered yet
+	reported  map[uint16]bool // ports for which unanswered SYNs were reported in this outage
+	sockets   socketWatcher
+	lastQuery struct { // the port that was asked about last
+		port   uint16
+		at     int64 // when, ns
+		absent bool  // nobody listened
 	}
 }
 
@@ -208,9 +208,9 @@ func (v *environment) Report(r south.Report) {
 	v.e.unseen.note(&r)
 	switch r.Kind {
 	case south.ConnOpened:
-		v.e.trials.came(r.Flow, v.way(r.Flow).in)
+		v.e.trials.noteClient(r.Flow, v.way(r.Flow).in)
 	case south.ServiceRecovered:
-		v.e.trials.again(r.Port)
+		v.e.trials.repeat(r.Port)
 	}
 	switch r.Kind {
 	case south.ConnMismatch: // its reset follows
@@ -285,17 +285,17 @@ func (v *environment) queueRoom(port uint16) (int, error) {
 	return w.Room(port)
 }
 
-// deafFor is for how long an answer of listens holds, ns.
-const deafFor = 20e6
+// listensAge is for how long an answer of listens holds, ns.
+const listensAge = 20e6
 
 // listens reports whether somebody listens at a port, as far as is known. What the
 // kernel said holds for a while: many connections ask at the same time.
 func (v *environment) listens(port uint16) bool {
-	if now := v.Now(); v.deaf.port != port || now-v.deaf.at >= deafFor {
+	if now := v.Now(); v.lastQuery.port != port || now-v.lastQuery.at >= listensAge {
 		_, err := v.queueRoom(port)
-		v.deaf.port, v.deaf.at, v.deaf.now = port, now, errors.Is(err, sockdiag.ErrNotFound)
+		v.lastQuery.port, v.lastQuery.at, v.lastQuery.absent = port, now, errors.Is(err, sockdiag.ErrNotFound)
 	}
-	return !v.deaf.now
+	return !v.lastQuery.absent
 }
 
 func (v *environment) close() {

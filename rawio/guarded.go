@@ -27,7 +27,7 @@ func (e *Engine) guarded(news map[int]string) {
 			m.Gated(index, progress)
 		}
 	})
-	e.trials.regained(regained)
+	e.trials.repeatAt(regained)
 }
 
 // progress is how far the kernel's sockets of the protected ports have come; nil if they

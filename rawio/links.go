@@ -15,9 +15,9 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// links keeps the gate on the interfaces that carry the service, and knows of each whether
-// it is there: by what the kernel tells of changes (links_news.go), by looking from time to
-// time, and by packets that prove it (prove.go).
+// links keeps the gate on the interfaces that carry the service, and verifies that it is on each of
+// them: by the kernel's notifications of changes (links_news.go), by periodic checks, and by packets that
+// prove it (prove.go).
 //
 //	          Attach                    a proof comes back
 //	up ──┬──────────────► unguarded ──────────────────────────────► guarded
@@ -25,23 +25,23 @@ import (
 //	     └───────► refused     └─ proofs fail, Mend finds it gone or ───┘
 //	                              behind
 //
-// What comes up before anything could be protected is guarded at once; and until a port is
-// protected there is nothing to prove, and Attach's word counts.
+// An interface that comes up before anything could be protected is guarded at once. Until a port is
+// protected there is nothing to prove, and the result of Attach counts.
 type links struct {
 	linksConfig
-	named map[string]bool // nil: all
-	nl    *netlink.Handle
-	news  *linkNews
-	kick  chan struct{} // something is to be done before it is due
-	// begun says that connections may have passed by an interface before it has the gate.
-	begun    bool
-	unlisted bool // news were lost, and the interfaces were not listed since
-	posts    posts
+	named  map[string]bool // nil: all
+	nl     *netlink.Handle
+	news   *linkNews
+	wakeup chan struct{} // watch is to check before the next check is due
+	// begun says that an interface may carry connections before the gate is attached to it.
+	begun     bool
+	unlisted  bool // notifications were lost, and the interfaces were not listed since
+	sightings sightings
 
-	mu     sync.Mutex // guards what follows
-	all    map[int]*guarded
-	said   map[int]string // what changed was called with last, but for interfaces without a why
-	prover prover
+	mu       sync.Mutex // guards what follows
+	all      map[int]*guarded
+	reported map[int]string // the reasons that changed was called with last; without empty ones
+	prover   prover
 }
 
 // linksConfig is what links need of the engine.
@@ -49,8 +49,8 @@ type linksConfig struct {
 	gate  linkGate
 	names []string // of the interfaces; none: all that are up, and come up
 	log   hclog.Logger
-	// adopted says that there may be connections by interfaces that the gate, which is an
-	// earlier engine's, is not on.
+	// adopted says that the gate is an earlier engine's, so that interfaces without it may carry
+	// connections.
 	adopted bool
 	// changed is called with the interfaces on which packets may bypass the gate and the
 	// reasons; an empty reason means that they no longer do. Only watch calls it, without mu.
@@ -65,24 +65,23 @@ type guarded struct {
 	index   int
 	name    string
 	addr    net.HardwareAddr
-	refused error  // the gate is not on it
-	why     string // packets may pass by the gate; empty: they do not
-	passed  string // the last why, and when that ended
+	refused error  // why the gate could not be attached; nil: it was
+	why     string // why packets may bypass the gate; empty: they do not
+	passed  string // the previous why, which ended at until
 	until   time.Time
 
-	look   bool // something has changed there
+	look   bool // the gate there is to be checked: something has changed
 	proof  proof
 	mended mends
 }
 
-// whyNew is why packets may pass by the gate where it was attached just now: until then
-// they did.
+// whyNew is why packets may have bypassed the gate on an interface to which it was just attached.
 const whyNew = "it has just come up"
 
-// openLinks attaches the gate to the named interfaces, or to all that are up. Of those it
-// goes without what refuses the gate.
+// openLinks attaches the gate to the named interfaces, or to all that are up. Of the latter it
+// skips those to which the gate cannot be attached.
 func openLinks(c linksConfig) (*links, error) {
-	l := &links{linksConfig: c, begun: c.adopted, all: map[int]*guarded{}, said: map[int]string{}, kick: make(chan struct{}, 1)}
+	l := &links{linksConfig: c, begun: c.adopted, all: map[int]*guarded{}, reported: map[int]string{}, wakeup: make(chan struct{}, 1)}
 	if err := l.open(); err != nil {
 		l.close()
 		return nil, err
@@ -107,7 +106,7 @@ func (l *links) open() (err error) {
 		}
 		l.named[n] = true
 	}
-	// Opened before the list is read: no interface falls in between, nor a change.
+	// Opened before the list is read, so that no interface and no change is missed in between.
 	if l.news, err = openLinkNews(); err != nil {
 		return fmt.Errorf("rawio: watch interfaces: %w", err)
 	}
@@ -130,7 +129,7 @@ func (l *links) open() (err error) {
 func (l *links) list() (list []netlink.Link, err error) {
 	const attempts = 10
 	for range attempts {
-		// Where interfaces come and go meanwhile the list may lack some.
+		// If interfaces come and go meanwhile, the list may lack some.
 		if list, err = l.nl.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
 			break
 		}
@@ -149,8 +148,8 @@ func (l *links) close() {
 	l.prover.close()
 }
 
-// consider attaches the gate to a link if it should and can carry the service. That the
-// gate is refused is an error for a named interface only.
+// consider attaches the gate to a link if it should and can carry the service. A failure to attach
+// is an error for a named interface only.
 func (l *links) consider(link netlink.Link) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -173,7 +172,7 @@ func (l *links) consider(link netlink.Link) error {
 	case err == nil:
 		l.all[a.Index] = &guarded{index: a.Index, name: a.Name, addr: a.HardwareAddr, why: why}
 		l.log.Debug("attached", "interface", a.Name)
-		l.hurry()
+		l.wake()
 		return nil
 	case l.named != nil:
 		return fmt.Errorf("rawio: attach to interface %q: %w", a.Name, err)
@@ -188,14 +187,14 @@ func (l *links) consider(link netlink.Link) error {
 	return nil
 }
 
-// forget takes note that an interface has gone, or to another network namespace, from
+// forget notes that an interface is gone, perhaps to another network namespace, from
 // which it may come back.
 func (l *links) forget(index int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.all[index]
 	delete(l.all, index)
-	l.posts.forget(index)
+	l.sightings.forget(index)
 	if err := l.gate.Detach(index); err != nil {
 		l.log.Debug("detach", "interface", index, "error", err)
 	}
@@ -226,9 +225,9 @@ func (l *links) has(index int) bool {
 	return g != nil && g.guarded()
 }
 
-// passed says why packets pass by the gate on an interface, or have passed at some time
-// since; empty: they do not. attached is false where the gate is not meant to be, or is
-// refused.
+// passed returns why packets bypass the gate on an interface, or have bypassed it at some time
+// since; empty: they have not. attached is false where the gate is not meant to be, or could not be
+// attached.
 func (l *links) passed(index int, since time.Time) (why string, attached bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -257,5 +256,5 @@ func (l *links) attached() map[int]string {
 	return list
 }
 
-// hurry makes watch check at once.
-func (l *links) hurry() { ring(l.kick) }
+// wake makes watch check at once.
+func (l *links) wake() { ring(l.wakeup) }

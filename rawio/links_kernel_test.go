@@ -97,7 +97,7 @@ func (w *linksLab) until(what string, so func() bool) {
 	for limit := time.After(20 * time.Second); !so(); {
 		select {
 		case <-w.news.wake:
-		case <-w.kick:
+		case <-w.wakeup:
 		case <-time.After(time.Until(w.next)):
 		case <-limit:
 			w.Fatalf("waited in vain until %s; told %v", what, w.said)

@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linkNews gathers what changes at the interfaces of this network namespace: that they
-// come, go and change (RTNLGRP_LINK), and qdiscs and filters on them (RTNLGRP_TC), whoever
-// makes that. The kernel tells of a qdisc that is deleted without a word about its filters,
-// and of tcx programs it tells nothing.
+// linkNews collects the changes of interfaces of this network namespace, whoever makes them: that
+// interfaces come, go and change (RTNLGRP_LINK), and qdiscs and filters on them (RTNLGRP_TC).
+// If a qdisc is deleted, the kernel does not report its filters, and
+// it reports nothing about tcx programs.
 //
-// How an interface is now, only asking tells: news of it may be old. What is gathered is
-// which ones have to be looked at, so there is room for it however late that is.
+// The present state of an interface must be queried: a notification may be old. linkNews only collects
+// which interfaces have to be checked, so its size is bounded however late that happens.
 type linkNews struct {
 	*news
 	wake chan struct{} // there is something new
@@ -27,7 +27,7 @@ type linkNews struct {
 // linkChange is what has changed at an interface.
 type linkChange struct {
 	gone bool // it was not there for a while at least
-	tc   bool // its qdiscs or filters have changed
+	tc   bool // a qdisc or filter on it has changed
 }
 
 func openLinkNews() (n *linkNews, err error) {
@@ -50,7 +50,7 @@ func (n *linkNews) note(messages []syscall.NetlinkMessage) {
 		switch m.Header.Type {
 		case unix.RTM_NEWLINK:
 		case unix.RTM_DELLINK:
-			// A bridge says in its own family that the interface has left it.
+			// A bridge sends one in its own family when the interface leaves it.
 			c.gone = c.gone || m.Data[0] == unix.AF_UNSPEC
 		default:
 			c.tc = true
@@ -60,8 +60,8 @@ func (n *linkNews) note(messages []syscall.NetlinkMessage) {
 	ring(n.wake)
 }
 
-// take returns what has changed since it was called last. If some news were lost, there
-// may be more.
+// take returns what has changed since the last call. If lost, notifications were lost and there
+// may be more changes.
 func (n *linkNews) take() (all map[int]linkChange, lost bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

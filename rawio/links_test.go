@@ -14,7 +14,7 @@ import (
 
 // bareLinks has a gate that is on no interface, and told is what changed was told.
 func bareLinks(told *[]map[int]string) *links {
-	l := &links{all: map[int]*guarded{}, said: map[int]string{}, kick: make(chan struct{}, 1)}
+	l := &links{all: map[int]*guarded{}, reported: map[int]string{}, wakeup: make(chan struct{}, 1)}
 	l.gate, l.log = new(kernel.Gate), hclog.NewNullLogger()
 	l.changed = func(news map[int]string) { *told = append(*told, news) }
 	return l

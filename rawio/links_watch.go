@@ -20,14 +20,14 @@ func (l *links) watch(closing <-chan struct{}) {
 		case <-closing:
 			return
 		case <-l.news.wake:
-		case <-l.kick:
+		case <-l.wakeup:
 		case <-timer.C:
 		}
 		timer.Reset(time.Until(l.step()))
 	}
 }
 
-// step does what is due, and returns when to come again.
+// step does what is due, and returns when to call it again.
 func (l *links) step() time.Time {
 	changes, lost := l.news.take()
 	if lost || l.unlisted {
@@ -37,7 +37,7 @@ func (l *links) step() time.Time {
 		l.changedAt(index, c)
 	}
 	now := time.Now()
-	// An engine that has much to do may not have looked at the proofs that have come.
+	// A busy engine may not yet have processed the events of proofs.
 	lostProofs, err := l.catchUp()
 	if err != nil {
 		lostProofs = l.prover.lost + 1
@@ -45,8 +45,8 @@ func (l *links) step() time.Time {
 	return l.round(now, lostProofs)
 }
 
-// relist lists the interfaces, after notifications were lost. An interface that was made
-// again with the same index has lost the gate, which round finds.
+// relist lists the interfaces, after notifications were lost. An interface that was recreated
+// with the same index has lost the gate, which round finds.
 func (l *links) relist() {
 	list, err := l.list()
 	if l.unlisted = err != nil; err != nil {
@@ -69,7 +69,7 @@ func (l *links) relist() {
 	}
 }
 
-// changedAt looks what an interface is like after a change.
+// changedAt checks an interface after a change.
 func (l *links) changedAt(index int, c linkChange) {
 	if c.gone {
 		l.forget(index)
@@ -105,19 +105,20 @@ func (l *links) lookAt(index int) {
 	}
 }
 
-// known returns the interfaces that the gate is on, or should be, and those that refuse it.
+// known returns the interfaces that the gate is on, or should be, and those to which it could not be
+// attached.
 func (l *links) known() []int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Collect(maps.Keys(l.all))
 }
 
-// round does what is due, tells what has changed, and returns when to come again. All that
-// the gate has reported until now is known, but for those reports that were lost.
+// round does what is due, reports what has changed, and returns when to call it again. All events of
+// the gate until now must have been processed; lost is how many were lost.
 func (l *links) round(now time.Time, lost uint64) time.Time {
 	next := now.Add(proofEvery)
 	l.mu.Lock()
-	l.prover.lost, l.prover.ports = lost, l.posts.services()
+	l.prover.lost, l.prover.ports = lost, l.sightings.services()
 	if err := l.prover.turn(now); err != nil {
 		l.log.Warn("proof not registered at the gate", "error", err)
 	}
@@ -134,23 +135,23 @@ func (l *links) round(now time.Time, lost uint64) time.Time {
 	return next
 }
 
-// takeChanges returns what changed is to be called with, and counts as said. What was said of an
-// interface is taken back when that has gone. mu is held.
+// takeChanges returns what changed is to be called with, and records it as reported. The reason of an
+// interface that is gone is withdrawn. mu is held.
 func (l *links) takeChanges() map[int]string {
 	news := map[int]string{}
-	for i := range l.said {
+	for i := range l.reported {
 		if l.all[i] == nil {
 			news[i] = ""
 		}
 	}
 	for i, g := range l.all {
-		if g.why != l.said[i] {
+		if g.why != l.reported[i] {
 			news[i] = g.why
 		}
 	}
 	for i, why := range news {
-		if l.said[i] = why; why == "" {
-			delete(l.said, i)
+		if l.reported[i] = why; why == "" {
+			delete(l.reported, i)
 		}
 	}
 	return news

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nftNews tells when nftables' rule sets of this network namespace change, whoever
-// changes them. Of rules that iptables has made in its old way the kernel tells nothing.
+// nftNews reports when nftables' rule sets of this network namespace change, whoever
+// changes them. The kernel does not report changes by legacy iptables.
 type nftNews struct {
 	*news
 	changes chan struct{}
@@ -16,8 +16,8 @@ type nftNews struct {
 // nftGroup is NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h).
 const nftGroup = 7
 
-// openNFTNews returns nil if the kernel does not tell: what has changed is found by trying
-// again from time to time.
+// openNFTNews returns nil if the kernel does not report changes: then they are found by the periodic
+// trials.
 func openNFTNews() *nftNews {
 	n := &nftNews{changes: make(chan struct{}, 1)}
 	var err error

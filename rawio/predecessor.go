@@ -71,7 +71,7 @@ func (e *Engine) TakeOver(ctx context.Context, h Heir, protect func(port uint16)
 	if err != nil && ctx.Err() != nil { // still nobody knows what is left, and the engine is to end
 		return err
 	}
-	return errors.Join(err, e.unhold(h.Ports))
+	return errors.Join(err, e.releaseHeld(h.Ports))
 }
 
 // lasting reports whether the engine's log outlives it, and so has outlived another one.
@@ -93,7 +93,7 @@ func (e *Engine) takeOver(ctx context.Context, h *Heir, protect func(port uint16
 		}
 	}
 	if h.Journal != nil {
-		e.tidy(h.Journal)
+		e.withdrawStale(h.Journal)
 	}
 	return nil
 }
@@ -140,8 +140,8 @@ func (e *Engine) hold(h *Heir) error {
 	return nil
 }
 
-// unhold ends hold for ports that are not protected: they will be when there is a server.
-func (e *Engine) unhold(ports []uint16) (err error) {
+// releaseHeld ends hold for ports that are not protected: they will be when there is a server.
+func (e *Engine) releaseHeld(ports []uint16) (err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, port := range ports {
@@ -194,9 +194,9 @@ func (e *Engine) ReleaseUnclaimed(claimed func(port uint16) bool) (err error) {
 	return err
 }
 
-// tidy withdraws from a journal what none of the connections has: it may be the
+// withdrawStale withdraws from a journal what none of the connections has: it may be the
 // predecessor's.
-func (e *Engine) tidy(j *journal.Journal) {
+func (e *Engine) withdrawStale(j *journal.Journal) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, slot := range j.Slots() {

@@ -15,14 +15,14 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// How often and how patiently the gate is asked to prove that it is in the way.
+// Timing of the packets that prove that the gate is in the way.
 const (
 	proofEvery = time.Second
-	// proofWait is how long a packet may be under way to the gate: it takes some ten
-	// microseconds, and longer on a busy host.
+	// proofWait is how long a packet may take to the gate: usually some ten
+	// microseconds, longer on a busy host.
 	proofWait = 200 * time.Millisecond
-	// proofTries in vain, each after an attempt to mend, and the gate is not in the way: a
-	// flood may cost some packets, but not all.
+	// proofTries is how many packets must fail to arrive, each after an attempt to reattach the gate,
+	// until the gate counts as not in the way: a flood may drop some packets, but not all.
 	proofTries = 3
 )
 
@@ -34,39 +34,39 @@ type prover struct {
 	buf   []byte
 	ports []uint16     // of the services
 	flow  segment.Flow // bound; the zero Flow if there are no ports
-	until time.Time    // when another port has its turn
-	lost  uint64       // of the gate's reports, so far
+	until time.Time    // when to change to another port
+	lost  uint64       // events of the gate that were lost so far
 }
 
-// portsTurn is how long the packets are of one of the ports: a filter that somebody puts
-// before the gate may look at it.
+// portsTurn is for how long the packets have the same port. The port changes because a filter that
+// somebody puts before the gate may depend on it.
 const portsTurn = 10 * time.Second
 
 // proof is what is known of an interface.
 type proof struct {
 	number  uint32 // of the newest packet; 0: none was sent
-	out, in bool   // that it was seen there
+	out, in bool   // it was seen at egress, at ingress
 	due     time.Time
 	lost    uint64 // prover.lost when it was sent
-	tries   int    // in vain
+	tries   int    // packets in a row that did not arrive
 	done    bool   // number was seen on both sides
-	once    bool   // some number was, since the gate was attached
+	once    bool   // some packet was, since the gate was attached
 }
 
-// posts is what the engine has for links, and hands over with its lock held. Nobody makes a
-// system call with mu held: links.mu does not do, for who holds that may have to wait for the
+// sightings passes data from the engine, whose lock is held, to links. No system call is made with
+// mu held. links.mu cannot be used for this: its holder may have to wait for the
 // kernel's rtnl lock, which the whole host shares, and every packet would wait for the engine.
-type posts struct {
+type sightings struct {
 	mu    sync.Mutex
 	ports []uint16         // of the services
 	seen  map[int]sighting // by interface
 }
 
-// sighting is where the packet was seen that was sent last by an interface.
+// sighting says where the packet was seen that was sent last on an interface.
 type sighting struct {
 	number  uint32
 	out, in bool
-	wanted  bool // at once: the interface is not guarded until then
+	wanted  bool // watch is to be woken when it was seen on both sides: the interface is not guarded yet
 }
 
 func (p *prover) open(g linkGate) error {
@@ -96,7 +96,7 @@ func (p *prover) close() {
 	}
 }
 
-// turn sees to it that the packets are of one of the ports.
+// turn chooses the port of the packets, and binds their flow.
 func (p *prover) turn(now time.Time) error {
 	port := p.flow.Server.Port()
 	at, there := slices.BinarySearch(p.ports, port)
@@ -121,7 +121,7 @@ func (p *prover) turn(now time.Time) error {
 	return nil
 }
 
-// send sends a packet by an interface, as IPv4 or IPv6 in turns.
+// send sends a packet on an interface, alternating between IPv4 and IPv6.
 func (l *links) send(g *guarded) error {
 	p := &l.prover
 	number := rand.Uint32() | 2
@@ -131,42 +131,42 @@ func (l *links) send(g *guarded) error {
 		number &^= 1
 	}
 	g.proof.number, g.proof.out, g.proof.in, g.proof.done = number, false, false, false
-	l.posts.await(g.index, sighting{number: number, wanted: g.why != ""})
+	l.sightings.expect(g.index, sighting{number: number, wanted: g.why != ""})
 	v6 := number&1 != 0
 	p.buf = gate.AppendProof(p.buf[:0], p.flow, v6, number)
 	to := unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_IP), Ifindex: g.index}
 	if v6 {
 		to.Protocol = htons(unix.ETH_P_IPV6)
 	}
-	// To the interface itself: should the packet leave, no switch forwards it.
+	// Addressed to the interface itself: should the packet leave, no switch forwards it.
 	to.Halen = uint8(copy(to.Addr[:], g.addr))
 	return p.via.Send(p.buf, &to)
 }
 
 func htons(n uint16) uint16 { return n<<8 | n>>8&0xff }
 
-// proved takes what the gate tells of such a packet. The engine's lock is held.
+// proved takes the gate's event of such a packet. The engine's lock is held.
 func (l *links) proved(ev *gate.Event) {
 	number, _, ok := gate.Proof(ev.Packet)
-	if ok && l.posts.met(ev.IfIndex, number, ev.Kind) {
-		l.hurry()
+	if ok && l.sightings.note(ev.IfIndex, number, ev.Kind) {
+		l.wake()
 	}
 }
 
-// setPorts says which ports there are to prove something of. The engine's lock is held.
+// setPorts sets the protected ports. The engine's lock is held.
 func (l *links) setPorts(ports []uint16) {
 	slices.Sort(ports)
-	l.posts.mu.Lock()
-	defer l.posts.mu.Unlock()
-	first := len(l.posts.ports) == 0
-	l.posts.ports = ports
+	l.sightings.mu.Lock()
+	defer l.sightings.mu.Unlock()
+	first := len(l.sightings.ports) == 0
+	l.sightings.ports = ports
 	if first {
-		l.hurry()
+		l.wake()
 	}
 }
 
-// await has what is seen of a packet noted, and nothing any more of the one before.
-func (p *posts) await(index int, s sighting) {
+// expect begins to note where a packet is seen, instead of the previous one.
+func (p *sightings) expect(index int, s sighting) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.seen == nil {
@@ -175,8 +175,8 @@ func (p *posts) await(index int, s sighting) {
 	p.seen[index] = s
 }
 
-// met takes note that a packet was seen, and reports whether that completes what is wanted.
-func (p *posts) met(index int, number uint32, kind gate.EventKind) bool {
+// note notes that a packet was seen, and reports whether watch is to be woken.
+func (p *sightings) note(index int, number uint32, kind gate.EventKind) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s, ok := p.seen[index]
@@ -189,28 +189,28 @@ func (p *posts) met(index int, number uint32, kind gate.EventKind) bool {
 	return s.out && s.in && s.wanted
 }
 
-// of returns what was seen of the packet that was sent last by an interface.
-func (p *posts) of(index int) sighting {
+// of returns where the packet was seen that was sent last on an interface.
+func (p *sightings) of(index int) sighting {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.seen[index]
 }
 
 // forget drops what was seen at an interface.
-func (p *posts) forget(index int) {
+func (p *sightings) forget(index int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.seen, index)
 }
 
 // services returns the ports of the services.
-func (p *posts) services() []uint16 {
+func (p *sightings) services() []uint16 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.ports
 }
 
-// note takes note of where the packet was seen that was sent last.
+// note takes the sighting of the packet that was sent last.
 func (p *proof) note(s sighting) {
 	if p.done || s.number != p.number {
 		return
@@ -229,7 +229,7 @@ func (l *links) prove(g *guarded, now time.Time) time.Time {
 	if g.refused != nil {
 		return now.Add(proofEvery)
 	}
-	p.note(l.posts.of(g.index))
+	p.note(l.sightings.of(g.index))
 	if p.done && g.why != "" {
 		l.regained(g)
 	}
@@ -242,7 +242,7 @@ func (l *links) prove(g *guarded, now time.Time) time.Time {
 	if g.look || late || l.gate.Overtaken(g.index) {
 		l.mend(g, now)
 	}
-	if late && p.tries >= proofTries && g.blameless() {
+	if late && p.tries >= proofTries && g.noKnownFault() {
 		l.unguarded(g, p.missed())
 	}
 	if l.prover.flow.Server.Port() == 0 {
@@ -258,19 +258,18 @@ func (l *links) prove(g *guarded, now time.Time) time.Time {
 	switch {
 	case err == nil:
 		if g.why == "" && p.tries == 0 && p.once {
-			p.due = now.Add(proofEvery) // and if it does not come back till then, soon again
+			p.due = now.Add(proofEvery) // if it has not arrived by then, the next one is due sooner
 		}
 	case errors.Is(err, unix.ENETDOWN), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
-		*p = proof{due: now.Add(proofEvery)} // nothing passes here
+		*p = proof{due: now.Add(proofEvery)} // the interface is down
 	default:
 		l.log.Debug("proof not sent", "interface", g.name, "error", err)
 	}
 	return p.due
 }
 
-// late reports whether the packet that was sent last should have come by now, and counts
-// it as sent in vain; not if a report of the gate was lost since, for that may have been
-// the one about it.
+// late reports whether the packet that was sent last should have arrived by now, and counts
+// it in tries, unless an event of the gate was lost since, which may have been the one about it.
 func (p *proof) late(now time.Time, lost uint64) bool {
 	if p.number == 0 || p.done || now.Before(p.due) {
 		return false
@@ -281,7 +280,7 @@ func (p *proof) late(now time.Time, lost uint64) bool {
 	return true
 }
 
-// missed says how far the packet came.
+// missed describes where the packet did not arrive.
 func (p *proof) missed() string {
 	switch {
 	case !p.out && !p.in:
@@ -292,12 +291,12 @@ func (p *proof) missed() string {
 	return "received packets do not reach it"
 }
 
-// blameless reports whether nothing is known to be wrong with the gate on an interface.
-func (g *guarded) blameless() bool { return g.why == "" || g.why == whyNew }
+// noKnownFault reports whether no fault of the gate on an interface is known.
+func (g *guarded) noKnownFault() bool { return g.why == "" || g.why == whyNew }
 
 // unguarded notes that packets may bypass the gate.
 func (l *links) unguarded(g *guarded, why string) {
-	if g.blameless() {
+	if g.noKnownFault() {
 		l.log.Warn("interface is not protected", "interface", g.name, "reason", why)
 	}
 	g.why = why
@@ -312,7 +311,7 @@ func (l *links) regained(g *guarded) {
 	g.passed, g.until, g.why = g.why, time.Now(), ""
 }
 
-// mends bounds how often the gate is attached again: who takes it away again and again
+// mends bounds how often the gate is reattached: whoever keeps removing it
 // may have a reason.
 type mends struct {
 	since time.Time
@@ -332,7 +331,7 @@ func (l *links) mend(g *guarded, now time.Time) {
 		m.since, m.n = now, 0
 	}
 	if m.n >= mendsAtOnce {
-		return // and g.look stays
+		return // g.look stays set
 	}
 	g.look = false
 	was, err := l.gate.Mend(g.index)

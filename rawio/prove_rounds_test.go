@@ -33,7 +33,7 @@ type provedLinks struct {
 func newProvedLinks(t *testing.T, why string) *provedLinks {
 	p := &provedLinks{t: t, model: newModelGate(), now: time.Unix(1000, 0)}
 	p.g = &guarded{index: rigLink, name: "eth0", why: why}
-	p.links = &links{all: map[int]*guarded{rigLink: p.g}, said: map[int]string{}, kick: make(chan struct{}, 1)}
+	p.links = &links{all: map[int]*guarded{rigLink: p.g}, reported: map[int]string{}, wakeup: make(chan struct{}, 1)}
 	p.gate, p.log = p.model, hclog.NewNullLogger()
 	p.changed = func(news map[int]string) { p.told = append(p.told, news[rigLink]) }
 	p.prover.gate, p.prover.via = p.model, p
@@ -195,7 +195,7 @@ func TestProofPortsTakeTurns(t *testing.T) {
 		if err := p.prover.turn(p.now); err != nil {
 			t.Fatal(err)
 		}
-		p.prover.ports = p.posts.services()
+		p.prover.ports = p.sightings.services()
 		turns = append(turns, p.prover.flow.Server.Port())
 		p.now = p.now.Add(portsTurn)
 	}

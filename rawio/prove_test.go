@@ -42,7 +42,7 @@ func TestPostsNeverWait(t *testing.T) {
 	g := &guarded{index: index, why: whyNew, proof: proof{number: number, due: now.Add(1)}}
 	l.all[index] = g
 	l.prover.until = now.Add(1)
-	l.posts.await(index, sighting{number: number, wanted: true})
+	l.sightings.expect(index, sighting{number: number, wanted: true})
 	proved := func(kind gate.EventKind, number uint32) {
 		l.proved(&gate.Event{Kind: kind, IfIndex: index, Packet: gate.AppendProof(nil, l.prover.flow, false, number)})
 	}
@@ -52,16 +52,16 @@ func TestPostsNeverWait(t *testing.T) {
 	go func() {
 		defer close(told)
 		l.setPorts([]uint16{81, 80})
-		<-l.kick
+		<-l.wakeup
 		proved(gate.EventProofIn, number)
 		proved(gate.EventProofOut, number+2) // which nobody has sent
 		select {
-		case <-l.kick:
+		case <-l.wakeup:
 			t.Error("links hurry for half a proof")
 		default:
 		}
 		proved(gate.EventProofOut, number)
-		<-l.kick
+		<-l.wakeup
 	}()
 	select {
 	case <-told:

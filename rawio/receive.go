@@ -35,7 +35,7 @@ const (
 // receiveLoop feeds the core with what clients send and with what the gate reports of
 // the server. Both have one thread, for most events follow a packet.
 func (e *Engine) receiveLoop() {
-	e.hurry()
+	e.raisePriority()
 	var (
 		reports = e.reports
 		events  = make([]gate.Event, eventBatch)
@@ -108,14 +108,14 @@ func (e *Engine) pause(d time.Duration, n int, last *time.Time, reports eventRea
 // some batches, so that others get their turn, and returns for how long the tap
 // may now be left alone.
 func (e *Engine) drain(m *south.Machine) (pause time.Duration, err error) {
-	e.carried = false
+	e.dataSeen = false
 	silent := 0
 	for all := 0; all < 4*tapBatch; {
 		n, more, err := e.receiveBatch(m)
 		if err != nil {
 			return 0, err
 		}
-		if !more && e.carried {
+		if !more && e.dataSeen {
 			return tapPause, nil
 		} else if !more {
 			return ackPause, nil
@@ -159,8 +159,8 @@ func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
 			}
 			continue
 		}
-		e.env.ways.arrived(&e.decoded, p.IfIndex)
-		e.carried = e.carried || e.decoded.Len() > 0
+		e.env.ways.noteSYN(&e.decoded, p.IfIndex)
+		e.dataSeen = e.dataSeen || e.decoded.Len() > 0
 		m.Via(p.IfIndex)
 		if p.Rest != nil { // where the payload is to stay, if it is the predicted one
 			m.Landed(&e.decoded, p.Time)
@@ -228,7 +228,7 @@ func (e *Engine) event(m *south.Machine, dec *segment.Decoder, ev *gate.Event) {
 		return
 	}
 	if ev.Slot == gate.NoSlot {
-		e.env.ways.left(&s, ev.IfIndex, ev.Mark)
+		e.env.ways.noteSYNACK(&s, ev.IfIndex, ev.Mark)
 	}
 	length := s.Len()
 	packet := ev.Packet

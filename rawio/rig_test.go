@@ -99,7 +99,7 @@ func (r *rig) opens(cfg Config) {
 	cfg.Logger = hclog.New(&hclog.LoggerOptions{Output: &r.said, DisableTime: true, Level: hclog.Debug})
 	e := newEngine(cfg)
 	e.gate, e.reports, e.captures, e.tap, e.inject, e.table = r.model, r.model, r.model, r.tapped, r.sent, r.kernel
-	e.links = &links{all: map[int]*guarded{rigLink: {index: rigLink, name: "eth0"}}, kick: make(chan struct{}, 1)}
+	e.links = &links{all: map[int]*guarded{rigLink: {index: rigLink, name: "eth0"}}, wakeup: make(chan struct{}, 1)}
 	e.addresses.at, e.addresses.list = time.Now().Add(24*time.Hour), map[netip.Addr]bool{rigServer.Addr(): true}
 	r.Engine = e
 	r.model.Now = func() uint64 { return uint64(e.env.Now()) }

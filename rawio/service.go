@@ -121,7 +121,7 @@ func (e *Engine) Protect(s Service) error {
 	if why != "" {
 		_ = e.lookAt([]uint16{s.Port}, time.Now(), nil) // in vain: the next look is for it
 	}
-	e.trials.hurry()
+	e.trials.wake()
 	return nil
 }
 

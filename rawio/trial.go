@@ -16,41 +16,40 @@ import (
 	"github.com/ftnet/ftnet/rawio/internal/inject"
 )
 
-// A trial's handshake goes the ways of a recovery's: its flow is bound to a slot in
-// ModeSpoof, so that the gate holds whatever the kernel says of it; its SYN arrives by the
-// interface, and if that is in vain by loopback. It goes no further than the SYN: when the
-// kernel has answered, the half-open connection is destroyed. No third ACK is sent, so
+// A trial's handshake takes the same ways as a recovery's: its flow is bound to a slot in
+// ModeSpoof, so that the gate holds all packets that the kernel sends of it; its SYN arrives on the
+// interface, and if that is not answered on loopback. The trial ends with the SYN-ACK: when the
+// kernel has answered, the half-open connection is destroyed. No third ACK is sent, so that
 // there is nothing to accept, with TCP_DEFER_ACCEPT or without; and no RST, which a rule set
-// could drop. Behind a SYN cookie there is nothing at all.
+// could drop. A SYN cookie leaves nothing to destroy.
 //
-// The answer leaves the gate's host by no way: the trial is begun only if the gate is
-// where it would leave by the routes.
+// The answer never leaves the host: a trial is made only if the gate is
+// on the interface by which the routes would send it.
 
 const (
-	// trialWait is how long an answer is waited for. The kernel gives it while the SYN is
-	// being sent; the gate's news of it take longer on a busy host, and then the kernel
-	// is asked.
+	// trialWait is how long to wait for the gate's event of an answer. The kernel answers while the SYN
+	// is being sent; on a busy host the event takes longer. After trialWait the kernel is asked.
 	trialWait = 250 * time.Millisecond
-	// trialRounds is how often all ways are tried before it is said that none is open.
+	// trialRounds is how often all ways are tried before a trial counts as unanswered.
 	trialRounds = 2
 )
 
 type verdictKind uint8
 
 const (
-	undecided verdictKind = iota // the listener may have been why
+	undecided verdictKind = iota // the listener may be the cause
 	answered
 	unanswered
 )
 
-// verdict is what a trial has found.
+// verdict is the result of a trial.
 type verdict struct {
 	kind     verdictKind
 	why      string
-	loopback bool // answered, but not before the SYN had come by loopback
+	loopback bool // answered, but only to a SYN on loopback
 }
 
-// handshaker begins handshakes in clients' names, one at a time, and takes them back.
+// handshaker begins handshakes in clients' names, one at a time, and removes what they leave.
 type handshaker struct {
 	log     hclog.Logger
 	inject  injector
@@ -58,19 +57,19 @@ type handshaker struct {
 	mark    uint32 // of what it sends
 	closing <-chan struct{}
 
-	// hold has the gate hold what the kernel says of a flow, and tell answered; free ends
-	// that. refused reports whether there was something else than an answer.
+	// hold makes the gate hold the kernel's packets of a flow, and pass SYN-ACKs to answered; free ends
+	// that. refused reports whether the kernel has sent anything but SYN-ACKs.
 	hold    func(Flow) error
 	free    func(Flow) error
 	refused func() bool
 	// clientPort returns the port that a client of a service's port may have.
 	clientPort func(port uint16) uint16
-	known      func(Flow) bool        // somebody uses it
+	known      func(Flow) bool        // there is a connection with this flow
 	serves     func(port uint16) bool // a server is still there
 
 	mu     sync.Mutex    // guards flow
 	flow   segment.Flow  // of the handshake under way
-	answer chan struct{} // gets its answer
+	answer chan struct{} // receives a value when it is answered
 }
 
 // answered takes an answer from the gate.
@@ -85,18 +84,18 @@ func (h *handshaker) answered(s *segment.Segment) {
 	}
 }
 
-// begin says which flow is under trial.
+// begin sets the flow under trial.
 func (h *handshaker) begin(f Flow) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.flow = f
 	select {
-	case <-h.answer: // of another one
+	case <-h.answer: // of an earlier trial
 	default:
 	}
 }
 
-// try begins a handshake at an entrance in the name of a client, and takes it back.
+// try begins a handshake at an entrance in the name of a client, and removes what it leaves.
 func (h *handshaker) try(at entrance, client, server netip.Addr) verdict {
 	flow := Flow{
 		Client: netip.AddrPortFrom(client, h.clientPort(at.port)),
@@ -108,7 +107,7 @@ func (h *handshaker) try(at entrance, client, server netip.Addr) verdict {
 	}
 	defer w.Close()
 	if _, err := w.State(flow, at.ifindex); !errors.Is(err, sockdiag.ErrNotFound) || h.known(flow) {
-		return verdict{} // it is somebody's, or nobody can tell
+		return verdict{} // there is a connection with this flow, or that is not known
 	}
 	h.begin(flow)
 	if err := h.hold(flow); err != nil {
@@ -134,7 +133,7 @@ func (h *handshaker) try(at entrance, client, server netip.Addr) verdict {
 	return verdict{kind: unanswered, why: fmt.Sprintf("a SYN from %v to %v %s", client, server, what)}
 }
 
-// trialSYN is a SYN as clients send it, but for this host alone: a rule set that would bring
+// trialSYN returns a client's SYN that must not be forwarded: a rule set that would redirect
 // it to a listener forwards it when there is none.
 func trialSYN(f Flow) ([]byte, error) {
 	packet, err := synOf(f).Append(nil)
@@ -144,7 +143,7 @@ func trialSYN(f Flow) ([]byte, error) {
 	return packet, err
 }
 
-// synOf is a SYN as clients send it.
+// synOf returns a SYN with a client's usual options.
 func synOf(f Flow) *segment.Segment {
 	s := &segment.Segment{Src: f.Client, Dst: f.Server, Seq: rand.Uint32(), Flags: segment.SYN, Window: 64240}
 	o := &s.Options
@@ -152,7 +151,7 @@ func synOf(f Flow) *segment.Segment {
 	return s
 }
 
-// send sends the SYN by all ways until the kernel answers. It is not decided if it does not.
+// send sends the SYN by all ways until the kernel answers. If it does not, decided is false.
 func (h *handshaker) send(w socketWatcher, at entrance, flow Flow, packet []byte) (found verdict, decided bool) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -179,13 +178,13 @@ func (h *handshaker) send(w socketWatcher, at entrance, flow Flow, packet []byte
 	return verdict{}, false
 }
 
-// answeredBy is the verdict on an entrance that has answered what was sent by a device.
+// answeredBy returns the verdict on an entrance that has answered a SYN on a device.
 func answeredBy(at entrance, device int) verdict {
 	return verdict{kind: answered, loopback: device == 0 && at.ifindex != inject.Loopback}
 }
 
-// listens reports whether a listener can be expected to have answered: one that takes
-// what was sent is there, and neither of the port's queues is full.
+// listens reports whether a listener should have answered: there is one for that address, and
+// neither of the port's queues is full.
 func (h *handshaker) listens(w socketWatcher, at entrance, server netip.Addr) bool {
 	listeners, err := h.table.Listeners([]uint16{at.port})
 	if err != nil || !taken(listeners, at, server) {
@@ -204,8 +203,8 @@ func (h *handshaker) listens(w socketWatcher, at entrance, server netip.Addr) bo
 	return err == nil && room > 0 && h.serves(at.port)
 }
 
-// takeBack removes all that a trial has made. Should the half-open connection stay, the gate
-// continues to hold its SYN-ACKs: it holds any SYN-ACK without a known SYN.
+// takeBack removes what a trial has left. If the half-open connection stays, the gate
+// continues to hold its SYN-ACKs, as it holds all SYN-ACKs whose SYN is not known.
 func (h *handshaker) takeBack(f Flow, ifindex int) {
 	err := h.table.Destroy(f, ifindex)
 	if err != nil && !errors.Is(err, sockdiag.ErrNotFound) {
@@ -217,7 +216,7 @@ func (h *handshaker) takeBack(f Flow, ifindex int) {
 	}
 }
 
-// handshaker is that of the engine. Its flow is bound to a slot that stays in ModeSpoof.
+// handshaker returns the engine's handshaker. Its flow is bound to a slot that stays in ModeSpoof.
 func (e *Engine) handshaker() *handshaker {
 	return &handshaker{
 		log: e.log, inject: e.inject, table: e.table, mark: e.cfg.Mark.Value, closing: e.closing, answer: make(chan struct{}, 1),

@@ -20,10 +20,10 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate/kernel"
 )
 
-// TryHandshakes tries, without an engine, what an engine would try at addresses where servers
-// listen: whether the kernel answers handshakes in the names of clients, by each interface
-// and address family. An address without a host means all of this host's. mark is that of
-// the engine. While it runs, the interfaces have a gate with the id,
+// TryHandshakes makes an engine's trials without an engine, at addresses where servers
+// listen: it finds out whether the kernel answers handshakes in the names of clients, on each interface
+// and for each address family. An address without a host means all of this host's. mark is that of
+// the engine. While TryHandshakes runs, the interfaces have a gate with the id,
 // see [Config], which passes all other packets. The owner of the id must end ctx when the
 // process is asked to end. No engine may protect the ports.
 func TryHandshakes(ctx context.Context, id string, at []netip.AddrPort, mark fwmark.Mark) (list []Handshake, err error) {
@@ -64,21 +64,21 @@ func TryHandshakes(ctx context.Context, id string, at []netip.AddrPort, mark fwm
 	return list, nil
 }
 
-// oneTry is a gate without an engine. To it its engine is dead: it holds nothing but the
-// packets of the handshake under way, which are bound as proofs. One that leaves comes back by the same
-// interface, as a packet from the server's port to the client's; both are the service's,
-// so that the gate looks it up, and takes it.
+// oneTry is a gate without an engine. The gate takes its engine for dead: it holds nothing but the
+// packets of the handshake under way, whose flow is bound as a proof. A packet of it that leaves is
+// redirected to ingress of the same interface, as a packet from the server's port to the client's. Both
+// are the service's port, so that the gate looks the flow up, and holds the packet.
 type oneTry struct {
 	*handshaker
 	gate    *kernel.Gate
 	guarded map[int]string
-	other   atomic.Bool // something else than an answer was held
-	failed  error       // to hold a flow
+	other   atomic.Bool // a packet other than a SYN-ACK was held
+	failed  error       // error of hold
 	read    chan struct{}
 	cancel  context.CancelFunc
 }
 
-// tryFlows are bound at a time: that of a handshake, and the way back.
+// tryFlows is how many flows are bound at a time: that of a handshake, and its reverse.
 const tryFlows = 2
 
 func openTry(ctx context.Context, id string, mark fwmark.Mark) (*oneTry, error) {
@@ -102,7 +102,7 @@ func openTry(ctx context.Context, id string, mark fwmark.Mark) (*oneTry, error) 
 	return t, nil
 }
 
-// open returns when the gate is there, and takes its engine for dead.
+// open returns when the gate is attached and takes its engine for dead.
 func (t *oneTry) open(ctx context.Context) (err error) {
 	dead := time.After(2 * gate.MinDeadAfter)
 	if err := t.attach(); err != nil {
@@ -121,7 +121,7 @@ func (t *oneTry) open(ctx context.Context) (err error) {
 	}
 }
 
-// attach puts the gate on the interfaces that are up.
+// attach attaches the gate to the interfaces that are up.
 func (t *oneTry) attach() error {
 	links, err := netlink.LinkList()
 	if err != nil {
@@ -146,7 +146,7 @@ func (t *oneTry) close() error {
 	return err
 }
 
-// try lets f try an entrance.
+// try calls f for an entrance while its port is a service of the gate.
 func (t *oneTry) try(at entrance, f func() (verdict, bool)) (h Handshake, err error) {
 	if err := t.gate.SetService(at.port, gate.ServiceListen, true); err != nil {
 		return h, err
@@ -161,7 +161,7 @@ func (t *oneTry) try(at entrance, f func() (verdict, bool)) (h Handshake, err er
 	}
 	switch {
 	case !tried:
-		h.Untried, h.Reason = true, whyNameless
+		h.Untried, h.Reason = true, whyNoClient
 	case found.kind == undecided:
 		h.Untried, h.Reason = true, "the server takes no connection now, or its queue is full"
 	}

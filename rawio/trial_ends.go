@@ -16,24 +16,24 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// Rule sets differ by interface and by source. So the best name for a trial is that of a
-// client that has come, with another port: it proves what a recovery needs. Before the first
-// one comes the names of others must do whose SYNs could arrive by the interface, and to
-// whom an answer would leave without a question for their link-layer address: neighbours that are known, and
-// what lies behind the default router.
+// Rules may depend on interface and source address. So the best source for a trial is a client
+// that has connected, with another port: such a trial proves what a recovery needs. Before the first
+// client, other addresses are used whose SYNs could arrive on the interface, and to
+// which an answer would leave without link-layer address resolution: known neighbours, and
+// an address behind the default router.
 
 const (
-	namesMax = 3 // that are tried before the first client has come
-	// nameless is after what time it is looked again for a name.
-	nameless = time.Minute
+	namesMax = 3 // addresses that are tried before the first client has connected
+	// noClientEvery is how often to look for a client's address.
+	noClientEvery = time.Minute
 )
 
-// documented are addresses that no host has (RFC 5737, RFC 3849).
+// documented are the documentation prefixes, whose addresses no host has (RFC 5737, RFC 3849).
 var documented = map[bool]netip.Prefix{
 	false: netip.MustParsePrefix("192.0.2.0/24"), true: netip.MustParsePrefix("2001:db8::/32"),
 }
 
-// entrances returns what could be tried, each with the server's address.
+// entrances returns the entrances that can be tried, each with an address of the server.
 func (e *Engine) entrances() map[entrance]netip.Addr {
 	interfaces := e.links.attached()
 	listeners, list := e.listening(interfaces)
@@ -44,7 +44,7 @@ func (e *Engine) entrances() map[entrance]netip.Addr {
 	return list
 }
 
-// listening returns the listeners that could be asked, and their entrances; none if
+// listening returns the listeners of ports where trials are allowed, and their entrances; none if
 // they cannot be listed.
 func (e *Engine) listening(interfaces map[int]string) ([]sockdiag.Listener, map[entrance]netip.Addr) {
 	ports := e.mayTry()
@@ -64,10 +64,10 @@ func (e *Engine) listening(interfaces map[int]string) ([]sockdiag.Listener, map[
 	return listeners, list
 }
 
-// update adds entrances to the known ones, and to the list the entrances that clients have
-// used, if listeners still accept there. It drops and returns the entrances that are gone:
-// the gate has left the interface, or no listener accepts what arrives there. An interface
-// to which the gate is to be reattached still has the same rule sets.
+// update adds the listed entrances to the known ones, and to the list the entrances that clients have
+// used, if listeners still accept connections there. It drops and returns the entrances that are gone:
+// the gate is no longer on the interface, or no listener accepts connections there. An interface
+// to which the gate is to be reattached stays: its rule sets are the same.
 func (t *trials) update(list map[entrance]netip.Addr, listeners []sockdiag.Listener, interfaces map[int]string) (gone []entrance) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -92,8 +92,8 @@ func (t *trials) update(list map[entrance]netip.Addr, listeners []sockdiag.Liste
 	return gone
 }
 
-// entrancesOf returns those of listeners by interfaces of the gate, each with
-// an address of the interface: one of those that are wanted, unless wanted is nil.
+// entrancesOf returns the entrances of listeners on the gate's interfaces, each with
+// an address of the interface, for which wanted must return true unless it is nil.
 func entrancesOf(listeners []sockdiag.Listener, interfaces map[int]string, wanted func(netip.AddrPort) bool) (map[entrance]netip.Addr, error) {
 	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
@@ -120,14 +120,14 @@ func entrancesOf(listeners []sockdiag.Listener, interfaces map[int]string, wante
 	return list, nil
 }
 
-// taken reports whether one of the listeners takes what arrives at an entrance for an address.
+// taken reports whether one of the listeners accepts connections to an address at an entrance.
 func taken(listeners []sockdiag.Listener, at entrance, server netip.Addr) bool {
 	return server.IsValid() && slices.ContainsFunc(listeners, func(l sockdiag.Listener) bool {
 		return l.Address.Port() == at.port && takes(&l, server, at.ifindex)
 	})
 }
 
-// takes reports whether a listener takes what arrives by an interface for an address.
+// takes reports whether a listener accepts connections to an address on an interface.
 func takes(l *sockdiag.Listener, a netip.Addr, ifindex int) bool {
 	if l.Interface != 0 && int(l.Interface) != ifindex {
 		return false
@@ -136,7 +136,7 @@ func takes(l *sockdiag.Listener, a netip.Addr, ifindex int) bool {
 	return of == a || of.IsUnspecified() && (of.Is6() == a.Is6() || a.Is4() && !l.V6Only)
 }
 
-// tryEntrance tries a handshake at an entrance, in the best names that there are.
+// tryEntrance makes a trial at an entrance, with the best client addresses that are known.
 func (e *Engine) tryEntrance(at entrance, server netip.Addr) {
 	v, names := e.trials.begin(at)
 	if v == nil {
@@ -149,16 +149,16 @@ func (e *Engine) tryEntrance(at entrance, server netip.Addr) {
 	found, tried := e.trials.any(at, names, server, e.links.has)
 	if !tried {
 		e.trials.mu.Lock()
-		v.rest(time.Now().Add(nameless))
-		v.nameless = true
+		v.postpone(time.Now().Add(noClientEvery))
+		v.noClient = true
 		e.trials.mu.Unlock()
 		return
 	}
 	e.concluded(at, v, found, byClient)
 }
 
-// any tries a handshake in one name after the other, until one is answered. It leaves
-// those out whose answer could leave where the gate is not.
+// any tries a handshake with one client address after the other, until one is answered. It skips
+// those whose answer could leave by an interface without the gate. tried is false if it skips all.
 func (h *handshaker) any(at entrance, names []netip.Addr, server netip.Addr, guarded func(ifindex int) bool) (found verdict, tried bool) {
 	for _, client := range names {
 		if !staysHere(at, client, server, guarded) {
@@ -172,7 +172,7 @@ func (h *handshaker) any(at entrance, names []netip.Addr, server netip.Addr, gua
 	return found, tried
 }
 
-// staysHere reports whether the gate is where an answer would leave.
+// staysHere reports whether the gate is on the interface by which an answer would leave.
 func staysHere(at entrance, client, server netip.Addr, guarded func(ifindex int) bool) bool {
 	if !guarded(at.ifindex) {
 		return false
@@ -184,7 +184,7 @@ func staysHere(at entrance, client, server netip.Addr, guarded func(ifindex int)
 	return out != 0 && out != inject.Loopback && guarded(out)
 }
 
-// names returns addresses that a client by an entrance could have.
+// names returns addresses that a client at an entrance could have.
 func (h *handshaker) names(at entrance, server netip.Addr) (list []netip.Addr) {
 	if at.ifindex == inject.Loopback {
 		return []netip.Addr{server}
@@ -225,7 +225,7 @@ func maskOf(r *netlink.Route) (ones, bits int) {
 	return r.Dst.Mask.Size()
 }
 
-// within returns an address of a network, drawn by lot, neither its first nor its last.
+// within returns a random address of a network, neither the first nor the last one.
 func within(p netip.Prefix) netip.Addr {
 	b := p.Addr().AsSlice()
 	b[len(b)-1] = byte(1 + rand.IntN(254))
@@ -233,7 +233,7 @@ func within(p netip.Prefix) netip.Addr {
 	return a
 }
 
-// pointToPoint returns an address behind an interface that knows no neighbours.
+// pointToPoint returns an address behind an interface without neighbours (IFF_NOARP).
 func pointToPoint(at entrance, server netip.Addr) (peer netip.Addr, err error) {
 	link, err := netlink.LinkByIndex(at.ifindex)
 	if err != nil || link.Attrs().RawFlags&unix.IFF_NOARP == 0 {

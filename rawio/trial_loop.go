@@ -10,13 +10,13 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// A rule set of this host may let the SYNs of clients pass and not those that the engine
-// sends in their names (by their Ethernet source, for instance). So that this is known
-// before a crash, the engine tries it out: once for each service, interface and address
-// family it begins a handshake as in a recovery, and takes it back when the kernel has
-// answered (trial.go). Whose name it takes is found out in trial_ends.go.
+// A rule set of this host may pass the SYNs of clients and drop those that the engine
+// sends in their names (because of their Ethernet source, for instance). To find that out
+// before a crash, the engine makes trials: for each service, interface and address
+// family it begins a handshake as in a recovery, and ends it when the kernel has
+// answered (trial.go). trial_ends.go chooses the addresses.
 //
-//	           a server listens, a client has come, a rule set was changed, time passes
+//	           a server listens, a client has connected, a rule set was changed, time passes
 //	                    ▼
 //	untried ─────► under trial ──► answered
 //	                    ▲   │
@@ -24,20 +24,20 @@ import (
 //	                    └── unanswered
 
 const (
-	// trialEvery is after what time a handshake that was answered is tried again.
+	// trialEvery is after what time a trial that was answered is repeated.
 	trialEvery = 10 * time.Minute
-	// unansweredEvery is the same of one that was not, at first: it doubles up to trialEvery.
+	// unansweredEvery is the same for one that was not, at first: it doubles up to trialEvery.
 	unansweredEvery = 5 * time.Second
-	// undecidedEvery is the same while the listener takes none.
+	// undecidedEvery is the same while the listener accepts no connections.
 	undecidedEvery = time.Second
-	// entrancesEvery is how often it is looked for new entrances at least: addresses come
+	// entrancesEvery is the longest time between two searches for new entrances: addresses come
 	// and go.
 	entrancesEvery = time.Minute
-	// trialsPause is the shortest time between two changes of rule sets that lead to trials.
+	// trialsPause is the shortest time between two rounds of trials because of changed rule sets.
 	trialsPause = 5 * time.Second
 )
 
-// entrance is how clients come to a service.
+// entrance is where clients' packets for a port arrive: an interface and an address family.
 type entrance struct {
 	port    uint16
 	ifindex int
@@ -58,19 +58,19 @@ type Handshake struct {
 	Interface string
 	Network   string // tcp4, tcp6
 	Answered  bool
-	Loopback  bool   // only what came by loopback was answered
-	Untried   bool   // nothing is known
+	Loopback  bool   // only a SYN on loopback was answered
+	Untried   bool   // there is no result
 	Reason    string // why it was not answered, or not tried
 	Since     time.Time
 }
 
-// whyNameless is why an entrance was not tried.
-const whyNameless = "no client's address is known there"
+// whyNoClient is why an entrance was not tried.
+const whyNoClient = "no client's address is known there"
 
-// trials are the handshakes that the engine tries out.
+// trials are the engine's trial handshakes.
 type trials struct {
-	*handshaker // none before the engine is open
-	kick        chan struct{}
+	*handshaker // nil before the engine is open
+	wakeup      chan struct{}
 
 	mu  sync.Mutex // guards what follows; the engine's lock may be held, and is not taken under it
 	all map[entrance]*trial
@@ -78,39 +78,39 @@ type trials struct {
 
 // trial is what is known of an entrance.
 type trial struct {
-	name     string // of the interface
-	answered bool
-	loopback bool   // by loopback only
-	nameless bool   // it was not tried: no client's address is known
-	why      string // of no answer; empty: it was answered
-	since    time.Time
-	due      time.Time // zero: at once
-	asked    bool      // for another trial since the last one began, which does not count for that
-	pause    time.Duration
-	client   netip.Addr // the newest that came; invalid: none yet
-	server   netip.Addr // where it came to
-	byClient bool       // what is known was found in a client's name
+	name      string // of the interface
+	answered  bool
+	loopback  bool   // on loopback only
+	noClient  bool   // no trial was possible: no client's address is known
+	why       string // why there was no answer; empty: there was one
+	since     time.Time
+	due       time.Time // zero: at once
+	requested bool      // another trial was requested since the last one began
+	pause     time.Duration
+	client    netip.Addr // the newest client; invalid: none yet
+	server    netip.Addr // the address that it has dialled
+	byClient  bool       // the result is from a trial with a client's address
 }
 
-// ask has a trial made at once, and once more if one is under way.
-func (v *trial) ask() { v.due, v.asked = time.Time{}, true }
+// request makes a trial due at once; if one is under way, another one follows.
+func (v *trial) request() { v.due, v.requested = time.Time{}, true }
 
-// rest has the next trial wait, unless one was asked for while the last was under way.
-func (v *trial) rest(until time.Time) {
-	if !v.asked {
+// postpone sets the time of the next trial, unless one was requested while the last was under way.
+func (v *trial) postpone(until time.Time) {
+	if !v.requested {
 		v.due = until
 	}
 }
 
-// begin returns an entrance that is to be tried, nil if there is none any more, and the name of
-// the newest client that has come by it.
+// begin returns the state of an entrance that is to be tried, nil if it is gone, and the address of
+// the newest client that has connected there.
 func (t *trials) begin(at entrance) (v *trial, names []netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if v = t.all[at]; v == nil {
 		return nil, nil
 	}
-	v.asked = false
+	v.requested = false
 	if v.client.IsValid() {
 		names = []netip.Addr{v.client}
 	}
@@ -118,39 +118,39 @@ func (t *trials) begin(at entrance) (v *trial, names []netip.Addr) {
 }
 
 func newTrials() trials {
-	return trials{kick: make(chan struct{}, 1), all: map[entrance]*trial{}}
+	return trials{wakeup: make(chan struct{}, 1), all: map[entrance]*trial{}}
 }
 
-// hurry makes the loop check at once.
-func (t *trials) hurry() { ring(t.kick) }
+// wake makes the loop check at once.
+func (t *trials) wake() { ring(t.wakeup) }
 
-// again has a port's handshakes tried anew, or all if it is 0.
-func (t *trials) again(port uint16) {
+// repeat makes all trials of a port due at once, or all trials if port is 0.
+func (t *trials) repeat(port uint16) {
 	t.mu.Lock()
 	for at, v := range t.all {
 		if port == 0 || at.port == port {
-			v.ask()
+			v.request()
 			v.pause = 0
 		}
 	}
 	t.mu.Unlock()
-	t.hurry()
+	t.wake()
 }
 
-// regained has the handshakes by interfaces tried anew on which the gate is again.
-func (t *trials) regained(interfaces []int) {
+// repeatAt makes all trials on some interfaces due at once.
+func (t *trials) repeatAt(interfaces []int) {
 	t.mu.Lock()
 	for at, v := range t.all {
 		if slices.Contains(interfaces, at.ifindex) {
-			v.ask()
+			v.request()
 		}
 	}
 	t.mu.Unlock()
-	t.hurry()
+	t.wake()
 }
 
-// came notes that a client has been answered: its name is the best to try.
-func (t *trials) came(f Flow, ifindex int) {
+// noteClient notes the address of a client that was answered, for the next trials.
+func (t *trials) noteClient(f Flow, ifindex int) {
 	if ifindex == 0 {
 		return
 	}
@@ -164,8 +164,8 @@ func (t *trials) came(f Flow, ifindex int) {
 	}
 	v.client, v.server = f.Client.Addr(), f.Server.Addr()
 	if !v.byClient {
-		v.ask()
-		t.hurry()
+		v.request()
+		t.wake()
 	}
 }
 
@@ -196,8 +196,8 @@ func (e *Engine) Handshakes() (list []Handshake) {
 		switch {
 		case !v.since.IsZero():
 			h.Answered, h.Loopback, h.Reason, h.Since = v.answered, v.loopback, v.why, v.since
-		case v.nameless:
-			h.Untried, h.Reason = true, whyNameless
+		case v.noClient:
+			h.Untried, h.Reason = true, whyNoClient
 		default:
 			continue
 		}
@@ -206,11 +206,11 @@ func (e *Engine) Handshakes() (list []Handshake) {
 	return list
 }
 
-// trialLoop tries what is due.
+// trialLoop makes the trials that are due.
 func (e *Engine) trialLoop() {
 	var (
-		news        *nftNews
-		heard, rest time.Time // of a change of rule sets, and until when another one has to wait
+		news            *nftNews
+		changedAt, rest time.Time // of a change of rule sets, and until when another one has to wait
 	)
 	defer func() {
 		if news != nil {
@@ -231,25 +231,25 @@ func (e *Engine) trialLoop() {
 		case <-e.closing:
 			return
 		case <-changed:
-			heard = time.Now()
-		case <-e.trials.kick:
+			changedAt = time.Now()
+		case <-e.trials.wakeup:
 		case <-timer.C:
 		}
 		now := time.Now()
-		if !heard.IsZero() && !now.Before(rest) {
-			heard, rest = time.Time{}, now.Add(trialsPause)
+		if !changedAt.IsZero() && !now.Before(rest) {
+			changedAt, rest = time.Time{}, now.Add(trialsPause)
 			e.log.Debug("rule sets changed; trial handshakes are repeated")
-			e.trials.again(0)
+			e.trials.repeat(0)
 		}
 		next := e.try(now)
-		if !heard.IsZero() && rest.Before(next) {
+		if !changedAt.IsZero() && rest.Before(next) {
 			next = rest
 		}
 		timer.Reset(time.Until(next))
 	}
 }
 
-// try tries the handshakes that are due, and returns when to come again.
+// try makes the trials that are due, and returns when to call it again.
 func (e *Engine) try(now time.Time) time.Time {
 	next := now.Add(entrancesEvery)
 	for at, server := range e.entrances() {
@@ -274,7 +274,7 @@ func (e *Engine) try(now time.Time) time.Time {
 	return next
 }
 
-// mayTry returns the ports at which a server listens that could be asked.
+// mayTry returns the ports at which trials are allowed: a server listens there.
 func (e *Engine) mayTry() (ports []uint16) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -287,7 +287,7 @@ func (e *Engine) mayTry() (ports []uint16) {
 }
 
 // concluded records the result of a trial and passes it to the core, in one critical
-// section, so that a new service of the port does not get the previous one's result.
+// section, so that a new service at the port does not get the previous one's result.
 func (e *Engine) concluded(at entrance, v *trial, found verdict, byClient bool) {
 	var first, was, known bool
 	e.do(func(m *south.Machine) {
@@ -312,9 +312,9 @@ func (e *Engine) concluded(at entrance, v *trial, found verdict, byClient bool) 
 	}
 }
 
-// conclude takes note of what a trial has found. It returns whether that was the first one
-// of the entrance, and whether it was answered before; known is false if the trial has found
-// nothing, or the entrance was dropped meanwhile.
+// conclude records the result of a trial. It returns whether that was the first one
+// of the entrance, and whether the previous one was answered; known is false if the trial has no
+// result, or the entrance was dropped meanwhile.
 func (t *trials) conclude(at entrance, v *trial, found verdict, byClient bool, now time.Time) (first, was, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -324,7 +324,7 @@ func (t *trials) conclude(at entrance, v *trial, found verdict, byClient bool, n
 	first, was = v.since.IsZero(), v.answered
 	switch found.kind {
 	case undecided:
-		v.rest(now.Add(undecidedEvery))
+		v.postpone(now.Add(undecidedEvery))
 		return first, was, false
 	case answered:
 		v.answered, v.why, v.pause = true, "", trialEvery
@@ -335,7 +335,7 @@ func (t *trials) conclude(at entrance, v *trial, found verdict, byClient bool, n
 		}
 	}
 	v.byClient, v.loopback = byClient, found.loopback
-	v.rest(now.Add(v.pause))
+	v.postpone(now.Add(v.pause))
 	if first || was != v.answered {
 		v.since = now
 	}

@@ -50,13 +50,13 @@ func TestRegainedTriesAnew(t *testing.T) {
 	for _, ifindex := range []int{2, 3} {
 		tr.all[entrance{80, ifindex, false}] = &trial{due: later}
 	}
-	tr.regained([]int{2})
+	tr.repeatAt([]int{2})
 	for at, v := range tr.all {
 		if v.due.IsZero() != (at.ifindex == 2) {
 			t.Errorf("by interface %d it is due at %v", at.ifindex, v.due)
 		}
 	}
-	<-tr.kick
+	<-tr.wakeup
 }
 
 // TestTrialOfServiceBefore: what a trial has found is not told of a service that has come to the
@@ -75,7 +75,7 @@ func TestTrialOfServiceBefore(t *testing.T) {
 	tr.all[at] = old
 	tr.forget(at.port)
 	conclude(old, bar, false)
-	tr.came(Flow{Client: netip.MustParseAddrPort("192.0.2.9:9"), Server: netip.MustParseAddrPort("192.0.2.1:80")}, at.ifindex)
+	tr.noteClient(Flow{Client: netip.MustParseAddrPort("192.0.2.9:9"), Server: netip.MustParseAddrPort("192.0.2.1:80")}, at.ifindex)
 	conclude(old, bar, false)
 	if v := tr.all[at]; v.why != "" || !v.since.IsZero() {
 		t.Errorf("the new service's: %+v", v)
@@ -92,9 +92,9 @@ func TestAskedDuringTrial(t *testing.T) {
 	client := Flow{Client: netip.MustParseAddrPort("192.0.2.9:9"), Server: netip.MustParseAddrPort("192.0.2.1:80")}
 	for name, asks := range map[string]func(*trials){
 		"nothing":      nil,
-		"rules":        func(tr *trials) { tr.again(0) },
-		"gate is back": func(tr *trials) { tr.regained([]int{2}) },
-		"client":       func(tr *trials) { tr.came(client, 2) },
+		"rules":        func(tr *trials) { tr.repeat(0) },
+		"gate is back": func(tr *trials) { tr.repeatAt([]int{2}) },
+		"client":       func(tr *trials) { tr.noteClient(client, 2) },
 	} {
 		for _, found := range []verdict{{kind: answered}, {kind: unanswered, why: "was refused"}, {kind: undecided}} {
 			tr := newTrials()

@@ -11,14 +11,14 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// unseenMax bounds how many connections are remembered that were declared and that no look
-// has met in the kernel: whoever sends SYNs with forged addresses makes them.
+// unseenMax bounds how many declared connections are remembered that no look
+// has found in the kernel: SYNs with forged addresses can make any number of them.
 const unseenMax = 1 << 16
 
 // unseen remembers which of the kernel's connections are not protected: each is
-// declared once, and the status says why. The engine's lock guards it, but for what look
-// guards. What it remembers of a connection is forgotten when two looks have not met it:
-// the kernel's list may lack one that is there.
+// declared once, and the status says why. The engine's lock guards it, except the fields that look
+// guards. A connection is forgotten when two looks in a row have not found it:
+// the kernel's list may lack one that exists.
 type unseen struct {
 	look    *sync.Mutex // held during a look; guards the next five
 	list    func(ports []uint16, f func(*sockdiag.Socket)) error
@@ -28,29 +28,28 @@ type unseen struct {
 	watcher socketWatcher // of watch, for list
 	batch   []sockdiag.Socket
 
-	last  time.Time     // when the last complete look began
-	waits time.Duration // unexplained
-	known map[Flow]*stranger
-	unmet int // of known, at most
-	// forgot is the reason of connections that were declared and did not fit known;
-	// empty: all did. What the next look finds unknown may be one of them, and is not
+	last    time.Time     // when the last complete look began
+	waits   time.Duration // unexplained
+	known   map[Flow]*declaredConn
+	notSeen int // of known, at most
+	// overflow is the reason of connections that were declared and did not fit known;
+	// empty: all did. Unknown connections that the next look finds may be among them, and are not
 	// declared.
-	forgot   string
-	forgotAt time.Time
-	// earlier says of ports why those connections are not protected that they have at
-	// the next look.
+	overflow   string
+	overflowAt time.Time
+	// earlier says, by port, why the connections that the next look finds are not protected.
 	earlier map[uint16]reason.Reason
 	marks   map[uint64]*mark // by the socket's cookie
-	// aliases are ports that are not protected and have connections of a listener at one
-	// that is, and that one.
+	// aliases are unprotected ports that have connections of a protected port's listener (TPROXY), with
+	// that port.
 	aliases map[uint16]uint16
 }
 
-// stranger is a connection that was declared unprotected and that the core has not.
-type stranger struct {
+// declaredConn is a connection that was declared unprotected and that the core has not.
+type declaredConn struct {
 	why    string
 	cookie uint64    // of its socket; 0: not met yet
-	met    time.Time // in the kernel's list, or declared
+	seen   time.Time // in the kernel's list, or declared
 }
 
 // mark is what is known of a socket.
@@ -59,18 +58,18 @@ type mark struct {
 	// became protected. Empty: it was not.
 	early   reason.Reason
 	proxied bool // whether a SYN proxy has answered its client is known
-	// found is when a look has found its connection without a reason, which may show yet,
-	// and since is when that began at the earliest; zero: it was not.
+	// found is when a look has found its connection and no reason, which may still become known, and
+	// since is the earliest time at which that connection can have begun; zero: it was not found.
 	found, since time.Time
-	met          time.Time
+	seen         time.Time
 }
 
-// unexplained is for how long a reason may show that does not yet: so long it takes at most
-// until it is known that packets pass by the gate.
+// unexplained is how long to wait for a reason to become known: it is the longest time until
+// it is detected that packets bypass the gate.
 const unexplained = 2*proofEvery + proofTries*proofWait
 
 func newUnseen() unseen {
-	return unseen{look: new(sync.Mutex), last: time.Now(), waits: unexplained, known: map[Flow]*stranger{}, earlier: map[uint16]reason.Reason{}, marks: map[uint64]*mark{}}
+	return unseen{look: new(sync.Mutex), last: time.Now(), waits: unexplained, known: map[Flow]*declaredConn{}, earlier: map[uint16]reason.Reason{}, marks: map[uint64]*mark{}}
 }
 
 // listSockets is list. look is held.
@@ -102,9 +101,8 @@ func (u *unseen) close() {
 	u.list = func([]uint16, func(*sockdiag.Socket)) error { return net.ErrClosed }
 }
 
-// note takes what the core says of a connection. What the core still has it tells of
-// itself. Those of services that log nothing are as they were asked for, and not
-// remembered.
+// note takes a report of the core. Connections that the core still has are not remembered here, nor
+// are those of services that log nothing: they are unprotected as configured.
 func (u *unseen) note(r *south.Report) {
 	switch {
 	case r.Kind == south.ConnOpened:
@@ -117,12 +115,12 @@ func (u *unseen) note(r *south.Report) {
 // declared remembers that a connection was, and why.
 func (u *unseen) declared(f Flow, why string) {
 	now := time.Now()
-	if u.unmet >= unseenMax {
-		u.forgot, u.forgotAt = why, now
+	if u.notSeen >= unseenMax {
+		u.overflow, u.overflowAt = why, now
 		return
 	}
-	u.unmet++
-	u.known[f] = &stranger{why: why, met: now}
+	u.notSeen++
+	u.known[f] = &declaredConn{why: why, seen: now}
 }
 
 // forget drops what is known of a port that is no longer protected.
@@ -135,7 +133,7 @@ func (u *unseen) forget(port uint16) {
 	}
 }
 
-// port is that of the listener that a connection is of.
+// port returns the port of a connection's listener.
 func (u *unseen) port(f Flow) uint16 {
 	if at, ok := u.aliases[f.Server.Port()]; ok {
 		return at
@@ -152,12 +150,12 @@ func (u *unseen) why(s *sockdiag.Socket) string {
 	return ""
 }
 
-// meet notes that a socket is there, and reports whether its connection was
+// noteSocket notes that a socket is there, and reports whether its connection was
 // declared.
-func (u *unseen) meet(s *sockdiag.Socket, now time.Time) bool {
+func (u *unseen) noteSocket(s *sockdiag.Socket, now time.Time) bool {
 	if len(u.marks) > 0 {
 		if m := u.marks[s.Cookie]; m != nil {
-			m.met = now
+			m.seen = now
 		}
 	}
 	k := u.known[s.Flow]
@@ -165,17 +163,17 @@ func (u *unseen) meet(s *sockdiag.Socket, now time.Time) bool {
 	case k == nil:
 		return false
 	case k.cookie == 0:
-		u.unmet--
+		u.notSeen--
 	case k.cookie != s.Cookie: // the next one between the same ends
 		delete(u.known, s.Flow)
 		return false
 	}
-	k.cookie, k.met = s.Cookie, now
+	k.cookie, k.seen = s.Cookie, now
 	return true
 }
 
-// early returns why a connection is not protected that its port had, or began to have,
-// before that was protected; empty: it has begun later.
+// early returns why a connection is not protected that began before its port was; empty: it began
+// later.
 func (u *unseen) early(s *sockdiag.Socket) reason.Reason {
 	if m := u.marks[s.Cookie]; m != nil && m.early != "" {
 		return m.early
@@ -183,55 +181,55 @@ func (u *unseen) early(s *sockdiag.Socket) reason.Reason {
 	return u.earlier[u.port(s.Flow)]
 }
 
-// whyDeclared returns the reason of a connection that was declared, or needed not to be, and of
-// which nothing is remembered; empty: that cannot be.
+// whyDeclared returns the reason of an unknown connection that may have been declared already, or need
+// not be; empty: it was not declared.
 func (u *unseen) whyDeclared(port uint16) string {
 	if u.earlier[port] == reason.Off { // the core has reported them when they began
 		return string(reason.Off)
 	}
-	return u.forgot
+	return u.overflow
 }
 
-// remember has a socket's connection count as declared.
+// remember records a socket's connection as declared.
 func (u *unseen) remember(s *sockdiag.Socket, why string, now time.Time) {
-	u.known[s.Flow] = &stranger{why: why, cookie: s.Cookie, met: now}
+	u.known[s.Flow] = &declaredConn{why: why, cookie: s.Cookie, seen: now}
 }
 
 // mark returns what is known of a socket.
 func (u *unseen) mark(s *sockdiag.Socket, now time.Time) *mark {
 	m := u.marks[s.Cookie]
 	if m == nil {
-		m = &mark{met: now}
+		m = &mark{seen: now}
 		u.marks[s.Cookie] = m
 	}
 	return m
 }
 
-// looked takes note of a look at some ports that has met all that the kernel has there.
+// looked ends a look at some ports that has found all connections that the kernel has there.
 func (u *unseen) looked(ports []uint16) {
 	for _, p := range ports {
 		delete(u.earlier, p)
 	}
 }
 
-// lookedAtAll takes note of a look at all ports that began at a time: it forgets
-// what neither that nor the one before has met.
+// lookedAtAll ends a look at all ports, which began at a given time: it forgets
+// what neither that look nor the previous one has found.
 func (u *unseen) lookedAtAll(began time.Time) {
-	u.unmet = 0
+	u.notSeen = 0
 	for f, k := range u.known {
-		if k.met.Before(u.last) {
+		if k.seen.Before(u.last) {
 			delete(u.known, f)
 		} else if k.cookie == 0 {
-			u.unmet++
+			u.notSeen++
 		}
 	}
 	for c, m := range u.marks {
-		if m.met.Before(u.last) {
+		if m.seen.Before(u.last) {
 			delete(u.marks, c)
 		}
 	}
-	if u.forgotAt.Before(began) {
-		u.forgot = ""
+	if u.overflowAt.Before(began) {
+		u.overflow = ""
 	}
 	u.last = began
 }

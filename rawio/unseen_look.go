@@ -38,15 +38,15 @@ func (e *Engine) unseenLoop() {
 		case <-timer.C:
 		}
 		began := time.Now()
-		if e.worthALook() {
+		if e.anyProtected() {
 			e.lookForUnseen(nil)
 		}
 		timer.Reset(max(unseenPeriod, unseenShare*time.Since(began)))
 	}
 }
 
-// worthALook reports whether a service is protected, and meant to be.
-func (e *Engine) worthALook() bool {
+// anyProtected reports whether a service is protected, and meant to be.
+func (e *Engine) anyProtected() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, s := range e.ports {
@@ -165,7 +165,7 @@ func (e *Engine) sockets(ports []uint16, f func(*sockdiag.Socket)) error {
 // not declared. The engine's lock is held.
 func (e *Engine) unknown(s *sockdiag.Socket, now time.Time) bool {
 	u, port, opening := &e.unseen, e.unseen.port(s.Flow), s.State == sockdiag.SynReceived
-	if u.meet(s, now) || !opening && !s.Served() || !e.watched(port) || e.machine.Conn(s.Flow) != nil {
+	if u.noteSocket(s, now) || !opening && !s.Served() || !e.watched(port) || e.machine.Conn(s.Flow) != nil {
 		return false
 	}
 	if why := u.whyDeclared(port); why != "" {
@@ -197,7 +197,7 @@ func (e *Engine) declare(s *sockdiag.Socket) {
 	e.mu.Unlock()
 	why, detail, outside := e.explain(s, since)
 	e.do(func(m *south.Machine) {
-		if e.unseen.meet(s, now) {
+		if e.unseen.noteSocket(s, now) {
 			return // the kernel has reported it twice, or the core has declared it meanwhile
 		}
 		if why == reason.Unrecognized && now.Sub(found) < e.unseen.waits {
@@ -210,7 +210,7 @@ func (e *Engine) declare(s *sockdiag.Socket) {
 		} else {
 			m.Declare(e.unseen.port(s.Flow), s.Flow, why, detail)
 		}
-		e.unseen.meet(s, now)
+		e.unseen.noteSocket(s, now)
 	})
 }
 

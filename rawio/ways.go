@@ -91,8 +91,8 @@ func (w *ways) take(f Flow) way {
 	return v
 }
 
-// arrived notes the device on which a client's SYN arrived.
-func (w *ways) arrived(s *segment.Segment, device int) {
+// noteSYN notes the device on which a client's SYN arrived.
+func (w *ways) noteSYN(s *segment.Segment, device int) {
 	if s.Flags&(segment.SYN|segment.ACK) != segment.SYN {
 		return
 	}
@@ -102,8 +102,8 @@ func (w *ways) arrived(s *segment.Segment, device int) {
 	w.set(f, v)
 }
 
-// left notes the device by which the kernel's answer to a SYN would have left.
-func (w *ways) left(s *segment.Segment, device int, mark uint32) {
+// noteSYNACK notes the device by which the kernel's answer to a SYN would have left.
+func (w *ways) noteSYNACK(s *segment.Segment, device int, mark uint32) {
 	f := Flow{Client: s.Dst, Server: s.Src}
 	v := w.get(f)
 	v.out, v.mark = device, mark
@@ -197,7 +197,7 @@ func (v *environment) reportUnanswered(f Flow, device int) {
 		return
 	}
 	v.reported[port] = true
-	v.e.trials.again(port)
+	v.e.trials.repeat(port)
 	v.e.log.Warn("no SYN-ACK for spoofed handshakes; does a rule set drop the SYNs?",
 		"port", port, "connection", f, "tried", []string{"by the client's interface", "by loopback"}, "interface", device)
 }

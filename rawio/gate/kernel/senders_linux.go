@@ -13,8 +13,8 @@ import (
 
 // AddSender makes the socket with the cookie (SO_COOKIE) one of the engine's, from its
 // next packet on: a raw or packet socket, not connected, or a TCP socket that is
-// yet to connect. Of TCP sockets only the SYN is known by it. At most MaxSenders
-// can be; the kernel gives no cookie twice.
+// yet to connect. Of a TCP socket only the SYN counts as the engine's. There can be at most
+// MaxSenders; the kernel never reuses a cookie.
 func (g *Gate) AddSender(cookie uint64, s gate.Sender) error {
 	if err := g.objs.Own.Put(cookie, uint32(s)); err != nil {
 		return fmt.Errorf("gate: own socket: %w", err)
