@@ -9,7 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// addresses are those of this host, as they were a moment ago. Its methods may be called
+// addresses caches the addresses of this host. Its methods may be called
 // by several goroutines.
 type addresses struct {
 	mu   sync.Mutex
@@ -17,10 +17,10 @@ type addresses struct {
 	list map[netip.Addr]bool
 }
 
-// addressesAge is how old they may be.
+// addressesAge is how old the cached list may be.
 const addressesAge = 100 * time.Millisecond
 
-// has reports whether an address is one of this host's. If they can't be listed it is: what
+// has reports whether an address is one of this host's, and true if they cannot be listed: a packet that
 // is sent in vain does no harm.
 func (h *addresses) has(a netip.Addr) (bool, error) {
 	h.mu.Lock()
@@ -35,13 +35,13 @@ func (h *addresses) has(a netip.Addr) (bool, error) {
 	return a.IsLoopback() || h.list[a.WithZone("").Unmap()], nil
 }
 
-// hostAddresses lists them family by family: for a list of all families the kernel waits for
-// its rtnl lock, see device.go.
+// hostAddresses lists the host's addresses, one family at a time: for a list of all families the kernel
+// waits for its rtnl lock, see device.go.
 func hostAddresses() (map[netip.Addr]bool, error) {
 	all := map[netip.Addr]bool{}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		list, err := netlink.AddrList(nil, family)
-		// Where addresses come and go meanwhile the list may lack some.
+		// If addresses come and go meanwhile, the list may lack some.
 		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return nil, err
 		}
@@ -54,7 +54,7 @@ func hostAddresses() (map[netip.Addr]bool, error) {
 	return all, nil
 }
 
-// local reports the same.
+// local is addresses.has, and logs errors.
 func (e *Engine) local(a netip.Addr) bool {
 	here, err := e.addresses.has(a)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// reservedSlots are those of no connection: one that stays free, see Probe, and that of
-// handshakes that are tried.
+// reservedSlots is the number of slots without a connection: one that stays free, see Probe, and the one
+// of trials.
 const reservedSlots = 2
 
 // openGate loads the gate, or adopts it.
@@ -37,8 +37,8 @@ func (e *Engine) openGate() (g *kernel.Gate, err error) {
 	return g, nil
 }
 
-// reportPins says whether the next engine can find the gate, and whether this one has found
-// it. A host without a BPF file system is not worth a warning.
+// reportPins logs whether the next engine can find the gate, and whether this one has found
+// it. A host without a BPF file system does not deserve a warning.
 func (e *Engine) reportPins() {
 	p := e.gate.Pins()
 	switch {
@@ -73,7 +73,7 @@ func (e *Engine) inherit() error {
 		switch slot {
 		case e.trialSlot():
 			e.trials.takeBack(f, 0)
-		case e.bypassSlot(): // of a probe that nobody waits for any more
+		case e.bypassSlot(): // of an earlier engine's Probe
 			_ = e.gate.Unbind(f)
 		default:
 			continue
@@ -84,7 +84,7 @@ func (e *Engine) inherit() error {
 	return nil
 }
 
-// protect is Protect with the engine's lock held: it takes over what the
+// protect is the part of Protect with the engine's lock held: it takes over what the
 // predecessor has left of the port.
 func (e *Engine) protect(m *south.Machine, s *Service) error {
 	if e.machine.Protects(s.Port) {

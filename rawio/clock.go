@@ -8,10 +8,11 @@ import (
 	"github.com/ftnet/ftnet/rawio/internal/tap"
 )
 
-// clock is the engine's: CLOCK_MONOTONIC in ns, which nobody sets. The gate's times are of the
+// clock is the engine's: CLOCK_MONOTONIC in ns, which cannot be set. The gate's times are on the
 // same clock (bpf_ktime_get_ns), and so are the timers and timestamps of the kernel's TCP and
 // Go's timers. CLOCK_BOOTTIME continues while the host is suspended: with it the engine's
-// time-outs would also expire for peers that were suspended too. Only the tap has times of another clock.
+// time-outs would also expire for peers that were suspended as well. Only the tap's times are on another
+// clock.
 type clock struct {
 	base int64 // the time from which since counts
 	// since and wall read clocks; tests replace them.
@@ -20,8 +21,8 @@ type clock struct {
 }
 
 func newClock() clock {
-	// Whoever reads two clocks may be interrupted: the shortest of some tries is true
-	// within a microsecond or so. By that much the gate's times may seem to be late.
+	// Reading two clocks may be interrupted: the shortest of some tries is accurate
+	// to about a microsecond. By that much the gate's times may seem late.
 	const tries = 8
 	var (
 		base time.Time

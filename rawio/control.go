@@ -20,8 +20,8 @@ func (e *Engine) Listening(port uint16) (recovering int) {
 	return recovering
 }
 
-// findTransparent tells the gate which of the ports' listeners take connections to
-// addresses of other hosts. Of a port without a listener what was last is true.
+// findTransparent tells the gate which of the ports' listeners accept connections to
+// addresses of other hosts. A port without a listener keeps its last state.
 func (e *Engine) findTransparent(ports []uint16) {
 	list, err := e.table.Listeners(ports)
 	if err != nil {
@@ -106,7 +106,7 @@ func (e *Engine) Drain(ctx context.Context, ports ...uint16) error {
 	}
 }
 
-// drainPoll is how often Drain looks: the kernel tells of no socket's end.
+// drainPoll is how often Drain checks: no event reports a socket's end.
 const drainPoll = 20 * time.Millisecond
 
 // resetGrace is enough for a client that waits for an acknowledgment to send its
@@ -129,8 +129,8 @@ func (e *Engine) Serves(port uint16) bool {
 	return err != nil || len(list) > 0
 }
 
-// remaining looks for sockets that have something to say, and for clients whose
-// RST is not certain to have arrived.
+// remaining reports whether the ports have sockets that may still send something, and connections
+// whose RST may not have arrived.
 func (e *Engine) remaining(ports []uint16) (open, resetting bool, err error) {
 	e.do(func(m *south.Machine) {
 		m.Conns(func(c *south.Conn) bool {
@@ -145,7 +145,7 @@ func (e *Engine) remaining(ports []uint16) (open, resetting bool, err error) {
 	return open, resetting, err
 }
 
-// sweep forgets connections whose sockets are gone without a report.
+// sweep ends idle connections whose sockets are gone without an event.
 func (e *Engine) sweep(idle time.Duration) {
 	e.mu.Lock()
 	ports := e.machine.Ports()

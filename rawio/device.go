@@ -9,9 +9,9 @@ import (
 	"github.com/ftnet/ftnet/rawio/internal/inject"
 )
 
-// The engine asks about interfaces with its lock held, so it asks by ioctl(2): rtnetlink waits
-// for the kernel's rtnl lock, which is held by whoever changes interfaces on this host, in
-// whichever network namespace, and every packet would wait with it.
+// The engine queries interfaces with its lock held, and therefore by ioctl(2): rtnetlink waits
+// for the kernel's rtnl lock, which is held while interfaces change anywhere on this host, in
+// any network namespace, and every packet would wait as well.
 
 // deviceOf returns inject.Config.Device.
 func deviceOf(g attachments) func(index int) (inject.Device, bool) {
@@ -41,7 +41,7 @@ func device(g attachments, index int) (d inject.Device, ok bool) {
 	if kind == unix.ARPHRD_ETHER || kind == unix.ARPHRD_LOOPBACK {
 		d.Ethernet, d.MAC = true, addr
 	}
-	// The answers are about a name, which another interface may have got meanwhile.
+	// The answers are for a name, which another interface may have got meanwhile.
 	now, err := r.index()
 	return d, err == nil && now == index
 }
@@ -55,15 +55,15 @@ func nameOf(index int) string {
 	return unix.ByteSliceToString(r.name[:])
 }
 
-// request is a question about an interface: struct ifreq (netdevice(7)), and the socket that
-// it is put to.
+// request is a query about an interface: struct ifreq (netdevice(7)), and the socket for the
+// ioctl.
 type request struct {
 	name [unix.IFNAMSIZ]byte
 	data [24]byte // a union
 	fd   int
 }
 
-// newRequest returns one about the interface that has an index now. close it.
+// newRequest returns a request about the interface that has an index now. The caller must close it.
 func newRequest(index int) (r *request, err error) {
 	r = new(request)
 	if r.fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {

@@ -32,13 +32,12 @@ type Config struct {
 	Interfaces []string
 	// MaxConns bounds the protected connections. Default 65536.
 	MaxConns int
-	// OutputBuffer is the size of the ring in which the output of unmodified servers
-	// waits from its capture until the engine reads it, in bytes: a power of two. 0 is
-	// for engines without such servers; DefaultOutputBuffer is a good value for others.
+	// OutputBuffer is the size of the ring buffer for captured output of unmodified servers, bytes: a
+	// power of two. 0 is for engines without such servers; DefaultOutputBuffer is a good value for others.
 	OutputBuffer int
-	// DeadAfter is how long after the engine's last heartbeat the gate still holds what
+	// DeadAfter is how long after the engine's last heartbeat the gate still holds packets that
 	// the engine has to judge. Then everything passes, unprotected. See kernel.Config.
-	// 0 means that the gate holds it until there is another engine.
+	// 0 means that the gate holds them until there is another engine.
 	DeadAfter time.Duration
 	// BPFFS is the BPF file system that the gate is pinned in, see kernel.Config. Empty
 	// means that it is not.
@@ -46,13 +45,13 @@ type Config struct {
 	// Mark is set in what the engine sends; the other bits are those of the connection's
 	// own packets. Default: no bits.
 	Mark fwmark.Mark
-	// Adopt says that the gate is there already, of an engine with this ID that was
-	// killed; see Service.Adopt. MaxConns and OutputBuffer are that one's. Open
+	// Adopt says that an engine with this ID was killed and has left its gate, which is taken over; see
+	// Service.Adopt. MaxConns and OutputBuffer are those of that gate. Open
 	// fails with the errors of kernel.Adopt.
 	Adopt bool
-	// Heirs are the services whose ports are held from the first packet on, until TakeOver.
+	// Heirs are the services whose ports the gate holds from the first packet on, until TakeOver.
 	Heirs []Heir
-	// Forget says that what an earlier engine has left in the log is not recovered.
+	// Forget says that connections which an earlier engine has left in the log are not recovered.
 	Forget bool
 	// ReceiveBuffer of the tap, bytes. Default 64 MiB.
 	ReceiveBuffer int
@@ -62,7 +61,7 @@ type Config struct {
 	// and must not call the Engine.
 	Reports func(south.Report)
 	// Trace, if not nil, is called for each rise of a connection's stable number,
-	// before an ACK with that number can leave; now is Unix time in ns, as captures have it.
+	// before an ACK with that number can leave; now is Unix time in ns, like the times of captures.
 	// For tests and debugging; same rules as Reports.
 	Trace func(flow Flow, stable uint32, now int64)
 }
@@ -72,14 +71,14 @@ type Engine struct {
 	cfg  Config
 	log  hclog.Logger
 	gate packetGate
-	// reports and captures read what the gate tells; captures is for an OutputBuffer only.
+	// reports reads the gate's events, captures the captured output; captures needs an OutputBuffer.
 	reports  eventReader
 	captures outputReader
 	tap      packetTap
 	inject   injector
 	table    socketTable
 	links    *links
-	// tracked is what netfilter knows of connections.
+	// tracked is netfilter's connection tracking.
 	tracked   conntrack.Table
 	addresses addresses
 
@@ -91,18 +90,18 @@ type Engine struct {
 	inPlace inPlace
 	decoder segment.Decoder
 	decoded segment.Segment
-	// fragments are those that the tap has seen of segments which are not complete.
+	// fragments are the IP fragments of segments that are not complete yet.
 	fragments segment.Reassembler
-	dataSeen  bool // the tap's packets since the last look were not ACKs alone
+	dataSeen  bool // some packet of the tap, since the last drain, was not a pure ACK
 
 	trials  trials
 	unseen  unseen
 	before  predecessor
 	upcalls upcalls
 	fetches fetches
-	busy    atomic.Bool // the machine is running: it will drain the upcalls
+	busy    atomic.Bool // the core is running, and will take the upcalls
 	ticks   *ticker
-	late    bool // the flows that the gate has opened are still to be read: see beat; tickLoop's
+	late    bool // the gate has opened connections, and its flows are still to be read: see beat. For tickLoop only
 	keeper  keeper
 
 	tapPackets atomic.Uint64
@@ -139,7 +138,7 @@ func Open(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// newEngine returns an engine that has nothing of its host yet.
+// newEngine returns an engine that does not use its host yet.
 func newEngine(cfg Config) *Engine {
 	e := &Engine{
 		cfg: cfg, log: cfg.Logger.Named("engine"), table: kernelSockets{},
@@ -190,7 +189,7 @@ func (e *Engine) openHost() error {
 	return nil
 }
 
-// assemble puts the core between log, gate, tap and injector.
+// assemble makes the core, and connects it with log, gate and injector.
 func (e *Engine) assemble() error {
 	e.unseen.atGate = e.gate.Aliases
 	e.env = newEnvironment(e)
@@ -218,7 +217,7 @@ func (e *Engine) assemble() error {
 	return nil
 }
 
-// openInjector opens an injector and tells the gate of its sockets.
+// openInjector opens an injector and adds its sockets to the gate's senders.
 func openInjector(g senderGate, stays func(netip.Addr, uint32) bool) (*inject.Injector, error) {
 	i, err := inject.Open(inject.Config{Device: deviceOf(g), Turn: gate.TurnAddress, Stays: stays})
 	if err != nil {
@@ -255,8 +254,8 @@ func (e *Engine) start() {
 	e.wg.Go(func() { e.links.watch(e.closing) })
 }
 
-// Close stops the engine and removes the gate from every interface. What is
-// still protected is left to the kernel as it is: call Release before.
+// Close stops the engine and removes the gate from every interface. Connections that are
+// still protected are left to the kernel as they are: call Release before.
 func (e *Engine) Close() error {
 	select {
 	case <-e.closing:
@@ -270,8 +269,8 @@ func (e *Engine) Close() error {
 	}
 	e.unseen.close()
 	e.fetches.close()
-	e.wg.Wait() // they use the gate's memory; it takes a millisecond
-	e.mu.Lock() // and so may an upcall that is under way
+	e.wg.Wait() // the goroutines use the gate's memory; this takes a millisecond
+	e.mu.Lock() // an upcall that is under way may use it, too
 	defer e.mu.Unlock()
 	if e.env != nil {
 		e.env.close()
@@ -285,8 +284,8 @@ func (e *Engine) Close() error {
 	return errors.Join(errs...)
 }
 
-// do runs f on the core, and then everything that follows from it: upcalls
-// that came meanwhile, raised stable numbers, ACKs.
+// do calls f with the core, and then processes everything that follows: upcalls
+// that were made meanwhile, raised stable numbers, ACKs.
 func (e *Engine) do(f func(m *south.Machine)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -299,12 +298,12 @@ func (e *Engine) run(f func(m *south.Machine)) {
 	f(e.machine)
 	e.flush()
 	e.busy.Store(false)
-	if e.upcalls.pending() { // came after the last drain, and woke nobody
+	if e.upcalls.pending() { // made after flush had taken the upcalls, when wake did nothing
 		e.flush()
 	}
 }
 
-// flush drains upcalls and flushes until nothing is left to do. e.mu is held.
+// flush takes upcalls and flushes the core until there are no more upcalls. e.mu is held.
 func (e *Engine) flush() {
 	for {
 		if s, ok := e.upcalls.takeStatus(); ok {

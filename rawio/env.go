@@ -27,7 +27,7 @@ type environment struct {
 	// out are the packets to clients of the present batch, which leave
 	// together when the core is done.
 	out []inject.Packet
-	n   int
+	n   int // packets in out
 	buf []byte
 
 	reads     []uint32 // for NewReads
@@ -35,10 +35,10 @@ type environment struct {
 	syns      map[Flow]int    // spoofed SYNs that were not answered yet
 	reported  map[uint16]bool // ports for which unanswered SYNs were reported in this outage
 	sockets   socketWatcher
-	lastQuery struct { // the port that was asked about last
+	lastQuery struct { // see listens
 		port   uint16
-		at     int64 // when, ns
-		absent bool  // nobody listened
+		at     int64 // time of the query, ns
+		absent bool  // the port had no listener
 	}
 }
 
@@ -55,7 +55,7 @@ func (v *environment) Now() int64 { return v.clock.now() }
 
 func (v *environment) Slot(i uint32) *gate.Slot { return v.e.gate.Slot(i) }
 
-// Bind gives the slot what is known of the ways from the handshake.
+// Bind stores the ways of the handshake in the slot.
 func (v *environment) Bind(f Flow, slot uint32) error {
 	w := v.ways.take(f)
 	v.e.gate.Slot(slot).SetWays(w.in, w.out, w.mark)
@@ -98,7 +98,7 @@ func (v *environment) queue(p []byte, f Flow) {
 	v.n++
 }
 
-// room is storage for the next packet of out.
+// room returns the buffer of the next packet in out.
 func (v *environment) room() []byte {
 	if v.n == len(v.out) {
 		v.out = append(v.out, inject.Packet{})
@@ -117,7 +117,7 @@ func (v *environment) flush() {
 			break
 		}
 		v.failed(err)
-		rest = rest[n+1:] // the others may well be sent
+		rest = rest[n+1:] // the others may succeed
 	}
 	v.n = 0
 }
@@ -132,7 +132,7 @@ func (v *environment) ToServer(s *segment.Segment) {
 			return
 		}
 		v.buf = p
-		if !v.e.local(s.Dst.Addr()) { // a rule set brings it here, or does not: then it ends here
+		if !v.e.local(s.Dst.Addr()) { // a rule set redirects it to a listener; if not, it must not be forwarded
 			segment.Stay(p)
 		}
 		if err := v.e.inject.ToServer(inject.Packet{Data: p, Way: to}); err != nil {
@@ -154,7 +154,7 @@ func (v *environment) Forward(packet []byte) {
 	v.queue(append(v.room(), packet...), Flow{Client: s.Dst, Server: s.Src})
 }
 
-// failed counts a packet that was not sent: TCP repeats what is lost.
+// failed counts a packet that was not sent: TCP retransmits.
 func (v *environment) failed(err error) {
 	v.e.sendErrors.Add(1)
 	v.e.log.Warn("packet not sent", "error", err)
@@ -175,8 +175,7 @@ func (v *environment) Publish(slot, gen uint32, f Flow) error {
 	return v.journal(slot).Publish(slot, gen, journal.Flow(f))
 }
 
-// journal returns the record of the service that the connection in a slot
-// belongs to.
+// journal returns the journal of the service of the connection in a slot.
 func (v *environment) journal(slot uint32) *journal.Journal {
 	return v.e.ports[v.e.machine.BySlot(slot).Flow.Server.Port()].Journal
 }
@@ -218,7 +217,7 @@ func (v *environment) Report(r south.Report) {
 		log.Warn("connection reset", "connection", r.Flow, "reason", r.Reason, "logged", r.Logged)
 	case south.ConnUnprotected:
 		level := hclog.Warn
-		if r.Why == reason.Off { // as it was asked for
+		if r.Why == reason.Off { // as configured
 			level = hclog.Debug
 		}
 		log.Log(level, "connection is not protected", "connection", r.Flow, "reason", r.Reason)
@@ -242,7 +241,7 @@ func (v *environment) Report(r south.Report) {
 	}
 }
 
-// watcher asks the kernel about sockets. It is opened when it is needed first.
+// watcher returns the connection by which the kernel is asked about sockets, and opens it if necessary.
 func (v *environment) watcher() (w socketWatcher, err error) {
 	if v.sockets == nil {
 		v.sockets, err = v.e.table.Watch()
@@ -262,7 +261,7 @@ func (v *environment) Socket(f Flow) south.SocketState {
 			return south.SocketHalfOpen
 		}
 	}
-	if err != nil { // as it was before anybody asked
+	if err != nil {
 		v.e.log.Debug("socket state unknown", "connection", f, "error", err)
 	}
 	return south.SocketOpen
@@ -285,11 +284,11 @@ func (v *environment) queueRoom(port uint16) (int, error) {
 	return w.Room(port)
 }
 
-// listensAge is for how long an answer of listens holds, ns.
+// listensAge is for how long a result of listens is reused, ns.
 const listensAge = 20e6
 
-// listens reports whether somebody listens at a port, as far as is known. What the
-// kernel said holds for a while: many connections ask at the same time.
+// listens reports whether a port has a listener, and true if that is not known. The last
+// result is reused for a while: many connections ask at the same time.
 func (v *environment) listens(port uint16) bool {
 	if now := v.Now(); v.lastQuery.port != port || now-v.lastQuery.at >= listensAge {
 		_, err := v.queueRoom(port)

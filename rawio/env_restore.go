@@ -7,7 +7,7 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 )
 
-// What the core asks of its environment for connections that come from the log.
+// The environment's part for connections that come from the log.
 
 func (v *environment) Restore(slot, gen uint32, f Flow, reads []logserver.ReadRun) error {
 	runs := make([]journal.ReadRun, len(reads))
@@ -17,7 +17,7 @@ func (v *environment) Restore(slot, gen uint32, f Flow, reads []logserver.ReadRu
 	return v.journal(slot).Restore(slot, gen, journal.Flow(f), runs)
 }
 
-// readsAtOnce is how many of a connection's reads are written to the log at once.
+// readsAtOnce bounds how many of a connection's reads are written to the log at once.
 const readsAtOnce = 512
 
 func (v *environment) NewReads(slot uint32) (lengths []uint32, total int64) {

@@ -13,9 +13,9 @@ import (
 	"github.com/ftnet/ftnet/rawio/internal/conntrack"
 )
 
-// explain finds out why neither tap nor gate has reported a connection that the
+// explain finds out why neither tap nor gate has seen the handshake of a connection that the
 // kernel has, and that has begun after since, or after its SYN if that is known.
-// outside is the connection as it is in the network.
+// outside has the connection's addresses in the network.
 func (e *Engine) explain(s *sockdiag.Socket, since time.Time) (why reason.Reason, detail string, outside Flow) {
 	f := s.Flow
 	e.mu.Lock()
@@ -61,7 +61,7 @@ func (e *Engine) explain(s *sockdiag.Socket, since time.Time) (why reason.Reason
 }
 
 // wayOut returns the index of the interface by which the kernel sends to a socket's client,
-// 0 if it can't be told.
+// 0 if that is not known.
 func wayOut(s *sockdiag.Socket) int {
 	if s.Interface != 0 {
 		return int(s.Interface)
@@ -69,8 +69,7 @@ func wayOut(s *sockdiag.Socket) int {
 	return outgoing(s.Flow.Server.Addr(), s.Flow.Client.Addr())
 }
 
-// outgoing returns the index of the interface by which a packet leaves, 0 if it can't
-// be told.
+// outgoing returns the index of the interface by which a packet leaves, 0 if that is not known.
 func outgoing(from, to netip.Addr) int {
 	routes, err := netlink.RouteGetWithOptions(to.AsSlice(), &netlink.RouteGetOptions{SrcAddr: from.AsSlice()})
 	if err != nil || len(routes) == 0 {

@@ -7,9 +7,10 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// failure is that of a loop without which the engine does not do its work. An engine that has failed is as
-// good as one that is stuck: its heartbeat ends, and the gate does what it does for a dead one;
-// no connection counts as protected; and [Engine.Err] tells whoever can start another one.
+// failure records that a loop which the engine needs has failed. A failed engine behaves like one that is
+// stuck: its heartbeat ends, and the gate takes it for dead;
+// no connection counts as protected; and [Engine.Err] returns the error, so that another engine can be
+// started.
 type failure struct {
 	err    error // valid when failed is closed
 	failed chan struct{}
@@ -17,7 +18,7 @@ type failure struct {
 
 func newFailure() failure { return failure{failed: make(chan struct{})} }
 
-// Err returns nil, or why the engine has failed. It will not work again.
+// Err returns nil, or why the engine has failed. A failed engine does not recover.
 func (e *Engine) Err() error {
 	select {
 	case <-e.failure.failed:
@@ -27,7 +28,7 @@ func (e *Engine) Err() error {
 	}
 }
 
-// fail ends the engine's work because of an error; the one that Close leads to is none.
+// fail marks the engine as failed because of an error, unless Close has caused the error.
 func (e *Engine) fail(what string, err error) {
 	if errors.Is(err, net.ErrClosed) {
 		return

@@ -8,12 +8,12 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// maxFetches is how many reads of the log wait for it at once: enough to hide
-// the round trips to another host from many connections, few enough that their
-// buffers do not count.
+// maxFetches is how many reads of the log are under way at once: enough to hide
+// the round trips to another host for many connections, few enough that their
+// buffers need little memory.
 const maxFetches = 16
 
-// fetches reads from logs that may wait, for the core. Nothing runs while there
+// fetches reads from logs whose reads may block, for the core. No goroutine runs while there
 // is nothing to read.
 type fetches struct {
 	e *Engine

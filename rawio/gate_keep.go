@@ -11,7 +11,7 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// keeper checks periodically the gate's parts whose loss is not notified: the program that
+// keeper periodically checks the parts of the gate whose removal is not notified: the program that
 // notes releases, and the pins. It restores missing ones.
 type keeper struct {
 	mu      sync.Mutex        // guards what follows
@@ -60,7 +60,7 @@ func (e *Engine) keepLoop() {
 			return
 		case <-ticker.C:
 		}
-		e.keep(keepPins, e.gate.MendPins) // a crash of the server does not need them
+		e.keep(keepPins, e.gate.MendPins) // the recovery of a server does not need them
 		if missing, changed := e.keep(keepReleases, e.gate.MendReleases); changed {
 			e.do(func(m *south.Machine) {
 				if missing == "" {

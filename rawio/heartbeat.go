@@ -5,13 +5,13 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// heart is what the gate has of the engine's heartbeat.
+// heart is the gate's part of the engine's heartbeat.
 type heart interface {
 	Beat() (late bool)
 	Flows() (map[segment.Flow]uint32, error)
 }
 
-// beat is the engine's heartbeat to the gate. It is called where the core has just run: a
+// beat is the engine's heartbeat to the gate. It is called after the core has run, so that a
 // stuck engine counts as dead. If the gate has taken the engine for dead and opened
 // connections, the core gets the list of flows; if that cannot be read, each beat tries again.
 func (e *Engine) beat(h heart) {

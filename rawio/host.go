@@ -14,8 +14,8 @@ import (
 	"github.com/ftnet/ftnet/rawio/internal/tap"
 )
 
-// What an engine asks of its host. Each interface has one type outside of tests, which documents
-// its methods.
+// What an engine uses of its host. Each interface has one implementation outside of tests, which documents
+// the methods.
 
 // packetGate is a *kernel.Gate.
 type packetGate interface {
@@ -31,14 +31,14 @@ type packetGate interface {
 	Close() error
 }
 
-// connGate is what a packetGate knows of connections.
+// connGate is a packetGate's part for connections.
 type connGate interface {
 	Slot(i uint32) *gate.Slot
 	MaxConns() int
 	Bind(flow segment.Flow, slot uint32) error
 }
 
-// serviceGate is what a packetGate knows of services.
+// serviceGate is a packetGate's part for services.
 type serviceGate interface {
 	SetService(port uint16, state gate.ServiceState, unmodified bool) error
 	DeleteService(port uint16) error
@@ -49,7 +49,7 @@ type serviceGate interface {
 	WatchReleases() error
 }
 
-// linkGate is a packetGate as far as it is on interfaces, and proves that it is.
+// linkGate is a packetGate's part for interfaces.
 type linkGate interface {
 	attachments
 	Attach(ifindex int) error
@@ -60,12 +60,12 @@ type linkGate interface {
 	Unbind(flow segment.Flow) error
 }
 
-// attachments tells on which interfaces a packetGate is.
+// attachments reports on which interfaces a packetGate is.
 type attachments interface {
 	Attached(ifindex int) bool
 }
 
-// senderGate is what a packetGate knows of the engine's own sockets.
+// senderGate is a packetGate's part for the engine's own sockets.
 type senderGate interface {
 	attachments
 	AddSender(cookie uint64, s gate.Sender) error
@@ -101,7 +101,7 @@ type injector interface {
 	Close() error
 }
 
-// proofSocket sends packets by interfaces as they are: an AF_PACKET socket.
+// proofSocket sends packets unchanged on interfaces: an AF_PACKET socket.
 type proofSocket interface {
 	Send(packet []byte, to *unix.SockaddrLinklayer) error
 	Close() error

@@ -15,12 +15,12 @@ import (
 // segmentation offload one has up to 64 KiB.
 const outputBatch = 32
 
-// outputPause is how long the engine leaves alone what live connections send, so
-// that replies in quick succession cost one wake-up. Nobody waits for it to be
-// noted; what a server sends that is rolled forward is looked at without delay.
+// outputPause is how long the engine waits before it reads more output of live connections, so
+// that replies in quick succession cost one wake-up. Nothing depends on that output being
+// recorded soon; the output of a roll-forward is read without delay.
 const outputPause = 500 * time.Microsecond
 
-// outputLoop feeds the core with what the gate captures of unmodified servers.
+// outputLoop gives the core the captured output of unmodified servers.
 func (e *Engine) outputLoop() {
 	ctx, cancel := e.untilClosing()
 	defer cancel()
@@ -50,7 +50,7 @@ func (e *Engine) outputLoop() {
 			}
 		})
 		if !rolling && n < outputBatch {
-			_ = unix.Nanosleep(&unix.Timespec{Nsec: int64(outputPause)}, nil) // shorter does no harm
+			_ = unix.Nanosleep(&unix.Timespec{Nsec: int64(outputPause)}, nil) // an interrupted, shorter pause does no harm
 		}
 	}
 }

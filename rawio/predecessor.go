@@ -15,9 +15,9 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// predecessor is what a dead engine has left of connections. The gate's part is found when
-// the engine is opened, the log's once, before this engine opens any there. It is given out
-// service by service; what the log has of other services stays where it is.
+// predecessor has the connections that a dead engine has left. Those in the gate are read when
+// the engine is opened, those in the log once, before this engine opens any there. They are taken over
+// service by service; connections of other services stay in the log.
 //
 //	            its log                something is left there
 //	Open ──► held ──► TakeOver ──┬──────────────────────────────► Protect: recovered, or adopted
@@ -31,15 +31,15 @@ type predecessor struct {
 	// What follows is guarded by the engine's mu.
 
 	gate  map[uint16]gate.ServiceState         // ports of the adopted gate, until they are protected
-	held  map[uint16]bool                      // ports of which it is not known yet what is left, see hold
-	read  bool                                 // conns is the log's
+	held  map[uint16]bool                      // ports whose connections are not known yet, see hold
+	read  bool                                 // conns is valid
 	conns map[string]map[uint16][]south.Stored // by service and port
 }
 
-// Heir is a service that goes on with what the predecessor has left of it.
+// Heir is a service that takes over the connections that the predecessor has left of it.
 type Heir struct {
 	Service    string
-	Ports      []uint16 // that it is to have; none: those that it had
+	Ports      []uint16 // its ports; none: those of its connections in the log
 	Unmodified bool
 	// Adopt says that its server process has outlived the predecessor: the connections of
 	// the adopted gate continue. Otherwise they are recovered from the log.
@@ -49,12 +49,12 @@ type Heir struct {
 	Journal *journal.Journal
 }
 
-// TakeOver has protect, which is to call Protect, called for each port of a service at which
+// TakeOver calls protect, which is to call Protect, for each port of a service at which
 // the predecessor has left connections. If the server process is gone, the gate holds all
 // packets of the service's ports from Open on (Config.Heirs), or else from here on, until
-// they are protected, or nothing turns out to be left of them. TakeOver waits for a log that
-// cannot be reached, until ctx ends or the engine is closed. Where a process lives and its
-// journal is still to come, it does no more than that: Protect finds what there is.
+// they are protected, or it is known that they have no connections. TakeOver waits for a log that
+// cannot be reached, until ctx ends or the engine is closed. If a process lives and has not handed its
+// journal back yet, TakeOver does nothing else: Protect takes over the connections later.
 //
 // With Config.Forget the connections are deleted from the log instead, whatever the port, and
 // removed from the kernel, so that a client which speaks gets a RST.
@@ -68,13 +68,13 @@ func (e *Engine) TakeOver(ctx context.Context, h Heir, protect func(port uint16)
 	if err == nil {
 		err = e.takeOver(ctx, &h, protect)
 	}
-	if err != nil && ctx.Err() != nil { // still nobody knows what is left, and the engine is to end
+	if err != nil && ctx.Err() != nil { // the ports stay held: their connections are not known, and the engine is to end
 		return err
 	}
 	return errors.Join(err, e.releaseHeld(h.Ports))
 }
 
-// lasting reports whether the engine's log outlives it, and so has outlived another one.
+// lasting reports whether the engine's log outlives it, so that it may have connections of a predecessor.
 func (e *Engine) lasting() bool { return !logserver.IsImmediate(e.cfg.Log) }
 
 func (e *Engine) takeOver(ctx context.Context, h *Heir, protect func(port uint16) error) error {
@@ -98,7 +98,7 @@ func (e *Engine) takeOver(ctx context.Context, h *Heir, protect func(port uint16
 	return nil
 }
 
-// inheritance returns the ports at which something is left for an heir, in order.
+// inheritance returns the ports at which the predecessor has left connections of a service, in order.
 func (e *Engine) inheritance(h *Heir) []uint16 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -120,7 +120,7 @@ func (e *Engine) inheritance(h *Heir) []uint16 {
 	})
 }
 
-// hold has the gate hold all packets of an heir's ports: it is not known yet which
+// hold makes the gate hold all packets of a service's ports while it is not known which
 // connections they have.
 func (e *Engine) hold(h *Heir) error {
 	if h.Adopt || e.cfg.Forget || !e.lasting() {
@@ -174,9 +174,9 @@ func (e *Engine) forget(service string) (err error) {
 	return err
 }
 
-// ReleaseUnclaimed ends what the predecessor has left of ports that are not protected, unless
-// claimed says that a service has them: they pass, and the sockets of their connections are
-// removed. It is for when each service has had its turn. claimed is called with the engine's
+// ReleaseUnclaimed releases the predecessor's ports that are not protected, unless
+// claimed reports that a service has them: their packets pass, and the sockets of their connections are
+// removed. It is called after TakeOver was called for all services. claimed is called with the engine's
 // lock held.
 func (e *Engine) ReleaseUnclaimed(claimed func(port uint16) bool) (err error) {
 	e.do(func(m *south.Machine) {
@@ -194,7 +194,7 @@ func (e *Engine) ReleaseUnclaimed(claimed func(port uint16) bool) (err error) {
 	return err
 }
 
-// withdrawStale withdraws from a journal what none of the connections has: it may be the
+// withdrawStale withdraws the records in a journal that belong to no connection: they may be the
 // predecessor's.
 func (e *Engine) withdrawStale(j *journal.Journal) {
 	e.mu.Lock()
@@ -279,7 +279,7 @@ func (e *Engine) storedConns(ctx context.Context) (map[string]map[uint16][]south
 			return nil, err
 		}
 		for _, m := range metas {
-			// Their clocks may have been wrong, the log's or this host's, before a reboot above all.
+			// The log's clock, or this host's, may have been wrong, especially before a reboot.
 			all = append(all, south.Stored{Meta: m, Age: max(0, int64(time.Since(m.Created)))})
 		}
 		if len(metas) < storedBatch {
@@ -306,7 +306,7 @@ func (e *Engine) storedConns(ctx context.Context) (map[string]map[uint16][]south
 	list := map[string]map[uint16][]south.Stored{}
 	for i, s := range all {
 		if errors.Is(errs[i], logserver.ErrNoConn) {
-			continue // it has expired meanwhile
+			continue // the connection has expired meanwhile
 		}
 		if errs[i] != nil {
 			return nil, errs[i]

@@ -33,8 +33,8 @@ func (e *Engine) probe(ctx context.Context, server netip.AddrPort) error {
 		return err
 	}
 	defer c.Close()
-	// The SYN passes as the engine's own; all that follows needs a connection that the
-	// gate lets alone, and that is known before the first packet.
+	// The SYN passes as the engine's own. For all that follows the flow must be bound, before the first
+	// packet, to a slot that makes the gate pass everything.
 	cookie, err := cookieOf(c)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (e *Engine) probe(ctx context.Context, server netip.AddrPort) error {
 // bypassSlot is a slot that is always free: the gate lets its flows pass.
 func (e *Engine) bypassSlot() uint32 { return uint32(e.cfg.MaxConns) }
 
-// cookieOf is the kernel's name of a socket.
+// cookieOf returns the cookie of a socket (SO_COOKIE).
 func cookieOf(c *socket.Conn) (cookie uint64, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {

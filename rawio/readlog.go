@@ -9,9 +9,9 @@ import (
 )
 
 // ReadLog reads a connection's logged bytes from off on, for the north side
-// (spec figure 19, stable data). slot and gen name the connection; owner says
-// whether its port is the asking service's. It reads the log without the
-// engine's lock. It waits for some time for a log server that cannot be reached; then it
+// (spec figure 19, stable data). slot and gen name the connection; owner reports
+// whether its port is the calling service's. The log is read without the
+// engine's lock. ReadLog waits up to 3 s for a log server that cannot be reached, and then
 // returns logserver.ErrUnreachable.
 func (e *Engine) ReadLog(slot, gen uint32, owner func(port uint16) bool, p []byte, off int64) (int, error) {
 	n, err := e.readLog(func() (logserver.ConnID, bool) {
@@ -26,7 +26,7 @@ func (e *Engine) ReadLog(slot, gen uint32, owner func(port uint16) bool, p []byt
 
 var errNotOwned = errors.New("rawio: no connection")
 
-// readLog reads from the log of the connection that conn names each time.
+// readLog reads from the log of the connection that conn returns, which is called for each attempt.
 func (e *Engine) readLog(conn func() (logserver.ConnID, bool), p []byte, off int64) (int, error) {
 	for began := time.Now(); ; {
 		id, ok := conn()
@@ -46,13 +46,13 @@ func (e *Engine) readLog(conn func() (logserver.ConnID, bool), p []byte, off int
 }
 
 const (
-	// reachable is how long a read waits until the log server can be reached. Then the
-	// server process asks again, if it still wants to know.
+	// reachable is how long a read waits until the log server can be reached. After that the
+	// server process may ask again.
 	reachable = 3 * time.Second
 	reachPoll = 50 * time.Millisecond
 )
 
-// FlowOf returns the connection in a slot, if its port is the asking service's.
+// FlowOf returns the connection in a slot, if its port is the calling service's.
 func (e *Engine) FlowOf(slot, gen uint32, owner func(port uint16) bool) (Flow, bool) {
 	f, _, ok := e.owned(slot, gen, owner)
 	return f, ok

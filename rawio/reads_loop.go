@@ -6,10 +6,10 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// readsPeriod is how often the log is told how servers have read, while some have.
+// readsPeriod is how often the lengths of servers' reads are copied to the log, while there are any.
 const readsPeriod = 5 * time.Millisecond
 
-// readsLoop tells a log that outlives the engine how servers have read.
+// readsLoop copies the lengths of servers' reads to a log that outlives the engine.
 func (e *Engine) readsLoop() {
 	const rare = 20 * readsPeriod // while nobody reads
 	period := rare

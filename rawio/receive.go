@@ -17,23 +17,22 @@ const (
 	// ACK leaves for them: 256 KiB or so. With fewer ACKs the client's estimate
 	// of the bandwidth suffers, and so its pace.
 	flushAfter = 4
-	// tapPause is how long the engine leaves the tap alone after each receive, so
+	// tapPause is how long the engine waits after each receive before it reads the tap again, so
 	// that packets in quick succession cost one wake-up and one ACK together.
-	// What the client waits for does not wait for the tap, except for an ACK.
+	// Nothing that the client waits for depends on the tap, except for an ACK.
 	tapPause = 150 * time.Microsecond
 	// eventBatch is how many of the gate's events are taken by one receive.
 	eventBatch = 64
-	// eventPause is how fast the gate's events follow each other when many
-	// connections begin at once: then they, too, share a receive, while a single one
-	// ends a pause.
+	// eventPause is the interval of the gate's events at which they share a receive, too, because many
+	// connections begin at once. A single event ends a pause.
 	eventPause = 150 * time.Microsecond
-	// ackPause is the same after a receive that met nothing but ACKs, as during a
-	// download: nobody waits for what they bring.
+	// ackPause is tapPause after a receive of nothing but pure ACKs, as during a
+	// download: nothing waits for them.
 	ackPause = time.Millisecond
 )
 
-// receiveLoop feeds the core with what clients send and with what the gate reports of
-// the server. Both have one thread, for most events follow a packet.
+// receiveLoop gives the core the clients' segments and the gate's events. One thread reads
+// both, because most events follow a packet.
 func (e *Engine) receiveLoop() {
 	e.raisePriority()
 	var (
@@ -63,18 +62,18 @@ func (e *Engine) receiveLoop() {
 	}
 }
 
-// receive takes what tap and gate have, or some of it if it is much: then n is eventBatch or
+// receive takes what tap and gate have, or a part if it is much: then n is eventBatch or
 // pause is 0.
 func (e *Engine) receive(m *south.Machine, reports eventReader, events []gate.Event) (pause time.Duration, n int, err error) {
-	// What the client sent before comes first: its SYN above all.
+	// The tap comes first: an event may follow a client's segment, its SYN above all.
 	if pause, err = e.drain(m); err == nil {
 		n, err = e.events(m, reports, events)
 	}
 	return pause, n, err
 }
 
-// catchUp takes what the gate has reported until now, and returns how many of its reports
-// were lost since it began.
+// catchUp takes all events of the gate until now, and returns how many were lost since the gate was
+// loaded.
 func (e *Engine) catchUp() (lost uint64, err error) {
 	var (
 		reports = e.reports
@@ -90,7 +89,7 @@ func (e *Engine) catchUp() (lost uint64, err error) {
 	return s.EventsLost, err
 }
 
-// pause leaves the tap alone for a while after a receive that met n events.
+// pause waits before the next receive, after one that has taken n events.
 func (e *Engine) pause(d time.Duration, n int, last *time.Time, reports eventReader) error {
 	if n == 0 {
 		return e.tap.Pause(d, reports.FD())
@@ -104,9 +103,9 @@ func (e *Engine) pause(d time.Duration, n int, last *time.Time, reports eventRea
 	return e.tap.Pause(min(d, tapPause), reports.FD())
 }
 
-// drain gives the core what the tap has. It ends with an empty tap or after
-// some batches, so that others get their turn, and returns for how long the tap
-// may now be left alone.
+// drain gives the core what the tap has. It ends when the tap is empty or after
+// some batches, to release the engine's lock, and returns for how long the next receive may
+// wait.
 func (e *Engine) drain(m *south.Machine) (pause time.Duration, err error) {
 	e.dataSeen = false
 	silent := 0
@@ -151,7 +150,7 @@ func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
 		e.tapBytes.Add(uint64(len(p.Data) + len(p.Rest)))
 		size, err := e.decode(p)
 		switch {
-		case err == segment.ErrFragment: // the others are still to come
+		case err == segment.ErrFragment: // not complete yet
 			continue
 		case err != nil:
 			if _, _, proof := gate.Proof(p.Data); !proof {
@@ -162,7 +161,7 @@ func (e *Engine) segments(m *south.Machine, packets []tap.Packet) {
 		e.env.ways.noteSYN(&e.decoded, p.IfIndex)
 		e.dataSeen = e.dataSeen || e.decoded.Len() > 0
 		m.Via(p.IfIndex)
-		if p.Rest != nil { // where the payload is to stay, if it is the predicted one
+		if p.Rest != nil { // the payload is in borrowed memory
 			m.Landed(&e.decoded, p.Time)
 		} else {
 			m.Segment(&e.decoded, p.Time)
@@ -203,8 +202,8 @@ func (e *Engine) events(m *south.Machine, reports eventReader, events []gate.Eve
 	return n, err
 }
 
-// event decodes one captured packet. A capture holds all headers; where it
-// lacks payload, the header's length is cut to what there is.
+// event decodes one captured packet and gives it to the core. A capture has all headers; where it
+// lacks payload, the length in the header is reduced.
 func (e *Engine) event(m *south.Machine, dec *segment.Decoder, ev *gate.Event) {
 	switch ev.Kind {
 	case gate.EventCrashed:

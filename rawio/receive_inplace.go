@@ -8,11 +8,11 @@ import (
 )
 
 // inPlace receives the payload of bulk transfers where the log is to keep it,
-// which saves the one copy that misses every cache. It predicts: the next
-// packet is like the last ones, of the same connection, in order, and with as
-// long a header. Where it is wrong, the payload is in memory that nobody reads,
-// and the log copies it as it does any other. What arrives is
-// judged by the core, which borrows the memory and commits what is to stay.
+// which saves the one copy that misses every cache. It predicts that the next
+// packet is like the last ones: of the same connection, in order, and with a header of the same
+// length. If that is wrong, the payload is in memory that is not read,
+// and the log copies it like any other. The core judges each packet as usual;
+// it borrows the memory and commits what is to stay.
 type inPlace struct {
 	lends    bool // the log lends memory
 	one      *tap.Batch
@@ -20,11 +20,11 @@ type inPlace struct {
 	flow     Flow // of the last large packet
 	header   int  // bytes before its payload
 	room     int  // bytes that its largest packet takes
-	score    int  // how well the prediction has been, 0 to inPlaceMax
+	score    int  // how well packets were predicted, 0 to inPlaceMax
 }
 
 const (
-	// inPlaceMin is the payload in bytes that is worth it.
+	// inPlaceMin is the smallest payload, bytes, that counts as large.
 	inPlaceMin = 16 << 10
 	// inPlaceFrom is how many large packets in a row make a prediction, and
 	// inPlaceMax-inPlaceFrom+1 how many others end it.
@@ -39,7 +39,7 @@ func newInPlace(log logserver.Log) inPlace {
 // predicts reports whether one packet should be read with read.
 func (p *inPlace) predicts() bool { return p.lends && p.score >= inPlaceFrom }
 
-// read takes one packet. done must be called when it is dealt with.
+// read reads one packet. done must be called when it is processed.
 func (p *inPlace) read(t packetTap, m *south.Machine) (packets []tap.Packet, err error) {
 	memory, ok := m.Borrow(p.flow, p.room)
 	if p.borrowed = ok; ok {
@@ -70,8 +70,8 @@ func (p *inPlace) learn(s *segment.Segment, header int) {
 	}
 }
 
-// roomFor is what a packet takes that is about as long as this one, bytes. With
-// BIG TCP that can be more than what is usual.
+// roomFor returns the memory to borrow for packets of about this length, bytes. With
+// BIG TCP that can be more than the usual packet size.
 func roomFor(s *segment.Segment) int {
 	return (len(s.Payload) + tap.UsualPacket - 1) / tap.UsualPacket * tap.UsualPacket
 }

@@ -69,10 +69,10 @@ func (s *Service) validate(cfg *Config) error {
 // Protect begins to protect a port, or changes how: see south.Machine.Protect. If
 // the predecessor has left connections of the service at the port (see TakeOver), an outage
 // begins, and they are recovered when the server listens.
-// Connections that exist already stay unprotected, and are declared so, unless they were
-// because nothing was logged: then that is remembered. Whether a server is unmodified
-// cannot change before Unprotect. For the first such server the gate begins to
-// watch releases, which may be refused: gate.ErrNotSupported.
+// Connections that exist already stay unprotected, and are reported as such, unless they were
+// reported before because nothing was logged. Whether a server is unmodified
+// cannot change before Unprotect. For the first unmodified server the gate begins to
+// watch releases, which may fail with gate.ErrNotSupported.
 func (e *Engine) Protect(s Service) error {
 	fail := func(err error) error { return fmt.Errorf("rawio: protect port %d: %w", s.Port, err) }
 	if err := s.validate(&e.cfg); err != nil {
@@ -119,7 +119,7 @@ func (e *Engine) Protect(s Service) error {
 		return fail(err)
 	}
 	if why != "" {
-		_ = e.lookAt([]uint16{s.Port}, time.Now(), nil) // in vain: the next look is for it
+		_ = e.lookAt([]uint16{s.Port}, time.Now(), nil) // after an error the next look finds them
 	}
 	e.trials.wake()
 	return nil

@@ -23,8 +23,8 @@ type Snapshot struct {
 	BadPackets  uint64 // truncated, malformed, or with a wrong checksum
 	SendErrors  uint64
 	Interfaces  []string
-	Missing     map[string]string // of the gate, and could not be put back: why
-	Mended      map[string]uint64 // of the gate: how often it was put back
+	Missing     map[string]string // parts of the gate that could not be restored, and why
+	Mended      map[string]uint64 // parts of the gate, and how often each was restored
 	Connections []Connection      // only if asked for
 }
 
@@ -88,8 +88,8 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	return s, nil
 }
 
-// unprotected says why a connection of the kernel that the core does not have is not
-// protected. Empty: it has just begun or ended.
+// unprotected returns why a connection of the kernel that the core does not have is not
+// protected; empty: it has just begun or ended.
 func (e *Engine) unprotected(s *sockdiag.Socket) string {
 	port := e.unseen.port(s.Flow)
 	switch svc := e.ports[port]; {

@@ -35,7 +35,7 @@ func (t *ticker) set(busy bool) {
 	}
 }
 
-// tickLoop has the core's clock go on, and the engine's heart beat.
+// tickLoop ticks the core, sends the heartbeat, and sweeps.
 func (e *Engine) tickLoop() {
 	defer e.ticks.t.Stop()
 	last := time.Now()

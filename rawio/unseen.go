@@ -69,7 +69,10 @@ type mark struct {
 const unexplained = 2*proofEvery + proofTries*proofWait
 
 func newUnseen() unseen {
-	return unseen{look: new(sync.Mutex), last: time.Now(), waits: unexplained, known: map[Flow]*declaredConn{}, earlier: map[uint16]reason.Reason{}, marks: map[uint64]*mark{}}
+	return unseen{
+		look: new(sync.Mutex), last: time.Now(), waits: unexplained,
+		known: map[Flow]*declaredConn{}, earlier: map[uint16]reason.Reason{}, marks: map[uint64]*mark{},
+	}
 }
 
 // listSockets is list. look is held.

@@ -13,17 +13,17 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// Connections that the kernel has at a protected port, and whose handshake neither
-// tap nor gate has reported, are found by comparing: nothing else reports them.
+// Connections at a protected port whose handshake neither
+// tap nor gate has seen are found by comparing the kernel's list with the core's: no event reports them.
 
 const (
-	// unseenPeriod is the shortest time between two looks, but for those that the
-	// status asks for.
+	// unseenPeriod is the shortest time between two looks, except those for the
+	// status.
 	unseenPeriod = time.Second
-	// unseenShare bounds the part of the time that is spent looking: a look
+	// unseenShare bounds the share of time that looks take, to 1/unseenShare: a look
 	// walks the kernel's connection table.
 	unseenShare = 100
-	// unseenAtOnce is how many connections are compared while the core waits.
+	// unseenAtOnce is how many connections are compared with the engine's lock held.
 	unseenAtOnce = 256
 )
 
@@ -45,7 +45,7 @@ func (e *Engine) unseenLoop() {
 	}
 }
 
-// anyProtected reports whether a service is protected, and meant to be.
+// anyProtected reports whether any service logs its connections.
 func (e *Engine) anyProtected() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -72,8 +72,8 @@ func (e *Engine) lookForUnseen(each func(*sockdiag.Socket)) {
 }
 
 // lookAtAll compares what the kernel has at all protected ports and their aliases with what
-// the core has. Of a list that is not complete what is there is true, and nothing is
-// concluded from what is not. unseen.look is held.
+// the core has. If a list is incomplete, its entries count, but nothing is
+// concluded from what is missing in it. unseen.look is held.
 func (e *Engine) lookAtAll(ports []uint16, each func(*sockdiag.Socket)) {
 	began := time.Now()
 	aliases, err := e.unseen.atGate()
@@ -109,8 +109,8 @@ func (e *Engine) lookAt(ports []uint16, began time.Time, each func(*sockdiag.Soc
 		}
 	})
 	if len(unknown) > 0 {
-		// Connections may have ended between the list and the comparison: only what
-		// is the same in a second list counts.
+		// Connections may have ended between the list and the comparison: only those count
+		// that are in a second list as well.
 		first := map[uint64]bool{}
 		for i := range unknown {
 			first[unknown[i].Cookie] = true
@@ -135,14 +135,14 @@ func (e *Engine) lookAt(ports []uint16, began time.Time, each func(*sockdiag.Soc
 }
 
 // sockets calls f for each of the kernel's connections of the ports' listeners, with the
-// engine's lock held, and lets the core work in between. unseen.look is held.
+// engine's lock held, which it releases in between. unseen.look is held.
 func (e *Engine) sockets(ports []uint16, f func(*sockdiag.Socket)) error {
 	u := &e.unseen
 	compare := func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		for i := range u.batch {
-			// Others may listen at an alias, too.
+			// An alias may also have connections of a listener of its own.
 			if s := &u.batch[i]; s.Transparent || u.port(s.Flow) == s.Flow.Server.Port() {
 				f(s)
 			}
@@ -161,8 +161,8 @@ func (e *Engine) sockets(ports []uint16, f func(*sockdiag.Socket)) error {
 	return err
 }
 
-// unknown reports whether a socket serves a client whom the core does not know and who was
-// not declared. The engine's lock is held.
+// unknown reports whether a socket's connection is served, unknown to the core and not
+// declared. The engine's lock is held.
 func (e *Engine) unknown(s *sockdiag.Socket, now time.Time) bool {
 	u, port, opening := &e.unseen, e.unseen.port(s.Flow), s.State == sockdiag.SynReceived
 	if u.noteSocket(s, now) || !opening && !s.Served() || !e.watched(port) || e.machine.Conn(s.Flow) != nil {
@@ -178,7 +178,7 @@ func (e *Engine) unknown(s *sockdiag.Socket, now time.Time) bool {
 	return !opening
 }
 
-// watched reports whether the connections of a port are to be protected. The
+// watched reports whether new connections of a port are to be protected. The
 // engine's lock is held.
 func (e *Engine) watched(port uint16) bool {
 	svc := e.ports[port]
@@ -186,11 +186,11 @@ func (e *Engine) watched(port uint16) bool {
 }
 
 // declare reports why a connection is not protected. If its addresses are translated, the
-// core may have it under its addresses in the network: that one's protection ends.
+// core may have the connection with its addresses in the network: the protection of that one ends.
 func (e *Engine) declare(s *sockdiag.Socket) {
 	now := time.Now()
 	e.mu.Lock()
-	found, since := now, e.unseen.last // that look has not met it
+	found, since := now, e.unseen.last // the last look has not found it
 	if m := e.unseen.marks[s.Cookie]; m != nil && !m.found.IsZero() {
 		found, since = m.found, m.since
 	}
@@ -214,9 +214,9 @@ func (e *Engine) declare(s *sockdiag.Socket) {
 	})
 }
 
-// findProxied lets connections go that a SYN proxy has answered. To the gate they are as
-// those that began with a SYN cookie; but the socket has other numbers than the client,
-// and netfilter translates between the two.
+// findProxied ends the protection of connections that a SYN proxy has answered. To the gate they look
+// like connections that began with a SYN cookie; but the socket has other sequence numbers than the
+// client, and netfilter translates between the two.
 func (e *Engine) findProxied(byCookie []sockdiag.Socket) {
 	for i := range byCookie {
 		s := &byCookie[i]

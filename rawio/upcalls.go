@@ -54,8 +54,8 @@ func (u *upcalls) takeStatus() (s logserver.Status, changed bool) {
 	return s, changed
 }
 
-// upcall is what the log server calls. If the core is idle it acts at once, on
-// the log's goroutine: to wake another one would cost each ACK its time.
+// upcall is called by the log server. If the core is idle, the upcalls are processed at once, on
+// the log's goroutine: waking another one would delay each ACK.
 func (e *Engine) upcall(list []logserver.Upcall) {
 	e.upcalls.add(list)
 	if e.busy.Load() || !e.mu.TryLock() {
@@ -70,7 +70,7 @@ func (e *Engine) upcall(list []logserver.Upcall) {
 	}
 }
 
-// logStatus is what the log server calls when its status changes. It logs the log's current
+// logStatus is called by the log server when its status changes. It logs the log's current
 // status, not the argument: calls may overtake each other.
 func (e *Engine) logStatus(change logserver.Status) {
 	now := e.cfg.Log.Status()
@@ -90,7 +90,7 @@ func (e *Engine) logStatus(change logserver.Status) {
 // wake makes the core take the log's upcalls.
 func (e *Engine) wake() {
 	if e.busy.Load() {
-		return // run checks once more before it returns
+		return // run checks for upcalls before it returns
 	}
 	select {
 	case e.upcalls.wake <- struct{}{}:

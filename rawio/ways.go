@@ -16,20 +16,19 @@ import (
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
-// What the engine sends takes the ways of the connection's own packets: to the client
-// the device and with the mark of the kernel's, to the server the device of the
-// client's. The gate notes them in the slot; ways has those of connections that have
-// no slot yet.
+// The engine's packets take the same ways as the connection's own: to the client by
+// the device and with the mark of the kernel's packets, to the server by the device of the
+// client's packets. The gate notes both in the slot; ways has them for connections without a slot.
 
-// stays is inject.Config.Stays. Several goroutines call it. What is not an address of the
-// host's comes here by a route of type local only (TPROXY, AnyIP), which may depend on a
-// mark that a rule set gives: then it is the device that it has to arrive by.
+// stays is inject.Config.Stays. Several goroutines call it. Packets to an address that the host does not
+// have are delivered here only by a route of type local (TPROXY, AnyIP). That route may depend on a
+// mark that a rule set gives: then the packet has to arrive by the device.
 func (e *Engine) stays(to netip.Addr, mark uint32) bool {
 	return e.local(to) || routesHere(to, mark)
 }
 
-// routesHere reports whether the host takes what it sends to an address with a mark for
-// its own.
+// routesHere reports whether the host delivers to itself what it sends to an address with a
+// mark.
 func routesHere(to netip.Addr, mark uint32) bool {
 	routes, err := netlink.RouteGetWithOptions(to.AsSlice(), &netlink.RouteGetOptions{Mark: mark})
 	return err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL
@@ -54,14 +53,14 @@ func (e *Engine) openCarrier() error {
 	return nil
 }
 
-// way is what is known of a connection's ways. Indexes are 0 if they are not known.
+// way has the interfaces that a connection's packets use, 0 if not known, and the mark of the kernel's.
 type way struct {
 	in, out int
 	mark    uint32
 }
 
-// ways are those of handshakes, of a bounded number: when the younger generation is
-// full the older one is forgotten.
+// ways are those of handshakes, of a bounded number, in two generations: when the younger one is
+// full, the older one is dropped.
 type ways struct{ cur, older map[Flow]way }
 
 const maxWays = 16384
@@ -83,7 +82,7 @@ func (w *ways) set(f Flow, v way) {
 	w.cur[f] = v
 }
 
-// take is get, and forgets them.
+// take is get, and removes the entry.
 func (w *ways) take(f Flow) way {
 	v := w.get(f)
 	delete(w.cur, f)
@@ -110,8 +109,7 @@ func (w *ways) noteSYNACK(s *segment.Segment, device int, mark uint32) {
 	w.set(f, v)
 }
 
-// way returns a connection's ways: the slot's, and what that does not know from its
-// handshake.
+// way returns a connection's ways: those in the slot, or else those of its handshake.
 func (v *environment) way(f Flow) way {
 	w := way{}
 	if i, ok := v.e.machine.Slot(f); ok {
@@ -134,8 +132,8 @@ func (v *environment) way(f Flow) way {
 	return w
 }
 
-// toClient is the way of a packet to the client. What the kernel would send by
-// loopback leaves by the routes.
+// toClient returns the way of a packet to the client. Packets that the kernel would send by
+// loopback follow the routes.
 func (v *environment) toClient(f Flow) inject.Way {
 	w := v.way(f)
 	return inject.Way{Device: w.out, Mark: v.e.cfg.Mark.Apply(w.mark)}
@@ -146,8 +144,8 @@ func (v *environment) toClient(f Flow) inject.Way {
 // round. From then on they alternate. After reportAfter unanswered ones a warning is logged.
 const byDevice, reportAfter = 2, 3
 
-// toServer is the way of a packet to the server. A SYN of a connection that rule sets
-// remember otherwise must be the first of a new one to them, where they see it leave.
+// toServer returns the way of a packet to the server. If connection tracking sees a SYN leave, it must
+// take it for the first of a new connection, although it may have an entry of the old one.
 func (v *environment) toServer(s *segment.Segment) inject.Way {
 	f := Flow{Client: s.Src, Server: s.Dst}
 	to := inject.Way{Device: v.way(f).in, Mark: v.e.cfg.Mark.Value}
@@ -171,18 +169,18 @@ func (v *environment) toServer(s *segment.Segment) inject.Way {
 	if report {
 		v.reportUnanswered(f, to.Device)
 	}
-	// Rule sets may translate what leaves by loopback, and remember that: the next one by
-	// the device must not be taken for a retransmission of it.
+	// Rule sets may translate a SYN that leaves by loopback, and connection tracking remembers that: it
+	// must not take the next one, by the device, for a retransmission.
 	if v.e.inject.Room(to.Device) == 0 || v.syns[f] > byDevice {
 		v.tracking(f, (*conntrack.Table).Delete)
 	}
 	return to
 }
 
-// nextSYN returns how many spoofed SYNs of a connection are unanswered including the one
-// that is sent now, given how many were before, whether this one goes by loopback, and
-// whether to report that. Without a listener the SYN is refused, which the gate hides: that
-// says nothing about rule sets. Loopback does not have link-local addresses.
+// nextSYN returns how many spoofed SYNs of a connection are unanswered, including the one
+// that is sent now, given how many were before; whether this one goes by loopback; and
+// whether to log a warning. Without a listener SYNs are refused, and the gate holds the RSTs: that
+// says nothing about rule sets, and the count begins anew. Loopback does not have link-local addresses.
 func nextSYN(before int, to netip.Addr, listens func() bool) (n int, loopback, report bool) {
 	if before >= byDevice && !listens() {
 		before = 0
@@ -190,7 +188,7 @@ func nextSYN(before int, to netip.Addr, listens func() bool) (n int, loopback, r
 	return before + 1, before >= byDevice && before%2 == 0 && !to.IsLinkLocalUnicast(), before == reportAfter
 }
 
-// reportUnanswered reports once in an outage that a server's stack does not answer.
+// reportUnanswered warns, once in an outage, that a server's stack does not answer.
 func (v *environment) reportUnanswered(f Flow, device int) {
 	port := f.Server.Port()
 	if v.reported[port] {
@@ -209,11 +207,11 @@ func (v *environment) tracking(f Flow, change func(*conntrack.Table, segment.Flo
 	}
 }
 
-// headers is room for the longest headers of IPv6 and TCP, bytes.
+// headers is the size of the longest headers of IPv6 and TCP, bytes.
 const headers = 40 + 60
 
 // parts cuts a segment to the server into pieces that can arrive by the device: where
-// loopback is down, no longer than that takes.
+// loopback is down, no longer than the device's MTU allows.
 func (v *environment) parts(s *segment.Segment, device int) iter.Seq[*segment.Segment] {
 	return func(yield func(*segment.Segment) bool) {
 		room := v.e.inject.Room(device) - headers
@@ -250,7 +248,7 @@ func (v *environment) Progress(f Flow) (south.Progress, bool) {
 	return south.Progress{}, false
 }
 
-// Unguarded asks the gate, to which links attaches each interface.
+// Unguarded asks the gate whether it is attached to an interface.
 func (v *environment) Unguarded(index int) string {
 	if v.e.gate.Attached(index) {
 		return ""
