@@ -10,10 +10,10 @@
 // (a SYN-ACK, a FIN or RST that nobody announced) it holds and reports as an
 // [Event].
 //
-// A server that knows nothing of the gate cannot say which FIN or RST it means.
-// The kernel can: a gate that watches releases notes in the slot how the process that
-// released the socket ended, before the FIN or RST is made ([Slot.Released]). The output of
-// such a server can be captured whole, as an [Output]: before it leaves ([FlagRecord]), or
+// An unmodified server does not announce which FIN or RST it means.
+// The kernel shows it: a gate that watches releases notes in the slot how the process that
+// released the socket ended, before the FIN or RST is made ([Slot.Released]). All output of
+// such a server can be captured, as an [Output]: before it leaves ([FlagRecord]), or
 // instead ([ModeRoll]).
 //
 // The gate outlives its engine. It continues to judge by the slots' last contents, for as

@@ -16,13 +16,13 @@ var (
 	// ErrExcluded is returned by Attach for an interface with a qdisc that excludes
 	// clsact ("ingress"), on a kernel without tcx.
 	ErrExcluded = errors.New("gate: a qdisc of the interface excludes clsact")
-	// ErrAway is what Mend tells of a gate that somebody had taken away.
+	// ErrAway is what Mend reports of a gate that somebody had removed.
 	ErrAway = errors.New("gate: the gate was removed from the interface")
-	// ErrBehind is what Mend tells of a gate that others had put something before.
+	// ErrBehind is what Mend reports of a gate behind another program that somebody had attached.
 	ErrBehind = errors.New("gate: another program runs before the gate")
-	// ErrUnwatched is what MendReleases tells of a program that somebody had taken away.
+	// ErrUnwatched is what MendReleases reports of a program that somebody had removed.
 	ErrUnwatched = errors.New("gate: the program that notes releases of sockets was removed")
-	// ErrUnpinned is what MendPins tells of pins that somebody had removed.
+	// ErrUnpinned is what MendPins reports of pins that somebody had removed.
 	ErrUnpinned = errors.New("gate: pins were removed")
 	// ErrNoGate is returned by Adopt if the engine has left no gate here.
 	ErrNoGate = errors.New("gate: the engine has left no gate")
@@ -32,7 +32,7 @@ var (
 	// ErrNoBPFFS is returned where no BPF file system is mounted.
 	ErrNoBPFFS = errors.New("gate: no BPF file system")
 	// ErrPins is returned when pins are not used, or made, because another user may
-	// have had a hand in them.
+	// have changed them.
 	ErrPins = errors.New("gate: pins are not trusted")
 	// ErrSlot is returned by Bind for a slot number outside 0..MaxConns-1.
 	ErrSlot = errors.New("gate: no such slot")
@@ -40,18 +40,18 @@ var (
 
 // UnsupportedFeatureError is a feature that the gate needs and that the kernel lacks, or
 // that the process may not use. It satisfies errors.Is with ErrNotSupported, and with
-// what the kernel has said.
+// the kernel's error.
 type UnsupportedFeatureError struct {
 	Name   string // of the feature: "BPF ring buffer"
 	Remedy string // what helps: "needs Linux 5.14 or newer", "run as root, or give CAP_BPF …"
-	Err    error  // what the kernel said
+	Err    error  // the kernel's error
 }
 
 func (e *UnsupportedFeatureError) Error() string {
 	return fmt.Sprintf("gate: %s: %v (%s)", e.Name, e.Err, e.Remedy)
 }
 
-// Unwrap returns what the kernel said.
+// Unwrap returns the kernel's error.
 func (e *UnsupportedFeatureError) Unwrap() error { return e.Err }
 
 // Is reports whether target is ErrNotSupported.

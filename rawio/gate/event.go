@@ -13,12 +13,12 @@ const (
 	EventRefused EventKind = 5 // held: a SYN with an option that cannot be protected (TCP-MD5, TCP-AO)
 	EventCrashed EventKind = 6 // the process that held an unmodified server's connection crashed
 	EventCookie  EventKind = 7 // held: a SYN-ACK without a socket, a SYN cookie as a rule
-	// EventUnfollowed: what the server sends can't be repeated, urgent data, or not be
-	// translated, a fragment. It has left, and so does all that follows (Slot.Opened);
+	// EventUnfollowed: a segment of the server that cannot be sent again by the engine, with urgent data,
+	// or cannot be translated, a fragment. It has left, and so does all that follows (Slot.Opened);
 	// a fragment of a translated connection is held.
 	EventUnfollowed EventKind = 8
-	// A packet of a flow that BindProof has bound was at egress of the interface, from
-	// where the gate sends it on to ingress of the same, and there.
+	// A packet of a flow that BindProof has bound was seen at egress of the interface, from
+	// where the gate redirects it to ingress of the same interface; and there.
 	EventProofOut EventKind = 16
 	EventProofIn  EventKind = 17
 )

@@ -1,6 +1,6 @@
 package gate
 
-// Image is what the gate is told, all at once, of a connection that begins or gets a new kernel
+// Image is the content of a slot for a connection that begins or gets a new kernel
 // socket. Sequence numbers are in the client's spaces, as in [Slot].
 type Image struct {
 	Mode  Mode // from when the rest is stored
@@ -15,7 +15,7 @@ type Image struct {
 	Base                     uint32 // number of the kernel socket's first byte
 	KernelScale, ClientScale uint8  // window shifts, 0..14
 
-	// Where the gate's own record of the kernel's socket begins.
+	// Initial values of the gate's own record of the kernel's socket.
 	SndNxt       uint32 // end of what was sent
 	Ack, Edge    uint32 // newest ACK number, and right window edge
 	TSVal, TSEcr uint32 // newest timestamps
@@ -32,10 +32,10 @@ func (s *Slot) Begin(gen, irs uint32, i *Image) {
 	s.SetMode(i.Mode)
 }
 
-// Renew stores an image for a connection that gets a new kernel socket, but for its mode: the
-// caller sets that when the rest of the world is ready for it. Until then the mode must be one
-// that holds all packets in both directions. What the gate has recorded of the socket before is
-// forgotten, but for what ResetGate keeps.
+// Renew stores an image for a connection that gets a new kernel socket, but not its mode: the
+// caller sets that last. Until then the mode must be one
+// that holds all packets in both directions. The gate's record of the previous socket is
+// cleared, except for what ResetGate keeps.
 func (s *Slot) Renew(i *Image) {
 	s.ResetGate()
 	s.fill(i)

@@ -8,7 +8,7 @@ import (
 	"github.com/ftnet/ftnet/internal/segment"
 )
 
-// Of the headers of a proof's packet, without options.
+// Sizes of the headers of a proof's packet, without options.
 const (
 	ipv4Header, ipv6Header, tcpHeader = 20, 40, 20
 
@@ -16,8 +16,8 @@ const (
 	flagACK  = 0x10
 )
 
-// ProofFlow returns a flow for BindProof, of a service's port: both its ends are the same
-// loopback address, which is drawn by lot. No host takes a packet of it from a network.
+// ProofFlow returns a flow for BindProof, of a service's port: both its ends are the same random
+// loopback address. No host accepts a packet of it from a network.
 func ProofFlow(port uint16) segment.Flow {
 	a := [4]byte{127}
 	rand.Read(a[1:]) // it never fails
@@ -26,10 +26,9 @@ func ProofFlow(port uint16) segment.Flow {
 	return segment.Flow{Client: end, Server: end}
 }
 
-// AppendProof appends an IP packet of such a flow, an ACK with a number by which the
-// events that it leads to are known again: see Proof. As IPv6 its addresses are
-// IPv4's, mapped, which no host takes from a network either (RFC 4942, section 2.2): to
-// the gate that is the same flow.
+// AppendProof appends an IP packet of such a flow, an ACK with a number that identifies
+// its events: see Proof. As IPv6 it has IPv4-mapped addresses, which no host accepts from a network
+// either (RFC 4942, section 2.2): to the gate that is the same flow.
 func AppendProof(b []byte, flow segment.Flow, v6 bool, number uint32) []byte {
 	from := len(b)
 	addr := flow.Client.Addr()

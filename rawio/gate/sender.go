@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Sender says whom a socket of the engine's talks to.
+// Sender says what a socket of the engine sends.
 type Sender uint32
 
 // The senders, as enum own in bpf/own.h has them.

@@ -47,11 +47,11 @@ const (
 	// the log has what it acknowledges when the server has closed the connection
 	// and FlagUnmodified is set: nobody will read that.
 	FlagLasting
-	// FlagCookie: the kernel's socket was made of a SYN cookie, and its listener would make
-	// another one of the same. When the server has closed, what the socket has had does not
-	// reach it again.
+	// FlagCookie: the kernel's socket was made from a SYN cookie, and its listener would make
+	// another one from the same segments. When the server has closed, retransmissions of what the socket
+	// has received are held.
 	FlagCookie
-	// FlagOver is not for the gate. It tells an engine that finds a slot in ModeRoll or ModeOpen that
+	// FlagOver is not for the gate. It shows an engine that adopts a slot in ModeRoll or ModeOpen that
 	// the connection is over for its client: it is neither being rolled forward nor unprotected.
 	FlagOver
 )
@@ -79,12 +79,12 @@ func (r Released) String() string {
 	return fmt.Sprintf("Released(%d)", uint32(r))
 }
 
-// Opened says why the gate has let something go that must not leave a protected
-// connection, and goes on doing so.
+// Opened says why the gate has opened a connection: it has passed a packet that must not leave a
+// protected connection, and passes all that follow.
 type Opened uint32
 
 const (
-	OpenedNo Opened = 0 // it has not
+	OpenedNo Opened = 0 // the gate has not opened it
 	// OpenedStall: it took the engine for dead (MinDeadAfter), and passed an ACK of bytes
 	// that are not stable, output that was not captured, or a FIN or RST of a crash.
 	OpenedStall    Opened = 1
@@ -129,7 +129,7 @@ type Slot struct {
 	fin      atomic.Uint32
 	finEnd   atomic.Uint32
 	egress   atomic.Uint32
-	stolenIn atomic.Uint32
+	heldIn   atomic.Uint32
 	released atomic.Uint32
 	opened   atomic.Uint32
 	priority atomic.Uint32
@@ -138,9 +138,9 @@ type Slot struct {
 
 var _ [SlotSize]byte = [unsafe.Sizeof(Slot{})]byte{}
 
-// Reset zeroes the slot for its next connection. The mode goes first, so that
-// the gate lets packets of the old connection alone while the rest is cleared.
-// A packet that another CPU is judging at that moment may still write the gate's
+// Reset zeroes the slot for its next connection. The mode is cleared first, so that
+// the gate does not judge packets of the old connection while the rest is cleared.
+// A packet that is being judged on another CPU at that moment may still write the gate's
 // words: unbind the flow some milliseconds before the slot is used again.
 func (s *Slot) Reset() {
 	s.mode.Store(uint32(ModeFree))
@@ -165,7 +165,7 @@ func (s *Slot) Reset() {
 func (s *Slot) ResetGate() {
 	for _, w := range []*atomic.Uint32{
 		&s.held, &s.ack, &s.edge, &s.sndNxt, &s.tsVal, &s.tsEcr, &s.hflags,
-		&s.fin, &s.finEnd, &s.egress, &s.stolenIn,
+		&s.fin, &s.finEnd, &s.egress, &s.heldIn,
 	} {
 		w.Store(0)
 	}
@@ -199,16 +199,16 @@ func (s *Slot) setTranslation(delta, tsDelta uint32) {
 	s.tsDelta.Store(tsDelta)
 }
 
-// SetTSDelta raises the one of TSvals, whatever the mode: what is judged meanwhile may
-// leave with an older TSval than what follows.
+// SetTSDelta raises the delta of TSvals, in any mode: a packet that is being judged meanwhile may
+// leave with an older TSval than those that follow.
 func (s *Slot) SetTSDelta(delta uint32) { s.tsDelta.Store(delta) }
 
 // Base returns the client-visible number of the kernel socket's first byte.
 func (s *Slot) Base() uint32 { return s.base.Load() }
 
-// setBase sets it. An ACK from below, which the client may have sent to the old
-// socket, is raised to it: the new one would drop the data that comes with it
-// (its max_window rule of RFC 5961 knows nothing of before). Same rules as for
+// setBase sets it. A lower ACK number, which the client may have sent to the old
+// socket, is raised to it: the new socket would drop that segment's data
+// (by its max_window rule of RFC 5961). Same rules as for
 // setTranslation.
 func (s *Slot) setBase(seq uint32) { s.base.Store(seq) }
 
@@ -238,8 +238,8 @@ func (s *Slot) IRS() uint32 { return s.irs.Load() }
 // setIRS sets the client's initial sequence number.
 func (s *Slot) setIRS(seq uint32) { s.irs.Store(seq) }
 
-// Scales returns the window shifts, 0..14: the one that the present kernel
-// socket uses, and the one that the client was told in the first handshake.
+// Scales returns the window shifts, 0..14: that of the present kernel
+// socket, and that of the client's handshake.
 func (s *Slot) Scales() (kernel, client uint8) {
 	var b [4]byte
 	binary.NativeEndian.PutUint32(b[:], s.scales.Load())
@@ -261,8 +261,8 @@ func (s *Slot) setGen(gen uint32) { s.gen.Store(gen) }
 // no later segment has carried it.
 func (s *Slot) Held() bool { return s.held.Load() != 0 }
 
-// TakeHeld clears held and reports whether it was set. Who gets true sends the
-// ACK; the gate takes it the same way when the kernel's next segment carries it.
+// TakeHeld clears held and reports whether it was set. The caller that gets true sends the
+// ACK; the gate clears held in the same way when the kernel's next segment carries the number.
 func (s *Slot) TakeHeld() bool { return s.held.CompareAndSwap(1, 0) }
 
 // Ack returns the newest ACK number that the kernel wanted to send.
@@ -273,7 +273,7 @@ func (s *Slot) Ack() uint32 { return s.ack.Load() }
 func (s *Slot) Edge() uint32 { return s.edge.Load() }
 
 // SetAck starts the record of the kernel's newest ACK, for a connection whose
-// SYN-ACK the engine sends itself: the gate takes no older one, compared serially, so
+// SYN-ACK the engine sends itself: the gate never records a lower one, compared serially, so
 // it must be set before the mode is live or open.
 func (s *Slot) SetAck(ack, edge uint32) {
 	s.ack.Store(ack)
@@ -310,9 +310,9 @@ const bareACK = 0x100
 const MaxBareACKs = 1<<24 - 1
 
 // BareACKs returns how many segments without data, FIN or RST were held because their
-// ACK number was above stable; it wraps after MaxBareACKs. The kernel makes them when it has
-// taken something of the client, or was told again what it has. Its probes, of a closed
-// window or an idle client, do not count, but for those after a FIN.
+// ACK number was above stable; it wraps after MaxBareACKs. The kernel sends them when it has
+// received data, or a retransmission of it. Its window probes and keepalives do not count, except those
+// after a FIN.
 func (s *Slot) BareACKs() uint32 { return s.hflags.Load() / bareACK }
 
 // FIN returns the sequence end, as the client sees it, of the FIN that the
@@ -337,7 +337,7 @@ const (
 )
 
 // Aborted reports whether a RST has passed that the application meant. The
-// connection is over, whoever has heard of it: from then on every RST passes.
+// connection is over, even if the client has missed it: from then on every RST passes.
 func (s *Slot) Aborted() bool { return s.fin.Load()&finRST != 0 }
 
 // Egress returns the number of packets seen at egress; it wraps.
@@ -353,7 +353,7 @@ func (s *Slot) Released() Released { return Released(s.released.Load()) }
 func (s *Slot) SetReleased(r Released) { s.released.Store(uint32(r)) }
 
 // NoteRelease clears ReleasedClosed after the engine has noted it: ACKs wait for the log
-// again. A FIN or RST of the socket that is still to come counts as meant all the same.
+// again. A later FIN or RST of the socket still counts as meant.
 func (s *Slot) NoteRelease() {
 	s.fin.Or(finClosed)
 	s.released.CompareAndSwap(uint32(ReleasedClosed), uint32(ReleasedNo))
@@ -362,12 +362,12 @@ func (s *Slot) NoteRelease() {
 // Noted reports whether NoteRelease was called for the present kernel socket.
 func (s *Slot) Noted() bool { return s.fin.Load()&finClosed != 0 }
 
-// In returns the index of the interface by which the client's packets arrive, the
-// last that saw them in front of the IP stack; 0: it is not known yet.
+// In returns the index of the interface on which the client's packets arrive, of stacked ones the
+// last before the IP stack; 0: it is not known yet.
 func (s *Slot) In() int { return int(s.iif.Load()) }
 
-// Out returns the index of the interface by which the kernel's packets leave, the
-// first one that saw them, and the mark that they had there; 0: it is not known yet.
+// Out returns the index of the interface by which the kernel's packets leave, of stacked ones the
+// first, and the mark that they had there; 0: it is not known yet.
 func (s *Slot) Out() (ifindex int, mark uint32) { return int(s.oif.Load()), s.mark.Load() }
 
 // SetWays sets what In and Out return, of a slot that is not bound yet.
@@ -377,13 +377,13 @@ func (s *Slot) SetWays(in, out int, mark uint32) {
 	s.mark.Store(mark)
 }
 
-// Opened reports whether the gate lets all of a connection go that must not leave a
-// protected one: it cannot be protected any more. Only Reset clears it.
+// Opened reports whether the gate has opened the connection: it passes everything, and the connection
+// cannot be protected any more. Only Reset clears it.
 func (s *Slot) Opened() bool { return s.WhyOpened() != OpenedNo }
 
 // WhyOpened says why that is so.
 func (s *Slot) WhyOpened() Opened { return Opened(s.opened.Load()) }
 
-// StolenIn returns the number of ingress packets held in an outage, a spoofed
+// HeldIn returns the number of ingress packets held in an outage, a spoofed
 // handshake or a roll-forward; it wraps.
-func (s *Slot) StolenIn() uint32 { return s.stolenIn.Load() }
+func (s *Slot) HeldIn() uint32 { return s.heldIn.Load() }

@@ -1,7 +1,7 @@
 package gate
 
-// GateSide is a slot as its gate has it: what a gate in Go does to the words that are the
-// gate's. An engine leaves it alone. The BPF programs do the same in `struct slot`.
+// GateSide has a gate's operations on its own words of a slot, for a gate in Go. An engine does not use
+// it. The BPF programs do the same to `struct slot`.
 type GateSide struct{ slot *Slot }
 
 // GateSide returns the slot for a gate in Go.
@@ -10,8 +10,8 @@ func (s *Slot) GateSide() GateSide { return GateSide{s} }
 // CountEgress counts a packet at egress.
 func (g GateSide) CountEgress() { g.slot.egress.Add(1) }
 
-// CountStolenIn counts an ingress packet that is held.
-func (g GateSide) CountStolenIn() { g.slot.stolenIn.Add(1) }
+// CountHeldIn counts an ingress packet that is held.
+func (g GateSide) CountHeldIn() { g.slot.heldIn.Add(1) }
 
 // CountBareACK counts a held segment without data, FIN or RST.
 func (g GateSide) CountBareACK() { g.slot.hflags.Add(bareACK) }
@@ -26,5 +26,5 @@ func (g GateSide) Hold(ecn uint8) {
 // Abort notes that a RST has passed that the application meant.
 func (g GateSide) Abort() { g.slot.fin.Or(finRST) }
 
-// Open notes that the gate lets all of the connection go; the first reason stays.
+// Open notes that the gate opens the connection; the first reason stays.
 func (g GateSide) Open(why Opened) { g.slot.opened.CompareAndSwap(uint32(OpenedNo), uint32(why)) }

@@ -9,8 +9,8 @@ func TestGateSide(t *testing.T) {
 	g.CountBareACK()
 	g.Hold(0x40)
 	g.CountEgress()
-	g.CountStolenIn()
-	if !s.Held() || s.HeldFlags() != 0x40 || s.BareACKs() != 1 || s.Egress() != 1 || s.StolenIn() != 1 {
+	g.CountHeldIn()
+	if !s.Held() || s.HeldFlags() != 0x40 || s.BareACKs() != 1 || s.Egress() != 1 || s.HeldIn() != 1 {
 		t.Errorf("%+v", &s)
 	}
 	if !s.TakeHeld() || s.TakeHeld() {

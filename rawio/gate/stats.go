@@ -18,14 +18,14 @@ type Stats struct {
 	ICMPHeld     uint64 // ICMP errors held
 	ICMPFixed    uint64 // path-MTU reports translated on their way in
 	AckClamped   uint64 // client ACKs clamped to what was sent
-	Malformed    uint64 // packets of a service whose TCP header makes no sense; they pass
+	Malformed    uint64 // packets of a service with an invalid TCP header; they pass
 	EventsLost   uint64 // events lost because the ring buffer was full
 	RewriteFails uint64 // packets held because a change to them failed
 	Recorded     uint64 // segments captured before they left (FlagRecord)
 	Rolled       uint64 // packets captured and held (ModeRoll)
 	Unrecorded   uint64 // packets not captured because the ring of outputs was full; held, unless Opened
 	Crashed      uint64 // sockets released by the end of a process that crashed
-	Opened       uint64 // packets let go because the engine was dead, or after one of Unfollowed
+	Opened       uint64 // packets passed because the engine was dead, or after one of Unfollowed
 	Misrouted    uint64 // the engine's packets to the server that were about to leave the host; held
 	Unfollowed   uint64 // urgent data and fragments of servers: EventUnfollowed
 	// ShortFragment counts first fragments without a whole TCP header, from clients;

@@ -62,13 +62,13 @@ func (u *unseen) begin(n uint32, now int64) {
 
 // noteProbe notes that a segment leaves which the client of a connection that is not live answers.
 func (m *Machine) noteProbe(c *Conn) {
-	c.extra.unseen.probed(m.slotOf(c).StolenIn(), m.now)
+	c.extra.unseen.probed(m.slotOf(c).HeldIn(), m.now)
 }
 
 // tickUnseen counts a segment that the tap does not see in an outage or a roll-forward like an answer
 // of the kernel on a live connection.
 func (m *Machine) tickUnseen(c *Conn) {
-	if c.extra.unseen.look(m.slotOf(c).StolenIn(), m.now) {
+	if c.extra.unseen.look(m.slotOf(c).HeldIn(), m.now) {
 		if next := c.rcvNxt(); c.missing == nil || c.missing.next != next {
 			c.missing = m.newMissing(c, ackRecord{})
 		} else {

@@ -1,4 +1,4 @@
-/* Server to client: what may leave, and what the client sees of it. */
+/* Server to client: which packets may leave, and how they are translated. */
 #ifndef FTNET_EGRESS_H
 #define FTNET_EGRESS_H
 
@@ -11,7 +11,7 @@
 #include "release.h"
 #include "translate.h"
 
-/* What a judged segment says, and what it shall say. */
+/* A judged segment's fields, and their new values. */
 struct segment {
 	__u32 seq, end; /* client-visible */
 	__u32 ack, edge;
@@ -40,9 +40,9 @@ static __always_inline void read_segment(const struct packet *p, const struct sl
 	s->strip = false;
 }
 
-/* hold says that an ACK is being kept back. Exchange and compare-and-exchange
+/* hold notes that an ACK is about to be held. Exchange and compare-and-exchange
  * are full barriers: the engine writes stable and then reads held, the gate
- * writes held and then reads stable again, so one of the two sees the other. */
+ * writes held and then reads stable again, so at least one of the two sees the other's write. */
 static __always_inline void hold(struct slot *slot) { __sync_lock_test_and_set(&slot->held, 1); }
 
 static __always_inline bool take_held(struct slot *slot)
@@ -57,13 +57,13 @@ static __always_inline bool judge_ack(const struct packet *p, struct slot *slot,
 	__u32 stable = READ_ONCE(slot->stable);
 
 	if (!after(s->ack, stable)) {
-		/* This segment carries the news that was kept back, unless it was
+		/* This segment carries the ACK number that was held, unless it was
 		 * overtaken on its way here. */
 		if (READ_ONCE(slot->held) && !after(previous, s->ack))
 			take_held(slot);
 		return true;
 	}
-	if (let_go(slot)) {
+	if (open_slot(slot)) {
 		take_held(slot);
 		return true;
 	}
@@ -79,7 +79,7 @@ static __always_inline bool judge_ack(const struct packet *p, struct slot *slot,
 	return s->carries;
 }
 
-/* judge_sack sees to it that no block promises bytes that the tap has not seen;
+/* judge_sack ensures that no SACK block that leaves covers bytes that the tap has not seen;
  * false: hold the segment. */
 static __always_inline bool judge_sack(struct __sk_buff *skb, const struct packet *p,
 				       struct slot *slot, struct segment *s)
@@ -93,7 +93,7 @@ static __always_inline bool judge_sack(struct __sk_buff *skb, const struct packe
 		if (after(bpf_ntohl(right), top))
 			top = bpf_ntohl(right);
 	}
-	if (top == high || opens(slot))
+	if (top == high || is_open(slot))
 		return true;
 	if (s->carries) {
 		s->strip = true;
@@ -104,14 +104,14 @@ static __always_inline bool judge_sack(struct __sk_buff *skb, const struct packe
 	return !after(top, READ_ONCE(slot->high)) && take_held(slot);
 }
 
-/* fit_window keeps the right edge of the window where the kernel put it when
- * the ACK number was lowered, lowers it to the limit, and expresses the window
- * in the scale that the client was told. */
+/* fit_window sets the window so that its right edge stays where the kernel has put it although
+ * the ACK number was lowered, or is at the limit, in the scale of the
+ * client's handshake. */
 static __always_inline void fit_window(const struct slot *slot, struct segment *s, bool limited)
 {
 	__u32 edge = s->edge, room;
 
-	if (limited && slot->flags & LIMIT && after(edge, slot->limit) && !opens(slot)) {
+	if (limited && slot->flags & LIMIT && after(edge, slot->limit) && !is_open(slot)) {
 		edge = slot->limit;
 		count(STAT_LIMITED);
 	} else if (s->out_ack == s->ack && slot->kscale == slot->cscale) {
@@ -143,8 +143,8 @@ __noinline int strip_sack(struct __sk_buff *skb, __u32 at, __u32 blocks, struct 
 	return 1;
 }
 
-/* rewrite brings the packet in line with s. Helpers are called for what differs
- * only; for an untranslated connection that is nothing, as a rule. */
+/* rewrite_out stores the new values of s in the packet. Helpers are called only for fields that
+ * differ; for an untranslated connection there usually are none. */
 static __always_inline int rewrite_out(struct __sk_buff *skb, const struct packet *p,
 				       const struct slot *slot, const struct segment *s)
 {
@@ -182,17 +182,17 @@ static __always_inline int rewrite_out(struct __sk_buff *skb, const struct packe
 	return HELD;
 }
 
-/* is_probe tells a probe of the kernel without data, of a closed window or an idle client, from an
- * answer: it is one below what has been sent (tcp_xmit_probe_skb). After a FIN that a
- * predecessor has sent, so is what a kernel says that has yet to send it. */
+/* is_probe says whether a segment without data is a window probe or a keepalive of the kernel rather
+ * than an answer: its number is SND.NXT - 1 (tcp_xmit_probe_skb). After a FIN that a
+ * predecessor has sent, so is the number of every segment of a socket that has yet to send the FIN. */
 static __always_inline bool is_probe(const struct slot *slot, const struct segment *s)
 {
 	return s->seq + 1 == slot->snd_nxt && !(slot->fin & 1);
 }
 
-/* record notes what the kernel's newest segment says. One that was overtaken on its way
- * here by a later ACK (veth reorders, and two CPUs work in one connection) tells nothing new:
- * with its ACK number the engine would have the client wait for what is stable already. */
+/* record notes the fields of the kernel's newest segment. One that was overtaken on its way
+ * here by a later ACK (veth reorders, and two CPUs may send on one connection) is ignored:
+ * with its ACK number the engine would not acknowledge to the client what is stable already. */
 static __always_inline void record(const struct packet *p, struct slot *slot,
 				   const struct segment *s)
 {
@@ -213,8 +213,8 @@ static __always_inline void record(const struct packet *p, struct slot *slot,
 #define FIN_RST 2    /* in slot.fin: a meant RST has passed */
 #define FIN_CLOSED 4 /* the engine has noted a meant release, and has cleared slot.released */
 
-/* meant_fin says whether the application announced the FIN that s carries, or did
- * not die of a crash if it announces nothing, or the FIN is a retransmission of
+/* meant_fin says whether the FIN of s is meant: the application has announced it, or announces
+ * nothing and did not crash; or the FIN is a retransmission of
  * one that was meant. */
 static __always_inline bool meant_fin(struct __sk_buff *skb, struct slot *slot,
 				      const struct segment *s, __u32 index)
@@ -232,8 +232,8 @@ static __always_inline bool meant_fin(struct __sk_buff *skb, struct slot *slot,
 static __always_inline enum end unmodified_rst(struct __sk_buff *skb, struct slot *slot,
 					       __u32 index, __u32 flags)
 {
-	/* Without an ACK it answers a segment, perhaps one that the client repeats
-	 * because an ACK of it was held. */
+	/* Without an ACK it answers a segment, perhaps one that the client retransmits
+	 * because the ACK of it was held. */
 	if (!(flags & ACK))
 		return END_STRAY;
 	if (slot->released)
@@ -251,9 +251,9 @@ static __always_inline enum end judge_rst(struct __sk_buff *skb, const struct pa
 	return skb->priority == PRIO_CLOSE ? END_MEANT : END_STRAY;
 }
 
-/* record_output sees to it that nothing leaves that the engine cannot compare;
- * false: hold the segment, TCP repeats it. What is captured is the segment as the
- * kernel made it: whatever is changed later, it is not the payload. */
+/* record_output captures a segment, so that no output leaves that the engine cannot compare;
+ * false: hold the segment, TCP retransmits it. The segment is captured as the
+ * kernel made it: later changes do not concern the payload. */
 static __always_inline bool record_output(struct __sk_buff *skb, const struct packet *p,
 					  const struct slot *slot, __u32 index, __u32 seq)
 {
@@ -273,28 +273,28 @@ static __always_inline bool record_output(struct __sk_buff *skb, const struct pa
 	return false;
 }
 
-/* ended says whether the process has closed the connection, and means it: nobody
- * will ever read what the client still sends, so nothing of it has to be logged. */
+/* ended says whether the process has closed the connection on purpose: the client's further data will
+ * never be read, so it need not be logged. */
 static __always_inline bool ended(const struct slot *slot)
 {
 	return slot->flags & UNMODIFIED && slot->released == RELEASED_CLOSED;
 }
 
-/* begins says whether a SYN-ACK is that of a connection which the client has begun
+/* new_synack says whether a SYN-ACK is of a connection that the client has begun
  * in place of the slot's, or of a half-open one that the kernel has forgotten, rather
- * than one that the slot's own socket repeats. */
-static __always_inline bool begins(const struct packet *p, const struct slot *slot, __u32 mode)
+ * than a retransmission of the slot's own socket. */
+static __always_inline bool new_synack(const struct packet *p, const struct slot *slot, __u32 mode)
 {
 	if (mode == MODE_SPOOF || mode == MODE_ROLL)
-		return true; /* or it is in the engine's name, and no engine takes it */
+		return true; /* or it answers the engine's SYN, and there is no engine */
 	if (slot->flags & XLATE)
 		return bpf_ntohl(p->tcp.seq) + slot->delta + 1 != slot->base;
 	return bpf_ntohl(p->tcp.ack) != slot->irs + 1 || bpf_ntohl(p->tcp.seq) + 1 != slot->snd_nxt;
 }
 
-/* hold_synack reports a SYN-ACK. The kernel sends a SYN cookie without a socket:
- * it has none before the client's ACK. While so many begin that the engine does
- * not keep up, those pass: the engine hears of the connection by its SYN, and no
+/* hold_synack reports and holds a SYN-ACK. The kernel sends a SYN cookie without a socket:
+ * there is none before the client's ACK. If the ring buffer is full, because so many connections begin
+ * that the engine does not keep up, SYN cookies pass: the engine finds the connection later, and no
  * client is kept out. */
 static __always_inline int hold_synack(struct __sk_buff *skb, const struct packet *p, __u32 index)
 {
@@ -315,16 +315,16 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 
 	read_segment(p, slot, &s);
 	if (flags & SYN) {
-		/* A retransmission tells the client nothing new. From a translated
-		 * connection's socket it would. */
-		if (flags & ACK && (slot->flags & XLATE || begins(p, slot, MODE_LIVE)))
+		/* A retransmission may pass, but not one of a translated
+		 * connection's socket, whose number is not the client's. */
+		if (flags & ACK && (slot->flags & XLATE || new_synack(p, slot, MODE_LIVE)))
 			return hold_synack(skb, p, index);
 		return PASS;
 	}
 	if (flags & RST) {
 		enum end end = judge_rst(skb, p, slot, index);
 
-		if (end != END_MEANT && !let_go(slot)) {
+		if (end != END_MEANT && !open_slot(slot)) {
 			if (end == END_STRAY)
 				report(skb, EVENT_RST_HELD, index, p->l3, p->end);
 			count(STAT_RST_HELD);
@@ -334,7 +334,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 			slot->fin |= FIN_RST;
 		report(skb, EVENT_RST_SENT, index, p->l3, p->end);
 	} else if (flags & FIN) {
-		if (!meant_fin(skb, slot, &s, index) && !let_go(slot)) {
+		if (!meant_fin(skb, slot, &s, index) && !open_slot(slot)) {
 			report(skb, EVENT_FIN_HELD, index, p->l3, p->end);
 			count(STAT_FIN_HELD);
 			return HELD;
@@ -342,7 +342,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 	}
 	/* From here on a segment with payload leaves. */
 	if (slot->flags & RECORD && s.payload && !ended(slot) &&
-	    !record_output(skb, p, slot, index, s.seq) && !let_go(slot))
+	    !record_output(skb, p, slot, index, s.seq) && !open_slot(slot))
 		return HELD;
 	if ((flags & (FIN | RST)) == FIN && !(slot->fin & 1)) {
 		slot->fin_end = s.end;
@@ -375,7 +375,7 @@ static __always_inline int egress_live(struct __sk_buff *skb, const struct packe
 }
 
 /* egress_open translates without judging: the connection is no longer protected,
- * but its client knows it under its first numbers. */
+ * but its client still uses the original numbers. */
 static __always_inline int egress_open(struct __sk_buff *skb, const struct packet *p,
 				       struct slot *slot)
 {
@@ -391,7 +391,7 @@ static __always_inline int egress_open(struct __sk_buff *skb, const struct packe
 	return rewrite_out(skb, p, slot, &s);
 }
 
-/* egress_roll: the engine plays the client, and the client hears nothing. */
+/* egress_roll captures and holds everything: the engine plays the client. */
 static __always_inline int egress_roll(struct __sk_buff *skb, const struct packet *p,
 				       const struct slot *slot, __u32 index)
 {
@@ -407,18 +407,18 @@ static __always_inline int egress_roll(struct __sk_buff *skb, const struct packe
 	return HELD;
 }
 
-/* refuses_syn says whether this is the kernel's answer to a SYN for a port that
- * nobody listens on (RFC 9293, section 3.10.7.1): the listener has gone, perhaps
- * in a crash that nobody knows of yet. */
+/* refuses_syn says whether this is the kernel's answer to a SYN for a port without a
+ * listener (RFC 9293, section 3.10.7.1): the listener is gone, perhaps
+ * in a crash that was not reported yet. */
 static __always_inline bool refuses_syn(const struct packet *p)
 {
 	return (p->tcp.flags & (SYN | ACK | RST)) == (ACK | RST) && p->tcp.seq == 0;
 }
 
-/* refuses_again says the same where a connection of the same endpoints is known:
- * its client lacks the SYN-ACK and has sent its SYN again, or has begun another
- * one. A RST of the connection's own socket has the number that the socket has come
- * to; should that be 0, a new connection shows by what it acknowledges. In an outage
+/* refuses_again says the same where there is a connection of the same endpoints:
+ * its client has not got the SYN-ACK and has retransmitted its SYN, or has begun another
+ * connection. A RST of the connection's own socket has that socket's SND.NXT as its number;
+ * if that is 0, the ACK number shows whether it is of a new connection. In an outage
  * everything is held anyway. */
 static __always_inline bool refuses_again(const struct packet *p, const struct slot *slot, __u32 mode)
 {
@@ -431,23 +431,23 @@ static __always_inline bool refuses_again(const struct packet *p, const struct s
 	return mode == MODE_LIVE && slot->fin & 1 && bpf_ntohl(p->tcp.ack) != slot->ack;
 }
 
-/* passes is the verdict on what leaves because the engine is dead. */
+/* passes is the verdict on a packet that leaves because the engine is dead. */
 static __always_inline int passes(void)
 {
 	count(STAT_OPENED);
 	return PASS;
 }
 
-/* answers says whether an RST answers a segment that no socket takes: it has that
- * segment's own numbers, not those of a socket. */
+/* answers says whether an RST answers a segment for which there is no socket: its numbers are from
+ * that segment, not from a socket. */
 static __always_inline bool answers(const struct packet *p)
 {
 	return (p->tcp.flags & (SYN | ACK | RST)) == RST;
 }
 
-/* unfollowed says that the server sends what the engine can't repeat or translate:
+/* unfollowed deals with output that the engine can't send again or translate:
  * urgent data, which a roll-forward would put into the stream, or fragments, whose
- * length nobody knows here. The connection goes on unprotected, if it can. */
+ * segment's length is not known here. The connection continues unprotected, if it can. */
 static __always_inline int unfollowed(struct __sk_buff *skb, const struct packet *p,
 				      struct slot *slot, __u32 index)
 {
@@ -467,7 +467,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 	bool synack = (p->tcp.flags & (SYN | ACK)) == (SYN | ACK);
 	__u32 mode = slot ? READ_ONCE(slot->mode) : MODE_FREE;
 
-	/* What this host only forwards is not its service's, and has no slot. */
+	/* Packets that this host only forwards are not of its service, and have no slot. */
 	if (!slot && skb->ingress_ifindex)
 		return PASS;
 	if (!slot && (state & SERVICE_STATE) == SERVICE_HOLD) {
@@ -491,8 +491,8 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 	if (mode == MODE_FREE)
 		return PASS;
 	slot->egress++;
-	if (synack && begins(p, slot, mode) && engine_dead()) {
-		/* It would be judged by the numbers of one that is over. */
+	if (synack && new_synack(p, slot, mode) && engine_dead()) {
+		/* Otherwise it would be judged by the slot of the old connection. */
 		bpf_map_delete_elem(&conns, &p->key);
 		return passes();
 	}
@@ -505,10 +505,10 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 	}
 	if (mode == MODE_LIVE)
 		return egress_live(skb, p, slot, index ? *index : NO_SLOT);
-	if (mode == MODE_OPEN || (mode == MODE_OUTAGE && let_go(slot)))
+	if (mode == MODE_OPEN || (mode == MODE_OUTAGE && open_slot(slot)))
 		return egress_open(skb, p, slot);
 	/* Otherwise the socket's numbers are not yet the client's. */
-	if (mode != MODE_OUTAGE && answers(p) && let_go(slot))
+	if (mode != MODE_OUTAGE && answers(p) && open_slot(slot))
 		return PASS;
 	if (mode == MODE_ROLL)
 		return egress_roll(skb, p, slot, index ? *index : NO_SLOT);
@@ -518,7 +518,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct pack
 	return HELD;
 }
 
-/* egress_own lets go what the engine sends. What is meant for the server must not
+/* egress_own passes the engine's packets. Those to the server must not
  * leave the host, whatever the routes are. */
 static __always_inline int egress_own(struct __sk_buff *skb, __u32 to, __u32 l3)
 {
@@ -526,8 +526,8 @@ static __always_inline int egress_own(struct __sk_buff *skb, __u32 to, __u32 l3)
 		skb->tc_index = JUDGED_OUT;
 		if (!l3 || skb->ifindex == LOOPBACK || addressed(skb))
 			return PASS;
-		/* By this device, and for the rest as the kernel's routes and neighbours
-		 * say; it comes here again when it has an address. */
+		/* It leaves by this device, otherwise as the kernel's routes and neighbours
+		 * say, and comes here again with link-layer addresses. */
 		return bpf_redirect_neigh(skb->ifindex, NULL, 0, 0);
 	}
 	if (to == OWN_TURNS) {
@@ -539,12 +539,12 @@ static __always_inline int egress_own(struct __sk_buff *skb, __u32 to, __u32 l3)
 		seal(skb);
 		return PASS;
 	}
-	count(STAT_ASTRAY);
+	count(STAT_MISROUTED);
 	return HELD;
 }
 
-/* unmark takes back the priority by which a server that calls ftnet.Listen says that
- * it means the end of a connection: what is left of its data is sent with it too, and
+/* unmark restores the priority that a server which calls ftnet.Listen has changed to announce
+ * the end of a connection: its remaining data is sent with that priority too, and
  * the queueing discipline behind the gate would give it another class than before. */
 static __always_inline void unmark(struct __sk_buff *skb, struct slot *slot, __u32 state)
 {
@@ -558,8 +558,8 @@ static __always_inline void unmark(struct __sk_buff *skb, struct slot *slot, __u
 		slot->priority = priority;
 }
 
-/* note_way_out notes how the kernel's packets leave, behind all hooks of rule sets:
- * so do the engine's. */
+/* note_way_out notes the device and mark with which the kernel's packets leave, behind all hooks of
+ * rule sets: the engine's packets use the same. */
 static __always_inline void note_way_out(const struct __sk_buff *skb, struct slot *slot)
 {
 	if (slot->oif != skb->ifindex)
@@ -568,8 +568,8 @@ static __always_inline void note_way_out(const struct __sk_buff *skb, struct slo
 		slot->mark = skb->mark;
 }
 
-/* note_alias notes at which port that is not a service's a service's listener has been
- * found: that of a SYN-ACK, which the kernel sends for the listener. */
+/* note_alias notes a port that is not a service's, but whose SYN-ACK the kernel sends for a
+ * service's listener. */
 static __always_inline void note_alias(struct __sk_buff *skb, __be16 sport)
 {
 	struct bpf_sock *sk = skb->sk, *listener = sk ? bpf_get_listener_sock(sk) : NULL;

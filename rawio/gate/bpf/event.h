@@ -36,7 +36,7 @@ struct event {
 
 _Static_assert(sizeof(struct event) == 232, "see kernel/events_linux.go");
 
-/* EVENT_CRASHED: whose death released a connection's socket, and how it died. */
+/* EVENT_CRASHED: the process whose end has released a connection's socket, and how it ended. */
 struct crash {
 	struct event_head head;
 	__u32 tgid; /* in the engine's PID namespace; see pid_of */
@@ -50,7 +50,7 @@ struct {
 	__uint(max_entries, 1 << 20); /* set at load time */
 } events SEC(".maps");
 
-/* report says whether there was room. */
+/* report returns whether the ring buffer had room. */
 __noinline int report(struct __sk_buff *skb, enum event_kind kind, __u32 slot, __u32 l3,
 			     __u32 end)
 {

@@ -33,8 +33,8 @@ int egress_l3(struct __sk_buff *skb)
 	return egress(skb, 0);
 }
 
-/* incoming is where the IP header is of a frame that is to be judged, or 0. A frame for
- * another address than the device's is perhaps for a device on top of it (macvlan),
+/* incoming returns the offset of the IP header of a frame that is to be judged, or 0. A frame for
+ * another address than the device's may be for a stacked device (macvlan),
  * where it passes the gate once more. */
 static __always_inline __u32 incoming(struct __sk_buff *skb)
 {
@@ -58,8 +58,8 @@ int ingress_l3(struct __sk_buff *skb)
 }
 
 /* The same for tcx, where there is no TC_ACT_STOLEN: all verdicts but pass, drop and
- * redirect go on to the next program. A redirect to an interface that does not exist
- * frees the packet, and unlike a drop the sender hears of a success. */
+ * redirect continue with the next program. A redirect to an interface that does not exist
+ * frees the packet, and unlike after a drop the sender gets a success. */
 static __always_inline int tcx(int verdict) { return verdict == HELD ? bpf_redirect(0, 0) : verdict; }
 
 __noinline int tcx_egress(struct __sk_buff *skb, __u32 l3) { return skb ? egress(skb, l3) : PASS; }

@@ -44,8 +44,8 @@ static __always_inline struct slot *quoted(struct __sk_buff *skb, __u32 icmp, en
 }
 
 /* icmp_out says whether to hold an ICMP error: one that a closed socket causes
- * would tell the client of the crash. So would one about a packet of the engine's that
- * this host would have forwarded, which its hop limit forbids. */
+ * would show the client the crash. So would one about a packet of the engine that
+ * this host would have forwarded but for its hop limit. */
 __noinline int icmp_out(struct __sk_buff *skb, __u32 at, __u32 protocol)
 {
 	struct quoted_tcp tcp;
@@ -59,7 +59,7 @@ __noinline int icmp_out(struct __sk_buff *skb, __u32 at, __u32 protocol)
 	    type != (protocol == IP_ICMP ? ICMP_TIME_EXCEEDED : ICMPV6_TIME_EXCEEDED))
 		return 0;
 	slot = quoted(skb, at, TO_SERVER, &tcp, &tcp_at);
-	if (!slot || slot->mode == MODE_FREE || opens(slot))
+	if (!slot || slot->mode == MODE_FREE || is_open(slot))
 		return 0;
 	count(STAT_ICMP_HELD);
 	return 1;

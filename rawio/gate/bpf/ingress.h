@@ -35,14 +35,14 @@ static __always_inline int translate_in(struct __sk_buff *skb, const struct pack
 	struct options opt;
 	bool ok = true;
 
-	/* The client may know more of the old socket's bytes than the new one
-	 * has sent; an ACK for those the kernel would refuse. */
+	/* The client may have got more bytes from the old socket than the new one
+	 * has sent; the kernel would refuse an ACK of those. */
 	if (after(ack, snd_nxt)) {
 		ack = snd_nxt;
 		count(STAT_ACK_CLAMPED);
 	}
-	/* Nor does it take an ACK from before its time: it would drop the data
-	 * that comes with it. */
+	/* Nor does the kernel accept an ACK below the new socket's first byte: it would
+	 * drop the segment's data as well. */
 	if (after(slot->base, ack)) {
 		ack = slot->base;
 		count(STAT_ACK_CLAMPED);
@@ -72,9 +72,9 @@ static __always_inline int translate_in(struct __sk_buff *skb, const struct pack
 	return HELD;
 }
 
-/* forwarded says whether this host passes a packet for a service's port on rather than take
- * it itself. What a rule set brings to a transparent listener (TPROXY) has routes that
- * lead on: nobody can tell here, so such a service has its port at all addresses. */
+/* forwarded says whether this host forwards a packet for a service's port rather than deliver
+ * it locally. Packets that a rule set redirects to a transparent listener (TPROXY) have routes off this
+ * host: the two cases cannot be distinguished here, so such a service has its port at all addresses. */
 __noinline int forwarded(struct __sk_buff *skb, const struct flow_key *key, __u32 state)
 {
 	struct bpf_fib_lookup fib = {};
@@ -101,14 +101,14 @@ __noinline int forwarded(struct __sk_buff *skb, const struct flow_key *key, __u3
 	case BPF_FIB_LKUP_RET_UNSUPP_LWT:
 		return 1;
 	}
-	return 0; /* its own, or nobody's */
+	return 0; /* local, or no route */
 }
 
 #define AE 0x100 /* in the word at TCP_FLAGS (RFC 9768) */
 
-/* clear_ae takes the offer of Accurate ECN out of a SYN: what is left offers ECN (RFC 3168), and
- * that is what both ends then agree on. In the other one every segment says how many marks
- * came, which the engine, and a socket that takes the place of another one, do not know. */
+/* clear_ae removes the offer of Accurate ECN from a SYN: the rest offers ECN (RFC 3168), and
+ * both ends then agree on that. With Accurate ECN every segment would count the marks
+ * received, which neither the engine nor a socket that replaces another one knows. */
 static __always_inline bool clear_ae(struct __sk_buff *skb, const struct packet *p)
 {
 	__u16 was = p->tcp.doff << 8 | p->tcp.flags, now = was & ~AE;
@@ -119,7 +119,7 @@ static __always_inline bool clear_ae(struct __sk_buff *skb, const struct packet 
 	       (put16(skb, p->l4 + TCP_FLAGS, now) && apply(skb, p->l4 + TCP_CSUM, &d));
 }
 
-/* ingress_syn judges a SYN; PASS lets it go on to the connection's rules. */
+/* ingress_syn judges a SYN. After PASS the connection's rules apply. */
 static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packet *p, __u32 state)
 {
 	__u32 len = tcp_header_len(p) - sizeof(struct tcp_hdr);
@@ -147,13 +147,13 @@ static __always_inline int ingress_syn(struct __sk_buff *skb, const struct packe
 	return PASS;
 }
 
-/* replays says whether the client repeats, perhaps because its ACK waits for the log,
- * what the kernel has had in a connection that the server has closed. The socket may be
- * gone, and of a SYN cookie's first segment, or of an ACK that comes late, the listener
- * would make another connection. The kernel only answers such a segment; the core does.
- * If the process has crashed, whatever the client says may be the first segment; the
- * engine, which has it from the tap, will hear of the crash in a moment. */
-static __always_inline bool replays(const struct packet *p, const struct slot *slot)
+/* is_retransmission says whether the client retransmits, perhaps because its ACK waits for the log,
+ * what the kernel has received in a connection that the server has closed. The socket may be
+ * gone, and from the first segment after a SYN cookie, or from a late ACK, the listener
+ * would make another connection. The kernel would only answer such a segment; the core does it instead.
+ * If the process has crashed, any segment may be the first one; the
+ * engine, which has it from the tap, will learn of the crash soon. */
+static __always_inline bool is_retransmission(const struct packet *p, const struct slot *slot)
 {
 	__u32 seq = bpf_ntohl(p->tcp.seq), ack = READ_ONCE(slot->ack), end;
 
@@ -168,7 +168,7 @@ static __always_inline bool replays(const struct packet *p, const struct slot *s
 }
 
 /* short_fragment judges a first fragment without a whole TCP header: it can't be
- * translated, and no network makes any (RFC 1858). */
+ * translated, and does not occur in practice (RFC 1858). */
 __noinline int short_fragment(struct __sk_buff *skb, struct packet *p)
 {
 	__be16 ports[2];
@@ -217,8 +217,8 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 	}
 	mode = READ_ONCE(slot->mode);
 	if (mode == MODE_OUTAGE || mode == MODE_SPOOF || mode == MODE_ROLL) {
-		if (!opens(slot)) {
-			slot->stolen_in++;
+		if (!is_open(slot)) {
+			slot->held_in++;
 			if (!slot->iif)
 				slot->iif = skb->ifindex;
 			count(STAT_OUTAGE_IN);
@@ -227,11 +227,11 @@ static __always_inline int ingress_tcp(struct __sk_buff *skb, struct packet *p)
 		if (mode != MODE_OUTAGE)
 			return PASS; /* there is no translation yet */
 	}
-	if (mode == MODE_LIVE && replays(p, slot) && !opens(slot)) {
+	if (mode == MODE_LIVE && is_retransmission(p, slot) && !is_open(slot)) {
 		count(STAT_OUTAGE_IN);
 		return HELD;
 	}
-	/* Of devices on top of each other the last one that sees it counts. */
+	/* Of stacked devices the last one that sees it counts. */
 	if (slot->iif != skb->ifindex)
 		slot->iif = skb->ifindex;
 	if (mode == MODE_FREE || !(slot->flags & XLATE) || !(p->tcp.flags & ACK))
@@ -248,8 +248,8 @@ static __always_inline int ingress(struct __sk_buff *skb, __u32 l3)
 
 	if (skb->tc_index == JUDGED_IN || !parse_ip(skb, l3, TO_SERVER, &p))
 		return PASS;
-	/* Of a fragmented segment the first fragment has all that is judged and
-	 * translated. The stack puts no segment together without it. */
+	/* The first fragment of a segment has all that is judged and
+	 * translated. The stack cannot reassemble the segment without it. */
 	if (p.protocol == IP_TCP)
 		return carries(skb) ? PASS : ingress_tcp(skb, &p);
 	if (p.fragment)

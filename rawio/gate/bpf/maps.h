@@ -11,7 +11,7 @@
 
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 
-/* Socket priorities by which the application means its FIN or RST. */
+/* Socket priorities by which the application announces that its FIN or RST is meant. */
 #define PRIO_CLOSE 3
 #define PRIO_SHUT 5
 
@@ -20,7 +20,7 @@ enum service_state { SERVICE_LISTEN = 1, SERVICE_OUTAGE = 2, SERVICE_HOLD = 3 };
 
 #define SERVICE_STATE 0xff
 #define SERVICE_UNMODIFIED 0x100 /* the server does not announce its FINs and RSTs */
-#define SERVICE_TRANSPARENT 0x200 /* its listener takes what is for other hosts, see forwarded */
+#define SERVICE_TRANSPARENT 0x200 /* its listener accepts connections to other hosts' addresses, see forwarded */
 
 struct service_key {
 	__u16 port;  /* host order */
@@ -62,11 +62,11 @@ struct slot {
 	__u32 high;     /* the tap has seen every byte below that may be SACKed */
 	__u32 irs;      /* the client's ISN */
 	__u8 kscale;    /* window shift of the kernel's present socket */
-	__u8 cscale;    /* window shift that the client was told */
+	__u8 cscale;    /* window shift of the client's handshake */
 	__u8 pad[2];
 	__u32 gen;
 	__u32 base; /* client-visible number of the kernel socket's first byte */
-	__u32 mark; /* that of the kernel's newest packet; the gate writes it when it changes */
+	__u32 mark; /* mark of the kernel's newest packet; the gate writes it when it changes */
 	__u32 reserved[4];
 
 	__u32 held;     /* an ACK was lowered or held back; both sides clear it */
@@ -79,11 +79,11 @@ struct slot {
 	__u32 fin;      /* bit 0: a meant FIN has passed, bit 1: a meant RST, bit 2: the engine has noted a meant release */
 	__u32 fin_end;  /* its sequence end, client-visible */
 	__u32 egress;   /* packets seen */
-	__u32 stolen_in;
+	__u32 held_in;
 	__u32 released; /* enum released */
-	__u32 opened;   /* enum opened: why what must be held has been let go */
+	__u32 opened;   /* enum opened: why packets passed that had to be held */
 	__u32 priority; /* skb->priority of the newest segment that meant no end */
-	__u32 iif; /* device by which the client's packets come, and */
+	__u32 iif; /* device by which the client's packets arrive, and */
 	__u32 oif; /* the first one by which the kernel's leave; 0: not known */
 };
 
@@ -140,8 +140,8 @@ struct {
 	__type(value, struct watch);
 } watches SEC(".maps");
 
-/* The task that has released a listener last, in the only entry: what nobody has accepted
- * it aborts right after that. */
+/* The task that has released a listener last, in the only entry: right after that it aborts the
+ * connections that were not accepted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -164,8 +164,8 @@ static __always_inline __u32 *service_of(__be16 port)
 	return bpf_map_lookup_elem(&services, &key);
 }
 
-/* Ports that are no service's and at which a service's listener has taken connections, as
- * TPROXY brings them, and the listener's port; host order. */
+/* Ports that are no service's and at which a service's listener has accepted connections (TPROXY),
+ * with the listener's port; host order. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
@@ -199,7 +199,7 @@ enum stat {
 	STAT_UNRECORDED,
 	STAT_CRASHED,
 	STAT_OPENED,
-	STAT_ASTRAY,
+	STAT_MISROUTED,
 	STAT_UNFOLLOWED,
 	STAT_SHORT_FRAGMENT,
 	STAT_COUNT,

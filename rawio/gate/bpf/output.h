@@ -1,4 +1,4 @@
-/* What a server sends, whole, for the engine to compare. */
+/* A server's output, whole packets, for the engine to compare. */
 #ifndef FTNET_OUTPUT_H
 #define FTNET_OUTPUT_H
 

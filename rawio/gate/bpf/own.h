@@ -1,4 +1,4 @@
-/* What the engine itself sends, and how the gate knows it. */
+/* The engine's own packets, and how the gate recognises them. */
 #ifndef FTNET_OWN_H
 #define FTNET_OWN_H
 
@@ -9,11 +9,11 @@
 #define TCP_CLOSE 7
 #define TCP_SYN_SENT 2
 
-/* Whom a socket of the engine's talks to; see gate.Sender. */
+/* What a socket of the engine sends; see gate.Sender. */
 enum own { OWN_NO, OWN_TO_CLIENT, OWN_TO_SERVER, OWN_TURNS };
 
-/* The Ethernet source address of what turns: these two bytes, and the index of the
- * device by which it is to arrive, in network order. */
+/* The Ethernet source address of a packet that turns from egress to ingress: these two bytes, and the
+ * index of the device by which it is to arrive, in network order. */
 #define TURN_0 0x02
 #define TURN_1 0x66
 
@@ -25,9 +25,9 @@ struct {
 	__type(value, __u32);
 } own SEC(".maps");
 
-/* sent_by says which of the engine's sockets has sent the packet, if one has. Raw
- * and packet sockets are in CLOSE, and a TCP socket that probes has to be known by
- * its SYN only: TCP's other packets pay no look-up. */
+/* sent_by returns the kind of the engine's socket that has sent the packet, if one has. Raw
+ * and packet sockets are in CLOSE, and of a TCP socket that probes only
+ * the SYN matters: other TCP packets cost no look-up. */
 static __always_inline __u32 sent_by(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
@@ -41,9 +41,9 @@ static __always_inline __u32 sent_by(struct __sk_buff *skb)
 	return to ? *to : OWN_NO;
 }
 
-/* The way from egress to ingress, of the loopback device or where a packet turns, it
- * goes without a socket, and under a mark that nobody knows: no hook of a rule set
- * lies in between. */
+/* On its way from egress to ingress, on the loopback device or where it turns, a packet
+ * has no socket, but a secret mark: there is no hook of a rule set
+ * in between. */
 static __always_inline const struct engine *sealed(const struct __sk_buff *skb)
 {
 	__u32 key = 0, mark = skb->mark;
@@ -64,7 +64,7 @@ static __always_inline void seal(struct __sk_buff *skb)
 		skb->mark = e->secret;
 }
 
-/* carries says whether this is loopback and only there for what the engine sends. */
+/* carries says whether this is loopback and has the gate only for the engine's packets. */
 static __always_inline bool carries(const struct __sk_buff *skb)
 {
 	__u32 key = 0;
@@ -76,8 +76,8 @@ static __always_inline bool carries(const struct __sk_buff *skb)
 	return e && e->carrier;
 }
 
-/* arrives says whether the packet comes from the engine, and takes the mark away.
- * Devices on top of this one, and the tap there, let it be. */
+/* arrives says whether the packet is the engine's, and replaces the secret mark.
+ * Stacked devices, and the tap there, ignore it by its tc_index. */
 static __always_inline bool arrives(struct __sk_buff *skb)
 {
 	const struct engine *e = sealed(skb);
@@ -95,15 +95,15 @@ struct sent_frame {
 	__be32 device;
 };
 
-/* turn has a packet to the server arrive by a device as if it had come from there. */
+/* turn makes a packet to the server arrive by a device as if it had come from there. */
 static __always_inline int turn(struct __sk_buff *skb, __u32 device)
 {
 	seal(skb);
 	return bpf_redirect(device, BPF_F_INGRESS);
 }
 
-/* own_turns finds the device; 0: there is none. A device without Ethernet headers
- * has but itself. */
+/* own_turns returns the device by which a packet is to arrive; 0: none. On a device without Ethernet
+ * headers it is that device. */
 static __always_inline __u32 own_turns(struct __sk_buff *skb, __u32 l3)
 {
 	struct sent_frame f;
@@ -115,8 +115,8 @@ static __always_inline __u32 own_turns(struct __sk_buff *skb, __u32 l3)
 	return bpf_ntohl(f.device);
 }
 
-/* addressed says whether a frame has a source address, as those have that come from a
- * network layer: what the engine gives to a device has none. */
+/* addressed says whether a frame has a source address: frames from the network layer have one, those
+ * of the engine's packet sockets have none. */
 static __always_inline bool addressed(struct __sk_buff *skb)
 {
 	struct sent_frame f;

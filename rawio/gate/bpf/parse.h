@@ -87,8 +87,8 @@ struct packet {
 
 enum direction { TO_CLIENT, TO_SERVER };
 
-/* after tells whether a lies behind b. Of numbers that are 2^31 apart each lies
- * behind the other, here and in the model: what is that far ahead is held. */
+/* after says whether a is greater than b, compared serially. Of numbers that are 2^31 apart each is
+ * after the other, here and in the model: an ACK that far ahead is held. */
 static __always_inline bool after(__u32 a, __u32 b) { return (__s32)(b - a) < 0; }
 
 static __always_inline void copy_v6(__be32 *to, const __be32 *from)
@@ -204,9 +204,9 @@ static __always_inline bool parse_ip(struct __sk_buff *skb, __u32 l3, enum direc
 	return false;
 }
 
-/* Where devices lie on top of each other (a macvlan or ipvlan and its parent) a packet
- * passes the gate on each of them, and must be translated once: what a slot has judged
- * is known by its skb->tc_index, which no rule set of netfilter can copy or change. */
+/* On stacked devices (a macvlan or ipvlan and its parent) a packet
+ * passes the gate on each of them, and must be translated once: a packet that was judged by a slot
+ * has an skb->tc_index, which no rule set of netfilter can copy or change. */
 #define JUDGED_OUT 0x6674
 #define JUDGED_IN 0x6675
 

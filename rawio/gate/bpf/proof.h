@@ -1,10 +1,10 @@
 /* Packets by which the engine proves that the gate is in the way, in both directions.
  *
  * The engine sends one through a packet socket on the interface. Its two ends are the
- * same, a loopback address and a service's port, so it is of the same flow both ways, and
- * nobody takes it should it escape. Egress reports it and sends it back in by the same
+ * same, a loopback address and a service's port, so that it is of the same flow in both directions, and
+ * no host accepts it should it escape. Egress reports it and redirects it to ingress of the same
  * interface, ingress reports and consumes it. The flow has an entry in conns but no slot:
- * no other packet pays for it. */
+ * other packets cost nothing more. */
 #ifndef FTNET_PROOF_H
 #define FTNET_PROOF_H
 

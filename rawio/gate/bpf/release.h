@@ -1,5 +1,5 @@
-/* Whether an unmodified server meant to end a connection: the one that lets go
- * of its socket knows. */
+/* Whether an unmodified server meant to end a connection: that follows from the task that
+ * releases its socket. */
 #ifndef FTNET_RELEASE_H
 #define FTNET_RELEASE_H
 
@@ -30,7 +30,7 @@ static __always_inline __u32 task_flags(const struct watch *w, const char *task)
 }
 
 /* orphaned says whether the kernel itself releases the socket, for a process that
- * is no longer there to be asked: so it does with the registered files of an
+ * has ended already, as it does with the registered files of an
  * io_uring. */
 static __always_inline bool orphaned(const struct watch *w)
 {
@@ -44,8 +44,8 @@ struct upid {
 	const char *ns;
 };
 
-/* pid_of is the ID of the current task's process in the engine's PID namespace, from
- * which that of a container's process differs; the initial one's if it has none there.
+/* pid_of returns the ID of the current task's process in the engine's PID namespace, or in the
+ * initial one if it has none there. IDs of processes in containers differ.
  * bpf_get_ns_current_pid_tgid() may not be called here before Linux 6.10. */
 __noinline __u32 pid_of(void)
 {
@@ -73,10 +73,10 @@ __noinline __u32 pid_of(void)
 	return tgid;
 }
 
-/* crashing says whether the current task is the end of a process that did not
- * end by exit(0). The kernel sets the exit code before it releases the files. How a
- * process ends as a whole is not its last thread's code: a thread that ends by itself when
- * the process is killed, or one of io_uring's, has 0, and may be the last to let go of them. */
+/* crashing says whether the current task is of a process that is ending, and not
+ * by exit(0). The kernel sets the exit code before it releases the files. The process's
+ * exit code is not its last thread's: a thread that ends by itself when
+ * the process is killed, or one of io_uring's, has 0, and may be the last to release them. */
 static __always_inline bool crashing(const struct watch *w, struct death *d)
 {
 	const char *task = (void *)bpf_get_current_task(), *process = NULL;
@@ -98,20 +98,20 @@ static __always_inline bool crashing(const struct watch *w, struct death *d)
 	return true;
 }
 
-/* Whose a socket is from which a packet comes. */
+/* Who holds the socket that sends a packet. */
 enum holder {
-	HOLDER_TASK,  /* the current task works on it */
-	HOLDER_QUEUE, /* nobody has accepted it yet, see unnoted_end */
-	HOLDER_OTHER, /* some process has it; the current task may have nothing to do with it */
-	HOLDER_NONE,  /* no process has it any more */
+	HOLDER_TASK,  /* the current task has locked it */
+	HOLDER_QUEUE, /* it was not accepted yet, see unnoted_end */
+	HOLDER_OTHER, /* some process; the current task may be unrelated */
+	HOLDER_NONE,  /* no process any more: it is orphaned */
 };
 
 #define SOCK_DEAD 1 /* in sk_flags: bit 0 of enum sock_flags */
 
-/* holder tells that of a socket that sends a FIN or a RST with an ACK, which no
- * request and no TIME-WAIT socket does. Whatever is sent while the socket is locked is
- * sent by the task that has locked it: all others wait, or leave it to that. What a
- * queue before the gate has kept comes later, when the socket is orphaned. */
+/* holder returns that for a socket that sends a FIN or a RST with an ACK, which no
+ * request and no TIME-WAIT socket does. Packets that are sent while the socket is locked are
+ * sent by the task that has locked it: all others wait, or defer their work to it. Packets that a
+ * queueing discipline before the gate has kept come later, when the socket is orphaned. */
 static __always_inline enum holder holder(struct __sk_buff *skb, const struct watch *w)
 {
 	struct bpf_sock *sk = skb->sk;
@@ -149,7 +149,7 @@ struct sock {
 	struct sock_common __sk_common;
 } __attribute__((preserve_access_index));
 
-/* flow_of reads the connection's addresses: the context has not all of them. */
+/* flow_of reads the connection's addresses: the context lacks some of them. */
 static __always_inline bool flow_of(struct sock *sk, struct flow_key *key)
 {
 	__be32 client, server;
@@ -181,8 +181,8 @@ static __always_inline void crashed(struct slot *slot, __u32 index, const struct
 
 enum end { END_STRAY, END_MEANT, END_CRASH };
 
-/* closes says whether the current task is the one that has released a listener last. */
-static __always_inline bool closes(void)
+/* closes_listener says whether the current task has released a listener, and no other task since. */
+static __always_inline bool closes_listener(void)
 {
 	__u32 key = 0;
 	const __u64 *task = bpf_map_lookup_elem(&closings, &key);
@@ -198,13 +198,13 @@ static __always_inline void note_closing(void)
 	bpf_map_update_elem(&closings, &key, &task, BPF_ANY);
 }
 
-/* unnoted_end judges what ends a connection of whose release nothing is noted: there
- * was none (a half-close, or nobody has accepted it, so that there is no file to
- * release), or the program that notes releases had gone, with its engine for instance.
- * Then the task that releases the socket says what it means as long as it is at it, and
- * nobody later. What nobody has accepted the kernel aborts in the task that closes the
- * listener, but for a connection that it was about to queue at that moment: that one in
- * whatever task the client's packet has interrupted, or has been sent by. */
+/* unnoted_end judges a FIN or RST of a connection whose release was not noted: there
+ * was none (a half-close, or the connection was not accepted, so that there is no file to
+ * release), or the program that notes releases was gone, with its engine for instance.
+ * Then it depends on the task that releases the socket, which is known only while that
+ * task is running. Connections that were not accepted are aborted in the task that closes the
+ * listener, except one that the kernel was about to queue at that moment: that one is aborted in
+ * whatever task the client's packet has interrupted, or was sent by. */
 __noinline int unnoted_end(struct __sk_buff *skb, struct slot *slot, __u32 index)
 {
 	const struct watch *w = watching();
@@ -218,7 +218,7 @@ __noinline int unnoted_end(struct __sk_buff *skb, struct slot *slot, __u32 index
 	case HOLDER_OTHER:
 		return END_MEANT;
 	case HOLDER_QUEUE:
-		if (!closes() && !crashing(w, &d))
+		if (!closes_listener() && !crashing(w, &d))
 			return END_STRAY;
 		break;
 	case HOLDER_TASK:
@@ -230,8 +230,8 @@ __noinline int unnoted_end(struct __sk_buff *skb, struct slot *slot, __u32 index
 	return END_CRASH;
 }
 
-/* released runs in the task that releases a socket, before the socket's FIN or RST is
- * made, and those of what a listener has queued. A listener may be one of
+/* released runs in the task that releases a socket, before the FIN or RST of that socket is
+ * made, or of those that a listener has queued. A listener may be one of
  * MPTCP. */
 static __always_inline void released(struct bpf_sock *ctx)
 {

@@ -10,8 +10,8 @@
 #define load_net(skb, at, to, len) \
 	bpf_skb_load_bytes_relative(skb, at, to, len, BPF_HDR_START_NET)
 
-/* Who has sent the first fragment of a segment for a service. The others have no
- * ports: they are the tap's if they are from the same host to the same address. */
+/* Hosts that have sent the first fragment of a segment for a service. Other fragments have no
+ * ports: the tap gets those that are from the same host to the same address. */
 struct pair {
 	__be32 client[4], server[4];
 };
@@ -23,7 +23,7 @@ struct {
 	__type(value, __u8);
 } fragmenting SEC(".maps");
 
-/* What the tap's filter knows of a packet. */
+/* What the tap's filter has read of a packet. */
 struct tapped {
 	struct pair pair;
 	__u32 l4;      /* offset of the TCP header from the IP header */

@@ -53,7 +53,7 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 	switch mode := s.Mode(); {
 	case mode == gate.ModeOutage || mode == gate.ModeSpoof || mode == gate.ModeRoll:
 		if !m.opens(s) {
-			s.GateSide().CountStolenIn()
+			s.GateSide().CountHeldIn()
 			m.count.OutageIn++
 			return Held
 		}

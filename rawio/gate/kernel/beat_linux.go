@@ -14,13 +14,13 @@ import (
 // engineRecord is struct engine in bpf/alive.h: what the gate knows of its
 // engine, in memory that both map.
 type engineRecord struct {
-	layout   atomic.Uint32
-	secret   atomic.Uint32
-	id       [8]byte
-	beat     atomic.Uint64
-	patience atomic.Uint64
-	mark     atomic.Uint32
-	carrier  atomic.Uint32
+	layout    atomic.Uint32
+	secret    atomic.Uint32
+	id        [8]byte
+	beat      atomic.Uint64
+	deadAfter atomic.Uint64
+	mark      atomic.Uint32
+	carrier   atomic.Uint32
 }
 
 // mapEngine maps the record; unmap the memory in the end.
@@ -39,7 +39,7 @@ func (r *engineRecord) take(config Config) error {
 		return err
 	}
 	r.beat.Store(now)
-	r.patience.Store(uint64(config.DeadAfter))
+	r.deadAfter.Store(uint64(config.DeadAfter))
 	copy(r.id[:], config.ID)
 	r.secret.Store(newSecret())
 	r.mark.Store(config.Mark)
@@ -59,8 +59,8 @@ func (g *Gate) Beat() (late bool) {
 	if err != nil {
 		return false // cannot be: the clock is there
 	}
-	last, patience := g.engine.beat.Swap(now), g.engine.patience.Load()
-	return patience > 0 && now-last > patience
+	last, deadAfter := g.engine.beat.Swap(now), g.engine.deadAfter.Load()
+	return deadAfter > 0 && now-last > deadAfter
 }
 
 // monotonic is the clock of bpf_ktime_get_ns.

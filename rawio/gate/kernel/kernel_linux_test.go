@@ -138,12 +138,12 @@ func (k kernelJudge) setEngine(l life) {
 	const patience = uint64(time.Minute)
 	k.Beat()
 	k.engine.secret.Store(testSecret)
-	k.engine.patience.Store(patience)
+	k.engine.deadAfter.Store(patience)
 	if l != alive {
 		k.engine.beat.Add(^patience) // one more than patience ago
 	}
 	if l == deadHold {
-		k.engine.patience.Store(0)
+		k.engine.deadAfter.Store(0)
 	}
 }
 
@@ -376,9 +376,9 @@ func BenchmarkProgram(b *testing.B) {
 		} {
 			b.Run(fmt.Sprintf("%s/conns=%d", c.name, n), func(b *testing.B) {
 				c.slot.store(g.Slot(uint32(n - 1)))
-				g.engine.patience.Store(0)
+				g.engine.deadAfter.Store(0)
 				if strings.HasSuffix(c.name, "patience") {
-					g.engine.patience.Store(1 << 60)
+					g.engine.deadAfter.Store(1 << 60)
 				}
 				pkt := data.bytes()
 				if c.slot == held {

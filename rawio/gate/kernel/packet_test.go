@@ -262,14 +262,14 @@ type slotState struct {
 	Stable, Delta, TSDelta, Limit, High, IRS, Gen, Base uint32
 	KScale, CScale                                      uint8
 
-	Held                                              bool
-	Ack, Edge, SndNxt, TSVal, TSEcr, FINEnd, StolenIn uint32
-	HFlags                                            uint8
-	BareACKs                                          uint32
-	FIN, Aborted, Noted                               bool
-	Egress                                            uint32
-	Released                                          gate.Released
-	Opened                                            gate.Opened
+	Held                                            bool
+	Ack, Edge, SndNxt, TSVal, TSEcr, FINEnd, HeldIn uint32
+	HFlags                                          uint8
+	BareACKs                                        uint32
+	FIN, Aborted, Noted                             bool
+	Egress                                          uint32
+	Released                                        gate.Released
+	Opened                                          gate.Opened
 }
 
 func (w slotState) store(s *gate.Slot) {
@@ -302,7 +302,7 @@ func loadState(s *gate.Slot) slotState {
 		Mode: s.Mode(), Flags: s.Flags(), Stable: s.Stable(), Delta: s.Delta(), TSDelta: s.TSDelta(),
 		Limit: s.Limit(), High: s.High(), IRS: s.IRS(), Gen: s.Gen(), Base: s.Base(), KScale: kernel, CScale: client,
 		Held: s.Held(), Ack: s.Ack(), Edge: s.Edge(), SndNxt: s.SndNxt(), TSVal: s.TSVal(), TSEcr: s.TSEcr(),
-		HFlags: s.HeldFlags(), BareACKs: s.BareACKs(), FIN: fin, FINEnd: end, Aborted: s.Aborted(), Noted: s.Noted(), Egress: s.Egress(), StolenIn: s.StolenIn(),
+		HFlags: s.HeldFlags(), BareACKs: s.BareACKs(), FIN: fin, FINEnd: end, Aborted: s.Aborted(), Noted: s.Noted(), Egress: s.Egress(), HeldIn: s.HeldIn(),
 		Released: s.Released(), Opened: s.WhyOpened(),
 	}
 }

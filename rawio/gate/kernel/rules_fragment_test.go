@@ -28,7 +28,7 @@ func fragmentRules(e env, live, xlate slotState, data, in tcp) []rule {
 	})
 	add(true, "outage holds the first fragment", first, with(live, func(s *slotState) { s.Mode = gate.ModeOutage }), func(r *rule) {
 		r.verdict, r.stats.OutageIn = gatetest.Held, 1
-		r.after = func(s *slotState) { s.StolenIn++ }
+		r.after = func(s *slotState) { s.HeldIn++ }
 	})
 	later := mod(first, func(p *tcp) { p.later = true })
 	add(true, "another fragment passes, whatever its bytes look like", later, xlate, func(*rule) {})

@@ -274,7 +274,7 @@ func rules(e env) []rule {
 	add(r)
 	r = ingress("another mark says nothing", in, with(live, func(s *slotState) { s.Mode = gate.ModeOutage }))
 	r.mark, r.verdict, r.stats.OutageIn = testSecret+1, gatetest.Held, 1
-	r.after = func(s *slotState) { s.StolenIn++ }
+	r.after = func(s *slotState) { s.HeldIn++ }
 	add(r)
 	r = ingress("live passes untouched", in, live)
 	add(r)
@@ -284,7 +284,7 @@ func rules(e env) []rule {
 	for _, m := range []gate.Mode{gate.ModeOutage, gate.ModeSpoof} {
 		r = ingress("outage and spoof hold what arrives", in, with(live, func(s *slotState) { s.Mode = m }))
 		r.verdict, r.stats.OutageIn = gatetest.Held, 1
-		r.after = func(s *slotState) { s.StolenIn++ }
+		r.after = func(s *slotState) { s.HeldIn++ }
 		add(r)
 	}
 	for _, m := range []gate.Mode{gate.ModeLive, gate.ModeOpen} {

@@ -232,6 +232,6 @@ func outputRules(e env, live, xlate slotState) []rule {
 	return append(all, rule{
 		name: "roll-forward holds what arrives", packet: tcp{toServer: true, seq: e.c(100), ack: e.s(50), flags: flagACK, payload: 20},
 		ingress: true, slot: with(live, gate.ModeRoll, 0), verdict: gatetest.Held,
-		after: func(s *slotState) { s.StolenIn++ }, stats: gate.Stats{OutageIn: 1},
+		after: func(s *slotState) { s.HeldIn++ }, stats: gate.Stats{OutageIn: 1},
 	})
 }

@@ -110,7 +110,7 @@ func TestOwnSockets(t *testing.T) {
 	stranger.send(t, packet(gate.ToServer, 3))
 	spoofer.send(t, packet(gate.ToServer, 4))
 	want(here, 4)
-	if n := g.Slot(0).StolenIn(); n != 1 {
+	if n := g.Slot(0).HeldIn(); n != 1 {
 		t.Errorf("%d packets to the server were held, not the stranger's alone", n)
 	}
 

@@ -130,7 +130,7 @@ func TestLoopbackCarries(t *testing.T) {
 // awaitStolen waits until a packet to the server was held.
 func awaitStolen(t *testing.T, s *gate.Slot) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); s.StolenIn() == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); s.HeldIn() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no packet was held")
 		}
