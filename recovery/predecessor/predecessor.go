@@ -234,12 +234,12 @@ func (p *Predecessor) Close() error {
 }
 
 // CleanGates removes the filters and pins of dead engines of which nothing else lives.
-func (p *Predecessor) CleanGates(bpffs string) (kernel.Leftovers, error) {
+func (p *Predecessor) CleanGates(bpffs string) (kernel.Stale, error) {
 	kept, err := runtimedir.List(p.RuntimeDir)
 	if err != nil {
-		return kernel.Leftovers{}, err
+		return kernel.Stale{}, err
 	}
-	return kernel.Clean(bpffs, func(id string) bool {
+	return kernel.RemoveStale(bpffs, func(id string) bool {
 		return runtimedir.Lives(p.RuntimeDir, id) || slices.ContainsFunc(kept, func(e runtimedir.Entry) bool { return e.ID == id && inhabited(e.Path) })
 	})
 }

@@ -47,30 +47,30 @@ func Adopt(config Config) (*Gate, error) {
 		}
 		return nil, errors.Join(err, g.abandon())
 	}
-	if err := g.succeed(left); err != nil {
+	if err := g.replacePrograms(left); err != nil {
 		return nil, errors.Join(err, g.abandon())
 	}
-	g.inherit(left)
+	g.takePins(left)
 	g.filters.pins = g.ownPins
 	return g, nil
 }
 
-// succeed puts the programs in the places of those that the engine before has left.
-func (g *Gate) succeed(left *remains) error {
-	// Whoever finds the pins from here on finds all filters, whose ever they are.
-	if err := left.pins.addPrograms(g.filters.progs.all()); err != nil {
+// replacePrograms replaces the dead engine's programs.
+func (g *Gate) replacePrograms(found *pinnedGate) error {
+	// From here on the pins lead to all filters, the dead engine's and this one's.
+	if err := found.pins.addPrograms(g.filters.progs.all()); err != nil {
 		return err
 	}
-	g.filters.pins = func() *pins { return left.pins }
-	if err := g.filters.adopt(left.filters); err != nil {
+	g.filters.pins = func() *pins { return found.pins }
+	if err := g.filters.adopt(found.filters); err != nil {
 		return err
 	}
-	links := left.links
-	left.links = nil
+	links := found.links
+	found.links = nil
 	if err := g.filters.adoptTCX(links); err != nil {
 		return err
 	}
-	if err := g.releases.adopt(left.pins); err != nil {
+	if err := g.releases.adopt(found.pins); err != nil {
 		return err
 	}
 	if err := g.dropProofs(); err != nil {
@@ -79,14 +79,14 @@ func (g *Gate) succeed(left *remains) error {
 	return g.removeSenders()
 }
 
-// inherit takes the pins over: the filters have this gate's programs now. Pins that
-// cannot be had are removed.
-func (g *Gate) inherit(left *remains) {
-	g.pins, left.pins = left.pins, nil
-	for id := range left.programs {
+// takePins takes the pins over: the filters have this gate's programs now. If that fails, the pins
+// are removed.
+func (g *Gate) takePins(found *pinnedGate) {
+	g.pins, found.pins = found.pins, nil
+	for id := range found.programs {
 		if err := g.pins.unpin(programName(id)); err != nil {
 			err = fmt.Errorf("gate: unpin program %d: %w", id, err)
-			g.pinned.Err = errors.Join(err, g.unpin()) // they would tell half of it
+			g.pinned.Err = errors.Join(err, g.unpin()) // incomplete pins are of no use
 			return
 		}
 	}

@@ -216,7 +216,7 @@ func TestAdoptHalf(t *testing.T) {
 		}
 	}
 	g.die(t)
-	left, err := Left(config.BPFFS, func(string) bool { return false })
+	left, err := FindStale(config.BPFFS, func(string) bool { return false })
 	must(t, err)
 	if diff := cmp.Diff([]string{"00000001"}, left.Attached); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)

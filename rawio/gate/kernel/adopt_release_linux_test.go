@@ -155,9 +155,9 @@ func TestCleanReleases(t *testing.T) {
 		alive, gone string
 		left        int
 	}{{"00000002", "00000001", 1}, {"", "00000002", 0}} {
-		gone, err := Clean(bpffs, func(id string) bool { return id == c.alive })
+		gone, err := RemoveStale(bpffs, func(id string) bool { return id == c.alive })
 		must(t, err)
-		if diff := cmp.Diff(Leftovers{Attached: []string{c.gone}, Pins: []string{c.gone}}, gone); diff != "" {
+		if diff := cmp.Diff(Stale{Attached: []string{c.gone}, Pins: []string{c.gone}}, gone); diff != "" {
 			t.Errorf("removed (-want +got):\n%s", diff)
 		}
 		awaitWatchers(t, func() int { return watchers(t) }, c.left)

@@ -89,7 +89,7 @@ func TestMountBPFFSCleaned(t *testing.T) {
 	must(t, err)
 	g.die(t)
 	must(t, b.root.Close())
-	if gone, err := Clean(own, func(string) bool { return false }); err != nil || len(gone.Pins) != 1 {
+	if gone, err := RemoveStale(own, func(string) bool { return false }); err != nil || len(gone.Pins) != 1 {
 		t.Errorf("removed %v, %v", gone, err)
 	}
 	must(t, UnmountBPFFS(own))

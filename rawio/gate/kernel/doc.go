@@ -5,7 +5,7 @@
 //
 // A gate outlives the process that loaded it. Its pins in a BPF file system
 // ([Config].BPFFS) lead the next engine to it, which takes it over ([Adopt]). What nobody
-// takes over [Clean] removes.
+// takes over [RemoveStale] removes.
 //
 // Linux 5.12 or newer is needed (BPF atomics, ring buffer, mmapable arrays);
 // [Features] says what is missing. WatchReleases needs Linux 5.14, type

@@ -14,7 +14,7 @@ import (
 
 // Gate is the programs and maps in the kernel. Its methods are safe for
 // concurrent use. If the engine dies without Close, the programs stay attached
-// and go on judging with what the slots last said; see [Adopt] and [Clean].
+// and go on judging with what the slots last said; see [Adopt] and [RemoveStale].
 type Gate struct {
 	config  Config
 	objs    objects

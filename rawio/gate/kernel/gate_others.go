@@ -30,11 +30,11 @@ func ReleaseFeatures() []Feature { return Features() }
 // Adopt returns gate.ErrNotSupported.
 func Adopt(Config) (*Gate, error) { return nil, gate.ErrNotSupported }
 
-// Left returns gate.ErrNotSupported.
-func Left(string, func(id string) bool) (Leftovers, error) { return Leftovers{}, gate.ErrNotSupported }
+// FindStale returns gate.ErrNotSupported.
+func FindStale(string, func(id string) bool) (Stale, error) { return Stale{}, gate.ErrNotSupported }
 
-// Clean returns gate.ErrNotSupported.
-func Clean(string, func(id string) bool) (Leftovers, error) { return Leftovers{}, gate.ErrNotSupported }
+// RemoveStale returns gate.ErrNotSupported.
+func RemoveStale(string, func(id string) bool) (Stale, error) { return Stale{}, gate.ErrNotSupported }
 
 // MayPin returns gate.ErrNotSupported.
 func MayPin(string) error { return gate.ErrNotSupported }

@@ -79,9 +79,9 @@ func cleaned(t *testing.T, bpffs string) (ids []string) {
 	t.Helper()
 	_, err := cleanStale(func(string) bool { return false })
 	must(t, err)
-	left, err := leftPins(bpffs)
+	left, err := findStalePins(bpffs)
 	must(t, err)
-	ids, err = cleanPins(bpffs)
+	ids, err = removeStalePins(bpffs)
 	must(t, err)
 	if !slices.Equal(left, ids) {
 		t.Errorf("left: %v, removed: %v", left, ids)
@@ -155,7 +155,7 @@ func TestCleanPins(t *testing.T) {
 	bpffs := ownBPFFS(t)
 	left := func(want ...string) {
 		t.Helper()
-		ids, err := cleanPins(bpffs)
+		ids, err := removeStalePins(bpffs)
 		must(t, err)
 		if !slices.Equal(ids, want) {
 			t.Errorf("removed: %v, want %v", ids, want)
@@ -201,7 +201,7 @@ func TestPinsOutliveNamespace(t *testing.T) {
 	}
 	// Namespaces are taken down in the background.
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
-		ids, err := cleanPins(bpffs)
+		ids, err := removeStalePins(bpffs)
 		must(t, err)
 		if slices.Equal(ids, []string{"00000001"}) {
 			break

@@ -10,22 +10,22 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// leftPins returns the IDs of the engines whose pins serve nobody: the engine does
+// findStalePins returns the IDs of the engines with stale pins: the engine does
 // not live, and its filters are gone, from the calling thread's network namespace or
-// with theirs. Those in other namespaces that exist are for the next engine there.
-// A BPF file system that is not there has none.
-func leftPins(bpffs string) ([]string, error) {
-	return stalePins(bpffs, func(_ *pinRoot, p *pins) error { p.leave(); return nil })
+// with their own. Pins with filters in other existing namespaces are for the next engine there.
+// A BPF file system that is not mounted has none.
+func findStalePins(bpffs string) ([]string, error) {
+	return eachStalePins(bpffs, func(_ *pinRoot, p *pins) error { p.leave(); return nil })
 }
 
-// cleanPins removes what leftPins finds, and returns the IDs. Call cleanStale
+// removeStalePins removes what findStalePins finds, and returns the IDs. Call cleanStale
 // before.
-func cleanPins(bpffs string) ([]string, error) {
-	return stalePins(bpffs, (*pinRoot).remove)
+func removeStalePins(bpffs string) ([]string, error) {
+	return eachStalePins(bpffs, (*pinRoot).remove)
 }
 
-// stalePins calls f for the pins that serve nobody; f closes them.
-func stalePins(bpffs string, f func(*pinRoot, *pins) error) (ids []string, err error) {
+// eachStalePins calls f for the stale pins; f closes them.
+func eachStalePins(bpffs string, f func(*pinRoot, *pins) error) (ids []string, err error) {
 	netns, err := netnsInode()
 	if err != nil {
 		return nil, err

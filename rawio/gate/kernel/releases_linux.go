@@ -67,7 +67,7 @@ func (r *releases) abandon() {
 // is released by the last. One that is released by the kernel on behalf of a
 // process that is gone (io_uring) counts as released by a crash. If the gate is
 // pinned, the program goes on when this process is killed, as the filters do: see
-// [Clean]. Otherwise every FIN then counts as meant.
+// [RemoveStale]. Otherwise every FIN then counts as meant.
 //
 // It returns an error that satisfies errors.Is(err, gate.ErrNotSupported), and says
 // what to do, if the kernel lacks type information (BTF), network namespace

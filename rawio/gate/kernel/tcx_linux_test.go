@@ -141,7 +141,7 @@ func TestAdoptTCX(t *testing.T) {
 			if ids, err := cleanLinks(bpffs, func(string) bool { return true }); err != nil || len(ids) > 0 {
 				t.Errorf("removed, though it is to be adopted: %v, %v", ids, err)
 			}
-			if ids, err := cleanPins(bpffs); err != nil || len(ids) > 0 {
+			if ids, err := removeStalePins(bpffs); err != nil || len(ids) > 0 {
 				t.Errorf("its pins are removed: %v, %v", ids, err)
 			}
 			var next *Gate
@@ -185,7 +185,7 @@ func TestCleanLinks(t *testing.T) {
 	if got := fmt.Sprint(tcxInstalled(t, l.a)); got != "[[] []]" {
 		t.Errorf("left behind: %s", got)
 	}
-	if ids, err := cleanPins(bpffs); err != nil || !slices.Equal(ids, []string{"00000001"}) {
+	if ids, err := removeStalePins(bpffs); err != nil || !slices.Equal(ids, []string{"00000001"}) {
 		t.Errorf("pins removed: %v, %v", ids, err)
 	}
 	g, err = Load(Config{MaxConns: 4, ID: "00000002"})

@@ -38,7 +38,7 @@ func leftovers(m Machine) []Result {
 			found = append(found, "the directory of engine "+d.ID)
 		}
 	}
-	left, leftErr := kernel.Left(kernel.FindBPFFS(m.BPFFS, runtimedir.BPFFS(m.RuntimeDir)), m.lives)
+	left, leftErr := kernel.FindStale(kernel.FindBPFFS(m.BPFFS, runtimedir.BPFFS(m.RuntimeDir)), m.lives)
 	found = append(found, ofEngines(left)...)
 	switch err := errors.Join(err, leftErr); {
 	case len(m.Servers) > 0:
@@ -55,7 +55,7 @@ func leftovers(m Machine) []Result {
 }
 
 // ofEngines has a line for each thing that is left in the kernel.
-func ofEngines(left kernel.Leftovers) (list []string) {
+func ofEngines(left kernel.Stale) (list []string) {
 	for _, id := range left.Attached {
 		list = append(list, "filters of engine "+id)
 	}
@@ -70,7 +70,7 @@ func ofEngines(left kernel.Leftovers) (list []string) {
 // system if they have mounted it, and their directories below runtimeDir. It returns a line for each thing removed.
 func Clean(runtimeDir, bpffs string) ([]string, error) {
 	own := runtimedir.BPFFS(runtimeDir)
-	gone, err := kernel.Clean(kernel.FindBPFFS(bpffs, own), Machine{RuntimeDir: runtimeDir}.lives)
+	gone, err := kernel.RemoveStale(kernel.FindBPFFS(bpffs, own), Machine{RuntimeDir: runtimeDir}.lives)
 	removed := ofEngines(gone)
 	err = errors.Join(err, kernel.UnmountBPFFS(own))
 	dirs, dirErr := runtimedir.CleanStale(runtimeDir, nil)

@@ -16,8 +16,8 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate/bpf"
 )
 
-// remains is what a dead engine has left in the kernel, found by its pins.
-type remains struct {
+// pinnedGate is what a dead engine has left in the kernel, found by its pins.
+type pinnedGate struct {
 	pins     *pins
 	filters  []placed // those with one of programs
 	maps     map[string]*ebpf.Map
@@ -25,7 +25,7 @@ type remains struct {
 	links    map[int]*attachment     // by tcx, that are pinned
 }
 
-func (r *remains) close() {
+func (r *pinnedGate) close() {
 	if r.pins != nil {
 		r.pins.leave()
 	}
@@ -38,7 +38,7 @@ func (r *remains) close() {
 }
 
 // findGate finds the gate of an engine in the calling thread's network namespace.
-func findGate(bpffs, id string) (*remains, error) {
+func findGate(bpffs, id string) (*pinnedGate, error) {
 	root, err := openPinRoot(bpffs, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: engine %s has left no pins", gate.ErrNoGate, id)
@@ -58,7 +58,7 @@ func findGate(bpffs, id string) (*remains, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &remains{pins: p, maps: make(map[string]*ebpf.Map)}
+	r := &pinnedGate{pins: p, maps: make(map[string]*ebpf.Map)}
 	if err := r.open(); err != nil {
 		r.close()
 		return nil, err
@@ -82,7 +82,7 @@ func (r *pinRoot) openDying(name string) (*pins, error) {
 
 // open finds what the pins lead to. Pins that lead to nothing on any interface are no gate:
 // packets have passed it.
-func (r *remains) open() (err error) {
+func (r *pinnedGate) open() (err error) {
 	if r.programs, err = r.pins.programs(); err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (r *remains) open() (err error) {
 }
 
 // openMaps opens the maps, which must be those of this package.
-func (r *remains) openMaps() error {
+func (r *pinnedGate) openMaps() error {
 	names, err := r.pins.list()
 	if err != nil {
 		return fmt.Errorf("gate: pins: %w", err)
@@ -124,7 +124,7 @@ func (r *remains) openMaps() error {
 }
 
 // check compares the maps' layout with that of this package.
-func (r *remains) check() error {
+func (r *pinnedGate) check() error {
 	spec, err := bpf.LoadGate()
 	if err != nil {
 		return fmt.Errorf("gate: %w", err)
