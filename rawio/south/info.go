@@ -42,7 +42,7 @@ func (c *Conn) Info() Info {
 	}
 	if c.unsynced() {
 		i.State = c.state
-		i.Reason = "it was found in the log; its client has not been heard yet"
+		i.Reason = "it was restored from the log; its client has sent nothing since"
 		if lost := c.extra.restore.lost; lost != "" {
 			i.Protected, i.Reason = false, lost
 		}
