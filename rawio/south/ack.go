@@ -10,7 +10,7 @@ import (
 // Stable takes the log's stability upcalls (spec: Stability Notification
 // Upcall). Upcalls of connections that are gone are ignored.
 func (m *Machine) Stable(upcalls []logserver.Upcall) {
-	m.read()
+	m.readClock()
 	for _, u := range upcalls {
 		c := m.BySlot(uint32(u.Tag))
 		if c == nil || tag(c.slot, c.gen) != u.Tag || c.ID != 0 && c.ID != u.ID {

@@ -48,7 +48,7 @@ func (m *Machine) Inherit(flows map[segment.Flow]uint32) {
 // the port's connections in the log; outage says that the gate held its SYNs. Adopt
 // returns how many connections were taken over.
 func (m *Machine) Adopt(port uint16, s Service, outage bool, list []Stored) int {
-	m.read()
+	m.readClock()
 	svc := m.service(port, s)
 	if outage && !svc.outage {
 		svc.since, svc.crashed = m.now, m.now
@@ -142,7 +142,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	slot, o := m.slotOf(c), &s.Meta.Output
 	out, _ := slot.Out()
 	c.in, c.out = uint32(slot.In()), uint32(out)
-	c.set(unaUnknown | outlived | ackPending)
+	c.set(unaUnknown | adopted | ackPending)
 	sent := slot.SndNxt()
 	c.una, c.nxt = sent, sent
 	c.unaOff = c.unwrapOutput(sent, o)
@@ -157,7 +157,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	if xlate != 0 {
 		c.set(recovered | restored)
 		c.recoveries, c.resume = 1, -1
-		c.promised = c.acked + minPromise
+		c.advertised = c.acked + minOffer
 		x := c.ensureExtra()
 		x.liveAt, x.retryAt, x.tsval, x.edge = m.now, m.now, slot.TSVal(), c.acked
 	}
@@ -170,13 +170,13 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 	case ok:
 		c.meantFIN(end)
 	case xlate != 0: // an earlier socket may have sent one
-		c.set(doubtful)
+		c.set(finDoubtful)
 	}
 	if c.svc.Unmodified {
 		m.adoptWire(c, s)
 	}
 	if slot.Flags()&gate.FlagCookie != 0 {
-		c.set(replayed)
+		c.set(cookieSocket)
 	}
 	m.updateFlags(c)
 	// A keepalive probe is due now, and then at the usual interval.
@@ -196,7 +196,7 @@ func (m *Machine) adoptWire(c *Conn, s *Stored) {
 		c.wire.start, c.wire.out = o.In, o.Out
 	}
 	off := c.outputOff(c.sentEnd())
-	c.wire.asked, c.wire.closed = off, off
+	c.wire.ackedAtInput, c.wire.ackedAtClose = off, off
 	if c.wire.digest != nil {
 		c.wire.digest = newDigest(off, c.wire.digest.grain)
 		c.wire.digest.loose = true
@@ -231,7 +231,7 @@ func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
 	if c.svc.Unmodified || !recorded {
 		m.restoreRecord(c, s)
 	} else if s.Start > 0 {
-		m.lose(c, reason.LogCut, "")
+		m.markLost(c, reason.LogCut, "")
 	}
 	slot.SetReleased(gate.ReleasedNo)
 	m.renewSlot(c, m.storedImage(c))
@@ -337,10 +337,10 @@ func (m *Machine) dropInherited(flow segment.Flow, slot uint32) {
 	}
 }
 
-// fixUna takes SND.UNA from the first acknowledgment of an adopted connection's client that is within
+// learnUna takes SND.UNA from the first acknowledgment of an adopted connection's client that is within
 // the bounds. The client has what precedes the log, whatever the
 // segment says: the last number may be the SYN's, and not that of a doubtful byte.
-func (m *Machine) fixUna(c *Conn, una uint32) {
+func (m *Machine) learnUna(c *Conn, una uint32) {
 	c.unset(unaUnknown)
 	if c.is(finAcked) { // the segment may be an old one
 		una = seqnum.Max(una, c.una)
@@ -357,7 +357,7 @@ func (m *Machine) fixUna(c *Conn, una uint32) {
 // client refuses what the socket sends, and all its own segments may be refused here.
 func (m *Machine) updateSndNxtRefused(c *Conn, s *segment.Segment, slot *gate.Slot) {
 	window := int64(65535) << c.server.wscale
-	if !c.is(outlived|restored) || !c.is(recovered) || !s.Flags.Has(segment.ACK) || s.Flags.Any(segment.SYN|segment.RST) {
+	if !c.is(adopted|restored) || !c.is(recovered) || !s.Flags.Has(segment.ACK) || s.Flags.Any(segment.SYN|segment.RST) {
 		return
 	}
 	if off := int64(seqnum.Diff(s.Seq, c.rcvNxt())); off > window || off < -window {

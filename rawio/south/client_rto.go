@@ -9,16 +9,16 @@ const (
 	// engineWait is how long a client may have waited while there was no engine, ms: a quarter of
 	// the longest RTO of Linux.
 	engineWait = 30_000
-	// lingerMost is four times the longest RTO of Linux, ns.
-	lingerMost = 480e9
-	waitedMost = lingerMost / 4 / 1e6
+	// lingerMax is four times the longest RTO of Linux, ns.
+	lingerMax = 480e9
+	waitedMax = lingerMax / 4 / 1e6
 )
 
 // noteAnswered notes that the client gets an answer for which it has waited since lagAt.
 func (m *Machine) noteAnswered(c *Conn) {
 	c.waited -= (c.waited + 7) / 8
 	if c.lagAt != 0 {
-		c.waited = max(c.waited, min(m.millis()-c.lagAt, waitedMost))
+		c.waited = max(c.waited, min(m.millis()-c.lagAt, waitedMax))
 	}
 }
 
@@ -29,10 +29,10 @@ func (m *Machine) noteStall(still int64) {
 		if c.lagAt != 0 {
 			waited += int64(m.millis() - c.lagAt)
 		}
-		c.waited = max(c.waited, uint32(min(waited, waitedMost)))
+		c.waited = max(c.waited, uint32(min(waited, waitedMax)))
 		return true
 	})
 }
 
 // clientRTO returns an upper bound of the client's retransmission time-out, ns.
-func (c *Conn) clientRTO() int64 { return min(4*int64(c.waited)*1e6, lingerMost) }
+func (c *Conn) clientRTO() int64 { return min(4*int64(c.waited)*1e6, lingerMax) }

@@ -42,11 +42,11 @@ func (k *clock) of(at int64) int64 {
 	return min(at-k.lostBefore, k.lostAt-k.lost)
 }
 
-// read brings the core's time up to date.
-func (m *Machine) read() { m.now = m.passed(m.kernel.Now()) }
+// readClock brings the core's time up to date.
+func (m *Machine) readClock() { m.now = m.passed(m.kernel.Now()) }
 
 // Now returns the core's time, ns. The times in Info are on this clock.
 func (m *Machine) Now() int64 {
-	m.read()
+	m.readClock()
 	return m.now
 }

@@ -54,7 +54,7 @@ func (c *Conn) closed() bool { return c.is(finAcked) && c.is(finLogged) }
 // applicationClosed reports whether the application has closed the connection. For an unmodified
 // server it reports true: the release of a socket whose connection was over before is not reported.
 func (m *Machine) applicationClosed(c *Conn) bool {
-	return c.is(abandoned) || c.wire != nil || m.head(c).Closing
+	return c.is(serverClosed) || c.wire != nil || m.head(c).Closing
 }
 
 // finished lets a connection linger that is over once the application has closed
@@ -90,9 +90,9 @@ func (m *Machine) linger(c *Conn) {
 	m.becomeLingering(c)
 }
 
-// lingers returns for how long a connection that is over is remembered, ns: its client
+// lingerTime returns for how long a connection that is over is remembered, ns: its client
 // may have missed the last ACK, and retransmits after a time-out.
-func (m *Machine) lingers(c *Conn) int64 {
+func (m *Machine) lingerTime(c *Conn) int64 {
 	life := max(m.cfg.Linger, c.clientRTO())
 	if c.is(recovered) && m.slotOf(c).Mode() != gate.ModeOutage {
 		life = max(life, timeWait)
@@ -105,7 +105,7 @@ func (m *Machine) lingers(c *Conn) int64 {
 // hold those, and the core decides.
 func (m *Machine) noteRelease(c *Conn, slot *gate.Slot) {
 	if c.wire != nil && slot.Released() == gate.ReleasedClosed {
-		c.set(abandoned)
+		c.set(serverClosed)
 		slot.NoteRelease()
 	}
 }
@@ -126,7 +126,7 @@ func (m *Machine) mayEndProtection(c *Conn, s *segment.Segment, slot *gate.Slot)
 		}
 	}
 	m.noteRelease(c, slot)
-	return c.is(abandoned) && len(s.Payload) > 0 && seqnum.Less(slot.Ack(), s.Seq+uint32(len(s.Payload))) && !m.remains(c, s)
+	return c.is(serverClosed) && len(s.Payload) > 0 && seqnum.Less(slot.Ack(), s.Seq+uint32(len(s.Payload))) && !m.remains(c, s)
 }
 
 // remains reports whether a connection that its process has closed stays in a
@@ -169,7 +169,7 @@ func (m *Machine) answerAfterEnd(c *Conn, s *segment.Segment) {
 		return
 	}
 	if c.state == Lingering { // as TIME_WAIT does
-		c.extra.expireAt = max(c.extra.expireAt, m.now+m.lingers(c))
+		c.extra.expireAt = max(c.extra.expireAt, m.now+m.lingerTime(c))
 	}
 	slot := m.slotOf(c)
 	a := c.ackSegment(c.stableSeq(), seqnum.Max(c.stableSeq(), slot.Edge()))
@@ -191,7 +191,7 @@ func (m *Machine) end(c *Conn, why string) {
 // forget frees all that the core and the gate keep of a connection.
 func (m *Machine) forget(c *Conn) {
 	if c.state == Established || c.state == Outage {
-		m.completed(c)
+		m.handshakeComplete(c)
 	}
 	open := c.isOpening()
 	if !m.becomeClosed(c) {
@@ -205,7 +205,7 @@ func (m *Machine) forget(c *Conn) {
 // Release ends the protection of a port whose server has ended as intended:
 // the kernel's remaining segments leave, FINs above all.
 func (m *Machine) Release(port uint16) {
-	m.read()
+	m.readClock()
 	svc := m.services[port]
 	if svc == nil {
 		return

@@ -86,14 +86,14 @@ type Conn struct {
 	peerTS       uint32 // newest valid TSval of the client (RFC 7323: TS.Recent)
 	retransmitTS uint32 // TSval of a retransmission that was refused, if it is newer; 0: none
 
-	irs, iss  uint32 // client's and original server's initial sequence numbers
-	acked     uint32 // highest ACK number that the core has sent
-	high      uint32 // end of the highest byte seen
-	promised  uint32 // if recovered: right window edge that the client was promised, in its last outage or since
-	una       uint32 // highest number that the client has acknowledged
-	nxt       uint32 // sequence end of the highest byte that left before the last crash
-	finEnd    uint32 // number after the server's meant FIN
-	maxWindow uint32 // greatest window the client ever offered, bytes (RFC 5961)
+	irs, iss   uint32 // client's and original server's initial sequence numbers
+	acked      uint32 // highest ACK number that the core has sent
+	high       uint32 // end of the highest byte seen
+	advertised uint32 // if recovered: right window edge that the client was advertised, in its last outage or since
+	una        uint32 // highest number that the client has acknowledged
+	nxt        uint32 // sequence end of the highest byte that left before the last crash
+	finEnd     uint32 // number after the server's meant FIN
+	maxWindow  uint32 // greatest window the client ever offered, bytes (RFC 5961)
 
 	client     synOptions // of the client's SYN
 	server     synOptions // of the original SYN-ACK
@@ -115,8 +115,8 @@ type extra struct {
 	late   bool // the client had asked in vain before
 
 	// An outage: what the client has been told, and when.
-	edge    uint32 // right window edge that the client was promised, or was told last since it is live again
-	window  uint32 // bytes to promise beyond stable
+	edge    uint32 // right window edge that was advertised to the client, since it is live again: last
+	window  uint32 // window to offer beyond stable, bytes
 	tsval   uint32
 	tsecr   uint32
 	ackedAt int64
@@ -133,7 +133,7 @@ type extra struct {
 	notBefore    int64            // when the next attempt may begin
 	answer       *segment.Segment // the SYN-ACK, until the kernel has the socket; while Reconnecting: a SYN cookie
 	retryAt      int64
-	unfit        bool  // a SYN cookie had no room for what was agreed to; see requeue
+	cookieUnfit  bool  // a SYN cookie had no room for what was agreed to; see requeue
 	requeued     bool  // in this recovery
 	roll         *roll // while Rolling
 

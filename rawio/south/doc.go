@@ -34,7 +34,7 @@
 // Open, reached from Established, is no longer protected; the gate passes all.
 // Each state is entered by one function in state.go, where the table says from which others.
 // Connections that an earlier engine has left in the log begin in Outage: see
-// restore.go. Those whose server has outlived it go on where they were: see
+// restore.go. Those whose server has outlived it continue where they were: see
 // adopt.go.
 //
 // A half-open one, Established before the client has answered the SYN-ACK, waits in Outage

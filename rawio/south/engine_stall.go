@@ -10,7 +10,7 @@ const whyBegun = "its client began another connection while the engine stood sti
 // (kernel.Config.DeadAfter): connections that it has opened cannot be protected
 // any more, and those that are no longer bound are over. flows are the bound ones.
 func (m *Machine) EngineStalled(flows map[segment.Flow]uint32) {
-	m.read()
+	m.readClock()
 	m.Conns(func(c *Conn) bool {
 		switch _, bound := flows[c.Flow]; {
 		case !bound && c.bound():

@@ -10,7 +10,7 @@ import (
 // segment's length in sequence space; packet is the packet from its IP header,
 // nil if the gate could not capture all of it.
 func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, packet []byte, at int64) {
-	m.read()
+	m.readClock()
 	at = m.of(at)
 	if kind == gate.EventRefused {
 		m.refuseSYN(s)

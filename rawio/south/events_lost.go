@@ -83,7 +83,7 @@ func (m *Machine) wasOpened(c *Conn) {
 // hasCrashed handles the crash of the process that held an unmodified server's
 // connection, if the slot has one that is not known yet, and reports whether it did.
 func (m *Machine) hasCrashed(c *Conn) bool {
-	if c.wire == nil || c.state == Outage || c.is(abandoned) || m.slotOf(c).Released() != gate.ReleasedCrashed {
+	if c.wire == nil || c.state == Outage || c.is(serverClosed) || m.slotOf(c).Released() != gate.ReleasedCrashed {
 		return false
 	}
 	m.Crashed(c.slot, 0, 0)

@@ -53,26 +53,26 @@ func (m *Machine) Via(ifindex int) { m.via = uint32(ifindex) }
 
 // Ungated tells the core that packets may bypass the gate on an interface, and why.
 func (m *Machine) Ungated(ifindex int, why string) {
-	m.read()
+	m.readClock()
 	if m.ungated == nil {
 		m.ungated = map[uint32]string{}
 	}
 	m.ungated[uint32(ifindex)] = why
 	for _, e := range m.exposed {
-		if m.by(e.conn, uint32(ifindex)) {
+		if m.uses(e.conn, uint32(ifindex)) {
 			e.comparing, e.detail = false, why
 		}
 	}
 	m.Conns(func(c *Conn) bool {
-		if m.by(c, uint32(ifindex)) {
+		if m.uses(c, uint32(ifindex)) {
 			m.expose(c, why)
 		}
 		return true
 	})
 }
 
-// by reports whether packets of the connection are known to use an interface.
-func (m *Machine) by(c *Conn, ifindex uint32) bool {
+// uses reports whether packets of the connection are known to use an interface.
+func (m *Machine) uses(c *Conn, ifindex uint32) bool {
 	w := m.ways(c)
 	return ifindex != 0 && slices.Contains(w[:], ifindex)
 }
@@ -122,7 +122,7 @@ func (m *Machine) exposeIfUngated(c *Conn) {
 // Gated tells the core that no packet bypasses the gate on an interface any more. progress is that
 // of the kernel's sockets at some time after; nil: it is not known, and is queried later.
 func (m *Machine) Gated(ifindex int, progress map[segment.Flow]Progress) {
-	m.read()
+	m.readClock()
 	delete(m.ungated, uint32(ifindex))
 	for _, e := range m.exposed {
 		c := e.conn
@@ -165,7 +165,7 @@ func (m *Machine) queryProgress(e *exposure) {
 
 func (m *Machine) stillUngated(c *Conn) bool {
 	for i := range m.ungated {
-		if m.by(c, i) {
+		if m.uses(c, i) {
 			return true
 		}
 	}
@@ -184,7 +184,7 @@ func (m *Machine) tickExposed() {
 			c.unset(exposed)
 			return true
 		}
-		if m.now-e.since >= reportExposedAfter && m.completed(c) {
+		if m.now-e.since >= reportExposedAfter && m.handshakeComplete(c) {
 			m.reportUnprotected(c, reason.Ungated, e.detail)
 		}
 		m.queryProgress(e)
@@ -216,18 +216,18 @@ func (m *Machine) lostUnseen(c *Conn) bool {
 				m.compareExposed(e, p)
 			}
 		}
-		return e.comparing && !c.has(e.progress)
+		return e.comparing && !c.hasProgress(e.progress)
 	})
 }
 
 // caughtUp reports whether log and record have all that the kernel's socket has received and
 // sent.
 func (c *Conn) caughtUp(p Progress) bool {
-	return c.stable >= c.received && c.ahead == nil && c.has(p)
+	return c.stable >= c.received && c.ahead == nil && c.hasProgress(p)
 }
 
-// has reports whether the core has got all of that, so that log and record will have it.
-func (c *Conn) has(p Progress) bool {
+// hasProgress reports whether the core has got all of that, so that log and record will have it.
+func (c *Conn) hasProgress(p Progress) bool {
 	received := c.received
 	if c.fin >= 0 { // the kernel counts it
 		received++

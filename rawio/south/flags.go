@@ -11,11 +11,11 @@ const (
 
 // From the server's kernel socket, by way of the gate.
 const (
-	finSent   flags = finAcked << 1 << iota // the FIN that the application meant has left
-	abandoned                               // an unmodified server has closed it, or a descriptor was closed without the north side
-	byCookie                                // its first SYN-ACK was a SYN cookie
-	replayed                                // its present socket was made from one: see gate.FlagCookie
-	exposed                                 // packets may bypass the gate, or have bypassed it: in Machine.exposed
+	finSent      flags = finAcked << 1 << iota // the FIN that the application meant has left
+	serverClosed                               // an unmodified server has closed it, or a descriptor was closed without the north side
+	byCookie                                   // its first SYN-ACK was a SYN cookie
+	cookieSocket                               // its present socket was made from one: see gate.FlagCookie
+	exposed                                    // packets may bypass the gate, or have bypassed it: in Machine.exposed
 )
 
 // From the log.
@@ -37,17 +37,17 @@ const (
 
 // From an earlier engine.
 const (
-	restored   flags = outsideWindow << 1 << iota // it is not known for certain what its servers have sent to the client
-	doubtful                                      // restored, and the client's last acknowledgment may count the server's FIN
-	unaUnknown                                    // Established when this engine began, and no segment of the client since: una is only an upper bound
-	outlived                                      // adopted from a previous engine: the server may already have closed it, and only that engine was notified
+	restored    flags = outsideWindow << 1 << iota // it is not known for certain what its servers have sent to the client
+	finDoubtful                                    // restored, and the client's last acknowledgment may count the server's FIN
+	unaUnknown                                     // Established when this engine began, and no segment of the client since: una is only an upper bound
+	adopted                                        // adopted from a previous engine: the server may already have closed it, and only that engine was notified
 )
 
 // ACKs that the core has to send.
 const (
-	ackPending flags = outlived << 1 << iota // live: the kernel wants an ACK above what left
-	dupACKDue                                // live: a duplicate ACK, in place of the kernel's
-	ackDue                                   // not live: an ACK
+	ackPending flags = adopted << 1 << iota // live: the kernel wants an ACK above what left
+	dupACKDue                               // live: a duplicate ACK, in place of the kernel's
+	ackDue                                  // not live: an ACK
 )
 
 // Lists of the core that it is in.

@@ -43,7 +43,7 @@ func (m *Machine) startCookieRepeats(c *Conn) {
 // tickCookieRepeats retransmits it when due, and reports whether it has to be called again.
 func (m *Machine) tickCookieRepeats(c *Conn) bool {
 	x := c.extra
-	if m.completed(c) || x.tries == synAckRepeats {
+	if m.handshakeComplete(c) || x.tries == synAckRepeats {
 		x.repeatCookie = false
 		return false
 	}
@@ -55,10 +55,10 @@ func (m *Machine) tickCookieRepeats(c *Conn) bool {
 	return true
 }
 
-// completed reports whether a connection's handshake is complete. The kernel may have received a
+// handshakeComplete reports whether a connection's handshake is complete. The kernel may have received a
 // third ACK that the tap has missed: only after that can Accept return the connection, and the server
 // send on it.
-func (m *Machine) completed(c *Conn) bool {
+func (m *Machine) handshakeComplete(c *Conn) bool {
 	switch {
 	case c.is(confirmed):
 	case c.unsynced(), c.state == SynReceived:
@@ -84,7 +84,7 @@ func (m *Machine) confirm(c *Conn) {
 // its client has answered.
 func (m *Machine) awaitThirdACK(c *Conn) {
 	x := c.extra
-	if x.halfOpen = !m.completed(c) && !c.unsynced(); x.halfOpen {
+	if x.halfOpen = !m.handshakeComplete(c) && !c.unsynced(); x.halfOpen {
 		x.tries, x.since, x.retryAt = 0, m.now, m.now+synAckFirst
 	}
 }
@@ -126,7 +126,7 @@ func (m *Machine) addHalfOpen(c *Conn) {
 // halfOpen returns the connection of an entry if it still is half-open, else nil.
 func (m *Machine) halfOpen(y halfOpenEntry) *Conn {
 	c := m.slots[y.slot].conn
-	if c == nil || c.gen != y.gen || c.state != Established && c.state != Outage || m.completed(c) {
+	if c == nil || c.gen != y.gen || c.state != Established && c.state != Outage || m.handshakeComplete(c) {
 		return nil
 	}
 	return c

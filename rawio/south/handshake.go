@@ -87,7 +87,7 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 			m.end(c, whyAnew)
 			m.begin(svc, flow, e)
 			return
-		case c.state == Established && !c.is(recovered) && m.completed(c) && c.is(byCookie) && s.Ack == c.irs+1 &&
+		case c.state == Established && !c.is(recovered) && m.handshakeComplete(c) && c.is(byCookie) && s.Ack == c.irs+1 &&
 			(m.now-c.since < cookieLife || m.kernel.Socket(flow) == SocketOpen):
 			m.destroySYNCopy(c) // of a copy of the SYN, from before the cookie's third ACK, which may be lost
 			return
@@ -136,7 +136,7 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 // afterKernelDone reports whether a SYN-ACK answers a copy of the SYN of a connection that is over for
 // the kernel, while its client has not yet got the ACK of all that the kernel has acknowledged.
 func (m *Machine) afterKernelDone(c *Conn, s *segment.Segment) bool {
-	return c.state == Established && m.completed(c) && !c.is(opening) && (c.is(recovered) || !c.is(byCookie)) &&
+	return c.state == Established && m.handshakeComplete(c) && !c.is(opening) && (c.is(recovered) || !c.is(byCookie)) &&
 		s.Ack == c.irs+1 && seqnum.Less(c.stableSeq(), m.slotOf(c).Ack())
 }
 
@@ -145,7 +145,7 @@ func (m *Machine) afterKernelDone(c *Conn, s *segment.Segment) bool {
 // has another number (RFC 9293, section 3.4.1), or at least a newer timestamp (RFC 6191); one that
 // has neither waits no longer than the old connection lingers, or would.
 func (m *Machine) isSYNCopy(c *Conn, seq, ts uint32) bool {
-	over := c.state == Lingering || c.state == Established && !c.is(opening) && m.bothFINs(c) && m.now-c.last < m.lingers(c)
+	over := c.state == Lingering || c.state == Established && !c.is(opening) && m.bothFINs(c) && m.now-c.last < m.lingerTime(c)
 	return over && seq == c.irs && !(c.server.ts() && seqnum.Less(c.peerTS, ts))
 }
 
@@ -177,7 +177,7 @@ func (m *Machine) destroySYNCopy(c *Conn) {
 		return
 	}
 	m.kernel.Destroy(c.Flow)
-	if !m.completed(c) {
+	if !m.handshakeComplete(c) {
 		return
 	}
 	s := m.asClient(c)
@@ -221,7 +221,7 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *synEntry) {
 		c.wire = newWire(svc.Compare, c.client.mss)
 	}
 	if e.cookie {
-		c.set(byCookie | replayed)
+		c.set(byCookie | cookieSocket)
 	}
 	if !m.takeSlot(c) {
 		m.noteUnprotected(flow, reason.NoSlots, m.allSlots())

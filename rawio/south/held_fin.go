@@ -29,7 +29,7 @@ func (m *Machine) hold(c *Conn, kind gate.EventKind, s *segment.Segment, length 
 		m.sendServerFIN(c)
 		return
 	}
-	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.wire != nil && (c.is(abandoned) || m.head(c).Closing) {
+	if kind == gate.EventRSTHeld && !s.Flags.Has(segment.ACK) && c.wire != nil && (c.is(serverClosed) || m.head(c).Closing) {
 		// The server has closed. If the client retransmits, it has missed
 		// an ACK, which the core sends again; if it sends something new, the
 		// protection ends, and the kernel answers the next segment.

@@ -105,7 +105,7 @@ func (m *Machine) slotFlags(c *Conn) gate.SlotFlags {
 	if c.server.ts() {
 		f |= gate.FlagTS
 	}
-	if c.is(replayed) {
+	if c.is(cookieSocket) {
 		f |= gate.FlagCookie
 	}
 	if c.server.sack() {

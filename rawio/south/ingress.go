@@ -12,7 +12,7 @@ import (
 // payload may be reused when Segment returns. The caller ends each batch of
 // calls with Flush.
 func (m *Machine) Segment(s *segment.Segment, t int64) {
-	m.read()
+	m.readClock()
 	t = m.of(t)
 	svc := m.services[s.Dst.Port()]
 	if svc == nil {
@@ -166,7 +166,7 @@ func (m *Machine) established(c *Conn, s *segment.Segment, t int64) {
 // retransmission (gate.FlagCookie): then the core answers it.
 func (c *Conn) answeredByCore(s *segment.Segment, slot *gate.Slot) bool {
 	kernel := slot.Ack()
-	return c.is(replayed) && c.is(finSent) && !s.Flags.Any(segment.SYN|segment.RST) &&
+	return c.is(cookieSocket) && c.is(finSent) && !s.Flags.Any(segment.SYN|segment.RST) &&
 		seqnum.Less(s.Seq, kernel) && seqnum.LEQ(s.End(), kernel)
 }
 
@@ -262,7 +262,7 @@ func (m *Machine) takeFIN(c *Conn) {
 	}
 	c.fin, c.early, c.ahead = c.received, -1, nil
 	if c.wire != nil {
-		c.wire.closed = c.unaOff
+		c.wire.ackedAtClose = c.unaOff
 	}
 	if err := m.log.Finish(c.ID, c.fin); err != nil {
 		c.fin, c.early = -1, c.received // as in take

@@ -20,7 +20,7 @@ const (
 type bounds struct {
 	ack  uint32 // lowest receive number: what was acknowledged to the client
 	next uint32 // what a RST may name besides the core's own next number
-	edge uint32 // right edge of the window that the client was promised
+	edge uint32 // right window edge that was advertised to the client
 	sent uint32 // SND.NXT: the end of what was sent to the client
 }
 
@@ -81,7 +81,7 @@ func (m *Machine) learn(c *Conn, s *segment.Segment, ack uint32) {
 	una := m.ackedBy(c, s)
 	d := seqnum.Diff(una, c.una)
 	if c.is(unaUnknown) {
-		m.fixUna(c, una)
+		m.learnUna(c, una)
 		d = 0
 	}
 	if d > 0 {

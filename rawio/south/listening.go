@@ -11,7 +11,7 @@ import (
 // changes how it is protected. A change of the log's room applies to
 // all connections from then on, other changes to new connections only.
 func (m *Machine) Protect(port uint16, s Service) {
-	m.read()
+	m.readClock()
 	svc := m.service(port, s)
 	m.gate.SetService(port, svc.outage, s.Unmodified)
 }
@@ -45,7 +45,7 @@ func (m *Machine) Unprotect(port uint16) {
 // Accept in the order in which it had first accepted them, before the
 // clients that have dialled meanwhile.
 func (m *Machine) Listening(port uint16) int {
-	m.read()
+	m.readClock()
 	svc := m.services[port]
 	switch {
 	case svc == nil || svc.busy:

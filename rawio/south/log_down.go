@@ -73,7 +73,7 @@ func (m *Machine) logLost(c *Conn) {
 	case c.state == SynReceived:
 		m.openFailed(c, logserver.ErrNoConn)
 	case c.unsynced():
-		m.lose(c, reason.LogLost, "")
+		m.markLost(c, reason.LogLost, "")
 	case c.mayBeExposed() && !c.closed():
 		m.writeFailed(c, logserver.ErrNoConn)
 	}
@@ -81,7 +81,7 @@ func (m *Machine) logLost(c *Conn) {
 
 // LogStatus takes the log's new status.
 func (m *Machine) LogStatus(s logserver.Status) {
-	m.read()
+	m.readClock()
 	switch {
 	case s&(logserver.Unreachable|logserver.Failed) == 0:
 		m.down = down{}

@@ -265,7 +265,7 @@ func (c *Conn) mayBeMissing(slot *gate.Slot) bool {
 
 // hasClosed reports whether the server has closed the connection.
 func (m *Machine) hasClosed(c *Conn, slot *gate.Slot) bool {
-	return c.is(abandoned) || m.head(c).Closing || slot.Released() == gate.ReleasedClosed
+	return c.is(serverClosed) || m.head(c).Closing || slot.Released() == gate.ReleasedClosed
 }
 
 // unprotectMissing ends the protection of a connection with missing input. What the client sends to

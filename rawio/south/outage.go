@@ -7,15 +7,15 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// minPromise is the least window that the core offers in an outage, bytes.
-const minPromise = 64 << 10
+// minOffer is the least window that the core offers in an outage, bytes.
+const minOffer = 64 << 10
 
 // Crash declares that the process that served the ports is gone (figures 17,
 // 18): from now on the gate holds everything, the core answers the clients,
 // and new SYNs wait. The kernel sockets that the process left are removed,
 // except those whose connection the application had closed: they drain.
 func (m *Machine) Crash(ports ...uint16) {
-	m.read()
+	m.readClock()
 	for _, port := range ports {
 		svc := m.services[port]
 		if svc == nil {
@@ -72,7 +72,7 @@ func (m *Machine) crashed(c *Conn) {
 			m.finished(c)
 			return
 		}
-		if head.Closing || c.is(abandoned) {
+		if head.Closing || c.is(serverClosed) {
 			if m.over(c) {
 				m.finished(c)
 			} else if c.extra != nil && c.extra.held != nil && m.heldByClose(c) {
@@ -103,13 +103,13 @@ func (m *Machine) crashed(c *Conn) {
 func (m *Machine) takeFromKernel(c *Conn) {
 	x, slot := c.extra, m.slotOf(c)
 	m.lowerUna(c)
-	m.fixSndNxt(c)
+	m.noteSndNxt(c)
 	x.edge, x.tsval, x.seqSeen = slot.Edge(), slot.TSVal(), c.high
 	x.unseen = unseen{probedAt: m.now}
 	if slot.Flags()&gate.FlagLimit != 0 {
 		x.edge = seqnum.Min(x.edge, slot.Limit())
 	}
-	x.window = uint32(max(seqnum.Diff(x.edge, c.stableSeq()), minPromise))
+	x.window = uint32(max(seqnum.Diff(x.edge, c.stableSeq()), minOffer))
 	if slot.TakeHeld() || c.is(ackPending|dupACKDue) {
 		c.set(ackDue)
 	} else {
@@ -118,9 +118,9 @@ func (m *Machine) takeFromKernel(c *Conn) {
 	x.ackedAt = m.now
 }
 
-// fixSndNxt sets nxt to the end of what may have left. If the gate has held a FIN, the kernel
+// noteSndNxt sets nxt to the end of what may have left. If the gate has held a FIN, the kernel
 // counts it as sent, and so does the slot; the journal says that it was not.
-func (m *Machine) fixSndNxt(c *Conn) {
+func (m *Machine) noteSndNxt(c *Conn) {
 	slot := m.slotOf(c)
 	nxt := seqnum.Max(c.nxt, slot.SndNxt())
 	if end, ok := slot.FIN(); ok {

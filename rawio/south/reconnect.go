@@ -23,12 +23,12 @@ const (
 // are kept aside, so that the log, the kernel's next number and what the
 // server will read from the log agree.
 func (m *Machine) reconnect(c *Conn) {
-	m.fixSndNxt(c) // once more: a packet may have been on its way out
+	m.noteSndNxt(c) // once more: a packet may have been on its way out
 	if !m.becomeReconnecting(c) {
 		return
 	}
 	x := c.extra
-	x.since, x.recoverAt, x.notBefore, x.halfOpen, x.unfit = m.now, 0, 0, false, false
+	x.since, x.recoverAt, x.notBefore, x.halfOpen, x.cookieUnfit = m.now, 0, 0, false, false
 }
 
 // spoofWhenStable sends the SYN once all that was logged is stable.
@@ -56,7 +56,7 @@ func (m *Machine) retry(c *Conn) {
 	switch {
 	case m.now-x.since >= reconnectTimeout:
 		m.reset(c, whyNotTaken)
-	case x.tries >= restartAfter && x.unfit && !x.requeued && len(c.svc.queue) > 0:
+	case x.tries >= restartAfter && x.cookieUnfit && !x.requeued && len(c.svc.queue) > 0:
 		m.requeue(c)
 	case x.tries >= restartAfter && len(x.deferred) > 0: // not for unmodified servers
 		// The client must not wait so long for its acknowledgments.
@@ -132,12 +132,12 @@ func (m *Machine) reconnected(c *Conn, s *segment.Segment, cookie bool, at int64
 			m.reset(c, err.Error())
 			return
 		}
-		x.unfit = true // a SYN cookie has no room for options without timestamps
+		x.cookieUnfit = true // a SYN cookie has no room for options without timestamps
 		return
 	}
-	c.unset(replayed)
+	c.unset(cookieSocket)
 	if cookie {
-		c.set(replayed)
+		c.set(cookieSocket)
 	}
 	switch {
 	case c.wire != nil:
@@ -163,7 +163,7 @@ func (m *Machine) ofReopening(c *Conn, s *segment.Segment, at int64) bool {
 // possible; if not, the connection is reset.
 func (m *Machine) prepare(c *Conn) bool {
 	una, sent := c.ackedEnd(), c.sentEnd()
-	if c.extra.restore != nil || c.is(doubtful) {
+	if c.extra.restore != nil || c.is(finDoubtful) {
 		sent = una // there is no record of the rest
 	}
 	unaOff := c.outputOff(una)
@@ -226,11 +226,11 @@ func (m *Machine) goLive(c *Conn, proven bool) {
 		return
 	}
 	x := c.extra
-	c.promised = x.edge
+	c.advertised = x.edge
 	// A packet that the gate stole before it saw the new mode is still on its
 	// way from the tap: whatever was tapped until now, and a little longer for
 	// programs that are running, is relayed.
-	m.read()
+	m.readClock()
 	x.liveAt = m.now
 	x.cutover, x.retryAt = x.liveAt+cutoverSlack, x.liveAt
 	if proven {

@@ -69,8 +69,8 @@ func (c *Conn) isAhead(s *segment.Segment, edge uint32) bool {
 	if !c.is(recovered) {
 		return false
 	}
-	c.promised = seqnum.Max(c.promised, edge)
-	return seqnum.Less(edge, s.Seq) && seqnum.LEQ(s.Seq, c.promised) &&
+	c.advertised = seqnum.Max(c.advertised, edge)
+	return seqnum.Less(edge, s.Seq) && seqnum.LEQ(s.Seq, c.advertised) &&
 		s.Flags&(segment.SYN|segment.RST|segment.ACK) == segment.ACK
 }
 

@@ -76,7 +76,7 @@ func (m *Machine) answerReset(c *Conn, s *segment.Segment) {
 
 // Abort resets a connection, unless it is over, and reports why.
 func (m *Machine) Abort(c *Conn, why string) {
-	m.read()
+	m.readClock()
 	switch c.state {
 	case Established, Outage, Reconnecting, Rolling:
 		m.reset(c, why)
@@ -90,7 +90,7 @@ func (m *Machine) Abort(c *Conn, why string) {
 
 // AbortAll resets every connection of a port: its server will not come back.
 func (m *Machine) AbortAll(port uint16, why string) {
-	m.read()
+	m.readClock()
 	svc := m.services[port]
 	if svc == nil {
 		return

@@ -50,7 +50,7 @@ type restore struct {
 	probeAt int64
 	since   int64  // time since when the client could have answered; then the time when it did
 	next    uint32 // the number that the client sends next
-	lost    string // why the connection cannot be recovered, see lose; empty: it can
+	lost    string // why the connection cannot be recovered, see markLost; empty: it can
 }
 
 // unsynced reports whether the connection was taken from the log, and no segment of the client has
@@ -64,7 +64,7 @@ func (c *Conn) unsynced() bool {
 // an outage. The gate must hold all packets of the port until Restore has
 // returned. It returns how many connections were taken over.
 func (m *Machine) Restore(port uint16, s Service, list []Stored) int {
-	m.read()
+	m.readClock()
 	svc := m.service(port, s)
 	if !svc.outage {
 		svc.since, svc.crashed = m.now, m.now
@@ -119,7 +119,7 @@ func (m *Machine) beginRestore(c *Conn, s *Stored) {
 	c.set(restored)
 	stable := c.stableSeq()
 	c.extra = &extra{
-		edge: stable + minPromise, window: minPromise, tsval: segment.ParseOptions(s.Meta.SYNACKOptions).TSVal, ackedAt: m.now,
+		edge: stable + minOffer, window: minOffer, tsval: segment.ParseOptions(s.Meta.SYNACKOptions).TSVal, ackedAt: m.now,
 		restore: &restore{out: s.Meta.Output, accept: stable + 65535<<c.server.wscale, since: m.now},
 	}
 }
@@ -152,10 +152,10 @@ func (m *Machine) restoreRecord(c *Conn, s *Stored) {
 	o := &s.Meta.Output
 	if !c.svc.Unmodified {
 		if s.Start > 0 {
-			m.lose(c, reason.LogCut, "")
+			m.markLost(c, reason.LogCut, "")
 		}
 		if err := m.record.Restore(c.slot, c.gen, c.Flow, s.Reads); err != nil {
-			m.lose(c, reason.NoRecord, err.Error())
+			m.markLost(c, reason.NoRecord, err.Error())
 		}
 		return
 	}
@@ -164,13 +164,13 @@ func (m *Machine) restoreRecord(c *Conn, s *Stored) {
 	case o.In >= s.Start && o.In <= s.End && o.In > 0:
 		c.wire.start, c.wire.out = o.In, o.Out
 	case s.Start > 0:
-		m.lose(c, reason.LogCut, "")
+		m.markLost(c, reason.LogCut, "")
 	}
 }
 
-// lose declares that a connection from the log cannot be recovered. The connection is kept until its
+// markLost declares that a connection from the log cannot be recovered. The connection is kept until its
 // client sends a segment, and is then reset: before that the client's numbers are not known.
-func (m *Machine) lose(c *Conn, why reason.Reason, detail string) {
+func (m *Machine) markLost(c *Conn, why reason.Reason, detail string) {
 	if r := c.extra.restore; r.lost == "" {
 		r.lost = why.With(detail)
 		m.reportUnprotected(c, why, detail)
@@ -181,7 +181,7 @@ func (m *Machine) lose(c *Conn, why reason.Reason, detail string) {
 func (m *Machine) holdRestored(c *Conn) {
 	m.beginSlot(c, m.storedImage(c))
 	if err := m.gate.Bind(c.Flow, c.slot); err != nil {
-		m.lose(c, reason.Refused, "gate: "+err.Error())
+		m.markLost(c, reason.Refused, "gate: "+err.Error())
 	}
 	m.kernel.Destroy(c.Flow) // one that an earlier server's process has left
 }
@@ -228,13 +228,13 @@ func (m *Machine) ackedBy(c *Conn, s *segment.Segment) uint32 {
 	sent := m.hasSent(c, m.slotOf(c))
 	known := seqnum.Max(c.nxt, sent)
 	if !c.is(finSent) && seqnum.Less(known, s.Ack) {
-		c.set(doubtful) // an earlier server had sent more than was known, or its FIN
+		c.set(finDoubtful) // an earlier server had sent more than was known, or its FIN
 	}
-	if !c.is(doubtful) || s.Ack == c.una && !c.is(unaUnknown) { // equality with a mere bound proves nothing
+	if !c.is(finDoubtful) || s.Ack == c.una && !c.is(unaUnknown) { // equality with a mere bound proves nothing
 		return s.Ack
 	}
 	if c.state == Established && seqnum.LEQ(seqnum.Max(known, s.Ack), sent) {
-		c.unset(doubtful)
+		c.unset(finDoubtful)
 		return s.Ack
 	}
 	return s.Ack - 1
@@ -314,7 +314,7 @@ func (m *Machine) updateSndNxt(c *Conn, s *segment.Segment) {
 // without them. A server with a north side can wait for them itself.
 func (m *Machine) missesInput(c *Conn) bool {
 	r := c.extra.restore
-	return r != nil && c.wire != nil && seqnum.Less(c.rcvNxt(), r.next) && m.now-r.since < missesMost
+	return r != nil && c.wire != nil && seqnum.Less(c.rcvNxt(), r.next) && m.now-r.since < missingInputMax
 }
 
-const missesMost = 150e9 // ns
+const missingInputMax = 150e9 // ns

@@ -118,7 +118,7 @@ func (m *Machine) learnFirst(c *Conn, s *segment.Segment) {
 		c.meantFIN(c.iss + 1 + uint32(o.End) + 1)
 		c.nxt = seqnum.Max(c.nxt, c.finEnd)
 	} else {
-		c.set(doubtful)
+		c.set(finDoubtful)
 		if c.unaOff > c.outStart() {
 			c.una, c.unaOff = c.una-1, c.unaOff-1
 		}
@@ -132,7 +132,7 @@ func (m *Machine) learnFirst(c *Conn, s *segment.Segment) {
 	slot.SetSndNxt(c.nxt)
 	slot.SetTS(x.tsval, c.peerTS)
 	if c.wire != nil {
-		c.wire.closed = c.outputOff(c.ackedEnd())
+		c.wire.ackedAtClose = c.outputOff(c.ackedEnd())
 		m.forgetOutput(c)
 	}
 	m.Stats.Synced++

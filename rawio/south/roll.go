@@ -243,22 +243,22 @@ func (m *Machine) waitsForInput(c *Conn) bool {
 	if next := c.rcvNxt(); r.missingAt == 0 || r.missing != next || c.is(logStalled) {
 		r.missing, r.missingAt = next, m.now
 	}
-	if m.now-c.last >= silentMost || c.inputLost() {
+	if m.now-c.last >= silentMax || c.inputLost() {
 		return false
 	}
 	// If the window of a restored connection's client was closed after those bytes, nothing but the
 	// earlier server's answers shows that the client has sent them.
-	answered := c.is(restored) && r.out < c.outputOff(c.ackedEnd()) && m.now-r.movedAt < missesMost
-	return answered || c.extra.seqSeen != 0 && seqnum.Less(c.rcvNxt(), c.extra.seqSeen) && m.now-r.missingAt < repeatsMost
+	answered := c.is(restored) && r.out < c.outputOff(c.ackedEnd()) && m.now-r.movedAt < missingInputMax
+	return answered || c.extra.seqSeen != 0 && seqnum.Less(c.rcvNxt(), c.extra.seqSeen) && m.now-r.missingAt < retransmitMax
 }
 
 const (
-	// silentMost is how long to wait for a client that sends nothing, ns. It is probed more often.
-	silentMost = 60e9
-	// repeatsMost is how long to wait for a client that sends segments, but not the missing input, ns,
+	// silentMax is how long to wait for a client that sends nothing, ns. It is probed more often.
+	silentMax = 60e9
+	// retransmitMax is how long to wait for a client that sends segments, but not the missing input, ns,
 	// from when the log could take it: the tap may never see its retransmissions.
 	// Meanwhile new clients wait, who give up after two minutes.
-	repeatsMost = 90e9
+	retransmitMax = 90e9
 )
 
 // probeClient sends a keepalive probe: the client answers the old sequence number with its RCV.NXT

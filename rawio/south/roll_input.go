@@ -36,7 +36,7 @@ func (m *Machine) feed(c *Conn) {
 	}
 	// The client closed after it had got the replies up to that point. A server that gets the FIN
 	// before it has sent them may abandon them.
-	if c.fin >= 0 && c.is(finLogged) && r.sent == c.fin && (r.out >= min(c.wire.closed, c.outputOff(c.sentEnd())) || m.feedsFINEarly(c)) {
+	if c.fin >= 0 && c.is(finLogged) && r.sent == c.fin && (r.out >= min(c.wire.ackedAtClose, c.outputOff(c.sentEnd())) || m.feedsFINEarly(c)) {
 		s := m.rollAck(c, r.outAcked, r.edgeOut)
 		s.Flags |= segment.FIN
 		r.sent++

@@ -44,7 +44,7 @@ func (m *Machine) logged(c *Conn, off, n int64) []byte {
 	if m.immediate {
 		got, err := m.log.Read(c.ID, m.page[:n], off)
 		if err != nil || got == 0 {
-			m.unreadable(c, err)
+			m.logUnreadable(c, err)
 			return nil
 		}
 		return m.page[:got]
@@ -61,7 +61,7 @@ func (m *Machine) logged(c *Conn, off, n int64) []byte {
 	return nil
 }
 
-func (m *Machine) unreadable(c *Conn, err error) {
+func (m *Machine) logUnreadable(c *Conn, err error) {
 	why := "it ends too early"
 	if err != nil {
 		why = err.Error()
@@ -104,7 +104,7 @@ func (m *Machine) readAhead(c *Conn) {
 // Fetched takes the result of a Config.Fetch: all bytes, or an error. p may be
 // reused when Fetched returns. Results that are no longer needed are ignored.
 func (m *Machine) Fetched(slot, gen uint32, off int64, p []byte, err error) {
-	m.read()
+	m.readClock()
 	c := m.BySlot(slot)
 	if c == nil || c.gen != gen || c.state != Rolling {
 		return
@@ -122,7 +122,7 @@ func (m *Machine) Fetched(slot, gen uint32, off int64, p []byte, err error) {
 			r.pages.retryAt = m.now + fetchRetry
 			return
 		case err != nil:
-			m.unreadable(c, err)
+			m.logUnreadable(c, err)
 			return
 		}
 		g.data = append(m.newPage(), p...)

@@ -157,7 +157,7 @@ func (m *Machine) becomeResetting(c *Conn, why string) bool {
 	m.slotOf(c).SetMode(gate.ModeOutage)
 	if was == Established {
 		m.lowerUna(c)
-		m.fixSndNxt(c)
+		m.noteSndNxt(c)
 	}
 	m.kernel.Destroy(c.Flow)
 	_ = m.log.Delete(c.ID)
@@ -193,7 +193,7 @@ func (m *Machine) becomeLingering(c *Conn) bool {
 	case m.outputRemains(c, slot):
 		m.captureRest(c, slot)
 	}
-	c.ensureExtra().expireAt = m.now + m.lingers(c)
+	c.ensureExtra().expireAt = m.now + m.lingerTime(c)
 	m.watch(c)
 	return true
 }

@@ -116,8 +116,8 @@ func (m *Machine) tick(c *Conn) {
 		m.noteFIN(c)
 		if !m.over(c) {
 			keep = x != nil && m.tickLive(c) || keep
-		} else if x != nil && x.held != nil && m.heldLong(c) {
-			c.set(abandoned) // the client has got the FIN from an earlier server
+		} else if x != nil && x.held != nil && m.heldTooLong(c) {
+			c.set(serverClosed) // the client has got the FIN from an earlier server
 			x.held = nil
 		}
 		if c.state == Established && c.wire != nil && m.tickIdle(c) {
@@ -150,8 +150,8 @@ func (m *Machine) tickLive(c *Conn) bool {
 		if x.held == nil {
 			return true
 		}
-		if m.heldLong(c) {
-			c.set(abandoned)
+		if m.heldTooLong(c) {
+			c.set(serverClosed)
 			m.releaseHeld(c)
 			m.touch(c)
 			return c.state == Established
@@ -184,10 +184,10 @@ func (m *Machine) tickLive(c *Conn) bool {
 	return false
 }
 
-// heldLong counts a tick of a FIN or RST that is held, and reports whether it has been held for so
+// heldTooLong counts a tick of a FIN or RST that is held, and reports whether it has been held for so
 // long that it is meant. At least two ticks: the engine itself may have stood still for
 // some time.
-func (m *Machine) heldLong(c *Conn) bool {
+func (m *Machine) heldTooLong(c *Conn) bool {
 	x := c.extra
 	x.heldFor++
 	return c.svc.alive && x.heldFor >= 2 && m.now-x.heldAt >= meantAfter && !m.processEnding(c.svc)
@@ -205,7 +205,7 @@ const cutoverTime = 1e9
 // segment that the tap could see. exists reports whether the kernel has a socket. Sweep returns how
 // many connections it has ended.
 func (m *Machine) Sweep(idle int64, exists func(segment.Flow) bool) int {
-	m.read()
+	m.readClock()
 	n := 0
 	for i := range m.slots {
 		c := m.slots[i].conn
@@ -216,7 +216,7 @@ func (m *Machine) Sweep(idle int64, exists func(segment.Flow) bool) int {
 		case SynReceived, Established, Open:
 			// A connection that is over waits for the application only. If that has a new socket, whose
 			// FIN the gate holds, the socket stays until the application closes it.
-			waits := c.closed() && !c.is(outlived) && m.slotOf(c).Mode() != gate.ModeOutage
+			waits := c.closed() && !c.is(adopted) && m.slotOf(c).Mode() != gate.ModeOutage
 			if !waits && !exists(c.Flow) {
 				m.end(c, "its socket is gone")
 				n++

@@ -24,7 +24,7 @@ func (m *Machine) TrialResult(port uint16, ifindex int, v6 bool, why string) {
 	if svc == nil {
 		return
 	}
-	m.read()
+	m.readClock()
 	at := entrance{uint32(ifindex), v6}
 	if why == "" {
 		delete(svc.unanswered, at)
@@ -35,7 +35,7 @@ func (m *Machine) TrialResult(port uint16, ifindex int, v6 bool, why string) {
 	}
 	svc.unanswered[at] = why
 	m.each(svc, func(c *Conn) {
-		if m.completed(c) {
+		if m.handshakeComplete(c) {
 			m.reportTrialUnanswered(c)
 		}
 	})

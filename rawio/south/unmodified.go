@@ -11,8 +11,8 @@ import (
 type wire struct {
 	start            int64 // offset in the client's stream where its log begins
 	out              int64 // offset in the server's stream that belongs to it
-	asked            int64 // offset in the server's stream that the client had acknowledged with its newest input
-	closed           int64 // offset in the server's stream that the client had acknowledged when it closed
+	ackedAtInput     int64 // offset in the server's stream that the client had acknowledged with its newest input
+	ackedAtClose     int64 // offset in the server's stream that the client had acknowledged when it closed
 	digest           *digest
 	receivedAtReopen int64 // received, when it was last opened again after a crash of its process
 	crashes          int   // crashes since, each soon after the one before, without new data of the client
@@ -62,7 +62,7 @@ func (c *Conn) logStart() int64 {
 // connection is live, or one that the gate holds while it is rolled forward. seq
 // is its sequence number as the client sees it, or the kernel's own when held.
 func (m *Machine) Output(kind gate.OutputKind, slot, gen, seq uint32, s *segment.Segment) {
-	m.read()
+	m.readClock()
 	c := m.BySlot(slot)
 	if c == nil || c.gen != gen || c.wire == nil {
 		return
@@ -96,7 +96,7 @@ func (m *Machine) noteInput(c *Conn, s *segment.Segment) {
 		return
 	}
 	acked := seqnum.Min(s.Ack, m.slotOf(c).SndNxt()) // the segment may be forged
-	c.wire.asked = max(c.wire.asked, c.outputOff(acked))
+	c.wire.ackedAtInput = max(c.wire.ackedAtInput, c.outputOff(acked))
 	m.watch(c)
 }
 
@@ -110,15 +110,15 @@ func (m *Machine) tickIdle(c *Conn) bool {
 	slot := m.slotOf(c)
 	sent := slot.SndNxt()
 	if m.now-c.last >= c.svc.Idle && c.una == sent && slot.Ack() == c.rcvNxt() && c.stable == c.received &&
-		c.ahead == nil && c.fin < 0 && !c.is(finSent) && c.unaOff > c.wire.asked && !c.blocks() {
+		c.ahead == nil && c.fin < 0 && !c.is(finSent) && c.unaOff > c.wire.ackedAtInput && !c.windowTooSmall() {
 		return !m.truncate(c, c.unaOff)
 	}
 	return true
 }
 
-// blocks reports whether the client's window is too small for the server to go on sending
+// windowTooSmall reports whether the client's window is too small for the server to go on sending
 // (RFC 9293, section 3.8.6.2.1): the answer may be incomplete.
-func (c *Conn) blocks() bool {
+func (c *Conn) windowTooSmall() bool {
 	window := uint32(c.peerWindow) << c.client.wscale
 	return window < min(max(uint32(c.client.mss), defaultMSS), c.maxWindow/2)
 }

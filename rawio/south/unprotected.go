@@ -54,7 +54,7 @@ func (m *Machine) emitUnprotected(r Report, detail string, first bool) {
 // reason.
 func (m *Machine) Declare(port uint16, flow segment.Flow, why reason.Reason, detail string) {
 	if svc := m.services[port]; svc != nil && m.conns.get(flow) == nil {
-		m.read()
+		m.readClock()
 		if known, its := m.takeUnprotected(flow); known != "" {
 			why, detail = known, its
 		}
@@ -69,14 +69,14 @@ func (m *Machine) UnprotectFlow(flow segment.Flow, why reason.Reason, detail str
 	if c == nil || c.state != Established {
 		return false
 	}
-	m.read()
+	m.readClock()
 	m.unprotect(c, why, detail)
 	return true
 }
 
 // Fail tells the core that the engine has failed, and why: no connection is protected any more.
 func (m *Machine) Fail(why string) {
-	m.read()
+	m.readClock()
 	m.Conns(func(c *Conn) bool {
 		if c.mayBeExposed() {
 			m.reportUnprotected(c, reason.EngineFailed, why)
@@ -103,7 +103,7 @@ func (m *Machine) SYN(flow segment.Flow) (age int64, seen bool) {
 	if e == nil || e.syn == nil || e.synack != nil {
 		return 0, false
 	}
-	m.read()
+	m.readClock()
 	return m.now - e.arrived, true
 }
 
@@ -127,7 +127,7 @@ func (m *Machine) release(c *Conn) {
 // open ends the protection of a live connection, which continues: the gate
 // passes everything, translated if necessary, and what was held leaves.
 func (m *Machine) open(c *Conn, why string) {
-	m.completed(c)
+	m.handshakeComplete(c)
 	slot := m.slotOf(c)
 	slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
 	slot.SetMode(gate.ModeOpen)

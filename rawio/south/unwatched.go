@@ -9,14 +9,14 @@ import "github.com/ftnet/ftnet/internal/reason"
 
 // Unwatched tells the core that releases are not noted, and why.
 func (m *Machine) Unwatched(why string) {
-	m.read()
+	m.readClock()
 	again := m.unwatched != ""
 	m.unwatched = why
 	if again {
 		return
 	}
 	m.Conns(func(c *Conn) bool {
-		if m.completed(c) {
+		if m.handshakeComplete(c) {
 			m.reportUnwatched(c)
 		}
 		return true

@@ -23,7 +23,7 @@ const orphanAfter = 25e6
 // unmodified server has crashed. If others of the server live on, the connection
 // is recovered by one of them.
 func (m *Machine) Crashed(slot uint32, pid, code int) {
-	m.read()
+	m.readClock()
 	c := m.BySlot(slot)
 	if c == nil || c.wire == nil || m.gate.Slot(slot).Released() != gate.ReleasedCrashed {
 		return // of a socket before the present one
@@ -64,7 +64,7 @@ func (m *Machine) socketVanished(c *Conn) bool {
 		x.held = nil
 		return false
 	}
-	if c.is(abandoned) || m.slotOf(c).Released() == gate.ReleasedClosed {
+	if c.is(serverClosed) || m.slotOf(c).Released() == gate.ReleasedClosed {
 		if m.kernel.Socket(c.Flow) != SocketNone {
 			x.held = nil // as below
 		}
