@@ -93,7 +93,7 @@ type Conn struct {
 	una        uint32 // highest number that the client has acknowledged
 	nxt        uint32 // sequence end of the highest byte that left before the last crash
 	finEnd     uint32 // number after the server's meant FIN
-	maxWindow  uint32 // greatest window the client ever offered, bytes (RFC 5961)
+	maxWindow  uint32 // greatest window that the client has offered, bytes (RFC 5961)
 
 	client     synOptions // of the client's SYN
 	server     synOptions // of the original SYN-ACK
@@ -104,7 +104,7 @@ type Conn struct {
 	in, out    uint32 // interfaces: of the client's newest segment, and of the SYN-ACK; 0: not known. See Machine.ways
 	flags      flags
 	state      State
-	reported   reasonSet // the reasons for which it was said that it is not protected
+	reported   reasonSet // reasons that were reported for its not being protected
 }
 
 // extra is the state of a handshake, an outage, a reconnection or a cut-over.
@@ -112,10 +112,10 @@ type extra struct {
 	// A handshake that waits for the log.
 	syn    *segment.Segment
 	synack []byte
-	late   bool // the client had asked in vain before
+	late   bool // SYNs of the client had waited before
 
-	// An outage: what the client has been told, and when.
-	edge    uint32 // right window edge that was advertised to the client, since it is live again: last
+	// An outage: what was sent to the client, and when.
+	edge    uint32 // right window edge: the highest one advertised; once live again, the last one
 	window  uint32 // window to offer beyond stable, bytes
 	tsval   uint32
 	tsecr   uint32
@@ -134,11 +134,11 @@ type extra struct {
 	answer       *segment.Segment // the SYN-ACK, until the kernel has the socket; while Reconnecting: a SYN cookie
 	retryAt      int64
 	cookieUnfit  bool  // a SYN cookie had no room for what was agreed to; see requeue
-	requeued     bool  // in this recovery
+	requeued     bool  // requeue was called in this recovery
 	roll         *roll // while Rolling
 
 	halfOpen  bool  // Outage: the client has sent nothing since its SYN; see halfopen.go
-	recoverAt int64 // Outage, with a living server: when to reconnect; 0: it is told
+	recoverAt int64 // Outage, with a living server: when to reconnect; 0: with the service's other connections
 
 	// Open: the last ACK of the core, and how often it is to be sent again.
 	lastACK        *segment.Segment
@@ -146,7 +146,7 @@ type extra struct {
 
 	// Live again.
 	liveAt  int64
-	cutover int64            // segments tapped until this time may have been stolen; 0: none
+	cutover int64            // segments tapped until this time may have been held by the gate; 0: none
 	refused *segment.Segment // beyond the kernel's window: see deliverRefused; nil: none
 
 	held     *segment.Segment // FIN or RST that the gate holds

@@ -89,9 +89,9 @@ func (m *Machine) synAck(svc *service, flow segment.Flow, s *segment.Segment, pa
 			return
 		case c.state == Established && !c.is(recovered) && m.handshakeComplete(c) && c.is(byCookie) && s.Ack == c.irs+1 &&
 			(m.now-c.since < cookieLife || m.kernel.Socket(flow) == SocketOpen):
-			m.destroySYNCopy(c) // of a copy of the SYN, from before the cookie's third ACK, which may be lost
+			m.destroySYNCopy(c) // it is from before the cookie's third ACK, which may be lost
 			return
-		case m.afterKernelDone(c, s), m.isSYNCopy(c, s.Ack-1, s.Options.TSEcr): // the kernel is done, and its client may not be
+		case m.afterKernelDone(c, s), m.isSYNCopy(c, s.Ack-1, s.Options.TSEcr): // over for the kernel, perhaps not for the client
 			if m.kernel.Socket(flow) == SocketHalfOpen { // it may also be one that the core had reopened
 				m.kernel.Destroy(flow)
 			}

@@ -77,7 +77,7 @@ type Machine struct {
 	cfg       Config
 	log       logserver.Log
 	borrowed  borrowed // memory of the log
-	immediate bool     // reads of the log do not wait
+	immediate bool     // reads of the log do not block
 	net       Network
 	gate      Gate
 	record    Record
@@ -93,10 +93,10 @@ type Machine struct {
 	down      down
 	lagging   bool     // some connection needs frequent ticks, see Busy
 	rolling   int      // connections in state Rolling
-	page      []byte   // for what is read from the log, if it is immediate
+	page      []byte   // buffer for reads of an immediate log
 	freePages [][]byte // recycled buffers, see newPage
-	active    []*Conn  // with timers: outage, reconnecting, resetting, lingering, held FIN, limited
-	probed    int      // clients of restored connections, in this tick
+	active    []*Conn  // connections that need ticks: outage, reconnecting, resetting, lingering, held FIN, limited
+	probed    int      // clients that were probed in this tick
 	scan      scan     // for missing input
 	reading   []reading
 	halfOpens []halfOpenEntry         // connections that may be half-open, the oldest first: see halfopen.go

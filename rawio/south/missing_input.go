@@ -25,8 +25,8 @@ import (
 // What was found survives a crash: a client gives up after a number of time-outs, each twice as
 // long as the one before, whatever crashes meanwhile. The search goes on as well: in an outage, and
 // while an unmodified server is rolled forward, the gate counts what it holds. A roll-forward waits
-// no longer than ambiguousAfter for retransmissions that the tap does not see: the restarted server
-// hardly waits longer.
+// no longer than ambiguousAfter for retransmissions that the tap does not see: the client gives up
+// hardly later.
 
 const (
 	// missingAfter is how long input must be missing, ns. Times when the engine stood still do not
