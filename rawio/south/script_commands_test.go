@@ -54,7 +54,7 @@ func (s *script) line(line string) {
 	case "queue": // nobody has accepted it, and the task is none that closes the listener
 		s.env.gate.Holder = gatetest.HolderQueue
 	case "stall": // of the engine; the gate waits for a second
-		s.env.gate.Patience = 1e9
+		s.env.gate.DeadAfter = 1e9
 		s.env.gate.Beat()
 		s.time += int64(s.duration(w[1]))
 	case "beat":

@@ -36,7 +36,7 @@ func (m *Model) judgeAck(p *packet, s *gate.Slot, j *judged, previous uint32) bo
 		}
 		return true
 	}
-	if m.letGo(s) {
+	if m.openSlot(s) {
 		s.TakeHeld()
 		return true
 	}
@@ -60,7 +60,7 @@ func (m *Model) judgeSACK(p *packet, s *gate.Slot, j *judged) bool {
 			top = right
 		}
 	}
-	if top == high || m.opens(s) {
+	if top == high || m.isOpen(s) {
 		return true
 	}
 	if j.carries {
@@ -76,7 +76,7 @@ func (m *Model) judgeSACK(p *packet, s *gate.Slot, j *judged) bool {
 func (m *Model) fitWindow(s *gate.Slot, j *judged, limited bool) {
 	kernel, client := s.Scales()
 	edge := j.edge
-	if limited && s.Flags()&gate.FlagLimit != 0 && after(edge, s.Limit()) && !m.opens(s) {
+	if limited && s.Flags()&gate.FlagLimit != 0 && after(edge, s.Limit()) && !m.isOpen(s) {
 		edge = s.Limit()
 		m.count.Limited++
 	} else if j.outAck == j.ack && kernel == client {

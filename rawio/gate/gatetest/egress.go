@@ -68,7 +68,7 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	}
 	s.GateSide().CountEgress()
 	mode := s.Mode()
-	if synack && p.begins(s) && m.engineDead() {
+	if synack && p.newSYNACK(s) && m.engineDead() {
 		delete(m.conns, p.flow)
 		return m.passes()
 	}
@@ -81,9 +81,9 @@ func (m *Model) egressTCP(p *packet, priority uint32) Verdict {
 	switch {
 	case mode == gate.ModeLive:
 		return m.egressLive(p, s, index, priority)
-	case mode == gate.ModeOpen || mode == gate.ModeOutage && m.letGo(s):
+	case mode == gate.ModeOpen || mode == gate.ModeOutage && m.openSlot(s):
 		return m.egressOpen(p, s)
-	case mode != gate.ModeOutage && p.answers() && m.letGo(s):
+	case mode != gate.ModeOutage && p.answers() && m.openSlot(s):
 		return Pass
 	case mode == gate.ModeRoll:
 		if m.capture(gate.OutputRoll, index, p, be.Uint32(p.tcp()[4:])) {
@@ -138,10 +138,10 @@ func (p *packet) refusesAgain(s *gate.Slot) bool {
 	return mode == gate.ModeLive && closed && be.Uint32(p.tcp()[8:]) != s.Ack()
 }
 
-// begins says whether a SYN-ACK is that of a connection which the client has begun
+// newSYNACK says whether a SYN-ACK is of a connection that the client has begun
 // in place of the slot's, or of a half-open one that the kernel has forgotten, rather
-// than one that the slot's own socket repeats.
-func (p *packet) begins(s *gate.Slot) bool {
+// than a retransmission of the slot's own socket.
+func (p *packet) newSYNACK(s *gate.Slot) bool {
 	switch mode := s.Mode(); {
 	case mode == gate.ModeSpoof || mode == gate.ModeRoll:
 		return true
@@ -198,13 +198,13 @@ func (m *Model) egressLive(p *packet, s *gate.Slot, index, priority uint32) Verd
 	j := p.read(s)
 	switch {
 	case flags&flagSYN != 0:
-		if flags&flagACK != 0 && (p.begins(s) || s.Flags()&gate.FlagXlate != 0) {
+		if flags&flagACK != 0 && (p.newSYNACK(s) || s.Flags()&gate.FlagXlate != 0) {
 			return m.holdSYNACK(p, index)
 		}
 		return Pass
 	case flags&flagRST != 0:
 		kind := m.judgeRST(p, s, index, priority)
-		if kind != endMeant && !m.letGo(s) {
+		if kind != endMeant && !m.openSlot(s) {
 			if kind == endStray {
 				m.report(gate.EventRSTHeld, index, p)
 			}
@@ -216,7 +216,7 @@ func (m *Model) egressLive(p *packet, s *gate.Slot, index, priority uint32) Verd
 		}
 		m.report(gate.EventRSTSent, index, p)
 	case flags&flagFIN != 0:
-		if !m.meantFIN(s, &j, index, priority) && !m.letGo(s) {
+		if !m.meantFIN(s, &j, index, priority) && !m.openSlot(s) {
 			m.report(gate.EventFINHeld, index, p)
 			m.count.FINHeld++
 			return Held
@@ -226,7 +226,7 @@ func (m *Model) egressLive(p *packet, s *gate.Slot, index, priority uint32) Verd
 		switch {
 		case m.capture(gate.OutputSent, index, p, j.seq):
 			m.count.Recorded++
-		case !m.letGo(s):
+		case !m.openSlot(s):
 			return Held
 		}
 	}
@@ -344,7 +344,7 @@ func (m *Model) icmpOut(p *packet) Verdict {
 	if len(icmp) < 1 || icmp[0] != unreachable && icmp[0] != timeExceeded {
 		return Pass
 	}
-	if s, _ := m.quoted(icmp, toServer); s == nil || s.Mode() == gate.ModeFree || m.opens(s) {
+	if s, _ := m.quoted(icmp, toServer); s == nil || s.Mode() == gate.ModeFree || m.isOpen(s) {
 		return Pass
 	}
 	m.count.ICMPHeld++

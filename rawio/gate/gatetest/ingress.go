@@ -52,7 +52,7 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 	}
 	switch mode := s.Mode(); {
 	case mode == gate.ModeOutage || mode == gate.ModeSpoof || mode == gate.ModeRoll:
-		if !m.opens(s) {
+		if !m.isOpen(s) {
 			s.GateSide().CountHeldIn()
 			m.count.OutageIn++
 			return Held
@@ -60,7 +60,7 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 		if mode == gate.ModeOutage && s.Flags()&gate.FlagXlate != 0 && p.flags()&flagACK != 0 {
 			m.translateIn(p, s)
 		}
-	case mode == gate.ModeLive && p.replays(s) && !m.opens(s):
+	case mode == gate.ModeLive && p.isRetransmission(s) && !m.isOpen(s):
 		m.count.OutageIn++
 		return Held
 	case mode != gate.ModeFree && s.Flags()&gate.FlagXlate != 0 && p.flags()&flagACK != 0:
@@ -69,10 +69,10 @@ func (m *Model) ingressTCP(p *packet) Verdict {
 	return Pass
 }
 
-// replays says whether the client repeats what the kernel has had in a connection that the
-// server has closed, and that a SYN cookie had begun. If its process has crashed everything
-// may be the first segment.
-func (p *packet) replays(s *gate.Slot) bool {
+// isRetransmission says whether the client retransmits what the kernel has received in a connection that
+// the server has closed, and that began with a SYN cookie. If its process has crashed, any segment
+// may be the first one.
+func (p *packet) isRetransmission(s *gate.Slot) bool {
 	if p.fragment || s.Flags()&gate.FlagCookie == 0 || p.flags()&(flagSYN|flagRST) != 0 {
 		return false
 	}

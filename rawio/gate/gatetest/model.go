@@ -32,8 +32,8 @@ type Model struct {
 	// Secret is the mark of what the engine sends, from the loopback device's egress
 	// to its ingress; 0: there is none.
 	Secret uint32
-	// Patience is kernel.Config.DeadAfter, in units of Now.
-	Patience uint64
+	// DeadAfter is kernel.Config.DeadAfter, in units of Now.
+	DeadAfter uint64
 	// OutputsFull says that the ring of outputs has no room.
 	OutputsFull bool
 	// EventsFull says that the ring of events has none.
@@ -248,16 +248,16 @@ func (m *Model) now() uint64 {
 
 // engineDead says whether the engine has died and is not to be waited for.
 func (m *Model) engineDead() bool {
-	return m.Patience > 0 && int64(m.now()-m.beat) > int64(m.Patience)
+	return m.DeadAfter > 0 && int64(m.now()-m.beat) > int64(m.DeadAfter)
 }
 
-// opens says whether a connection's packets pass that would be held. Once one
-// has passed all do: no engine can protect the connection any more.
-func (m *Model) opens(s *gate.Slot) bool { return s.Opened() || m.engineDead() }
+// isOpen says whether packets of a connection pass that would otherwise be held. Once one
+// has passed, all do: no engine can protect the connection any more.
+func (m *Model) isOpen(s *gate.Slot) bool { return s.Opened() || m.engineDead() }
 
-// letGo is opens for a packet after which the connection cannot be protected.
-func (m *Model) letGo(s *gate.Slot) bool {
-	if !m.opens(s) {
+// openSlot is isOpen for a packet that ends the protection when it passes.
+func (m *Model) openSlot(s *gate.Slot) bool {
+	if !m.isOpen(s) {
 		return false
 	}
 	s.GateSide().Open(gate.OpenedStall)

@@ -116,7 +116,7 @@ func (f *filters) attach(ifindex int) error {
 	if err != nil {
 		return fmt.Errorf("gate: attach to %s: %w", on.Attrs().Name, err)
 	}
-	ahead, err := f.strangers(ifindex)
+	ahead, err := f.foreignPrograms(ifindex)
 	if err != nil {
 		return fmt.Errorf("gate: attach to %s: %w", on.Attrs().Name, err)
 	}
@@ -133,9 +133,9 @@ func (f *filters) attach(ifindex int) error {
 	return nil
 }
 
-// attachFilters attaches the programs as filters before those of strangers, but for what
+// attachFilters attaches the programs as filters before foreign ones, but for what
 // is there already.
-func (f *filters) attachFilters(on netlink.Link, progs *programPair, ahead []stranger, there [2]bool) error {
+func (f *filters) attachFilters(on netlink.Link, progs *programPair, ahead []foreignProgram, there [2]bool) error {
 	ifindex := on.Attrs().Index
 	made, err := addClsact(f.nl, ifindex)
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
-// stranger is what others have put before the gate: it may have the last word.
-type stranger struct {
+// foreignProgram is a program that others have attached before the gate: its verdict may be final.
+type foreignProgram struct {
 	what     string // for people, and to know it again
 	priority uint16 // of a filter; 0: it is a tcx program
 }
 
-func yielding(list []stranger) map[string]bool {
+func yielding(list []foreignProgram) map[string]bool {
 	all := make(map[string]bool)
 	for _, s := range list {
 		all[s.what] = true
@@ -30,7 +30,7 @@ func yielding(list []stranger) map[string]bool {
 }
 
 // before is a priority with which filters run before those of others.
-func before(list []stranger) uint16 {
+func before(list []foreignProgram) uint16 {
 	priority := uint16(filterPriority)
 	for _, s := range list {
 		if s.priority > 1 {
@@ -102,7 +102,7 @@ func (f *filters) Overtaken(ifindex int) bool {
 	return err == nil && (len(unknown(ahead, a.yield)) > 0 || a.byTCX() && there != [2]bool{true, true})
 }
 
-func unknown(list []stranger, known map[string]bool) (fresh []stranger) {
+func unknown(list []foreignProgram, known map[string]bool) (fresh []foreignProgram) {
 	for _, s := range list {
 		if !known[s.what] {
 			fresh = append(fresh, s)
@@ -112,7 +112,7 @@ func unknown(list []stranger, known map[string]bool) (fresh []stranger) {
 }
 
 // again attaches what is missing of an attachment.
-func (f *filters) again(on netlink.Link, a *attachment, there [2]bool, ahead []stranger) error {
+func (f *filters) again(on netlink.Link, a *attachment, there [2]bool, ahead []foreignProgram) error {
 	if a.byTCX() {
 		return f.attachTCX(on, ahead)
 	}
@@ -127,15 +127,15 @@ func (f *filters) again(on netlink.Link, a *attachment, there [2]bool, ahead []s
 	return err
 }
 
-// strangers are those that a gate which is about to be attached would stand behind.
-func (f *filters) strangers(ifindex int) ([]stranger, error) {
+// foreignPrograms returns those that would run before a gate that is about to be attached.
+func (f *filters) foreignPrograms(ifindex int) ([]foreignProgram, error) {
 	_, ahead, err := f.standing(ifindex, nil)
 	return ahead, err
 }
 
 // standing tells which sides the attachment has on the interface, and who stands before
 // it; before where Attach would put one, if a is nil.
-func (f *filters) standing(ifindex int, a *attachment) (there [2]bool, ahead []stranger, err error) {
+func (f *filters) standing(ifindex int, a *attachment) (there [2]bool, ahead []foreignProgram, err error) {
 	there, ahead, err = f.standingTCX(ifindex, a)
 	if err != nil || a != nil && a.byTCX() {
 		return there, ahead, err
@@ -155,7 +155,7 @@ func (f *filters) standing(ifindex int, a *attachment) (there [2]bool, ahead []s
 	return there, ahead, nil
 }
 
-func (f *filters) standingTCX(ifindex int, a *attachment) (there [2]bool, ahead []stranger, err error) {
+func (f *filters) standingTCX(ifindex int, a *attachment) (there [2]bool, ahead []foreignProgram, err error) {
 	for i := range sides {
 		programs, err := tcxProgramsOn(ifindex, tcxSides[i])
 		if err != nil {
@@ -167,7 +167,7 @@ func (f *filters) standingTCX(ifindex int, a *attachment) (there [2]bool, ahead 
 				break
 			}
 			if !isGate(p.ID) {
-				ahead = append(ahead, stranger{what: fmt.Sprintf("tcx program %d (%s)", p.ID, sides[i].suffix)})
+				ahead = append(ahead, foreignProgram{what: fmt.Sprintf("tcx program %d (%s)", p.ID, sides[i].suffix)})
 			}
 		}
 	}
@@ -176,7 +176,7 @@ func (f *filters) standingTCX(ifindex int, a *attachment) (there [2]bool, ahead 
 
 // filtersAhead lists the filters that run before the attachment's on a side. The kernel
 // lists them in the order in which they run.
-func (f *filters) filtersAhead(ifindex, side int, a *attachment) (there bool, ahead []stranger, err error) {
+func (f *filters) filtersAhead(ifindex, side int, a *attachment) (there bool, ahead []foreignProgram, err error) {
 	on := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}
 	list, err := f.nl.FilterList(on, sides[side].parent)
 	if err != nil {
@@ -194,7 +194,7 @@ func (f *filters) filtersAhead(ifindex, side int, a *attachment) (there bool, ah
 			break
 		}
 		if _, ours := engineID(filter, sides[side]); !ours {
-			ahead = append(ahead, stranger{
+			ahead = append(ahead, foreignProgram{
 				what:     fmt.Sprintf("%s filter %#x with priority %d (%s)", filter.Type(), at.Handle, at.Priority, sides[side].suffix),
 				priority: at.Priority,
 			})

@@ -50,12 +50,12 @@ func (m modelJudge) setEngine(l life) {
 	m.Now = func() uint64 { return 100 }
 	m.Beat()
 	m.Secret = testSecret
-	m.Patience = 10
+	m.DeadAfter = 10
 	if l != alive {
 		m.Now = func() uint64 { return 111 }
 	}
 	if l == deadHold {
-		m.Patience = 0
+		m.DeadAfter = 0
 	}
 }
 

@@ -27,7 +27,7 @@ var tcxSides = [2]ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress}
 
 // attachTCX attaches by tcx, before strangers. What the interface had of the gate goes
 // only then, so that no packet passes unjudged meanwhile.
-func (f *filters) attachTCX(on netlink.Link, ahead []stranger) error {
+func (f *filters) attachTCX(on netlink.Link, ahead []foreignProgram) error {
 	ifindex := on.Attrs().Index
 	old := f.attached[ifindex]
 	t, err := typeOf(on)
