@@ -7,9 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// newsSocket is a netlink socket in multicast groups: an *nl.NetlinkSocket. Receive waits for the
+// next messages; an error, such as ENOBUFS, is of that call alone. Close has Receive return.
+type newsSocket interface {
+	Receive() ([]syscall.NetlinkMessage, *unix.SockaddrNetlink, error)
+	Close()
+}
+
 // news tells what the kernel says to multicast groups of a netlink family.
 type news struct {
-	socket  *nl.NetlinkSocket
+	socket  newsSocket
 	tell    func([]syscall.NetlinkMessage)
 	closing chan struct{}
 	done    chan struct{}
@@ -28,9 +35,14 @@ func openNews(family int, tell func([]syscall.NetlinkMessage), groups ...uint) (
 	}
 	// Who may not have so much does with the usual.
 	_ = unix.SetsockoptInt(socket.GetFd(), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, newsBuffer)
+	return readNews(socket, tell), nil
+}
+
+// readNews is openNews with a socket that is open; close closes it.
+func readNews(socket newsSocket, tell func([]syscall.NetlinkMessage)) *news {
 	n := &news{socket, tell, make(chan struct{}), make(chan struct{})}
 	go n.read()
-	return n, nil
+	return n
 }
 
 func (n *news) close() {

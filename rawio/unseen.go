@@ -100,6 +100,7 @@ func (u *unseen) close() {
 	defer u.look.Unlock()
 	u.closeWatcher()
 	u.list = func([]uint16, func(*sockdiag.Socket)) error { return net.ErrClosed }
+	u.atGate = func() (map[uint16]uint16, error) { return nil, net.ErrClosed }
 }
 
 // note takes what the core says of a connection. What the core still has it tells of
