@@ -65,8 +65,8 @@ type Log interface {
 	Write(id ConnID, off int64, p []byte) (n int, err error)
 
 	// Room returns how many bytes beyond the end of what was taken Write would
-	// take now. Other connections compete for the same room: it is a hint, not
-	// a promise.
+	// take now; where that would return an error other than a *QuotaError, so does
+	// Room. Other connections compete for the same room: it is a hint, not a promise.
 	Room(id ConnID) (int64, error)
 
 	// WriteReads records that the server has read this many bytes in each of

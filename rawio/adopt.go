@@ -85,31 +85,35 @@ func (e *Engine) inherit() error {
 }
 
 // protect is the part of Protect with the engine's lock held: it takes over what the
-// predecessor has left of the port.
+// predecessor has left of the port. After an error all is as it was.
 func (e *Engine) protect(m *south.Machine, s *Service) error {
-	if e.machine.Protects(s.Port) {
+	if m.Protects(s.Port) {
+		e.ports[s.Port] = s
 		m.Protect(s.Port, s.core())
 		return nil
 	}
 	list := e.before.conns[s.Name][s.Port]
 	state, had := e.before.gate[s.Port]
+	restores := (len(list) > 0 || had) && !(s.Adopt && had)
+	if restores {
+		if err := e.gate.SetService(s.Port, gate.ServiceHold, s.Unmodified); err != nil {
+			return err
+		}
+	}
+	e.ports[s.Port] = s
 	delete(e.before.conns[s.Name], s.Port)
 	delete(e.before.gate, s.Port)
 	delete(e.before.held, s.Port)
-	if s.Adopt && had {
+	switch {
+	case restores:
+		n := m.Restore(s.Port, s.core(), list)
+		e.log.Info("connections from before are in the log", "port", s.Port, "connections", n)
+	case had:
 		n := m.Adopt(s.Port, s.core(), state != gate.ServiceListen, list)
 		e.log.Info("connections have outlived the engine before", "port", s.Port, "connections", n)
-		return nil
-	}
-	if len(list) == 0 && !had {
+	default:
 		m.Protect(s.Port, s.core())
-		return nil
 	}
-	if err := e.gate.SetService(s.Port, gate.ServiceHold, s.Unmodified); err != nil {
-		return err
-	}
-	n := m.Restore(s.Port, s.core(), list)
-	e.log.Info("connections from before are in the log", "port", s.Port, "connections", n)
 	return nil
 }
 

@@ -2,6 +2,8 @@ package rawio
 
 import (
 	"context"
+	"errors"
+	"net"
 	"slices"
 	"time"
 
@@ -33,10 +35,9 @@ func (e *Engine) findTransparent(ports []uint16) {
 		p := l.Address.Port()
 		transparent[p] = transparent[p] || l.Transparent
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	for port, is := range transparent {
-		if err := e.gate.SetTransparent(port, is); err != nil {
+		err := e.atGate(func(g packetGate) error { return g.SetTransparent(port, is) })
+		if err != nil && !errors.Is(err, net.ErrClosed) {
 			e.log.Error("port not accepted by the gate", "port", port, "error", err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,16 +14,27 @@ import (
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
+// kills kills a server process.
+func (r *rig) kills(p *rawiotest.Process) {
+	r.t.Helper()
+	r.act(func() {
+		r.model.Task = gatetest.Task{Exiting: true, PID: 1, Code: int(syscall.SIGKILL)}
+		p.Kill()
+		r.model.Task = gatetest.Task{}
+		r.kernel.listeners, r.kernel.queues = nil, nil
+	})
+	r.work()
+}
+
 // crash kills a server process, and tells the engine.
 func (r *rig) crash(p *rawiotest.Process) {
 	r.t.Helper()
-	p.Kill()
-	r.kernel.listeners, r.kernel.queues = nil, nil
-	r.work()
+	r.kills(p)
 	r.Crash(rigPort)
 }
 

@@ -3,6 +3,7 @@ package rawio
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -66,7 +67,8 @@ type Config struct {
 	Trace func(flow Flow, stable uint32, now int64)
 }
 
-// Engine is a running packet engine. Its methods may be called concurrently.
+// Engine is a running packet engine. Its methods may be called concurrently, and after Close,
+// too: then they change nothing, and what needs the gate returns an error that is net.ErrClosed.
 type Engine struct {
 	cfg  Config
 	log  hclog.Logger
@@ -85,6 +87,7 @@ type Engine struct {
 	mu      sync.Mutex // guards what follows
 	machine *south.Machine
 	env     *environment
+	closed  bool // the gate is not there any more
 	ports   map[uint16]*Service
 	batch   *tap.Batch
 	inPlace inPlace
@@ -112,7 +115,10 @@ type Engine struct {
 	tapFragments atomic.Uint64
 
 	failure failure
-	closing chan struct{}
+	ending  atomic.Bool   // Close was called
+	closing chan struct{} // the loops are to end
+	ended   chan struct{} // Close has done its work
+	endErr  error         // of Close; valid when ended is closed
 	wg      sync.WaitGroup
 }
 
@@ -142,7 +148,7 @@ func Open(cfg Config) (*Engine, error) {
 func newEngine(cfg Config) *Engine {
 	e := &Engine{
 		cfg: cfg, log: cfg.Logger.Named("engine"), table: kernelSockets{},
-		failure: newFailure(), closing: make(chan struct{}), ports: map[uint16]*Service{},
+		failure: newFailure(), closing: make(chan struct{}), ended: make(chan struct{}), ports: map[uint16]*Service{},
 		before: predecessor{gate: map[uint16]gate.ServiceState{}, held: map[uint16]bool{}},
 		batch:  tap.NewBatch(tapBatch), inPlace: newInPlace(cfg.Log), unseen: newUnseen(), trials: newTrials(),
 	}
@@ -254,15 +260,20 @@ func (e *Engine) start() {
 	e.wg.Go(func() { e.links.watch(e.closing) })
 }
 
-// Close stops the engine and removes the gate from every interface. Connections that are
-// still protected are left to the kernel as they are: call Release before.
+// Close stops the engine and removes the gate from every interface. What is
+// still protected is left to the kernel as it is: call Release before. Whoever calls it again
+// waits until that is done, and gets the same error.
 func (e *Engine) Close() error {
-	select {
-	case <-e.closing:
-		return nil
-	default:
-		close(e.closing)
+	if e.ending.CompareAndSwap(false, true) {
+		e.endErr = e.close()
+		close(e.ended)
 	}
+	<-e.ended
+	return e.endErr
+}
+
+func (e *Engine) close() error {
+	close(e.closing)
 	var errs []error
 	if e.tap != nil {
 		errs = append(errs, e.tap.Close())
@@ -270,8 +281,12 @@ func (e *Engine) Close() error {
 	e.unseen.close()
 	e.fetches.close()
 	e.wg.Wait() // the goroutines use the gate's memory; this takes a millisecond
+	if e.links != nil {
+		e.links.close()
+	}
 	e.mu.Lock() // an upcall that is under way may use it, too
 	defer e.mu.Unlock()
+	e.closed = true
 	if e.env != nil {
 		e.env.close()
 	}
@@ -285,11 +300,23 @@ func (e *Engine) Close() error {
 }
 
 // do calls f with the core, and then processes everything that follows: upcalls
-// that were made meanwhile, raised stable numbers, ACKs.
+// that were made meanwhile, raised stable numbers, ACKs. After Close it does nothing.
 func (e *Engine) do(f func(m *south.Machine)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.run(f)
+	if !e.closed {
+		e.run(f)
+	}
+}
+
+// atGate runs f on the gate, with the engine's lock held. After Close it returns net.ErrClosed.
+func (e *Engine) atGate(f func(g packetGate) error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return net.ErrClosed
+	}
+	return f(e.gate)
 }
 
 // run is do with e.mu held.

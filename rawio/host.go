@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/segment"
@@ -58,6 +59,15 @@ type linkGate interface {
 	Overtaken(ifindex int) bool
 	BindProof(flow segment.Flow) error
 	Unbind(flow segment.Flow) error
+}
+
+// linkTable is the kernel's table of interfaces: a *netlink.Handle. It may wait for the kernel's
+// rtnl lock, so it is not called with the engine's lock held.
+type linkTable interface {
+	LinkByName(name string) (netlink.Link, error)
+	LinkByIndex(index int) (netlink.Link, error)
+	LinkList() ([]netlink.Link, error)
+	Close()
 }
 
 // attachments reports on which interfaces a packetGate is.

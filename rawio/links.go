@@ -30,7 +30,7 @@ import (
 type links struct {
 	linksConfig
 	named  map[string]bool // nil: all
-	nl     *netlink.Handle
+	nl     linkTable
 	news   *linkNews
 	wakeup chan struct{} // watch is to check before the next check is due
 	// begun says that an interface may carry connections before the gate is attached to it.
@@ -94,9 +94,11 @@ func (l *links) open() (err error) {
 	if err := l.prover.open(l.gate); err != nil {
 		return err
 	}
-	if l.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+	table, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
 		return fmt.Errorf("rawio: netlink: %w", err)
 	}
+	l.nl = table
 	if len(l.names) > 0 {
 		l.named = map[string]bool{}
 	}
@@ -137,7 +139,7 @@ func (l *links) list() (list []netlink.Link, err error) {
 	return list, err
 }
 
-// close ends what open began; watch must have returned, or never begun.
+// close ends what open began, or what it has begun of that; watch must have returned, or never begun.
 func (l *links) close() {
 	if l.news != nil {
 		l.news.close()

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
@@ -182,8 +183,8 @@ func TestLinkNewsLost(t *testing.T) {
 	b, c := w.add("b", 0), w.add("c", 0)
 	w.guards(w.a, b, c)
 
-	must(t, unix.SetsockoptInt(w.news.socket.GetFd(), unix.SOL_SOCKET, unix.SO_RCVBUF, 1)) // the least that there is
-	w.news.mu.Lock()                                                                       // the reader stands still
+	must(t, unix.SetsockoptInt(w.news.socket.(*nl.NetlinkSocket).GetFd(), unix.SOL_SOCKET, unix.SO_RCVBUF, 1)) // the least that there is
+	w.news.mu.Lock()                                                                                           // the reader stands still
 	must(t, netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br"}}))
 	bridge, err := netlink.LinkByName("br")
 	must(t, err)

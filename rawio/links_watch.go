@@ -10,9 +10,8 @@ import (
 )
 
 // watch keeps the gate on interfaces, those that come up later among them, until closing
-// is closed.
+// is closed. The caller closes l afterwards.
 func (l *links) watch(closing <-chan struct{}) {
-	defer l.close()
 	timer := time.NewTimer(proofEvery)
 	defer timer.Stop()
 	for {

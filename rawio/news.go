@@ -7,9 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// newsSocket is a netlink socket in multicast groups: an *nl.NetlinkSocket. Receive waits for the
+// next messages; an error, such as ENOBUFS, is of that call alone. Close has Receive return.
+type newsSocket interface {
+	Receive() ([]syscall.NetlinkMessage, *unix.SockaddrNetlink, error)
+	Close()
+}
+
 // news receives the kernel's messages to multicast groups of a netlink family.
 type news struct {
-	socket  *nl.NetlinkSocket
+	socket  newsSocket
 	deliver func([]syscall.NetlinkMessage)
 	closing chan struct{}
 	done    chan struct{}
@@ -28,9 +35,14 @@ func openNews(family int, deliver func([]syscall.NetlinkMessage), groups ...uint
 	}
 	// Without the privilege the default size has to do.
 	_ = unix.SetsockoptInt(socket.GetFd(), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, newsBuffer)
+	return readNews(socket, deliver), nil
+}
+
+// readNews is openNews with a socket that is open; close closes it.
+func readNews(socket newsSocket, deliver func([]syscall.NetlinkMessage)) *news {
 	n := &news{socket, deliver, make(chan struct{}), make(chan struct{})}
 	go n.read()
-	return n, nil
+	return n
 }
 
 func (n *news) close() {

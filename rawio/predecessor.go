@@ -126,29 +126,32 @@ func (e *Engine) hold(h *Heir) error {
 	if h.Adopt || e.cfg.Forget || !e.lasting() {
 		return nil
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	for _, port := range h.Ports {
-		if e.ports[port] != nil {
-			continue
-		}
-		if err := e.gate.SetService(port, gate.ServiceHold, h.Unmodified); err != nil {
+		err := e.atGate(func(g packetGate) error {
+			if e.ports[port] != nil {
+				return nil
+			}
+			err := g.SetService(port, gate.ServiceHold, h.Unmodified)
+			e.before.held[port] = e.before.held[port] || err == nil
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("rawio: hold port %d: %w", port, err)
 		}
-		e.before.held[port] = true
 	}
 	return nil
 }
 
 // releaseHeld ends hold for ports that are not protected: they will be when there is a server.
 func (e *Engine) releaseHeld(ports []uint16) (err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	for _, port := range ports {
-		if e.before.held[port] {
+		err = errors.Join(err, e.atGate(func(g packetGate) error {
+			if !e.before.held[port] {
+				return nil
+			}
 			delete(e.before.held, port)
-			err = errors.Join(err, e.gate.DeleteService(port))
-		}
+			return g.DeleteService(port)
+		}))
 	}
 	return err
 }

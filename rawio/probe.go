@@ -39,10 +39,12 @@ func (e *Engine) probe(ctx context.Context, server netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	if err := e.gate.AddSender(cookie, gate.ToServer); err != nil {
+	if err := e.atGate(func(g packetGate) error { return g.AddSender(cookie, gate.ToServer) }); err != nil {
 		return err
 	}
-	defer func() { _ = e.gate.RemoveSender(cookie) }() // fails only with the gate itself
+	defer func() { // fails only with the gate itself
+		_ = e.atGate(func(g packetGate) error { return g.RemoveSender(cookie) })
+	}()
 	if err := c.Bind(sockaddr(netip.AddrPortFrom(server.Addr(), 0))); err != nil {
 		return err
 	}
@@ -51,10 +53,10 @@ func (e *Engine) probe(ctx context.Context, server netip.AddrPort) error {
 		return err
 	}
 	flow := Flow{Client: addrPort(name), Server: server}
-	if err := e.gate.Bind(flow, e.bypassSlot()); err != nil {
+	if err := e.atGate(func(g packetGate) error { return g.Bind(flow, e.bypassSlot()) }); err != nil {
 		return err
 	}
-	defer func() { _ = e.gate.Unbind(flow) }()
+	defer func() { _ = e.atGate(func(g packetGate) error { return g.Unbind(flow) }) }()
 	_, err = c.Connect(ctx, sockaddr(server))
 	return err
 }

@@ -75,7 +75,7 @@ func (p *provedLinks) rounds(n int) {
 		if p.now = next; p.g.proof.due.After(p.now) { // of a packet that was sent just now, by the host's clock
 			p.now = p.g.proof.due
 		}
-		p.model.take()
+		p.model.pending()
 		for _, ev := range p.model.events {
 			if p.loses {
 				p.lost++

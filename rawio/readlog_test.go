@@ -94,11 +94,10 @@ func TestReadLogResumes(t *testing.T) {
 			t.Errorf("read %d, %v after %v", n, err, time.Since(began))
 		}
 		log.from = time.Now().Add(time.Hour)
-		time.AfterFunc(reachable/3, func() { close(r.closing) })
+		time.AfterFunc(reachable/3, func() { _ = r.Close() })
 		began = time.Now()
 		if _, err := read(); !errors.Is(err, logserver.ErrUnreachable) || time.Since(began) != reachable/3 {
 			t.Errorf("closed: %v after %v", err, time.Since(began))
 		}
-		_ = r.inject.Close()
 	})
 }

@@ -2,9 +2,11 @@ package rawio
 
 import (
 	"bytes"
-	"errors"
+	"net"
 	"net/netip"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -50,8 +52,14 @@ type rig struct {
 	tapped  *fakeTap
 	sent    *fakeInjector
 	kernel  *fakeTable
+	host    *fakeLinks // its interfaces
+	news    *fakeNews  // of these
+	proofs  *fakeProofs
+	loops   bool       // the engine's loops run: work waits for them
+	wire    sync.Mutex // guards the stacks, where these do
 	clock   *rawiotest.Clock
-	stack   *rawiotest.Stack // of the host
+	stack   *rawiotest.Stack   // of the host
+	next    *rawiotest.Process // the newest server
 	client  *rawiotest.Stack
 	journal *journal.Journal
 	north   *journal.Map // the server process's
@@ -73,9 +81,10 @@ func newRig(t *testing.T, log logserver.Log) *rig {
 		log = m
 	}
 	r := &rig{t: t, clock: rawiotest.NewClock(), model: newModelGate(), tapped: newFakeTap()}
-	r.stack = rawiotest.NewStack(r.clock, rawiotest.Config{Seed: 1, Output: r.leaves, ReceiveBuffer: 1 << 20, WScale: 7})
+	r.stack = rawiotest.NewStack(r.clock, rawiotest.Config{Seed: 1, Output: r.leaves, Release: r.released, ReceiveBuffer: 1 << 20, WScale: 7})
 	r.client = rawiotest.NewStack(r.clock, rawiotest.Config{Seed: 2, Output: r.arrives})
-	r.sent, r.kernel = &fakeInjector{r: r}, &fakeTable{stack: r.stack}
+	r.model.reports, r.tapped.pending = r.tapped.reports, func() bool { return r.model.pending() }
+	r.sent, r.kernel, r.host = &fakeInjector{r: r}, &fakeTable{stack: r.stack, wire: &r.wire}, newFakeLinks()
 	var err error
 	if r.journal, err = journal.Create(8, 64); err != nil {
 		t.Fatal(err)
@@ -99,7 +108,17 @@ func (r *rig) opens(cfg Config) {
 	cfg.Logger = hclog.New(&hclog.LoggerOptions{Output: &r.said, DisableTime: true, Level: hclog.Debug})
 	e := newEngine(cfg)
 	e.gate, e.reports, e.captures, e.tap, e.inject, e.table = r.model, r.model, r.model, r.tapped, r.sent, r.kernel
-	e.links = &links{all: map[int]*guarded{rigLink: {index: rigLink, name: "eth0"}}, wakeup: make(chan struct{}, 1)}
+	if r.Engine != nil {
+		r.links.close()
+	}
+	r.news, e.links = newFakeNews(), &links{
+		all: map[int]*guarded{rigLink: {index: rigLink, name: "eth0"}}, reported: map[int]string{}, wakeup: make(chan struct{}, 1), nl: r.host,
+		linksConfig: linksConfig{gate: r.model, log: e.log, changed: e.guarded, catchUp: e.catchUp},
+	}
+	e.links.news = &linkNews{wake: make(chan struct{}, 1), all: map[int]linkChange{}}
+	e.links.news.news = readNews(r.news, e.links.news.note)
+	r.proofs = &fakeProofs{modelGate: r.model}
+	e.links.prover.gate, e.links.prover.via = r.model, r.proofs
 	e.addresses.at, e.addresses.list = time.Now().Add(24*time.Hour), map[netip.Addr]bool{rigServer.Addr(): true}
 	r.Engine = e
 	r.model.Now = func() uint64 { return uint64(e.env.Now()) }
@@ -141,11 +160,16 @@ func (r *rig) decoded(b []byte) *segment.Segment {
 func (r *rig) arrives(p *rawiotest.Packet) {
 	b := r.encoded(p)
 	if r.model.Tap(b, 0) {
-		r.tapped.queue = append(r.tapped.queue, bytes.Clone(b))
+		r.tapped.gets(bytes.Clone(b))
 	}
 	if r.model.Ingress(b, 0) == gatetest.Pass {
 		r.stack.Input(&rawiotest.Packet{Segment: *r.decoded(b)})
 	}
+}
+
+// released is what happens when a process lets go of its socket.
+func (r *rig) released(s *rawiotest.Socket) {
+	r.model.Release(Flow{Client: s.RemoteAddr(), Server: s.LocalAddr()})
 }
 
 // leaves takes a packet of the host's to the network.
@@ -156,9 +180,14 @@ func (r *rig) leaves(p *rawiotest.Packet) {
 	}
 }
 
-// work has the engine take what there is, until there is nothing more.
+// work has the engine take what there is, until there is nothing more. Where the engine's loops run,
+// which takes a synctest bubble, it gives them the time for that.
 func (r *rig) work() {
 	r.t.Helper()
+	if r.loops {
+		r.pass(2 * ackPause)
+		return
+	}
 	for range 100 {
 		if len(r.tapped.queue) == 0 && !r.model.pending() {
 			return
@@ -170,29 +199,50 @@ func (r *rig) work() {
 	r.t.Fatal("the engine does not come to rest")
 }
 
+// pass lets time pass for the engine's loops and for both ends.
+func (r *rig) pass(d time.Duration) {
+	const most = 5 * time.Millisecond
+	for d > 0 {
+		step := min(d, most)
+		d -= step
+		time.Sleep(step)
+		synctest.Wait()
+		r.act(func() { r.clock.Run(step, nil) })
+	}
+	synctest.Wait()
+}
+
+// act has somebody at one of the ends do something.
+func (r *rig) act(f func()) {
+	r.wire.Lock()
+	defer r.wire.Unlock()
+	f()
+}
+
 // serve starts a server process that listens.
 func (r *rig) serve() (*rawiotest.Process, *rawiotest.Listener) {
 	r.t.Helper()
-	p := r.stack.NewProcess()
-	l, err := p.Listen(rigServer)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.kernel.listens(rigServer, l)
-	return p, l
+	return r.serveAt(rigServer)
+}
+
+func (r *rig) serveAt(at netip.AddrPort) (p *rawiotest.Process, listener *rawiotest.Listener) {
+	r.t.Helper()
+	r.act(func() {
+		r.next = r.stack.NewProcess()
+		l, err := r.next.Listen(at)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.kernel.listens(at, l)
+		listener = l
+	})
+	return r.next, listener
 }
 
 // connect has the client dial, and the server accept, which records that.
 func (r *rig) connect(l *rawiotest.Listener) (client, server *rawiotest.Socket) {
 	r.t.Helper()
-	client, err := r.client.NewProcess().Connect(rigClient, rigServer)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.work()
-	if server = l.Accept(); server == nil || client.State() != rawiotest.Established {
-		r.t.Fatalf("the client is in %v, and the server has %v", client.State(), server)
-	}
+	client, server = r.dials(l)
 	var ok bool
 	if r.record, ok = r.north.Lookup(rigFlowKey); !ok || !r.record.Accept(policy.CompareStrict) {
 		r.t.Fatal("the journal does not have the connection")
@@ -200,12 +250,50 @@ func (r *rig) connect(l *rawiotest.Listener) (client, server *rawiotest.Socket) 
 	return client, server
 }
 
-// says has the client send something.
+// dials has the client connect, and the server accept, without a north side.
+func (r *rig) dials(l *rawiotest.Listener) (client, server *rawiotest.Socket) {
+	r.t.Helper()
+	client = r.dialsFrom(rigClient)
+	r.work()
+	if server = l.Accept(); server == nil || client.State() != rawiotest.Established {
+		r.t.Fatalf("the client is in %v, and the server has %v", client.State(), server)
+	}
+	return client, server
+}
+
+// dialsFrom has a client begin to connect.
+func (r *rig) dialsFrom(at netip.AddrPort) (client *rawiotest.Socket) {
+	r.t.Helper()
+	r.act(func() {
+		var err error
+		if client, err = r.client.NewProcess().Connect(at, rigServer); err != nil {
+			r.t.Fatal(err)
+		}
+	})
+	return client
+}
+
+// sends has one end send something.
+func (r *rig) sends(from *rawiotest.Socket, p []byte) {
+	r.t.Helper()
+	r.act(func() {
+		if n, err := from.Send(p); n != len(p) || err != nil {
+			r.t.Fatalf("sent %d of %d: %v", n, len(p), err)
+		}
+	})
+}
+
+// hears returns what one end gets.
+func (r *rig) hears(at *rawiotest.Socket) string {
+	p, n := make([]byte, 100), 0
+	r.act(func() { n, _ = at.Recv(p) })
+	return string(p[:n])
+}
+
+// says has the client send something, and the engine work.
 func (r *rig) says(client *rawiotest.Socket, p []byte) {
 	r.t.Helper()
-	if n, err := client.Send(p); n != len(p) || err != nil {
-		r.t.Fatalf("sent %d of %d: %v", n, len(p), err)
-	}
+	r.sends(client, p)
 	r.work()
 }
 
@@ -225,33 +313,113 @@ func (r *rig) state(port uint16) gate.ServiceState { return r.model.services[por
 
 // fakeTap has packets to be read.
 type fakeTap struct {
+	mu     sync.Mutex // guards queue and fails, where loops run
 	queue  [][]byte
 	splits int // packets that were read where they are to stay
-	closed bool
+	fails  error
+	reads  func() // called before each read
+
+	packets, reports chan struct{} // there are some, perhaps
+	pending          func() bool   // reports are there
+	broken           chan error    // what Wait returns next
+	ended            chan struct{}
+	pauses           []fakePause
+	closed           bool
 }
 
-func newFakeTap() *fakeTap { return &fakeTap{} }
+// fakePause is how Pause was called.
+type fakePause struct {
+	d      time.Duration
+	events bool // these end it
+}
 
-var errNoWait = errors.New("tests do not wait for packets")
+func newFakeTap() *fakeTap {
+	return &fakeTap{
+		packets: make(chan struct{}, 1), reports: make(chan struct{}, 1), broken: make(chan error, 1), ended: make(chan struct{}),
+	}
+}
 
-func (t *fakeTap) Wait(...int) error                 { return errNoWait }
-func (t *fakeTap) Pause(time.Duration, ...int) error { return errNoWait }
-func (t *fakeTap) Drops() (uint64, error)            { return 0, nil }
-func (t *fakeTap) Close() error                      { t.closed = true; return nil }
+// gets has the tap receive a packet.
+func (t *fakeTap) gets(packet []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.queue = append(t.queue, packet)
+	ring(t.packets)
+}
+
+func (t *fakeTap) Wait(...int) error {
+	for {
+		t.mu.Lock()
+		there := len(t.queue) > 0 || t.fails != nil
+		t.mu.Unlock()
+		if there || t.pending() {
+			return nil
+		}
+		select {
+		case <-t.packets:
+		case <-t.reports:
+		case err := <-t.broken:
+			return err
+		case <-t.ended:
+			return net.ErrClosed
+		}
+	}
+}
+
+func (t *fakeTap) Pause(d time.Duration, descriptors ...int) error {
+	t.pauses = append(t.pauses, fakePause{d, len(descriptors) > 0})
+	over := time.After(d)
+	for len(descriptors) == 0 || !t.pending() {
+		reports := t.reports
+		if len(descriptors) == 0 {
+			reports = nil
+		}
+		select {
+		case <-over:
+			return nil
+		case <-reports:
+		case <-t.ended:
+			return net.ErrClosed
+		}
+	}
+	return nil
+}
+
+func (t *fakeTap) Drops() (uint64, error) {
+	if t.closed {
+		return 0, net.ErrClosed
+	}
+	return 0, nil
+}
+
+func (t *fakeTap) Close() error {
+	if !t.closed {
+		close(t.ended)
+	}
+	t.closed = true
+	return nil
+}
 
 func (t *fakeTap) TryReadBatch(b *tap.Batch) (int, error) {
 	b.Packets = b.Packets[:0]
-	for len(t.queue) > 0 && len(b.Packets) < tapBatch {
+	if t.reads != nil {
+		t.reads()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.fails == nil && len(t.queue) > 0 && len(b.Packets) < tapBatch {
 		b.Packets = append(b.Packets, tap.Packet{Data: t.queue[0], Time: time.Now().UnixNano(), IfIndex: rigLink})
 		t.queue = t.queue[1:]
 	}
-	return len(b.Packets), nil
+	return len(b.Packets), t.fails
 }
 
 func (t *fakeTap) TryReadSplit(b *tap.Batch, header int, rest []byte) (int, error) {
 	b.Packets = b.Packets[:0]
-	if len(t.queue) == 0 {
-		return 0, nil
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.queue) == 0 || t.fails != nil {
+		return 0, t.fails
 	}
 	p := tap.Packet{Data: t.queue[0], Time: time.Now().UnixNano(), IfIndex: rigLink}
 	t.queue = t.queue[1:]
@@ -276,6 +444,8 @@ func (i *fakeInjector) Room(int) int { return 1 << 16 }
 func (i *fakeInjector) Close() error { i.closed = true; return nil }
 
 func (i *fakeInjector) ToServer(p inject.Packet) error {
+	i.r.wire.Lock()
+	defer i.r.wire.Unlock()
 	p.Data = bytes.Clone(p.Data)
 	i.toServer = append(i.toServer, p)
 	s := i.r.decoded(p.Data)
@@ -286,6 +456,8 @@ func (i *fakeInjector) ToServer(p inject.Packet) error {
 }
 
 func (i *fakeInjector) ToClient(packets []inject.Packet) (int, error) {
+	i.r.wire.Lock()
+	defer i.r.wire.Unlock()
 	for n, p := range packets {
 		if err := i.fails; err != nil {
 			i.fails = nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"time"
 
@@ -88,10 +89,8 @@ func (e *Engine) Protect(s Service) error {
 	}
 	e.unseen.look.Lock() // no look comes before the one below
 	defer e.unseen.look.Unlock()
-	var (
-		err error
-		why reason.Reason // of connections that the port has
-	)
+	var why reason.Reason // of connections that the port has
+	err := net.ErrClosed
 	e.do(func(m *south.Machine) {
 		old := e.ports[s.Port]
 		if old != nil && old.Journal != s.Journal {
@@ -107,11 +106,12 @@ func (e *Engine) Protect(s Service) error {
 		case old != nil && old.LogPolicy == policy.LogOff && s.LogPolicy != policy.LogOff:
 			why = reason.Off
 		}
-		e.ports[s.Port] = &s
-		err = e.protect(m, &s)
+		if err = e.protect(m, &s); err != nil {
+			return
+		}
 		e.links.setPorts(slices.Collect(maps.Keys(e.ports)))
 		delete(e.unseen.aliases, s.Port)
-		if err == nil && why != "" {
+		if why != "" {
 			e.unseen.earlier[s.Port] = why
 		}
 	})
@@ -128,7 +128,7 @@ func (e *Engine) Protect(s Service) error {
 // Unprotect ends the protection of a port: its packets pass unobserved from then on, also
 // those of the connections that it still has; drain them before.
 func (e *Engine) Unprotect(port uint16) error {
-	var err error
+	err := net.ErrClosed
 	e.do(func(m *south.Machine) {
 		m.Unprotect(port)
 		delete(e.ports, port)

@@ -1,6 +1,7 @@
 package rawio
 
 import (
+	"net"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/policy"
@@ -59,7 +60,11 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	if s.TapDrops, err = e.tap.Drops(); err != nil {
 		return s, err
 	}
-	if s.Gate, err = e.gate.Stats(); err != nil {
+	err = e.atGate(func(g packetGate) error {
+		s.Gate, err = g.Stats()
+		return err
+	})
+	if err != nil {
 		return s, err
 	}
 	if !connections {
@@ -72,6 +77,9 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	e.lookForUnseen(func(s *sockdiag.Socket) { sockets = append(sockets, *s) })
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.closed {
+		return s, net.ErrClosed
+	}
 	s.Core = e.machine.Stats
 	now := e.machine.Now()
 	s.Connections = make([]Connection, 0, e.machine.Len())

@@ -71,6 +71,8 @@ const whyNoClient = "no client's address is known there"
 type trials struct {
 	*handshaker // nil before the engine is open
 	wakeup      chan struct{}
+	// watchRules is openNFTNews; trialLoop closes what it returns.
+	watchRules func() *nftNews
 
 	mu  sync.Mutex // guards what follows; the engine's lock may be held, and is not taken under it
 	all map[entrance]*trial
@@ -118,7 +120,7 @@ func (t *trials) begin(at entrance) (v *trial, names []netip.Addr) {
 }
 
 func newTrials() trials {
-	return trials{wakeup: make(chan struct{}, 1), all: map[entrance]*trial{}}
+	return trials{wakeup: make(chan struct{}, 1), watchRules: openNFTNews, all: map[entrance]*trial{}}
 }
 
 // wake makes the loop check at once.
@@ -221,7 +223,7 @@ func (e *Engine) trialLoop() {
 	defer timer.Stop()
 	for {
 		if news == nil {
-			news = openNFTNews()
+			news = e.trials.watchRules()
 		}
 		var changed chan struct{}
 		if news != nil {

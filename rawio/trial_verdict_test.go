@@ -99,7 +99,7 @@ func TestTrialVerdicts(t *testing.T) {
 		}},
 		{name: "the engine ends", has: func(r *rig) {
 			r.drop = all
-			time.AfterFunc(trialWait/2, func() { close(r.closing) })
+			time.AfterFunc(trialWait/2, func() { _ = r.Close() })
 		}, sent: 1, took: trialWait / 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {

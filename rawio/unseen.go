@@ -102,6 +102,7 @@ func (u *unseen) close() {
 	defer u.look.Unlock()
 	u.closeWatcher()
 	u.list = func([]uint16, func(*sockdiag.Socket)) error { return net.ErrClosed }
+	u.atGate = func() (map[uint16]uint16, error) { return nil, net.ErrClosed }
 }
 
 // note takes a report of the core. Connections that the core still has are not remembered here, nor

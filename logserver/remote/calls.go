@@ -100,7 +100,7 @@ func (l *Log) append(id logserver.ConnID, off int64, p []byte, in *loan) (n int,
 func (l *Log) Room(id logserver.ConnID) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c, err := l.find(id)
+	c, err := l.change(id)
 	if err != nil || c.finished {
 		return 0, err
 	}

@@ -28,6 +28,9 @@ func TestFencing(t *testing.T) {
 	soon(t, "the older one is told", func() bool { return told.last()&logserver.Failed != 0 })
 	fenced := func() {
 		t.Helper()
+		if room, err := old.Room(id); room != 0 || !errors.Is(err, logserver.ErrFenced) {
+			t.Errorf("it has room for %d bytes, %v", room, err)
+		}
 		if _, err := old.Write(id, 1000, []byte("x")); !errors.Is(err, logserver.ErrFenced) {
 			t.Errorf("Write: %v", err)
 		}
