@@ -31,7 +31,7 @@ var house = []struct {
 		{"internal/segment", "", "github.com/google/gopacket"},
 		{"internal/seqnum", "", ""},
 		{"internal/sockdiag", "internal/segment", "github.com/mdlayher/socket golang.org/x/sys"},
-		{"internal/status", "internal/control", ""},
+		{"internal/status", "internal/control internal/policy", ""},
 		{"internal/supervisor", "internal/oom internal/procfs", "github.com/hashicorp/go-hclog golang.org/x/sys"},
 		{"internal/supervisor/output", "", "golang.org/x/sys"},
 		{"internal/version", "", ""},
