@@ -14,7 +14,14 @@ type heart interface {
 // beat is the engine's heartbeat to the gate. It is called where the core has just run: a
 // stuck engine counts as dead. If the gate has taken the engine for dead and opened
 // connections, the core gets the list of flows; if that cannot be read, each beat tries again.
+// An engine that has lost all its ports to others (see Fence) is as good as dead.
 func (e *Engine) beat(h heart) {
+	e.mu.Lock()
+	owns := e.machine.Owns()
+	e.mu.Unlock()
+	if !owns {
+		return
+	}
 	if h.Beat() {
 		e.log.Warn("engine stalled for longer than dead-after; affected connections lost protection", "dead-after", e.cfg.DeadAfter)
 		e.late = true

@@ -12,13 +12,12 @@ import (
 
 	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/reason"
-	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 // port is a port that belongs to the service.
 type port struct {
-	claim                 *runtimedir.Port
+	claim                 *claim
 	network, address      string
 	compare               policy.Compare
 	owner, listener       uint64 // config.ModeListen: the process that protects it, and its number of the listener
@@ -28,6 +27,7 @@ type port struct {
 	deserted              bool   // the process does not listen there again: it serves without it
 	expiring              bool   // its clients are being told that nobody listens there again
 	protected             bool
+	fenced                bool // another engine has it: nothing passes, see cede
 	listening             bool
 	crashedAt             time.Time // zero while there is no outage
 	outages, accepted     uint64
@@ -141,6 +141,9 @@ func (s *Service) protectAgain() error {
 // protect begins the protection of ports. The engine forgets none of them by it.
 // s.admitting is held.
 func (s *Service) protect(list []uint16) error {
+	if err := s.isLost(); err != nil {
+		return err
+	}
 	for _, n := range list {
 		s.mu.Lock()
 		how := s.policy(n)
@@ -160,9 +163,9 @@ func (s *Service) unprotect(list []uint16) {
 	for _, n := range list {
 		s.mu.Lock()
 		p := s.ports[n]
-		was := p != nil && p.protected
+		was := p != nil && (p.protected || p.fenced)
 		if p != nil {
-			p.protected, p.listening, p.crashedAt = false, false, time.Time{}
+			p.protected, p.fenced, p.listening, p.crashedAt = false, false, false, time.Time{}
 		}
 		s.mu.Unlock()
 		if !was {

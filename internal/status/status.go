@@ -100,6 +100,7 @@ const (
 	ServiceOutage     ServiceState = "outage"     // nobody listens, SYNs are held
 	ServiceRecovering ServiceState = "recovering" // listens, connections are being rolled forward
 	ServiceClosed     ServiceState = "closed"     // the server has closed its listener; connections go on
+	ServiceFenced     ServiceState = "fenced"     // another engine has taken over its program; nothing passes here
 	ServiceStopped    ServiceState = "stopped"    // its program was stopped, or has ended; it is not protected
 )
 

@@ -208,7 +208,7 @@ func (m *Machine) forget(c *Conn) {
 func (m *Machine) Release(port uint16) {
 	m.read()
 	svc := m.services[port]
-	if svc == nil {
+	if svc == nil || svc.fenced {
 		return
 	}
 	svc.queue, svc.alive, svc.ending = nil, false, true

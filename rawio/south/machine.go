@@ -56,6 +56,7 @@ type Config struct {
 type service struct {
 	Service
 	port     uint16
+	fenced   bool // another engine has it: see Fence
 	ending   bool // what its process closes is meant, however it ends
 	outage   bool
 	alive    bool // a process serves it or is being started

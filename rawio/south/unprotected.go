@@ -52,7 +52,7 @@ func (m *Machine) sayUnprotected(r Report, detail string, first bool) {
 // not: it says that it is not protected, and why. If the core knows it after all, or not
 // the port, nothing is said. If the core has had it go unprotected itself, it knows better why.
 func (m *Machine) Declare(port uint16, flow segment.Flow, why reason.Reason, detail string) {
-	if svc := m.services[port]; svc != nil && m.conns.get(flow) == nil {
+	if svc := m.services[port]; svc != nil && !svc.fenced && m.conns.get(flow) == nil {
 		m.read()
 		if known, its := m.waived(flow); known != "" {
 			why, detail = known, its
