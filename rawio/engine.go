@@ -43,6 +43,8 @@ type Config struct {
 	// BPFFS is the BPF file system that the gate is pinned in, see kernel.Config. Empty
 	// means that it is not.
 	BPFFS string
+	// Epoch orders the engines that have the ID one after another: see kernel.Config.
+	Epoch uint64
 	// Mark is set in what the engine sends; the other bits are those of the connection's
 	// own packets. Default: no bits.
 	Mark fwmark.Mark
@@ -85,6 +87,7 @@ type Engine struct {
 
 	mu      sync.Mutex // guards what follows
 	machine *south.Machine
+	gone    bool // the gate is another engine's: the core must not run any more
 	env     *environment
 	ports   map[uint16]*Service
 	batch   *tap.Batch
@@ -293,10 +296,16 @@ func (e *Engine) do(f func(m *south.Machine)) {
 	e.run(f)
 }
 
-// run is do with e.mu held.
+// run is do with e.mu held. It does nothing once the gate is another engine's.
 func (e *Engine) run(f func(m *south.Machine)) {
+	if e.gone {
+		return
+	}
 	e.busy.Store(true)
 	f(e.machine)
+	if e.gone {
+		return // and stays busy: nobody is to wake it
+	}
 	e.flush()
 	e.busy.Store(false)
 	if e.upcalls.pending() { // came after the last drain, and woke nobody

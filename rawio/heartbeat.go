@@ -7,14 +7,15 @@ import (
 
 // heart is what the gate has of the engine's heartbeat.
 type heart interface {
-	Beat() (late bool)
+	Beat() (late bool, err error)
 	Flows() (map[segment.Flow]uint32, error)
 }
 
 // beat is the engine's heartbeat to the gate. It is called where the core has just run: a
 // stuck engine counts as dead. If the gate has taken the engine for dead and opened
 // connections, the core gets the list of flows; if that cannot be read, each beat tries again.
-// An engine that has lost all its ports to others (see Fence) is as good as dead.
+// An engine that has lost all its ports to others (see Fence) is as good as dead. One that has lost its
+// gate has failed.
 func (e *Engine) beat(h heart) {
 	e.mu.Lock()
 	owns := e.machine.Owns()
@@ -22,7 +23,12 @@ func (e *Engine) beat(h heart) {
 	if !owns {
 		return
 	}
-	if h.Beat() {
+	late, err := h.Beat()
+	if err != nil {
+		e.fail("the gate does not take its heartbeat", err)
+		return
+	}
+	if late {
 		e.log.Warn("engine stalled for longer than dead-after; affected connections lost protection", "dead-after", e.cfg.DeadAfter)
 		e.late = true
 	}

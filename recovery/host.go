@@ -163,7 +163,7 @@ func (h *Host) openEngine() error {
 		rcfg.OutputBuffer = rawio.DefaultOutputBuffer
 	}
 	open := func() error {
-		rcfg.ID, rcfg.Adopt, rcfg.Heirs = h.before.Dir.ID, h.before.Found, h.heirs()
+		rcfg.ID, rcfg.Epoch, rcfg.Adopt, rcfg.Heirs = h.before.Dir.ID, h.before.Dir.Epoch, h.before.Found, h.heirs()
 		e, err := rawio.Open(rcfg)
 		if err == nil {
 			h.engine = e

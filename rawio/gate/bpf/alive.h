@@ -6,7 +6,7 @@
 
 /* An engine that is started after this one was killed takes the maps over if it
  * understands them. Whoever changes what a map holds raises LAYOUT: see layout.go. */
-#define LAYOUT 8
+#define LAYOUT 9
 
 struct engine {
 	__u32 layout;
@@ -16,9 +16,10 @@ struct engine {
 	__u64 patience; /* after this time without a beat it is dead; 0: nobody asks */
 	__u32 mark;     /* skb->mark of what it sends to the server, behind the gate */
 	__u32 carrier;  /* loopback is none of the services' devices: nothing but that passes */
+	__u64 epoch;    /* of the engine: one that takes the gate over later has a greater one */
 };
 
-_Static_assert(sizeof(struct engine) == 40, "see kernel/beat_linux.go");
+_Static_assert(sizeof(struct engine) == 48, "see kernel/beat_linux.go");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
