@@ -21,7 +21,12 @@ const (
 	// on a busy host the news of a crash may take longer: see dying. That answer alone does
 	// not replace the time: it is of the processes that are known, and the one that has
 	// closed the descriptor need not be among them, as where a shell has started an
-	// unmodified server, or a server has handed the descriptor to a child of its own.
+	// unmodified server, or a server has handed the descriptor to a child of its own. Nor does a
+	// pidfd, for the same reason; and that the kernel tells the end of each socket
+	// (SKNLGRP_INET_TCP_DESTROY) says nothing of its cause, and comes after the last ACK of a FIN. What
+	// has the evidence is the gate's release program, in the task that lets go of the file: it notes
+	// it for unmodified servers, whose FINs are held only where it has not seen the release. For
+	// others it would have to be on all hosts, and there it may be refused (gate.ErrNotSupported).
 	meantAfter = 250e6
 	// dyingAge is how old an answer of Kernel.Ending may be, ns.
 	dyingAge = 10e6
