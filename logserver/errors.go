@@ -29,7 +29,8 @@ var (
 	// server which cannot be reached now. The status has the flag Unreachable.
 	ErrUnreachable = errors.New("logserver: the log server cannot be reached")
 	// ErrFenced is returned when another process has taken over what this one
-	// wrote to the log. The status has the flag Failed.
+	// wrote to the log, see Fencer. The status has the flag Failed once nothing is
+	// left that this one may write.
 	ErrFenced = errors.New("logserver: another engine has taken over the service")
 	// ErrFailed is returned when the log can store nothing any more. The
 	// status has the flag Failed.

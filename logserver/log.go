@@ -159,6 +159,15 @@ type Immediate interface {
 	Immediate() bool
 }
 
+// Fencer is implemented by logs that several engines may have, of which the one that has claimed a
+// service last writes it.
+type Fencer interface {
+	// Fenced returns a channel, always the same one for a service, that is closed when another
+	// engine has taken over the service. From then on the methods that would change one of its
+	// connections return ErrFenced.
+	Fenced(service string) <-chan struct{}
+}
+
 // IsImmediate reports whether no method of the log waits for a device or a
 // network.
 func IsImmediate(l Log) bool {

@@ -17,7 +17,7 @@ const reservedSlots = 2
 func (e *Engine) openGate() (g *kernel.Gate, err error) {
 	cfg := kernel.Config{MaxConns: e.cfg.MaxConns + reservedSlots,
 		ID: e.cfg.ID, OutputBuffer: e.cfg.OutputBuffer, DeadAfter: e.cfg.DeadAfter, BPFFS: e.cfg.BPFFS,
-		LoopbackCarries: e.loopbackCarries(), Mark: e.cfg.Mark.Value}
+		Epoch: e.cfg.Epoch, LoopbackCarries: e.loopbackCarries(), Mark: e.cfg.Mark.Value}
 	defer func() {
 		if err == nil {
 			e.gate, e.reports, e.captures = g, g.Events(), g.Outputs()

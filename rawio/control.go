@@ -50,6 +50,20 @@ func (e *Engine) Crash(ports ...uint16) {
 	e.sweepJournals(ports)
 }
 
+// Fence ends all that the engine does for ports whose service another engine has taken over, until
+// Unprotect, and returns how many connections it has forgotten: see south.Machine.Fence. When no other
+// port is left the heartbeat ends.
+func (e *Engine) Fence(ports ...uint16) (connections int) {
+	e.do(func(m *south.Machine) {
+		for _, p := range ports {
+			connections += m.Fence(p)
+			e.unseen.forget(p)
+			e.trials.forget(p)
+		}
+	})
+	return connections
+}
+
 // Abort resets a connection and reports why.
 func (e *Engine) Abort(f Flow, why string) {
 	e.do(func(m *south.Machine) {
@@ -107,7 +121,8 @@ func (e *Engine) Drain(ctx context.Context, ports ...uint16) error {
 	}
 }
 
-// drainPoll is how often Drain checks: no event reports a socket's end.
+// drainPoll is how often Drain checks. The kernel reports when sockets end (sockdiag.Ends), but not when
+// what is left of one in FIN_WAIT2 (tcp_time_wait) comes to TIME_WAIT, nor of handshakes.
 const drainPoll = 20 * time.Millisecond
 
 // resetGrace is enough for a client that waits for an acknowledgment to send its

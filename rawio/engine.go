@@ -43,6 +43,8 @@ type Config struct {
 	// BPFFS is the BPF file system that the gate is pinned in, see kernel.Config. Empty
 	// means that it is not.
 	BPFFS string
+	// Epoch orders the engines that have the ID one after another: see kernel.Config.
+	Epoch uint64
 	// Mark is set in what the engine sends; the other bits are those of the connection's
 	// own packets. Default: no bits.
 	Mark fwmark.Mark
@@ -86,6 +88,7 @@ type Engine struct {
 
 	mu      sync.Mutex // guards what follows
 	machine *south.Machine
+	gone    bool // the gate is another engine's: the core must not run any more
 	env     *environment
 	closed  bool // the gate is not there any more
 	ports   map[uint16]*Service
@@ -319,10 +322,16 @@ func (e *Engine) atGate(f func(g packetGate) error) error {
 	return f(e.gate)
 }
 
-// run is do with e.mu held.
+// run is do with e.mu held. It does nothing once the gate is another engine's.
 func (e *Engine) run(f func(m *south.Machine)) {
+	if e.gone {
+		return
+	}
 	e.busy.Store(true)
 	f(e.machine)
+	if e.gone {
+		return // and stays busy: nobody is to wake it
+	}
 	e.flush()
 	e.busy.Store(false)
 	if e.upcalls.pending() { // made after flush had taken the upcalls, when wake did nothing

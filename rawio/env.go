@@ -69,6 +69,12 @@ func (v *environment) Unbind(f Flow) {
 	}
 }
 
+func (v *environment) HoldService(port uint16, unmodified bool) {
+	if err := v.e.gate.SetService(port, gate.ServiceHold, unmodified); err != nil {
+		v.e.log.Error("port not accepted by the gate", "port", port, "error", err)
+	}
+}
+
 func (v *environment) SetService(port uint16, outage, unmodified bool) {
 	state := gate.ServiceListen
 	if outage {

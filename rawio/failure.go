@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 
+	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/south"
 )
 
@@ -41,5 +42,6 @@ func (e *Engine) fail(what string, err error) {
 		close(e.failure.failed)
 		e.log.Error("the engine has failed: "+what, "error", err)
 		m.Fail(err.Error())
+		e.gone = errors.Is(err, gate.ErrTakenOver)
 	})
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver/memory"
+	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 )
 
 // bare returns an engine without gate, tap and connections, and its log.
@@ -61,9 +63,9 @@ func TestFailure(t *testing.T) {
 // let go before it was asked so often.
 type flowsAfter struct{ late, failures, asked int }
 
-func (g *flowsAfter) Beat() bool {
+func (g *flowsAfter) Beat() (bool, error) {
 	g.late--
-	return g.late == 0
+	return g.late == 0, nil
 }
 
 func (g *flowsAfter) Flows() (map[segment.Flow]uint32, error) {
@@ -82,5 +84,42 @@ func TestHeartbeatAsksAgain(t *testing.T) {
 		if e.beat(g); g.asked != want {
 			t.Errorf("asked %d times at beat %d, want %d", g.asked, beat, want)
 		}
+	}
+}
+
+// takenOver is a gate that another engine has taken over.
+type takenOver struct{ flowsAfter }
+
+func (*takenOver) Beat() (bool, error) {
+	return false, fmt.Errorf("%w: epoch 8, after 7", gate.ErrTakenOver)
+}
+
+// TestGateTakenOver: an engine whose gate another one has says so, once, and does nothing more with
+// it: what is in slots and services is that one's.
+func TestGateTakenOver(t *testing.T) {
+	r := newRig(t, nil)
+	r.protects()
+	_, l := r.serve()
+	client, _ := r.connect(l)
+	r.says(client, []byte("before"))
+	slot, _ := r.machine.Slot(rigFlow)
+	stable := r.model.Slot(slot).Stable()
+	for range 2 {
+		r.beat(&takenOver{})
+	}
+	if err := r.Err(); !errors.Is(err, gate.ErrTakenOver) || strings.Count(r.said.String(), "[ERROR]") != 1 {
+		t.Errorf("failed: %v; said:\n%s", err, r.said.String())
+	}
+	_, _ = client.Send([]byte("after"))
+	if _, err := r.catchUp(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the core still runs: %v", err)
+	}
+	r.Crash(rigPort)
+	r.AbortAll(rigPort, "a test")
+	if got := r.model.Slot(slot).Stable(); got != stable || r.model.Slot(slot).Mode() != gate.ModeLive || r.state(rigPort) != gate.ServiceListen {
+		t.Errorf("the slot has %d in %v, was %d; the gate's service is in %v", got, r.model.Slot(slot).Mode(), stable, r.state(rigPort))
+	}
+	if info := client.Info(); info.SndNxt-info.SndUna != 5 || client.State() != rawiotest.Established {
+		t.Errorf("the client is in %v: %+v", client.State(), info)
 	}
 }

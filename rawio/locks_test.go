@@ -92,7 +92,7 @@ func TestNothingWaitsWithTheLock(t *testing.T) {
 	steps("sweep", func() { r.sweep(time.Hour) }, "List")
 	steps("a heartbeat", func() { r.late = true; r.beat(r.model) }, "Flows")
 	steps("keep", func() { r.keep(keepPins, r.model.MendPins) }, "MendPins")
-	steps("trials", func() { r.trials.again(0); r.try(time.Now()) }, "Listeners")
+	steps("trials", func() { r.trials.repeat(0); r.try(time.Now()) }, "Listeners")
 	r.links.begun = true
 	steps("an interface", func() {
 		r.host.add(otherLink, "eth1")

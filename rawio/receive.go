@@ -1,6 +1,7 @@
 package rawio
 
 import (
+	"net"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/segment"
@@ -80,6 +81,7 @@ func (e *Engine) catchUp() (lost uint64, err error) {
 		events  = make([]gate.Event, eventBatch)
 	)
 	for n := eventBatch; n == eventBatch && err == nil; {
+		n, err = 0, net.ErrClosed // the core does not run any more
 		e.do(func(m *south.Machine) { _, n, err = e.receive(m, reports, events) })
 	}
 	if err != nil {

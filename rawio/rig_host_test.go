@@ -122,7 +122,7 @@ func (g *modelGate) Flows() (map[segment.Flow]uint32, error) {
 	return g.Model.Flows()
 }
 
-func (g *modelGate) Beat() bool {
+func (g *modelGate) Beat() (bool, error) {
 	if g.onBeat != nil {
 		g.onBeat()
 	}

@@ -104,8 +104,8 @@ func TestHeartStops(t *testing.T) {
 func TestHeartbeatRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.model.Patience = uint64(time.Second)
-		r.model.Beat()
+		r.model.DeadAfter = uint64(time.Second)
+		_, _ = r.model.Beat()
 		r.protects()
 		_, l := r.serve()
 		r.connect(l)

@@ -45,7 +45,7 @@ func newDueRig(t *testing.T, refusals int) *dueRig {
 		return r.lost
 	}
 	r.ended = r.goes(r.trialLoop)
-	r.trials.came(dueFlow, rigLink)
+	r.trials.noteClient(dueFlow, rigLink)
 	return r
 }
 

@@ -80,6 +80,7 @@ func (r *unseenRig) Now() int64 { return time.Now().Add(r.ahead).UnixNano() }
 
 // What the core wants of its environment beside.
 func (r *unseenRig) SetService(uint16, bool, bool)      {}
+func (r *unseenRig) HoldService(uint16, bool)           {}
 func (r *unseenRig) Slot(i uint32) *gate.Slot           { return r.model.Slot(i) }
 func (r *unseenRig) Bind(f Flow, slot uint32) error     { return r.model.Bind(f, slot) }
 func (r *unseenRig) Unbind(f Flow)                      { _ = r.model.Unbind(f) }

@@ -53,38 +53,6 @@ func (h *Host) insert(s *Service) error {
 	return nil
 }
 
-// claim takes a port for a service: from the engine's other services and from
-// other engines.
-func (h *Host) claim(s *Service, number uint16) (*runtimedir.Port, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if other := h.byPort[number]; other != nil {
-		return nil, fmt.Errorf("port %d belongs to the service %q", number, other.Name())
-	}
-	c, err := runtimedir.ClaimPort(number)
-	if taken := (*runtimedir.PortTakenError)(nil); errors.As(err, &taken) {
-		engines, _ := runtimedir.List(h.cfg.RuntimeDir) // else the process has to do
-		for _, e := range engines {
-			if e.Alive && e.PID == taken.PID {
-				taken.Engine = e.ID
-			}
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("port %d: %w", number, err)
-	}
-	h.byPort[number] = s
-	return c, nil
-}
-
-// unclaim gives a port up, which nothing protects any more.
-func (h *Host) unclaim(number uint16, c *runtimedir.Port) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.byPort, number)
-	return c.Close()
-}
-
 // open makes what a service needs beside its process.
 func (s *Service) open() (err error) {
 	if s.uid, err = supervisor.UID(s.cfg.User); err != nil {

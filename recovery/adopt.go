@@ -166,7 +166,7 @@ func (s *Service) own(n uint16) error {
 		return err
 	}
 	s.mu.Lock()
-	s.ports[n] = &port{claim: claim, network: "tcp"}
+	s.ports[n] = &port{claim: claim, network: "tcp", compare: s.cfg.Compare}
 	s.mu.Unlock()
 	return nil
 }

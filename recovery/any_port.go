@@ -33,7 +33,7 @@ func (n north) Former(p *control.Peer, m control.Protect) (control.Former, error
 	}
 	var port uint16
 	for number, pt := range s.ports {
-		if pt.asked != m.Asked || pt.compare != m.Compare.String() || pt.left || pt.expiring || pt.ambiguous || pt.owner == p.ID || !s.dead(pt.owner) {
+		if pt.asked != m.Asked || pt.compare != m.Compare || pt.left || pt.expiring || pt.ambiguous || pt.owner == p.ID || !s.dead(pt.owner) {
 			continue
 		}
 		if port == 0 || s.ports[port].crashedAt.Before(pt.crashedAt) { // of several, that of the last process

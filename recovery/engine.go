@@ -10,6 +10,7 @@ import (
 // engine is a *rawio.Engine.
 type engine interface {
 	outages
+	Fence(ports ...uint16) (connections int)
 	TakeOver(ctx context.Context, h rawio.Heir, protect func(port uint16) error) error
 	ReleaseUnclaimed(claimed func(port uint16) bool) error
 	Protect(s rawio.Service) error

@@ -68,18 +68,28 @@ const portPatience = time.Second
 // free makes sure that nobody listens on the ports of an unmodified server that
 // is about to be started: what listens there later is the server.
 func (s *Service) free(ports []uint16) error {
-	for began, p := time.Now(), newPoll(); ; time.Sleep(p.period) {
-		sockets, err := sockdiag.Listeners(ports)
+	sockets, err := sockdiag.Listeners(ports)
+	if err != nil || len(sockets) == 0 {
+		return err
+	}
+	ends, err := sockdiag.WatchEnds()
+	if err != nil {
+		return err
+	}
+	defer ends.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), portPatience)
+	defer cancel()
+	for err = nil; ; err = ends.Wait(ctx) { // before the first wait one may have ended unseen
+		sockets, lerr := sockdiag.Listeners(ports)
+		if lerr != nil || len(sockets) == 0 {
+			return lerr
+		}
+		if ctx.Err() != nil {
+			return &PortTakenError{Address: sockets[0].Address.String(), By: describe(holders(sockets))}
+		}
 		if err != nil {
 			return err
 		}
-		if len(sockets) == 0 {
-			return nil
-		}
-		if time.Since(began) < portPatience {
-			continue
-		}
-		return &PortTakenError{Address: sockets[0].Address.String(), By: describe(holders(sockets))}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/caps"
 	"github.com/ftnet/ftnet/internal/oom"
+	"github.com/ftnet/ftnet/internal/ownership"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/supervisor"
@@ -37,6 +38,7 @@ type Host struct {
 	log        hclog.Logger
 	store      logserver.Log
 	complaints backend.Complaints // of store
+	ownership  ownership.Ownership
 	engine     engine
 	home       home
 	started    time.Time
@@ -101,6 +103,7 @@ func (h *Host) open() error {
 	if err := h.openLog(); err != nil {
 		return errors.Join(err, h.before.Leave()) // the next attempt may have more luck
 	}
+	h.ownership = ownershipOf(h.store)
 	if err := h.openEngine(); err != nil {
 		return err
 	}
@@ -160,7 +163,7 @@ func (h *Host) openEngine() error {
 		rcfg.OutputBuffer = rawio.DefaultOutputBuffer
 	}
 	open := func() error {
-		rcfg.ID, rcfg.Adopt, rcfg.Heirs = h.before.Dir.ID, h.before.Found, h.heirs()
+		rcfg.ID, rcfg.Epoch, rcfg.Adopt, rcfg.Heirs = h.before.Dir.ID, h.before.Dir.Epoch, h.before.Found, h.heirs()
 		e, err := rawio.Open(rcfg)
 		if err == nil {
 			h.engine = e

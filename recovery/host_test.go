@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/ownership"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/supervisor"
@@ -216,11 +217,11 @@ func TestConflicts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	claim, err := runtimedir.ClaimPort(7003)
+	claim, err := runtimedir.Ports{}.Claim(t.Context(), ownership.Service{Port: 7003})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer claim.Close()
+	defer claim.Release()
 	if _, err := l.add(server("three", "plain :7003", ":7003")); !errors.Is(err, runtimedir.ErrPortTaken) {
 		t.Errorf("a port of another engine: %v", err)
 	}

@@ -103,10 +103,15 @@ func netnsCookie() uint64 {
 
 // fail ends the service: it cannot be protected as it is started.
 func (s *Service) fail(ctx context.Context, why error) {
+	s.log.Error("the service is ended", "reason", why)
+	s.endProcess(ctx, why)
+}
+
+// endProcess ends the process for good; why is what Run returns.
+func (s *Service) endProcess(ctx context.Context, why error) {
 	s.mu.Lock()
 	sup := s.sup
 	s.mu.Unlock()
-	s.log.Error("the service is ended", "reason", why)
 	if sup == nil {
 		return
 	}

@@ -83,7 +83,7 @@ func (s *Service) admit(p *control.Peer, m control.Protect) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ports[m.Port] = pt
-	pt.network, pt.address, pt.compare, pt.owner, pt.listener = m.Network, m.Address, m.Compare.String(), p.ID, m.ID
+	pt.network, pt.address, pt.compare, pt.owner, pt.listener = m.Network, m.Address, m.Compare, p.ID, m.ID
 	pt.asked, pt.left, pt.deserted, pt.expiring = m.Asked, m.Left, false, false
 	pt.ambiguous = s.asked[p.ID][m.Asked] > 1
 	for _, other := range s.ports { // an engine that has taken over hears of all of them

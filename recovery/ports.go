@@ -10,29 +10,31 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/reason"
-	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
 // port is a port that belongs to the service.
 type port struct {
-	claim                     *runtimedir.Port
-	network, address, compare string
-	owner, listener           uint64 // config.ModeListen: the process that protects it, and its number of the listener
-	asked                     string // what that has asked for, if it was any port
-	ambiguous                 bool   // it has asked for it more than once
-	left                      bool   // it has closed the listener
-	deserted                  bool   // the process does not listen there again: it serves without it
-	expiring                  bool   // its clients are being told that nobody listens there again
-	protected                 bool
-	listening                 bool
-	crashedAt                 time.Time // zero while there is no outage
-	outages, accepted         uint64
-	recovered, mismatches     uint64
-	refused                   uint64
-	unprotected               map[reason.Reason]uint64 // connections; nil: none
-	last, longest             time.Duration
+	claim                 *claim
+	network, address      string
+	compare               policy.Compare
+	owner, listener       uint64 // config.ModeListen: the process that protects it, and its number of the listener
+	asked                 string // what that has asked for, if it was any port
+	ambiguous             bool   // it has asked for it more than once
+	left                  bool   // it has closed the listener
+	deserted              bool   // the process does not listen there again: it serves without it
+	expiring              bool   // its clients are being told that nobody listens there again
+	protected             bool
+	fenced                bool // another engine has it: nothing passes, see cede
+	listening             bool
+	crashedAt             time.Time // zero while there is no outage
+	outages, accepted     uint64
+	recovered, mismatches uint64
+	refused               uint64
+	unprotected           map[reason.Reason]uint64 // connections; nil: none
+	last, longest         time.Duration
 }
 
 // PortError is returned by Service.Run if the server has ended because it may not have a
@@ -67,7 +69,7 @@ func (s *Service) claimListen(list []netip.AddrPort) (fresh []uint16, err error)
 			return nil, errors.Join(err, s.giveUp(fresh...))
 		}
 		fresh = append(fresh, n)
-		p := &port{claim: claim, network: "tcp", compare: s.cfg.Compare.String()}
+		p := &port{claim: claim, network: "tcp", compare: s.cfg.Compare}
 		s.mu.Lock()
 		s.ports[n] = p
 		s.mu.Unlock()
@@ -139,11 +141,14 @@ func (s *Service) protectAgain() error {
 // protect begins the protection of ports. The engine forgets none of them by it.
 // s.admitting is held.
 func (s *Service) protect(list []uint16) error {
+	if err := s.isLost(); err != nil {
+		return err
+	}
 	for _, n := range list {
 		s.mu.Lock()
-		policy := s.policy(n)
+		how := s.policy(n)
 		s.mu.Unlock()
-		if err := s.host.engine.Protect(policy); err != nil {
+		if err := s.host.engine.Protect(how); err != nil {
 			return err
 		}
 		s.mu.Lock()
@@ -158,9 +163,9 @@ func (s *Service) unprotect(list []uint16) {
 	for _, n := range list {
 		s.mu.Lock()
 		p := s.ports[n]
-		was := p != nil && p.protected
+		was := p != nil && (p.protected || p.fenced)
 		if p != nil {
-			p.protected, p.listening, p.crashedAt = false, false, time.Time{}
+			p.protected, p.fenced, p.listening, p.crashedAt = false, false, false, time.Time{}
 		}
 		s.mu.Unlock()
 		if !was {

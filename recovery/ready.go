@@ -17,7 +17,9 @@ import (
 // probePatience is how long a probe may fail before it is said.
 const probePatience = 2 * time.Second
 
-// probe asks until the server is ready. It returns false when ctx has ended.
+// probe asks until the server is ready, again and again: that a server answers, or a command says so,
+// is known by asking alone, and nothing below tells when it is worth while. It returns false when
+// ctx has ended.
 func (s *Service) probe(ctx context.Context) bool {
 	began, warned := time.Now(), false
 	for {

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ftnet/ftnet/internal/ownership"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 )
 
@@ -13,11 +14,11 @@ import (
 // not started again: it would be told the same.
 func TestForeignPort(t *testing.T) {
 	l := newLab(t, nil)
-	foreign, err := runtimedir.ClaimPort(7961)
+	foreign, err := runtimedir.Ports{}.Claim(t.Context(), ownership.Service{Port: 7961})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer foreign.Close()
+	defer foreign.Release()
 	if err := l.run(server("foreign", "listen :7961")).ends(); !errors.Is(err, runtimedir.ErrPortTaken) || !strings.Contains(err.Error(), "7961") {
 		t.Errorf("it ended like this: %v", err)
 	}

@@ -60,7 +60,9 @@ func (s *Service) lose(f rawio.Flow, why string) {
 // workerSettles is how long after the news of a connection's loss others of the
 // same worker may come: its sockets are closed one after another, and the gate reports each
 // by itself. Nothing says that a report was the last: that the process has closed all, as procfs
-// tells, comes before those that the gate's ring still holds. It decides only how
+// tells, and a pidfd would without being asked, comes before those that the gate's ring still holds; a
+// barrier in the ring would tell, but for a main process that is killed a moment later: a signal
+// that is to come is no state of it. So one wait of this length remains in any case. It decides only how
 // many connections one line of the log counts; they are recovered without waiting for it. Whether the
 // main process ends as well, for which that line would be wrong, is read from procfs then.
 const workerSettles = 50 * time.Millisecond

@@ -54,6 +54,7 @@ type Service struct {
 	leaving  int                       // control connections that have ended, and the engine does not know it
 	process  process
 	refused  error     // why the present process may not have a port
+	lost     error     // an *OwnershipError: another engine has the service
 	watching *watching // of the present process
 	begun    bool      // Run was called
 	adopting bool      // the survivor's connections are not this engine's yet
@@ -102,11 +103,21 @@ func (s *Service) end(result error) {
 	s.notify()
 }
 
+// isLost returns why the service is another engine's; nil: it is not.
+func (s *Service) isLost() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost
+}
+
 func (s *Service) begin() (*supervisor.Supervisor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sup != nil {
 		return nil, errors.New("the service runs already")
+	}
+	if s.lost != nil {
+		return nil, s.lost
 	}
 	if s.process.state != Running { // a survivor may have said so already
 		s.process.becomeStarting()
@@ -204,7 +215,9 @@ const replayPatience = 2 * time.Second
 
 // awaitReplay waits, after Restart, until the recovered connections have repeated
 // themselves: one that does it otherwise is found out then. It returns false if there
-// is nothing to wait for.
+// is nothing to wait for. It looks at the journal now and then: that is memory which the server
+// process writes, and to be told of a write (a futex, an eventfd) would cost the process a system
+// call with each. This is asked after a Restart only.
 func (s *Service) awaitReplay(ctx context.Context) bool {
 	s.mu.Lock()
 	restarted, j := s.process.lost != nil, s.journal

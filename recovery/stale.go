@@ -62,7 +62,7 @@ func (s *Service) giveUpEmpty() {
 	defer s.admitting.Unlock()
 	list := s.portList(func(n uint16, p *port) bool {
 		idle := p.crashedAt.IsZero() && (p.owner == 0 || p.deserted) // deserted: since the stop of the process before
-		return !p.listening && !p.expiring && (p.left || idle) && s.mayLose(n)
+		return !p.listening && !p.expiring && !p.fenced && (p.left || idle) && s.mayLose(n)
 	})
 	list = slices.DeleteFunc(list, s.host.engine.Serves)
 	if err := s.giveUp(list...); err != nil {

@@ -155,6 +155,8 @@ func (p *port) status(s *Service, n uint16, connections int) status.Service {
 		out.Unprotected[string(why)] = count
 	}
 	switch {
+	case p.fenced:
+		out.State = status.ServiceFenced
 	case !p.protected:
 		out.State = status.ServiceStopped
 	case p.left && p.crashedAt.IsZero():

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/journal"
+	"github.com/ftnet/ftnet/internal/ownership"
 	"github.com/ftnet/ftnet/internal/procfs"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/supervisor"
@@ -98,7 +99,7 @@ func newSuccessor(t *testing.T, lives bool, socket string) *successor {
 	if err != nil || before.Found != lives {
 		t.Fatalf("found: %v, %v", before, err)
 	}
-	s.Host = &Host{cfg: cfg, log: hclog.NewNullLogger(), before: before, engine: s.engine, byPort: map[uint16]*Service{}}
+	s.Host = &Host{cfg: cfg, log: hclog.NewNullLogger(), before: before, engine: s.engine, byPort: map[uint16]*Service{}, ownership: runtimedir.Ports{}}
 	s.ctx, s.cancel = context.WithCancel(t.Context())
 	s.starting, s.giveUp = context.WithCancel(s.ctx)
 	s.onClose(before.Close)
@@ -234,11 +235,11 @@ func TestHeirs(t *testing.T) {
 		{"one lives", true, []rawio.Heir{{Service: "other", Ports: []uint16{}, Unmodified: true}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			claim, err := runtimedir.ClaimPort(7003)
+			claim, err := runtimedir.Ports{}.Claim(t.Context(), ownership.Service{Port: 7003})
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer claim.Close()
+			defer claim.Release()
 			h := newSuccessor(t, test.lives, "north-web.sock")
 			h.cfg.Services[1].Mode = config.ModeUnmodified
 			got := h.heirs()

@@ -14,7 +14,11 @@ import (
 
 // How often the kernel is asked whether an unmodified server listens: at first
 // often, because all its clients wait, then less and less. Nothing tells of a
-// new listener without asking.
+// new listener without asking: sock_diag has groups for sockets that end (sockdiag.Ends), and none
+// for those that begin; inotify sees no sockets; and the bind of a socket, which a cgroup's program
+// could tell (post_bind), comes before it listens. What could is a program of the kind that the gate
+// has for releases: sock_ops with BPF_SOCK_OPS_TCP_LISTEN_CB, which runs in listen(2) just before the
+// socket takes connections, so that one look would still have to follow.
 const (
 	listenPollFirst = time.Millisecond
 	listenPollLast  = 10 * time.Millisecond

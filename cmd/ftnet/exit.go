@@ -73,6 +73,7 @@ func exitCode(err error) int {
 		failed  *daemon.FailedError
 		port    *recovery.PortError
 		taken   *recovery.PortTakenError
+		lost    *recovery.OwnershipError
 	)
 	switch {
 	case err == nil:
@@ -89,7 +90,7 @@ func exitCode(err error) int {
 		return refusalCode(refused)
 	case errors.As(err, &exit):
 		return exit.Exit.Status()
-	case errors.As(err, &gaveUp), errors.As(err, &port), errors.As(err, &taken), errors.Is(err, runtimedir.ErrPortTaken): // before StartError: it may wrap one
+	case errors.As(err, &gaveUp), errors.As(err, &port), errors.As(err, &taken), errors.As(err, &lost), errors.Is(err, runtimedir.ErrPortTaken): // before StartError: it may wrap one
 		return exitGaveUp
 	case errors.As(err, &start):
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {

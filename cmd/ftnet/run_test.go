@@ -15,6 +15,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/certs"
 	"github.com/ftnet/ftnet/internal/fwmark"
+	"github.com/ftnet/ftnet/internal/ownership"
 	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/supervisor"
@@ -209,6 +210,7 @@ func TestExitCode(t *testing.T) {
 		{wrap(user.UnknownUserError("x")), 126},
 		{wrap(&recovery.PortTakenError{Address: ":7"}), 71},
 		{wrap(&runtimedir.PortTakenError{}), 71},
+		{wrap(&recovery.OwnershipError{Err: ownership.ErrLost}), 71},
 		{wrap(fs.ErrPermission), 77},
 		{errors.New("any other"), 70},
 		{errCheckFailed, 1},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/status"
@@ -51,8 +52,8 @@ func document() *status.Document {
 				Process: status.Process{State: status.ProcessRunning, PID: 24, Since: now.Add(-100 * time.Millisecond)},
 				Log:     status.ProgramLog{Policy: "idle", Idle: 1.5, Quota: 1 << 20, OnFull: "unprotect"}},
 		},
-		Services: []status.Service{{Program: "web", Network: "tcp", Address: ":8080", State: status.ServiceStarting, Compare: "length"},
-			{Program: "counter", Network: "tcp", Address: "[::]:7000", State: status.ServiceListening, Compare: "strict",
+		Services: []status.Service{{Program: "web", Network: "tcp", Address: ":8080", State: status.ServiceStarting, Compare: policy.CompareLength},
+			{Program: "counter", Network: "tcp", Address: "[::]:7000", State: status.ServiceListening, Compare: policy.CompareStrict,
 				Connections: 3, Accepted: 120, Recovered: 9, Outages: 3, LastOutage: 0.01234, LongestOutage: 0.0421,
 				Handshakes: []status.Handshake{
 					{Interface: "eth0", Network: "tcp4", Reason: "a SYN from 192.0.2.7 to 192.0.2.1 was not answered", Since: now.Add(-5 * time.Minute)},

@@ -4,37 +4,45 @@ import (
 	"errors"
 	"os"
 	"testing"
+
+	"github.com/ftnet/ftnet/internal/ownership"
 )
 
-func TestClaimPort(t *testing.T) {
-	const port = 1 // nobody serves it
-	first, err := ClaimPort(port)
+func TestPorts(t *testing.T) {
+	s := ownership.Service{Name: "one", Port: 1} // nobody serves it
+	first, err := Ports{}.Claim(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !PortTaken(port) {
+	if !PortTaken(s.Port) {
 		t.Error("not taken")
 	}
 	var taken *PortTakenError
-	if _, err := ClaimPort(port); !errors.As(err, &taken) || taken.PID != os.Getpid() {
+	if _, err := (Ports{}).Claim(t.Context(), s); !errors.As(err, &taken) || taken.PID != os.Getpid() {
 		t.Errorf("it is not said by whom: %v", err)
 	}
+	other := ownership.Service{Name: "two", Port: s.Port}
 	for range 300 { // more than a backlog
-		if _, err := ClaimPort(port); !errors.Is(err, ErrPortTaken) {
+		if _, err := (Ports{}).Claim(t.Context(), other); !errors.Is(err, ErrPortTaken) {
 			t.Fatalf("claimed twice: %v", err)
 		}
 	}
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if err := first.Release(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if PortTaken(port) {
-		t.Error("taken after Close")
+	if PortTaken(s.Port) {
+		t.Error("taken after Release")
 	}
-	again, err := ClaimPort(port)
+	again, err := Ports{}.Claim(t.Context(), other)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := again.Close(); err != nil {
-		t.Error(err)
+	if first.Epoch() == 0 || again.Epoch() <= first.Epoch() {
+		t.Errorf("epoch %d after %d", again.Epoch(), first.Epoch())
+	}
+	if err := again.Release(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -2,19 +2,23 @@
 
 package runtimedir
 
-import "errors"
+import (
+	"context"
+	"errors"
 
-// ErrPortTaken is returned by ClaimPort when another engine protects the port.
+	"github.com/ftnet/ftnet/internal/ownership"
+)
+
+// ErrPortTaken is what the error of [Ports] is when another engine protects the port.
 var ErrPortTaken = errors.New("another engine protects the port")
 
-// Port is the claim of one engine to a port.
-type Port struct{}
+// Ports is for Linux.
+type Ports struct{}
 
-// ClaimPort is for Linux.
-func ClaimPort(uint16) (*Port, error) { return nil, errors.ErrUnsupported }
+// Claim is for Linux.
+func (Ports) Claim(context.Context, ownership.Service) (ownership.Claim, error) {
+	return nil, errors.ErrUnsupported
+}
 
 // PortTaken is for Linux.
 func PortTaken(uint16) bool { return false }
-
-// Close gives the port up.
-func (*Port) Close() error { return nil }

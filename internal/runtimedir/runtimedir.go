@@ -54,8 +54,9 @@ const baseLock = ".lock"
 
 // Dir is the directory of this engine.
 type Dir struct {
-	ID   string // 8 hex digits
-	Path string
+	ID    string // 8 hex digits
+	Path  string
+	Epoch uint64 // orders the engines that have had the ID: a later one has a greater one, until the host is started again
 
 	lock   *os.File
 	living *net.UnixConn
@@ -84,7 +85,7 @@ func Create(base string) (*Dir, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if d.living, err = claim(id); err == nil {
+		if err = d.claim(); err == nil {
 			err = d.takeLock()
 		}
 		if err != nil {
@@ -96,6 +97,14 @@ func Create(base string) (*Dir, error) {
 		}
 		return d, nil
 	}
+}
+
+// claim claims the ID.
+func (d *Dir) claim() (err error) {
+	if d.living, err = claim(d.ID); err == nil {
+		d.Epoch, err = now() // after the one before had it
+	}
+	return err
 }
 
 func freshID() string {

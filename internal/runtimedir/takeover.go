@@ -26,7 +26,7 @@ func TakeOver(base string, ok func(path string) bool) (*Dir, error) {
 			continue
 		}
 		d := &Dir{ID: e.ID, Path: e.Path}
-		if d.living, err = claim(e.ID); errors.Is(err, errTaken) {
+		if err = d.claim(); errors.Is(err, errTaken) {
 			continue // in another runtime directory
 		} else if err != nil {
 			return nil, err

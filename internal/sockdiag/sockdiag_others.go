@@ -2,7 +2,11 @@
 
 package sockdiag
 
-import "github.com/ftnet/ftnet/internal/segment"
+import (
+	"context"
+
+	"github.com/ftnet/ftnet/internal/segment"
+)
 
 // Destroy returns ErrNotSupported.
 func Destroy(segment.Flow, ...int) error { return ErrNotSupported }
@@ -42,3 +46,15 @@ func (*Watcher) Room(uint16) (int, error) { return 0, ErrNotSupported }
 
 // Sockets returns ErrNotSupported.
 func (*Watcher) Sockets([]uint16, func(*Socket)) error { return ErrNotSupported }
+
+// Ends does nothing.
+type Ends struct{}
+
+// WatchEnds returns ErrNotSupported.
+func WatchEnds() (*Ends, error) { return nil, ErrNotSupported }
+
+// Wait returns ErrNotSupported.
+func (*Ends) Wait(context.Context) error { return ErrNotSupported }
+
+// Close returns nil.
+func (*Ends) Close() error { return nil }

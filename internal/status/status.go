@@ -4,7 +4,11 @@
 // seconds.
 package status
 
-import "time"
+import (
+	"time"
+
+	"github.com/ftnet/ftnet/internal/policy"
+)
 
 // Version of the schema. Since 2 an engine may have several programs; what there
 // was for the only one (Engine.Command, Process, and the quota and policy of
@@ -96,25 +100,26 @@ const (
 	ServiceOutage     ServiceState = "outage"     // nobody listens, SYNs are held
 	ServiceRecovering ServiceState = "recovering" // listens, connections are being rolled forward
 	ServiceClosed     ServiceState = "closed"     // the server has closed its listener; connections go on
+	ServiceFenced     ServiceState = "fenced"     // another engine has taken over its program; nothing passes here
 	ServiceStopped    ServiceState = "stopped"    // its program was stopped, or has ended; it is not protected
 )
 
 // Service is one protected port.
 type Service struct {
-	Program        string       `json:"program"` // its name
-	Network        string       `json:"network"` // tcp, tcp4, tcp6
-	Address        string       `json:"address"`
-	State          ServiceState `json:"state"`
-	Compare        string       `json:"compare"` // strict, length
-	Connections    int          `json:"connections"`
-	HalfOpen       int          `json:"half_open,omitempty"` // handshakes whose client has not answered yet
-	Accepted       uint64       `json:"accepted"`            // handshakes that were completed
-	Recovered      uint64       `json:"recovered"`           // times that a connection was recovered
-	Mismatches     uint64       `json:"mismatches"`          // connections reset because the replies differed
-	Outages        uint64       `json:"outages"`             //
-	LastOutage     float64      `json:"last_outage"`         // seconds from the crash until all was live
-	LongestOutage  float64      `json:"longest_outage"`      // seconds
-	RefusedOptions uint64       `json:"refused_options,omitempty"`
+	Program        string         `json:"program"` // its name
+	Network        string         `json:"network"` // tcp, tcp4, tcp6
+	Address        string         `json:"address"`
+	State          ServiceState   `json:"state"`
+	Compare        policy.Compare `json:"compare"` // strict, length
+	Connections    int            `json:"connections"`
+	HalfOpen       int            `json:"half_open,omitempty"` // handshakes whose client has not answered yet
+	Accepted       uint64         `json:"accepted"`            // handshakes that were completed
+	Recovered      uint64         `json:"recovered"`           // times that a connection was recovered
+	Mismatches     uint64         `json:"mismatches"`          // connections reset because the replies differed
+	Outages        uint64         `json:"outages"`             //
+	LastOutage     float64        `json:"last_outage"`         // seconds from the crash until all was live
+	LongestOutage  float64        `json:"longest_outage"`      // seconds
+	RefusedOptions uint64         `json:"refused_options,omitempty"`
 	// Unprotected counts the connections that were not protected from some moment on, by
 	// reason, in the words of docs/limits.md.
 	Unprotected map[string]uint64 `json:"unprotected,omitempty"`

@@ -2,17 +2,22 @@ package status
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"github.com/ftnet/ftnet/internal/policy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -56,6 +61,20 @@ func TestServeAndFetch(t *testing.T) {
 	l.Close()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCompare: a comparison is its name in the document.
+func TestCompare(t *testing.T) {
+	for _, want := range []policy.Compare{policy.CompareStrict, policy.CompareLength} {
+		text, err := json.Marshal(Service{Compare: want})
+		var got Service
+		if err == nil {
+			err = json.Unmarshal(text, &got)
+		}
+		if part := fmt.Sprintf(`"compare":%q`, want); err != nil || got.Compare != want || !strings.Contains(string(text), part) {
+			t.Errorf("%s, %v; want %s in it", text, err, part)
+		}
 	}
 }
 

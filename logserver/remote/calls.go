@@ -33,7 +33,7 @@ func (l *Log) find(id logserver.ConnID) (*conn, error) {
 // change returns a connection that is to be changed. l.mu is held.
 func (l *Log) change(id logserver.ConnID) (*conn, error) {
 	c, err := l.find(id)
-	if err == nil && l.fenced[c.meta.Service] {
+	if err == nil && l.fenced(c.meta.Service) {
 		return nil, logserver.ErrFenced
 	}
 	return c, err

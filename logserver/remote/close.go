@@ -46,7 +46,7 @@ func (l *Log) settle() error {
 		l.mu.Lock()
 		left := 0
 		for _, c := range l.conns {
-			if c.unsettled() && !l.fenced[c.meta.Service] {
+			if c.unsettled() && !l.fenced(c.meta.Service) {
 				left++
 			}
 		}

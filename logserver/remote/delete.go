@@ -13,7 +13,7 @@ func (l *Log) Delete(id logserver.ConnID) error {
 		return err
 	}
 	l.forget(c)
-	if c.opened && !l.fenced[c.meta.Service] {
+	if c.opened && !l.fenced(c.meta.Service) {
 		l.queueConn(c)
 	}
 	return nil

@@ -99,7 +99,7 @@ func (l *Log) emit(b *batch, c *conn) bool {
 			b.small = wire.AppendDelete(b.small, c.id)
 		}
 		return true
-	case c.creating, l.fenced[c.meta.Service], !c.opened && l.holding && (c != l.probe || !l.retryOpen):
+	case c.creating, l.fenced(c.meta.Service), !c.opened && l.holding && (c != l.probe || !l.retryOpen):
 		return true
 	case !c.opened:
 		b.small = wire.AppendOpen(b.small, wire.TypeOpen, retryFlag(&l.retryOpen), c.gen, &c.meta)

@@ -49,9 +49,9 @@ type Log struct {
 	link     *link // nil while the server cannot be reached
 	reached  bool  // once
 	server   wire.Status
-	fenced   map[string]bool
-	lost     bool             // something, and nothing became stable since
-	reported logserver.Status // by the last upcall
+	fences   map[string]chan struct{} // by service, see fence
+	lost     bool                     // something, and nothing became stable since
+	reported logserver.Status         // by the last upcall
 
 	// After the server had no room for a connection: holding keeps all that
 	// are not open there back, but for probe, which is tried now and then.
@@ -83,7 +83,7 @@ func Dial(cfg Config) (*Log, error) {
 		cfg: cfg, contact: make(chan struct{}), done: make(chan struct{}), stopped: make(chan struct{}),
 		wake: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 		conns: map[logserver.ConnID]*conn{}, buried: map[logserver.ConnID]bool{},
-		own: map[uint32]bool{}, fenced: map[string]bool{}, pending: map[uint32]*request{},
+		own: map[uint32]bool{}, fences: map[string]chan struct{}{}, pending: map[uint32]*request{},
 		reported: logserver.Unreachable,
 	}
 	if cfg.TLS != nil {
@@ -131,7 +131,7 @@ func (l *Log) status() logserver.Status {
 	if l.link == nil {
 		s |= logserver.Unreachable
 	}
-	if len(l.fenced) > 0 {
+	if l.allFenced() {
 		s |= logserver.Failed
 	}
 	if l.lost {

@@ -48,7 +48,7 @@ func (l *Log) mayOpen(m *logserver.Meta) error {
 	switch {
 	case err != nil:
 		return err
-	case l.fenced[m.Service]:
+	case l.fenced(m.Service):
 		return logserver.ErrFenced
 	case l.holding, l.server.Limit > 0 && l.server.Used >= l.server.Limit:
 		return &logserver.QuotaError{Scope: logserver.ScopeTotal, Limit: l.server.Limit}

@@ -60,8 +60,10 @@ func (l *Log) notice(f wire.Frame) error {
 			return err
 		}
 		l.mu.Lock()
-		news := !l.fenced[name]
-		l.fenced[name] = true
+		news := !l.fenced(name)
+		if news {
+			close(l.fence(name))
+		}
 		l.mu.Unlock()
 		if news {
 			l.cfg.Warn("another engine has taken over the service", "service", name)

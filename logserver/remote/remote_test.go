@@ -72,6 +72,50 @@ func TestFencing(t *testing.T) {
 	must(t, young.Delete(id))
 }
 
+// TestFencedAlone: the loss of one service is told of that one, and leaves the others, and the log's
+// status, as they are. When none is left the log has failed.
+func TestFencedAlone(t *testing.T) {
+	b := newLab(t, logtest.Limits{})
+	first, second := logtest.Example(1), logtest.Example(2)
+	second.Service = first.Service + "-2"
+	cfg := b.client
+	cfg.Services = []string{first.Service, second.Service}
+	old := b.openWith(cfg)
+	defer old.Close()
+	must(t, old.RegisterService(0))
+	_, err := old.Open(first)
+	must(t, err)
+	kept, err := old.Open(second)
+	must(t, err)
+	lost := old.Fenced(first.Service)
+	cfg.Services = []string{first.Service}
+	young := b.openWith(cfg)
+	defer young.Close()
+	<-lost
+	if lost != old.Fenced(first.Service) {
+		t.Error("it is another channel")
+	}
+	if _, err := old.Open(logtest.Example(3)); !errors.Is(err, logserver.ErrFenced) {
+		t.Errorf("Open: %v", err)
+	}
+	if s := old.Status(); s != logserver.OK {
+		t.Errorf("status is %v", s)
+	}
+	write(t, old, kept, 0, 500)
+	select {
+	case <-old.Fenced(second.Service):
+		t.Error("both are lost")
+	default:
+	}
+	cfg.Services = []string{second.Service}
+	youngest := b.openWith(cfg)
+	defer youngest.Close()
+	<-old.Fenced(second.Service)
+	if s := old.Status(); s&logserver.Failed == 0 {
+		t.Errorf("status is %v", s)
+	}
+}
+
 // TestBounded: what waits for the server is bounded.
 func TestBounded(t *testing.T) {
 	b := newLab(t, logtest.Limits{})

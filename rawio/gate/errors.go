@@ -34,6 +34,8 @@ var (
 	// ErrPins is returned when pins are not used, or made, because another user may
 	// have changed them.
 	ErrPins = errors.New("gate: pins are not trusted")
+	// ErrTakenOver is returned by Beat, and by Adopt, when a younger engine has the gate.
+	ErrTakenOver = errors.New("gate: another engine has taken it over")
 	// ErrSlot is returned by Bind for a slot number outside 0..MaxConns-1.
 	ErrSlot = errors.New("gate: no such slot")
 )

@@ -93,6 +93,7 @@ func (e *benchEnv) Slot(i uint32) *gate.Slot        { return e.gate.Slot(i) }
 func (e *benchEnv) Bind(segment.Flow, uint32) error { return nil }
 func (e *benchEnv) Unbind(segment.Flow)             {}
 func (e *benchEnv) SetService(uint16, bool, bool)   {}
+func (e *benchEnv) HoldService(uint16, bool)        {}
 func (e *benchEnv) ToClient(*segment.Segment)       { e.acks++ }
 func (e *benchEnv) ToServer(*segment.Segment)       {}
 func (e *benchEnv) Forward([]byte)                  {}

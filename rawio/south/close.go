@@ -15,13 +15,18 @@ const (
 	// resetLife is how long the core answers the segments of a client that
 	// may have missed its RST.
 	resetLife = 30e9
-	// meantAfter is how long a FIN or RST that was not announced is held while
-	// the process lives on. A crash is known within a few milliseconds; after
-	// this time the descriptor was closed without the north side, and the FIN or RST is meant. On a
-	// busy host the report of a crash may take longer: see processEnding. That answer does not replace
-	// the time: it covers the known processes only, and another one may have
-	// closed the descriptor, for instance where a shell has started an
-	// unmodified server, or a server has passed the descriptor to a child of its own.
+	// meantAfter is how long a FIN or RST that nobody announced is held while
+	// the process lives on. A crash is known in a few milliseconds; after
+	// this time the descriptor was closed behind ftnet's back, and is meant. But
+	// on a busy host the news of a crash may take longer: see processEnding. That answer alone does
+	// not replace the time: it is of the processes that are known, and the one that has
+	// closed the descriptor need not be among them, as where a shell has started an
+	// unmodified server, or a server has handed the descriptor to a child of its own. Nor does a
+	// pidfd, for the same reason; and that the kernel tells the end of each socket
+	// (SKNLGRP_INET_TCP_DESTROY) says nothing of its cause, and comes after the last ACK of a FIN. What
+	// has the evidence is the gate's release program, in the task that lets go of the file: it notes
+	// it for unmodified servers, whose FINs are held only where it has not seen the release. For
+	// others it would have to be on all hosts, and there it may be refused (gate.ErrNotSupported).
 	meantAfter = 250e6
 	// endingAge is how old a result of Kernel.Ending may be, ns.
 	endingAge = 10e6
@@ -207,7 +212,7 @@ func (m *Machine) forget(c *Conn) {
 func (m *Machine) Release(port uint16) {
 	m.readClock()
 	svc := m.services[port]
-	if svc == nil {
+	if svc == nil || svc.fenced {
 		return
 	}
 	svc.queue, svc.alive, svc.ending = nil, false, true

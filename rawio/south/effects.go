@@ -41,7 +41,10 @@ type Gate interface {
 	// SetService tells the gate whether the port's SYNs are held, and whether its server is
 	// unmodified.
 	SetService(port uint16, outage, unmodified bool)
-	// Unguarded returns the name of an interface if the gate is not attached to it; else "".
+	// HoldService makes the gate hold all packets of the port, in both directions, that belong to no
+	// bound flow, until SetService.
+	HoldService(port uint16, unmodified bool)
+	// Unguarded returns the name of an interface to which the gate is not attached; empty: it is.
 	Unguarded(ifindex int) string
 }
 

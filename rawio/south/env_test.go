@@ -124,6 +124,11 @@ func (e *fakeEnv) SetService(port uint16, outage, unmodified bool) {
 	_ = e.gate.SetService(port, state, unmodified) // cannot fail
 }
 
+func (e *fakeEnv) HoldService(port uint16, unmodified bool) {
+	e.note("gate: service %v", gate.ServiceHold)
+	_ = e.gate.SetService(port, gate.ServiceHold, unmodified) // cannot fail
+}
+
 func (e *fakeEnv) ToClient(s *segment.Segment) { e.toClient(encoded(s)) }
 func (e *fakeEnv) ToServer(s *segment.Segment) { e.toServer(encoded(s)) }
 

@@ -18,7 +18,7 @@ func (m *Machine) Event(kind gate.EventKind, s *segment.Segment, length uint32, 
 	}
 	flow := segment.Flow{Client: s.Dst, Server: s.Src}
 	svc := m.services[flow.Server.Port()]
-	if svc == nil {
+	if svc == nil || svc.fenced {
 		return
 	}
 	if kind == gate.EventSYNACK || kind == gate.EventCookie {

@@ -15,7 +15,7 @@ func (m *Machine) Segment(s *segment.Segment, t int64) {
 	m.readClock()
 	t = m.of(t)
 	svc := m.services[s.Dst.Port()]
-	if svc == nil {
+	if svc == nil || svc.fenced {
 		return
 	}
 	flow := segment.Flow{Client: s.Src, Server: s.Dst}

@@ -12,6 +12,9 @@ import (
 // all connections from then on, other changes to new connections only.
 func (m *Machine) Protect(port uint16, s Service) {
 	m.readClock()
+	if svc := m.services[port]; svc != nil && svc.fenced {
+		return
+	}
 	svc := m.service(port, s)
 	m.gate.SetService(port, svc.outage, s.Unmodified)
 }
@@ -48,7 +51,7 @@ func (m *Machine) Listening(port uint16) int {
 	m.readClock()
 	svc := m.services[port]
 	switch {
-	case svc == nil || svc.busy:
+	case svc == nil || svc.fenced || svc.busy:
 		return 0
 	case !svc.outage:
 		m.syns.each(port, m.resendRefused)

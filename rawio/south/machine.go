@@ -55,7 +55,8 @@ type Config struct {
 type service struct {
 	Service
 	port     uint16
-	ending   bool // after Release: FINs and RSTs of its process are meant, however it ends
+	fenced   bool // another engine has it: see Fence
+	ending   bool // what its process closes is meant, however it ends
 	outage   bool
 	alive    bool // a process serves it, or is being started
 	queue    []*Conn

@@ -18,7 +18,7 @@ func (m *Machine) Crash(ports ...uint16) {
 	m.readClock()
 	for _, port := range ports {
 		svc := m.services[port]
-		if svc == nil {
+		if svc == nil || svc.fenced {
 			continue
 		}
 		if !svc.outage {

@@ -55,10 +55,10 @@ func (s *script) line(line string) {
 		s.env.gate.Holder = gatetest.HolderQueue
 	case "stall": // of the engine; the gate waits for a second
 		s.env.gate.DeadAfter = 1e9
-		s.env.gate.Beat()
+		_, _ = s.env.gate.Beat()
 		s.time += int64(s.duration(w[1]))
 	case "beat":
-		if s.env.gate.Beat() {
+		if late, _ := s.env.gate.Beat(); late {
 			flows, _ := s.env.gate.Flows() // cannot fail
 			s.machine.EngineStalled(flows)
 		}

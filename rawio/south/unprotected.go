@@ -53,7 +53,7 @@ func (m *Machine) emitUnprotected(r Report, detail string, first bool) {
 // protect the port. If the core itself has let the connection begin unprotected, it reports its own
 // reason.
 func (m *Machine) Declare(port uint16, flow segment.Flow, why reason.Reason, detail string) {
-	if svc := m.services[port]; svc != nil && m.conns.get(flow) == nil {
+	if svc := m.services[port]; svc != nil && !svc.fenced && m.conns.get(flow) == nil {
 		m.readClock()
 		if known, its := m.takeUnprotected(flow); known != "" {
 			why, detail = known, its

@@ -15,8 +15,9 @@ const crashLoopTime = 60e9
 // the supervisor says so, most often within this time, and the whole service recovers.
 // If the main process is the one that crashed, no time is needed: see processEnding, which is asked,
 // too. Time decides only where the main process lives and will end because this one has, as a
-// shell that has run its only server: what it is about to do, nothing tells. And it has the
-// answer of processEnding be younger than the news: it is more than endingAge.
+// shell that has run its only server: what it is about to do, nothing tells: neither its state nor a
+// pidfd of it before it ends, nor the release program, which knows of the dead task alone. And it has the
+// result of processEnding be younger than the news: it is more than endingAge.
 const orphanAfter = 25e6
 
 // Crashed takes the gate's news that the process which held a connection of an
@@ -71,6 +72,9 @@ func (m *Machine) socketVanished(c *Conn) bool {
 		return false
 	}
 	m.lagging = true
+	// The kernel tells nobody of a queue that goes with its listener but by the end of the sockets
+	// (SKNLGRP_INET_TCP_DESTROY), which says no more than that there is none, as is asked below. The
+	// time is for the witnesses of a death of the whole server, as for an orphan.
 	if !c.svc.alive || m.now-x.heldAt < orphanAfter {
 		return false
 	}

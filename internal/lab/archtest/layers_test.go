@@ -16,6 +16,8 @@ var house = []struct {
 		{"internal/bytesize", "", "golang.org/x/sys"},
 		{"internal/caps", "", "golang.org/x/sys"},
 		{"internal/certs", "", ""},
+		{"internal/ownership", "", ""},
+		{"internal/ownership/ownershiptest", "internal/ownership", ""},
 		{"internal/policy", "", ""},
 		{"internal/control", "internal/policy", "golang.org/x/sys"},
 		{"internal/journal", "internal/policy", "golang.org/x/sys"},
@@ -26,12 +28,12 @@ var house = []struct {
 		{"internal/priority", "", "golang.org/x/sys"},
 		{"internal/procfs", "", "golang.org/x/sys"},
 		{"internal/reason", "", ""},
-		{"internal/runtimedir", "", "golang.org/x/sys"},
+		{"internal/runtimedir", "internal/ownership", "golang.org/x/sys"},
 		{"internal/sdnotify", "", "golang.org/x/sys"},
 		{"internal/segment", "", "github.com/google/gopacket"},
 		{"internal/seqnum", "", ""},
 		{"internal/sockdiag", "internal/segment", "github.com/mdlayher/socket golang.org/x/sys"},
-		{"internal/status", "internal/control", ""},
+		{"internal/status", "internal/control internal/policy", ""},
 		{"internal/supervisor", "internal/oom internal/procfs", "github.com/hashicorp/go-hclog golang.org/x/sys"},
 		{"internal/supervisor/output", "", "golang.org/x/sys"},
 		{"internal/version", "", ""},
@@ -75,7 +77,7 @@ var house = []struct {
 	{"Recovery: services, processes, the file.", []room{
 		{"recovery/config", "internal/bytesize internal/certs internal/fwmark internal/policy internal/supervisor logserver/backend", "github.com/pelletier/go-toml/v2 golang.org/x/sys"},
 		{"recovery/predecessor", "internal/runtimedir internal/supervisor rawio/gate/kernel", "github.com/hashicorp/go-hclog"},
-		{"recovery", "internal/caps internal/certs internal/control internal/journal internal/oom internal/policy" +
+		{"recovery", "internal/caps internal/certs internal/control internal/journal internal/oom internal/ownership internal/policy" +
 			" internal/procfs internal/reason internal/runtimedir internal/sockdiag internal/status internal/supervisor" +
 			" internal/version logserver logserver/backend rawio rawio/gate rawio/gate/kernel rawio/south recovery/config recovery/predecessor", "github.com/hashicorp/go-hclog golang.org/x/sys"},
 		{"recovery/daemon/admin", "internal/control internal/runtimedir", "golang.org/x/sys"},

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ftnet/ftnet/internal/lab/netlab"
+	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/status"
 )
 
@@ -47,7 +48,7 @@ func TestStatusInOutage(t *testing.T) {
 	if len(d.Services) != 1 || len(d.Connections) != 1 {
 		t.Fatalf("%+v", d)
 	}
-	if s := d.Services[0]; s.State != status.ServiceOutage || s.Address != "[::]:7002" || s.Compare != "strict" ||
+	if s := d.Services[0]; s.State != status.ServiceOutage || s.Address != "[::]:7002" || s.Compare != policy.CompareStrict ||
 		s.Connections != 1 || s.Accepted != 1 || s.Outages != 1 || s.Recovered != 0 {
 		t.Errorf("%+v", s)
 	}

@@ -6,7 +6,7 @@
 
 /* An engine that is started after this one was killed takes the maps over if their layout is the one
  * that it knows. Raise LAYOUT with any change to what a map holds: see layout.go. */
-#define LAYOUT 8
+#define LAYOUT 9
 
 struct engine {
 	__u32 layout;
@@ -16,9 +16,10 @@ struct engine {
 	__u64 dead_after; /* the engine is dead after this time without a heartbeat, ns; 0: never */
 	__u32 mark;       /* skb->mark of what it sends to the server, behind the gate */
 	__u32 carrier;    /* loopback does not carry the services: only the engine's packets use it */
+	__u64 epoch;      /* of the engine: one that takes the gate over later has a greater one */
 };
 
-_Static_assert(sizeof(struct engine) == 40, "see kernel/beat_linux.go");
+_Static_assert(sizeof(struct engine) == 48, "see kernel/beat_linux.go");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -19,7 +19,7 @@ import (
 // cannot be used with the new ones, LAYOUT in alive.h and Layout go up; in
 // any case the sum here is to be replaced.
 func TestLayout(t *testing.T) {
-	const sum = "e157ffd7341e9513"
+	const sum = "fb1a925c1cd2d163"
 	comments, space := regexp.MustCompile(`(?s)/\*.*?\*/`), regexp.MustCompile(`\s+`)
 	hash := sha256.New()
 	for _, name := range []string{"maps.h", "alive.h", "event.h", "output.h", "own.h"} {

@@ -146,10 +146,10 @@ func (m *Model) Slot(i uint32) *gate.Slot { return &m.slots[i] }
 func (m *Model) MaxConns() int { return len(m.slots) }
 
 // Beat is kernel.Gate.Beat.
-func (m *Model) Beat() (late bool) {
+func (m *Model) Beat() (late bool, err error) {
 	late = m.engineDead()
 	m.beat = m.now()
-	return late
+	return late, nil
 }
 
 // Stats is kernel.Gate.Stats.

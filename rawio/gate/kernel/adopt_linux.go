@@ -95,11 +95,16 @@ func (g *Gate) takePins(found *pinnedGate) {
 
 // abandon closes g and leaves the filters where they are.
 func (g *Gate) abandon() error {
+	g.leave()
+	return g.Close()
+}
+
+// leave gives up what is attached and pinned, as the engine's death would.
+func (g *Gate) leave() {
 	g.filters.leave()
 	g.releases.abandon()
 	if g.pins != nil {
 		g.pins.leave()
 		g.pins = nil
 	}
-	return g.Close()
 }

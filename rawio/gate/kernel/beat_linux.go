@@ -8,6 +8,7 @@ import (
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/gate/bpf"
 )
 
@@ -21,6 +22,7 @@ type engineRecord struct {
 	deadAfter atomic.Uint64
 	mark      atomic.Uint32
 	carrier   atomic.Uint32
+	epoch     atomic.Uint64
 }
 
 // mapEngine maps the record; unmap the memory in the end.
@@ -32,12 +34,16 @@ func mapEngine(m *ebpf.Map) (*engineRecord, []byte, error) {
 	return (*engineRecord)(unsafe.Pointer(&memory[0])), memory, nil
 }
 
-// take makes the record that of a living engine.
+// take makes the record that of a living engine, unless it is a younger one's.
 func (r *engineRecord) take(config Config) error {
+	if r.epoch.Load() > config.Epoch {
+		return fmt.Errorf("%w: epoch %d, after %d", gate.ErrTakenOver, r.epoch.Load(), config.Epoch)
+	}
 	now, err := monotonic()
 	if err != nil {
 		return err
 	}
+	r.epoch.Store(config.Epoch)
 	r.beat.Store(now)
 	r.deadAfter.Store(uint64(config.DeadAfter))
 	copy(r.id[:], config.ID)
@@ -54,13 +60,27 @@ func (r *engineRecord) take(config Config) error {
 // Beat says that the engine lives. It returns true if the gate has taken it for
 // dead since the last time: then [gate.Slot.Opened] tells which connections it has let
 // go meanwhile. Without Config.DeadAfter it never does.
-func (g *Gate) Beat() (late bool) {
+//
+// The error is gate.ErrTakenOver if a younger engine has taken the gate over: nothing was said then,
+// slots and services are that one's, and Close leaves them to it.
+func (g *Gate) Beat() (late bool, err error) {
+	if err := g.engine.owned(g.config.Epoch); err != nil {
+		return false, err
+	}
 	now, err := monotonic()
 	if err != nil {
-		return false // cannot be: the clock is there
+		return false, err // cannot be: the clock is there
 	}
 	last, deadAfter := g.engine.beat.Swap(now), g.engine.deadAfter.Load()
-	return deadAfter > 0 && now-last > deadAfter
+	return deadAfter > 0 && now-last > deadAfter, nil
+}
+
+// owned returns gate.ErrTakenOver unless the record is that of the engine with the epoch.
+func (r *engineRecord) owned(epoch uint64) error {
+	if now := r.epoch.Load(); now != epoch {
+		return fmt.Errorf("%w: epoch %d, after %d", gate.ErrTakenOver, now, epoch)
+	}
+	return nil
 }
 
 // monotonic is the clock of bpf_ktime_get_ns.

@@ -16,6 +16,9 @@ type Config struct {
 	// ID names the engine in the names of its tc filters, so that engines on
 	// one interface tell theirs apart. Required: eight lower-case hex digits.
 	ID string
+	// Epoch orders the engines that have the ID one after another: an engine that takes the gate
+	// over from another one has a greater one. See Gate.Beat.
+	Epoch uint64
 	// OutputBuffer is the size in bytes of the ring that Outputs are captured
 	// in: a power of two, at least a page. A packet takes the next power of two
 	// from 256 bytes on, one above 32 KiB takes 66 KiB. What does not fit is

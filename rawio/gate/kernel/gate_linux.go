@@ -137,8 +137,11 @@ func mapSlots(m *ebpf.Map, n int) ([]byte, error) {
 // Close removes the filters, and every clsact qdisc that Attach made unless
 // someone else's filters are there, ends WatchReleases, removes the pins, and frees the maps.
 // Slots must not be used afterwards. Readers of events and outputs are unblocked
-// with net.ErrClosed.
+// with net.ErrClosed. What a younger engine has taken over stays.
 func (g *Gate) Close() error {
+	if g.engine != nil && g.engine.owned(g.config.Epoch) != nil {
+		g.leave()
+	}
 	errs := []error{g.filters.close(), g.releases.close(), g.unpin()}
 	if g.events != nil {
 		errs = append(errs, g.events.ring.Close())

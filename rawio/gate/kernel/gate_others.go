@@ -70,7 +70,7 @@ func (*Gate) Outputs() *OutputReader                  { return nil }
 func (*Gate) WatchReleases() error                    { return gate.ErrNotSupported }
 func (*Gate) MendReleases() (was, err error)          { return nil, gate.ErrNotSupported }
 func (*Gate) MendPins() (was, err error)              { return nil, gate.ErrNotSupported }
-func (*Gate) Beat() bool                              { return false }
+func (*Gate) Beat() (bool, error)                     { return false, gate.ErrNotSupported }
 func (*Gate) Pins() Pins                              { return Pins{Err: gate.ErrNotSupported} }
 func (*Gate) Stats() (gate.Stats, error)              { return gate.Stats{}, gate.ErrNotSupported }
 func (*EventReader) ReadBatch(context.Context, []gate.Event) (int, error) {

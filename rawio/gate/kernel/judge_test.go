@@ -48,7 +48,7 @@ func (m modelJudge) run(_ testing.TB, ingress bool, pkt []byte, priority, mark u
 
 func (m modelJudge) setEngine(l life) {
 	m.Now = func() uint64 { return 100 }
-	m.Beat()
+	_, _ = m.Beat()
 	m.Secret = testSecret
 	m.DeadAfter = 10
 	if l != alive {

@@ -136,7 +136,7 @@ func (k kernelJudge) drain(t testing.TB) []gate.Event {
 
 func (k kernelJudge) setEngine(l life) {
 	const patience = uint64(time.Minute)
-	k.Beat()
+	_, _ = k.Beat()
 	k.engine.secret.Store(testSecret)
 	k.engine.deadAfter.Store(patience)
 	if l != alive {

@@ -75,6 +75,8 @@ func known(s *status.Service, port uint16) (results []Result) {
 			"wait until it does; or see what it says")
 	case s.State == status.ServiceOutage, s.State == status.ServiceStopped, s.State == status.ServiceClosed:
 		return finding(Warn, handshake, fmt.Sprintf("port %d: not tried: nothing listens there", port), "start the server, or have it listen there")
+	case s.State == status.ServiceFenced:
+		return finding(Warn, handshake, fmt.Sprintf("port %d: not tried: another engine has taken over %s", port, s.Program), "remove the service on one of the two hosts")
 	case len(s.Handshakes)+len(s.Untried) == 0:
 		return finding(Warn, handshake, fmt.Sprintf("port %d: its engine has tried none yet", port), "have a client connect, or ask again later")
 	}
