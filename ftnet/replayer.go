@@ -75,7 +75,7 @@ var _ replayer = (*recordReplayer)(nil)
 // newRecordReplayer returns the replayer of a recovered connection's record. From
 // here on nobody else records reads before Reading is false, nor output before Writing is.
 func newRecordReplayer(rec *journal.Record, from start) *recordReplayer {
-	r := &recordReplayer{rec: rec, reads: rec.Reads(), logged: from.logged, read: from.in, output: rec.Verifier(from.out), acked: from.acked}
+	r := &recordReplayer{rec: rec, reads: rec.Reads(from.in), logged: from.logged, read: from.in, output: rec.Verifier(from.out), acked: from.acked}
 	r.end = r.output.End()
 	r.written.Store(r.output.Pos())
 	r.reading.Store(true)
