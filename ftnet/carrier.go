@@ -3,6 +3,7 @@ package ftnet
 import (
 	"context"
 	"os"
+	"time"
 
 	"github.com/ftnet/ftnet/internal/control"
 )
@@ -16,7 +17,9 @@ import (
 // CloseRead then return net's error for a closed connection, also calls that were blocked.
 type carrier interface {
 	// Read reads what the client has sent and no log has to give (see start.logged). It blocks until
-	// there is something, the read deadline passes, or the connection is closed.
+	// there is something, the read deadline passes, or the connection is closed. Conn records
+	// time-outs. io.EOF it does not: Read says it again, also after a crash. A connection of which it
+	// has said another error must not be recovered, for nobody would say that again.
 	Read(p []byte) (int, error)
 	// Write hands output on to the client. It blocks until all is taken, the write deadline
 	// passes, or the connection is closed; it returns how much was taken.
@@ -24,6 +27,10 @@ type carrier interface {
 	// SendFile is Write of the next n bytes of a file that this process need not see. Less
 	// without an error is the end of the file.
 	SendFile(f *os.File, n int64) (int64, error)
+	// SetReadDeadline and SetWriteDeadline are those of net.Conn. Read, or Write and SendFile,
+	// fail with os.ErrDeadlineExceeded, in what net makes of it, when the deadline has passed.
+	SetReadDeadline(t time.Time) error
+	SetWriteDeadline(t time.Time) error
 
 	// CloseRead ends the reading side: Read returns io.EOF.
 	CloseRead() error

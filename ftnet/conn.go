@@ -15,7 +15,7 @@ import (
 // Conn is a TCP connection that survives a crash of the process. It behaves
 // like a *net.TCPConn; multiple goroutines may call its methods.
 type Conn struct {
-	tcp *net.TCPConn    // the kernel's socket: options, addresses, deadlines
+	tcp *net.TCPConn    // the kernel's socket: options, addresses
 	via carrier         // its bytes
 	rec *journal.Record // nil: unprotected
 	log *slog.Logger
@@ -40,11 +40,12 @@ type Conn struct {
 	abort      atomic.Bool // linger is 0: Close resets
 	readClosed atomic.Bool
 
+	readDeadline, writeDeadline deadline // as the carrier has them
+
 	// For recovered connections, whose reads and writes may not reach the
-	// kernel: the deadlines, and what ends with Close.
-	readDeadline, writeDeadline deadline
-	ctx                         context.Context
-	cancel                      context.CancelFunc
+	// kernel: what ends with Close.
+	ctx    context.Context
+	cancel context.CancelFunc
 }
 
 var (
@@ -90,6 +91,18 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	c.readMu.Lock()
 	defer c.readMu.Unlock()
+	was := c.readDeadline.at.Load()
+	n, err := c.read(p)
+	if err != nil && len(p) > 0 {
+		c.timedOut(journal.ReadTimeout, &c.readDeadline, was, err)
+	}
+	return n, err
+}
+
+func (c *Conn) read(p []byte) (int, error) {
+	if err := c.usable("read", &c.readDeadline); err != nil {
+		return 0, err
+	}
 	if !c.released && c.rereading() {
 		return c.readReplay(p)
 	}
@@ -116,6 +129,18 @@ func (c *Conn) Write(p []byte) (int, error) {
 	}
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
+	was := c.writeDeadline.at.Load()
+	n, err := c.write(p)
+	if err != nil && len(p) > 0 {
+		c.timedOut(journal.WriteTimeout, &c.writeDeadline, was, err)
+	}
+	return n, err
+}
+
+func (c *Conn) write(p []byte) (int, error) {
+	if err := c.usable("write", &c.writeDeadline); err != nil {
+		return 0, err
+	}
 	if !c.released && c.rewriting() {
 		return c.writeReplay(p)
 	}
@@ -156,25 +181,27 @@ func (c *Conn) RemoteAddr() net.Addr { return c.tcp.RemoteAddr() }
 
 // SetDeadline sets the read and write deadlines.
 func (c *Conn) SetDeadline(t time.Time) error {
-	c.keepDeadline(&c.readDeadline, t)
-	c.keepDeadline(&c.writeDeadline, t)
-	return c.tcp.SetDeadline(t)
-}
-
-// SetReadDeadline sets the deadline of Read.
-func (c *Conn) SetReadDeadline(t time.Time) error {
-	c.keepDeadline(&c.readDeadline, t)
-	return c.tcp.SetReadDeadline(t)
-}
-
-// SetWriteDeadline sets the deadline of Write.
-func (c *Conn) SetWriteDeadline(t time.Time) error {
-	c.keepDeadline(&c.writeDeadline, t)
-	return c.tcp.SetWriteDeadline(t)
-}
-
-func (c *Conn) keepDeadline(d *deadline, t time.Time) {
-	if c.replay != nil {
-		d.set(t)
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
 	}
+	return c.SetWriteDeadline(t)
+}
+
+// SetReadDeadline sets the deadline of Read. A crash does not take it along: the restarted
+// handler sets its own. Where a Read had failed because its deadline passed, that of the
+// restarted handler fails at once, if it has a deadline.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	if c.rec != nil {
+		c.readDeadline.set(t)
+	}
+	return c.via.SetReadDeadline(t)
+}
+
+// SetWriteDeadline sets the deadline of Write. It is repeated like that of Read where the client
+// has output that was written after it had passed.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	if c.rec != nil {
+		c.writeDeadline.set(t)
+	}
+	return c.via.SetWriteDeadline(t)
 }

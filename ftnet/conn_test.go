@@ -189,6 +189,30 @@ func TestShortWriteIsRolledBack(t *testing.T) {
 		if h, _ := l.j.Head(cl.slot); h.Recorded != int64(n) {
 			t.Fatalf("recorded %d, the kernel took %d", h.Recorded, n)
 		}
+		if in := l.j.Inputs(cl.slot); len(in) != 1 || in[0].Kind != journal.WriteTimeout || in[0].Out != int64(n) {
+			t.Fatalf("recorded inputs %v, the kernel took %d", in, n)
+		}
+	}
+}
+
+// Nor is sendfile's.
+func TestShortSendFileIsRecorded(t *testing.T) {
+	f, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(64 << 20); err != nil {
+		t.Fatal(err)
+	}
+	l, _, c, cl := pair(t, ListenConfig{Compare: CompareLength})
+	c.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+	n, err := c.ReadFrom(f)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	if in := l.j.Inputs(cl.slot); len(in) != 1 || in[0].Kind != journal.WriteTimeout || in[0].Count != 1 || in[0].Out != n {
+		t.Fatalf("recorded inputs %v, the kernel took %d", in, n)
 	}
 }
 

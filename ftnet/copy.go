@@ -3,6 +3,8 @@ package ftnet
 import (
 	"io"
 	"os"
+
+	"github.com/ftnet/ftnet/internal/journal"
 )
 
 type (
@@ -80,11 +82,15 @@ func (c *Conn) sendFile(f *os.File, limit int64, r io.Reader) (total int64, whol
 func (c *Conn) sendPart(f *os.File, size int64) (n int64, ok bool, err error) {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
-	if c.released || c.rewriting() || c.rec.Compare() != CompareLength {
+	if c.released || c.rewriting() || c.rec.Compare() != CompareLength || c.usable("write", &c.writeDeadline) != nil {
 		return 0, false, nil
 	}
+	was := c.writeDeadline.at.Load()
 	c.rec.IntendLength(size)
 	n, err = c.via.SendFile(f, size)
 	c.rec.RollbackLength(n)
+	if err != nil {
+		c.timedOut(journal.WriteTimeout, &c.writeDeadline, was, err)
+	}
 	return n, true, err
 }

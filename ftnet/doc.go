@@ -20,9 +20,10 @@
 // it is set up so. Until then Read, Write, Close and the rest work as usual, with
 // three exceptions: Listen waits, for half a minute at most; a Read of a recovered
 // connection that is to be served from the engine's log waits, until its
-// deadline or Close; and Accept returns no connection whose client the engine
-// had not yet let in. An engine that ends on purpose is not awaited: connections
-// continue unprotected, and the next Listen looks for another one.
+// deadline, but ten seconds at least, or Close; and Accept returns no connection
+// whose client the engine had not yet let in. An engine that ends on purpose is
+// not awaited: connections continue unprotected, and the next Listen looks for
+// another one.
 //
 // # Order
 //

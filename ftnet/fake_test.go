@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/ftnet/ftnet/internal/control"
 	"github.com/ftnet/ftnet/internal/journal"
@@ -27,14 +28,29 @@ type fakeCarrier struct {
 	sent   bytes.Buffer   // what Write has got
 	room   int            // that Write has, then it fails like a deadline; < 0: any
 	before func(p []byte) // if not nil, what happens before a Write
+	waits  func()         // if not nil, what happens while Read waits until its deadline
 	calls  []string
 	missed []control.Mismatch
+	until  []time.Time   // read deadlines
 	stuck  chan struct{} // if not nil, ReadLog tells here that it waits for ctx
 }
 
 var _ carrier = (*fakeCarrier)(nil)
 
-func (f *fakeCarrier) Read(p []byte) (int, error) { return f.live.Read(p) }
+func (f *fakeCarrier) Read(p []byte) (int, error) {
+	if f.waits != nil && f.live.Len() == 0 {
+		f.waits()
+		return 0, os.ErrDeadlineExceeded
+	}
+	return f.live.Read(p)
+}
+
+func (f *fakeCarrier) SetReadDeadline(t time.Time) error {
+	f.until = append(f.until, t)
+	return nil
+}
+
+func (f *fakeCarrier) SetWriteDeadline(time.Time) error { return nil }
 
 func (f *fakeCarrier) Write(p []byte) (int, error) {
 	if f.before != nil {
@@ -88,6 +104,7 @@ func (f *fakeCarrier) Mismatch(_ context.Context, m control.Mismatch) error {
 type fakeReplayer struct {
 	next  []portion
 	want  string
+	stops []int // where writes time out
 	pos   int
 	acked int
 	due   []byte
@@ -118,17 +135,21 @@ func (f *fakeReplayer) Writing() bool { return f.pos < len(f.want) || len(f.due)
 
 func (f *fakeReplayer) Output() (pos, end int64) { return int64(f.pos), int64(len(f.want)) }
 
-func (f *fakeReplayer) Write(p []byte) (int, *MismatchError) {
+func (f *fakeReplayer) Write(p []byte) (n int, timeout bool, m *MismatchError) {
 	if f.other != nil {
 		f.other()
 	}
+	if len(f.stops) > 0 && f.stops[0] < f.pos+len(p) {
+		p, timeout = p[:f.stops[0]-f.pos], true
+		f.stops = f.stops[1:]
+	}
 	p = p[:min(len(p), len(f.want)-f.pos)]
 	if string(p) != f.want[f.pos:f.pos+len(p)] {
-		return 0, &MismatchError{Offset: int64(f.pos), End: int64(f.pos + 1)}
+		return 0, false, &MismatchError{Offset: int64(f.pos), End: int64(f.pos + 1)}
 	}
 	f.due = append(f.due, p[min(len(p), max(0, f.acked-f.pos)):]...)
 	f.pos += len(p)
-	return len(p), nil
+	return len(p), timeout, nil
 }
 
 func (f *fakeReplayer) Due() []byte { return f.due }
@@ -187,9 +208,18 @@ func (k *keeper) head() journal.Head {
 	return h
 }
 
+// hasten lets replays wait no longer than their deadlines.
+func hasten(t *testing.T) {
+	before := replayPatience
+	replayPatience = 0
+	t.Cleanup(func() { replayPatience = before })
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
 // fakeConn is a protected connection without a kernel's socket; r is nil if it is not recovered.
 func fakeConn(t testing.TB, k *keeper, f *fakeCarrier, r replayer) *Conn {
-	c := &Conn{tcp: new(net.TCPConn), via: f, log: slog.New(slog.DiscardHandler), rec: k.accept(CompareStrict)}
+	c := &Conn{tcp: new(net.TCPConn), via: f, log: discard, rec: k.accept(CompareStrict)}
 	if r != nil {
 		c.repeat(r)
 	}

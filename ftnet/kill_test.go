@@ -48,6 +48,10 @@ func killedServer() {
 		if err != nil {
 			os.Exit(1)
 		}
+		if os.Getenv(tickEnv) != "" {
+			go tick(c)
+			continue
+		}
 		go func() {
 			defer c.Close()
 			in := bufio.NewReader(c)
@@ -73,22 +77,19 @@ func answer(state int, line string) (int, string) {
 	return state, strings.Repeat(fmt.Sprintf("%06x.", state), 1+state%400) + "\n"
 }
 
-// TestKillReplay kills a server process again and again while it answers, at
-// random moments, and reconnects its client as an engine does: every byte of
-// the replies is right. The numbers that the engine would know are chosen at
-// random as far as they can vary.
-func TestKillReplay(t *testing.T) {
-	l := newLab(t)
-	// The address must be known to be the same for all processes.
+// killed returns a function that starts killedServer, with more of an environment. The address is
+// the same for all of its processes.
+func killed(t *testing.T, env ...string) (start func() (*exec.Cmd, net.Addr)) {
+	t.Helper()
 	probe, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := probe.Addr().String()
 	probe.Close()
-	start := func() (*exec.Cmd, net.Addr) {
+	return func() (*exec.Cmd, net.Addr) {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), childEnv+"="+address)
+		cmd.Env = append(append(os.Environ(), childEnv+"="+address), env...)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -96,15 +97,23 @@ func TestKillReplay(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { end(cmd) }) // also after a failure
 		line, _ := bufio.NewReader(out).ReadString('\n')
 		addr, err := net.ResolveTCPAddr("tcp4", strings.TrimSpace(line))
 		if err != nil {
-			cmd.Process.Kill()
-			cmd.Wait()
 			t.Fatalf("server says %q", line)
 		}
 		return cmd, addr
 	}
+}
+
+// TestKillReplay kills a server process again and again while it answers, at
+// random moments, and reconnects its client as an engine does: every byte of
+// the replies is right. The numbers that the engine would know are chosen at
+// random as far as they can vary.
+func TestKillReplay(t *testing.T) {
+	l := newLab(t)
+	start := killed(t)
 
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	var want []byte // replies to all that was sent

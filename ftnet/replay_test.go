@@ -232,6 +232,7 @@ func TestAbortWhileReplaying(t *testing.T) {
 
 // Deadlines and Close reach a read that waits for the log.
 func TestReplayReadIsInterrupted(t *testing.T) {
+	hasten(t)
 	l, s, c, cl := pair(t, ListenConfig{})
 	cl.send("data")
 	step(t, c, "data", "")

@@ -37,7 +37,11 @@ func TestReplayerOfNothing(t *testing.T) {
 func portions(r replayer, most int) (list []string) {
 	for r.Reading() {
 		p := r.NextRead(most)
-		list = append(list, fmt.Sprintf("%d:%d+%d", p.at, p.logged, p.live))
+		if p.timeout {
+			list = append(list, fmt.Sprintf("%d:time-out", p.at))
+		} else {
+			list = append(list, fmt.Sprintf("%d:%d+%d", p.at, p.logged, p.live))
+		}
 		r.DidRead(p.logged + p.live)
 	}
 	return list
@@ -91,7 +95,7 @@ func TestReplayerHolds(t *testing.T) {
 	sent := 1100
 	for _, step := range []struct{ to, due int }{{1000, 1100}, {2000, 1100}, {2050, 2048}, {3071, 2048}, {3080, 3080}, {3100, 3100}} {
 		pos, _ := r.Output()
-		if n, m := r.Write([]byte(out[pos:step.to])); n != step.to-int(pos) || m != nil {
+		if n, _, m := r.Write([]byte(out[pos:step.to])); n != step.to-int(pos) || m != nil {
 			t.Fatalf("to %d: took %d, %v", step.to, n, m)
 		}
 		if got := string(r.Due()); got != out[sent:step.due] {
@@ -139,7 +143,7 @@ func TestReplayerStartsLater(t *testing.T) {
 	if pos, end := r.Output(); pos != 5000 || end != 5006 {
 		t.Fatalf("output %d of %d", pos, end)
 	}
-	if n, m := r.Write([]byte("answer and more")); n != 6 || m != nil || string(r.Due()) != "swer" {
+	if n, timeout, m := r.Write([]byte("answer and more")); n != 6 || timeout || m != nil || string(r.Due()) != "swer" {
 		t.Errorf("took %d, %v, due %q", n, m, r.Due())
 	}
 	r.Sent(4)
@@ -147,7 +151,7 @@ func TestReplayerStartsLater(t *testing.T) {
 		t.Error("all was repeated")
 	}
 	r = newRecordReplayer(again(5002, 5006), start{out: 5000, acked: 5002})
-	if _, m := r.Write([]byte("anchor")); m == nil || m.Offset != 5002 {
+	if _, _, m := r.Write([]byte("anchor")); m == nil || m.Offset != 5002 {
 		t.Errorf("mismatch %v", m)
 	}
 }
@@ -204,7 +208,7 @@ func TestReplayerAnyCut(t *testing.T) {
 				t.Fatalf("seed %d: output %d of %d, %d had left", seed, pos, end, left)
 			}
 			for pos < end {
-				n, m := r.Write(output[pos:min(int(pos)+1+rng.IntN(1500), len(output))])
+				n, _, m := r.Write(output[pos:min(int(pos)+1+rng.IntN(1500), len(output))])
 				if m != nil || n == 0 {
 					t.Fatalf("seed %d: %d, %v", seed, n, m)
 				}

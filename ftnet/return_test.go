@@ -116,6 +116,7 @@ func TestEngineReturnsInReplay(t *testing.T) {
 
 // TestEngineAway: what waits for the engine ends with its deadline or Close.
 func TestEngineAway(t *testing.T) {
+	hasten(t)
 	l, s, c, cl := returning(t)
 	cl.send("abc")
 	step(t, c, "abc", "")

@@ -190,6 +190,7 @@ func TestCloseOnce(t *testing.T) {
 
 // A read that waits for the log ends with the deadline, and with Close.
 func TestReadLogIsInterrupted(t *testing.T) {
+	hasten(t)
 	k, f := newKeeper(t), &fakeCarrier{from: start{logged: 5}, stuck: make(chan struct{}, 1)}
 	c := fakeConn(t, k, f, &fakeReplayer{next: []portion{{logged: 5}}})
 	c.SetReadDeadline(time.Now().Add(time.Millisecond))

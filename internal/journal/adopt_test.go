@@ -5,6 +5,7 @@ package journal
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -66,6 +67,9 @@ func TestAdopt(t *testing.T) {
 	records[3].Release()
 	fd := die(t, j)
 	records[4].RecordRead(700)
+	if err := records[4].RecordInput(7, []byte("meanwhile")); err != nil {
+		t.Fatal(err)
+	}
 	records[4].Intend([]byte("meanwhile "))
 	records[4].Commit()
 
@@ -88,6 +92,9 @@ func TestAdopt(t *testing.T) {
 	}
 	if u := j.Usage(); u.Conns != 5 || u.PutOff != 1 {
 		t.Errorf("usage %+v", u)
+	}
+	if got := fmt.Sprint(j.Inputs(4)); got != "[{7 1 705 7 [109 101 97 110 119 104 105 108 101]}]" {
+		t.Errorf("inputs of slot 4: %s", got)
 	}
 	reaccept(t, m, 40, policy.CompareStrict)
 	rec := accept(t, j, m, 7, policy.CompareStrict)
@@ -321,6 +328,9 @@ func TestEngineKilled(t *testing.T) {
 				rec.RecordRead(1 + rng.IntN(100))
 				rec.Intend(make([]byte, rng.IntN(2000)))
 				rec.Commit()
+				if err := rec.RecordInput(Kind(1+rng.IntN(2)), make([]byte, rng.IntN(2000))); err != nil && !errors.Is(err, ErrInputs) {
+					t.Error(err)
+				}
 				if rng.IntN(3) == 0 {
 					rec.Release()
 					delete(held, rec)
@@ -366,6 +376,7 @@ func TestEngineKilled(t *testing.T) {
 			t.Errorf("slots %v, usage %+v, %d of %d heads free", j.Slots(), u, len(j.free), len(j.heads))
 		}
 		for _, slot := range j.Slots() {
+			checkInputs(t, j.Inputs(slot))
 			h, _ := j.Head(slot)
 			if _, ok := m.Lookup(h.Flow); !ok && h.State == Bound {
 				// Two slots may have one flow; then one of them is found.
@@ -390,5 +401,9 @@ func TestEngineKilled(t *testing.T) {
 		if err := j.Publish(slot, 1, flow(int(slot))); err != nil {
 			t.Errorf("slot %d: %v", slot, err)
 		}
+	}
+	j.Sweep()
+	if got, inputs := freePages(j), j.r.super().inputPages; got != killPages || inputs != 0 {
+		t.Errorf("%d of %d pages free in the end, %d count as those of inputs", got, killPages, inputs)
 	}
 }

@@ -1,6 +1,7 @@
 // Package journal is the record that a server process keeps of its own
 // execution while it serves protected connections: in which order it accepted
-// them, how long each of its reads was, and what it wrote. The record lives in
+// them, how long each of its reads was, what it wrote, and what
+// else it took in: see [Input]. The record lives in
 // shared memory (a memfd that the engine creates and passes to the server), so
 // it costs no system call on the hot path and survives the server's death at
 // any instruction.
@@ -11,7 +12,7 @@
 // process (the north side) maps it with [Open], finds the record of a
 // connection it accepted with [Map.Lookup] and appends to it through [Record];
 // after a restart it reads the previous execution's record back through
-// [Reads] and [Verifier].
+// [Reads], [Verifier] and [Record.Inputs].
 //
 // The engine trusts nothing that it finds in the memory: every index is
 // checked, every walk is bounded. A server that scribbles over the journal

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ftnet/ftnet/internal/policy"
@@ -12,6 +13,7 @@ import (
 // still be able to serve a connection honestly afterwards.
 func FuzzHostileMemory(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11})
+	f.Add([]byte("\x00\x01\x05\x01\x08\x01\xfa\x01\x09\x01\x07\x01\x04\x02\x09\x01\x03\x00\x09\x01"))
 	f.Add([]byte("\x00\x01\x00\x00\x06\xff\xff\xff\xff\xff\xff\xff\xff\x02\x00\x03\x01\x04\x05"))
 	f.Fuzz(func(t *testing.T, script []byte) {
 		j, m := heap(t, 4, 8)
@@ -26,7 +28,7 @@ func FuzzHostileMemory(f *testing.F) {
 		var recs [4]*Record
 		for len(script) > 0 {
 			op, slot := next(), uint32(next()%4)
-			switch op % 8 {
+			switch op % 10 {
 			case 0:
 				j.Publish(slot, uint32(op), flow(int(slot)))
 			case 1:
@@ -58,6 +60,12 @@ func FuzzHostileMemory(f *testing.F) {
 					uint64(m.r.pages) + uint64(next()%8)*pageSize}
 				at := places[int(next())%len(places)]
 				binary.NativeEndian.PutUint32(m.r.mem[at:], uint32(next()%12))
+			case 8:
+				if rec := recs[slot]; rec != nil {
+					_ = rec.RecordInput(Kind(op), make([]byte, int(op/10)*100))
+				}
+			case 9:
+				checkInputs(t, j.Inputs(slot))
 			}
 			j.Usage()
 		}
@@ -75,4 +83,46 @@ func FuzzHostileMemory(f *testing.F) {
 			t.Fatalf("an honest connection afterwards: %+v", h)
 		}
 	})
+}
+
+// FuzzInputs lets a hostile server process write any words where recorded inputs are.
+func FuzzInputs(f *testing.F) {
+	f.Add([]byte("\x08\x00\x00\x00\x01\x00\x00\x00\x01\x02\x00\x00\x05\x07"))
+	f.Add([]byte("\xff\xff\xff\xff\x01\x00\x00\x00\x01\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, words []byte) {
+		j, m := heap(t, 2, 8)
+		rec := accept(t, j, m, 0, policy.CompareStrict)
+		if err := rec.RecordInput(ReadTimeout, nil); err != nil {
+			t.Fatal(err)
+		}
+		p := m.r.page(atomic.LoadUint32(&rec.h.inputPage))
+		for i := range min(len(words)/4, pageWords) {
+			p.words[i] = binary.NativeEndian.Uint32(words[4*i:])
+		}
+		checkInputs(t, j.Inputs(0))
+		if err := j.PrepareRecovery(0, 0, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		rec = reaccept(t, m, 0, policy.CompareStrict)
+		before := rec.Inputs()
+		checkInputs(t, before)
+		_ = rec.RecordInput(WriteTimeout, nil)
+		if after := rec.Inputs(); len(after) < len(before) {
+			t.Fatalf("%d inputs, %d before another one was recorded", len(after), len(before))
+		}
+	})
+}
+
+// checkInputs holds inputs to what the type promises.
+func checkInputs(t *testing.T, list []Input) {
+	t.Helper()
+	size := 0
+	for _, in := range list {
+		if size += 8 + (2+len(in.Bytes)+3)/4*4; in.Count < 1 || in.In < 0 || in.Out < 0 || len(in.Bytes) > MaxInput {
+			t.Fatalf("an input of %d bytes, %d times, at %d and %d", len(in.Bytes), in.Count, in.In, in.Out)
+		}
+	}
+	if size > MaxInputs {
+		t.Fatalf("%d inputs, %d bytes", len(list), size)
+	}
 }

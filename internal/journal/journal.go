@@ -165,7 +165,7 @@ func resetHead(h *head) {
 	for _, w := range []*uint64{&h.acceptSeq, &h.una, &h.left, &h.stable, &h.end, &h.base, &h.replayed} {
 		atomic.StoreUint64(w, 0)
 	}
-	for _, w := range []*uint32{&h.slot, &h.flags, &h.recovered, &h.readWords, &h.readPage, &h.crcPage, &h.blockPage} {
+	for _, w := range []*uint32{&h.slot, &h.flags, &h.recovered, &h.readWords, &h.readPage, &h.crcPage, &h.blockPage, &h.inputPage} {
 		atomic.StoreUint32(w, 0)
 	}
 }

@@ -220,7 +220,7 @@ func TestReadLengths(t *testing.T) {
 		t.Fatal(err)
 	}
 	rec = reaccept(t, m, 0, policy.CompareStrict)
-	reads := rec.Reads()
+	reads := rec.Reads(0)
 	rec.RecordRead(99) // must not show
 	for i, n := range want {
 		if k := n / 3; k > 0 {

@@ -4,6 +4,8 @@ package journal
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -31,7 +33,7 @@ const (
 )
 
 // truth is what really happened to one connection.
-type truth struct{ taken, reads uint64 }
+type truth struct{ taken, reads, inputs uint64 }
 
 func truths(t testing.TB, fd int) []truth {
 	mem, err := unix.Mmap(fd, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
@@ -44,6 +46,14 @@ func truths(t testing.TB, fd int) []truth {
 // outByte and readLen are what connection c's handler always does.
 func outByte(c int, off int64) byte { return byte(off*7 + off>>8*13 + int64(c)) }
 func readLen(c, i int) int          { return 1 + (i/5*31+c)%900 }
+
+// inputOf is the i'th input of connection c: some are large, some repeat the one before.
+func inputOf(c, i int) (Kind, []byte) {
+	if i%7 < 4 {
+		return ReadTimeout, nil
+	}
+	return Kind(10 + c), bytes.Repeat([]byte{byte(i)}, i*i%3000)
+}
 
 func TestMain(m *testing.M) {
 	if os.Getenv(killEnv) != "" {
@@ -68,20 +78,32 @@ func killChild() {
 	tr := truths(nil, 4)
 	rng := rand.New(rand.NewPCG(uint64(os.Getpid()), 0))
 	var recs [killConns]*Record
-	var reads [killConns]int
+	var reads, inputs [killConns]int
 	for c := range killConns {
 		rec, ok := m.Lookup(flow(c))
 		if !ok || !rec.Accept(policy.CompareStrict) {
 			childFail("connection %d: lookup or accept failed", c)
 		}
 		recs[c] = rec
-		r := rec.Reads()
+		r := rec.Reads(0)
 		for n := r.Left(); n > 0; n = r.Left() {
 			if n != readLen(c, reads[c]) {
 				childFail("connection %d: read %d was %d, want %d", c, reads[c], n, readLen(c, reads[c]))
 			}
 			r.Consume(n)
 			reads[c]++
+		}
+		for _, in := range rec.Inputs() {
+			for range in.Count {
+				kind, p := inputOf(c, inputs[c])
+				if in.Kind != kind || !bytes.Equal(in.Bytes, p) {
+					childFail("connection %d: input %d is kind %d, %d bytes", c, inputs[c], in.Kind, len(in.Bytes))
+				}
+				inputs[c]++
+			}
+		}
+		if n := int(tr[c].inputs); inputs[c] < n || inputs[c] > n+1 {
+			childFail("connection %d: %d inputs recorded, %d seen", c, inputs[c], n)
 		}
 		if reads[c] < int(tr[c].reads) {
 			childFail("connection %d: %d reads recorded, %d delivered", c, reads[c], tr[c].reads)
@@ -105,6 +127,13 @@ func killChild() {
 		rec := recs[c]
 		if rec.Recorded() > 1<<18 || reads[c] > 20000 {
 			continue
+		}
+		kind, input := inputOf(c, inputs[c])
+		if err := rec.RecordInput(kind, input); err == nil {
+			inputs[c]++
+			atomic.StoreUint64(&tr[c].inputs, uint64(inputs[c]))
+		} else if !errors.Is(err, ErrInputs) {
+			childFail("connection %d, input %d: %v", c, inputs[c], err)
 		}
 		rec.RecordRead(readLen(c, reads[c]))
 		reads[c]++

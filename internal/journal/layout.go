@@ -11,7 +11,7 @@ import (
 // touch are accessed through sync/atomic only.
 const (
 	magic   = 0x66746a6e6c303031 // "ftjnl001"
-	version = 2
+	version = 3
 
 	superSize = 4096
 	headSize  = 512
@@ -33,7 +33,7 @@ const (
 )
 
 // superblock is the first page of the memory. The engine writes all of it but
-// the three counters, which both sides change atomically.
+// the four counters, which both sides change atomically.
 type superblock struct {
 	magic    uint64
 	seed     uint64 // of the index hash
@@ -47,6 +47,8 @@ type superblock struct {
 	_        [56]byte
 	free     uint64 // free pages: tag<<32 | number of the first one (0 = none)
 	bump     uint32 // pages 1..bump have been used at least once
+
+	inputPages uint32 // pages that hold recorded inputs
 }
 
 // head is the record of one connection. It is compact on purpose: an idle
@@ -63,9 +65,9 @@ type head struct {
 	stable    uint64 // engine: the kernel's socket delivers input from here on
 	end       uint64 // north: output recorded below this (the intention)
 	base      uint64 // engine: the digest covers output from here on, see Restore
-	replayed  uint64 // north: output of the replaying execution below this
+	replayed  uint64 // north: output of the replaying execution below this; allReplayed
 	recovered uint32 // engine: how often PrepareRecovery was called
-	_         uint32
+	inputPage uint32 // north: first page of the recorded inputs
 
 	readWords uint32 // north: committed words of the read record
 	readPage  uint32 // north: first page of further read words
@@ -83,6 +85,9 @@ type page struct {
 	next  uint32
 	words [pageWords]uint32
 }
+
+// allReplayed in head.replayed: the execution has repeated all that there was.
+const allReplayed = 1<<64 - 1
 
 const (
 	flagOverflow = 1 << 0

@@ -48,7 +48,7 @@ func open(mem []byte) (*Map, error) {
 // Record is a server process's handle on the record of one connection.
 //
 // Reads are recorded by one goroutine at a time, output by one goroutine at a
-// time; the two may run side by side. The other methods may be called at any
+// time; the two may run side by side. Other inputs are recorded by anyone. The other methods may be called at any
 // time. Nothing may be called after Release.
 type Record struct {
 	r   *region
@@ -58,6 +58,7 @@ type Record struct {
 	length bool
 	reads  readState
 	out    outputState
+	inputs inputState
 }
 
 // Lookup returns the record of a connection that the kernel has handed out and

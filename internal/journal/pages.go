@@ -57,6 +57,7 @@ type chain struct {
 	first  *uint32
 	no     uint32 // number of the page cur, counted from 0
 	cur    uint32 // 0 = none yet
+	inputs bool   // its pages count as those of inputs
 }
 
 // word returns the place of the i'th word, or nil if it does not exist. With
@@ -86,7 +87,7 @@ func (c *chain) word(i uint32, grow bool) *uint32 {
 func (c *chain) follow(link *uint32, grow bool) uint32 {
 	i := atomic.LoadUint32(link)
 	if i == 0 && grow {
-		if i = c.r.alloc(); i != 0 {
+		if i = c.alloc(); i != 0 {
 			atomic.StoreUint32(link, i)
 		}
 	}
@@ -96,16 +97,23 @@ func (c *chain) follow(link *uint32, grow bool) uint32 {
 	return i
 }
 
-// releaseChain gives a chain's pages back. The links are a server process's
+func (c *chain) alloc() uint32 {
+	if c.inputs {
+		return c.r.allocInput()
+	}
+	return c.r.alloc()
+}
+
+// releaseChain gives a chain's pages back, and returns how many. The links are a server process's
 // word: the walk ends after as many pages as exist, and soon if they lead in a
 // circle (Brent's way of finding one), for all services wait for it.
-func (r *region) releaseChain(first *uint32) {
+func (r *region) releaseChain(first *uint32) (n uint32) {
 	i := atomic.SwapUint32(first, 0)
 	met, again := uint32(0), uint32(1) // a page of the way, and when to take a later one
-	for n := range r.maxPages {
+	for ; n < r.maxPages; n++ {
 		p := r.page(i)
 		if p == nil || i == met {
-			return
+			break
 		}
 		if n+1 == again {
 			met, again = i, 2*again
@@ -114,10 +122,12 @@ func (r *region) releaseChain(first *uint32) {
 		r.release(i)
 		i = next
 	}
+	return n
 }
 
 func (r *region) releasePages(h *head) {
 	r.releaseChain(&h.readPage)
 	r.releaseChain(&h.crcPage)
 	r.releaseChain(&h.blockPage)
+	r.releaseInputs(h)
 }

@@ -63,12 +63,21 @@ type Reads struct {
 	length   int
 	count    int // reads of that length still to come, the present one included
 	consumed int // of the present one
+
+	pos int64
+	at  atomic.Int64 // = pos, for others to see; exhausted
 }
 
-// Reads returns the lengths of the reads recorded so far.
-func (rec *Record) Reads() *Reads {
-	r := &Reads{words: readChain(rec.r, rec.h), n: rec.reads.n}
+// exhausted in Reads.at: the handler reads what was not recorded before.
+const exhausted = -1
+
+// Reads returns the lengths of the reads recorded so far, for a handler that begins to read at
+// the offset from. It is made before any input is recorded.
+func (rec *Record) Reads(from int64) *Reads {
+	r := &Reads{words: readChain(rec.r, rec.h), n: rec.reads.n, pos: from}
+	r.at.Store(from)
 	r.next()
+	rec.inputs.from, rec.inputs.reads = from, r
 	return r
 }
 
@@ -77,17 +86,16 @@ func (r *Reads) next() {
 		return
 	}
 	r.length, r.count = 0, 0
-	if r.i >= r.n {
-		return
+	if r.i < r.n {
+		w := r.words.word(r.i, false)
+		r.i++
+		if w != nil {
+			r.length, r.count = readWord(atomic.LoadUint32(w))
+		}
 	}
-	w := r.words.word(r.i, false)
-	r.i++
-	if w == nil {
-		r.n = 0
-		return
-	}
-	if r.length, r.count = readWord(atomic.LoadUint32(w)); r.length == 0 {
+	if r.length == 0 {
 		r.count, r.n = 0, 0
+		r.at.Store(exhausted)
 	}
 }
 
@@ -102,6 +110,8 @@ func (r *Reads) Left() int {
 
 // Consume takes n bytes, at most Left, from the present read.
 func (r *Reads) Consume(n int) {
+	r.pos += int64(n)
+	r.at.Store(r.pos)
 	if r.consumed += n; r.consumed >= r.length {
 		r.consumed = 0
 		r.next()

@@ -80,7 +80,7 @@ func (j *Journal) Sweep() {
 		j.sweepMap = make([]uint64, j.r.maxPages/64+1)
 	}
 	clear(j.sweepMap)
-	highest := uint32(0)
+	highest, inputs := uint32(0), uint32(0)
 	for i := range j.heads {
 		if !j.heads[i].live {
 			continue
@@ -90,9 +90,13 @@ func (j *Journal) Sweep() {
 		if w := atomic.LoadUint64(&h.word); wordState(w) == Accepted || wordState(w) == Closing {
 			atomic.StoreUint64(&h.word, w|flagReleased)
 		}
-		for _, first := range []*uint32{&h.readPage, &h.crcPage, &h.blockPage} {
-			if !j.mark(first, &highest) {
+		for _, first := range []*uint32{&h.readPage, &h.crcPage, &h.blockPage, &h.inputPage} {
+			n, sound := j.mark(first, &highest)
+			if !sound {
 				atomic.OrUint32(&h.flags, flagOverflow)
+			}
+			if first == &h.inputPage {
+				inputs += n
 			}
 		}
 	}
@@ -107,24 +111,26 @@ func (j *Journal) Sweep() {
 		}
 	}
 	atomic.StoreUint32(&s.bump, bump)
+	atomic.StoreUint32(&s.inputPages, inputs)
 	atomic.StoreUint64(&s.free, (atomic.LoadUint64(&s.free)>>32+1)<<32|uint64(next))
 }
 
-// mark walks a chain and reports whether all of it was sound. No page is
-// visited twice, so the walk ends.
-func (j *Journal) mark(link *uint32, highest *uint32) bool {
+// mark walks a chain and returns of how many pages it is, and whether all of it was sound. No
+// page is visited twice, so the walk ends.
+func (j *Journal) mark(link *uint32, highest *uint32) (n uint32, sound bool) {
 	for {
 		i := atomic.LoadUint32(link)
 		if i == 0 {
-			return true
+			return n, true
 		}
 		p := j.r.page(i)
 		if p == nil || j.sweepMap[i/64]&(1<<(i%64)) != 0 {
 			atomic.StoreUint32(link, 0)
-			return false
+			return n, false
 		}
 		j.sweepMap[i/64] |= 1 << (i % 64)
 		*highest = max(*highest, i)
 		link = &p.next
+		n++
 	}
 }

@@ -49,6 +49,24 @@ type readsEnd struct {
 	no, cur     uint32 // of the chain, which need not be walked again
 }
 
+// skip goes to the newest recorded read.
+func (t *readsEnd) skip(r *region, h *head) {
+	words := readChain(r, h)
+	words.no, words.cur = t.no, t.cur
+	for n := boundWords(r, atomic.LoadUint32(&h.readWords)); t.word < n; t.word, t.count = t.word+1, 0 {
+		w := words.word(t.word, false)
+		if w == nil {
+			break
+		}
+		length, count := readWord(atomic.LoadUint32(w))
+		t.bytes += int64(length) * (int64(count) - int64(t.count))
+		if t.count = uint32(count); t.word+1 == n {
+			break
+		}
+	}
+	t.no, t.cur = words.no, words.cur
+}
+
 // NewReads appends to buf, as far as its capacity goes, the lengths of the reads
 // that were recorded since the last call, in order. total is the sum of all
 // lengths returned so far, in bytes, including those given to Restore. An unknown slot has

@@ -101,7 +101,7 @@ func TestRestoredReads(t *testing.T) {
 		t.Errorf("compare %v, generation %d", rec.Compare(), rec.Gen())
 	}
 	var got []ReadRun
-	for r := rec.Reads(); r.Left() > 0; {
+	for r := rec.Reads(0); r.Left() > 0; {
 		n := uint32(r.Left())
 		r.Consume(int(n))
 		if k := len(got); k > 0 && got[k-1].Length == n {

@@ -47,11 +47,17 @@ func (j *Journal) Head(slot uint32) (Head, bool) {
 	if flags&flagLength != 0 {
 		s.Compare = policy.CompareLength
 	}
-	s.Written = s.Recorded
-	if r := offset(atomic.LoadUint64(&h.replayed)); s.Recovered > 0 && r < s.Recorded {
-		s.Written = r
-	}
+	s.Written = h.written()
 	return s, true
+}
+
+// written returns how far the output of the present execution has come.
+func (h *head) written() int64 {
+	end := offset(atomic.LoadUint64(&h.end))
+	if atomic.LoadUint32(&h.recovered) == 0 {
+		return end
+	}
+	return min(offset(atomic.LoadUint64(&h.replayed)), end)
 }
 
 // offset turns a word into a stream offset that arithmetic cannot overflow.

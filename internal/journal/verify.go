@@ -49,6 +49,7 @@ func (rec *Record) Verifier(from int64) *Verifier {
 		v.last = make([]byte, s.end%BlockSize)
 		s.copyBlock(v.last)
 	}
+	v.advance(0)
 	return v
 }
 
@@ -115,5 +116,9 @@ func (v *Verifier) Write(p []byte) *Mismatch {
 
 func (v *Verifier) advance(n int) {
 	v.pos += int64(n)
-	atomic.StoreUint64(&v.h.replayed, uint64(v.pos))
+	at := uint64(v.pos)
+	if v.pos >= v.end {
+		at = allReplayed
+	}
+	atomic.StoreUint64(&v.h.replayed, at)
 }
