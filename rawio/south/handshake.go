@@ -162,7 +162,7 @@ func (m *Machine) ofSocket(c *Conn, s *segment.Segment) bool {
 	return s.Seq+1+slot.Delta() == slot.Base()
 }
 
-const whyAnew = "replaced before its client was answered"
+const whyAnew = "closed and replaced before its client was answered"
 
 // cookieLife is for how long the kernel accepts the third ACK of a SYN cookie at least, ns.
 // It keeps no state of the cookie and may answer the same SYN with another number, while the client
