@@ -46,7 +46,7 @@ type Log interface {
 	Open(m Meta) (ConnID, error)
 
 	// Update replaces what Open recorded about connection m.ID, for example
-	// when the SYN-ACK follows the SYN, or with a newer RTT. Again an upcall
+	// when its caller has another Tag for it, or more Output. Again an upcall
 	// with Meta set tells when it is stable.
 	Update(m Meta) error
 

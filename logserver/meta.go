@@ -28,16 +28,9 @@ type Meta struct {
 	// MaxService bytes.
 	Service string
 	Flow
-	// IRS and ISS are the initial sequence numbers that the server received
-	// from the client and sent to it.
-	IRS, ISS uint32
-	// SYNOptions and SYNACKOptions are the TCP options as they stood in the
-	// header, at most 40 bytes each.
-	SYNOptions, SYNACKOptions []byte
-	// SYNFlags are the TCP header's flags of the SYN (ECN negotiates there).
-	SYNFlags uint16
-	// RTT is the round-trip time that the handshake took.
-	RTT time.Duration
+	// Handshake is what the caller keeps of how the connection began, at most
+	// MaxHandshake bytes. The log gives it no meaning.
+	Handshake []byte
 	// Output is what the caller has last said of the server's stream, of which
 	// the log holds nothing.
 	Output Output
@@ -63,17 +56,17 @@ type Output struct {
 }
 
 const (
-	// MaxOptions is the longest list of TCP options that a header can hold
-	// (RFC 9293, section 3.1), in bytes.
-	MaxOptions = 40
+	// MaxHandshake is the longest Handshake, in bytes: room for the numbers of a TCP
+	// connection and the options of its SYN and SYN-ACK, and more.
+	MaxHandshake = 255
 	// MaxService is the longest name of a service, in bytes.
 	MaxService = 255
 )
 
 // Validate returns ErrInvalid if a log cannot record m: Open and Update return it then.
 func (m *Meta) Validate() error {
-	if len(m.SYNOptions) > MaxOptions || len(m.SYNACKOptions) > MaxOptions || len(m.Service) > MaxService {
-		return fmt.Errorf("%w: %d and %d bytes of TCP options, a service's name of %d", ErrInvalid, len(m.SYNOptions), len(m.SYNACKOptions), len(m.Service))
+	if len(m.Handshake) > MaxHandshake || len(m.Service) > MaxService {
+		return fmt.Errorf("%w: %d bytes of the handshake, a service's name of %d", ErrInvalid, len(m.Handshake), len(m.Service))
 	}
 	return nil
 }

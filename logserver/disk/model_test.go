@@ -2,12 +2,12 @@ package disk
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk/internal/faultfs"
@@ -101,7 +101,7 @@ func (w *world) pick() *modelConn {
 }
 
 func (w *world) meta(c *modelConn) logserver.Meta {
-	return logserver.Meta{ID: c.id, Service: "s", RTT: time.Duration(c.meta), Flow: logserver.Flow{
+	return logserver.Meta{ID: c.id, Service: "s", Handshake: binary.AppendUvarint(nil, uint64(c.meta)), Flow: logserver.Flow{
 		Client: netip.MustParseAddrPort("192.0.2.1:1000"), Server: netip.MustParseAddrPort("192.0.2.2:7000"),
 	}}
 }
@@ -288,7 +288,8 @@ func (w *world) compare(c *modelConn, m logserver.Meta) error {
 	if err != nil {
 		return err
 	}
-	version := int(m.RTT)
+	v, _ := binary.Uvarint(m.Handshake)
+	version := int(v)
 	switch {
 	case c.stableGone:
 		return errors.New("it is there again after its deletion")

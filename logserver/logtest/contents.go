@@ -23,10 +23,10 @@ func testMeta(t *testing.T, open Factory) {
 	began := time.Now().Add(-time.Second)
 	want := Example(1)
 	given := want
-	given.SYNOptions = slices.Clone(want.SYNOptions)
+	given.Handshake = slices.Clone(want.Handshake)
 	id, err := b.Open(given)
 	b.must(err)
-	clear(given.SYNOptions) // the log must have copied them
+	clear(given.Handshake) // the log must have copied them
 	b.await("metadata", func() bool { return b.meta[id] == 1 })
 
 	got, err := b.Meta(id)
@@ -38,7 +38,7 @@ func testMeta(t *testing.T, open Factory) {
 		t.Errorf("created %v, modified %v", got.Created, got.Modified)
 	}
 
-	want.ID, want.RTT, want.SYNACKOptions, want.Tag = id, time.Second, []byte{1}, want.Tag+1
+	want.ID, want.Handshake, want.Tag = id, []byte{1}, want.Tag+1
 	want.Output = logserver.Output{Acked: 5 << 32, In: 7, Out: 1 << 40, Closed: true, End: 1 << 41}
 	b.must(b.Update(want))
 	b.await("updated metadata", func() bool { return b.meta[id] > 1 && b.tags[id] == want.Tag })
@@ -56,8 +56,8 @@ func testMeta(t *testing.T, open Factory) {
 	b.must(err)
 	got, err = b.Meta(id)
 	b.must(err)
-	if got.Flow != v6.Flow || len(got.SYNOptions) != 0 {
-		t.Errorf("Meta is %+v, want flow %v and no options", got, v6.Flow)
+	if got.Flow != v6.Flow || len(got.Handshake) != 0 {
+		t.Errorf("Meta is %+v, want flow %v and no handshake", got, v6.Flow)
 	}
 }
 
@@ -321,7 +321,7 @@ func testErrors(t *testing.T, open Factory) {
 	b := start(t, open, Limits{})
 	id := b.open(1)
 	long := Example(2)
-	long.SYNOptions = make([]byte, logserver.MaxOptions+1)
+	long.Handshake = make([]byte, logserver.MaxHandshake+1)
 	_, err := b.Open(long)
 	b.is(err, logserver.ErrInvalid)
 	long = Example(3)

@@ -62,7 +62,7 @@ func testReopenContents(t *testing.T, open Reopener) {
 	b.must(b.Discard(ids[4], 150))
 	b.must(b.Delete(ids[5]))
 	update := Example(3)
-	update.ID, update.RTT, update.Tag = ids[3], time.Minute, 77
+	update.ID, update.Handshake, update.Tag = ids[3], []byte("another"), 77
 	b.must(b.Update(update))
 	for _, id := range ids {
 		m, _ := b.Meta(id)

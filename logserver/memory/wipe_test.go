@@ -24,10 +24,9 @@ func newTestMemory(t testing.TB, config *Config) *Log {
 
 func testConn(t testing.TB, m *Log) logserver.ConnID {
 	id, err := m.Open(logserver.Meta{
-		Service:       "counter",
-		Flow:          logserver.Flow{Client: netip.MustParseAddrPort("198.51.100.7:40000"), Server: netip.MustParseAddrPort("192.0.2.1:7000")},
-		SYNOptions:    make([]byte, 20),
-		SYNACKOptions: make([]byte, 20),
+		Service:   "counter",
+		Flow:      logserver.Flow{Client: netip.MustParseAddrPort("198.51.100.7:40000"), Server: netip.MustParseAddrPort("192.0.2.1:7000")},
+		Handshake: make([]byte, 40),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -30,7 +31,8 @@ type known struct {
 	meta     bool  // told to be stable
 	fin      bool
 	gone     bool // deleted here
-	rtt      time.Duration
+
+	handshake string
 }
 
 // chaos drives a log over a network that breaks, in front of a server that
@@ -156,8 +158,8 @@ func (c *chaos) step() {
 	case n < 92:
 		m := logtest.Example(int(k.tag))
 		m.ID, m.Tag = k.id, k.tag
-		m.RTT = time.Duration(r.IntN(1e9))
-		k.rtt = m.RTT
+		m.Handshake = binary.BigEndian.AppendUint32(nil, r.Uint32())
+		k.handshake = string(m.Handshake)
 		fail("Update", c.log.Update(m))
 	case n < 95:
 		c.delete(k)
@@ -176,7 +178,7 @@ func (c *chaos) openOne() {
 	c.tags++
 	m := logtest.Example(int(c.tags))
 	m.Tag = c.tags
-	k := &known{tag: m.Tag, rtt: m.RTT}
+	k := &known{tag: m.Tag, handshake: string(m.Handshake)}
 	c.byTag[k.tag] = k
 	id, err := c.log.Open(m)
 	if errors.Is(err, logserver.ErrQuota) {
@@ -206,7 +208,7 @@ func (c *chaos) settle() {
 			c.mu.Unlock()
 			if _, stable := c.store.now(); done {
 				m, err := stable.Meta(k.id)
-				done = err == nil && m.RTT == k.rtt
+				done = err == nil && string(m.Handshake) == k.handshake
 			}
 			if done {
 				break
@@ -231,7 +233,7 @@ func (c *chaos) settle() {
 	}
 	for _, m := range metas {
 		k := c.conns[m.ID]
-		if k == nil || k.gone || m.Tag != k.tag || m.RTT != k.rtt || m.Finished != k.finished {
+		if k == nil || k.gone || m.Tag != k.tag || string(m.Handshake) != k.handshake || m.Finished != k.finished {
 			c.Errorf("Active tells %+v of %+v", m, k)
 			continue
 		}

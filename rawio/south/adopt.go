@@ -83,7 +83,8 @@ func (m *Machine) Disown(port uint16) { m.discardInherited(port) }
 func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	flow := segment.Flow(s.Meta.Flow)
 	i, bound := m.inherited[flow]
-	if !bound || i >= uint32(len(m.slots)) || m.gate.Slot(i).IRS() != s.Meta.IRS || m.conns.get(flow) != nil {
+	a, err := decodeAgreed(s.Meta.Handshake)
+	if !bound || err != nil || i >= uint32(len(m.slots)) || m.gate.Slot(i).IRS() != a.irs || m.conns.get(flow) != nil {
 		_ = m.log.Delete(s.Meta.ID)
 		return false
 	}
@@ -100,7 +101,7 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	if mode == gate.ModeLive && !crashed || over || slot.Aborted() {
 		state = Established
 	}
-	c := m.stored(svc, s, state)
+	c := m.stored(svc, s, &a, state)
 	m.place(c, i)
 	var read int64
 	for _, r := range s.Reads {
@@ -111,7 +112,7 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 		unrecorded = m.record.Adopt(c.slot, c.gen, flow, read)
 	}
 	if state == Outage {
-		m.adoptOutage(c, s, unrecorded == nil)
+		m.adoptOutage(c, s, &a, unrecorded == nil)
 	} else {
 		m.adoptLive(c, s)
 		m.mayBeBypassed(c)
@@ -228,10 +229,10 @@ func (m *Machine) judgeAdopted(c *Conn, start int64, unrecorded error, over bool
 // adoptOutage takes over a connection that was in an outage, or being opened again, or
 // whose process has crashed: of what that has sent the slot says too much then, for a
 // FIN that was held counts.
-func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
+func (m *Machine) adoptOutage(c *Conn, s *Stored, a *agreed, recorded bool) {
 	slot := m.slotOf(c)
 	slot.SetMode(gate.ModeOutage)
-	m.beginRestore(c, s)
+	m.beginRestore(c, s, a)
 	if c.svc.Unmodified || !recorded {
 		m.restoreRecord(c, s)
 	} else if s.Start > 0 {

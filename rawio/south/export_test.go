@@ -14,6 +14,12 @@ const (
 	SlowAnswers = slowAnswers
 )
 
+// Handshake is what the log is told of how a connection with these first numbers began.
+func Handshake(irs, iss uint32) []byte {
+	a := agreed{irs: irs, iss: iss, flags: segment.SYN}
+	return a.encode()
+}
+
 // LookAway keeps the core from looking at slots of which no event tells.
 func (m *Machine) LookAway() { m.sought.at = 1 << 62 }
 

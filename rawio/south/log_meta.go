@@ -56,18 +56,19 @@ func (m *Machine) update(c *Conn, o logserver.Output) {
 	if c.unsynced() {
 		o, tsval = c.extra.restore.out, c.extra.tsval
 	}
-	syn, synack := c.client.segment(), c.server.segment()
-	syn.TSVal, synack.TSVal, synack.TSEcr = c.peerTS, tsval, c.peerTS
-	meta := logserver.Meta{
-		ID: c.ID, Tag: tag(c.slot, c.gen), Service: c.svc.Name, Flow: logserver.Flow(c.Flow),
-		IRS: c.irs, ISS: c.iss, SYNFlags: uint16(c.synFlags), Output: o,
-	}
-	meta.SYNOptions, _ = syn.Append(nil) // both fit
-	meta.SYNACKOptions, _ = synack.Append(nil)
+	a := agreed{irs: c.irs, iss: c.iss, flags: c.synFlags, syn: c.client.segment(), synack: c.server.segment()}
+	a.syn.TSVal, a.synack.TSVal, a.synack.TSEcr = c.peerTS, tsval, c.peerTS
+	meta := metaOf(c, &a)
+	meta.ID, meta.Output = c.ID, o
 	if err := m.log.Update(meta); errors.Is(err, logserver.ErrNoConn) { // it did not know where to tell that
 		c.set(gone)
 		m.touch(c)
 	} // else the next one says the same and more
+}
+
+// metaOf is what the log is told when a connection begins.
+func metaOf(c *Conn, a *agreed) logserver.Meta {
+	return logserver.Meta{Tag: tag(c.slot, c.gen), Service: c.svc.Name, Flow: logserver.Flow(c.Flow), Handshake: a.encode()}
 }
 
 func (o synOptions) segment() segment.Options {

@@ -88,6 +88,12 @@ func (m *Machine) Restore(port uint16, s Service, list []Stored) int {
 func (m *Machine) restore(svc *service, s *Stored) bool {
 	meta := &s.Meta
 	flow := segment.Flow(meta.Flow)
+	a, err := decodeAgreed(meta.Handshake)
+	if err != nil {
+		m.declare(svc, flow, reason.LogStrange, err.Error())
+		_ = m.log.Delete(meta.ID)
+		return false
+	}
 	if old := m.conns.get(flow); old != nil {
 		if !old.unsynced() {
 			if old.ID != meta.ID { // else it is known already
@@ -97,14 +103,14 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 		}
 		m.end(old, "replaced by a new connection")
 	}
-	c := m.stored(svc, s, Outage)
+	c := m.stored(svc, s, &a, Outage)
 	if !m.takeSlot(c) {
 		m.declare(svc, flow, reason.NoSlots, "it cannot be recovered")
 		_ = m.log.Delete(c.ID)
 		return false
 	}
 	m.conns.put(c)
-	m.beginRestore(c, s)
+	m.beginRestore(c, s, &a)
 	m.restoreRecord(c, s)
 	m.holdRestored(c)
 	m.yield(flow, c.slot)
@@ -115,21 +121,20 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 }
 
 // beginRestore notes that a segment of the client has to synchronize the connection.
-func (m *Machine) beginRestore(c *Conn, s *Stored) {
+func (m *Machine) beginRestore(c *Conn, s *Stored, a *agreed) {
 	c.set(restored)
 	stable := c.stableSeq()
 	c.extra = &extra{
-		edge: stable + minPromise, window: minPromise, tsval: segment.ParseOptions(s.Meta.SYNACKOptions).TSVal, ackedAt: m.now,
+		edge: stable + minPromise, window: minPromise, tsval: a.synack.TSVal, ackedAt: m.now,
 		restore: &restore{out: s.Meta.Output, accept: stable + 65535<<c.server.wscale, since: m.now},
 	}
 }
 
 // stored makes a connection of what the log knows of it. It is not in the index, and
 // the client's numbers are not known.
-func (m *Machine) stored(svc *service, s *Stored, state State) *Conn {
+func (m *Machine) stored(svc *service, s *Stored, a *agreed, state State) *Conn {
 	meta := &s.Meta
-	syn := segment.Segment{Seq: meta.IRS, Flags: segment.Flags(meta.SYNFlags), Window: 65535, Options: segment.ParseOptions(meta.SYNOptions)}
-	synack := segment.Segment{Seq: meta.ISS, Options: segment.ParseOptions(meta.SYNACKOptions)}
+	syn, synack := a.segments()
 	c := m.newConn(svc, segment.Flow(meta.Flow), state)
 	c.begins(&syn, &synack)
 	c.ID, c.received, c.stable = meta.ID, s.End, s.End

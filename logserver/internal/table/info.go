@@ -13,13 +13,9 @@ type Info struct {
 	Tag    uint64
 	client netip.AddrPort
 	// shared holds what a service's connections have in common.
-	shared     unique.Handle[shared]
-	irs, iss   uint32
-	options    string // SYN's, then SYN-ACK's
-	synOptions uint8  // how many of them are the SYN's
-	synFlags   uint16
-	rtt        time.Duration
-	output     *logserver.Output // nil if it says nothing
+	shared    unique.Handle[shared]
+	handshake string
+	output    *logserver.Output // nil if it says nothing
 	// Created and Modified are Unix time in ns.
 	Created, Modified int64
 }
@@ -34,13 +30,9 @@ func (i *Info) Set(m *logserver.Meta) {
 	i.Tag = m.Tag
 	i.client = m.Client
 	i.shared = unique.Make(shared{m.Service, m.Server})
-	i.irs, i.iss = m.IRS, m.ISS
-	if len(i.options) != len(m.SYNOptions)+len(m.SYNACKOptions) || i.options != string(m.SYNOptions)+string(m.SYNACKOptions) {
-		i.options = string(m.SYNOptions) + string(m.SYNACKOptions)
+	if i.handshake != string(m.Handshake) {
+		i.handshake = string(m.Handshake)
 	}
-	i.synOptions = uint8(len(m.SYNOptions))
-	i.synFlags = m.SYNFlags
-	i.rtt = m.RTT
 	switch {
 	case m.Output == logserver.Output{}:
 		i.output = nil
@@ -56,15 +48,13 @@ func (i *Info) Meta(id logserver.ConnID, finished bool) logserver.Meta {
 	s := i.shared.Value()
 	m := logserver.Meta{
 		ID: id, Tag: i.Tag, Service: s.service,
-		Flow: logserver.Flow{Client: i.client, Server: s.server},
-		IRS:  i.irs, ISS: i.iss,
-		SYNOptions:    []byte(i.options[:i.synOptions]),
-		SYNACKOptions: []byte(i.options[i.synOptions:]),
-		SYNFlags:      i.synFlags,
-		RTT:           i.rtt,
-		Finished:      finished,
-		Created:       time.Unix(0, i.Created),
-		Modified:      time.Unix(0, i.Modified),
+		Flow:     logserver.Flow{Client: i.client, Server: s.server},
+		Finished: finished,
+		Created:  time.Unix(0, i.Created),
+		Modified: time.Unix(0, i.Modified),
+	}
+	if len(i.handshake) > 0 {
+		m.Handshake = []byte(i.handshake)
 	}
 	if i.output != nil {
 		m.Output = *i.output

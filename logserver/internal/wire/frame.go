@@ -7,7 +7,7 @@ import (
 )
 
 // Version is the protocol's version that this package speaks.
-const Version = 2
+const Version = 3
 
 // Sizes in bytes.
 const (
