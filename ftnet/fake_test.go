@@ -174,12 +174,11 @@ func (k *keeper) accept(c Compare) *journal.Record {
 // crash ends the process that has the record, and returns what the next one gets.
 func (k *keeper) crash(una, left, stable int64) (*journal.Record, start) {
 	k.t.Helper()
-	if err := k.j.PrepareRecovery(0, una, left, stable); err != nil {
+	if err := k.j.PrepareRecovery(0, journal.Base{}, una, left, stable); err != nil {
 		k.t.Fatal(err)
 	}
 	rec := k.accept(CompareStrict)
-	una, _, stable = rec.Bounds()
-	return rec, start{logged: stable, acked: una}
+	return rec, (&packetCarrier{rec: rec}).Start()
 }
 
 func (k *keeper) head() journal.Head {

@@ -245,9 +245,15 @@ func (c *client) expect(want string) {
 // the client has sent is logged up to stable; the rest it sends again.
 func (c *client) recover(una, left, stable int64) *client {
 	c.lab.t.Helper()
+	return c.recoverFrom(journal.Base{}, una, left, stable)
+}
+
+// recoverFrom is recover for a connection whose log begins at b.
+func (c *client) recoverFrom(b journal.Base, una, left, stable int64) *client {
+	c.lab.t.Helper()
 	c.SetLinger(0) // takes the server's half-closed socket along
 	c.Close()
-	if err := c.lab.journal().PrepareRecovery(c.slot, una, left, stable); err != nil {
+	if err := c.lab.journal().PrepareRecovery(c.slot, b, una, left, stable); err != nil {
 		c.lab.t.Fatal(err)
 	}
 	again := &client{lab: c.lab, slot: c.slot, server: c.server}

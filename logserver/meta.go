@@ -34,6 +34,9 @@ type Meta struct {
 	// Output is what the caller has last said of the server's stream, of which
 	// the log holds nothing.
 	Output Output
+	// Base is what Rebase was given last. Like the fields below it is the log's to fill: Open and
+	// Update ignore it. Active leaves its State out.
+	Base Base
 	// Finished tells that the client's FIN stands at the end of the data.
 	Finished bool
 	// Created and Modified are the times of Open and of the last call that
@@ -47,15 +50,38 @@ type Meta struct {
 type Output struct {
 	// Acked is how many bytes the client has acknowledged at least.
 	Acked int64
-	// In and Out are a place where the two streams belong together: a server
-	// that gets the client's bytes from In on sends what it sent from Out on.
-	In, Out int64
 	// Closed tells that the server has sent its FIN, which stands at End.
 	Closed bool
 	End    int64
 }
 
+// Base is where what the log holds of a connection begins, and where a recovery begins, therefore:
+// a server that has State and gets the client's bytes from In on sends what the one before it has
+// sent from Out on. Offsets are in bytes of the two streams, from 0, the first byte after the SYN
+// and after the SYN-ACK. The zero value is the beginning of the connection.
+type Base struct {
+	In, Out int64
+	// State is what a server knows at that place, at most MaxState bytes; nil if it needs to
+	// know nothing. The log gives it no meaning.
+	State []byte
+}
+
+// Validate returns ErrInvalid if no log can have such a base: Rebase returns it then.
+func (b *Base) Validate() error {
+	if b.In < 0 || b.Out < 0 || len(b.State) > MaxState {
+		return fmt.Errorf("%w: a base at %d and %d with a state of %d bytes", ErrInvalid, b.In, b.Out, len(b.State))
+	}
+	return nil
+}
+
+// Beyond reports whether b lies beyond another base: in one stream at least, and in none before it.
+func (b *Base) Beyond(old Base) bool {
+	return b.In >= old.In && b.Out >= old.Out && (b.In > old.In || b.Out > old.Out)
+}
+
 const (
+	// MaxState is the longest State of a Base, in bytes.
+	MaxState = 32 << 10
 	// MaxHandshake is the longest Handshake, in bytes: room for the numbers of a TCP
 	// connection and the options of its SYN and SYN-ACK, and more.
 	MaxHandshake = 255

@@ -33,7 +33,7 @@ func FuzzHostileMemory(f *testing.F) {
 				j.Withdraw(slot)
 			case 2:
 				if h, ok := j.Head(slot); ok {
-					j.PrepareRecovery(slot, h.Written/2, h.Written, 0)
+					j.PrepareRecovery(slot, Base{}, h.Written/2, h.Written, 0)
 				}
 			case 3:
 				j.Sweep()

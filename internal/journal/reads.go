@@ -65,10 +65,17 @@ type Reads struct {
 	consumed int // of the present one
 }
 
-// Reads returns the lengths of the reads recorded so far.
+// Reads returns the lengths of the reads recorded so far, from the record's Base on: the read in
+// which that lies is shortened.
 func (rec *Record) Reads() *Reads {
 	r := &Reads{words: readChain(rec.r, rec.h), n: rec.reads.n}
 	r.next()
+	skip := rec.Base().In - offset(atomic.LoadUint64(&rec.h.readsFrom))
+	for skip > 0 && r.Left() > 0 {
+		n := min(skip, int64(r.Left()))
+		r.Consume(int(n))
+		skip -= n
+	}
 	return r
 }
 

@@ -141,7 +141,7 @@ func (w *world) act() error {
 		if end > c.start {
 			through := c.start + 1 + w.r.Int64N(end-c.start)
 			c.start = through
-			return w.log.Discard(c.id, through)
+			return w.log.Rebase(c.id, logserver.Base{In: through, Out: 2 * through, State: binary.AppendUvarint(nil, uint64(through))})
 		}
 	case n < 78:
 		c.gone = true
@@ -288,6 +288,10 @@ func (w *world) compare(c *modelConn, m logserver.Meta) error {
 	if err != nil {
 		return err
 	}
+	whole, err := w.log.Meta(c.id)
+	if err != nil {
+		return err
+	}
 	v, _ := binary.Uvarint(m.Handshake)
 	version := int(v)
 	switch {
@@ -295,6 +299,8 @@ func (w *world) compare(c *modelConn, m logserver.Meta) error {
 		return errors.New("it is there again after its deletion")
 	case start < c.stableStart || start > c.start:
 		return fmt.Errorf("start is %d, want %d to %d", start, c.stableStart, c.start)
+	case whole.Base.In != start || whole.Base.Out != 2*start || start > 0 && !bytes.Equal(whole.Base.State, binary.AppendUvarint(nil, uint64(start))):
+		return fmt.Errorf("the base is %+v where the data begins at %d", whole.Base, start)
 	case end < c.stable || end > int64(len(c.data)):
 		return fmt.Errorf("end is %d, want %d to %d", end, c.stable, len(c.data))
 	case version < c.stableMeta || version > c.meta:

@@ -42,6 +42,7 @@ func Run(t *testing.T, open Factory) {
 		{"Finish", testFinish},
 		{"ReadRanges", testReadRanges},
 		{"Reads", testReads},
+		{"Rebase", testRebase},
 		{"Discard", testDiscard},
 		{"DiscardReads", testDiscardReads},
 		{"QuotaTotal", testQuotaTotal},

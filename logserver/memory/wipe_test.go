@@ -163,7 +163,7 @@ func TestWipe(t *testing.T) {
 	}{
 		{"Delete", 2000, func(m *Log, id logserver.ConnID, _ int64) error { return m.Delete(id) }},
 		{"DeleteLarge", 5 << 20, func(m *Log, id logserver.ConnID, _ int64) error { return m.Delete(id) }},
-		{"Discard", 5 << 20, func(m *Log, id logserver.ConnID, size int64) error { return m.Discard(id, size) }},
+		{"Discard", 5 << 20, func(m *Log, id logserver.ConnID, size int64) error { return m.Rebase(id, logserver.Base{In: size}) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newTestMemory(t, nil)

@@ -150,7 +150,7 @@ func (c *chaos) step() {
 		_, end, err := c.log.Length(k.id)
 		fail("Length", err)
 		through := k.start + r.Int64N(end-k.start+1)
-		fail("Discard", c.log.Discard(k.id, through))
+		fail("Rebase", c.log.Rebase(k.id, logserver.Base{In: through, Out: 2 * through, State: []byte("s")}))
 		k.start = through
 	case n < 88:
 		fail("Finish", c.log.Finish(k.id, k.data))
@@ -233,7 +233,8 @@ func (c *chaos) settle() {
 	}
 	for _, m := range metas {
 		k := c.conns[m.ID]
-		if k == nil || k.gone || m.Tag != k.tag || string(m.Handshake) != k.handshake || m.Finished != k.finished {
+		if k == nil || k.gone || m.Tag != k.tag || string(m.Handshake) != k.handshake || m.Finished != k.finished ||
+			m.Base.In != k.start || m.Base.Out != 2*k.start {
 			c.Errorf("Active tells %+v of %+v", m, k)
 			continue
 		}

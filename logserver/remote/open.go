@@ -86,5 +86,6 @@ func (l *Log) Update(m logserver.Meta) error {
 // keep returns a copy of the caller's metadata.
 func keep(m logserver.Meta) logserver.Meta {
 	m.Handshake = slices.Clone(m.Handshake)
+	m.Base = logserver.Base{}
 	return m
 }

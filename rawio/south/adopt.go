@@ -83,7 +83,7 @@ func (m *Machine) Disown(port uint16) { m.discardInherited(port) }
 func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	flow := segment.Flow(s.Meta.Flow)
 	i, bound := m.inherited[flow]
-	a, err := decodeAgreed(s.Meta.Handshake)
+	a, err := s.agreed()
 	if !bound || err != nil || i >= uint32(len(m.slots)) || m.gate.Slot(i).IRS() != a.irs || m.conns.get(flow) != nil {
 		_ = m.log.Delete(s.Meta.ID)
 		return false
@@ -103,7 +103,7 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	}
 	c := m.stored(svc, s, &a, state)
 	m.place(c, i)
-	var read int64
+	read := c.start().In
 	for _, r := range s.Reads {
 		read += int64(r.Length) * int64(r.Count)
 	}
@@ -116,7 +116,7 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	} else {
 		m.adoptLive(c, s)
 		m.mayBeBypassed(c)
-		m.judgeAdopted(c, s.Start, unrecorded, over)
+		m.judgeAdopted(c, unrecorded, over)
 	}
 	if c.state != Closed && c.state != Open && s.Meta.Tag != tag(c.slot, c.gen) {
 		m.note(c)
@@ -177,7 +177,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 		c.set(doubtful)
 	}
 	if c.svc.Unmodified {
-		m.adoptWire(c, s)
+		m.adoptWire(c)
 	}
 	if slot.Flags()&gate.FlagCookie != 0 {
 		c.set(replayed)
@@ -192,13 +192,9 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 
 // adoptWire begins the record of an unmodified server's output anew: what it has
 // sent under the engine before is not compared.
-func (m *Machine) adoptWire(c *Conn, s *Stored) {
-	o := &s.Meta.Output
+func (m *Machine) adoptWire(c *Conn) {
 	c.set(restored)
 	c.wire = newWire(c.svc.Compare, c.client.mss)
-	if o.In >= s.Start && o.In <= s.End && o.In > 0 {
-		c.wire.start, c.wire.out = o.In, o.Out
-	}
 	off := c.outputOff(c.sentEnd())
 	c.wire.asked, c.wire.closed = off, off
 	if c.wire.digest != nil {
@@ -209,7 +205,7 @@ func (m *Machine) adoptWire(c *Conn, s *Stored) {
 
 // judgeAdopted ends the protection of a connection that went open or whose record
 // is not there.
-func (m *Machine) judgeAdopted(c *Conn, start int64, unrecorded error, over bool) {
+func (m *Machine) judgeAdopted(c *Conn, unrecorded error, over bool) {
 	slot := m.slotOf(c)
 	switch {
 	case slot.Aborted(): // the kernel has no socket, and says so to a client that has not got the RST
@@ -221,8 +217,6 @@ func (m *Machine) judgeAdopted(c *Conn, start int64, unrecorded error, over bool
 		m.finished(c)
 	case unrecorded != nil:
 		m.unprotect(c, reason.NoRecord, unrecorded.Error())
-	case c.logStart() < start:
-		m.unprotect(c, reason.LogCut, "")
 	}
 }
 
@@ -235,8 +229,6 @@ func (m *Machine) adoptOutage(c *Conn, s *Stored, a *agreed, recorded bool) {
 	m.beginRestore(c, s, a)
 	if c.svc.Unmodified || !recorded {
 		m.restoreRecord(c, s)
-	} else if s.Start > 0 {
-		m.lose(c, reason.LogCut, "")
 	}
 	slot.SetReleased(gate.ReleasedNo)
 	m.renewSlot(c, m.storedImage(c))
@@ -349,7 +341,7 @@ func (m *Machine) fixUna(c *Conn, una uint32) {
 	if c.is(finAcked) { // whatever an old segment says
 		una = seqnum.Max(una, c.una)
 	}
-	d := max(int64(seqnum.Diff(una, c.una)), c.outStart()-c.unaOff)
+	d := max(int64(seqnum.Diff(una, c.una)), c.start().Out-c.unaOff)
 	c.una, c.unaOff = c.una+uint32(d), c.unaOff+d
 	if c.wire != nil && c.wire.digest != nil {
 		c.wire.digest.acknowledged(c.unaOff)
@@ -384,7 +376,7 @@ func (m *Machine) lowerUna(c *Conn) {
 	if c.is(finAcked) {
 		return
 	}
-	d := min(int64(c.maxWindow), c.unaOff-c.outStart())
+	d := min(int64(c.maxWindow), c.unaOff-c.start().Out)
 	if d > 0 {
 		c.una, c.unaOff = c.una-uint32(d), c.unaOff-d
 	}

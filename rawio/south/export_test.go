@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/segment"
+	"github.com/ftnet/ftnet/logserver"
 )
 
 // What the core takes for repetitions in vain, also if they are slow.
@@ -19,6 +20,12 @@ func Handshake(irs, iss uint32) []byte {
 	a := agreed{irs: irs, iss: iss, flags: segment.SYN}
 	return a.encode()
 }
+
+// Base returns the connection's base.
+func (c *Conn) Base() Base { return c.start() }
+
+// Rebase moves the base of a connection.
+func (m *Machine) Rebase(c *Conn, b logserver.Base) error { return m.rebase(c, b) }
 
 // LookAway keeps the core from looking at slots of which no event tells.
 func (m *Machine) LookAway() { m.sought.at = 1 << 62 }

@@ -25,28 +25,16 @@ func (c *Conn) unwrapOutput(seq uint32, o *logserver.Output) int64 {
 }
 
 // note renews what the log knows of the connection.
-func (m *Machine) note(c *Conn) { m.noteStart(c, c.logStart(), c.outStart()) }
-
-// noteStart is note for a log that is about to begin at other offsets.
-func (m *Machine) noteStart(c *Conn, in, out int64) {
+func (m *Machine) note(c *Conn) {
 	if !m.cfg.Lasting || c.ID == 0 {
 		return
 	}
-	o := logserver.Output{Acked: c.unaOff, In: in, Out: out}
+	o := logserver.Output{Acked: c.unaOff}
 	if c.is(finSent) {
 		o.Closed, o.End = true, c.outputOff(c.finEnd)-1
 		o.Acked = min(o.Acked, o.End)
 	}
 	m.update(c, o)
-}
-
-// outStart is the offset in the server's stream that belongs to the beginning of
-// the log.
-func (c *Conn) outStart() int64 {
-	if c.wire == nil {
-		return 0
-	}
-	return c.wire.out
 }
 
 // update tells the log the connection's metadata anew. The timestamps become

@@ -39,7 +39,7 @@ func (c *Conn) quotaEdge() (edge uint32, near bool) {
 
 // quotaLeft is how much more of the client's stream the connection's quota has
 // room for, bytes. The service must have a quota.
-func (c *Conn) quotaLeft() int64 { return c.svc.Quota - (c.received - c.logStart()) }
+func (c *Conn) quotaLeft() int64 { return c.svc.Quota - (c.received - c.start().In) }
 
 // Of the room that all connections share a part is kept for those that have little
 // in the log: an eighth, and of it each connection may have reserve bytes. So a few
@@ -53,7 +53,7 @@ const (
 // shared is how much more the connection may take of what all have in common,
 // bytes. It asks the log only for those that are beyond their reserve.
 func (m *Machine) shared(c *Conn) int64 {
-	own := reserve - (c.received - c.logStart())
+	own := reserve - (c.received - c.start().In)
 	if own > 0 {
 		return own
 	}
@@ -104,7 +104,7 @@ func (m *Machine) reopen(c *Conn) {
 	}
 	enough := int64(256 << 10)
 	room, err := m.log.Room(c.ID)
-	if c.received-c.logStart() >= reserve {
+	if c.received-c.start().In >= reserve {
 		room = min(room, m.shared(c))
 	} else {
 		enough = reserve / 4

@@ -1,6 +1,8 @@
 package south
 
 import (
+	"errors"
+
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
@@ -34,10 +36,10 @@ import (
 
 // Stored is a connection as the log knows it.
 type Stored struct {
-	Meta       logserver.Meta
-	Age        int64               // ns since Meta.Created, as far as the clocks tell that were there; at least 0
-	Start, End int64               // of its stable data
-	Reads      []logserver.ReadRun // not for unmodified servers
+	Meta  logserver.Meta
+	Age   int64               // ns since Meta.Created, as far as the clocks tell that were there; at least 0
+	End   int64               // of its stable data, which begins at Meta.Base.In
+	Reads []logserver.ReadRun // not for unmodified servers
 }
 
 // restore is the state of a connection that was taken from the log, until it is
@@ -84,11 +86,21 @@ func (m *Machine) Restore(port uint16, s Service, list []Stored) int {
 	return n
 }
 
+// agreed is what the log holds of the handshake, or an error if it holds nonsense.
+func (s *Stored) agreed() (agreed, error) {
+	if b := &s.Meta.Base; b.Validate() != nil || b.In > s.End {
+		return agreed{}, errBase
+	}
+	return decodeAgreed(s.Meta.Handshake)
+}
+
+var errBase = errors.New("it begins beyond the end of its data")
+
 // restore takes one connection over and reports whether that was possible.
 func (m *Machine) restore(svc *service, s *Stored) bool {
 	meta := &s.Meta
 	flow := segment.Flow(meta.Flow)
-	a, err := decodeAgreed(meta.Handshake)
+	a, err := s.agreed()
 	if err != nil {
 		m.declare(svc, flow, reason.LogStrange, err.Error())
 		_ = m.log.Delete(meta.ID)
@@ -139,6 +151,7 @@ func (m *Machine) stored(svc *service, s *Stored, a *agreed, state State) *Conn 
 	c.begins(&syn, &synack)
 	c.ID, c.received, c.stable = meta.ID, s.End, s.End
 	c.maxWindow <<= c.client.wscale
+	c.setBase(Base{meta.Base.In, meta.Base.Out})
 	c.tsAt, c.since, c.waited = m.seconds()-uint32(s.Age/1e9), m.now-s.Age, engineWait
 	if s.End > 0 {
 		c.set(confirmed)
@@ -153,22 +166,12 @@ func (m *Machine) stored(svc *service, s *Stored, a *agreed, state State) *Conn 
 
 // restoreRecord prepares what the restarted server is compared with and fed from.
 func (m *Machine) restoreRecord(c *Conn, s *Stored) {
-	o := &s.Meta.Output
-	if !c.svc.Unmodified {
-		if s.Start > 0 {
-			m.lose(c, reason.LogCut, "")
-		}
-		if err := m.record.Restore(c.slot, c.gen, c.Flow, s.Reads); err != nil {
-			m.lose(c, reason.NoRecord, err.Error())
-		}
+	if c.svc.Unmodified {
+		c.wire = newWire(c.svc.Compare, c.client.mss)
 		return
 	}
-	c.wire = newWire(c.svc.Compare, c.client.mss)
-	switch {
-	case o.In >= s.Start && o.In <= s.End && o.In > 0:
-		c.wire.start, c.wire.out = o.In, o.Out
-	case s.Start > 0:
-		m.lose(c, reason.LogCut, "")
+	if err := m.record.Restore(c.slot, c.gen, c.Flow, c.start().In, s.Reads); err != nil {
+		m.lose(c, reason.NoRecord, err.Error())
 	}
 }
 

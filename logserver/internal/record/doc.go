@@ -12,6 +12,8 @@
 //	meta      8 connection · 8 tag · text service · endpoint of the client · endpoint of the
 //	          server · 1 length of the handshake, then as many bytes · 1 flags (1 the client's
 //	          FIN is there, 2 the server's is) · signed varints: created, modified (ns since
-//	          1970, 0 for none), and the output's acked, in, out, end
+//	          1970, 0 for none), and the output's acked and end, the
+//	          base's in and out (not negative) · varint length of the base's state (at most
+//	          32768), then as many bytes
 //	run       varints: length of a read, count of such reads. Both fit into 4 bytes, neither is 0
 package record

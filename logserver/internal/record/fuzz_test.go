@@ -22,7 +22,8 @@ func exampleMeta() logserver.Meta {
 			Server: netip.MustParseAddrPort("192.0.2.1:7000"),
 		},
 		Handshake: []byte{1, 0, 0xff},
-		Output:    logserver.Output{Acked: 5, In: -6, Out: 1 << 40, Closed: true, End: 1 << 41},
+		Output:    logserver.Output{Acked: -5, Closed: true, End: 1 << 41},
+		Base:      logserver.Base{In: 6, Out: 1 << 40, State: []byte("state")},
 		Finished:  true, Created: time.Unix(1, 2), Modified: time.Unix(-3, 4),
 	}
 }

@@ -33,10 +33,10 @@ func AppendMeta(b []byte, m *logserver.Meta) []byte {
 	}
 	b = append(b, flags)
 	o := &m.Output
-	for _, v := range [...]int64{unix(m.Created), unix(m.Modified), o.Acked, o.In, o.Out, o.End} {
+	for _, v := range [...]int64{unix(m.Created), unix(m.Modified), o.Acked, o.End, m.Base.In, m.Base.Out} {
 		b = binary.AppendVarint(b, v)
 	}
-	return b
+	return append(binary.AppendUvarint(b, uint64(len(m.Base.State))), m.Base.State...)
 }
 
 func unix(t time.Time) int64 {
@@ -59,8 +59,12 @@ func (c *Cursor) Meta() (m logserver.Meta) {
 	c.Refuse(flags&^metaFlags != 0)
 	m.Finished = flags&flagFinished != 0
 	m.Created, m.Modified = c.time(), c.time()
-	m.Output = logserver.Output{
-		Acked: c.Varint(), In: c.Varint(), Out: c.Varint(), Closed: flags&flagClosed != 0, End: c.Varint(),
+	m.Output = logserver.Output{Acked: c.Varint(), Closed: flags&flagClosed != 0, End: c.Varint()}
+	m.Base = logserver.Base{In: c.Varint(), Out: c.Varint()}
+	n := c.Uvarint()
+	c.Refuse(m.Base.In < 0 || m.Base.Out < 0 || n > logserver.MaxState)
+	if p := c.Take(int(min(n, logserver.MaxState))); len(p) > 0 {
+		m.Base.State = slices.Clone(p)
 	}
 	return m
 }

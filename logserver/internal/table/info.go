@@ -2,6 +2,7 @@ package table
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 	"unique"
 
@@ -16,8 +17,15 @@ type Info struct {
 	shared    unique.Handle[shared]
 	handshake string
 	output    *logserver.Output // nil if it says nothing
+	base      *base             // nil while the connection's base has nothing but its In
 	// Created and Modified are Unix time in ns.
 	Created, Modified int64
+}
+
+// base is what a connection's base is besides In, which the log has at hand where it reads.
+type base struct {
+	out   int64
+	state []byte
 }
 
 type shared struct {
@@ -43,7 +51,23 @@ func (i *Info) Set(m *logserver.Meta) {
 	}
 }
 
-// Meta returns it as it was set.
+// Base returns the connection's base, of which the log has In. Its State must not be changed.
+func (i *Info) Base(in int64) logserver.Base {
+	if i.base == nil {
+		return logserver.Base{In: in}
+	}
+	return logserver.Base{In: in, Out: i.base.out, State: i.base.state}
+}
+
+// Rebase takes a base but for its In. It copies b.
+func (i *Info) Rebase(b *logserver.Base) {
+	i.base = nil
+	if b.Out > 0 || len(b.State) > 0 {
+		i.base = &base{out: b.Out, state: slices.Clone(b.State)}
+	}
+}
+
+// Meta returns it as it was set, without the base.
 func (i *Info) Meta(id logserver.ConnID, finished bool) logserver.Meta {
 	s := i.shared.Value()
 	m := logserver.Meta{
