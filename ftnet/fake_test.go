@@ -66,6 +66,8 @@ func (f *fakeCarrier) Abort() error      { return f.call("abort") }
 
 func (f *fakeCarrier) Start() start { return f.from }
 
+func (f *fakeCarrier) State(context.Context) ([]byte, error) { return nil, nil }
+
 func (f *fakeCarrier) ReadLog(ctx context.Context, at int64) ([]byte, error) {
 	if f.stuck != nil {
 		f.stuck <- struct{}{}

@@ -4,6 +4,7 @@ package ftnet
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -158,6 +159,9 @@ func (l *lab) ReadLog(r control.ReadLog, buf []byte) (int, error) {
 	l.mu.Unlock()
 	if delay != nil {
 		<-delay
+	}
+	if r.State {
+		return copy(buf, fmt.Sprintf("state at %d", r.Off)), nil
 	}
 	return copy(buf, log[min(r.Off, int64(len(log))):]), nil
 }

@@ -70,6 +70,14 @@ func (p *packetCarrier) Start() start {
 	return start{in: b.In, out: b.Out, logged: stable, acked: una}
 }
 
+func (p *packetCarrier) State(ctx context.Context) ([]byte, error) {
+	b := p.rec.Base()
+	if b == (journal.Base{}) {
+		return nil, nil
+	}
+	return p.engine.session.ReadState(ctx, p.memory, p.rec.Slot(), p.rec.Gen(), b.In)
+}
+
 func (p *packetCarrier) ReadLog(ctx context.Context, at int64) ([]byte, error) {
 	end := p.Start().logged
 	page := make([]byte, min(logChunk, end-at))

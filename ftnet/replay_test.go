@@ -101,11 +101,17 @@ func TestReplayFromBase(t *testing.T) {
 	cl.send("two!")
 	step(t, c, "two!", "TWO!")
 	cl.expect("ONETWO!")
+	if state, err := c.via.State(t.Context()); state != nil || err != nil {
+		t.Errorf("at the beginning: state %q, %v", state, err)
+	}
 	crash(c)
 	cl = cl.recoverFrom(journal.Base{In: 3, Out: 3}, 7, 7, 7)
 	c = s.accept()
 	if h, _ := l.j.Head(cl.slot); h.Written != 3 || h.Recorded != 7 {
 		t.Errorf("at the base: %+v", h)
+	}
+	if state, err := c.via.State(t.Context()); string(state) != "state at 3" || err != nil {
+		t.Errorf("state %q, %v", state, err)
 	}
 	step(t, c, "two!", "TWO!")
 	cl.send("three")
