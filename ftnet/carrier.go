@@ -45,6 +45,9 @@ type carrier interface {
 
 	// Start returns where a recovered connection's replay begins. It does not change.
 	Start() start
+	// State returns what a handler that begins at Start has to know, nil if that is nothing. It blocks as
+	// ReadLog does.
+	State(ctx context.Context) ([]byte, error)
 	// ReadLog returns a page of the logged input from offset at of the client's stream on: at
 	// least one byte, where start says that there is some. It is valid until the next
 	// call. ReadLog blocks until the log can be read or ctx ends.

@@ -82,6 +82,8 @@ func (f *fakeCarrier) Abort() error      { return f.call("abort") }
 
 func (f *fakeCarrier) Start() start { return f.from }
 
+func (f *fakeCarrier) State(context.Context) ([]byte, error) { return nil, nil }
+
 func (f *fakeCarrier) ReadLog(ctx context.Context, at int64) ([]byte, error) {
 	if f.stuck != nil {
 		f.stuck <- struct{}{}
@@ -195,12 +197,11 @@ func (k *keeper) accept(c Compare) *journal.Record {
 // crash ends the process that has the record, and returns what the next one gets.
 func (k *keeper) crash(una, left, stable int64) (*journal.Record, start) {
 	k.t.Helper()
-	if err := k.j.PrepareRecovery(0, una, left, stable); err != nil {
+	if err := k.j.PrepareRecovery(0, journal.Base{}, una, left, stable); err != nil {
 		k.t.Fatal(err)
 	}
 	rec := k.accept(CompareStrict)
-	una, _, stable = rec.Bounds()
-	return rec, start{logged: stable, acked: una}
+	return rec, (&packetCarrier{rec: rec}).Start()
 }
 
 func (k *keeper) head() journal.Head {

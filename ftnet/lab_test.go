@@ -4,6 +4,7 @@ package ftnet
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -159,6 +160,9 @@ func (l *lab) ReadLog(r control.ReadLog, buf []byte) (int, error) {
 	if delay != nil {
 		<-delay
 	}
+	if r.State {
+		return copy(buf, fmt.Sprintf("state at %d", r.Off)), nil
+	}
 	return copy(buf, log[min(r.Off, int64(len(log))):]), nil
 }
 
@@ -245,9 +249,15 @@ func (c *client) expect(want string) {
 // the client has sent is logged up to stable; the rest it sends again.
 func (c *client) recover(una, left, stable int64) *client {
 	c.lab.t.Helper()
+	return c.recoverFrom(journal.Base{}, una, left, stable)
+}
+
+// recoverFrom is recover for a connection whose log begins at b.
+func (c *client) recoverFrom(b journal.Base, una, left, stable int64) *client {
+	c.lab.t.Helper()
 	c.SetLinger(0) // takes the server's half-closed socket along
 	c.Close()
-	if err := c.lab.journal().PrepareRecovery(c.slot, una, left, stable); err != nil {
+	if err := c.lab.journal().PrepareRecovery(c.slot, b, una, left, stable); err != nil {
 		c.lab.t.Fatal(err)
 	}
 	again := &client{lab: c.lab, slot: c.slot, server: c.server}

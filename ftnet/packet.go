@@ -66,7 +66,16 @@ func (p *packetCarrier) Abort() error {
 
 func (p *packetCarrier) Start() start {
 	una, _, stable := p.rec.Bounds()
-	return start{logged: stable, acked: una}
+	b := p.rec.Base()
+	return start{in: b.In, out: b.Out, logged: stable, acked: una}
+}
+
+func (p *packetCarrier) State(ctx context.Context) ([]byte, error) {
+	b := p.rec.Base()
+	if b == (journal.Base{}) {
+		return nil, nil
+	}
+	return p.engine.session.ReadState(ctx, p.memory, p.rec.Slot(), p.rec.Gen(), b.In)
 }
 
 func (p *packetCarrier) ReadLog(ctx context.Context, at int64) ([]byte, error) {

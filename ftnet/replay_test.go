@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ftnet/ftnet/internal/journal"
 )
 
 // A restarted handler reads the same lengths again, its writes are discarded
@@ -88,6 +90,52 @@ func TestReplayStraddlesTheLog(t *testing.T) {
 	step(t, c, "0123456789", "")
 	step(t, c, "abcdef", "")
 	step(t, c, "unread", "") // recorded, although it was read from the log
+}
+
+// A connection that has a base begins there: nothing of what lies before is read, written or compared, although the
+// journal has it.
+func TestReplayFromBase(t *testing.T) {
+	l, s, c, cl := pair(t, ListenConfig{})
+	cl.send("one")
+	step(t, c, "one", "ONE")
+	cl.send("two!")
+	step(t, c, "two!", "TWO!")
+	cl.expect("ONETWO!")
+	if state, err := c.via.State(t.Context()); state != nil || err != nil {
+		t.Errorf("at the beginning: state %q, %v", state, err)
+	}
+	crash(c)
+	cl = cl.recoverFrom(journal.Base{In: 3, Out: 3}, 7, 7, 7)
+	c = s.accept()
+	if h, _ := l.j.Head(cl.slot); h.Written != 3 || h.Recorded != 7 {
+		t.Errorf("at the base: %+v", h)
+	}
+	if state, err := c.via.State(t.Context()); string(state) != "state at 3" || err != nil {
+		t.Errorf("state %q, %v", state, err)
+	}
+	step(t, c, "two!", "TWO!")
+	cl.send("three")
+	step(t, c, "three", "THREE")
+	cl.expect("THREE")
+	crash(c)
+
+	// In the middle of a read, of which the rest is one.
+	cl = cl.recoverFrom(journal.Base{In: 5, Out: 4}, 4, 12, 12)
+	c = s.accept()
+	step(t, c, "o!", "WO!")
+	step(t, c, "three", "THREE")
+	cl.expect("WO!THREE") // it was not acknowledged
+	crash(c)
+
+	cl = cl.recoverFrom(journal.Base{In: 5, Out: 4}, 12, 12, 12)
+	c = s.accept()
+	step(t, c, "o!", "WO!")
+	_, err := c.Write([]byte("THROE"))
+	var m *MismatchError
+	if !errors.As(err, &m) || m.Offset != 10 {
+		t.Errorf("write: %v", err)
+	}
+	cl.Close()
 }
 
 func TestMismatch(t *testing.T) {

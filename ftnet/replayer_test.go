@@ -112,34 +112,31 @@ func TestReplayerHolds(t *testing.T) {
 // A replay that begins later in both streams finds the same there as one from the beginning.
 func TestReplayerStartsLater(t *testing.T) {
 	k := newKeeper(t)
-	rec := k.accept(CompareStrict)
-	rec.RecordRead(5)
-	rec.RecordRead(7)
-	rec, from := k.crash(0, 0, 20)
-	from.in = 100
-	from.logged += from.in
-	if got := fmt.Sprint(portions(newRecordReplayer(rec, from), 64)); got != "[100:5+0 105:7+0 112:8+0]" {
-		t.Errorf("portions %s", got)
-	}
-
-	// The record's output begins at 5000, as after an engine's death.
-	if err := k.j.Restore(1, 1, flowOf(4001), nil); err != nil {
+	// As after an engine's death: the log begins at 100 and 5000, and knows two reads.
+	reads := []journal.ReadRun{{Length: 5, Count: 1}, {Length: 7, Count: 1}}
+	if err := k.j.Restore(1, 1, flowOf(4001), 100, reads); err != nil {
 		t.Fatal(err)
 	}
-	again := func(una, left int64) *journal.Record {
+	again := func(una, left int64) (*journal.Record, start) {
 		t.Helper()
-		if err := k.j.PrepareRecovery(1, una, left, 0); err != nil {
+		if err := k.j.PrepareRecovery(1, journal.Base{In: 100, Out: 5000}, una, left, 120); err != nil {
 			t.Fatal(err)
 		}
 		rec, ok := k.m.Lookup(flowOf(4001))
 		if !ok || !rec.Accept(policy.CompareStrict) {
 			t.Fatal("the record is not to be had")
 		}
-		return rec
+		return rec, (&packetCarrier{rec: rec}).Start()
 	}
-	rec = again(5000, 5000)
+	rec, from := again(5000, 5000)
+	if want := (start{in: 100, out: 5000, logged: 120, acked: 5000}); from != want {
+		t.Fatalf("start %+v, want %+v", from, want)
+	}
+	if got := fmt.Sprint(portions(newRecordReplayer(rec, from), 64)); got != "[100:5+0 105:7+0 112:8+0]" {
+		t.Errorf("portions %s", got)
+	}
 	write(rec, "answer")
-	r := newRecordReplayer(again(5002, 5006), start{out: 5000, acked: 5002})
+	r := newRecordReplayer(again(5002, 5006))
 	if pos, end := r.Output(); pos != 5000 || end != 5006 {
 		t.Fatalf("output %d of %d", pos, end)
 	}
@@ -150,7 +147,7 @@ func TestReplayerStartsLater(t *testing.T) {
 	if r.Writing() {
 		t.Error("all was repeated")
 	}
-	r = newRecordReplayer(again(5002, 5006), start{out: 5000, acked: 5002})
+	r = newRecordReplayer(again(5002, 5006))
 	if _, _, m := r.Write([]byte("anchor")); m == nil || m.Offset != 5002 {
 		t.Errorf("mismatch %v", m)
 	}

@@ -21,7 +21,7 @@ var (
 	// ErrDiscarded is returned by Read for an offset whose data was discarded.
 	ErrDiscarded = errors.New("logserver: data was discarded")
 	// ErrInvalid is returned for an argument that can never be right, such as
-	// a negative offset, a read of length 0 or options longer than MaxOptions.
+	// a negative offset, a read of length 0 or a handshake longer than MaxHandshake.
 	ErrInvalid = errors.New("logserver: invalid argument")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("logserver: log is closed")

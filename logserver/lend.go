@@ -21,6 +21,6 @@ type Lender interface {
 	//
 	// Nothing of the memory is in the log until Commit. Meanwhile all writes to the
 	// connection are to be the borrower's, who may give parts of the memory to Write as
-	// well, which copies them. Delete and Discard may be called; Close waits for Return.
+	// well, which copies them. Delete and Rebase may be called; Close waits for Return.
 	Lend(id ConnID, n int) Loan
 }

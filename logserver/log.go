@@ -34,7 +34,7 @@ type Log interface {
 	// log chooses one above all that were used before; else it uses m.ID,
 	// which must lie above all numbers with the same upper 32 bits that were
 	// ever used, deleted connections' included: so a log server in front of
-	// another log can hand out blocks of numbers. The Created, Modified and
+	// another log can hand out blocks of numbers. The Base, Created, Modified and
 	// Finished fields of m are the log's to fill and are ignored. m and its
 	// slices are copied. What it says is stable when an upcall with Meta set
 	// has come for it, which may be before Open returns: tell connections
@@ -46,7 +46,7 @@ type Log interface {
 	Open(m Meta) (ConnID, error)
 
 	// Update replaces what Open recorded about connection m.ID, for example
-	// when the SYN-ACK follows the SYN, or with a newer RTT. Again an upcall
+	// when its caller has another Tag for it, or more Output. Again an upcall
 	// with Meta set tells when it is stable.
 	Update(m Meta) error
 
@@ -88,11 +88,11 @@ type Log interface {
 	// Read copies stable data from off on into p and returns how much that
 	// was (log_read). At the end of the stable data it is less than len(p),
 	// down to 0, without an error. It returns ErrDiscarded if off lies below the
-	// start. Read may run together with Write, Discard and Delete.
+	// start. Read may run together with Write, Rebase and Delete.
 	Read(id ConnID, p []byte, off int64) (int, error)
 
 	// Length returns the offsets that the connection's stable data lies
-	// between: start is 0 until Discard raises it, end is exclusive
+	// between: start is the In of the connection's Base, end is exclusive
 	// (log_connection_data_length is end-start).
 	Length(id ConnID) (start, end int64, err error)
 
@@ -106,13 +106,21 @@ type Log interface {
 	// shift those after them.
 	Active(first, n int) ([]Meta, error)
 
-	// Meta returns what is recorded about one connection.
+	// Meta returns what is recorded about one connection, the State of its base included.
 	Meta(id ConnID) (Meta, error)
 
-	// Discard forgets the data below through, and the reads of it, for
-	// example after a checkpoint. A read that straddles through is shortened.
-	// through above what is stable is ErrGap; below the start nothing happens.
-	Discard(id ConnID, through int64) error
+	// Rebase makes b the connection's base, and forgets the data below b.In and the
+	// reads of it. A read that straddles b.In is shortened. Nothing happens if b does not
+	// lie beyond the present base. b.State is copied.
+	//
+	// The base moves in one step: whenever the process ends, the log has either the former
+	// base and all data from there on, or b. Which, nobody is told; but what is
+	// called stable after Rebase has returned lies behind it. Until then a recovery that has
+	// nothing but the log may begin at the former base, and its caller keeps what it needs for that.
+	//
+	// Rebase returns ErrGap if b.In lies above what is stable, ErrInvalid for what is
+	// no base, and a *QuotaError if there is no room for b.State; then it has changed nothing.
+	Rebase(id ConnID, b Base) error
 
 	// Delete forgets the connection. Its number is never given out again. A
 	// connection whose Delete is not stable when the process ends comes back.

@@ -28,19 +28,15 @@ type Meta struct {
 	// MaxService bytes.
 	Service string
 	Flow
-	// IRS and ISS are the initial sequence numbers that the server received
-	// from the client and sent to it.
-	IRS, ISS uint32
-	// SYNOptions and SYNACKOptions are the TCP options as they stood in the
-	// header, at most 40 bytes each.
-	SYNOptions, SYNACKOptions []byte
-	// SYNFlags are the TCP header's flags of the SYN (ECN negotiates there).
-	SYNFlags uint16
-	// RTT is the round-trip time that the handshake took.
-	RTT time.Duration
+	// Handshake is what the caller keeps of how the connection began, at most
+	// MaxHandshake bytes. The log gives it no meaning.
+	Handshake []byte
 	// Output is what the caller has last said of the server's stream, of which
 	// the log holds nothing.
 	Output Output
+	// Base is what Rebase was given last. Like the fields below it is the log's to fill: Open and
+	// Update ignore it. Active leaves its State out.
+	Base Base
 	// Finished tells that the client's FIN stands at the end of the data.
 	Finished bool
 	// Created and Modified are the times of Open and of the last call that
@@ -54,26 +50,49 @@ type Meta struct {
 type Output struct {
 	// Acked is how many bytes the client has acknowledged at least.
 	Acked int64
-	// In and Out are a place where the two streams belong together: a server
-	// that gets the client's bytes from In on sends what it sent from Out on.
-	In, Out int64
 	// Closed tells that the server has sent its FIN, which stands at End.
 	Closed bool
 	End    int64
 }
 
+// Base is where what the log holds of a connection begins, and where a recovery begins, therefore:
+// a server that has State and gets the client's bytes from In on sends what the one before it has
+// sent from Out on. Offsets are in bytes of the two streams, from 0, the first byte after the SYN
+// and after the SYN-ACK. The zero value is the beginning of the connection.
+type Base struct {
+	In, Out int64
+	// State is what a server knows at that place, at most MaxState bytes; nil if it needs to
+	// know nothing. The log gives it no meaning.
+	State []byte
+}
+
+// Validate returns ErrInvalid if no log can have such a base: Rebase returns it then.
+func (b *Base) Validate() error {
+	if b.In < 0 || b.Out < 0 || len(b.State) > MaxState {
+		return fmt.Errorf("%w: a base at %d and %d with a state of %d bytes", ErrInvalid, b.In, b.Out, len(b.State))
+	}
+	return nil
+}
+
+// Beyond reports whether b lies beyond another base: in one stream at least, and in none before it.
+func (b *Base) Beyond(old Base) bool {
+	return b.In >= old.In && b.Out >= old.Out && (b.In > old.In || b.Out > old.Out)
+}
+
 const (
-	// MaxOptions is the longest list of TCP options that a header can hold
-	// (RFC 9293, section 3.1), in bytes.
-	MaxOptions = 40
+	// MaxState is the longest State of a Base, in bytes.
+	MaxState = 32 << 10
+	// MaxHandshake is the longest Handshake, in bytes: room for the numbers of a TCP
+	// connection and the options of its SYN and SYN-ACK, and more.
+	MaxHandshake = 255
 	// MaxService is the longest name of a service, in bytes.
 	MaxService = 255
 )
 
 // Validate returns ErrInvalid if a log cannot record m: Open and Update return it then.
 func (m *Meta) Validate() error {
-	if len(m.SYNOptions) > MaxOptions || len(m.SYNACKOptions) > MaxOptions || len(m.Service) > MaxService {
-		return fmt.Errorf("%w: %d and %d bytes of TCP options, a service's name of %d", ErrInvalid, len(m.SYNOptions), len(m.SYNACKOptions), len(m.Service))
+	if len(m.Handshake) > MaxHandshake || len(m.Service) > MaxService {
+		return fmt.Errorf("%w: %d bytes of the handshake, a service's name of %d", ErrInvalid, len(m.Handshake), len(m.Service))
 	}
 	return nil
 }

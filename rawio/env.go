@@ -188,8 +188,8 @@ func (v *environment) journal(slot uint32) *journal.Journal {
 
 func (v *environment) Withdraw(slot uint32) { v.journal(slot).Withdraw(slot) }
 
-func (v *environment) Prepare(slot uint32, una, sent, stable int64) error {
-	return v.journal(slot).PrepareRecovery(slot, una, sent, stable)
+func (v *environment) Prepare(slot uint32, b south.Base, una, sent, stable int64) error {
+	return v.journal(slot).PrepareRecovery(slot, journal.Base(b), una, sent, stable)
 }
 
 func (v *environment) Head(slot uint32) south.Head {

@@ -9,12 +9,12 @@ import (
 
 // The environment's part for connections that come from the log.
 
-func (v *environment) Restore(slot, gen uint32, f Flow, reads []logserver.ReadRun) error {
+func (v *environment) Restore(slot, gen uint32, f Flow, from int64, reads []logserver.ReadRun) error {
 	runs := make([]journal.ReadRun, len(reads))
 	for i, r := range reads {
 		runs[i] = journal.ReadRun(r)
 	}
-	return v.journal(slot).Restore(slot, gen, journal.Flow(f), runs)
+	return v.journal(slot).Restore(slot, gen, journal.Flow(f), from, runs)
 }
 
 // readsAtOnce bounds how many of a connection's reads are written to the log at once.

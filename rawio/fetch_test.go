@@ -87,7 +87,8 @@ func TestReadLogWaits(t *testing.T) {
 			t.Error("a connection that is not there is read")
 		}
 		began := time.Now()
-		if _, err := e.readLog(func() (logserver.ConnID, bool) { return 13, true }, make([]byte, 1), 0); !errors.Is(err, logserver.ErrUnreachable) {
+		read := func(id logserver.ConnID) (int, error) { return e.cfg.Log.Read(id, make([]byte, 1), 0) }
+		if _, err := e.readLog(func() (logserver.ConnID, bool) { return 13, true }, read); !errors.Is(err, logserver.ErrUnreachable) {
 			t.Errorf("error is %v", err)
 		}
 		if d := time.Since(began); d < reachable || d > reachable+time.Second {

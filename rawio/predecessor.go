@@ -300,7 +300,7 @@ func (e *Engine) storedConns(ctx context.Context) (map[string]map[uint16][]south
 			if errs[i] = ctx.Err(); errs[i] != nil {
 				return
 			}
-			if s.Start, s.End, errs[i] = e.cfg.Log.Length(s.Meta.ID); errs[i] == nil {
+			if _, s.End, errs[i] = e.cfg.Log.Length(s.Meta.ID); errs[i] == nil {
 				s.Reads, errs[i] = e.cfg.Log.Reads(s.Meta.ID)
 			}
 		})

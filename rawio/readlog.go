@@ -14,10 +14,32 @@ import (
 // engine's lock. ReadLog waits up to 3 s for a log server that cannot be reached, and then
 // returns logserver.ErrUnreachable.
 func (e *Engine) ReadLog(slot, gen uint32, owner func(port uint16) bool, p []byte, off int64) (int, error) {
+	return e.readOwned(slot, gen, owner, func(id logserver.ConnID) (int, error) { return e.cfg.Log.Read(id, p, off) })
+}
+
+// ReadState is ReadLog for the state of a connection's base, which must lie at off. It copies the state to p
+// and returns its length; 0 is none.
+func (e *Engine) ReadState(slot, gen uint32, owner func(port uint16) bool, p []byte, off int64) (int, error) {
+	return e.readOwned(slot, gen, owner, func(id logserver.ConnID) (int, error) {
+		m, err := e.cfg.Log.Meta(id)
+		switch {
+		case err != nil:
+			return 0, err
+		case m.Base.In != off:
+			return 0, fmt.Errorf("rawio: the connection's base lies at %d, not at %d", m.Base.In, off)
+		case len(m.Base.State) > len(p):
+			return 0, fmt.Errorf("rawio: the state has %d bytes, more than %d", len(m.Base.State), len(p))
+		}
+		return copy(p, m.Base.State), nil
+	})
+}
+
+// readOwned reads from the log of a connection that is the asking service's.
+func (e *Engine) readOwned(slot, gen uint32, owner func(port uint16) bool, read func(logserver.ConnID) (int, error)) (int, error) {
 	n, err := e.readLog(func() (logserver.ConnID, bool) {
 		_, id, ok := e.owned(slot, gen, owner)
 		return id, ok
-	}, p, off)
+	}, read)
 	if errors.Is(err, errNotOwned) {
 		err = fmt.Errorf("%w in slot %d with generation %d", err, slot, gen)
 	}
@@ -27,13 +49,13 @@ func (e *Engine) ReadLog(slot, gen uint32, owner func(port uint16) bool, p []byt
 var errNotOwned = errors.New("rawio: no connection")
 
 // readLog reads from the log of the connection that conn returns, which is called for each attempt.
-func (e *Engine) readLog(conn func() (logserver.ConnID, bool), p []byte, off int64) (int, error) {
+func (e *Engine) readLog(conn func() (logserver.ConnID, bool), read func(logserver.ConnID) (int, error)) (int, error) {
 	for began := time.Now(); ; {
 		id, ok := conn()
 		if !ok {
 			return 0, errNotOwned
 		}
-		n, err := e.cfg.Log.Read(id, p, off)
+		n, err := read(id)
 		if !errors.Is(err, logserver.ErrUnreachable) || time.Since(began) >= reachable {
 			return n, err
 		}

@@ -62,6 +62,36 @@ func TestReadLogIsTheOwners(t *testing.T) {
 	}
 }
 
+// TestReadState: a process gets the state of the base at which its record says that it begins, and no other.
+func TestReadState(t *testing.T) {
+	r := newRig(t, nil)
+	r.protects()
+	_, l := r.serve()
+	client, _ := r.connect(l)
+	r.says(client, []byte("0123456789"))
+	slot, gen := r.record.Slot(), r.record.Gen()
+	p := make([]byte, 100)
+	if n, err := r.ReadState(slot, gen, anyone, p, 0); n != 0 || err != nil {
+		t.Errorf("at the beginning: %d, %v", n, err)
+	}
+	_, id, _ := r.owned(slot, gen, anyone)
+	if err := r.cfg.Log.Rebase(id, logserver.Base{In: 4, Out: 0, State: []byte("state")}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := r.ReadState(slot, gen, anyone, p, 4); string(p[:n]) != "state" || err != nil {
+		t.Errorf("state %q, %v", p[:n], err)
+	}
+	if _, err := r.ReadState(slot, gen, anyone, p, 0); err == nil {
+		t.Error("the state of another base")
+	}
+	if _, err := r.ReadState(slot, gen, anyone, p[:4], 4); err == nil {
+		t.Error("a part of the state")
+	}
+	if _, err := r.ReadState(slot, gen+1, anyone, p, 4); !errors.Is(err, errNotOwned) {
+		t.Errorf("another generation: %v", err)
+	}
+}
+
 // TestReadLogResumes: a read goes on when the log server can be reached again, without the engine's
 // lock meanwhile; it ends with the engine.
 func TestReadLogResumes(t *testing.T) {

@@ -21,6 +21,7 @@ type engine interface {
 	Serves(port uint16) bool
 	FlowOf(slot, gen uint32, owner func(port uint16) bool) (rawio.Flow, bool)
 	ReadLog(slot, gen uint32, owner func(port uint16) bool, p []byte, off int64) (int, error)
+	ReadState(slot, gen uint32, owner func(port uint16) bool, p []byte, off int64) (int, error)
 	Probe(ctx context.Context, server netip.AddrPort) error
 	Snapshot(connections bool) (rawio.Snapshot, error)
 	Handshakes() []rawio.Handshake

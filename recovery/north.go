@@ -160,10 +160,17 @@ func (n north) Mismatch(_ *control.Peer, m control.Mismatch) error {
 	return nil
 }
 
-// ReadLog serves the stable data of a connection that is rolled forward. Those
+// The compiler refuses to build if a state could be longer than its answer.
+var _ [control.MaxState - logserver.MaxState]byte
+
+// ReadLog serves the stable data of a connection that is rolled forward, or the state of its base. Those
 // of other services do not exist here.
 func (n north) ReadLog(r control.ReadLog, buf []byte) (int, error) {
-	got, err := n.s.host.engine.ReadLog(r.Slot, r.Gen, n.s.owns, buf, r.Off)
+	read := n.s.host.engine.ReadLog
+	if r.State {
+		read = n.s.host.engine.ReadState
+	}
+	got, err := read(r.Slot, r.Gen, n.s.owns, buf, r.Off)
 	if errors.Is(err, logserver.ErrUnreachable) {
 		return 0, &control.Error{Code: control.CodeLater, Message: err.Error()}
 	}

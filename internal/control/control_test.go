@@ -72,6 +72,9 @@ func (e *engine) ReadLog(r ReadLog, buf []byte) (int, error) {
 	if r.Slot != 1 && r.Slot != laterSlot {
 		return 0, &Error{Code: CodeStale, Message: "no such connection"}
 	}
+	if r.State {
+		return copy(buf, fmt.Sprintf("state at %d", r.Off)), nil
+	}
 	if r.Off > int64(len(e.log)) {
 		return 0, nil
 	}
@@ -186,6 +189,10 @@ func TestReadLog(t *testing.T) {
 	if _, err := c.ReadLog(t.Context(), 2, 0, 0, make([]byte, 1)); !errors.As(err, &ce) || ce.Code != CodeStale {
 		t.Errorf("unknown slot: %v", err)
 	}
+	p := make([]byte, MaxState)
+	if n, err := c.ask(t.Context(), ReadLog{Slot: 1, Off: 7, N: len(p), State: true}, p); string(p[:n]) != "state at 7" || err != nil {
+		t.Errorf("state %q, %v", p[:n], err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := c.ReadLog(ctx, 1, 0, 0, make([]byte, 1)); !errors.Is(err, context.Canceled) {
@@ -240,7 +247,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 // Whatever a peer sends, the server ends its connection and serves the next.
 func TestHostilePeers(t *testing.T) {
 	e, path := start(t, &Server{})
-	hello := appendFrame(nil, typeHello, []byte(`{"version":2,"pid":1,"data":true}`))
+	hello := appendFrame(nil, typeHello, []byte(`{"version":3,"pid":1,"data":true}`))
 	for name, input := range map[string][]byte{
 		"nothing":         nil,
 		"half a header":   {0, 0},
@@ -298,8 +305,9 @@ func TestUnknownCompare(t *testing.T) {
 }
 
 func FuzzFrames(f *testing.F) {
-	f.Add(appendFrame(nil, typeHello, []byte(`{"version":2}`)))
-	f.Add(appendFrame(nil, typeReadLog, ReadLog{1, 2, 3, 4}.append(nil)))
+	f.Add(appendFrame(nil, typeHello, []byte(`{"version":3}`)))
+	f.Add(appendFrame(nil, typeReadLog, ReadLog{1, 2, 3, 4, false}.append(nil)))
+	f.Add(appendFrame(nil, typeReadLog, ReadLog{1, 2, 3, 4, true}.append(nil)))
 	f.Add([]byte{0, 0x10, 0, 0, 131, 1, 2, 3})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := bytes.NewReader(b)

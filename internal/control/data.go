@@ -10,15 +10,20 @@ import (
 // many there were. It uses one of a few data connections and waits until one is
 // free, and while the engine's log cannot be reached.
 func (c *Client) ReadLog(ctx context.Context, slot, gen uint32, off int64, p []byte) (int, error) {
+	return c.ask(ctx, ReadLog{Slot: slot, Gen: gen, Off: off, N: min(len(p), MaxRead)}, p)
+}
+
+// ask is ReadLog with any request.
+func (c *Client) ask(ctx context.Context, r ReadLog, p []byte) (int, error) {
 	for {
-		n, err := c.readLog(ctx, slot, gen, off, p)
+		n, err := c.askOnce(ctx, r, p)
 		if e, ok := errors.AsType[*Error](err); !ok || e.Code != CodeLater {
 			return n, err
 		}
 	}
 }
 
-func (c *Client) readLog(ctx context.Context, slot, gen uint32, off int64, p []byte) (int, error) {
+func (c *Client) askOnce(ctx context.Context, r ReadLog, p []byte) (int, error) {
 	select {
 	case c.data <- struct{}{}:
 		defer func() { <-c.data }()
@@ -29,7 +34,7 @@ func (c *Client) readLog(ctx context.Context, slot, gen uint32, off int64, p []b
 	if err != nil {
 		return 0, err
 	}
-	n, err := readLog(ctx, l, ReadLog{slot, gen, off, min(len(p), MaxRead)}, p)
+	n, err := readLog(ctx, l, r, p)
 	var e *Error
 	if err != nil && !errors.As(err, &e) {
 		l.c.Close()

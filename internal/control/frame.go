@@ -30,6 +30,8 @@ const (
 	// MaxRead is the largest part of the log that one request may ask for, in
 	// bytes.
 	MaxRead = 1 << 20
+	// MaxState is the longest state of a base, in bytes: logserver.MaxState.
+	MaxState = 32 << 10
 	// maxBody bounds the frames of data.
 	maxBody = MaxRead + 64
 	// maxJSON bounds the frames of control but for the announcements and their answers:

@@ -34,7 +34,8 @@ type Handler interface {
 	Closed(p *Peer, m Closed) error
 	// Mismatch returns when the connection counts as lost.
 	Mismatch(p *Peer, m Mismatch) error
-	// ReadLog fills buf, len(buf) == r.N, and returns how much the log had.
+	// ReadLog fills buf, len(buf) == r.N, and returns how much the log had, or with r.State how long
+	// the state of the base is.
 	ReadLog(r ReadLog, buf []byte) (int, error)
 	// Gone says that the control connection has ended: nil if the process
 	// closed it or died, else why the server gave it up. Hello had succeeded.

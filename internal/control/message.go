@@ -9,7 +9,7 @@ import (
 )
 
 // Version is the version of the protocol that this package speaks.
-const Version = 2
+const Version = 3
 
 // Hello is the first message on each connection.
 type Hello struct {
@@ -105,11 +105,13 @@ type Closed struct {
 }
 
 // ReadLog asks for the client's bytes of the connection in a slot, N of them
-// from Off.
+// from Off. With State it asks for the state of the connection's base instead, which
+// the process has found at Off in the journal.
 type ReadLog struct {
 	Slot, Gen uint32
 	Off       int64
 	N         int // 1..MaxRead
+	State     bool
 }
 
 // Mismatch says that a restarted handler wrote something else than the client
@@ -140,13 +142,17 @@ const (
 	CodeLater   = "later"
 )
 
-const readLogSize = 4 + 4 + 8 + 4
+const readLogSize = 4 + 4 + 8 + 4 + 1
 
 func (r ReadLog) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, r.Slot)
 	b = binary.BigEndian.AppendUint32(b, r.Gen)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.Off))
-	return binary.BigEndian.AppendUint32(b, uint32(r.N))
+	b = binary.BigEndian.AppendUint32(b, uint32(r.N))
+	if r.State {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 func parseReadLog(b []byte) (ReadLog, error) {
@@ -158,8 +164,10 @@ func parseReadLog(b []byte) (ReadLog, error) {
 		Gen:  binary.BigEndian.Uint32(b[4:]),
 		Off:  int64(binary.BigEndian.Uint64(b[8:])),
 		N:    int(binary.BigEndian.Uint32(b[16:])),
+
+		State: b[20] == 1,
 	}
-	if r.Off < 0 || r.N < 1 || r.N > MaxRead {
+	if b[20] > 1 || r.Off < 0 || r.N < 1 || r.N > MaxRead {
 		return ReadLog{}, errFrame
 	}
 	return r, nil

@@ -247,12 +247,27 @@ func patient(ctx context.Context) (context.Context, func(error) error) {
 // waits for the next engine, and asks again where nothing but a data connection has
 // broken: the caller could only give its own connection up.
 func (s *Session) ReadLog(ctx context.Context, memory uint64, slot, gen uint32, off int64, p []byte) (int, error) {
+	return s.readLog(ctx, memory, ReadLog{Slot: slot, Gen: gen, Off: off, N: min(len(p), MaxRead)}, p)
+}
+
+// ReadState returns the state of the base of a connection of the journal with that number; in is
+// where the base lies in the client's stream. nil is none. It waits as ReadLog does.
+func (s *Session) ReadState(ctx context.Context, memory uint64, slot, gen uint32, in int64) ([]byte, error) {
+	p := make([]byte, MaxState)
+	n, err := s.readLog(ctx, memory, ReadLog{Slot: slot, Gen: gen, Off: in, N: MaxState, State: true}, p)
+	if n == 0 || err != nil {
+		return nil, err
+	}
+	return p[:n:n], nil
+}
+
+func (s *Session) readLog(ctx context.Context, memory uint64, r ReadLog, p []byte) (int, error) {
 	for delay := retryFirst; ; delay = min(2*delay, retryLast) {
 		c, err := s.current(ctx, memory)
 		if err != nil {
 			return 0, err
 		}
-		n, err := c.ReadLog(ctx, slot, gen, off, p)
+		n, err := c.ask(ctx, r, p)
 		if !errors.Is(err, ErrLost) {
 			return n, err
 		}

@@ -62,7 +62,7 @@ func (j *Journal) adoptHead(i uint32) {
 	h, p := j.r.head(i), &j.heads[i]
 	w := atomic.LoadUint64(&h.word)
 	slot := atomic.LoadUint32(&h.slot)
-	*p = privateHead{slot: slot, gen: wordGen(w)}
+	*p = privateHead{slot: slot, gen: wordGen(w), returned: readsEnd{bytes: offset(atomic.LoadUint64(&h.readsFrom))}}
 	switch s := wordState(w); {
 	case s == Free:
 		j.freeHead(i)
@@ -98,8 +98,8 @@ func (j *Journal) Slots() []uint32 {
 }
 
 // SkipReads makes NewReads begin after the reads of the slot's connection that
-// the log has already: those that are so many bytes together. It returns
-// ErrInconsistent if no read ends there.
+// the log has already: those below an offset. It returns ErrInconsistent if no read ends
+// there.
 func (j *Journal) SkipReads(slot uint32, bytes int64) error {
 	var buf [256]uint32
 	for {

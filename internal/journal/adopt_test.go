@@ -104,7 +104,7 @@ func TestAdopt(t *testing.T) {
 	records[4].Intend([]byte("after"))
 	records[4].Commit()
 	stream := []byte("before meanwhile after")
-	if err := j.PrepareRecovery(4, 0, int64(len(stream)), 0); err != nil {
+	if err := j.PrepareRecovery(4, Base{}, 0, int64(len(stream)), 0); err != nil {
 		t.Fatal(err)
 	}
 	if v := reaccept(t, m, 4, policy.CompareStrict).Verifier(0); v.Write(stream) != nil || v.Pos() != v.End() {
@@ -405,5 +405,26 @@ func TestEngineKilled(t *testing.T) {
 	j.Sweep()
 	if got, inputs := freePages(j), j.r.super().inputPages; got != killPages || inputs != 0 {
 		t.Errorf("%d of %d pages free in the end, %d count as those of inputs", got, killPages, inputs)
+	}
+}
+
+// TestBaseAdopted: an engine that takes the memory over tells the log of reads from where the log's end.
+func TestBaseAdopted(t *testing.T) {
+	j, _ := created(t, 4, 64)
+	if err := j.Restore(1, 1, flow(1), 1000, []ReadRun{{3, 1}, {5, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Adopt(die(t, j), 4, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.SkipReads(1, 1003); err != nil {
+		t.Fatal(err)
+	}
+	if lengths, total := again.NewReads(1, make([]uint32, 0, 8)); !slices.Equal(lengths, []uint32{5}) || total != 1008 {
+		t.Errorf("told are %v, up to %d", lengths, total)
+	}
+	if err := again.SkipReads(1, 1007); !errors.Is(err, ErrInconsistent) {
+		t.Errorf("within a read: %v", err)
 	}
 }

@@ -35,7 +35,7 @@ func FuzzHostileMemory(f *testing.F) {
 				j.Withdraw(slot)
 			case 2:
 				if h, ok := j.Head(slot); ok {
-					j.PrepareRecovery(slot, h.Written/2, h.Written, 0)
+					j.PrepareRecovery(slot, Base{}, h.Written/2, h.Written, 0)
 				}
 			case 3:
 				j.Sweep()
@@ -100,7 +100,7 @@ func FuzzInputs(f *testing.F) {
 			p.words[i] = binary.NativeEndian.Uint32(words[4*i:])
 		}
 		checkInputs(t, j.Inputs(0))
-		if err := j.PrepareRecovery(0, 0, 0, 0); err != nil {
+		if err := j.PrepareRecovery(0, Base{}, 0, 0, 0); err != nil {
 			t.Fatal(err)
 		}
 		rec = reaccept(t, m, 0, policy.CompareStrict)

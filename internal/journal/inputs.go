@@ -64,7 +64,7 @@ var (
 
 // inputState is what a process has of its connection's inputs.
 type inputState struct {
-	// For the place: where the execution began to read, and what it repeats; nil: it does not.
+	// For the place: where the record of reads begins, and what the execution repeats of it; nil: nothing.
 	from  int64
 	reads *Reads
 

@@ -52,7 +52,7 @@ func TestInputs(t *testing.T) {
 			t.Fatalf("round %d: the engine reads\n%.2000s, want\n%.2000s", round, fmt.Sprint(got), fmt.Sprint(want))
 		}
 		j.Sweep()
-		if err := j.PrepareRecovery(0, 0, out, in); err != nil {
+		if err := j.PrepareRecovery(0, Base{}, 0, out, in); err != nil {
 			t.Fatal(err)
 		}
 		rec = reaccept(t, m, 0, policy.CompareStrict)
@@ -101,7 +101,7 @@ func TestInputPlace(t *testing.T) {
 	rec.Intend(make([]byte, 3000))
 	rec.Commit()
 	expect("903:3000")
-	if err := j.PrepareRecovery(0, 0, 3000, 900); err != nil {
+	if err := j.PrepareRecovery(0, Base{}, 0, 3000, 900); err != nil {
 		t.Fatal(err)
 	}
 	rec = reaccept(t, m, 0, policy.CompareStrict)
@@ -125,18 +125,18 @@ func TestInputPlace(t *testing.T) {
 	}
 
 	// A replay that begins later in both streams.
-	if err := j.PrepareRecovery(0, 0, 3010, 900); err != nil {
+	if err := j.PrepareRecovery(0, Base{In: 500, Out: 3010}, 3010, 3010, 900); err != nil {
 		t.Fatal(err)
 	}
 	rec = reaccept(t, m, 0, policy.CompareStrict)
-	reads = rec.Reads(50_000)
+	reads = rec.Reads(rec.Base().In)
 	rec.Verifier(3010)
-	expect("50000:3010")
+	expect("500:3010")
 	for n := reads.Left(); n > 0; n = reads.Left() {
 		reads.Consume(n)
 	}
 	rec.RecordRead(1)
-	expect("50914:3010")
+	expect("914:3010")
 }
 
 func TestInputBounds(t *testing.T) {
@@ -241,7 +241,7 @@ func TestInputIsWholeOrAbsent(t *testing.T) {
 		if got := j.Inputs(0); !reflect.DeepEqual(got, before) {
 			t.Fatalf("seed %d: %v, before %v", seed, got, before)
 		}
-		if err := j.PrepareRecovery(0, 0, 0, 0); err != nil {
+		if err := j.PrepareRecovery(0, Base{}, 0, 0, 0); err != nil {
 			t.Fatal(err)
 		}
 		rec = reaccept(t, m, 0, policy.CompareStrict)

@@ -162,7 +162,7 @@ func (j *Journal) takeHead() (uint32, bool) {
 // count while end is 0. The word is FREE already, or about to be set.
 func resetHead(h *head) {
 	atomic.StoreUint64(&h.word, 0)
-	for _, w := range []*uint64{&h.acceptSeq, &h.una, &h.left, &h.stable, &h.end, &h.base, &h.replayed} {
+	for _, w := range []*uint64{&h.acceptSeq, &h.una, &h.left, &h.stable, &h.end, &h.base, &h.replayed, &h.in, &h.out, &h.readsFrom} {
 		atomic.StoreUint64(w, 0)
 	}
 	for _, w := range []*uint32{&h.slot, &h.flags, &h.recovered, &h.readWords, &h.readPage, &h.crcPage, &h.blockPage, &h.inputPage} {

@@ -216,7 +216,7 @@ func TestReadLengths(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatal("the engine reads other lengths than were recorded")
 	}
-	if err := j.PrepareRecovery(0, 0, 0, 0); err != nil {
+	if err := j.PrepareRecovery(0, Base{}, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
 	rec = reaccept(t, m, 0, policy.CompareStrict)
@@ -245,7 +245,7 @@ func TestOverflow(t *testing.T) {
 	if h, _ := j.Head(0); !h.Overflow {
 		t.Fatal("no overflow")
 	}
-	if err := j.PrepareRecovery(0, 0, 0, 0); !errors.Is(err, ErrOverflow) {
+	if err := j.PrepareRecovery(0, Base{}, 0, 0, 0); !errors.Is(err, ErrOverflow) {
 		t.Fatalf("PrepareRecovery: %v, want ErrOverflow", err)
 	}
 	rec.Release()
@@ -262,11 +262,11 @@ func TestPrepareRecoveryRefuses(t *testing.T) {
 	rec := accept(t, j, m, 0, policy.CompareStrict)
 	rec.Intend(make([]byte, 100))
 	for _, c := range []struct{ una, left, stable int64 }{{-1, 0, 0}, {5, 4, 0}, {0, 101, 0}, {0, 0, -1}} {
-		if err := j.PrepareRecovery(0, c.una, c.left, c.stable); !errors.Is(err, ErrInconsistent) {
+		if err := j.PrepareRecovery(0, Base{}, c.una, c.left, c.stable); !errors.Is(err, ErrInconsistent) {
 			t.Errorf("%+v: %v, want ErrInconsistent", c, err)
 		}
 	}
-	if err := j.PrepareRecovery(3, 0, 0, 0); !errors.Is(err, ErrSlot) {
+	if err := j.PrepareRecovery(3, Base{}, 0, 0, 0); !errors.Is(err, ErrSlot) {
 		t.Errorf("unknown slot: %v, want ErrSlot", err)
 	}
 }
@@ -305,7 +305,7 @@ func TestOutput(t *testing.T) {
 		for round := range 3 {
 			left := rng.Int64N(int64(written) + 1)
 			una := rng.Int64N(left + 1)
-			if err := j.PrepareRecovery(0, una, left, 0); err != nil {
+			if err := j.PrepareRecovery(0, Base{}, una, left, 0); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			rec = reaccept(t, m, 0, policy.CompareStrict)

@@ -193,7 +193,7 @@ func TestKilledAtAnyInstruction(t *testing.T) {
 					total += tr[c].taken
 					j.Withdraw(c)
 					tr[c] = truth{}
-				} else if err := j.PrepareRecovery(c, rng.Int64N(taken+1), taken, 0); err != nil {
+				} else if err := j.PrepareRecovery(c, Base{}, rng.Int64N(taken+1), taken, 0); err != nil {
 					t.Fatalf("round %d, %+v, taken %d: %v", round, h, taken, err)
 				}
 			}

@@ -26,7 +26,7 @@ const (
 
 	inlineReads = 22  // read words kept in the head itself
 	inlineCRCs  = 8   // digest words kept in the head itself
-	inlineBytes = 256 // bytes of the incomplete block kept in the head itself
+	inlineBytes = 232 // bytes of the incomplete block kept in the head itself
 	pageWords   = pageSize/4 - 1
 
 	maxRunLength = 1 << 12 // equal successive reads in one word
@@ -66,6 +66,9 @@ type head struct {
 	end       uint64 // north: output recorded below this (the intention)
 	base      uint64 // engine: the digest covers output from here on, see Restore
 	replayed  uint64 // north: output of the replaying execution below this; allReplayed
+	in        uint64 // engine: the next execution begins to read here, see Base
+	out       uint64 // engine: and to write here
+	readsFrom uint64 // engine: the read record begins here
 	recovered uint32 // engine: how often PrepareRecovery was called
 	inputPage uint32 // north: first page of the recorded inputs
 

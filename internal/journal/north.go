@@ -117,7 +117,12 @@ func (rec *Record) Compare() policy.Compare {
 // included.
 func (rec *Record) Recovered() int { return int(atomic.LoadUint32(&rec.h.recovered)) }
 
-// Bounds returns the offsets that the engine gave PrepareRecovery.
+// Base returns where this execution begins, as the engine gave it to PrepareRecovery.
+func (rec *Record) Base() Base {
+	return Base{offset(atomic.LoadUint64(&rec.h.in)), offset(atomic.LoadUint64(&rec.h.out))}
+}
+
+// Bounds returns the other offsets that the engine gave PrepareRecovery.
 func (rec *Record) Bounds() (una, left, stable int64) {
 	return offset(atomic.LoadUint64(&rec.h.una)),
 		offset(atomic.LoadUint64(&rec.h.left)),

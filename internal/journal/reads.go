@@ -72,12 +72,18 @@ type Reads struct {
 const exhausted = -1
 
 // Reads returns the lengths of the reads recorded so far, for a handler that begins to read at
-// the offset from. It is made before any input is recorded.
+// the offset from, which is not below the first recorded one: the read in which it lies is shortened. It is
+// made before any input is recorded.
 func (rec *Record) Reads(from int64) *Reads {
-	r := &Reads{words: readChain(rec.r, rec.h), n: rec.reads.n, pos: from}
-	r.at.Store(from)
+	begin := offset(atomic.LoadUint64(&rec.h.readsFrom))
+	r := &Reads{words: readChain(rec.r, rec.h), n: rec.reads.n, pos: begin}
+	r.at.Store(begin)
 	r.next()
-	rec.inputs.from, rec.inputs.reads = from, r
+	for r.pos < from && r.Left() > 0 {
+		r.Consume(int(min(from-r.pos, int64(r.Left()))))
+	}
+	r.pos = from
+	rec.inputs.from, rec.inputs.reads = begin, r
 	return r
 }
 

@@ -2,14 +2,24 @@ package journal
 
 import "sync/atomic"
 
+// Base is where an execution begins in the two streams, as offsets in bytes: at the beginning, or
+// where the log begins if it has forgotten what comes before.
+type Base struct{ In, Out int64 }
+
 // PrepareRecovery makes the slot's record ready for the next server process,
 // after the one that wrote it has died. All offsets are in bytes of their
 // streams, 0 being the first byte after the SYN.
 //
-//	una     the client has acknowledged output below it
+//	b       the next execution begins to read at b.In, and to write at b.Out
+//	una     the client has acknowledged output below it; b.Out <= una
 //	left    no output at or above it has left the host; una <= left
-//	stable  the log holds the input below it; the new kernel socket delivers
-//	        what follows
+//	stable  the log holds the input from b.In to it; the new kernel socket
+//	        delivers what follows
+//
+// A record that begins before b stays as it is, for b may not be stable yet when the engine dies: what
+// lies before b is passed over. One that begins after b in the input does not fit. Nor does one of which
+// the output from b.Out on could not be compared: b.Out has to lie where one of its blocks ends, in its
+// incomplete block, or before it begins.
 //
 // The state goes back to BOUND, the order of acceptance stays. Output recorded
 // above left is forgotten as far as the digest allows: exactly in the
@@ -18,7 +28,7 @@ import "sync/atomic"
 //
 // It returns ErrSlot, ErrOverflow or ErrInconsistent; the connection cannot be
 // recovered then and must be reset. It may be called any number of times.
-func (j *Journal) PrepareRecovery(slot uint32, una, left, stable int64) error {
+func (j *Journal) PrepareRecovery(slot uint32, b Base, una, left, stable int64) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	i := j.headOf(slot)
@@ -37,7 +47,8 @@ func (j *Journal) PrepareRecovery(slot uint32, una, left, stable int64) error {
 		base, end = left, left
 		atomic.StoreUint64(&h.base, uint64(base))
 	}
-	if una < 0 || una > left || left > end || left < base || stable < 0 {
+	if b.Out < 0 || b.Out > una || una > left || left > end || left < base ||
+		b.In > stable || b.In < offset(atomic.LoadUint64(&h.readsFrom)) {
 		return ErrInconsistent
 	}
 	if flags&flagLength != 0 || (left-base)/BlockSize == (end-base)/BlockSize {
@@ -45,9 +56,14 @@ func (j *Journal) PrepareRecovery(slot uint32, una, left, stable int64) error {
 	} else {
 		end = base + (left-base+BlockSize-1)/BlockSize*BlockSize
 	}
+	if off := b.Out - base; flags&flagLength == 0 && off > 0 && off%BlockSize != 0 && off/BlockSize != (end-base)/BlockSize {
+		return ErrInconsistent // in the middle of a block of which only the checksum is known
+	}
 	p := &j.heads[*i]
 	atomic.StoreUint64(&h.end, uint64(end))
-	atomic.StoreUint64(&h.replayed, 0)
+	atomic.StoreUint64(&h.replayed, uint64(b.Out))
+	atomic.StoreUint64(&h.in, uint64(b.In))
+	atomic.StoreUint64(&h.out, uint64(b.Out))
 	atomic.StoreUint64(&h.una, uint64(una))
 	atomic.StoreUint64(&h.left, uint64(left))
 	atomic.StoreUint64(&h.stable, uint64(stable))

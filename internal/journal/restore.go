@@ -6,11 +6,11 @@ import "sync/atomic"
 type ReadRun struct{ Length, Count uint32 }
 
 // Restore is Publish for a connection whose record was lost with the engine that kept it.
-// reads are its known reads; its output is not known. PrepareRecovery then begins the
-// digest at the first byte that has not left yet: what a restarted handler writes before
-// that is counted and not compared.
+// reads are its known reads, of which the first begins at the offset from; its output is
+// not known. PrepareRecovery then begins the digest at the first byte that has not left
+// yet: what a restarted handler writes before that is counted and not compared.
 // Besides Publish's errors it returns ErrOverflow if the reads cannot be recorded.
-func (j *Journal) Restore(slot, gen uint32, f Flow, reads []ReadRun) error {
+func (j *Journal) Restore(slot, gen uint32, f Flow, from int64, reads []ReadRun) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	i, err := j.claim(slot)
@@ -18,7 +18,7 @@ func (j *Journal) Restore(slot, gen uint32, f Flow, reads []ReadRun) error {
 		return err
 	}
 	h := j.r.head(i)
-	var returned readsEnd
+	returned := readsEnd{bytes: from}
 	words := readChain(&j.r, h)
 	n := uint32(0)
 	for _, r := range reads {
@@ -35,6 +35,7 @@ func (j *Journal) Restore(slot, gen uint32, f Flow, reads []ReadRun) error {
 			n++
 		}
 	}
+	atomic.StoreUint64(&h.readsFrom, uint64(from))
 	atomic.StoreUint32(&h.readWords, n)
 	atomic.StoreUint32(&h.flags, flagRestored)
 	j.publish(i, slot, gen, f)
@@ -45,7 +46,7 @@ func (j *Journal) Restore(slot, gen uint32, f Flow, reads []ReadRun) error {
 // readsEnd is how far NewReads has come with a connection.
 type readsEnd struct {
 	word, count uint32 // number of a word, and how many of its reads were returned
-	bytes       int64  // of all reads that were returned
+	bytes       int64  // offset where the last read that was returned ends
 	no, cur     uint32 // of the chain, which need not be walked again
 }
 
@@ -68,8 +69,8 @@ func (t *readsEnd) skip(r *region, h *head) {
 }
 
 // NewReads appends to buf, as far as its capacity goes, the lengths of the reads
-// that were recorded since the last call, in order. total is the sum of all
-// lengths returned so far, in bytes, including those given to Restore. An unknown slot has
+// that were recorded since the last call, in order. total is the offset where the last
+// of those returned so far ends, including those given to Restore. An unknown slot has
 // none.
 func (j *Journal) NewReads(slot uint32, buf []uint32) (lengths []uint32, total int64) {
 	j.mu.Lock()

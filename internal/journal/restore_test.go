@@ -29,7 +29,7 @@ func TestRestoredOutput(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 6))
 		j, m := heap(t, 2, 64)
-		if err := j.Restore(0, 1, flow(0), nil); err != nil {
+		if err := j.Restore(0, 1, flow(0), 0, nil); err != nil {
 			t.Fatal(err)
 		}
 		stream := make([]byte, 30*BlockSize)
@@ -39,7 +39,7 @@ func TestRestoredOutput(t *testing.T) {
 		base := rng.Int64N(9 * BlockSize)
 		una, left, end := base, base, base
 		for round := range 4 {
-			if err := j.PrepareRecovery(0, una, left, 0); err != nil {
+			if err := j.PrepareRecovery(0, Base{}, una, left, 0); err != nil {
 				t.Fatalf("seed %d, round %d: %v", seed, round, err)
 			}
 			rec := reaccept(t, m, 0, policy.CompareStrict)
@@ -87,13 +87,13 @@ func TestRestoredOutput(t *testing.T) {
 func TestRestoredReads(t *testing.T) {
 	j, m := heap(t, 2, 64)
 	runs := []ReadRun{{7, 3}, {100, 2*maxRunLength + 5}, {1, 1}}
-	if err := j.Restore(1, 9, flow(1), runs); err != nil {
+	if err := j.Restore(1, 9, flow(1), 0, runs); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Restore(1, 9, flow(1), runs); !errors.Is(err, ErrSlot) {
+	if err := j.Restore(1, 9, flow(1), 0, runs); !errors.Is(err, ErrSlot) {
 		t.Errorf("restored twice: %v", err)
 	}
-	if err := j.PrepareRecovery(1, 50, 50, 1<<20); err != nil {
+	if err := j.PrepareRecovery(1, Base{}, 50, 50, 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	rec := reaccept(t, m, 1, policy.CompareLength)
@@ -120,7 +120,7 @@ func TestRestoredReads(t *testing.T) {
 	if lengths, _ := j.NewReads(1, make([]uint32, 0, 8)); !slices.Equal(lengths, []uint32{1}) {
 		t.Errorf("a new read is told as %v", lengths)
 	}
-	if err := j.Restore(0, 1, flow(0), []ReadRun{{0, 1}}); !errors.Is(err, ErrOverflow) {
+	if err := j.Restore(0, 1, flow(0), 0, []ReadRun{{0, 1}}); !errors.Is(err, ErrOverflow) {
 		t.Errorf("an empty read: %v", err)
 	}
 	if err := j.Publish(0, 1, flow(0)); err != nil {

@@ -40,8 +40,8 @@ type Verifier struct {
 }
 
 // Verifier returns a verifier for the output recorded so far, for a handler that begins
-// to write at the offset from, which is not above that where the record begins. It must be
-// made, and run to its end, before anything is intended.
+// to write at the offset from: the record's Base, or any other of which PrepareRecovery says that it
+// can be compared from there on. It must be made, and run to its end, before anything is intended.
 func (rec *Record) Verifier(from int64) *Verifier {
 	s := &rec.out
 	v := &Verifier{h: rec.h, crcs: crcChain(rec.r, rec.h), length: s.length, base: int64(s.base), end: int64(s.base + s.end), pos: from}

@@ -16,7 +16,7 @@ const (
 	LogDown      Reason = "the log was stalled for too long"
 	LogFull      Reason = "the log has no room for it"
 	LogLost      Reason = "the log lost it"
-	LogCut       Reason = "the beginning of its log was discarded"
+	LogStrange   Reason = "the log's record of it is unusable"
 	NoRecord     Reason = "the server process's record of it is missing or incomplete"
 	Refused      Reason = "journal or gate rejected it"
 	EngineStall  Reason = "the engine stalled for longer than dead-after"
@@ -41,7 +41,7 @@ const (
 // All returns every Reason, in the order of the documents.
 func All() []Reason {
 	return []Reason{
-		Earlier, NoSlots, Evicted, Off, LogDown, LogFull, LogLost, LogCut, NoRecord, Refused, EngineStall, EngineFailed, ServerEnded,
+		Earlier, NoSlots, Evicted, Off, LogDown, LogFull, LogLost, LogStrange, NoRecord, Refused, EngineStall, EngineFailed, ServerEnded,
 		Urgent, Fragments, Unseen, Inherited, Dialled, Translated, OtherPort, SYNProxied, OtherWay, Ungated, Passed, Unwatched, SYNsDropped,
 		Unrecognized,
 	}

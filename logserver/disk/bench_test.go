@@ -109,7 +109,7 @@ func (c *client) run(l *disk.Log, total, window, keep int64, p []byte) error {
 		for c.end-c.stable >= window {
 			c.stable = <-c.news
 			if c.stable-c.start > keep { // it is needed no more
-				if err := l.Discard(c.id, c.stable); err != nil {
+				if err := l.Rebase(c.id, logserver.Base{In: c.stable}); err != nil {
 					return err
 				}
 				c.start = c.stable
@@ -238,7 +238,7 @@ func BenchmarkUpcall(b *testing.B) {
 				}
 				took = append(took, time.Since(start))
 				if off > 64*mib {
-					if err := l.Discard(id, off); err != nil {
+					if err := l.Rebase(id, logserver.Base{In: off}); err != nil {
 						b.Fatal(err)
 					}
 				}

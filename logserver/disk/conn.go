@@ -40,7 +40,7 @@ type conn struct {
 	number uint64
 	info   table.Info
 
-	start  int64 // below it data was discarded
+	start  int64 // of the data: the base's In
 	taken  int64 // the end of what was taken
 	stable int64 // the end of what is stable
 	fin    int64 // where the client's FIN stands; -1 if there was none
@@ -79,11 +79,16 @@ const (
 	toldFin
 )
 
-func (c *conn) meta() logserver.Meta { return c.info.Meta(c.id, c.fin >= 0) }
+// meta returns what is recorded about the connection. Its base's state must not be changed.
+func (c *conn) meta() logserver.Meta {
+	m := c.info.Meta(c.id, c.fin >= 0)
+	m.Base = c.info.Base(c.start)
+	return m
+}
 
 // appendState adds the payload of a State record.
 func (c *conn) appendState(b []byte) []byte {
-	s := format.ConnState{Meta: c.meta(), Number: c.number, Start: c.start, Fin: c.fin}
+	s := format.ConnState{Meta: c.meta(), Number: c.number, Fin: c.fin}
 	if c.reads != nil {
 		s.ReadsFrom = c.reads.From
 	}

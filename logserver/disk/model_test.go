@@ -2,12 +2,12 @@ package disk
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk/internal/faultfs"
@@ -101,7 +101,7 @@ func (w *world) pick() *modelConn {
 }
 
 func (w *world) meta(c *modelConn) logserver.Meta {
-	return logserver.Meta{ID: c.id, Service: "s", RTT: time.Duration(c.meta), Flow: logserver.Flow{
+	return logserver.Meta{ID: c.id, Service: "s", Handshake: binary.AppendUvarint(nil, uint64(c.meta)), Flow: logserver.Flow{
 		Client: netip.MustParseAddrPort("192.0.2.1:1000"), Server: netip.MustParseAddrPort("192.0.2.2:7000"),
 	}}
 }
@@ -141,7 +141,7 @@ func (w *world) act() error {
 		if end > c.start {
 			through := c.start + 1 + w.r.Int64N(end-c.start)
 			c.start = through
-			return w.log.Discard(c.id, through)
+			return w.log.Rebase(c.id, logserver.Base{In: through, Out: 2 * through, State: binary.AppendUvarint(nil, uint64(through))})
 		}
 	case n < 78:
 		c.gone = true
@@ -288,12 +288,19 @@ func (w *world) compare(c *modelConn, m logserver.Meta) error {
 	if err != nil {
 		return err
 	}
-	version := int(m.RTT)
+	whole, err := w.log.Meta(c.id)
+	if err != nil {
+		return err
+	}
+	v, _ := binary.Uvarint(m.Handshake)
+	version := int(v)
 	switch {
 	case c.stableGone:
 		return errors.New("it is there again after its deletion")
 	case start < c.stableStart || start > c.start:
 		return fmt.Errorf("start is %d, want %d to %d", start, c.stableStart, c.start)
+	case whole.Base.In != start || whole.Base.Out != 2*start || start > 0 && !bytes.Equal(whole.Base.State, binary.AppendUvarint(nil, uint64(start))):
+		return fmt.Errorf("the base is %+v where the data begins at %d", whole.Base, start)
 	case end < c.stable || end > int64(len(c.data)):
 		return fmt.Errorf("end is %d, want %d to %d", end, c.stable, len(c.data))
 	case version < c.stableMeta || version > c.meta:

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -107,32 +108,41 @@ func (l *Log) Finish(id logserver.ConnID, off int64) error {
 	return nil
 }
 
-// Discard implements logserver.Log.
-func (l *Log) Discard(id logserver.ConnID, through int64) error {
-	err := l.discard(id, through)
+// Rebase implements logserver.Log. All of the base is in one State record, half of which is
+// left for the rest: a log whose files are small has no room for the longest states.
+func (l *Log) Rebase(id logserver.ConnID, b logserver.Base) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	err := l.rebase(id, &b)
 	l.space.check()
 	return err
 }
 
-func (l *Log) discard(id logserver.ConnID, through int64) error {
+func (l *Log) rebase(id logserver.ConnID, b *logserver.Base) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c, err := l.find(id)
 	if err != nil {
 		return err
 	}
-	if through > c.stable {
+	old := c.info.Base(c.start)
+	more := int64(len(b.State) - len(old.State))
+	switch {
+	case b.In > c.stable:
 		return logserver.ErrGap
-	}
-	if through <= c.start {
+	case !b.Beyond(old):
 		return nil
+	case more > 0 && l.space.room() < more, len(b.State) > l.maxRecord()/2:
+		return l.space.full()
 	}
-	l.charge(c, c.start-through)
-	c.start = through
+	l.charge(c, more-(b.In-c.start))
+	c.info.Rebase(b)
+	c.start = b.In
 	l.skip(c)
 	if c.reads != nil {
 		before := len(c.reads.Runs)
-		c.reads.Trim(through)
+		c.reads.Trim(b.In)
 		l.charge(c, int64(len(c.reads.Runs)-before)*runCost)
 	}
 	l.pendState(c, false)
@@ -203,6 +213,7 @@ func (l *Log) Active(first, n int) ([]logserver.Meta, error) {
 	metas := make([]logserver.Meta, len(conns))
 	for i, c := range conns {
 		metas[i] = c.meta()
+		metas[i].Base.State = nil
 	}
 	return metas, nil
 }
@@ -215,7 +226,9 @@ func (l *Log) Meta(id logserver.ConnID) (logserver.Meta, error) {
 	if err != nil {
 		return logserver.Meta{}, err
 	}
-	return c.meta(), nil
+	m := c.meta()
+	m.Base.State = slices.Clone(m.Base.State)
+	return m, nil
 }
 
 // SetUpcall implements logserver.Log.

@@ -192,7 +192,7 @@ func (l *Log) report(r *replay, list []*found) {
 func (l *Log) install(conns []*conn) {
 	for _, c := range conns {
 		l.table.Add(c.id, c)
-		raw := int64(connCost) + c.stable - c.start + int64(len(c.extents)+len(c.readExt))*recordCost
+		raw := int64(connCost) + c.stable - c.start + int64(len(c.extents)+len(c.readExt))*recordCost + int64(len(c.info.Base(0).State))
 		if c.reads != nil {
 			raw += int64(len(c.reads.Runs)) * runCost
 		}

@@ -146,10 +146,11 @@ func (r *replay) finish() error {
 func (r *replay) conn(id uint64, found *replayed) (*conn, []extent) {
 	st := found.state
 	c := &conn{
-		id: logserver.ConnID(id), number: st.Number, fin: st.Fin, start: st.Start, stateStart: st.Start,
+		id: logserver.ConnID(id), number: st.Number, fin: st.Fin, start: st.Meta.Base.In, stateStart: st.Meta.Base.In,
 		stateSeg: found.seg, statePos: found.pos, stateSize: found.n, begun: found.begun,
 	}
 	c.info.Set(&st.Meta)
+	c.info.Rebase(&st.Meta.Base)
 	c.info.Created, c.info.Modified = st.Meta.Created.UnixNano(), found.modified
 	r.live(found.seg, found.n)
 

@@ -18,8 +18,18 @@ func (x *session) execute(f wire.Frame) error {
 		return x.update(f)
 	case wire.TypeReads:
 		return x.reads(f)
-	case wire.TypeFinish, wire.TypeDiscard:
-		return x.at(f)
+	case wire.TypeFinish:
+		id, off, err := wire.ParseFinish(f)
+		if err != nil {
+			return err
+		}
+		return x.change(f, id, func(c *conn) error { return x.srv.store.Finish(c.id, off) })
+	case wire.TypeRebase:
+		id, base, err := wire.ParseRebase(f)
+		if err != nil {
+			return err
+		}
+		return x.change(f, id, func(c *conn) error { return x.srv.rebase(c, base) })
 	case wire.TypeDelete:
 		return x.delete(f)
 	case wire.TypeRegister:
@@ -81,21 +91,14 @@ func (x *session) data(f wire.Frame) error {
 	return nil
 }
 
-func (x *session) at(f wire.Frame) error {
-	id, off, err := wire.ParseAt(f)
-	if err != nil {
-		return err
-	}
+// change does what a Finish or Rebase frame says of a connection.
+func (x *session) change(f wire.Frame, id logserver.ConnID, do func(*conn) error) error {
 	c := x.mine(id)
 	if c == nil {
 		return nil
 	}
 	defer c.svc.mu.RUnlock()
-	if f.Type == wire.TypeFinish {
-		err = x.srv.store.Finish(id, off)
-	} else {
-		err = x.srv.discard(c, off)
-	}
+	err := do(c)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -108,7 +111,7 @@ func (x *session) at(f wire.Frame) error {
 		c.news()
 	case err != nil:
 		x.srv.cfg.Warn("not stored", "connection", id, "error", err)
-	case f.Type == wire.TypeDiscard, c.fin:
+	case f.Type == wire.TypeRebase, c.fin:
 		c.news()
 	}
 	return nil

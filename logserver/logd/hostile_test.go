@@ -80,9 +80,9 @@ func TestFuzzedSession(t *testing.T) {
 			case 0, 1, 2:
 				b = append(wire.AppendDataHeader(b, d&1, id+logserver.ConnID(d&1), off, 5), "hello"...)
 			case 3:
-				b = wire.AppendAt(b, wire.TypeFinish, id, off)
+				b = wire.AppendFinish(b, id, off)
 			case 4:
-				b = wire.AppendAt(b, wire.TypeDiscard, id, off)
+				b = wire.AppendRebase(b, id, &logserver.Base{In: off, Out: off / 2})
 			case 5:
 				b = wire.AppendReads(b, d&1, wire.Reads{ID: id, At: off, Runs: []logserver.ReadRun{{Length: uint32(d) + 1, Count: 3}}})
 			case 6:

@@ -77,8 +77,8 @@ func TestIsolation(t *testing.T) {
 		wire.AppendOpen(nil, wire.TypeUpdate, 0, 1, &meta),
 		append(wire.AppendDataHeader(nil, 0, id, int64(len(secret)), 4), "evil"...),
 		wire.AppendReads(nil, 0, wire.Reads{ID: id, Runs: []logserver.ReadRun{{Length: 1, Count: 1}}}),
-		wire.AppendAt(nil, wire.TypeFinish, id, int64(len(secret))),
-		wire.AppendAt(nil, wire.TypeDiscard, id, 5),
+		wire.AppendFinish(nil, id, int64(len(secret))),
+		wire.AppendRebase(nil, id, &logserver.Base{In: 5}),
 	} {
 		p.send(b)
 		list, err := wire.ParseStates(p.until(wire.TypeStates), nil)

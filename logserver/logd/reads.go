@@ -8,7 +8,7 @@ import (
 )
 
 // learnReadEnd finds out where a connection's recorded reads end. They begin at
-// the start of the data: discard sees to it that none end below.
+// the start of the data: rebase sees to it that none end below.
 func (s *Server) learnReadEnd(c *conn) (end, sent int64) {
 	c.mu.Lock()
 	end, sent, start := c.readEnd, c.readSent, c.start
@@ -131,12 +131,12 @@ func (s *Server) fillReads(c *conn, to int64) error {
 	return nil
 }
 
-// discard forgets data. The reads of it that were not recorded yet are recorded
+// rebase moves a connection's base. The reads of what is forgotten that were not recorded yet are recorded
 // as one first: so that another process can see in the store where its reads end.
 // The connection's service is read-locked.
-func (s *Server) discard(c *conn, through int64) error {
+func (s *Server) rebase(c *conn, b logserver.Base) error {
 	c.mu.Lock()
-	beyond, nothing := through > c.stable, through <= c.start
+	beyond, nothing := b.In > c.stable, !b.Beyond(logserver.Base{In: c.start, Out: c.out})
 	c.mu.Unlock()
 	switch {
 	case beyond:
@@ -144,12 +144,12 @@ func (s *Server) discard(c *conn, through int64) error {
 	case nothing:
 		return nil
 	}
-	_ = s.fillReads(c, through) // without room for it there is no room for reads
-	if err := s.store.Discard(c.id, through); err != nil {
+	_ = s.fillReads(c, b.In) // without room for it there is no room for reads
+	if err := s.store.Rebase(c.id, b); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.start = max(c.start, through)
+	c.start, c.out = b.In, b.Out
 	return nil
 }

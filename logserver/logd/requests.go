@@ -137,6 +137,7 @@ func (x *session) active(r wire.Request) error {
 		if err != nil {
 			continue // it has ended
 		}
+		meta.Base.State = nil
 		if !m.add(c, meta) {
 			return nil
 		}
@@ -162,7 +163,7 @@ func (m *metas) add(c *conn, meta logserver.Meta) bool {
 	}
 	_, readEnd := m.x.srv.learnReadEnd(c)
 	c.mu.Lock()
-	state := wire.State{ID: c.id, Start: c.start, Stable: c.stable, Taken: c.taken, ReadEnd: readEnd, Meta: c.stableGen, Limit: c.taken}
+	state := wire.State{ID: c.id, Start: c.start, Out: c.out, Stable: c.stable, Taken: c.taken, ReadEnd: readEnd, Meta: c.stableGen, Limit: c.taken}
 	if c.fin {
 		state.Flags = wire.StateFin
 	}

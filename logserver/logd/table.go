@@ -44,9 +44,9 @@ type conn struct {
 	gone  bool
 	dirty bool // in owner's list of news
 
-	start, stable, taken int64
+	start, out, stable, taken int64
 	// The store's reads end at readEnd, unknown if negative; those that a client
-	// was sent end at readSent, which discard may leave behind.
+	// was were sent end at readSent, which rebase may leave behind.
 	readEnd, readSent int64
 	fin               bool // stable
 
@@ -146,7 +146,7 @@ func (t *connections) load(store logserver.Log, used func(logserver.ConnID)) err
 			}
 			c := &conn{
 				id: m.ID, svc: t.service(m.Service),
-				start: start, stable: end, taken: end, readEnd: -1, fin: m.Finished,
+				start: start, out: m.Base.Out, stable: end, taken: end, readEnd: -1, fin: m.Finished,
 			}
 			c.svc.rank = max(c.svc.rank, uint32(m.ID>>32))
 			used(m.ID)

@@ -165,7 +165,7 @@ func (s *Server) state(c *conn) (wire.State, int64) {
 	// What changes before dirty is cleared is in this State, what changes afterwards in the next.
 	c.mu.Lock()
 	state := wire.State{
-		ID: c.id, Start: c.start, Stable: c.stable, Taken: c.taken, ReadEnd: max(sent, c.readSent),
+		ID: c.id, Start: c.start, Out: c.out, Stable: c.stable, Taken: c.taken, ReadEnd: max(sent, c.readSent),
 		Meta: c.stableGen, Flags: c.tell,
 	}
 	if c.fin {

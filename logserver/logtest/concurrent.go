@@ -76,8 +76,8 @@ func testConcurrent(t *testing.T, open Factory) {
 					return
 				}
 				from += int64(got) / 2
-				if err := b.Discard(id, from); err != nil {
-					t.Errorf("Discard: %v", err)
+				if err := b.Rebase(id, logserver.Base{In: from}); err != nil {
+					t.Errorf("Rebase: %v", err)
 					return
 				}
 				if last && got < 2 {
@@ -141,7 +141,7 @@ func testReadWhileDeleted(t *testing.T, open Factory) {
 			})
 		}
 		wg.Go(func() {
-			if err := b.Discard(id, 1<<20-1); err != nil {
+			if err := b.Rebase(id, logserver.Base{In: 1<<20 - 1}); err != nil {
 				t.Error(err)
 			}
 			if err := b.Delete(id); err != nil {
@@ -175,7 +175,7 @@ func testCloseWhileBusy(t *testing.T, open Factory) {
 					if err == nil || errors.Is(err, logserver.ErrQuota) {
 						var end int64
 						if _, end, err = b.Length(id); err == nil {
-							err = b.Discard(id, end)
+							err = b.Rebase(id, logserver.Base{In: end})
 						}
 					}
 					if err != nil {

@@ -23,10 +23,10 @@ func testMeta(t *testing.T, open Factory) {
 	began := time.Now().Add(-time.Second)
 	want := Example(1)
 	given := want
-	given.SYNOptions = slices.Clone(want.SYNOptions)
+	given.Handshake = slices.Clone(want.Handshake)
 	id, err := b.Open(given)
 	b.must(err)
-	clear(given.SYNOptions) // the log must have copied them
+	clear(given.Handshake) // the log must have copied them
 	b.await("metadata", func() bool { return b.meta[id] == 1 })
 
 	got, err := b.Meta(id)
@@ -38,8 +38,8 @@ func testMeta(t *testing.T, open Factory) {
 		t.Errorf("created %v, modified %v", got.Created, got.Modified)
 	}
 
-	want.ID, want.RTT, want.SYNACKOptions, want.Tag = id, time.Second, []byte{1}, want.Tag+1
-	want.Output = logserver.Output{Acked: 5 << 32, In: 7, Out: 1 << 40, Closed: true, End: 1 << 41}
+	want.ID, want.Handshake, want.Tag = id, []byte{1}, want.Tag+1
+	want.Output = logserver.Output{Acked: 5 << 32, Closed: true, End: 1 << 41}
 	b.must(b.Update(want))
 	b.await("updated metadata", func() bool { return b.meta[id] > 1 && b.tags[id] == want.Tag })
 	got, err = b.Meta(id)
@@ -56,8 +56,8 @@ func testMeta(t *testing.T, open Factory) {
 	b.must(err)
 	got, err = b.Meta(id)
 	b.must(err)
-	if got.Flow != v6.Flow || len(got.SYNOptions) != 0 {
-		t.Errorf("Meta is %+v, want flow %v and no options", got, v6.Flow)
+	if got.Flow != v6.Flow || len(got.Handshake) != 0 {
+		t.Errorf("Meta is %+v, want flow %v and no handshake", got, v6.Flow)
 	}
 }
 
@@ -281,13 +281,62 @@ func testReads(t *testing.T, open Factory) {
 	b.reads(id, 5, 5, 5, 7, 1<<31, 7)
 }
 
+// testRebase: the base moves forward only, all of it at once.
+func testRebase(t *testing.T, open Factory) {
+	b := start(t, open, Limits{})
+	id := b.open(1)
+	b.write(id, 0, pattern(1000, 1, 0))
+	is := func(want logserver.Base) {
+		t.Helper()
+		m, err := b.Meta(id)
+		b.must(err)
+		if diff := cmp.Diff(want, m.Base, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("base (-want +got):\n%s", diff)
+		}
+		from, end, err := b.Length(id)
+		b.must(err)
+		if from != want.In || end != 1000 {
+			t.Fatalf("Length is %d to %d", from, end)
+		}
+	}
+	is(logserver.Base{})
+	state := pattern(logserver.MaxState/4, 2, 0)
+	given := slices.Clone(state)
+	b.must(b.Rebase(id, logserver.Base{Out: 1 << 40, State: given}))
+	clear(given) // the log must have copied it
+	want := logserver.Base{Out: 1 << 40, State: state}
+	is(want)
+	b.must(b.Rebase(id, logserver.Base{In: 5}))                                    // its Out lies before
+	b.must(b.Rebase(id, logserver.Base{Out: 1 << 40, State: []byte("another")}))   // the same place
+	b.is(b.Rebase(id, logserver.Base{In: 1001, Out: 1 << 40}), logserver.ErrGap)   // beyond what is stable
+	b.is(b.Rebase(id, logserver.Base{In: -1, Out: 1 << 41}), logserver.ErrInvalid) //
+	b.is(b.Rebase(id, logserver.Base{In: 1, Out: -1}), logserver.ErrInvalid)       //
+	long := logserver.Base{In: 1, Out: 1 << 41, State: make([]byte, logserver.MaxState+1)}
+	b.is(b.Rebase(id, long), logserver.ErrInvalid)
+	is(want)
+	want = logserver.Base{In: 1000, Out: 1<<40 + 1, State: []byte("state")}
+	b.must(b.Rebase(id, want))
+	update := Example(1)
+	update.ID, update.Base = id, logserver.Base{In: 3} // which is the log's to fill
+	b.must(b.Update(update))
+	is(want)
+	list, err := b.Active(0, 1)
+	b.must(err)
+	if len(list) != 1 || list[0].Base.In != want.In || list[0].Base.Out != want.Out || list[0].Base.State != nil {
+		t.Errorf("Active tells %+v", list)
+	}
+	want = logserver.Base{In: 1000, Out: 1<<40 + 2}
+	b.must(b.Rebase(id, want))
+	is(want)
+}
+
 func testDiscard(t *testing.T, open Factory) {
 	b := start(t, open, Limits{})
 	id := b.open(1)
 	data := pattern(3<<20, 1, 0)
 	b.write(id, 0, data[:1<<20])
 	for _, through := range []int64{0, 1, 300, 299, 70_000, 1 << 20} {
-		b.must(b.Discard(id, through))
+		b.must(b.Rebase(id, logserver.Base{In: through}))
 		through = max(through, 300*min(through/299, 1)) // 299 after 300 changes nothing
 		b.holds(id, through, data[through:1<<20])
 		if through > 0 {
@@ -295,7 +344,7 @@ func testDiscard(t *testing.T, open Factory) {
 			b.is(err, logserver.ErrDiscarded)
 		}
 	}
-	b.is(b.Discard(id, 1<<20+1), logserver.ErrGap)
+	b.is(b.Rebase(id, logserver.Base{In: 1<<20 + 1}), logserver.ErrGap)
 	b.write(id, 1<<20-500, data[1<<20-500:]) // overlaps what was discarded
 	b.holds(id, 1<<20, data[1<<20:])
 }
@@ -305,13 +354,13 @@ func testDiscardReads(t *testing.T, open Factory) {
 	id := b.open(1)
 	b.write(id, 0, pattern(1000, 1, 0))
 	b.must(b.WriteReads(id, 100, 100, 100, 30, 70))
-	b.must(b.Discard(id, 100))
+	b.must(b.Rebase(id, logserver.Base{In: 100}))
 	b.reads(id, 100, 100, 30, 70)
-	b.must(b.Discard(id, 150)) // straddles
+	b.must(b.Rebase(id, logserver.Base{In: 150})) // straddles
 	b.reads(id, 50, 100, 30, 70)
-	b.must(b.Discard(id, 310))
+	b.must(b.Rebase(id, logserver.Base{In: 310}))
 	b.reads(id, 20, 70)
-	b.must(b.Discard(id, 500)) // beyond all reads told so far
+	b.must(b.Rebase(id, logserver.Base{In: 500})) // beyond all reads told so far
 	b.reads(id)
 	b.must(b.WriteReads(id, 50, 100, 9)) // 400..450, ..550, ..559
 	b.reads(id, 50, 9)
@@ -321,7 +370,7 @@ func testErrors(t *testing.T, open Factory) {
 	b := start(t, open, Limits{})
 	id := b.open(1)
 	long := Example(2)
-	long.SYNOptions = make([]byte, logserver.MaxOptions+1)
+	long.Handshake = make([]byte, logserver.MaxHandshake+1)
 	_, err := b.Open(long)
 	b.is(err, logserver.ErrInvalid)
 	long = Example(3)

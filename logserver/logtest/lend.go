@@ -48,7 +48,7 @@ func RunLender(t *testing.T, open Factory) {
 		}
 		if step.discard {
 			start = end
-			b.must(b.Discard(id, start))
+			b.must(b.Rebase(id, logserver.Base{In: start}))
 		}
 		p = p[step.skip : step.skip+200]
 		next := append(want, p...)

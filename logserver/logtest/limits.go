@@ -156,7 +156,7 @@ func calls(l logserver.Log, id logserver.ConnID) map[string]func() error {
 		"Active":          func() error { _, err := l.Active(0, 1); return err },
 		"Lookup":          func() error { _, err := logserver.Lookup(l, Server); return err },
 		"Meta":            func() error { _, err := l.Meta(id); return err },
-		"Discard":         func() error { return l.Discard(id, 0) },
+		"Rebase":          func() error { return l.Rebase(id, logserver.Base{In: 0}) },
 		"Delete":          func() error { return l.Delete(id) },
 	}
 }

@@ -42,6 +42,7 @@ func Run(t *testing.T, open Factory) {
 		{"Finish", testFinish},
 		{"ReadRanges", testReadRanges},
 		{"Reads", testReads},
+		{"Rebase", testRebase},
 		{"Discard", testDiscard},
 		{"DiscardReads", testDiscardReads},
 		{"QuotaTotal", testQuotaTotal},
@@ -74,11 +75,7 @@ func Example(n int) logserver.Meta {
 			Client: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(n >> 14)}), uint16(n&0x3fff)+1024),
 			Server: Server,
 		},
-		IRS: 0xfffffff0 + uint32(n), ISS: 77 + uint32(n),
-		SYNOptions:    []byte{2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, byte(n), 0, 0, 0, 0, 1, 3, 3, 7},
-		SYNACKOptions: []byte{2, 4, 5, 0xb4, 1, 1, 4, 2},
-		SYNFlags:      0xc2,
-		RTT:           30 * time.Millisecond,
+		Handshake: []byte{0, 0xff, byte(n >> 8), byte(n)},
 	}
 }
 

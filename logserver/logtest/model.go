@@ -18,7 +18,7 @@ import (
 type modelConn struct {
 	meta       logserver.Meta
 	data       []byte
-	start      int64
+	start, out int64 // of the base
 	finished   bool
 	reads      []uint32
 	discardedR int64 // bytes of reads dropped from the front
@@ -203,16 +203,20 @@ func (m *model) read(*rapid.T) {
 func (m *model) discard(*rapid.T) {
 	c := m.pick()
 	through := rapid.Int64Range(0, int64(len(c.data))+1).Draw(m.T, "through")
+	out := rapid.Int64Range(0, 3).Draw(m.T, "out")
 	if through > int64(len(c.data)) {
-		m.wants(m.log.Discard(c.meta.ID, through), logserver.ErrGap)
+		m.wants(m.log.Rebase(c.meta.ID, logserver.Base{In: through, Out: out}), logserver.ErrGap)
 		return
 	}
-	err := m.log.Discard(c.meta.ID, through)
+	err := m.log.Rebase(c.meta.ID, logserver.Base{In: through, Out: out, State: []byte("s")})
 	if through > c.stable && errors.Is(err, logserver.ErrGap) {
 		return // not stable yet
 	}
 	m.wants(err, nil)
-	c.start, c.stable = max(c.start, through), max(c.stable, through)
+	if c.stable = max(c.stable, through); through < c.start || out < c.out {
+		return // not beyond the present base
+	}
+	c.start, c.out = through, out
 	c.trimReads()
 }
 
@@ -231,7 +235,7 @@ func (m *model) check(*rapid.T) {
 	m.wants(err, nil)
 	for i, c := range m.conns {
 		want := c.meta
-		want.Finished = c.finished
+		want.Finished, want.Base = c.finished, logserver.Base{In: c.start, Out: c.out}
 		if diff := cmp.Diff(want, metas[i], byAddr, cmpopts.IgnoreFields(want, "Created", "Modified")); diff != "" {
 			m.Fatalf("connection %d (-want +got):\n%s", i, diff)
 		}

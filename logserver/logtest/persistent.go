@@ -59,13 +59,14 @@ func testReopenContents(t *testing.T, open Reopener) {
 	b.must(b.Finish(ids[2], 100))
 	b.must(b.Finish(ids[0], 0))
 	b.await("stable data", func() bool { return b.stable[ids[4]] == 300_000 && b.stable[ids[5]] == 2000 })
-	b.must(b.Discard(ids[4], 150))
+	b.must(b.Rebase(ids[4], logserver.Base{In: 150, Out: 99, State: []byte("state")}))
 	b.must(b.Delete(ids[5]))
 	update := Example(3)
-	update.ID, update.RTT, update.Tag = ids[3], time.Minute, 77
+	update.ID, update.Handshake, update.Tag = ids[3], []byte("another"), 77
 	b.must(b.Update(update))
 	for _, id := range ids {
 		m, _ := b.Meta(id)
+		m.Base.State = nil // which Active leaves out
 		metas = append(metas, m)
 	}
 	b.take(ids[6], 2000, data[2000:3000]) // Close makes it stable
@@ -85,6 +86,11 @@ func testReopenContents(t *testing.T, open Reopener) {
 		for n, size := range sizes {
 			switch n {
 			case 4:
+				m, err := b.Meta(ids[n])
+				b.must(err)
+				if m.Base.In != 150 || m.Base.Out != 99 || string(m.Base.State) != "state" {
+					t.Errorf("round %d: base %+v", round, m.Base)
+				}
 				b.holds(ids[n], 150, data[150:size])
 				b.reads(ids[n], 50, 70_000)
 			case 5:
@@ -134,7 +140,7 @@ func testReopenGoesOn(t *testing.T, open Reopener) {
 	b.must(b.Finish(ended, 10))
 	b.is(b.Finish(ended, 9), logserver.ErrFinished)
 	b.must(b.Delete(gone))
-	b.must(b.Discard(id, 15))
+	b.must(b.Rebase(id, logserver.Base{In: 15}))
 	b.mu.Lock()
 	if b.tags[id] != 4711 {
 		t.Errorf("upcall with tag %d", b.tags[id])

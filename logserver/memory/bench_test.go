@@ -76,7 +76,7 @@ func benchWrite(b *testing.B, conns int, size, keep int64) {
 		}
 		offs[c] += size
 		if offs[c]%keep < size && offs[c] > keep {
-			if err := m.Discard(ids[c], offs[c]-keep/2); err != nil {
+			if err := m.Rebase(ids[c], logserver.Base{In: offs[c] - keep/2}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -30,4 +30,10 @@ type conn struct {
 	reads  *reads // nil until a read is recorded
 }
 
-func (c *conn) meta() logserver.Meta { return c.info.Meta(c.id, c.finished) }
+// meta returns what Active tells.
+func (c *conn) meta() logserver.Meta {
+	m := c.info.Meta(c.id, c.finished)
+	m.Base = c.info.Base(c.start)
+	m.Base.State = nil
+	return m
+}

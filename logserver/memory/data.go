@@ -195,27 +195,36 @@ func (m *Log) Read(id logserver.ConnID, p []byte, off int64) (int, error) {
 	return read, nil
 }
 
-// Discard implements logserver.Log.
-func (m *Log) Discard(id logserver.ConnID, through int64) error {
+// Rebase implements logserver.Log.
+func (m *Log) Rebase(id logserver.ConnID, b logserver.Base) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
 	c, err := m.lock(id)
 	if err != nil {
 		return err
 	}
-	if through > c.end {
-		c.mu.Unlock()
-		return logserver.ErrGap
-	}
-	if through > c.start {
-		c.start = through
+	old := c.info.Base(c.start)
+	more := int64(len(b.State) - len(old.State))
+	switch {
+	case b.In > c.end:
+		err = logserver.ErrGap
+	case !b.Beyond(old):
+	case more > 0 && !m.space.take(more):
+		err = m.space.full()
+	default:
+		m.space.give(max(-more, 0))
+		c.info.Rebase(&b)
+		c.start = b.In
 		if c.reads != nil {
-			c.reads.Trim(through)
+			c.reads.Trim(b.In)
 		}
-		m.drop(c, through)
-	} else {
-		c.mu.Unlock()
+		m.drop(c, b.In)
+		m.space.check()
+		return nil
 	}
-	m.space.check()
-	return nil
+	c.mu.Unlock()
+	return err
 }
 
 // drop frees the extents that lie wholly below through. It is called with

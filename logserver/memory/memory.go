@@ -4,6 +4,7 @@ package memory
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -225,7 +226,9 @@ func (m *Log) Meta(id logserver.ConnID) (logserver.Meta, error) {
 		return logserver.Meta{}, err
 	}
 	defer c.mu.Unlock()
-	return c.meta(), nil
+	meta := c.meta()
+	meta.Base.State = slices.Clone(c.info.Base(0).State)
+	return meta, nil
 }
 
 // Delete implements logserver.Log.
@@ -245,8 +248,9 @@ func (m *Log) remove(c *conn) {
 		m.space.give(c.reads.cost())
 		c.reads = nil
 	}
+	cost := connCost + int64(len(c.info.Base(0).State))
 	m.drop(c, c.end)
-	m.space.give(connCost)
+	m.space.give(cost)
 
 	m.mu.Lock()
 	m.table.Remove(c.id)

@@ -24,10 +24,9 @@ func newTestMemory(t testing.TB, config *Config) *Log {
 
 func testConn(t testing.TB, m *Log) logserver.ConnID {
 	id, err := m.Open(logserver.Meta{
-		Service:       "counter",
-		Flow:          logserver.Flow{Client: netip.MustParseAddrPort("198.51.100.7:40000"), Server: netip.MustParseAddrPort("192.0.2.1:7000")},
-		SYNOptions:    make([]byte, 20),
-		SYNACKOptions: make([]byte, 20),
+		Service:   "counter",
+		Flow:      logserver.Flow{Client: netip.MustParseAddrPort("198.51.100.7:40000"), Server: netip.MustParseAddrPort("192.0.2.1:7000")},
+		Handshake: make([]byte, 40),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +163,7 @@ func TestWipe(t *testing.T) {
 	}{
 		{"Delete", 2000, func(m *Log, id logserver.ConnID, _ int64) error { return m.Delete(id) }},
 		{"DeleteLarge", 5 << 20, func(m *Log, id logserver.ConnID, _ int64) error { return m.Delete(id) }},
-		{"Discard", 5 << 20, func(m *Log, id logserver.ConnID, size int64) error { return m.Discard(id, size) }},
+		{"Discard", 5 << 20, func(m *Log, id logserver.ConnID, size int64) error { return m.Rebase(id, logserver.Base{In: size}) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newTestMemory(t, nil)

@@ -129,7 +129,7 @@ func benchBulk(b *testing.B, secure bool, conns, size int) {
 			left = left[n:]
 			if errors.Is(err, logserver.ErrQuota) {
 				_, end, _ := l.Length(ids[c])
-				_ = l.Discard(ids[c], end)
+				_ = l.Rebase(ids[c], logserver.Base{In: end})
 				select {
 				case <-news:
 				case <-time.After(time.Millisecond): // all is stable, and too much
@@ -140,7 +140,7 @@ func benchBulk(b *testing.B, secure bool, conns, size int) {
 		}
 		if offs[c]%keep < int64(size) {
 			_, end, _ := l.Length(ids[c])
-			_ = l.Discard(ids[c], end)
+			_ = l.Rebase(ids[c], logserver.Base{In: end})
 		}
 	}
 	for c, id := range ids {
@@ -252,7 +252,7 @@ func loadLog(l *remote.Log, rate int, quit chan struct{}) {
 			n, _ := l.Write(id, off, p)
 			off += int64(n)
 			if _, end, _ := l.Length(id); off%(1<<20) < int64(n) {
-				_ = l.Discard(id, end)
+				_ = l.Rebase(id, logserver.Base{In: end})
 			}
 		}
 	}

@@ -161,21 +161,26 @@ func (l *Log) Length(id logserver.ConnID) (start, end int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	return c.start, c.stable, nil
+	return c.base.In, c.stable, nil
 }
 
-// Discard implements logserver.Log.
-func (l *Log) Discard(id logserver.ConnID, through int64) error {
+// Rebase implements logserver.Log. If the server has no room for the base's state then, that is only
+// logged there, and the former base stays.
+func (l *Log) Rebase(id logserver.ConnID, b logserver.Base) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c, err := l.change(id)
 	switch {
 	case err != nil:
 		return err
-	case through > c.stable:
+	case b.In > c.stable:
 		return logserver.ErrGap
-	case through > c.start:
-		c.start = through
+	case b.Beyond(c.base):
+		c.base, c.ownBase = b, true
+		c.base.State = slices.Clone(b.State)
 		l.queueConn(c)
 	}
 	return nil

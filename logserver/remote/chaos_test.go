@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -30,7 +31,8 @@ type known struct {
 	meta     bool  // told to be stable
 	fin      bool
 	gone     bool // deleted here
-	rtt      time.Duration
+
+	handshake string
 }
 
 // chaos drives a log over a network that breaks, in front of a server that
@@ -148,7 +150,7 @@ func (c *chaos) step() {
 		_, end, err := c.log.Length(k.id)
 		fail("Length", err)
 		through := k.start + r.Int64N(end-k.start+1)
-		fail("Discard", c.log.Discard(k.id, through))
+		fail("Rebase", c.log.Rebase(k.id, logserver.Base{In: through, Out: 2 * through, State: []byte("s")}))
 		k.start = through
 	case n < 88:
 		fail("Finish", c.log.Finish(k.id, k.data))
@@ -156,8 +158,8 @@ func (c *chaos) step() {
 	case n < 92:
 		m := logtest.Example(int(k.tag))
 		m.ID, m.Tag = k.id, k.tag
-		m.RTT = time.Duration(r.IntN(1e9))
-		k.rtt = m.RTT
+		m.Handshake = binary.BigEndian.AppendUint32(nil, r.Uint32())
+		k.handshake = string(m.Handshake)
 		fail("Update", c.log.Update(m))
 	case n < 95:
 		c.delete(k)
@@ -176,7 +178,7 @@ func (c *chaos) openOne() {
 	c.tags++
 	m := logtest.Example(int(c.tags))
 	m.Tag = c.tags
-	k := &known{tag: m.Tag, rtt: m.RTT}
+	k := &known{tag: m.Tag, handshake: string(m.Handshake)}
 	c.byTag[k.tag] = k
 	id, err := c.log.Open(m)
 	if errors.Is(err, logserver.ErrQuota) {
@@ -206,7 +208,7 @@ func (c *chaos) settle() {
 			c.mu.Unlock()
 			if _, stable := c.store.now(); done {
 				m, err := stable.Meta(k.id)
-				done = err == nil && m.RTT == k.rtt
+				done = err == nil && string(m.Handshake) == k.handshake
 			}
 			if done {
 				break
@@ -231,7 +233,8 @@ func (c *chaos) settle() {
 	}
 	for _, m := range metas {
 		k := c.conns[m.ID]
-		if k == nil || k.gone || m.Tag != k.tag || m.RTT != k.rtt || m.Finished != k.finished {
+		if k == nil || k.gone || m.Tag != k.tag || string(m.Handshake) != k.handshake || m.Finished != k.finished ||
+			m.Base.In != k.start || m.Base.Out != 2*k.start {
 			c.Errorf("Active tells %+v of %+v", m, k)
 			continue
 		}

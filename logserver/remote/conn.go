@@ -23,7 +23,8 @@ type conn struct {
 	// What the caller wants.
 	meta     logserver.Meta
 	gen      uint32 // of meta; 0 if the caller has told none
-	start    int64
+	base     logserver.Base
+	ownBase  bool // base was given by Rebase, and has its State
 	taken    int64
 	finished bool
 	readEnd  int64
@@ -36,7 +37,7 @@ type conn struct {
 	sent      int64
 	sentReads int64
 	sentFin   bool
-	sentStart int64
+	sentBase  place
 
 	// What the server has said.
 	known     bool // it has the connection
@@ -49,6 +50,11 @@ type conn struct {
 	blocked, retryData   bool
 	holdReads, retryRead bool
 }
+
+// place is where a base lies in the two streams.
+type place struct{ in, out int64 }
+
+func placeOf(b *logserver.Base) place { return place{b.In, b.Out} }
 
 // run is some reads of equal length that follow each other.
 type run struct {
@@ -111,7 +117,7 @@ func (l *Log) sendLimit(c *conn) int64 {
 	case c.limit >= 0:
 		return c.limit
 	case l.server.Limit > 0:
-		return c.start + max(0, l.server.Limit-l.server.Used)
+		return c.base.In + max(0, l.server.Limit-l.server.Used)
 	}
 	return math.MaxInt64
 }

@@ -113,12 +113,12 @@ func (l *Log) emit(b *batch, c *conn) bool {
 		c.emitReads(b)
 	}
 	if c.finished && !c.sentFin && c.sent == c.taken && !c.blocked {
-		b.small = wire.AppendAt(b.small, wire.TypeFinish, c.id, c.taken)
+		b.small = wire.AppendFinish(b.small, c.id, c.taken)
 		c.sentFin = true
 	}
-	if c.start > c.sentStart {
-		b.small = wire.AppendAt(b.small, wire.TypeDiscard, c.id, c.start)
-		c.sentStart = c.start
+	if at := placeOf(&c.base); at != c.sentBase {
+		b.small = wire.AppendRebase(b.small, c.id, &c.base)
+		c.sentBase = at
 	}
 	return all
 }

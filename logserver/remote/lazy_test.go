@@ -169,11 +169,12 @@ func (l *lazy) Meta(id logserver.ConnID) (logserver.Meta, error) {
 	return taken.Meta(id)
 }
 
-func (l *lazy) Discard(id logserver.ConnID, through int64) error {
-	if _, end, err := l.Length(id); err == nil && through > end {
+func (l *lazy) Rebase(id logserver.ConnID, b logserver.Base) error {
+	if _, end, err := l.Length(id); err == nil && b.In > end {
 		return logserver.ErrGap
 	}
-	return l.do(func(to *memory.Log) error { return to.Discard(id, through) })
+	b.State = slices.Clone(b.State)
+	return l.do(func(to *memory.Log) error { return to.Rebase(id, b) })
 }
 
 func (l *lazy) Delete(id logserver.ConnID) error {

@@ -132,7 +132,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	other, err := l.Open(logtest.Example(2)) // has a number of its own
 	must(t, err)
-	must(t, l.Discard(id, 500))
+	must(t, l.Rebase(id, logserver.Base{In: 500}))
 	b.start()
 	stable(t, l, id, 1010)
 	write(t, l, other, 0, 10)

@@ -79,7 +79,7 @@ func (l *Log) take(c *conn, s *wire.State) (u logserver.Upcall, some bool) {
 
 // unsend forgets that anything was sent.
 func (c *conn) unsend() {
-	c.opened, c.sentGen, c.sent, c.sentReads, c.sentFin, c.sentStart = false, 0, c.stable, 0, false, 0
+	c.opened, c.sentGen, c.sent, c.sentReads, c.sentFin, c.sentBase = false, 0, c.stable, 0, false, place{}
 	c.blocked, c.retryData, c.holdReads, c.retryRead = false, false, false, false
 	for i := range c.reads {
 		c.reads[i].mark = math.MaxInt64

@@ -85,6 +85,7 @@ func (l *Log) Update(m logserver.Meta) error {
 
 // keep returns a copy of the caller's metadata.
 func keep(m logserver.Meta) logserver.Meta {
-	m.SYNOptions, m.SYNACKOptions = slices.Clone(m.SYNOptions), slices.Clone(m.SYNACKOptions)
+	m.Handshake = slices.Clone(m.Handshake)
+	m.Base = logserver.Base{}
 	return m
 }

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -37,7 +38,7 @@ func (l *Log) Read(id logserver.ConnID, p []byte, off int64) (int, error) {
 	case err != nil:
 	case off < 0:
 		err = fmt.Errorf("%w: offset %d", logserver.ErrInvalid, off)
-	case off < c.start:
+	case off < c.base.In:
 		err = logserver.ErrDiscarded
 	default:
 		n = min(int64(len(p)), c.stable-off)
@@ -87,7 +88,7 @@ func (l *Log) Reads(id logserver.ConnID) (runs []logserver.ReadRun, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append(runs, c.readsFrom(max(c.readsEnd, c.start))...), nil
+	return append(runs, c.readsFrom(max(c.readsEnd, c.base.In))...), nil
 }
 
 // Meta implements logserver.Log.
@@ -98,7 +99,8 @@ func (l *Log) Meta(id logserver.ConnID) (logserver.Meta, error) {
 	unknown := err == nil && !c.known && l.holding
 	if unknown {
 		own = keep(c.meta)
-		own.Finished = c.finished
+		own.Finished, own.Base = c.finished, c.base
+		own.Base.State = slices.Clone(c.base.State)
 	}
 	l.mu.Unlock()
 	if err != nil || unknown {

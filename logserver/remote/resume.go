@@ -111,7 +111,7 @@ func (l *Log) bury(c *conn) {
 func (l *Log) adopt(s wire.State) *conn {
 	c := &conn{
 		id: s.ID, known: true, opened: true,
-		start: s.Start, sentStart: s.Start, stable: s.Stable, taken: s.Stable, sent: s.Stable,
+		base: logserver.Base{In: s.Start, Out: s.Out}, sentBase: place{s.Start, s.Out}, stable: s.Stable, taken: s.Stable, sent: s.Stable,
 		readEnd: s.ReadEnd, readsEnd: s.ReadEnd, sentReads: s.ReadEnd,
 		limit: s.Limit,
 	}
@@ -132,8 +132,17 @@ func (c *conn) found(s *wire.State) {
 	c.sent = min(s.Taken, c.taken)
 	c.sentReads = s.ReadEnd
 	c.readsEnd = min(c.readsEnd, s.ReadEnd)
-	c.sentStart = s.Start
-	c.start = min(max(c.start, s.Start), c.stable)
+	c.sentBase = place{s.Start, s.Out}
+	has := logserver.Base{In: min(s.Start, c.stable), Out: s.Out}
+	switch {
+	case c.ownBase && c.base.Beyond(has):
+		// It is sent again.
+	case c.ownBase && placeOf(&c.base) == placeOf(&has):
+		c.sentBase = placeOf(&c.base) // it may have to be sent again later
+	default: // an earlier caller's, whose state is not known here
+		c.base, c.ownBase = has, false
+		c.sentBase = placeOf(&c.base)
+	}
 	c.limit = s.Limit
 	for i := range c.reads {
 		// How they lie relative to what was sent is not known any more.
@@ -147,7 +156,7 @@ func (c *conn) missing() bool {
 	if c.creating {
 		return true
 	}
-	if !c.own || c.stable > 0 || c.start > 0 {
+	if !c.own || c.stable > 0 || c.base.In > 0 {
 		return false
 	}
 	c.unsend()

@@ -80,7 +80,8 @@ func (m *Machine) Protects(port uint16) bool { return m.services[port] != nil }
 func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	flow := segment.Flow(s.Meta.Flow)
 	i, bound := m.inherited[flow]
-	if !bound || i >= uint32(len(m.slots)) || m.gate.Slot(i).IRS() != s.Meta.IRS || m.conns.get(flow) != nil {
+	a, err := s.agreed()
+	if !bound || err != nil || i >= uint32(len(m.slots)) || m.gate.Slot(i).IRS() != a.irs || m.conns.get(flow) != nil {
 		_ = m.log.Delete(s.Meta.ID)
 		return false
 	}
@@ -97,9 +98,9 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 	if mode == gate.ModeLive && !crashed || over || slot.Aborted() {
 		state = Established
 	}
-	c := m.stored(svc, s, state)
+	c := m.stored(svc, s, &a, state)
 	m.place(c, i)
-	var read int64
+	read := c.start().In
 	for _, r := range s.Reads {
 		read += int64(r.Length) * int64(r.Count)
 	}
@@ -108,11 +109,11 @@ func (m *Machine) adoptStored(svc *service, s *Stored) bool {
 		unrecorded = m.record.Adopt(c.slot, c.gen, flow, read)
 	}
 	if state == Outage {
-		m.adoptOutage(c, s, unrecorded == nil)
+		m.adoptOutage(c, s, &a, unrecorded == nil)
 	} else {
 		m.adoptLive(c, s)
 		m.watchBypass(c)
-		m.judgeAdopted(c, s.Start, unrecorded, over)
+		m.judgeAdopted(c, unrecorded, over)
 	}
 	if c.state != Closed && c.state != Open && s.Meta.Tag != tag(c.slot, c.gen) {
 		m.note(c)
@@ -173,7 +174,7 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 		c.set(finDoubtful)
 	}
 	if c.svc.Unmodified {
-		m.adoptWire(c, s)
+		m.adoptWire(c)
 	}
 	if slot.Flags()&gate.FlagCookie != 0 {
 		c.set(cookieSocket)
@@ -188,13 +189,9 @@ func (m *Machine) adoptLive(c *Conn, s *Stored) {
 
 // adoptWire begins the record of an unmodified server's output anew: output from before the
 // adoption is not compared.
-func (m *Machine) adoptWire(c *Conn, s *Stored) {
-	o := &s.Meta.Output
+func (m *Machine) adoptWire(c *Conn) {
 	c.set(restored)
 	c.wire = newWire(c.svc.Compare, c.client.mss)
-	if o.In >= s.Start && o.In <= s.End && o.In > 0 {
-		c.wire.start, c.wire.out = o.In, o.Out
-	}
 	off := c.outputOff(c.sentEnd())
 	c.wire.ackedAtInput, c.wire.ackedAtClose = off, off
 	if c.wire.digest != nil {
@@ -205,7 +202,7 @@ func (m *Machine) adoptWire(c *Conn, s *Stored) {
 
 // judgeAdopted ends the protection of a connection that the gate has opened, or whose record
 // is missing.
-func (m *Machine) judgeAdopted(c *Conn, start int64, unrecorded error, over bool) {
+func (m *Machine) judgeAdopted(c *Conn, unrecorded error, over bool) {
 	slot := m.slotOf(c)
 	switch {
 	case slot.Aborted(): // the kernel has no socket, and answers a client that has not got the RST by another
@@ -217,21 +214,17 @@ func (m *Machine) judgeAdopted(c *Conn, start int64, unrecorded error, over bool
 		m.finished(c)
 	case unrecorded != nil:
 		m.unprotect(c, reason.NoRecord, unrecorded.Error())
-	case c.logStart() < start:
-		m.unprotect(c, reason.LogCut, "")
 	}
 }
 
 // adoptOutage takes over a connection that was in an outage, or being opened again, or
 // whose process has crashed. The slot's SND.NXT is not used: it may count a FIN that was held.
-func (m *Machine) adoptOutage(c *Conn, s *Stored, recorded bool) {
+func (m *Machine) adoptOutage(c *Conn, s *Stored, a *agreed, recorded bool) {
 	slot := m.slotOf(c)
 	slot.SetMode(gate.ModeOutage)
-	m.beginRestore(c, s)
+	m.beginRestore(c, s, a)
 	if c.svc.Unmodified || !recorded {
 		m.restoreRecord(c, s)
-	} else if s.Start > 0 {
-		m.markLost(c, reason.LogCut, "")
 	}
 	slot.SetReleased(gate.ReleasedNo)
 	m.renewSlot(c, m.storedImage(c))
@@ -345,7 +338,7 @@ func (m *Machine) learnUna(c *Conn, una uint32) {
 	if c.is(finAcked) { // the segment may be an old one
 		una = seqnum.Max(una, c.una)
 	}
-	d := max(int64(seqnum.Diff(una, c.una)), c.outStart()-c.unaOff)
+	d := max(int64(seqnum.Diff(una, c.una)), c.start().Out-c.unaOff)
 	c.una, c.unaOff = c.una+uint32(d), c.unaOff+d
 	if c.wire != nil && c.wire.digest != nil {
 		c.wire.digest.acknowledged(c.unaOff)
@@ -380,7 +373,7 @@ func (m *Machine) lowerUna(c *Conn) {
 	if c.is(finAcked) {
 		return
 	}
-	d := min(int64(c.maxWindow), c.unaOff-c.outStart())
+	d := min(int64(c.maxWindow), c.unaOff-c.start().Out)
 	if d > 0 {
 		c.una, c.unaOff = c.una-uint32(d), c.unaOff-d
 	}

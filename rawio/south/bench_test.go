@@ -100,16 +100,16 @@ func (e *benchEnv) Forward([]byte)                  {}
 func (e *benchEnv) Fetch(_, _ uint32, _ logserver.ConnID, _ int64, _ int) {
 	panic("not with this log")
 }
-func (e *benchEnv) Destroy(segment.Flow)                       {}
-func (*benchEnv) Socket(segment.Flow) south.SocketState        { return south.SocketOpen }
-func (*benchEnv) Progress(segment.Flow) (south.Progress, bool) { return south.Progress{}, false }
-func (*benchEnv) Unguarded(int) string                         { return "" }
-func (*benchEnv) Room(uint16) int                              { return 1 << 20 }
-func (e *benchEnv) Publish(_, _ uint32, _ segment.Flow) error  { return nil }
-func (e *benchEnv) Withdraw(uint32)                            {}
-func (e *benchEnv) Prepare(uint32, int64, int64, int64) error  { return nil }
-func (e *benchEnv) Head(uint32) south.Head                     { return south.Head{} }
-func (e *benchEnv) Report(south.Report)                        {}
+func (e *benchEnv) Destroy(segment.Flow)                                  {}
+func (*benchEnv) Socket(segment.Flow) south.SocketState                   { return south.SocketOpen }
+func (*benchEnv) Progress(segment.Flow) (south.Progress, bool)            { return south.Progress{}, false }
+func (*benchEnv) Unguarded(int) string                                    { return "" }
+func (*benchEnv) Room(uint16) int                                         { return 1 << 20 }
+func (e *benchEnv) Publish(_, _ uint32, _ segment.Flow) error             { return nil }
+func (e *benchEnv) Withdraw(uint32)                                       {}
+func (e *benchEnv) Prepare(uint32, south.Base, int64, int64, int64) error { return nil }
+func (e *benchEnv) Head(uint32) south.Head                                { return south.Head{} }
+func (e *benchEnv) Report(south.Report)                                   {}
 
 // inOrder feeds one segment of in-order data, as a batch of its own.
 func (b *bench) inOrder(s *segment.Segment) {

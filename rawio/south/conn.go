@@ -54,11 +54,11 @@ func (o synOptions) ecn() bool   { return o.given&givenECN != 0 }
 // There may be very many of these: what only few connections need at a time is
 // in extra, and TestConnSize bounds it.
 type Conn struct {
-	Flow  segment.Flow
-	ID    logserver.ConnID
-	Order uint64 // of the handshake, within the machine
+	Flow segment.Flow
+	ID   logserver.ConnID // numbers rise in the order of the handshakes; 0 before Open has returned
 
 	svc     *service
+	base    *Base // where its log and its recovery begin; nil: with the connection. See start
 	extra   *extra
 	wire    *wire         // of an unmodified server, else nil
 	ahead   *queue        // data beyond received, nil if there is none
@@ -163,8 +163,7 @@ type extra struct {
 
 // newConn returns a connection that begins in a state. What is known of it the caller fills in.
 func (m *Machine) newConn(svc *service, flow segment.Flow, state State) *Conn {
-	m.order++
-	return &Conn{Flow: flow, Order: m.order, svc: svc, state: state, fin: -1, early: -1, since: m.now, last: m.now}
+	return &Conn{Flow: flow, svc: svc, state: state, fin: -1, early: -1, since: m.now, last: m.now}
 }
 
 // setHandshake takes from SYN and SYN-ACK how both streams begin, and what was agreed to.

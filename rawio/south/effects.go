@@ -55,21 +55,21 @@ type Record interface {
 	// is none.
 	Publish(slot, gen uint32, flow segment.Flow) error
 	Withdraw(slot uint32)
-	// Restore is Publish for a connection whose record is lost; reads are those that the
-	// log holds, in order.
-	Restore(slot, gen uint32, flow segment.Flow, reads []logserver.ReadRun) error
-	// Adopt takes over the record of a connection whose engine is gone; read is how many bytes of its
-	// reads the log has. An error says that there is no record, or none that fits.
+	// Restore is Publish for a connection of which nothing is known but the reads that the
+	// log holds, in order, the first of which begins at the offset from.
+	Restore(slot, gen uint32, flow segment.Flow, from int64, reads []logserver.ReadRun) error
+	// Adopt takes over the record of a connection whose engine is gone, and whose reads the log
+	// has up to the offset read. An error says that there is none, or none that fits.
 	Adopt(slot, gen uint32, flow segment.Flow, read int64) error
-	// Prepare stores for the restarted server, before it can accept the connection: how much of
-	// the server's stream the client has acknowledged (una) and may have been sent (sent), and how much
-	// of the client's stream the log has (stable). These are offsets in the streams. An error says why
-	// the connection cannot be rolled forward.
-	Prepare(slot uint32, una, sent, stable int64) error
-	// Head returns the state of the server process's record.
+	// Prepare tells the restarted server, before it can accept the connection, where it begins to
+	// read and to write, how much of its stream the client has acknowledged and may have been sent,
+	// and how much of the client's the log has. Offsets of the streams: b.Out <= una <= sent, b.In <= stable.
+	// An error says why the connection cannot be rolled forward.
+	Prepare(slot uint32, b Base, una, sent, stable int64) error
+	// Head returns how far the server process has come.
 	Head(slot uint32) Head
 	// NewReads returns the lengths of some reads, in bytes, that were recorded since the last
-	// call, in order, and how many bytes those and all before were.
+	// call, in order, and the offset where the last of those and all before ends.
 	NewReads(slot uint32) (lengths []uint32, total int64)
 }
 

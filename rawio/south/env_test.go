@@ -29,7 +29,9 @@ type fakeEnv struct {
 	note     func(format string, args ...any)          // of other calls
 	outage   bool                                      // of the only service
 	adopted  bool                                      // the journal may lack what was withdrawn before
-	ending   func() bool                               // of the only service's process
+
+	unrecorded bool        // Restore and Adopt fail
+	ending     func() bool // of the only service's process
 }
 
 // head is a connection's journal.
@@ -42,6 +44,7 @@ type head struct {
 	refuse            error // Prepare's result
 
 	// The simulation's record of reads and writes.
+	from  int64 // where the first read begins
 	reads []int
 	told  int   // of them, to the log
 	base  int64 // output below is not known
@@ -168,14 +171,17 @@ func (e *fakeEnv) Withdraw(slot uint32) {
 	delete(e.heads, slot)
 }
 
-func (e *fakeEnv) Prepare(slot uint32, una, sent, stable int64) error {
+func (e *fakeEnv) Prepare(slot uint32, b south.Base, una, sent, stable int64) error {
 	h := e.heads[slot]
 	if h == nil {
 		return errNoHead
 	}
+	if b != (south.Base{}) {
+		e.note("journal: begins to read at %d, to write at %d", b.In, b.Out)
+	}
 	e.note("journal: acknowledged %d, sent %d, stable %d", una, sent, stable)
-	if una > sent || una < 0 {
-		panic(fmt.Sprintf("prepare una %d sent %d", una, sent))
+	if una > sent || una < b.Out || stable < b.In || b.In < h.from {
+		panic(fmt.Sprintf("prepare %+v una %d sent %d stable %d, record from %d", b, una, sent, stable, h.from))
 	}
 	if out := max(h.Output, int64(len(h.out))); sent > out && una <= out {
 		panic(fmt.Sprintf("prepare una %d sent %d, of %d that were written", una, sent, out))

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/segment"
+	"github.com/ftnet/ftnet/logserver"
 )
 
 // What the core takes for retransmissions that the tap does not see, also if they are slow.
@@ -14,7 +15,19 @@ const (
 	MissingSlowAnswers = missingSlowAnswers
 )
 
-// LookAway keeps the core from looking at slots without an event.
+// Handshake is what the log is told of how a connection with these first numbers began.
+func Handshake(irs, iss uint32) []byte {
+	a := agreed{irs: irs, iss: iss, flags: segment.SYN}
+	return a.encode()
+}
+
+// Base returns the connection's base.
+func (c *Conn) Base() Base { return c.start() }
+
+// Rebase moves the base of a connection.
+func (m *Machine) Rebase(c *Conn, b logserver.Base) error { return m.rebase(c, b) }
+
+// LookAway keeps the core from looking at slots of which no event tells.
 func (m *Machine) LookAway() { m.scan.at = 1 << 62 }
 
 // Rolls is how many roll-forwards the core believes to be under way.

@@ -232,24 +232,14 @@ func (m *Machine) begin(svc *service, flow segment.Flow, e *synEntry) {
 	c.extra = &extra{syn: syn, synack: e.packet, edge: c.irs + 1 + uint32(synack.Window),
 		tsval: synack.Options.TSVal, tsecr: synack.Options.TSEcr, late: e.queued}
 	m.syns.drop(flow)
-	id, err := m.log.Open(metaOf(c, syn, synack))
+	a := agreedBy(syn, synack)
+	id, err := m.log.Open(metaOf(c, &a))
 	if err != nil {
 		m.openFailed(c, err)
 		return
 	}
 	c.ID = id // the upcall that releases the SYN-ACK finds c by its tag
 	m.watchLog(c)
-}
-
-func metaOf(c *Conn, syn, synack *segment.Segment) logserver.Meta {
-	meta := logserver.Meta{
-		Tag: tag(c.slot, c.gen), Service: c.svc.Name, Flow: logserver.Flow(c.Flow),
-		IRS: c.irs, ISS: c.iss, SYNFlags: uint16(syn.Flags),
-	}
-	// Both were decoded from at most 40 bytes and encode to no more.
-	meta.SYNOptions, _ = syn.Options.Append(nil)
-	meta.SYNACKOptions, _ = synack.Options.Append(nil)
-	return meta
 }
 
 // openFailed deals with a connection that the log does not accept.

@@ -26,7 +26,7 @@ func (c *Conn) Info() Info {
 		Protected: c.state != Open && c.state != Resetting && c.state != Lingering,
 		Received:  c.received, Stable: c.stable, Acked: c.unaOff, Since: c.since, Last: c.last,
 	}
-	i.Recoveries, i.How, i.Start = int(c.recoveries), "read by read", c.logStart()
+	i.Recoveries, i.How, i.Start = int(c.recoveries), "read by read", c.start().In
 	if c.wire != nil {
 		i.How = "on the wire, strict"
 		if c.wire.compare == policy.CompareLength {

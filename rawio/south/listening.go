@@ -79,7 +79,7 @@ func (m *Machine) inOrder(svc *service) []*Conn {
 			return
 		}
 		c.extra.requeued = false
-		it := item{c: c, seq: c.Order}
+		it := item{c: c, seq: uint64(c.ID)}
 		if h := m.head(c); h.Accepted {
 			it.accepted, it.seq = true, h.AcceptSeq
 		}

@@ -24,28 +24,16 @@ func (c *Conn) unwrapOutput(seq uint32, o *logserver.Output) int64 {
 }
 
 // note updates the connection's metadata in the log.
-func (m *Machine) note(c *Conn) { m.noteStart(c, c.logStart(), c.outStart()) }
-
-// noteStart is note for a log that is about to begin at the offsets in and out.
-func (m *Machine) noteStart(c *Conn, in, out int64) {
+func (m *Machine) note(c *Conn) {
 	if !m.cfg.Lasting || c.ID == 0 {
 		return
 	}
-	o := logserver.Output{Acked: c.unaOff, In: in, Out: out}
+	o := logserver.Output{Acked: c.unaOff}
 	if c.is(finSent) {
 		o.Closed, o.End = true, c.outputOff(c.finEnd)-1
 		o.Acked = min(o.Acked, o.End)
 	}
 	m.update(c, o)
-}
-
-// outStart is the offset in the server's stream that belongs to the beginning of
-// the log.
-func (c *Conn) outStart() int64 {
-	if c.wire == nil {
-		return 0
-	}
-	return c.wire.out
 }
 
 // update stores the connection's metadata in the log anew. The timestamps in it become
@@ -55,18 +43,19 @@ func (m *Machine) update(c *Conn, o logserver.Output) {
 	if c.unsynced() {
 		o, tsval = c.extra.restore.out, c.extra.tsval
 	}
-	syn, synack := c.client.segment(), c.server.segment()
-	syn.TSVal, synack.TSVal, synack.TSEcr = c.peerTS, tsval, c.peerTS
-	meta := logserver.Meta{
-		ID: c.ID, Tag: tag(c.slot, c.gen), Service: c.svc.Name, Flow: logserver.Flow(c.Flow),
-		IRS: c.irs, ISS: c.iss, SYNFlags: uint16(c.synFlags), Output: o,
-	}
-	meta.SYNOptions, _ = syn.Append(nil) // both fit
-	meta.SYNACKOptions, _ = synack.Append(nil)
+	a := agreed{irs: c.irs, iss: c.iss, flags: c.synFlags, syn: c.client.segment(), synack: c.server.segment()}
+	a.syn.TSVal, a.synack.TSVal, a.synack.TSEcr = c.peerTS, tsval, c.peerTS
+	meta := metaOf(c, &a)
+	meta.ID, meta.Output = c.ID, o
 	if err := m.log.Update(meta); errors.Is(err, logserver.ErrNoConn) { // it did not know where to tell that
 		c.set(logGone)
 		m.touch(c)
 	} // else the next one says the same and more
+}
+
+// metaOf is what the log is told when a connection begins.
+func metaOf(c *Conn, a *agreed) logserver.Meta {
+	return logserver.Meta{Tag: tag(c.slot, c.gen), Service: c.svc.Name, Flow: logserver.Flow(c.Flow), Handshake: a.encode()}
 }
 
 func (o synOptions) segment() segment.Options {

@@ -89,7 +89,6 @@ type Machine struct {
 	slots     []slotEntry
 	syns      synTable
 	free      slotQueue
-	order     uint64
 	touched   []*Conn
 	down      down
 	lagging   bool     // some connection needs frequent ticks, see Busy

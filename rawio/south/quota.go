@@ -39,7 +39,7 @@ func (c *Conn) quotaEdge() (edge uint32, near bool) {
 
 // quotaLeft is how much more of the client's stream the connection's quota has
 // room for, bytes. The service must have a quota.
-func (c *Conn) quotaLeft() int64 { return c.svc.Quota - (c.received - c.logStart()) }
+func (c *Conn) quotaLeft() int64 { return c.svc.Quota - (c.received - c.start().In) }
 
 // An eighth of the room that all connections share is reserved for connections that have less than
 // reserve bytes in the log. So a few uploads that use up the total quota neither stall all
@@ -52,7 +52,7 @@ const (
 // shared returns how much more of the shared room the connection may take, bytes. It queries the log
 // only for connections that have used up their reserve.
 func (m *Machine) shared(c *Conn) int64 {
-	own := reserve - (c.received - c.logStart())
+	own := reserve - (c.received - c.start().In)
 	if own > 0 {
 		return own
 	}
@@ -103,7 +103,7 @@ func (m *Machine) reopen(c *Conn) {
 	}
 	enough := int64(256 << 10)
 	room, err := m.log.Room(c.ID)
-	if c.received-c.logStart() >= reserve {
+	if c.received-c.start().In >= reserve {
 		room = min(room, m.shared(c))
 	} else {
 		enough = reserve / 4

@@ -38,7 +38,7 @@ func (m *Machine) spoofWhenStable(c *Conn) {
 		return
 	}
 	if c.wire != nil && x.tries == 0 {
-		c.resume, x.began = c.wire.start, m.now
+		c.resume, x.began = c.start().In, m.now
 		m.probeClient(c)
 		m.spoof(c)
 		return
@@ -171,7 +171,7 @@ func (m *Machine) prepare(c *Conn) bool {
 	if out := m.head(c).Output; out >= unaOff { // an engine that took over may have counted a FIN that the gate had held
 		sentOff = min(sentOff, out)
 	}
-	if err := m.record.Prepare(c.slot, unaOff, sentOff, c.resume); err != nil {
+	if err := m.record.Prepare(c.slot, c.start(), unaOff, sentOff, c.resume); err != nil {
 		m.reset(c, err.Error())
 		return false
 	}

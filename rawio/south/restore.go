@@ -1,6 +1,8 @@
 package south
 
 import (
+	"errors"
+
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
@@ -34,10 +36,10 @@ import (
 
 // Stored is a connection as the log knows it.
 type Stored struct {
-	Meta       logserver.Meta
-	Age        int64               // ns since Meta.Created, by the clocks of the hosts involved; at least 0
-	Start, End int64               // of its stable data
-	Reads      []logserver.ReadRun // not for unmodified servers
+	Meta  logserver.Meta
+	Age   int64               // ns since Meta.Created, as far as the clocks tell that were there; at least 0
+	End   int64               // of its stable data, which begins at Meta.Base.In
+	Reads []logserver.ReadRun // not for unmodified servers
 }
 
 // restore is the state of a connection that was taken from the log, until it is
@@ -84,10 +86,26 @@ func (m *Machine) Restore(port uint16, s Service, list []Stored) int {
 	return n
 }
 
+// agreed is what the log holds of the handshake, or an error if it holds nonsense.
+func (s *Stored) agreed() (agreed, error) {
+	if b := &s.Meta.Base; b.Validate() != nil || b.In > s.End {
+		return agreed{}, errBase
+	}
+	return decodeAgreed(s.Meta.Handshake)
+}
+
+var errBase = errors.New("it begins beyond the end of its data")
+
 // restore takes one connection over and reports whether that was possible.
 func (m *Machine) restore(svc *service, s *Stored) bool {
 	meta := &s.Meta
 	flow := segment.Flow(meta.Flow)
+	a, err := s.agreed()
+	if err != nil {
+		m.declare(svc, flow, reason.LogStrange, err.Error())
+		_ = m.log.Delete(meta.ID)
+		return false
+	}
 	if old := m.conns.get(flow); old != nil {
 		if !old.unsynced() {
 			if old.ID != meta.ID { // else it is known already
@@ -97,14 +115,14 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 		}
 		m.end(old, "replaced by a new connection")
 	}
-	c := m.stored(svc, s, Outage)
+	c := m.stored(svc, s, &a, Outage)
 	if !m.takeSlot(c) {
 		m.declare(svc, flow, reason.NoSlots, "it cannot be recovered")
 		_ = m.log.Delete(c.ID)
 		return false
 	}
 	m.conns.put(c)
-	m.beginRestore(c, s)
+	m.beginRestore(c, s, &a)
 	m.restoreRecord(c, s)
 	m.holdRestored(c)
 	m.releaseOldSlot(flow, c.slot)
@@ -115,25 +133,25 @@ func (m *Machine) restore(svc *service, s *Stored) bool {
 }
 
 // beginRestore notes that a segment of the client has to synchronize the connection.
-func (m *Machine) beginRestore(c *Conn, s *Stored) {
+func (m *Machine) beginRestore(c *Conn, s *Stored, a *agreed) {
 	c.set(restored)
 	stable := c.stableSeq()
 	c.extra = &extra{
-		edge: stable + minOffer, window: minOffer, tsval: segment.ParseOptions(s.Meta.SYNACKOptions).TSVal, ackedAt: m.now,
+		edge: stable + minOffer, window: minOffer, tsval: a.synack.TSVal, ackedAt: m.now,
 		restore: &restore{out: s.Meta.Output, accept: stable + 65535<<c.server.wscale, since: m.now},
 	}
 }
 
 // stored returns a connection with what the log has of it. It is not in the index, and
 // the client's numbers are not known.
-func (m *Machine) stored(svc *service, s *Stored, state State) *Conn {
+func (m *Machine) stored(svc *service, s *Stored, a *agreed, state State) *Conn {
 	meta := &s.Meta
-	syn := segment.Segment{Seq: meta.IRS, Flags: segment.Flags(meta.SYNFlags), Window: 65535, Options: segment.ParseOptions(meta.SYNOptions)}
-	synack := segment.Segment{Seq: meta.ISS, Options: segment.ParseOptions(meta.SYNACKOptions)}
+	syn, synack := a.segments()
 	c := m.newConn(svc, segment.Flow(meta.Flow), state)
 	c.setHandshake(&syn, &synack)
 	c.ID, c.received, c.stable = meta.ID, s.End, s.End
 	c.maxWindow <<= c.client.wscale
+	c.setBase(Base{meta.Base.In, meta.Base.Out})
 	c.tsAt, c.since, c.waited = m.seconds()-uint32(s.Age/1e9), m.now-s.Age, engineWait
 	if s.End > 0 {
 		c.set(confirmed)
@@ -149,22 +167,12 @@ func (m *Machine) stored(svc *service, s *Stored, state State) *Conn {
 // restoreRecord restores the server's record in the journal, or for an unmodified server where the
 // roll-forward begins.
 func (m *Machine) restoreRecord(c *Conn, s *Stored) {
-	o := &s.Meta.Output
-	if !c.svc.Unmodified {
-		if s.Start > 0 {
-			m.markLost(c, reason.LogCut, "")
-		}
-		if err := m.record.Restore(c.slot, c.gen, c.Flow, s.Reads); err != nil {
-			m.markLost(c, reason.NoRecord, err.Error())
-		}
+	if c.svc.Unmodified {
+		c.wire = newWire(c.svc.Compare, c.client.mss)
 		return
 	}
-	c.wire = newWire(c.svc.Compare, c.client.mss)
-	switch {
-	case o.In >= s.Start && o.In <= s.End && o.In > 0:
-		c.wire.start, c.wire.out = o.In, o.Out
-	case s.Start > 0:
-		m.markLost(c, reason.LogCut, "")
+	if err := m.record.Restore(c.slot, c.gen, c.Flow, c.start().In, s.Reads); err != nil {
+		m.markLost(c, reason.NoRecord, err.Error())
 	}
 }
 

@@ -9,8 +9,11 @@ import (
 
 // The journal's part of a recovery from the log alone.
 
-func (e *fakeEnv) Restore(slot, gen uint32, flow segment.Flow, reads []logserver.ReadRun) error {
-	h := &head{gen: gen, flow: flow}
+func (e *fakeEnv) Restore(slot, gen uint32, flow segment.Flow, from int64, reads []logserver.ReadRun) error {
+	if e.unrecorded {
+		return errNoHead
+	}
+	h := &head{gen: gen, flow: flow, from: from}
 	for _, r := range reads {
 		for range r.Count {
 			h.reads = append(h.reads, int(r.Length))
@@ -30,6 +33,7 @@ func (e *fakeEnv) NewReads(slot uint32) (lengths []uint32, total int64) {
 		lengths = append(lengths, uint32(n))
 	}
 	h.told = len(h.reads)
+	total = h.from
 	for _, n := range h.reads {
 		total += int64(n)
 	}
@@ -39,17 +43,20 @@ func (e *fakeEnv) NewReads(slot uint32) (lengths []uint32, total int64) {
 func (e *fakeEnv) Local(netip.AddrPort) bool { return true }
 func (e *fakeEnv) Ending(uint16) bool        { return e.ending != nil && e.ending() }
 
-func (e *benchEnv) Restore(uint32, uint32, segment.Flow, []logserver.ReadRun) error { return nil }
-func (e *benchEnv) NewReads(uint32) ([]uint32, int64)                               { return nil, 0 }
-func (e *benchEnv) Local(netip.AddrPort) bool                                       { return true }
-func (e *benchEnv) Ending(uint16) bool                                              { return false }
+func (e *benchEnv) Restore(uint32, uint32, segment.Flow, int64, []logserver.ReadRun) error {
+	return nil
+}
+func (e *benchEnv) NewReads(uint32) ([]uint32, int64) { return nil, 0 }
+func (e *benchEnv) Local(netip.AddrPort) bool         { return true }
+func (e *benchEnv) Ending(uint16) bool                { return false }
 
 func (e *fakeEnv) Adopt(slot, gen uint32, flow segment.Flow, read int64) error {
 	h := e.heads[slot]
-	if h == nil || h.gen != gen || h.flow != flow {
+	if e.unrecorded || h == nil || h.gen != gen || h.flow != flow {
 		return errNoHead
 	}
 	h.told = 0
+	read -= h.from
 	for _, n := range h.reads {
 		if read <= 0 {
 			break

@@ -14,7 +14,7 @@ func storedOf(log logserver.Log) (list []south.Stored) {
 	}
 	for _, m := range metas {
 		s := south.Stored{Meta: m}
-		if s.Start, s.End, err = log.Length(m.ID); err != nil {
+		if _, s.End, err = log.Length(m.ID); err != nil {
 			panic(err)
 		}
 		if s.Reads, err = log.Reads(m.ID); err != nil {
@@ -27,19 +27,19 @@ func storedOf(log logserver.Log) (list []south.Stored) {
 
 // restart is the death of the engine and its server: nothing is left but the
 // log.
-func (s *script) restart() {
+func (s *script) restart(unrecorded bool) {
 	model := gatetest.NewModel(16)
 	model.Now = func() uint64 { return uint64(s.time) }
-	s.env.gate, s.env.heads, s.upcalls = model, map[uint32]*head{}, nil
+	s.env.gate, s.env.heads, s.env.unrecorded, s.upcalls = model, map[uint32]*head{}, unrecorded, nil
 	s.machine = south.New(s.cfg)
 	s.print("%d restored", s.machine.Restore(scriptPort, s.service, storedOf(s.log.Log)))
 }
 
 // adopt is the start of another engine where the server, its sockets, the journal and the
 // gate live on.
-func (s *script) adopt() {
+func (s *script) adopt(unrecorded bool) {
 	flows, _ := s.env.gate.Flows() // cannot fail
-	s.dead, s.upcalls, s.env.adopted = false, nil, true
+	s.dead, s.upcalls, s.env.adopted, s.env.unrecorded = false, nil, true, unrecorded
 	s.machine = south.New(s.cfg)
 	s.machine.Inherit(flows)
 	s.print("%d adopted", s.machine.Adopt(scriptPort, s.service, s.env.outage, storedOf(s.log.Log)))

@@ -101,8 +101,8 @@ func (m *Machine) synchronize(c *Conn, s *segment.Segment) bool {
 func (m *Machine) learnFirst(c *Conn, s *segment.Segment) {
 	x, o := c.extra, &c.extra.restore.out
 	c.unaOff = c.unwrapOutput(s.Ack, o)
-	if d := c.outStart() - c.unaOff; d > 0 { // an old segment: all that precedes the log was acknowledged
-		c.una, c.unaOff = c.una+uint32(d), c.outStart()
+	if d := c.start().Out - c.unaOff; d > 0 { // an old segment: what precedes the log was acknowledged
+		c.una, c.unaOff = c.una+uint32(d), c.start().Out
 		c.nxt = c.una
 	}
 	// The window is taken here because the segment may be a retransmission, which is refused later on,
@@ -119,7 +119,7 @@ func (m *Machine) learnFirst(c *Conn, s *segment.Segment) {
 		c.nxt = seqnum.Max(c.nxt, c.finEnd)
 	} else {
 		c.set(finDoubtful)
-		if c.unaOff > c.outStart() {
+		if c.unaOff > c.start().Out {
 			c.una, c.unaOff = c.una-1, c.unaOff-1
 		}
 	}

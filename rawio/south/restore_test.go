@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/memory"
@@ -31,7 +32,7 @@ func TestRestoreMany(t *testing.T) {
 	}
 	var list []south.Stored
 	for n := range conns {
-		m := logserver.Meta{Service: "s", Flow: logserver.Flow{Client: client(max(n, 1)), Server: server}, IRS: uint32(n), ISS: 1 << 20}
+		m := logserver.Meta{Service: "s", Flow: logserver.Flow{Client: client(max(n, 1)), Server: server}, Handshake: south.Handshake(uint32(n), 1<<20)}
 		if m.ID, err = log.Open(m); err != nil {
 			t.Fatal(err)
 		}
@@ -98,18 +99,53 @@ func TestRestoreManyGigabytes(t *testing.T) {
 					t.Fatal(err)
 				}
 				f := segment.Flow{Client: netip.MustParseAddrPort("10.0.0.2:4000"), Server: netip.MustParseAddrPort("10.0.0.1:7000")}
-				meta := logserver.Meta{Flow: logserver.Flow(f), ISS: 0xfffffff0, Output: logserver.Output{Acked: known}}
+				const iss = 0xfffffff0
+				meta := logserver.Meta{Flow: logserver.Flow(f), Handshake: south.Handshake(0, iss), Output: logserver.Output{Acked: known}}
 				if meta.ID, err = log.Open(meta); err != nil {
 					t.Fatal(err)
 				}
 				m := south.New(surround(south.Config{Log: log, MaxConns: 4, Lasting: true}, env))
 				m.Restore(7000, south.Service{}, []south.Stored{{Meta: meta}})
-				m.Segment(&segment.Segment{Src: f.Client, Dst: f.Server, Seq: 1, Ack: meta.ISS + 1 + uint32(acked), Flags: segment.ACK}, 1e18)
+				m.Segment(&segment.Segment{Src: f.Client, Dst: f.Server, Seq: 1, Ack: uint32((iss + 1 + acked) & (1<<32 - 1)), Flags: segment.ACK}, 1e18)
 				// The last number may be the server's FIN.
 				if got := m.Conn(f).Info().Acked; got != max(acked-1, 0) {
 					t.Errorf("acknowledged %d, want %d", got, acked-1)
 				}
 			})
 		}
+	}
+}
+
+// TestRestoreStrange: of a connection whose beginning the log tells wrong nothing is taken over, and that is said.
+func TestRestoreStrange(t *testing.T) {
+	log, err := memory.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if err := log.RegisterService(7000); err != nil {
+		t.Fatal(err)
+	}
+	var reports []south.Report
+	env := &fakeEnv{
+		now: func() int64 { return 1e18 }, gate: gatetest.NewModel(4), heads: map[uint32]*head{},
+		toClient: func(*segment.Segment) {}, toServer: func(*segment.Segment) {},
+		destroy: func(segment.Flow) {}, report: func(r south.Report) { reports = append(reports, r) }, note: func(string, ...any) {},
+	}
+	m := south.New(surround(south.Config{Log: log, MaxConns: 4, Lasting: true}, env))
+	var list []south.Stored
+	for n, handshake := range [][]byte{nil, {1, 2, 3}} {
+		f := logserver.Flow{Client: netip.AddrPortFrom(netip.MustParseAddr("10.0.0.2"), uint16(4000+n)), Server: netip.MustParseAddrPort("10.0.0.1:7000")}
+		meta := logserver.Meta{Flow: f, Handshake: handshake}
+		if meta.ID, err = log.Open(meta); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, south.Stored{Meta: meta})
+	}
+	if n := m.Restore(7000, south.Service{}, list); n != 0 || m.Len() != 0 || log.NumActive() != 0 {
+		t.Errorf("%d restored, %d connections, %d in the log", n, m.Len(), log.NumActive())
+	}
+	if len(reports) != 2 || reports[0].Kind != south.ConnUnprotected || reports[0].Why != reason.LogStrange {
+		t.Errorf("reports %+v", reports)
 	}
 }

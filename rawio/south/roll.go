@@ -71,17 +71,17 @@ const (
 
 // beginRoll takes the SYN-ACK of the restarted server.
 func (m *Machine) beginRoll(c *Conn, s *segment.Segment) {
-	w := c.wire
+	w, at := c.wire, c.start()
 	if c.is(restored) { // see widenRestored
 		m.forgetOutput(c)
 	}
 	o := optionsOf(s)
-	first := c.outputSeq(w.out)
+	first := c.outputSeq(at.Out)
 	r := &roll{
-		pages: pages{end: w.start},
+		pages: pages{end: at.In},
 		delta: first - (s.Seq + 1), tsDelta: c.tsDelta(s), wscale: o.wscale,
-		most: w.start, sent: w.start, acked: w.start, edge: w.start + int64(s.Window), // not scaled in a SYN-ACK
-		out: w.out, outAcked: w.out, edgeOut: w.out, fin: -1, check: check{verified: w.out},
+		most: at.In, sent: at.In, acked: at.In, edge: at.In + int64(s.Window), // not scaled in a SYN-ACK
+		out: at.Out, outAcked: at.Out, edgeOut: at.Out, fin: -1, check: check{verified: at.Out},
 		tsval: s.Options.TSVal, tsFirst: s.Options.TSVal, tsSince: m.kernel.Now(), ackDue: true, movedAt: m.now, probedAt: m.now,
 	}
 	if w.rolls && w.iss == s.Seq { // SYN cookies for the same SYN
@@ -201,9 +201,9 @@ func (m *Machine) tickRoll(c *Conn) {
 		r.starvedAt = m.now // the server is not the cause
 	}
 	if m.now-max(r.movedAt, r.starvedAt) >= stallEnd {
-		what := fmt.Sprintf("has taken %d of %d bytes", r.acked-c.wire.start, c.received-c.wire.start)
+		what := fmt.Sprintf("has taken %d of %d bytes", r.acked-c.start().In, c.received-c.start().In)
 		if r.acked >= c.received {
-			what = fmt.Sprintf("has sent %d bytes where its predecessor had sent %d", r.out-c.wire.out, c.outputOff(c.sentEnd())-c.wire.out)
+			what = fmt.Sprintf("has sent %d bytes where its predecessor had sent %d", r.out-c.start().Out, c.outputOff(c.sentEnd())-c.start().Out)
 		}
 		m.mismatch(c, "the restarted server does not come as far as its predecessor: it "+what)
 		return

@@ -89,7 +89,7 @@ func (m *Machine) ofOldSocket(c *Conn, s *segment.Segment) bool {
 		}
 	}
 	off := r.out + int64(seqnum.Diff(s.Seq+r.delta, c.outputSeq(r.out)))
-	if off < c.wire.out-1 || off > r.edgeOut+1 {
+	if off < c.start().Out-1 || off > r.edgeOut+1 {
 		return true
 	}
 	return s.Flags.Has(segment.ACK) && seqnum.Unwrap(s.Ack, c.irs+1, r.acked) > r.most
@@ -124,7 +124,7 @@ func (m *Machine) consume(c *Conn, p []byte) bool {
 	if w.digest != nil {
 		if bad, ok := r.check.add(w.digest, off, p); !ok {
 			m.mismatch(c, fmt.Sprintf("the output of the restarted server differs from what the client was sent within the %d bytes before byte %d",
-				bad-max(r.check.verified, w.out), bad))
+				bad-max(r.check.verified, c.start().Out), bad))
 			return false
 		}
 	}

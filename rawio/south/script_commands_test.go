@@ -164,21 +164,23 @@ func (s *script) line(line string) {
 		s.conn()
 	case "slot":
 		s.slot()
-	case "discard":
-		if err := s.log.Discard(s.machine.Conn(s.flow).ID, int64(s.number(w[1]))); err != nil {
-			s.t.Fatal(err)
+	case "rebase":
+		b := logserver.Base{In: int64(s.number(w[1])), Out: int64(s.number(w[2]))}
+		if err := s.machine.Rebase(s.machine.Conn(s.flow), b); err != nil {
+			s.print("not moved: %v", err)
 		}
+		s.print("base %+v", s.machine.Conn(s.flow).Base())
 	case "loses":
 		s.logLoses()
 	case "restart":
-		s.restart()
+		s.restart(len(w) > 1)
 	case "outputs":
 		s.env.gate.OutputsFull = w[1] == "full"
 	case "dies":
 		s.dead = true
 		return
 	case "adopt":
-		s.adopt()
+		s.adopt(len(w) > 1)
 	case "reads":
 		s.reads(w[1:])
 	case "log":

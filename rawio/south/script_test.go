@@ -56,7 +56,8 @@ import (
 //	trial unanswered the kernel does not answer handshakes in clients' names
 //	trial answered   it does again
 //	fails REASON     the engine goes on no longer
-//	discard N        the log forgets the first N bytes
+//	rebase IN OUT    the base moves there
+//	                 (`restart unrecorded`, `adopt unrecorded`: there is no record, and none can be made)
 //	loses            the log has lost the connection, and says so
 //	restart          another engine takes over what the log holds (`new lasting`)
 //	dies, adopt      the engine goes alone; another one takes over all that has lived on (`new lasting`)

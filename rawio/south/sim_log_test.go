@@ -193,6 +193,7 @@ func (l *lateLog) Update(m logserver.Meta) error {
 	if err != nil {
 		return err
 	}
+	m.Base = c.meta.Base
 	c.meta, c.waiting = m, append(c.waiting, lateCall{meta: true})
 	l.later()
 	return nil
@@ -339,15 +340,17 @@ func (l *lateLog) Meta(id logserver.ConnID) (logserver.Meta, error) {
 	return c.meta, nil
 }
 
-func (l *lateLog) Discard(id logserver.ConnID, through int64) error {
+func (l *lateLog) Rebase(id logserver.ConnID, b logserver.Base) error {
 	c, err := l.conn(id)
 	if err != nil {
 		return err
 	}
-	if through > int64(len(c.store)) {
+	if b.In > int64(len(c.store)) {
 		return logserver.ErrGap
 	}
-	c.start = max(c.start, through)
+	if b.Beyond(c.meta.Base) {
+		c.meta.Base, c.start = b, b.In
+	}
 	return nil
 }
 

@@ -4,13 +4,12 @@ import (
 	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/seqnum"
+	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio/gate"
 )
 
 // wire is what a connection needs in addition if its server is unmodified.
 type wire struct {
-	start            int64 // offset in the client's stream where its log begins
-	out              int64 // offset in the server's stream that belongs to it
 	ackedAtInput     int64 // offset in the server's stream that the client had acknowledged with its newest input
 	ackedAtClose     int64 // offset in the server's stream that the client had acknowledged when it closed
 	digest           *digest
@@ -48,14 +47,6 @@ func newWire(compare policy.Compare, mss uint16) *wire {
 		w.digest = newDigest(0, min(max(int(mss)-segmentOptions, segmentOptions), maxGrain))
 	}
 	return w
-}
-
-// logStart is the offset in the client's stream where the log begins.
-func (c *Conn) logStart() int64 {
-	if c.wire == nil {
-		return 0
-	}
-	return c.wire.start
 }
 
 // Output takes a packet that the gate has captured: one that leaves while its
@@ -104,14 +95,14 @@ func (m *Machine) noteInput(c *Conn, s *segment.Segment) {
 // LogSinceIdle: input that was answered, with the answer acknowledged, need not be kept. It reports
 // whether it has to be called again.
 func (m *Machine) tickIdle(c *Conn) bool {
-	if c.svc.Log != policy.LogSinceIdle || c.received == c.wire.start {
+	if c.svc.Log != policy.LogSinceIdle || c.received == c.start().In {
 		return false
 	}
 	slot := m.slotOf(c)
 	sent := slot.SndNxt()
 	if m.now-c.last >= c.svc.Idle && c.una == sent && slot.Ack() == c.rcvNxt() && c.stable == c.received &&
 		c.ahead == nil && c.fin < 0 && !c.is(finSent) && c.unaOff > c.wire.ackedAtInput && !c.windowTooSmall() {
-		return !m.truncate(c, c.unaOff)
+		return m.rebase(c, logserver.Base{In: c.received, Out: c.unaOff}) != nil
 	}
 	return true
 }
@@ -125,25 +116,3 @@ func (c *Conn) windowTooSmall() bool {
 
 // defaultMSS is the MSS of a client that does not announce one (RFC 9293, section 3.7.1), bytes.
 const defaultMSS = 536
-
-// truncate discards all that was logged: a recovery will begin here, and at out in
-// the server's stream. It reports whether that was possible.
-func (m *Machine) truncate(c *Conn, out int64) bool {
-	if d := c.wire.digest; d != nil && (d.end != out || d.ahead != nil) {
-		return false // the record of the output is not complete yet
-	}
-	m.noteStart(c, c.received, out)
-	if err := m.log.Discard(c.ID, c.received); err != nil {
-		return false // the log is kept, which does no harm
-	}
-	c.wire.start, c.wire.out = c.received, out
-	if c.wire.digest != nil {
-		c.wire.digest = newDigest(out, c.wire.digest.grain)
-	}
-	if slot := m.slotOf(c); slot.Flags()&gate.FlagLimit != 0 {
-		slot.SetFlags(slot.Flags() &^ gate.FlagLimit)
-	}
-	c.unset(fullReported)
-	m.limit(c)
-	return true
-}

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"net/netip"
-
-	"github.com/ftnet/ftnet/logserver"
 )
 
 var be = binary.BigEndian
@@ -121,16 +119,6 @@ func (c *Cursor) Text() string { return string(c.Take(int(c.U8()))) }
 func AppendText(b []byte, s string) []byte {
 	s = s[:min(len(s), math.MaxUint8)]
 	return append(append(b, byte(len(s))), s...)
-}
-
-// options takes TCP options, nil if there are none.
-func (c *Cursor) options() []byte {
-	n := int(c.U8())
-	c.Refuse(n > logserver.MaxOptions)
-	if p := c.Take(n); len(p) > 0 {
-		return append([]byte(nil), p...)
-	}
-	return nil
 }
 
 // Address families as they are written.

@@ -7,13 +7,13 @@
 // a byte, the lowest first, as short as possible; a signed one is zigzag.
 //
 //	text      1 length, then as many bytes
-//	options   1 length (at most 40), then as many bytes: TCP options as in the header
 //	endpoint  1 family: 0 no address, 4, 6; then 0, 4 or 16 bytes of address;
 //	          for family 6 the zone, a text; then 2 port. IPv4 is written as family 4
 //	meta      8 connection · 8 tag · text service · endpoint of the client · endpoint of the
-//	          server · 4 IRS · 4 ISS · 2 SYN flags · options of the SYN · options of the
-//	          SYN-ACK · 1 flags (1 the client's FIN is there, 2 the server's is) · signed
-//	          varints: RTT in ns, created, modified (ns since 1970, 0 for none), and the
-//	          output's acked, in, out, end
+//	          server · 1 length of the handshake, then as many bytes · 1 flags (1 the client's
+//	          FIN is there, 2 the server's is) · signed varints: created, modified (ns since
+//	          1970, 0 for none), and the output's acked and end, the
+//	          base's in and out (not negative) · varint length of the base's state (at most
+//	          32768), then as many bytes
 //	run       varints: length of a read, count of such reads. Both fit into 4 bytes, neither is 0
 package record

@@ -21,9 +21,10 @@ func exampleMeta() logserver.Meta {
 			Client: netip.MustParseAddrPort("[fe80::1%eth0]:4000"),
 			Server: netip.MustParseAddrPort("192.0.2.1:7000"),
 		},
-		IRS: 1, ISS: 0xfffffff0, SYNOptions: []byte{2, 4, 5, 0xb4}, SYNFlags: 0xc2, RTT: 30 * time.Millisecond,
-		Output:   logserver.Output{Acked: 5, In: -6, Out: 1 << 40, Closed: true, End: 1 << 41},
-		Finished: true, Created: time.Unix(1, 2), Modified: time.Unix(-3, 4),
+		Handshake: []byte{1, 0, 0xff},
+		Output:    logserver.Output{Acked: -5, Closed: true, End: 1 << 41},
+		Base:      logserver.Base{In: 6, Out: 1 << 40, State: []byte("state")},
+		Finished:  true, Created: time.Unix(1, 2), Modified: time.Unix(-3, 4),
 	}
 }
 

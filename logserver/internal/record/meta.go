@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
@@ -22,11 +23,7 @@ func AppendMeta(b []byte, m *logserver.Meta) []byte {
 	b = AppendText(b, m.Service)
 	b = AppendEndpoint(b, m.Client)
 	b = AppendEndpoint(b, m.Server)
-	b = be.AppendUint32(b, m.IRS)
-	b = be.AppendUint32(b, m.ISS)
-	b = be.AppendUint16(b, m.SYNFlags)
-	b = append(append(b, byte(len(m.SYNOptions))), m.SYNOptions...)
-	b = append(append(b, byte(len(m.SYNACKOptions))), m.SYNACKOptions...)
+	b = append(append(b, byte(len(m.Handshake))), m.Handshake...)
 	var flags byte
 	if m.Finished {
 		flags |= flagFinished
@@ -36,10 +33,10 @@ func AppendMeta(b []byte, m *logserver.Meta) []byte {
 	}
 	b = append(b, flags)
 	o := &m.Output
-	for _, v := range [...]int64{int64(m.RTT), unix(m.Created), unix(m.Modified), o.Acked, o.In, o.Out, o.End} {
+	for _, v := range [...]int64{unix(m.Created), unix(m.Modified), o.Acked, o.End, m.Base.In, m.Base.Out} {
 		b = binary.AppendVarint(b, v)
 	}
-	return b
+	return append(binary.AppendUvarint(b, uint64(len(m.Base.State))), m.Base.State...)
 }
 
 func unix(t time.Time) int64 {
@@ -55,16 +52,19 @@ func (c *Cursor) Meta() (m logserver.Meta) {
 	m.Tag = c.U64()
 	m.Service = c.Text()
 	m.Client, m.Server = c.Endpoint(), c.Endpoint()
-	m.IRS, m.ISS = c.U32(), c.U32()
-	m.SYNFlags = c.U16()
-	m.SYNOptions, m.SYNACKOptions = c.options(), c.options()
+	if p := c.Take(int(c.U8())); len(p) > 0 {
+		m.Handshake = slices.Clone(p)
+	}
 	flags := c.U8()
 	c.Refuse(flags&^metaFlags != 0)
 	m.Finished = flags&flagFinished != 0
-	m.RTT = time.Duration(c.Varint())
 	m.Created, m.Modified = c.time(), c.time()
-	m.Output = logserver.Output{
-		Acked: c.Varint(), In: c.Varint(), Out: c.Varint(), Closed: flags&flagClosed != 0, End: c.Varint(),
+	m.Output = logserver.Output{Acked: c.Varint(), Closed: flags&flagClosed != 0, End: c.Varint()}
+	m.Base = logserver.Base{In: c.Varint(), Out: c.Varint()}
+	n := c.Uvarint()
+	c.Refuse(m.Base.In < 0 || m.Base.Out < 0 || n > logserver.MaxState)
+	if p := c.Take(int(min(n, logserver.MaxState))); len(p) > 0 {
+		m.Base.State = slices.Clone(p)
 	}
 	return m
 }

@@ -2,6 +2,7 @@ package table
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 	"unique"
 
@@ -13,15 +14,18 @@ type Info struct {
 	Tag    uint64
 	client netip.AddrPort
 	// shared holds what a service's connections have in common.
-	shared     unique.Handle[shared]
-	irs, iss   uint32
-	options    string // SYN's, then SYN-ACK's
-	synOptions uint8  // how many of them are the SYN's
-	synFlags   uint16
-	rtt        time.Duration
-	output     *logserver.Output // nil if it says nothing
+	shared    unique.Handle[shared]
+	handshake string
+	output    *logserver.Output // nil if it says nothing
+	base      *base             // nil while the connection's base has nothing but its In
 	// Created and Modified are Unix time in ns.
 	Created, Modified int64
+}
+
+// base is what a connection's base is besides In, which the log has at hand where it reads.
+type base struct {
+	out   int64
+	state []byte
 }
 
 type shared struct {
@@ -34,13 +38,9 @@ func (i *Info) Set(m *logserver.Meta) {
 	i.Tag = m.Tag
 	i.client = m.Client
 	i.shared = unique.Make(shared{m.Service, m.Server})
-	i.irs, i.iss = m.IRS, m.ISS
-	if len(i.options) != len(m.SYNOptions)+len(m.SYNACKOptions) || i.options != string(m.SYNOptions)+string(m.SYNACKOptions) {
-		i.options = string(m.SYNOptions) + string(m.SYNACKOptions)
+	if i.handshake != string(m.Handshake) {
+		i.handshake = string(m.Handshake)
 	}
-	i.synOptions = uint8(len(m.SYNOptions))
-	i.synFlags = m.SYNFlags
-	i.rtt = m.RTT
 	switch {
 	case m.Output == logserver.Output{}:
 		i.output = nil
@@ -51,20 +51,34 @@ func (i *Info) Set(m *logserver.Meta) {
 	}
 }
 
-// Meta returns it as it was set.
+// Base returns the connection's base, of which the log has In. Its State must not be changed.
+func (i *Info) Base(in int64) logserver.Base {
+	if i.base == nil {
+		return logserver.Base{In: in}
+	}
+	return logserver.Base{In: in, Out: i.base.out, State: i.base.state}
+}
+
+// Rebase takes a base but for its In. It copies b.
+func (i *Info) Rebase(b *logserver.Base) {
+	i.base = nil
+	if b.Out > 0 || len(b.State) > 0 {
+		i.base = &base{out: b.Out, state: slices.Clone(b.State)}
+	}
+}
+
+// Meta returns it as it was set, without the base.
 func (i *Info) Meta(id logserver.ConnID, finished bool) logserver.Meta {
 	s := i.shared.Value()
 	m := logserver.Meta{
 		ID: id, Tag: i.Tag, Service: s.service,
-		Flow: logserver.Flow{Client: i.client, Server: s.server},
-		IRS:  i.irs, ISS: i.iss,
-		SYNOptions:    []byte(i.options[:i.synOptions]),
-		SYNACKOptions: []byte(i.options[i.synOptions:]),
-		SYNFlags:      i.synFlags,
-		RTT:           i.rtt,
-		Finished:      finished,
-		Created:       time.Unix(0, i.Created),
-		Modified:      time.Unix(0, i.Modified),
+		Flow:     logserver.Flow{Client: i.client, Server: s.server},
+		Finished: finished,
+		Created:  time.Unix(0, i.Created),
+		Modified: time.Unix(0, i.Modified),
+	}
+	if len(i.handshake) > 0 {
+		m.Handshake = []byte(i.handshake)
 	}
 	if i.output != nil {
 		m.Output = *i.output

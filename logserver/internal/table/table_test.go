@@ -86,11 +86,11 @@ func TestInfo(t *testing.T) {
 	var i Info
 	want := logserver.Meta{
 		Tag: 1, Service: "x", Flow: logserver.Flow{Client: netip.MustParseAddrPort("192.0.2.1:1"), Server: netip.MustParseAddrPort("192.0.2.2:2")},
-		IRS: 3, ISS: 4, SYNOptions: []byte{1, 2}, SYNACKOptions: []byte{3}, SYNFlags: 5, RTT: 6, Output: logserver.Output{Acked: 7},
+		Handshake: []byte{1, 2}, Output: logserver.Output{Acked: 7},
 	}
 	i.Begin()
 	for _, output := range []logserver.Output{{Acked: 7}, {Acked: 8, Closed: true}, {}, {End: 9}} {
-		want.Output, want.SYNACKOptions = output, append(want.SYNACKOptions, 1)
+		want.Output, want.Handshake = output, append(want.Handshake, 1)
 		i.Set(&want)
 		got := i.Meta(5, true)
 		if got.ID != 5 || !got.Finished || !got.Created.Equal(got.Modified) || time.Since(got.Created) > time.Minute {

@@ -7,7 +7,7 @@ import (
 )
 
 // Version is the protocol's version that this package speaks.
-const Version = 2
+const Version = 3
 
 // Sizes in bytes.
 const (
@@ -33,7 +33,7 @@ const (
 	TypeData     Type = 0x04
 	TypeReads    Type = 0x05
 	TypeFinish   Type = 0x06
-	TypeDiscard  Type = 0x07
+	TypeRebase   Type = 0x07
 	TypeDelete   Type = 0x08
 	TypeRegister Type = 0x09
 	TypeAlive    Type = 0x0a

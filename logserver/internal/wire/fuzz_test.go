@@ -21,9 +21,12 @@ func reencode(f Frame) ([]byte, error) {
 	case TypeReads:
 		r, err := ParseReads(f)
 		return AppendReads(nil, f.Flags, r), err
-	case TypeFinish, TypeDiscard:
-		id, off, err := ParseAt(f)
-		return AppendAt(nil, f.Type, id, off), err
+	case TypeFinish:
+		id, off, err := ParseFinish(f)
+		return AppendFinish(nil, id, off), err
+	case TypeRebase:
+		id, base, err := ParseRebase(f)
+		return AppendRebase(nil, id, &base), err
 	case TypeDelete:
 		id, err := ParseDelete(f)
 		return AppendDelete(nil, id), err

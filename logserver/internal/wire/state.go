@@ -3,7 +3,7 @@ package wire
 import "github.com/ftnet/ftnet/logserver"
 
 // StateSize is the length of a State, in bytes.
-const StateSize = 56
+const StateSize = 64
 
 // Flags of a State.
 const (
@@ -29,9 +29,9 @@ const (
 type State struct {
 	ID logserver.ConnID
 	// The log holds Start up to Taken, of which what lies below Stable is
-	// stable. The recorded reads end at ReadEnd. The log would take data up to
+	// stable. Start and Out are where the base lies in the two streams. The recorded reads end at ReadEnd. The log would take data up to
 	// Limit now, if no other connection took the room.
-	Start, Stable, Taken, ReadEnd, Limit int64
+	Start, Out, Stable, Taken, ReadEnd, Limit int64
 	// Meta is the generation of the metadata that is stable, 0 if that is not
 	// known.
 	Meta  uint32
@@ -42,6 +42,7 @@ type State struct {
 func AppendState(b []byte, s State) []byte {
 	b = be.AppendUint64(b, uint64(s.ID))
 	b = be.AppendUint64(b, uint64(s.Start))
+	b = be.AppendUint64(b, uint64(s.Out))
 	b = be.AppendUint64(b, uint64(s.Stable))
 	b = be.AppendUint64(b, uint64(s.Taken))
 	b = be.AppendUint64(b, uint64(s.ReadEnd))
@@ -52,7 +53,7 @@ func AppendState(b []byte, s State) []byte {
 
 func (c *cursor) state() (s State) {
 	s.ID = c.id()
-	s.Start, s.Stable, s.Taken = c.Offset(), c.Offset(), c.Offset()
+	s.Start, s.Out, s.Stable, s.Taken = c.Offset(), c.Offset(), c.Offset(), c.Offset()
 	s.ReadEnd, s.Limit = c.Offset(), c.Offset()
 	s.Meta, s.Flags = c.U32(), c.U32()
 	if s.Flags&^stateFlags != 0 || s.Start > s.Taken || s.Stable > s.Taken {

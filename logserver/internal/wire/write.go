@@ -56,15 +56,35 @@ func ParseReads(f Frame) (r Reads, err error) {
 	return r, nil
 }
 
-// AppendAt appends a Finish or Discard frame.
-func AppendAt(b []byte, t Type, id logserver.ConnID, off int64) []byte {
-	b = AppendHeader(b, t, 0, 16)
+// AppendRebase appends a Rebase frame. The base must be valid.
+func AppendRebase(b []byte, id logserver.ConnID, base *logserver.Base) []byte {
+	b = AppendHeader(b, TypeRebase, 0, 24+len(base.State))
+	b = be.AppendUint64(b, uint64(id))
+	b = be.AppendUint64(b, uint64(base.In))
+	b = be.AppendUint64(b, uint64(base.Out))
+	return append(b, base.State...)
+}
+
+// ParseRebase takes it apart. The state is part of the frame's payload.
+func ParseRebase(f Frame) (id logserver.ConnID, base logserver.Base, err error) {
+	c := newCursor(f)
+	id, base.In, base.Out = c.id(), c.Offset(), c.Offset()
+	base.State = c.Rest()
+	if c.Bad() || base.Validate() != nil {
+		return 0, logserver.Base{}, f.Malformed()
+	}
+	return id, base, nil
+}
+
+// AppendFinish appends a Finish frame.
+func AppendFinish(b []byte, id logserver.ConnID, off int64) []byte {
+	b = AppendHeader(b, TypeFinish, 0, 16)
 	b = be.AppendUint64(b, uint64(id))
 	return be.AppendUint64(b, uint64(off))
 }
 
-// ParseAt takes a Finish or Discard frame apart.
-func ParseAt(f Frame) (id logserver.ConnID, off int64, err error) {
+// ParseFinish takes it apart.
+func ParseFinish(f Frame) (id logserver.ConnID, off int64, err error) {
 	c := newCursor(f)
 	if id, off = c.id(), c.Offset(); !c.Done() {
 		return 0, 0, f.Malformed()

@@ -80,7 +80,7 @@ func newFeed(log logserver.Log, n int) (*feed, error) {
 	}
 	for i, c := range f.conns {
 		id, err := log.Open(logserver.Meta{
-			Tag: uint64(i), Service: "bench", SYNOptions: make([]byte, 20), SYNACKOptions: make([]byte, 20),
+			Tag: uint64(i), Service: "bench", Handshake: make([]byte, 50),
 			Flow: logserver.Flow{Client: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i >> 8)}), uint16(1024+i)), Server: server},
 		})
 		if err != nil {

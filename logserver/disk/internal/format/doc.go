@@ -18,7 +18,7 @@
 // type Trailer in its last 40 bytes, which says where the Index is.
 //
 //	header page      0   8  "FTNETLOG"
-//	                 8   4  version (3)
+//	                 8   4  version (4)
 //	                12   4  flags: 1 = encrypted
 //	                16   8  number of the segment: its place in the log
 //	                24   8  length of the file when it was made

@@ -21,10 +21,11 @@ var compare = cmp.Options{
 
 // FuzzState: what was written is read, and nothing makes the reader panic.
 func FuzzState(f *testing.F) {
-	s := ConnState{Number: 7, Start: 5, ReadsFrom: 4, Fin: -1, Meta: logserver.Meta{
-		ID: 5, Tag: math.MaxUint64, Service: "x", IRS: 1, ISS: 2, SYNOptions: []byte{1}, SYNACKOptions: []byte{2, 3}, SYNFlags: 3, RTT: 4,
+	s := ConnState{Number: 7, ReadsFrom: 4, Fin: -1, Meta: logserver.Meta{
+		ID: 5, Tag: math.MaxUint64, Service: "x", Handshake: []byte{1, 2, 3},
 		Flow:    logserver.Flow{Client: netip.MustParseAddrPort("[fe80::1%eth0]:4000"), Server: netip.MustParseAddrPort("192.0.2.1:1")},
-		Output:  logserver.Output{Acked: 1, In: 2, Out: 3, Closed: true, End: 1 << 50},
+		Output:  logserver.Output{Acked: 1, Closed: true, End: 1 << 50},
+		Base:    logserver.Base{In: 5, Out: 6, State: []byte("state")},
 		Created: time.Unix(1, 2), Modified: time.Unix(3, 4),
 	}}
 	f.Add(s.Append(nil))

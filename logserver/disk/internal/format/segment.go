@@ -9,7 +9,7 @@ import (
 
 // Version is the version of the format that this package writes, and the only
 // one that it reads.
-const Version = 3
+const Version = 4
 
 const (
 	// PageSize is the length of one copy of a segment's header.

@@ -13,9 +13,9 @@ type ConnState struct {
 	Meta logserver.Meta
 	// Number tells in which order connections were opened.
 	Number uint64
-	// Start is the offset below which data was discarded, ReadsFrom the one
-	// where the first read begins that is still recorded, or the next.
-	Start, ReadsFrom int64
+	// ReadsFrom is the offset where the first read begins that is still recorded,
+	// or the next.
+	ReadsFrom int64
 	// Fin is where the client's FIN stands; negative unless Meta.Finished says that there is one.
 	Fin int64
 }
@@ -27,7 +27,7 @@ var ErrState = errors.New("state makes no sense")
 func (s *ConnState) Append(b []byte) []byte {
 	b = record.AppendMeta(b, &s.Meta)
 	b = binary.AppendUvarint(b, s.Number)
-	for _, off := range [...]int64{s.Start, s.ReadsFrom, s.Fin} {
+	for _, off := range [...]int64{s.ReadsFrom, s.Fin} {
 		b = binary.AppendVarint(b, off)
 	}
 	return b
@@ -36,8 +36,8 @@ func (s *ConnState) Append(b []byte) []byte {
 // ParseState reads the payload of a State record.
 func ParseState(b []byte) (*ConnState, error) {
 	c := record.NewCursor(b)
-	s := &ConnState{Meta: c.Meta(), Number: c.Uvarint(), Start: c.Varint(), ReadsFrom: c.Varint(), Fin: c.Varint()}
-	if !c.Done() || s.Start < 0 || s.ReadsFrom < 0 || s.Meta.Finished != (s.Fin >= 0) {
+	s := &ConnState{Meta: c.Meta(), Number: c.Uvarint(), ReadsFrom: c.Varint(), Fin: c.Varint()}
+	if !c.Done() || s.ReadsFrom < 0 || s.Meta.Finished != (s.Fin >= 0) {
 		return nil, ErrState
 	}
 	return s, nil
