@@ -1,4 +1,4 @@
-package disk
+package storelog
 
 import (
 	"time"
@@ -51,7 +51,7 @@ func (l *Log) open(m *logserver.Meta) (logserver.ConnID, error) {
 	c.info.Set(m)
 	l.charge(c, connCost)
 	l.table.Add(id, c)
-	l.pendState(c, true)
+	l.queueState(c, true)
 	l.hurry()
 	return id, nil
 }
@@ -80,7 +80,7 @@ func (l *Log) Update(m logserver.Meta) error {
 	}
 	c.info.Set(&m)
 	c.info.Touch()
-	l.pendState(c, true)
+	l.queueState(c, true)
 	l.hurry()
 	return nil
 }
@@ -101,7 +101,7 @@ func (l *Log) Finish(id logserver.ConnID, off int64) error {
 	case c.fin < 0:
 		c.fin = off
 		c.info.Touch()
-		l.pendState(c, false)
+		l.queueState(c, false)
 		l.hurry()
 	}
 	return nil
@@ -135,7 +135,7 @@ func (l *Log) discard(id logserver.ConnID, through int64) error {
 		c.reads.Trim(through)
 		l.charge(c, int64(len(c.reads.Runs)-before)*runCost)
 	}
-	l.pendState(c, false)
+	l.queueState(c, false)
 	l.soon()
 	return nil
 }
@@ -159,7 +159,7 @@ func (l *Log) remove(c *conn) {
 	c.gone = true
 	l.charge(c, -c.raw)
 	l.table.Remove(c.id)
-	l.pendTomb(c)
+	l.queueDeletion(c)
 	l.soon()
 }
 
