@@ -68,6 +68,9 @@ func (f *files) Layout() store.Layout {
 // NewFrame implements store.Store: a device can take its bytes.
 func (f *files) NewFrame(n int) []byte { return vfs.AlignedBytes(n) }
 
+// Name implements store.Store.
+func (f *files) Name(segment uint32) string { return f.segmentPath(segment) }
+
 // Full implements store.Store.
 func (f *files) Full() bool {
 	f.mu.Lock()

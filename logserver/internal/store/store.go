@@ -208,7 +208,7 @@ type Visitor interface {
 // Store keeps records; see the package's comment for order, stability and failures. Load is
 // called first, once. One goroutine calls Append, another one Scan, Free, Settle and Prepare. All
 // others may be called from any goroutine at
-// any time. Size, Layout, NewFrame, Segments, Full and Low never wait, nor do they ask the owner: they
+// any time. Size, Layout, NewFrame, Name, Segments, Full and Low never wait, nor do they ask the owner: they
 // may be called with locks held. The owner is asked with no lock held that these take.
 type Store interface {
 	// Load finds all records. Of those of type Data it may leave the payload unread.
@@ -254,6 +254,9 @@ type Store interface {
 	// Size returns how many bytes a record with n bytes of payload takes.
 	Size(n int) int
 	Layout() Layout
+
+	// Name is what an operator knows a segment by.
+	Name(segment uint32) string
 
 	// Full reports whether the store has all the room that it can have. Low reports whether it
 	// will soon not be able to have what it may.

@@ -86,7 +86,7 @@ func (l *Log) cleanSegment() bool {
 		l.mu.Lock()
 		s.bad = true
 		l.mu.Unlock()
-		l.cfg.Warn("a part of the log cannot be read, and is kept", "error", err)
+		l.cfg.Warn("a part of the log cannot be read, and is kept", "segment", l.store.Name(s.id), "error", err)
 		return false
 	}
 	l.counters.cleaned.Add(1)
@@ -113,7 +113,7 @@ func (l *Log) emptied(s *segment) bool {
 		l.mu.Unlock()
 		if live == 0 || !waiting {
 			if live > 0 {
-				l.cfg.Warn("a part of the log holds what cannot be read, and is kept", "segment", s.id, "bytes", live)
+				l.cfg.Warn("a part of the log holds what cannot be read, and is kept", "segment", l.store.Name(s.id), "bytes", live)
 			}
 			return live == 0
 		}

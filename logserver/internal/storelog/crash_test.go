@@ -18,7 +18,7 @@ import (
 // written is found, what upcalls have told is there, and nothing that was not taken.
 func TestCrash(t *testing.T) {
 	seen := map[storetest.Step]int{}
-	for seed := range uint64(300) {
+	for seed := range uint64(120) {
 		if err := crashRun(seed, seen); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}

@@ -54,7 +54,7 @@ func (r *replay) Record(f *store.Found) {
 	}
 	r.l.counters.lostRecords.Add(1)
 	r.hurt[f.Conn] = true
-	r.l.cfg.Warn("a record in the log is damaged", "segment", f.Segment, "position", f.At,
+	r.l.cfg.Warn("a record in the log is damaged", "segment", r.l.store.Name(f.Segment), "position", f.At,
 		"type", f.Type.String(), "connection", f.Conn, "offset", f.Offset, "bytes", f.N)
 }
 

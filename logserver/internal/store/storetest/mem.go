@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"sync"
 	"time"
@@ -153,8 +154,37 @@ func (m *Mem) scan(s *segment, f func(*store.Found) error) error {
 	return nil
 }
 
-// Append implements store.Store.
+// check panics if a batch is not what store.Batch says.
+func (m *Mem) check(b *store.Batch) {
+	at := lead
+	for i := range b.Records {
+		r := &b.Records[i]
+		var sum uint32
+		n := 0
+		for _, p := range r.Payload {
+			n += len(p)
+		}
+		if r.Frame > 0 {
+			n += int(r.N)
+			sum = crc32.Checksum(b.Frame[r.Frame+head:][:r.N], castagnoli)
+		}
+		if n != int(r.N) || r.Frame > 0 && r.Frame != at || sum != r.Sum && r.Frame > 0 {
+			panic(fmt.Sprintf("storetest: record %d of a batch: %d bytes, in a Frame of %d at %d: %+v", i, n, len(b.Frame), at, r.Header))
+		}
+		if r.Frame > 0 {
+			at += m.Size(int(r.N))
+		}
+	}
+	if b.Frame != nil && at != len(b.Frame) {
+		panic(fmt.Sprintf("storetest: a Frame of %d bytes with records up to %d", len(b.Frame), at))
+	}
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Append implements store.Store. It panics if the batch is not what it must be.
 func (m *Mem) Append(b *store.Batch) (int, error) {
+	m.check(b)
 	s, n, err := m.place(b)
 	if err != nil {
 		return 0, err
@@ -379,6 +409,9 @@ func (m *Mem) Layout() store.Layout {
 	}
 	return l
 }
+
+// Name implements store.Store.
+func (m *Mem) Name(segment uint32) string { return fmt.Sprint("segment ", segment) }
 
 // Full implements store.Store.
 func (m *Mem) Full() bool {
