@@ -10,6 +10,9 @@ import (
 // upcalls collects the log's stability upcalls until the core can take them.
 // The memory log makes them inside the core's own calls, where the core is
 // busy; other logs make them from goroutines of theirs.
+//
+// Rejected: a result of Write that tells what is stable already. The metadata, the FIN and all other
+// logs need the upcall anyway, so it would be a second way for one fact.
 type upcalls struct {
 	mu         sync.Mutex
 	list, back []logserver.Upcall

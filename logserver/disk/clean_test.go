@@ -24,7 +24,7 @@ func TestOldConnection(t *testing.T) {
 		t.Helper()
 		for l.pending() {
 			if err := l.step(); err != nil {
-				l.tendOnce()
+				l.clean()
 			}
 		}
 	}
@@ -51,10 +51,10 @@ func TestOldConnection(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		l.tendOnce()
+		l.clean()
 	}
 	sync()
-	l.tendOnce()
+	l.clean()
 	for _, id := range olds {
 		holds(t, l, id, data[:500])
 		if runs, err := l.Reads(id); err != nil || len(runs) != 2 {
@@ -84,7 +84,7 @@ func TestFull(t *testing.T) {
 	var ids []logserver.ConnID
 	data := logtest.Pattern(make([]byte, 20_000), 1, 0)
 	for n := range 3000 {
-		for l.space.room() < 40_000 {
+		for used, most := l.Usage(); used > most-60_000; used, _ = l.Usage() {
 			// Any connection but the oldest: the worst for the cleaner.
 			k := (n * 7919) % len(ids)
 			if err := l.Delete(ids[k]); err != nil {
@@ -101,13 +101,13 @@ func TestFull(t *testing.T) {
 		for try := 0; l.pending(); try++ {
 			err := l.step()
 			if err != nil {
-				l.tendOnce()
+				l.clean()
 			}
 			if try > 1000 {
-				for _, s := range l.segments {
+				for _, s := range l.files.segments {
 					t.Logf("%+v", *s)
 				}
-				t.Fatalf("nothing can be written: %v, %d spares, round %d", err, len(l.spares), n)
+				t.Fatalf("nothing can be written: %v, %d spares, round %d", err, len(l.files.spares), n)
 			}
 		}
 	}
@@ -117,7 +117,7 @@ func TestFull(t *testing.T) {
 	c := l.Counters()
 	names, _ := fs.ReadDir("/log")
 	t.Logf("%d bytes written, %d copied, %d files", total, c.Copied, len(names))
-	if int64(len(names)) > 4<<20/l.cfg.Segment || c.Copied > 4*total {
+	if int64(len(names)) > 4<<20/l.files.cfg.Segment || c.Copied > 4*total {
 		t.Error("that is too much")
 	}
 }

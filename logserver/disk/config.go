@@ -2,11 +2,11 @@ package disk
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk/internal/format"
 	"github.com/ftnet/ftnet/logserver/disk/internal/vfs"
+	"github.com/ftnet/ftnet/logserver/internal/storelog"
 )
 
 // Config sets a log's limits. The zero value is usable.
@@ -38,24 +38,15 @@ type Config struct {
 	Warn, Info func(message string, pairs ...any)
 
 	fs     vfs.FS
-	manual bool // nothing happens but in step and tend: for tests
-	// batch is how many bytes of client data are made stable at once.
-	batch int64
-	// delay is how long what nobody waits for may wait for company.
-	delay time.Duration
+	manual bool  // see storelog.Config
+	batch  int64 // the same
 }
 
 const (
 	defaultTotal   = 8 << 30
-	defaultBuffer  = 256 << 20
 	defaultSegment = 64 << 20
 	defaultMinFree = 256 << 20
 	minSegment     = 64 << 10
-	minTotal       = 1 << 20
-	// defaultBatch: what larger batches bring in throughput they take in delay, by
-	// which a sender measures how much it may have on its way.
-	defaultBatch = 1 << 20
-	defaultDelay = 5 * time.Millisecond
 )
 
 func (c Config) withDefaults() Config {
@@ -65,15 +56,9 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	set(&c.QuotaTotal, defaultTotal)
-	set(&c.LowSpace, c.QuotaTotal-c.QuotaTotal/8)
 	set(&c.MinFree, defaultMinFree)
-	set(&c.Buffer, min(defaultBuffer, c.QuotaTotal))
 	set(&c.Segment, max(minSegment, min(defaultSegment, c.QuotaTotal/32)))
 	c.Segment &^= 4095
-	set(&c.batch, defaultBatch)
-	if c.delay == 0 {
-		c.delay = defaultDelay
-	}
 	if c.Warn == nil {
 		c.Warn = func(string, ...any) {}
 	}
@@ -92,10 +77,7 @@ func (c *Config) validate() error {
 		name               string
 		value, least, most int64
 	}{
-		{"QuotaTotal", c.QuotaTotal, minTotal, 1 << 50},
-		{"LowSpace", c.LowSpace, 0, 1 << 62},
 		{"MinFree", c.MinFree, 0, 1 << 62},
-		{"Buffer", c.Buffer, 64 << 10, 1 << 50},
 		{"Segment", c.Segment, minSegment, 1 << 31},
 	} {
 		if f.value < f.least || f.value > f.most {
@@ -106,4 +88,14 @@ func (c *Config) validate() error {
 		return fmt.Errorf("%w: Config.Key has %d bytes, want %d", logserver.ErrInvalid, len(c.Key), format.KeySize)
 	}
 	return nil
+}
+
+// above is the part of it that is not about files.
+func (c *Config) above(dir string) storelog.Config {
+	in := func(tell func(string, ...any)) func(string, ...any) {
+		return func(message string, pairs ...any) { tell(message, append([]any{"directory", dir}, pairs...)...) }
+	}
+	return storelog.Config{
+		QuotaTotal: c.QuotaTotal, LowSpace: c.LowSpace, Buffer: c.Buffer, Warn: in(c.Warn), Info: in(c.Info), Batch: c.batch, Manual: c.manual,
+	}
 }

@@ -46,7 +46,7 @@ func flipRun(seed uint64) (said int, err error) {
 	}
 	w.sync()
 	head := "" // of a log that was not closed
-	if h := w.log.writer.head; h != nil {
+	if h := w.log.files.writer.head; h != nil {
 		head = h.path
 	}
 	if r.IntN(2) == 0 {

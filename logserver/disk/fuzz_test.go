@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/internal/store"
 )
 
 // FuzzSegment: whatever a segment holds, reading it ends, and what it finds
@@ -26,7 +27,7 @@ func FuzzSegment(f *testing.F) {
 	segment := func(c *format.Codec) []byte {
 		b := h.Append(nil)
 		for i, payload := range [][]byte{nil, []byte("data"), bytes.Repeat([]byte{1}, 100), nil} {
-			typ := []format.Type{format.Batch, format.Data, format.Data, format.Tomb}[i]
+			typ := []store.Type{format.Batch, store.Data, store.Data, store.Deletion}[i]
 			rec := make([]byte, c.Size(len(payload)))
 			conn := uint64(7)
 			if typ == format.Batch {
@@ -60,7 +61,7 @@ func FuzzSegment(f *testing.F) {
 			if r.ok {
 				ok++
 			}
-			if r.ok && r.h.Type == format.Data && !bytes.Equal(r.payload, []byte("data")) && !bytes.Equal(r.payload, bytes.Repeat([]byte{1}, 100)) {
+			if r.ok && r.h.Type == store.Data && !bytes.Equal(r.payload, []byte("data")) && !bytes.Equal(r.payload, bytes.Repeat([]byte{1}, 100)) {
 				t.Errorf("other bytes: %q", r.payload)
 			}
 		}

@@ -3,6 +3,7 @@ package disk
 import (
 	"github.com/ftnet/ftnet/logserver/disk/internal/format"
 	"github.com/ftnet/ftnet/logserver/disk/internal/vfs"
+	"github.com/ftnet/ftnet/logserver/internal/store"
 )
 
 // rec is a record as it was found.
@@ -15,18 +16,12 @@ type rec struct {
 // gap is a place that holds no valid record.
 type gap struct{ from, to int64 }
 
-// load reads a segment from front to back, as a scanner does. Of data it keeps
-// where it is, not the bytes.
-func (l *Log) load(f vfs.File, codec *format.Codec, end int64) ([]rec, []gap, error) {
-	return newScanner(f, codec, end).all(isOther)
-}
-
 // isOther reports whether what a record says has to be read when the log is opened.
-func isOther(h format.Header) bool { return h.Type == format.State || h.Type == format.Reads }
+func isOther(h format.Header) bool { return h.Type == store.State || h.Type == store.Reads }
 
 // loadIndexed reads a segment by its index: what data records there are, and
 // all other records. It returns false if there is no valid index.
-func (l *Log) loadIndexed(f vfs.File, codec *format.Codec, id uint32, size int64) ([]rec, int64, bool) {
+func loadIndexed(f vfs.File, codec *format.Codec, id uint32, size int64) ([]rec, int64, bool) {
 	b := make([]byte, format.HeaderSize)
 	at := size - format.HeaderSize
 	if at < format.Begin || at%format.Align != 0 {
@@ -63,12 +58,12 @@ func (l *Log) loadIndexed(f vfs.File, codec *format.Codec, id uint32, size int64
 	for i, h := range headers {
 		recs[i] = rec{h: h, ok: true}
 	}
-	return recs, end, l.loadOthers(f, codec, recs) == nil
+	return recs, end, loadOthers(f, codec, recs) == nil
 }
 
 // loadOthers reads the payloads of all records but data. Those that lie close
 // together are read at once.
-func (l *Log) loadOthers(f vfs.File, codec *format.Codec, recs []rec) error {
+func loadOthers(f vfs.File, codec *format.Codec, recs []rec) error {
 	const near, most = 32 << 10, 1 << 20
 	wanted := func(r *rec) bool { return isOther(r.h) }
 	for i := 0; i < len(recs); i++ {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/disk/internal/faultfs"
+	"github.com/ftnet/ftnet/logserver/internal/store"
+	"github.com/ftnet/ftnet/logserver/internal/storelog"
 )
 
 // modelConn is what a connection must be like, and what it may be like: between
@@ -49,7 +51,7 @@ type world struct {
 
 func (w *world) config() *Config {
 	return &Config{
-		QuotaTotal: minTotal, Segment: minSegment, batch: 24 << 10, fs: w.fs, manual: true, Key: w.key, MinFree: 1,
+		QuotaTotal: 1 << 20, Segment: minSegment, batch: 24 << 10, fs: w.fs, manual: true, Key: w.key, MinFree: 1,
 		Warn: func(message string, pairs ...any) { w.warn = append(w.warn, fmt.Sprint(message, pairs)) },
 	}
 }
@@ -149,7 +151,7 @@ func (w *world) act() error {
 	case n < 90:
 		w.sync()
 	default:
-		w.log.tendOnce()
+		w.log.clean()
 	}
 	return nil
 }
@@ -163,8 +165,8 @@ func (w *world) sync() {
 			return
 		}
 		if err != nil {
-			if errors.Is(err, errWait) {
-				w.log.tendOnce()
+			if errors.Is(err, store.ErrWait) {
+				w.log.clean()
 				continue
 			}
 			return
@@ -348,11 +350,7 @@ func (w *world) compareReads(c *modelConn, start int64) error {
 	// What was not stable may be gone, also what lay below the start.
 	c.reads = c.reads[:min(len(c.reads), kept+len(have))]
 	if len(have) == 0 {
-		to := int64(0)
-		c2 := w.log.table.Get(c.id)
-		if c2.reads != nil {
-			to = c2.reads.To
-		}
+		to := storelog.ReadsEnd(w.log.Log, c.id)
 		pos, n := int64(0), 0
 		for ; n < len(c.reads) && pos < to; n++ {
 			pos += int64(c.reads[n])

@@ -15,19 +15,19 @@ import (
 )
 
 // openDir makes the directory, and sees to it that no other process uses it.
-func (l *Log) openDir() error {
-	if err := l.fs.Mkdir(l.dir); err != nil {
-		return explain(l.dir, err)
+func (f *files) openDir() error {
+	if err := f.fs.Mkdir(f.dir); err != nil {
+		return explain(f.dir, err)
 	}
-	lock, err := l.fs.Lock(filepath.Join(l.dir, lockName))
+	lock, err := f.fs.Lock(filepath.Join(f.dir, lockName))
 	if err != nil {
-		return explain(l.dir, err)
+		return explain(f.dir, err)
 	}
-	l.lock = lock
-	if _, ok := l.fs.(vfs.OS); ok {
-		info, err := os.Stat(l.dir)
+	f.lock = lock
+	if _, ok := f.fs.(vfs.OS); ok {
+		info, err := os.Stat(f.dir)
 		if err == nil && info.Mode().Perm()&0o077 != 0 {
-			l.cfg.Warn("the log's directory is accessible to other users (its files are not)", "directory", l.dir, "mode", info.Mode().Perm(), "remedy", "chmod 700")
+			f.cfg.Warn("the log's directory is accessible to other users (its files are not)", "directory", f.dir, "mode", info.Mode().Perm(), "remedy", "chmod 700")
 		}
 	}
 	return nil
@@ -35,6 +35,9 @@ func (l *Log) openDir() error {
 
 // explain says what can be done about an error.
 func explain(path string, err error) error {
+	if err == nil {
+		return nil
+	}
 	var hint string
 	locked, isLocked := errors.AsType[*vfs.LockedError](err)
 	version, isVersion := errors.AsType[format.VersionError](err)
@@ -60,9 +63,9 @@ func explain(path string, err error) error {
 }
 
 // explainKey says what is wrong with the key.
-func (l *Log) explainKey(path string, h *format.SegmentHeader) error {
+func (f *files) explainKey(path string, h *format.SegmentHeader) error {
 	switch {
-	case h.Encrypted && l.cfg.Key == nil:
+	case h.Encrypted && f.cfg.Key == nil:
 		return fmt.Errorf("log file %s is encrypted, and no key was given: %w", path, format.ErrKey)
 	case !h.Encrypted:
 		return fmt.Errorf("log file %s is not encrypted, but a key was given: leave the key out, or begin in another directory: %w", path, format.ErrKey)
@@ -80,60 +83,60 @@ type found struct {
 
 // findSegments opens all segments, the oldest first, and removes what never
 // became one.
-func (l *Log) findSegments() ([]*found, error) {
-	names, err := l.fs.ReadDir(l.dir)
+func (f *files) findSegments() ([]*found, error) {
+	names, err := f.fs.ReadDir(f.dir)
 	if err != nil {
-		return nil, explain(l.dir, err)
+		return nil, explain(f.dir, err)
 	}
 	slices.Sort(names)
 	var list []*found
 	unknown := map[uint32]vfs.File{}
 	for _, name := range names {
 		if strings.HasSuffix(name, spareSuffix) {
-			_ = l.fs.Remove(filepath.Join(l.dir, name)) // it is empty
+			_ = f.fs.Remove(filepath.Join(f.dir, name)) // it is empty
 			continue
 		}
 		id, ok := segmentName(name)
 		if !ok {
 			continue
 		}
-		l.nextSeg = max(l.nextSeg, id+1)
-		f, file, err := l.openSegment(id)
+		f.nextSeg = max(f.nextSeg, id+1)
+		s, file, err := f.openSegment(id)
 		switch {
 		case err != nil:
 			for _, file := range unknown {
 				_ = file.Close()
 			}
 			return nil, err
-		case f == nil:
+		case s == nil:
 			unknown[id] = file
 		default:
-			list = append(list, f)
-			l.segments[id] = f.segment
+			list = append(list, s)
+			f.segments[id] = s.segment
 		}
 	}
 	stable := map[uint32]int64{} // how much the next segment's header vouches for
-	for _, f := range list {
-		stable[uint32(f.header.Prev)] = f.header.PrevEnd
+	for _, s := range list {
+		stable[uint32(s.header.Prev)] = s.header.PrevEnd
 	}
-	for i, f := range list {
-		if end, ok := stable[f.id]; ok {
-			f.limit = end
-		} else if i+1 < len(list) && list[i+1].header.Prev < uint64(f.id) {
-			f.limit = format.Begin // it was given up before anything was stable
+	for i, s := range list {
+		if end, ok := stable[s.id]; ok {
+			s.limit = end
+		} else if i+1 < len(list) && list[i+1].header.Prev < uint64(s.id) {
+			s.limit = format.Begin // it was given up before anything was stable
 		}
 	}
 	for id, file := range unknown {
-		l.unknownFile(id, file, list, stable[id])
+		f.unknownFile(id, file, list, stable[id])
 	}
 	return list, nil
 }
 
 // openSegment opens a file with a segment's name. If it has no valid header
 // the segment is nil.
-func (l *Log) openSegment(id uint32) (*found, vfs.File, error) {
-	path := l.segmentPath(id)
-	file, err := l.fs.Open(path)
+func (f *files) openSegment(id uint32) (*found, vfs.File, error) {
+	path := f.segmentPath(id)
+	file, err := f.fs.Open(path)
 	if err != nil {
 		return nil, nil, explain(path, err)
 	}
@@ -152,9 +155,9 @@ func (l *Log) openSegment(id uint32) (*found, vfs.File, error) {
 	if err != nil || h.ID != uint64(id) {
 		return nil, file, nil
 	}
-	codec, err := format.OpenCodec(h, l.cfg.Key)
+	codec, err := format.OpenCodec(h, f.cfg.Key)
 	if err != nil {
-		return nil, nil, errors.Join(l.explainKey(path, &h), file.Close())
+		return nil, nil, errors.Join(f.explainKey(path, &h), file.Close())
 	}
 	s := &segment{id: id, path: path, file: file, codec: codec, size: size, sealed: true}
 	return &found{s, h, -1}, file, nil
@@ -162,34 +165,34 @@ func (l *Log) openSegment(id uint32) (*found, vfs.File, error) {
 
 // unknownFile removes a file that has a segment's name and no valid header. Most
 // likely nothing of it was ever stable; else it is put aside.
-func (l *Log) unknownFile(id uint32, file vfs.File, list []*found, stable int64) {
-	path := l.segmentPath(id)
+func (f *files) unknownFile(id uint32, file vfs.File, list []*found, stable int64) {
+	path := f.segmentPath(id)
 	b := make([]byte, format.Begin)
 	n, _ := file.ReadAt(b, 0)
 	_ = file.Close()
 	resembles := format.Resembles(b[:n], uint64(id))
-	next := slices.IndexFunc(list, func(f *found) bool { return f.id > id })
+	next := slices.IndexFunc(list, func(s *found) bool { return s.id > id })
 	// The next segment's header would name it if it had held anything.
 	used := next >= 0 && list[next].header.Prev >= uint64(id)
 	switch known := stable > format.Begin || resembles && used; {
 	case known:
-		l.counters.lostRecords.Add(1)
-		l.cfg.Warn("a file's header is damaged, and what it held is lost", "file", path)
-		l.putAside(path)
+		f.lost++
+		f.cfg.Warn("a file's header is damaged, and what it held is lost", "file", path)
+		f.putAside(path)
 		return
 	case resembles && next < 0:
-		l.cfg.Warn("the log's last file has a damaged header: either nothing in it was stable, or it is lost", "file", path)
-		l.putAside(path)
+		f.cfg.Warn("the log's last file has a damaged header: either nothing in it was stable, or it is lost", "file", path)
+		f.putAside(path)
 		return
 	}
-	if err := l.fs.Remove(path); err != nil {
-		l.cfg.Warn("a file that is not needed cannot be removed", "file", path, "error", err)
+	if err := f.fs.Remove(path); err != nil {
+		f.cfg.Warn("a file that is not needed cannot be removed", "file", path, "error", err)
 	}
 }
 
 // putAside renames a file so that it is not looked at again.
-func (l *Log) putAside(path string) {
+func (f *files) putAside(path string) {
 	aside := strings.TrimSuffix(path, segmentSuffix) + ".damaged"
-	err := l.fs.Rename(path, aside)
-	l.cfg.Warn("a damaged file is put aside; it can be removed", "file", aside, "error", err)
+	err := f.fs.Rename(path, aside)
+	f.cfg.Warn("a damaged file is put aside; it can be removed", "file", aside, "error", err)
 }

@@ -4,79 +4,63 @@ import (
 	"slices"
 
 	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/internal/store"
 )
 
-// recover reads what the log holds, and begins a new segment.
-func (l *Log) recover() error {
-	list, err := l.findSegments()
+// Load implements store.Store.
+func (f *files) Load(o store.Owner, v store.Visitor) (store.Loaded, error) {
+	f.owner = o
+	var loaded store.Loaded
+	list, err := f.findSegments()
 	if err != nil {
-		return err
+		return loaded, err
 	}
-	r := newReplay(l)
-	for i, f := range list {
-		l.numbers.learn(&f.header)
-		if err := l.readSegment(r, f, i == len(list)-1); err != nil {
-			return explain(f.path, err)
+	for i, s := range list {
+		v.Segment(s.id, s.header.Head)
+		recs, torn, err := f.readSegment(s, i == len(list)-1)
+		if err != nil {
+			return loaded, explain(s.path, err)
 		}
+		loaded.Torn += torn
+		t := teller{seg: s.id}
+		for k := range recs {
+			_ = t.tell(&recs[k], func(found *store.Found) error { v.Record(found); return nil })
+		}
+		f.writer.prev = s.segment
 	}
-	if err := r.finish(); err != nil {
-		return explain(l.dir, err)
-	}
-	l.numbers.begin(len(list) == 0)
-	l.report(r, list)
+	loaded.Segments, loaded.Lost = len(list), f.lost
 	if len(list) > 0 {
-		last := list[len(list)-1]
-		l.writer.prev, l.newest = last.segment, last.id
+		loaded.Newest = list[len(list)-1].id
 	}
-	err = l.claimNumbers()
-	switch {
-	case err == nil:
-		return nil
-	case lacksSpace(err):
-		l.fail(err)
-		return nil
-	}
-	return explain(l.dir, err)
+	return loaded, nil
 }
 
-// claimNumbers writes a segment's header, so that from now on the numbers that
-// this start chooses are its own.
-func (l *Log) claimNumbers() error {
-	if l.writer.head == nil {
-		if err := l.roll(); err != nil {
-			return err
-		}
+// readSegment returns a segment's records, and how many bytes of it were dropped that were
+// not stable.
+func (f *files) readSegment(s *found, last bool) (recs []rec, torn int64, err error) {
+	defer func() { s.filled = s.end > s.size-s.size/8 }()
+	recs, end, ok := loadIndexed(s.file, s.codec, s.id, s.size)
+	if ok && (s.limit < 0 || end <= s.limit) {
+		s.end = end
+		return recs, 0, nil
 	}
-	_, err := l.writePart(nil)
+	// From front to back: of data it is kept where that is, not the bytes.
+	recs, gaps, err := newScanner(s.file, s.codec, s.size).all(isOther)
 	if err != nil {
-		l.abandon()
+		return nil, 0, err
 	}
-	return err
-}
-
-// readSegment reads a segment's records into r.
-func (l *Log) readSegment(r *replay, f *found, last bool) error {
-	defer func() { f.filled = f.end > f.size-f.size/8 }()
-	recs, end, ok := l.loadIndexed(f.file, f.codec, f.id, f.size)
-	if ok && (f.limit < 0 || end <= f.limit) {
-		f.end = end
-		return r.segment(f.segment, recs, nil)
-	}
-	recs, gaps, err := l.load(f.file, f.codec, f.size)
-	if err != nil {
-		return err
-	}
-	tail := last && f.limit < 0 && f.size == f.header.Size
-	recs, gaps, begin := f.examine(recs, gaps, tail, &l.counters)
-	if err := r.segment(f.segment, recs, gaps); err != nil {
-		return err
+	tail := last && s.limit < 0 && s.size == s.header.Size
+	recs, gaps, begin, torn := s.examine(recs, gaps, tail)
+	for _, g := range gaps {
+		f.lost++
+		f.cfg.Warn("a place in the log is damaged", "file", s.path, "position", g.from, "bytes", g.to-g.from)
 	}
 	if !tail {
 		// The header that says so may be gone the next time.
-		f.cut = f.limit >= 0 && f.end < f.size
-		return nil
+		s.cut = s.limit >= 0 && s.end < s.size
+		return recs, torn, nil
 	}
-	return f.confirm(begin)
+	return recs, torn, s.confirm(begin)
 }
 
 // confirm makes stable what a log ended with. It may be in the kernel's memory
@@ -106,11 +90,11 @@ func (f *found) confirm(begin int64) error {
 }
 
 // examine finds out where the stable part of a segment ends, and returns the
-// records and the gaps of that part, and where its last batch begins. tail tells that it was being written when
-// the log ended: then its last batch may be torn, and nothing of that is lost,
+// records and the gaps of that part, where its last batch begins, and how much was dropped. tail
+// tells that it was being written when the log ended: then its last batch may be torn, and nothing of that is lost,
 // for nobody was told that it is stable. A batch is begun only when the one
 // before is stable: damage before the last batch is a loss.
-func (f *found) examine(recs []rec, gaps []gap, tail bool, count *counters) ([]rec, []gap, int64) {
+func (f *found) examine(recs []rec, gaps []gap, tail bool) ([]rec, []gap, int64, int64) {
 	end, complete := f.size, !tail
 	if f.limit >= 0 {
 		end, complete = f.limit, true
@@ -137,11 +121,11 @@ func (f *found) examine(recs []rec, gaps []gap, tail bool, count *counters) ([]r
 			gaps = gaps[:n-1] // or an index that did not become stable
 		}
 		f.end = end
-		return recs, gaps, end
+		return recs, gaps, end, 0
 	}
 	if len(recs) == 0 {
 		f.end = format.Begin
-		return nil, nil, f.end
+		return nil, nil, f.end, 0
 	}
 	// The last batch, and where it begins: at its Batch record, or, if that is
 	// damaged, at the gap where that was.
@@ -171,32 +155,6 @@ func (f *found) examine(recs []rec, gaps []gap, tail bool, count *counters) ([]r
 		}
 	}
 	upTo(end)
-	count.torn.Add(whole - end)
 	f.end = end
-	return recs, gaps, min(begin, end)
-}
-
-// report says what was found, and what was lost.
-func (l *Log) report(r *replay, list []*found) {
-	c := l.Counters()
-	if c.LostRecords > 0 || c.LostBytes > 0 {
-		l.cfg.Warn("the log is damaged: something that was stable is lost", "directory", l.dir,
-			"damaged places", c.LostRecords, "connections", c.LostConns, "bytes of data", c.LostBytes)
-	}
-	if len(list) > 0 {
-		l.cfg.Info("the log was read", "directory", l.dir, "files", len(list), "connections", l.table.Len(), "dropped bytes that were not stable", c.Torn)
-	}
-}
-
-// install takes over what was read.
-func (l *Log) install(conns []*conn) {
-	for _, c := range conns {
-		l.table.Add(c.id, c)
-		raw := int64(connCost) + c.stable - c.start + int64(len(c.extents)+len(c.readExt))*recordCost + int64(len(c.info.Base(0).State))
-		if c.reads != nil {
-			raw += int64(len(c.reads.Runs)) * runCost
-		}
-		l.charge(c, raw)
-		l.skip(c)
-	}
+	return recs, gaps, min(begin, end), whole - end
 }

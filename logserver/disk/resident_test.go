@@ -38,7 +38,7 @@ func TestResidentMemory(t *testing.T) {
 	fill()
 	fill() // the first is sealed by now, and a little of it lives
 	before := l.Counters().Cleaned
-	if n := allocated(func() { l.tendOnce() }); n > most {
+	if n := allocated(func() { l.clean() }); n > most {
 		t.Errorf("cleaning takes %d bytes", n)
 	}
 	if l.Counters().Cleaned == before {
@@ -48,7 +48,7 @@ func TestResidentMemory(t *testing.T) {
 
 	// As a process leaves it that is killed: the last file has no index.
 	other := t.TempDir()
-	names, err := l.fs.ReadDir(dir)
+	names, err := l.files.fs.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/internal/store"
 )
 
 // window is how much of a file a scanner has in memory, unless a record is longer.
@@ -83,9 +84,9 @@ func (s *scanner) next() (rec, error) {
 		if h.Type == format.Batch {
 			s.until = s.pos + int64(min(h.Conn, uint64(s.end)))
 		}
-		r := rec{h: h, ok: h.Type == format.Void}
+		r := rec{h: h, ok: h.Type == store.Void}
 		size := int64(s.codec.Size(int(h.N)))
-		if h.Type != format.Trailer && h.Type != format.Void && s.pos+size <= s.end {
+		if h.Type != format.Trailer && h.Type != store.Void && s.pos+size <= s.end {
 			if b, err = s.bytes(s.pos, size); err != nil {
 				return rec{}, err
 			}

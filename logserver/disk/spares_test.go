@@ -15,17 +15,17 @@ func TestSpares(t *testing.T) {
 	sync := func() {
 		t.Helper()
 		writeAll(t, l)
-		l.tendOnce()
+		l.clean()
 	}
 	sync()
-	if n := l.numSpares(); n != l.readySpares() || !l.spares[0].filled {
-		t.Fatalf("%d spares when the log is new, want %d that are filled", n, l.readySpares())
+	if n := l.files.numSpares(); n != l.files.readySpares() || !l.files.spares[0].filled {
+		t.Fatalf("%d spares when the log is new, want %d that are filled", n, l.files.readySpares())
 	}
 	if _, err := l.Open(logtest.Example(2)); err != nil {
 		t.Fatal(err)
 	}
 	sync()
-	if !l.writer.head.filled {
+	if !l.files.writer.head.filled {
 		t.Error("the log goes on in a file that was not filled")
 	}
 	id := mustOpen(t, l, 1)
@@ -41,14 +41,14 @@ func TestSpares(t *testing.T) {
 		t.Fatal(err)
 	}
 	sync()
-	if n := l.numSpares(); n != l.maxSpares() {
-		t.Errorf("%d spares after a deletion, want %d", n, l.maxSpares())
+	if n := l.files.numSpares(); n != l.files.maxSpares() {
+		t.Errorf("%d spares after a deletion, want %d", n, l.files.maxSpares())
 	}
-	l.tender.rolled.Store(time.Now().Add(-2 * idle).UnixNano())
-	for range l.maxSpares() {
-		l.tendOnce()
+	l.files.rolled.Store(time.Now().Add(-2 * idle).UnixNano())
+	for range l.files.maxSpares() {
+		l.clean()
 	}
-	if n := l.numSpares(); n != 8 {
+	if n := l.files.numSpares(); n != 8 {
 		t.Errorf("%d spares after a while, want 8", n)
 	}
 }

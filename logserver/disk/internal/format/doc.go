@@ -1,10 +1,9 @@
 // Package format is how the disk log's files are written, byte by byte: a
 // segment's header, its records, and the index that ends it. All numbers are
-// little-endian, but for those in the payloads of State, Reads and Index, which
-// are the record package's.
+// little-endian, but for those in an index, which are the record package's.
 //
-// It is not for what the records mean together: that is the disk package's
-// work. Nothing here touches a file.
+// It is not for what records and heads say: that is the work of whoever
+// appends them, see package storelog. Nothing here touches a file.
 //
 // # Segment
 //
@@ -26,11 +25,8 @@
 //	                64  16  key check: tells a wrong key; 0 unless encrypted
 //	                80   8  number of the segment before
 //	                88   8  how much of that one was stable when this began
-//	                96   4  highest block of connection numbers that was used
-//	               100   4  blocks below this are closed, unless listed
-//	               104   8  how many connections were ever opened
-//	               112   4  n
-//	               116  8n  blocks: number, highest used in it (4 bytes each)
+//	                96   4  n
+//	               100   n  head: what the store's owner begins each segment with
 //	              4092   4  CRC-32C of the 4092 bytes above
 //
 // # Record

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/ftnet/ftnet/logserver/internal/record"
+	"github.com/ftnet/ftnet/logserver/internal/store"
 )
 
 // ErrIndex is returned for an index that makes no sense.
@@ -41,7 +42,7 @@ func ParseIndex(b []byte, end int64) ([]Header, error) {
 	var list []Header
 	var last Header
 	for c := record.NewCursor(b); c.More(); {
-		h := Header{Type: Type(c.U8()), Flags: c.U8()}
+		h := Header{Type: store.Type(c.U8()), Flags: c.U8()}
 		pos, n := c.Uvarint(), c.Uvarint()
 		conn, off := c.Varint(), c.Varint()
 		if c.Bad() || pos > uint64(end) || n > uint64(end) {

@@ -2,51 +2,23 @@ package format
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"hash/crc32"
+
+	"github.com/ftnet/ftnet/logserver/internal/store"
 )
 
-// Type tells what a record is.
-type Type uint8
-
+// The types of records that are the files' own.
 const (
 	// Batch begins what was written and made stable at once. Offset is the
 	// time, in ns since 1970, Conn the length of all records of the batch, this
 	// one included. There is no payload.
-	Batch Type = 1 + iota
-	// Data is client data that lies at Offset.
-	Data
-	// Reads are lengths of the server's reads, see record.AppendRuns, the first
-	// of which began at Offset.
-	Reads
-	// State is all about a connection but its data and reads, see ConnState. It
-	// takes the place of those before it.
-	State
-	// Tomb deletes a connection: all records of it are void. Offset is the
-	// segment in which its first record was, and, times 2^32, the one in which
-	// it was deleted.
-	Tomb
+	Batch = store.Own + iota
 	// Index lists a segment's records, see AppendEntry.
 	Index
 	// Trailer lies at the end of a segment. Offset is the Index's position,
 	// Conn the segment's number. There is no payload.
 	Trailer
-	// Void was a record of another type that must not be used: it lay beyond a
-	// gap that damage has made.
-	Void
 )
-
-func (t Type) String() string {
-	names := [...]string{Batch: "batch", Data: "data", Reads: "reads", State: "state", Tomb: "deletion", Index: "index", Trailer: "trailer", Void: "void"}
-	if t > 0 && int(t) < len(names) {
-		return names[t]
-	}
-	return fmt.Sprintf("type(%d)", uint8(t))
-}
-
-// Copy is the flag of a record that was copied to get its segment free.
-const Copy = 1
 
 const (
 	// HeaderSize is the length of a record's header.
@@ -61,7 +33,7 @@ const (
 
 // Header is a record's header.
 type Header struct {
-	Type   Type
+	Type   store.Type
 	Flags  uint8
 	N      uint32 // length of the payload
 	Batch  uint32
@@ -73,18 +45,22 @@ type Header struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// ErrDamaged is returned for a record whose checksum or tag is wrong.
-var ErrDamaged = errors.New("record is damaged")
+// Record returns what of it is the caller's of a store.
+func (h *Header) Record() store.Header {
+	return store.Header{Type: h.Type, Flags: h.Flags, N: h.N, Conn: h.Conn, Offset: h.Offset}
+}
 
 // Size returns how many bytes a record with n bytes of payload occupies.
-func (c *Codec) Size(n int) int { return (HeaderSize + n + c.overhead() + Align - 1) &^ (Align - 1) }
-
-func (c *Codec) overhead() int {
-	if c.aead != nil {
-		return TagSize
+func Size(n int, encrypted bool) int {
+	n += HeaderSize
+	if encrypted {
+		n += TagSize
 	}
-	return 0
+	return (n + Align - 1) &^ (Align - 1)
 }
+
+// Size is the function of this name for the codec's segment.
+func (c *Codec) Size(n int) int { return Size(n, c.aead != nil) }
 
 // put writes the header to b, but for its own checksum.
 func (h *Header) put(b []byte) {
@@ -112,7 +88,7 @@ func (c *Codec) Header(b []byte, pos int64) (Header, bool) {
 		return Header{}, false
 	}
 	h := Header{
-		Type: Type(b[8]), Flags: b[9], N: le.Uint32(b[12:]), Batch: le.Uint32(b[16:]), Pos: le.Uint32(b[20:]),
+		Type: store.Type(b[8]), Flags: b[9], N: le.Uint32(b[12:]), Batch: le.Uint32(b[16:]), Pos: le.Uint32(b[20:]),
 		Conn: le.Uint64(b[24:]), Offset: int64(le.Uint64(b[32:])), crc: le.Uint32(b[4:]),
 	}
 	return h, true
@@ -129,11 +105,8 @@ func (c *Codec) PutPlain(b []byte, h Header, pieces ...[]byte) {
 	c.finish(b)
 }
 
-// Sum returns the checksum of a payload, for PutSummed.
-func Sum(payload []byte) uint32 { return crc32.Checksum(payload, castagnoli) }
-
 // PutSummed writes the header of a record to b, whose payload already lies where
-// it belongs and has this checksum. It is for segments that are not encrypted.
+// it belongs and has this checksum (CRC-32C). It is for segments that are not encrypted.
 func (c *Codec) PutSummed(b []byte, h Header, sum uint32) {
 	h.crc = sum
 	h.put(b)
@@ -170,28 +143,31 @@ func (c *Codec) Put(b []byte, h Header, pieces ...[]byte) {
 }
 
 // Payload returns the payload of the record that b holds, whose header is h,
-// and decrypts it in place. It is ErrDamaged if it is not what was written.
+// and decrypts it in place. It is store.ErrDamaged if it is not what was written.
 func (c *Codec) Payload(b []byte, h Header) ([]byte, error) {
-	end := HeaderSize + int64(h.N) + int64(c.overhead())
+	end := HeaderSize + int64(h.N)
+	if c.aead != nil {
+		end += TagSize
+	}
 	if end > int64(len(b)) {
-		return nil, ErrDamaged
+		return nil, store.ErrDamaged
 	}
 	payload := b[HeaderSize:end:end]
 	if c.aead != nil {
 		plain, err := c.aead.Open(payload[:0], c.nonce(h.Pos), payload, b[8:HeaderSize])
 		if err != nil {
-			return nil, ErrDamaged
+			return nil, store.ErrDamaged
 		}
 		return plain, nil
 	}
 	if crc32.Checksum(payload, castagnoli) != h.crc {
-		return nil, ErrDamaged
+		return nil, store.ErrDamaged
 	}
 	return payload, nil
 }
 
 // MakeVoid turns the header that b begins with into a Void's.
 func (c *Codec) MakeVoid(b []byte) {
-	b[8] = byte(Void)
+	b[8] = byte(store.Void)
 	c.finish(b)
 }

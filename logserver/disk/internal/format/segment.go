@@ -16,17 +16,13 @@ const (
 	PageSize = 4096
 	// Begin is the position of a segment's first record.
 	Begin = 2 * PageSize
-	// MaxBlocks is how many blocks a segment's header lists.
-	MaxBlocks = (PageSize - 4 - blocksAt) / 8
-	blocksAt  = 116
+	// maxHead is the longest head that a segment's header holds; store.MaxHead is less.
+	maxHead = PageSize - 4 - headAt
+	headAt  = 100
 
 	magic         = "FTNETLOG"
 	flagEncrypted = 1
 )
-
-// Block is a block of 2^32 connection numbers, those with the same upper half:
-// the highest lower half that was used.
-type Block struct{ Number, High uint32 }
 
 // SegmentHeader is the header of a segment.
 type SegmentHeader struct {
@@ -38,11 +34,8 @@ type SegmentHeader struct {
 	// Prev is the segment before, of which PrevEnd bytes were stable.
 	Prev    uint64
 	PrevEnd int64
-	// HighBlock is the highest block that was used, or may have been. All
-	// below Closed are closed unless they are among the Blocks.
-	HighBlock, Closed uint32
-	Opened            uint64
-	Blocks            []Block
+	// Head is what the store's owner begins each segment with.
+	Head []byte
 }
 
 // ErrNoHeader is returned for what is no segment's header.
@@ -70,14 +63,7 @@ func (h *SegmentHeader) Append(b []byte) []byte {
 	copy(p[64:80], h.KeyCheck[:])
 	le.PutUint64(p[80:], h.Prev)
 	le.PutUint64(p[88:], uint64(h.PrevEnd))
-	le.PutUint32(p[96:], h.HighBlock)
-	le.PutUint32(p[100:], h.Closed)
-	le.PutUint64(p[104:], h.Opened)
-	le.PutUint32(p[112:], uint32(len(h.Blocks)))
-	for i, block := range h.Blocks[:min(len(h.Blocks), MaxBlocks)] {
-		le.PutUint32(p[blocksAt+8*i:], block.Number)
-		le.PutUint32(p[blocksAt+8*i+4:], block.High)
-	}
+	le.PutUint32(p[96:], uint32(copy(p[headAt:headAt+maxHead], h.Head)))
 	le.PutUint32(p[PageSize-4:], crc32.Checksum(p[:PageSize-4], castagnoli))
 	return append(append(b, p...), p...)
 }
@@ -107,17 +93,14 @@ func parsePage(p []byte) (SegmentHeader, error) {
 	h := SegmentHeader{
 		ID: le.Uint64(p[16:]), Size: int64(le.Uint64(p[24:])), Encrypted: le.Uint32(p[12:])&flagEncrypted != 0,
 		Prev: le.Uint64(p[80:]), PrevEnd: int64(le.Uint64(p[88:])),
-		HighBlock: le.Uint32(p[96:]), Closed: le.Uint32(p[100:]), Opened: le.Uint64(p[104:]),
 	}
 	copy(h.Salt[:], p[32:64])
 	copy(h.KeyCheck[:], p[64:80])
-	n := le.Uint32(p[112:])
-	if n > MaxBlocks || h.Size < Begin {
+	n := le.Uint32(p[96:])
+	if n > maxHead || h.Size < Begin {
 		return SegmentHeader{}, ErrNoHeader
 	}
-	for i := range int(n) {
-		h.Blocks = append(h.Blocks, Block{le.Uint32(p[blocksAt+8*i:]), le.Uint32(p[blocksAt+8*i+4:])})
-	}
+	h.Head = append(h.Head, p[headAt:headAt+n]...)
 	return h, nil
 }
 

@@ -1,22 +1,22 @@
-package disk
+package storelog
 
 import (
 	"math"
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/internal/format"
 	"github.com/ftnet/ftnet/logserver/internal/record"
+	"github.com/ftnet/ftnet/logserver/internal/store"
 	"github.com/ftnet/ftnet/logserver/internal/table"
 )
 
-// pend is what waits to be written about one connection. Whatever is called
+// queued is what waits to be written about one connection. Whatever is called
 // for the connection before the writer comes is put together here.
-type pend struct {
+type queued struct {
 	c         *conn
 	state     bool // a State is to be written
 	meta      bool // and an upcall is to say so
-	tomb      bool // only a Tomb is to be written
+	deletion  bool // only a deletion is to be written
 	pieces    []piece
 	off, n    int64 // of the data
 	readsFrom int64
@@ -25,16 +25,16 @@ type pend struct {
 
 // item is a record that the writer is to write.
 type item struct {
-	typ    format.Type
+	typ    store.Type
 	flags  uint8
-	meta   bool // see pend
+	meta   bool // see queued
 	c      *conn
 	conn   uint64
 	off    int64 // as in the record's header
 	n      int
 	pieces []piece // of data
-	// place is where data lies in the writer's body; 0 if it does not. sum is
-	// its checksum then.
+	// place is where data lies in the writer's body; 0 if it is not to be written from
+	// there. sum is its checksum then.
 	place int
 	sum   uint32
 	// inBody tells that it lies there, be it as the payload.
@@ -45,34 +45,34 @@ type item struct {
 	start, fin int64
 	// seg and pos are where the original of a copy is.
 	seg, pos uint32
-	// moved, if not nil, is free of Tombs when this one is stable.
+	// moved, if not nil, is free of deletions when this one is stable.
 	moved *segment
 	// at is where it was written.
 	at uint32
 }
 
-// maxRecord is the most payload that a record has: a body holds four at least.
+// maxRecord is the most payload that a record has: a batch holds four at least.
 func (l *Log) maxRecord() int {
-	return min(64<<10, (l.bodies.size/4-format.HeaderSize-2*format.Align)&^(format.Align-1))
+	return min(64<<10, (int(batchSize(l.cfg, l.layout))/4-store.RecordCost)&^7)
 }
 
-// pendOf returns what waits about a connection. l.mu is held, as for all below.
-func (l *Log) pendOf(c *conn) *pend {
-	if c.pend == nil {
-		c.pend = &pend{c: c}
-		l.queue = append(l.queue, c.pend)
+// queuedOf returns what waits about a connection. l.mu is held, as for all below.
+func (l *Log) queuedOf(c *conn) *queued {
+	if c.queued == nil {
+		c.queued = &queued{c: c}
+		l.queue = append(l.queue, c.queued)
 	}
-	return c.pend
+	return c.queued
 }
 
-func (l *Log) pendState(c *conn, meta bool) {
-	p := l.pendOf(c)
+func (l *Log) queueState(c *conn, meta bool) {
+	p := l.queuedOf(c)
 	p.state, p.meta = true, p.meta || meta
 }
 
-// pendData copies data that follows the end of what was taken.
-func (l *Log) pendData(c *conn, data []byte) {
-	p := l.pendOf(c)
+// queueData copies data that follows the end of what was taken.
+func (l *Log) queueData(c *conn, data []byte) {
+	p := l.queuedOf(c)
 	if p.n == 0 {
 		p.off = c.taken
 	}
@@ -94,9 +94,9 @@ func (l *Log) pendData(c *conn, data []byte) {
 	}
 }
 
-// pendRead adds a read that follows the last.
-func (l *Log) pendRead(c *conn, r logserver.ReadRun) {
-	p := l.pendOf(c)
+// queueRead adds a read that follows the last.
+func (l *Log) queueRead(c *conn, r logserver.ReadRun) {
+	p := l.queuedOf(c)
 	if len(p.runs) == 0 {
 		p.readsFrom = c.reads.To
 		l.charge(c, recordCost)
@@ -104,12 +104,12 @@ func (l *Log) pendRead(c *conn, r logserver.ReadRun) {
 	table.AppendRun(&p.runs, r)
 }
 
-// pendTomb deletes what the log has of a connection.
-func (l *Log) pendTomb(c *conn) {
-	p := l.pendOf(c)
+// queueDeletion deletes what the log has of a connection.
+func (l *Log) queueDeletion(c *conn) {
+	p := l.queuedOf(c)
 	l.waiting -= p.n
 	l.memory.release(p.pieces)
-	*p = pend{c: c, tomb: true}
+	*p = queued{c: c, deletion: true}
 	if c.begun == 0 && c.inFlight == 0 {
 		c.begun = math.MaxUint32 // no segment has anything of it; but its number was used
 	}
@@ -124,11 +124,11 @@ func (l *Log) hurry() {
 // soon has the writer write what waits, with what else there is until then:
 // nobody waits for an upcall.
 func (l *Log) soon() {
-	if l.timed || l.urgent || l.cfg.manual {
+	if l.timed || l.urgent || l.cfg.Manual {
 		return
 	}
 	l.timed = true
-	time.AfterFunc(l.cfg.delay, func() {
+	time.AfterFunc(delay, func() {
 		l.mu.Lock()
 		l.timed = false
 		l.hurry()
@@ -143,28 +143,28 @@ func (l *Log) take(list []item, budget int64) []item {
 	for i, p := range l.queue {
 		l.queue[i] = nil
 		before := len(list)
-		list, budget = l.takePend(list, p, budget)
+		list, budget = l.takeQueued(list, p, budget)
 		p.c.inFlight += int32(len(list) - before)
 		if p.n > 0 {
 			l.queue[rest] = p
 			rest++
 		} else {
-			p.c.pend = nil
+			p.c.queued = nil
 		}
 	}
 	l.queue = l.queue[:rest]
 	return list
 }
 
-func (l *Log) takePend(list []item, p *pend, budget int64) ([]item, int64) {
+func (l *Log) takeQueued(list []item, p *queued, budget int64) ([]item, int64) {
 	c := p.c
-	if p.tomb { // the writer completes it
-		return append(list, item{typ: format.Tomb, c: c, conn: uint64(c.id), off: int64(c.begun)}), budget
+	if p.deletion {
+		return append(list, item{typ: store.Deletion, c: c, conn: uint64(c.id), off: int64(c.begun)}), budget
 	}
 	if p.state {
 		b := c.appendState(nil)
 		list = append(list, item{
-			typ: format.State, c: c, conn: uint64(c.id), payload: b, n: len(b), meta: p.meta, start: c.start, fin: c.fin,
+			typ: store.State, c: c, conn: uint64(c.id), payload: b, n: len(b), meta: p.meta, start: c.start, fin: c.fin,
 		})
 		p.state, p.meta = false, false
 	}
@@ -172,13 +172,13 @@ func (l *Log) takePend(list []item, p *pend, budget int64) ([]item, int64) {
 		runs := p.runs[:min(len(p.runs), most)]
 		p.runs = p.runs[len(runs):]
 		b, to := record.AppendRuns(nil, runs), from+table.Span(runs)
-		list = append(list, item{typ: format.Reads, c: c, conn: uint64(c.id), off: from, n: len(b), payload: b, to: to})
+		list = append(list, item{typ: store.Reads, c: c, conn: uint64(c.id), off: from, n: len(b), payload: b, to: to})
 		from = to
 	}
 	p.runs = nil
 	for p.n > 0 && budget > 0 {
 		n := min(p.n, int64(l.maxRecord()))
-		list = append(list, item{typ: format.Data, c: c, conn: uint64(c.id), off: p.off, n: int(n), pieces: p.cut(n)})
+		list = append(list, item{typ: store.Data, c: c, conn: uint64(c.id), off: p.off, n: int(n), pieces: p.cut(n)})
 		budget -= n
 		p.off, p.n = p.off+n, p.n-n
 	}
@@ -186,7 +186,7 @@ func (l *Log) takePend(list []item, p *pend, budget int64) ([]item, int64) {
 }
 
 // cut takes the first n bytes of the pieces.
-func (p *pend) cut(n int64) []piece {
+func (p *queued) cut(n int64) []piece {
 	var cut []piece
 	for i := range p.pieces {
 		piece := &p.pieces[i]

@@ -1,4 +1,4 @@
-package disk
+package storelog
 
 import (
 	"fmt"
@@ -50,7 +50,7 @@ func (l *Log) append(id logserver.ConnID, off int64, p []byte, in *loan) (int, e
 		if l.places(c, p, in) {
 			l.place(c, p, in)
 		} else {
-			l.pendData(c, p)
+			l.queueData(c, p)
 		}
 		c.info.Touch()
 		l.hurry()
@@ -63,8 +63,8 @@ func (l *Log) append(id logserver.ConnID, off int64, p []byte, in *loan) (int, e
 func (l *Log) room(c *conn) (int64, error) {
 	// Each record costs something, too.
 	var had int64
-	if c.pend != nil {
-		had = c.pend.n
+	if c.queued != nil {
+		had = c.queued.n
 	}
 	total, record := l.space.room(), int64(l.maxRecord())
 	free := (record - had%record) % record // in the last record
@@ -134,7 +134,7 @@ func (l *Log) writeReads(id logserver.ConnID, lengths []uint32) error {
 			return fmt.Errorf("%w: reads beyond offset %d", logserver.ErrInvalid, c.reads.To)
 		}
 		run := logserver.ReadRun{Length: length, Count: 1}
-		l.pendRead(c, run)
+		l.queueRead(c, run)
 		if c.reads.Add(run) {
 			l.charge(c, runCost)
 		}

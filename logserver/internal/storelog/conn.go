@@ -1,17 +1,17 @@
-package disk
+package storelog
 
 import (
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/internal/store"
 	"github.com/ftnet/ftnet/logserver/internal/table"
 )
 
 const (
 	// connCost is what a connection is charged for, in bytes: its State record
-	// and the Tomb that will follow.
+	// and the deletion that will follow.
 	connCost = 320
 	// recordCost is what a record of data or reads costs besides its payload.
-	recordCost = 64
+	recordCost = store.RecordCost
 	runCost    = 8 // bytes of a ReadRun
 )
 
@@ -60,7 +60,7 @@ type conn struct {
 	stateStart                    int64 // start as the stable State has it
 	finStable                     bool  // the stable State has the FIN
 
-	pend *pend // what waits to be written; nil if nothing does
+	queued *queued // what waits to be written; nil if nothing does
 
 	gone     bool  // deleted
 	placed   int32 // records of it in bodies that the writer has not taken yet
@@ -88,9 +88,9 @@ func (c *conn) meta() logserver.Meta {
 
 // appendState adds the payload of a State record.
 func (c *conn) appendState(b []byte) []byte {
-	s := format.ConnState{Meta: c.meta(), Number: c.number, Fin: c.fin}
+	s := connState{Meta: c.meta(), Number: c.number, Fin: c.fin}
 	if c.reads != nil {
 		s.ReadsFrom = c.reads.From
 	}
-	return s.Append(b)
+	return s.append(b)
 }

@@ -1,4 +1,4 @@
-package disk
+package storelog
 
 import (
 	"cmp"
@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/internal/format"
 	"github.com/ftnet/ftnet/logserver/internal/record"
+	"github.com/ftnet/ftnet/logserver/internal/store"
 	"github.com/ftnet/ftnet/logserver/internal/table"
 )
 
@@ -18,13 +18,12 @@ type replay struct {
 	l       *Log
 	conns   map[uint64]*replayed
 	deleted map[uint64]bool
-	now     int64 // time of the batch
 	hurt    map[uint64]bool
 }
 
 // replayed is what was found of a connection.
 type replayed struct {
-	state       *format.ConnState
+	state       *connState
 	seg, pos, n uint32
 	begun       uint32
 	modified    int64
@@ -41,77 +40,64 @@ func newReplay(l *Log) *replay {
 	return &replay{l: l, conns: make(map[uint64]*replayed), deleted: make(map[uint64]bool), hurt: make(map[uint64]bool)}
 }
 
-// segment takes a segment's records, and the gaps between them.
-func (r *replay) segment(s *segment, recs []rec, gaps []gap) error {
-	for _, g := range gaps {
-		r.l.counters.lostRecords.Add(1)
-		r.l.cfg.Warn("a place in the log is damaged", "file", s.path, "position", g.from, "bytes", g.to-g.from)
-	}
-	for i := range recs {
-		rec := &recs[i]
-		switch rec.h.Type {
-		case format.Batch:
-			r.now = rec.h.Offset
-			continue
-		case format.Data, format.State, format.Reads, format.Tomb:
-			r.l.numbers.settle(logserver.ConnID(rec.h.Conn))
-			if !rec.ok || !r.record(s, rec) {
-				r.damaged(s, rec)
-			}
-		case format.Void:
-			continue
-		}
-	}
-	return nil
+// Segment implements store.Visitor.
+func (r *replay) Segment(id uint32, head []byte) {
+	r.l.numbers.learn(head)
+	r.l.segment(id)
 }
 
-func (r *replay) damaged(s *segment, rec *rec) {
+// Record implements store.Visitor.
+func (r *replay) Record(f *store.Found) {
+	r.l.numbers.settle(logserver.ConnID(f.Conn))
+	if !f.Damaged && r.record(f) {
+		return
+	}
 	r.l.counters.lostRecords.Add(1)
-	r.hurt[rec.h.Conn] = true
-	r.l.cfg.Warn("a record in the log is damaged", "file", s.path, "position", rec.h.Pos,
-		"type", rec.h.Type.String(), "connection", rec.h.Conn, "offset", rec.h.Offset, "bytes", rec.h.N)
+	r.hurt[f.Conn] = true
+	r.l.cfg.Warn("a record in the log is damaged", "segment", r.l.store.Name(f.Segment), "position", f.At,
+		"type", f.Type.String(), "connection", f.Conn, "offset", f.Offset, "bytes", f.N)
 }
 
 // record takes one record, and returns false if it makes no sense.
-func (r *replay) record(s *segment, rec *rec) bool {
-	h := &rec.h
-	if h.Type == format.Tomb {
-		r.deleted[h.Conn] = true
-		delete(r.conns, h.Conn)
-		s.tombs = append(s.tombs, newTomb(h.Conn, h.Offset))
+func (r *replay) record(f *store.Found) bool {
+	if f.Type == store.Deletion {
+		r.deleted[f.Conn] = true
+		delete(r.conns, f.Conn)
+		s := r.l.segment(f.Segment)
+		s.deletions = append(s.deletions, newDeletion(f.Conn, f.Offset, f.Segment))
 		return true
 	}
-	if r.deleted[h.Conn] {
+	if r.deleted[f.Conn] {
 		return true
 	}
-	c := r.conns[h.Conn]
+	c := r.conns[f.Conn]
 	if c == nil {
-		c = &replayed{begun: s.id}
-		r.conns[h.Conn] = c
+		c = &replayed{begun: f.Segment}
+		r.conns[f.Conn] = c
 	}
-	if h.Flags&format.Copy == 0 {
-		c.modified = max(c.modified, r.now)
+	if f.Flags&store.Copy == 0 {
+		c.modified = max(c.modified, f.Time)
 	}
-	switch h.Type {
-	case format.Data:
-		if h.Offset < 0 || h.N == 0 || h.Offset > math.MaxInt64-int64(h.N) {
+	switch f.Type {
+	case store.Data:
+		if f.Offset < 0 || f.N == 0 || f.Offset > math.MaxInt64-int64(f.N) {
 			return false
 		}
-		c.data = append(c.data, extent{h.Offset, s.id, h.Pos, h.N})
-	case format.Reads:
-		in := record.NewCursor(rec.payload)
+		c.data = append(c.data, extent{f.Offset, f.Segment, f.At, f.N})
+	case store.Reads:
+		in := record.NewCursor(f.Payload)
 		runs := in.Runs(math.MaxInt)
-		to := h.Offset + table.Span(runs)
-		if !in.Done() || h.Offset < 0 || to <= h.Offset {
+		to := f.Offset + table.Span(runs)
+		if !in.Done() || f.Offset < 0 || to <= f.Offset {
 			return false
 		}
-		c.reads = append(c.reads, replayedReads{readExtent{h.Offset, to, s.id, h.Pos, h.N}, runs})
-	case format.State:
-		state, err := format.ParseState(rec.payload)
-		if err != nil || uint64(state.Meta.ID) != h.Conn {
+		c.reads = append(c.reads, replayedReads{readExtent{f.Offset, to, f.Segment, f.At, f.N}, runs})
+	case store.State:
+		state, err := parseState(f.Payload)
+		if err != nil || uint64(state.Meta.ID) != f.Conn {
 			return false
 		}
-		c.state, c.seg, c.pos, c.n = state, s.id, h.Pos, h.N
+		c.state, c.seg, c.pos, c.n = state, f.Segment, f.At, f.N
 		c.modified = state.Meta.Modified.UnixNano()
 		r.l.numbers.opened = max(r.l.numbers.opened, state.Number)
 	}
@@ -138,7 +124,11 @@ func (r *replay) finish() error {
 	r.l.counters.lostConns.Add(int64(len(r.hurt)))
 	slices.SortFunc(conns, func(a, b *conn) int { return cmp.Compare(a.number, b.number) })
 	r.l.install(conns)
-	return r.l.makeVoid(void)
+	places := make([]store.Place, len(void))
+	for i, e := range void {
+		places[i] = store.Place{Segment: e.seg, At: e.pos}
+	}
+	return r.l.store.Void(places)
 }
 
 // conn makes a connection, and returns the records that cannot be used: they
@@ -184,7 +174,7 @@ func (r *replay) conn(id uint64, found *replayed) (*conn, []extent) {
 	if c.fin != end && c.fin >= 0 {
 		// The FIN's record was written, but not all data before it.
 		c.fin, c.finStable = -1, false
-		r.l.pendState(c, false)
+		r.l.queueState(c, false)
 	}
 	if c.finStable {
 		c.news = toldFin
@@ -223,36 +213,18 @@ func (r *replay) reads(c *conn, found *replayed) []extent {
 }
 
 func (r *replay) live(seg, n uint32) {
-	s := r.l.segments[seg]
-	s.live += int64(s.codec.Size(int(n)))
+	r.l.segment(seg).live += int64(r.l.store.Size(int(n)))
 }
 
-// makeVoid makes records invalid for good that lie beyond a gap: else they
-// would be taken for what follows the bytes that will be written there.
-func (l *Log) makeVoid(list []extent) error {
-	changed := map[*segment]bool{}
-	for _, e := range list {
-		s := l.segments[e.seg]
-		b := make([]byte, format.HeaderSize)
-		if _, err := s.file.ReadAt(b, int64(e.pos)); err != nil {
-			return err
+// install takes over what was read.
+func (l *Log) install(conns []*conn) {
+	for _, c := range conns {
+		l.table.Add(c.id, c)
+		raw := int64(connCost) + c.stable - c.start + int64(len(c.extents)+len(c.readExt))*recordCost + int64(len(c.info.Base(0).State))
+		if c.reads != nil {
+			raw += int64(len(c.reads.Runs)) * runCost
 		}
-		s.codec.MakeVoid(b)
-		if _, err := s.file.WriteAt(b, int64(e.pos)); err != nil {
-			return err
-		}
-		changed[s] = true
+		l.charge(c, raw)
+		l.skip(c)
 	}
-	for s := range changed {
-		// Its index must not be believed any more.
-		if s.size-format.HeaderSize >= s.end+format.HeaderSize {
-			if _, err := s.file.WriteAt(make([]byte, format.HeaderSize), s.size-format.HeaderSize); err != nil {
-				return err
-			}
-		}
-		if err := s.file.Sync(); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -1,26 +1,26 @@
-package disk
+package storelog
 
 import (
 	"errors"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/logserver/internal/store"
 )
 
 // counters count what an operator may want to know.
 type counters struct {
-	batches, faults, abandoned, cleaned, copied atomic.Int64
-	lostRecords, lostConns, lostBytes, torn     atomic.Int64
-	readErrors                                  atomic.Int64
+	batches, faults, cleaned, copied        atomic.Int64
+	lostRecords, lostConns, lostBytes, torn atomic.Int64
+	readErrors                              atomic.Int64
 }
 
 // Counters is what a log has counted since it was opened.
 type Counters struct {
 	// Batches is how many times something was made stable, Faults how many
-	// times that failed, Abandoned how many files were given up for it.
-	Batches, Faults, Abandoned int64
-	// Cleaned is how many files the cleaner has emptied, Copied how many bytes
+	// times that failed.
+	Batches, Faults int64
+	// Cleaned is how many segments the cleaner has emptied, Copied how many bytes
 	// it has copied for that.
 	Cleaned, Copied int64
 	// LostRecords is how many damaged places were found when the log was
@@ -37,45 +37,35 @@ type Counters struct {
 func (l *Log) Counters() Counters {
 	c := &l.counters
 	return Counters{
-		c.batches.Load(), c.faults.Load(), c.abandoned.Load(), c.cleaned.Load(), c.copied.Load(),
+		c.batches.Load(), c.faults.Load(), c.cleaned.Load(), c.copied.Load(),
 		c.lostRecords.Load(), c.lostConns.Load(), c.lostBytes.Load(), c.torn.Load(), c.readErrors.Load(),
 	}
 }
 
-// lacksSpace tells errors that end when there is space.
-func lacksSpace(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, errNoSpace)
-}
-
 // fail takes note that something could not be written. It will be tried again.
 func (l *Log) fail(err error) {
-	if errors.Is(err, errWait) {
+	if errors.Is(err, store.ErrWait) {
 		return // for the cleaner
 	}
 	l.counters.faults.Add(1)
-	first := l.space.status.Now()&logserver.Failed == 0 && !l.space.noDisk.Load()
-	if lacksSpace(err) {
-		l.space.noDisk.Store(true)
-	} else {
+	first := !l.writer.failing
+	l.writer.failing = true
+	if !errors.Is(err, store.ErrFull) {
 		l.space.status.Set(logserver.Failed)
 	}
 	if first {
-		l.cfg.Warn("the log cannot be written; what is taken waits in memory", "directory", l.dir, "error", err)
+		l.cfg.Warn("the log cannot be written; what is taken waits in memory", "error", err)
 	}
 	l.space.check()
 }
 
-// worked takes note that something was written.
+// worked takes note that something was written, not in the store's reserve.
 func (l *Log) worked() {
-	l.writer.retry = 0
-	if l.space.status.Now()&logserver.Failed == 0 && !l.space.noDisk.Load() {
+	if !l.writer.failing {
 		return
 	}
-	if l.writer.reserve {
-		return
-	}
+	l.writer.failing = false
 	l.space.status.Unset(logserver.Failed)
-	l.space.noDisk.Store(false)
-	l.cfg.Info("the log can be written again", "directory", l.dir)
+	l.cfg.Info("the log can be written again")
 	l.space.check()
 }

@@ -1,4 +1,4 @@
-package format
+package storelog
 
 import (
 	"encoding/binary"
@@ -8,8 +8,8 @@ import (
 	"github.com/ftnet/ftnet/logserver/internal/record"
 )
 
-// ConnState is what a State record tells about a connection.
-type ConnState struct {
+// connState is what a State record tells about a connection.
+type connState struct {
 	Meta logserver.Meta
 	// Number tells in which order connections were opened.
 	Number uint64
@@ -20,11 +20,11 @@ type ConnState struct {
 	Fin int64
 }
 
-// ErrState is returned for a state that makes no sense.
-var ErrState = errors.New("state makes no sense")
+// errState is returned for a state that makes no sense.
+var errState = errors.New("state makes no sense")
 
-// Append adds the payload of a State record to b.
-func (s *ConnState) Append(b []byte) []byte {
+// append adds the payload of a State record to b.
+func (s *connState) append(b []byte) []byte {
 	b = record.AppendMeta(b, &s.Meta)
 	b = binary.AppendUvarint(b, s.Number)
 	for _, off := range [...]int64{s.ReadsFrom, s.Fin} {
@@ -33,12 +33,12 @@ func (s *ConnState) Append(b []byte) []byte {
 	return b
 }
 
-// ParseState reads the payload of a State record.
-func ParseState(b []byte) (*ConnState, error) {
+// parseState reads the payload of a State record.
+func parseState(b []byte) (*connState, error) {
 	c := record.NewCursor(b)
-	s := &ConnState{Meta: c.Meta(), Number: c.Uvarint(), ReadsFrom: c.Varint(), Fin: c.Varint()}
+	s := &connState{Meta: c.Meta(), Number: c.Uvarint(), ReadsFrom: c.Varint(), Fin: c.Varint()}
 	if !c.Done() || s.ReadsFrom < 0 || s.Meta.Finished != (s.Fin >= 0) {
-		return nil, ErrState
+		return nil, errState
 	}
 	return s, nil
 }

@@ -1,4 +1,4 @@
-package disk
+package storelog
 
 import (
 	"slices"
@@ -6,43 +6,44 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/internal/store"
 )
 
-// publish takes into the index what is stable now in segment s, and tells it.
-func (l *Log) publish(s *segment, items []item) {
+// publish takes into the index what is stable now in a segment, and tells it.
+func (l *Log) publish(segment uint32, items []item) {
 	l.mu.Lock()
+	s := l.written(segment)
 	var changed []*conn
 	for n := range items {
 		i := &items[n]
-		size := int64(s.codec.Size(i.n))
-		if i.flags&format.Copy != 0 {
+		size := int64(l.store.Size(i.n))
+		if i.flags&store.Copy != 0 {
 			l.copying--
 		} else {
 			i.c.inFlight--
 		}
 		switch i.typ {
-		case format.Data:
+		case store.Data:
 			l.publishData(s, i, size)
-		case format.Void:
+		case store.Void:
 			l.waiting -= int64(i.n)
-		case format.Reads:
+		case store.Reads:
 			l.publishReads(s, i, size)
-		case format.State:
+		case store.State:
 			l.publishState(s, i, size)
-		case format.Tomb:
+		case store.Deletion:
 			l.numbers.settle(logserver.ConnID(i.conn))
 			if i.c != nil {
 				l.bury(i.c)
 			}
-			s.tombs = append(s.tombs, newTomb(i.conn, i.off))
+			s.deletions = append(s.deletions, newDeletion(i.conn, i.off, s.id))
 			if i.moved != nil {
 				i.moved.moving = false
-				l.tender.rouse()
+				l.cleaner.wakeUp()
 			}
 		}
-		if c := i.c; c != nil && i.flags&format.Copy == 0 {
-			if c.begun == 0 && i.typ != format.Tomb {
+		if c := i.c; c != nil && i.flags&store.Copy == 0 {
+			if c.begun == 0 && i.typ != store.Deletion {
 				c.begun = s.id
 			}
 			if !c.gone && c.news&^toldFin != 0 && c.news&newsListed == 0 {
@@ -75,7 +76,7 @@ func (l *Log) publish(s *segment, items []item) {
 
 func (l *Log) publishData(s *segment, i *item, size int64) {
 	c := i.c
-	if i.flags&format.Copy != 0 {
+	if i.flags&store.Copy != 0 {
 		k := sort.Search(len(c.extents), func(k int) bool { return c.extents[k].off >= i.off })
 		if k < len(c.extents) && c.extents[k].seg == i.seg && c.extents[k].pos == i.pos {
 			l.unlive(i.seg, i.n)
@@ -97,7 +98,7 @@ func (l *Log) publishData(s *segment, i *item, size int64) {
 
 func (l *Log) publishReads(s *segment, i *item, size int64) {
 	c := i.c
-	if i.flags&format.Copy != 0 {
+	if i.flags&store.Copy != 0 {
 		for k := range c.readExt {
 			if e := &c.readExt[k]; e.seg == i.seg && e.pos == i.pos {
 				l.unlive(i.seg, i.n)
@@ -164,7 +165,7 @@ func shorten[E any](list []E, n int) []E {
 	return list
 }
 
-// bury gives up all records of a connection whose Tomb is stable.
+// bury gives up all records of a connection whose deletion is stable.
 func (l *Log) bury(c *conn) {
 	for _, e := range c.extents {
 		l.unlive(e.seg, int(e.n))
@@ -184,7 +185,7 @@ func (l *Log) unlive(seg uint32, n int) {
 	if s == nil {
 		return
 	}
-	if s.live -= int64(s.codec.Size(n)); s.live == 0 && s.sealed {
-		l.tender.rouse()
+	if s.live -= int64(l.store.Size(n)); s.live == 0 && s.id != l.newest {
+		l.cleaner.wakeUp()
 	}
 }

@@ -1,10 +1,10 @@
-package disk
+package storelog
 
 import (
 	"sync/atomic"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/internal/store"
 	"github.com/ftnet/ftnet/logserver/internal/table"
 )
 
@@ -14,20 +14,15 @@ type space struct {
 	most       int64        // bytes of records that may live
 	raw        atomic.Int64 // bytes of live records
 	status     table.Status
-	noDisk     atomic.Bool // there is no space for what is to be written
-	fewFree    atomic.Bool // the file system is nearly full
+	store      store.Store
 }
 
-// overhead is what a segment has besides records: its header, and the ends of
-// some batches.
-const overhead = format.Begin + 2*format.BatchAlign
-
-// init sets the limits. Three quarters of the disk space may live, for the
+// init sets the limits. Three quarters of the store's space may live, for the
 // cleaner must find segments that are worth it.
-func (s *space) init(cfg Config) {
-	s.limit, s.low = cfg.QuotaTotal, cfg.LowSpace
+func (s *space) init(cfg Config, layout store.Layout, below store.Store) {
+	s.limit, s.low, s.store = cfg.QuotaTotal, cfg.LowSpace, below
 	s.most = cfg.QuotaTotal - cfg.QuotaTotal/4
-	s.most -= int64(float64(s.most) * overhead / float64(cfg.Segment))
+	s.most -= int64(float64(s.most) * float64(layout.Overhead) / float64(layout.Segment))
 }
 
 // used is what live bytes occupy, and as much of the rest.
@@ -53,7 +48,7 @@ func (l *Log) charge(c *conn, n int64) {
 // check tells a change of the status. The caller holds no lock.
 func (s *space) check() {
 	used := s.used()
-	if s.noDisk.Load() || s.fewFree.Load() {
+	if s.store.Low() {
 		used = max(used, s.low)
 	}
 	s.status.Occupied(used, s.low)
@@ -61,7 +56,5 @@ func (s *space) check() {
 
 func (s *space) close() {
 	s.raw.Store(0)
-	s.noDisk.Store(false)
-	s.fewFree.Store(false)
 	s.status.Close()
 }

@@ -1,4 +1,4 @@
-package disk
+package storelog
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/internal/format"
+	"github.com/ftnet/ftnet/logserver/internal/store"
 )
 
 // buffers are for records that are read.
@@ -18,7 +18,7 @@ func (c *conn) find(off int64) (int, bool) {
 	return k, k < len(c.extents) && c.extents[k].off == off
 }
 
-// Read implements logserver.Log. It holds no lock while it reads files. Each
+// Read implements logserver.Log. It holds no lock while it reads the store. Each
 // record is checked: what is damaged is an error, never other bytes.
 func (l *Log) Read(id logserver.ConnID, p []byte, off int64) (int, error) {
 	var room [8]extent
@@ -32,7 +32,7 @@ func (l *Log) Read(id logserver.ConnID, p []byte, off int64) (int, error) {
 	for i, e := range extents {
 		if err == nil {
 			var got int
-			got, err = l.readExtent(segments[i], uint64(id), e, p[n:], off+int64(n))
+			got, err = l.readExtent(id, e, p[n:], off+int64(n))
 			n += got
 		}
 		l.unpin(segments[i])
@@ -60,7 +60,7 @@ func (l *Log) extents(id logserver.ConnID, off, n int64, list []extent) ([]exten
 	k := sort.Search(len(c.extents), func(k int) bool { return c.extents[k].end() > off })
 	var segments []*segment
 	for ; k < len(c.extents) && c.extents[k].off < end; k++ {
-		s := l.segments[c.extents[k].seg]
+		s := l.segment(c.extents[k].seg)
 		s.pin()
 		segments = append(segments, s)
 		list = append(list, c.extents[k])
@@ -70,29 +70,20 @@ func (l *Log) extents(id logserver.ConnID, off, n int64, list []extent) ([]exten
 }
 
 // readExtent copies what an extent has from off on.
-func (l *Log) readExtent(s *segment, id uint64, e extent, p []byte, off int64) (int, error) {
+func (l *Log) readExtent(id logserver.ConnID, e extent, p []byte, off int64) (int, error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	size := s.codec.Size(int(e.n))
+	size := l.store.Size(int(e.n))
 	if cap(*buf) < size {
 		*buf = make([]byte, size)
 	}
-	b := (*buf)[:size]
-	_, err := s.file.ReadAt(b, int64(e.pos))
-	var payload []byte
-	if err == nil {
-		h, ok := s.codec.Header(b, int64(e.pos))
-		if !ok || h.Type != format.Data || h.Conn != id || h.Offset != e.off || h.N != e.n {
-			err = format.ErrDamaged
-		} else {
-			payload, err = s.codec.Payload(b, h)
-		}
-	}
+	h := store.Header{Type: store.Data, N: e.n, Conn: uint64(id), Offset: e.off}
+	payload, err := l.store.Read(store.Place{Segment: e.seg, At: e.pos}, h, (*buf)[:size])
 	if err != nil {
 		if l.counters.readErrors.Add(1) == 1 {
-			l.cfg.Warn("a record cannot be read", "file", s.path, "position", e.pos, "connection", id, "offset", e.off, "bytes", e.n, "error", err)
+			l.cfg.Warn("a record cannot be read", "connection", id, "offset", e.off, "bytes", e.n, "error", err)
 		}
-		return 0, fmt.Errorf("disk: %s at %d: %w", s.path, e.pos, err)
+		return 0, err
 	}
 	n := copy(p, payload[off-e.off:])
 	clear(payload)

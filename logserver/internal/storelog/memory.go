@@ -1,4 +1,4 @@
-package disk
+package storelog
 
 // blockSize is the length of the blocks in which client data waits.
 const blockSize = 256 << 10

@@ -1,11 +1,6 @@
-package disk
+package storelog
 
-import (
-	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk/internal/format"
-)
-
-var _ logserver.Lender = (*Log)(nil)
+import "github.com/ftnet/ftnet/logserver"
 
 // loan is where the payload of a body's next record belongs.
 type loan struct {
@@ -18,13 +13,13 @@ type loan struct {
 }
 
 // Lend implements logserver.Lender. What is received in a loan is not copied,
-// unless the writer takes the body meanwhile. There are no loans with
-// encryption, which copies anyway.
+// unless the writer takes the body meanwhile. There are no loans if the store has no
+// Frames.
 func (l *Log) Lend(id logserver.ConnID, n int) logserver.Loan {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c, err := l.find(id)
-	if err != nil || n <= 0 || c.fin >= 0 || l.cfg.Key != nil || c.pend != nil && c.pend.n > 0 {
+	if err != nil || n <= 0 || c.fin >= 0 || l.bodies.size == 0 || c.queued != nil && c.queued.n > 0 {
 		return nil
 	}
 	if b := l.bodies.now; b != nil && b.loans > 0 {
@@ -35,7 +30,7 @@ func (l *Log) Lend(id logserver.ConnID, n int) logserver.Loan {
 		return nil
 	}
 	b.loans++
-	at := b.used + format.HeaderSize
+	at := b.used + l.layout.Head
 	b.dirty = max(b.dirty, at+n)
 	l.readers.Add(1)
 	return &loan{l, c, b, b.used, c.taken, b.mem[at : at+n : at+n]}

@@ -1,17 +1,16 @@
-package disk
+package storelog
 
 import (
+	"hash/crc32"
 	"slices"
 
-	"github.com/ftnet/ftnet/logserver/disk/internal/format"
-	"github.com/ftnet/ftnet/logserver/disk/internal/vfs"
+	"github.com/ftnet/ftnet/logserver/internal/store"
 )
 
-// body is memory in which large pieces of data wait as they will lie in a
-// segment: a Batch record, and then Data records whose headers are still to be
-// filled in. So they need not be copied any more. One batch has one body at
+// body is a store's Frame, in which large pieces of data wait as they will lie in a
+// segment. So they need not be copied any more. One batch has one body at
 // most. Log.mu guards it, but for what lies below used, which does not change,
-// and the headers, which are the writer's.
+// and what is not payload, which is the store's while it appends.
 type body struct {
 	mem  []byte
 	used int // where the next record will begin
@@ -41,42 +40,52 @@ const (
 
 // bodies are those that wait. Log.mu guards them.
 type bodies struct {
-	size int     // of one
+	size int // of one; 0 if the store has none
+	new  func(n int) []byte
+	in   store.Layout
 	now  *body   // where data is placed; nil if nothing was since the last was taken
 	full []*body // what is before it, the oldest first
 	free []*body
 }
 
-// init makes bodies that surely fit into a segment.
-func (m *bodies) init(cfg Config) {
-	m.size = int(min(cfg.batch, cfg.Segment/4)) &^ (vfs.Block - 1)
+// batchSize is the most of one batch, so that it surely fits into a segment.
+func batchSize(cfg Config, layout store.Layout) int64 {
+	return min(cfg.Batch, layout.Segment/4) &^ 4095
 }
+
+// init makes bodies that surely fit into a segment.
+func (m *bodies) init(cfg Config, s store.Store) {
+	m.in, m.new = s.Layout(), s.NewFrame
+	if m.in.Head > 0 {
+		m.size = int(batchSize(cfg, m.in))
+	}
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // current returns the body in which n bytes can be placed, or nil if they are
 // too many for one.
 func (m *bodies) current(n int) *body {
-	if int64(format.HeaderSize)+recordEnd(n) > int64(m.size) {
+	if m.in.Lead+m.length(n) > m.size {
 		return nil
 	}
-	if m.now != nil && int64(m.now.used)+recordEnd(n) > int64(m.size) {
+	if m.now != nil && m.now.used+m.length(n) > m.size {
 		m.turn()
 	}
 	if m.now == nil {
 		if k := len(m.free); k > 0 {
 			m.now, m.free = m.free[k-1], m.free[:k-1]
 		} else {
-			m.now = &body{mem: vfs.AlignedBytes(m.size)}
+			m.now = &body{mem: m.new(m.size)}
 		}
-		m.now.used, m.now.done = format.HeaderSize, false
+		m.now.used, m.now.done = m.in.Lead, false
 		m.now.dirty = max(m.now.dirty, m.now.used)
 	}
 	return m.now
 }
 
-// recordEnd is how long a plain record with n bytes of payload is.
-func recordEnd(n int) int64 {
-	return int64(format.HeaderSize+n+format.Align-1) &^ (format.Align - 1)
-}
+// length is how long a record with n bytes of payload is.
+func (m *bodies) length(n int) int { return (m.in.Head + n + m.in.Align - 1) &^ (m.in.Align - 1) }
 
 // turn ends the current body.
 func (m *bodies) turn() {
@@ -133,7 +142,7 @@ func (m *bodies) wipe() {
 // order. in is the loan in which it lies where place would put it, or nil. l.mu is held.
 func (l *Log) places(c *conn, data []byte, in *loan) bool {
 	switch {
-	case l.cfg.Key != nil || c.pend != nil && c.pend.n > 0:
+	case l.bodies.size == 0 || c.queued != nil && c.queued.n > 0:
 		return false
 	case c.placed > 0 || in != nil:
 		return true
@@ -152,13 +161,14 @@ func (l *Log) place(c *conn, data []byte, in *loan) {
 			l.bodies.turn() // its rest belongs to the borrower
 		}
 		b := l.bodies.current(n)
-		payload := b.mem[b.used+format.HeaderSize:][:n]
+		at := b.used + l.layout.Head
+		payload := b.mem[at:][:n]
 		if in == nil {
 			copy(payload, data)
 		}
-		end := b.used + int(recordEnd(n))
-		clear(b.mem[b.used+format.HeaderSize+n : end])
-		b.recs = append(b.recs, placed{c, c.taken, n, b.used, format.Sum(payload)})
+		end := b.used + l.bodies.length(n)
+		clear(b.mem[at+n : end])
+		b.recs = append(b.recs, placed{c, c.taken, n, b.used, crc32.Checksum(payload, castagnoli)})
 		b.used, b.dirty = end, max(b.dirty, end)
 		c.placed++
 		l.charge(c, int64(n)+recordCost)
@@ -178,7 +188,7 @@ func (l *Log) takeBody() (list []item) {
 	for _, p := range b.recs {
 		p.c.placed--
 		p.c.inFlight++
-		list = append(list, item{typ: format.Data, c: p.c, conn: uint64(p.c.id), off: p.off, n: p.n, inBody: true, place: p.at, sum: p.sum})
+		list = append(list, item{typ: store.Data, c: p.c, conn: uint64(p.c.id), off: p.off, n: p.n, inBody: true, place: p.at, sum: p.sum})
 	}
 	return list
 }

@@ -1,4 +1,4 @@
-package disk
+package storelog
 
 import (
 	"slices"
@@ -52,7 +52,7 @@ func (l *Log) open(m *logserver.Meta) (logserver.ConnID, error) {
 	c.info.Set(m)
 	l.charge(c, connCost)
 	l.table.Add(id, c)
-	l.pendState(c, true)
+	l.queueState(c, true)
 	l.hurry()
 	return id, nil
 }
@@ -81,7 +81,7 @@ func (l *Log) Update(m logserver.Meta) error {
 	}
 	c.info.Set(&m)
 	c.info.Touch()
-	l.pendState(c, true)
+	l.queueState(c, true)
 	l.hurry()
 	return nil
 }
@@ -102,7 +102,7 @@ func (l *Log) Finish(id logserver.ConnID, off int64) error {
 	case c.fin < 0:
 		c.fin = off
 		c.info.Touch()
-		l.pendState(c, false)
+		l.queueState(c, false)
 		l.hurry()
 	}
 	return nil
@@ -145,7 +145,7 @@ func (l *Log) rebase(id logserver.ConnID, b *logserver.Base) error {
 		c.reads.Trim(b.In)
 		l.charge(c, int64(len(c.reads.Runs)-before)*runCost)
 	}
-	l.pendState(c, false)
+	l.queueState(c, false)
 	l.soon()
 	return nil
 }
@@ -169,7 +169,7 @@ func (l *Log) remove(c *conn) {
 	c.gone = true
 	l.charge(c, -c.raw)
 	l.table.Remove(c.id)
-	l.pendTomb(c)
+	l.queueDeletion(c)
 	l.soon()
 }
 
