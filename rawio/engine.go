@@ -37,18 +37,18 @@ type Config struct {
 	// for engines without such servers; DefaultOutputBuffer is a good value for others.
 	OutputBuffer int
 	// DeadAfter is how long after the engine's last heartbeat the gate still holds what
-	// the engine has to judge. Then everything passes, unprotected. See kernel.Config.
-	// 0 means that the gate holds it until there is another engine.
+	// the engine has to judge. Then everything passes, unprotected. 0 means that the gate
+	// holds it until there is another engine.
 	DeadAfter time.Duration
-	// BPFFS is the BPF file system that the gate is pinned in, see kernel.Config. Empty
-	// means that it is not.
+	// BPFFS is the path of the BPF file system that the gate is pinned in, see BPFFS.Open.
+	// Empty means that it is not pinned. What stands in the way of it is logged, and no error.
 	BPFFS string
 	// Mark is set in what the engine sends; the other bits are those of the connection's
 	// own packets. Default: no bits.
 	Mark fwmark.Mark
 	// Adopt says that the gate is there already, of an engine with this ID that was
 	// killed; see Service.Adopt. MaxConns and OutputBuffer are that one's. Open
-	// fails with the errors of kernel.Adopt.
+	// fails if there is no such gate, or it is one of another version.
 	Adopt bool
 	// Heirs are the services whose ports are held from the first packet on, until TakeOver.
 	Heirs []Heir
@@ -58,9 +58,9 @@ type Config struct {
 	ReceiveBuffer int
 	// Logger gets the messages for operators. Default: nothing is logged.
 	Logger hclog.Logger
-	// Reports, if not nil, is called for each report of the core. It must not block
-	// and must not call the Engine.
-	Reports func(south.Report)
+	// Reports, if not nil, is called for each report. It must not block and must not call
+	// the Engine.
+	Reports func(Report)
 	// Trace, if not nil, is called for each rise of a connection's stable number,
 	// before an ACK with that number can leave; now is Unix time in ns, as captures have it.
 	// For tests and debugging; same rules as Reports.

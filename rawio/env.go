@@ -237,9 +237,7 @@ func (v *environment) Report(r south.Report) {
 			log.Debug("connection", "event", r.Kind, "connection", r.Flow, "reason", r.Reason)
 		}
 	}
-	if v.e.cfg.Reports != nil {
-		v.e.cfg.Reports(r)
-	}
+	v.e.report(&r)
 }
 
 // watcher asks the kernel about sockets. It is opened when it is needed first.

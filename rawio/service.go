@@ -66,13 +66,13 @@ func (s *Service) validate(cfg *Config) error {
 	return nil
 }
 
-// Protect begins to protect a port, or changes how: see south.Machine.Protect. If
-// the predecessor has left connections of the service at the port (see TakeOver), an outage
-// begins, and they are recovered when the server listens.
-// Connections that exist already stay unprotected, and are declared so, unless they were
-// because nothing was logged: then that is remembered. Whether a server is unmodified
-// cannot change before Unprotect. For the first such server the gate begins to
-// watch releases, which may be refused: gate.ErrNotSupported.
+// Protect begins to protect a port, or changes how: what a change says about the log's room
+// is true for all connections from then on, the rest of it for new ones. If the predecessor
+// has left connections of the service at the port (see TakeOver), an outage begins, and they
+// are recovered when the server listens. Connections that exist already stay unprotected, and
+// are declared so, unless they were because nothing was logged: then that is remembered.
+// Whether a server is unmodified cannot change before Unprotect. For the first such server the
+// gate begins to watch releases, which may be refused: ErrNotSupported.
 func (e *Engine) Protect(s Service) error {
 	fail := func(err error) error { return fmt.Errorf("rawio: protect port %d: %w", s.Port, err) }
 	if err := s.validate(&e.cfg); err != nil {

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/supervisor"
 )
@@ -31,7 +30,7 @@ type port struct {
 	outages, accepted         uint64
 	recovered, mismatches     uint64
 	refused                   uint64
-	unprotected               map[reason.Reason]uint64 // connections; nil: none
+	unprotected               map[string]uint64 // connections, by Report.Why; nil: none
 	last, longest             time.Duration
 }
 
