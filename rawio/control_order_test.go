@@ -66,7 +66,7 @@ func TestControlOrder(t *testing.T) {
 				}
 				r.pass(10 * time.Second)
 				s, c := r.stack.Lookup(rigServer, rigClient), r.conn()
-				if c == nil || c.State != south.Established || c.Recovered == 0 || client.State() != rawiotest.Established ||
+				if c == nil || c.State != south.Established.String() || c.Recovered == 0 || client.State() != rawiotest.Established ||
 					s == nil || s.State() != rawiotest.Established || r.state(rigPort) != gate.ServiceListen {
 					t.Errorf("the engine has %+v, the client is in %v, the server's socket is %v, the gate's service in %v",
 						c, client.State(), s, r.state(rigPort))
@@ -138,7 +138,7 @@ func TestProtectRefusedByGate(t *testing.T) {
 	if err := l.takesOver(); err != nil {
 		t.Error(err)
 	}
-	if c := l.conn(); c == nil || c.State != south.Outage || l.state(rigPort) != gate.ServiceOutage {
+	if c := l.conn(); c == nil || c.State != south.Outage.String() || l.state(rigPort) != gate.ServiceOutage {
 		t.Errorf("the engine has %+v, the gate's service is in %v", c, l.state(rigPort))
 	}
 }

@@ -48,7 +48,7 @@ func TestListeningOpensAgain(t *testing.T) {
 	client, _ := r.connect(l)
 	r.says(client, []byte("before"))
 	r.crash(p)
-	if c := r.conn(); client.State() != rawiotest.Established || c == nil || c.State != south.Outage {
+	if c := r.conn(); client.State() != rawiotest.Established || c == nil || c.State != south.Outage.String() {
 		t.Fatalf("after the crash the client is in %v, and the engine has %+v", client.State(), c)
 	}
 	if r.state(rigPort) != gate.ServiceOutage {
@@ -70,7 +70,7 @@ func TestListeningOpensAgain(t *testing.T) {
 	if c := r.conn(); c == nil || c.Recovered != 1 || r.state(rigPort) != gate.ServiceListen {
 		t.Errorf("the engine has %+v, the gate's service is in %v", c, r.state(rigPort))
 	}
-	if len(r.told) == 0 || r.told[len(r.told)-1].Kind != south.ServiceRecovered {
+	if len(r.told) == 0 || r.told[len(r.told)-1].Kind != ServiceRecovered {
 		t.Errorf("told %+v", r.told)
 	}
 }
@@ -219,7 +219,7 @@ func TestDrainGivesTimeForResets(t *testing.T) {
 		r.work()
 		r.Crash(rigPort)
 		r.AbortAll(rigPort, "its server is given up")
-		if c := r.conn(); c == nil || c.State != south.Resetting {
+		if c := r.conn(); c == nil || c.State != south.Resetting.String() {
 			t.Fatalf("the engine has %+v", c)
 		}
 		for _, s := range r.stack.Sockets() {
@@ -281,7 +281,7 @@ func TestSweepForgets(t *testing.T) {
 		want := func(what string, there bool) {
 			t.Helper()
 			r.sweep(time.Second)
-			if c := r.conn(); (c != nil && c.State == south.Established) != there {
+			if c := r.conn(); (c != nil && c.State == south.Established.String()) != there {
 				t.Errorf("%s: the engine has %+v", what, c)
 			}
 		}

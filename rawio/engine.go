@@ -37,11 +37,11 @@ type Config struct {
 	// power of two. 0 is for engines without such servers; DefaultOutputBuffer is a good value for others.
 	OutputBuffer int
 	// DeadAfter is how long after the engine's last heartbeat the gate still holds packets that
-	// the engine has to judge. Then everything passes, unprotected. See kernel.Config.
-	// 0 means that the gate holds them until there is another engine.
+	// the engine has to judge. Then everything passes, unprotected. 0 means that the gate
+	// holds them until there is another engine.
 	DeadAfter time.Duration
-	// BPFFS is the BPF file system that the gate is pinned in, see kernel.Config. Empty
-	// means that it is not.
+	// BPFFS is the path of the BPF file system that the gate is pinned in, see BPFFS.Open.
+	// Empty means that it is not pinned. What stands in the way of it is logged, and no error.
 	BPFFS string
 	// Epoch orders the engines that have the ID one after another: see kernel.Config.
 	Epoch uint64
@@ -50,7 +50,7 @@ type Config struct {
 	Mark fwmark.Mark
 	// Adopt says that an engine with this ID was killed and has left its gate, which is taken over; see
 	// Service.Adopt. MaxConns and OutputBuffer are those of that gate. Open
-	// fails with the errors of kernel.Adopt.
+	// fails if there is no such gate, or it is one of another version.
 	Adopt bool
 	// Heirs are the services whose ports the gate holds from the first packet on, until TakeOver.
 	Heirs []Heir
@@ -60,9 +60,9 @@ type Config struct {
 	ReceiveBuffer int
 	// Logger gets the messages for operators. Default: nothing is logged.
 	Logger hclog.Logger
-	// Reports, if not nil, is called for each report of the core. It must not block
-	// and must not call the Engine.
-	Reports func(south.Report)
+	// Reports, if not nil, is called for each report. It must not block and must not call
+	// the Engine.
+	Reports func(Report)
 	// Trace, if not nil, is called for each rise of a connection's stable number,
 	// before an ACK with that number can leave; now is Unix time in ns, like the times of captures.
 	// For tests and debugging; same rules as Reports.

@@ -242,9 +242,7 @@ func (v *environment) Report(r south.Report) {
 			log.Debug("connection", "event", r.Kind, "connection", r.Flow, "reason", r.Reason)
 		}
 	}
-	if v.e.cfg.Reports != nil {
-		v.e.cfg.Reports(r)
-	}
+	v.e.report(&r)
 }
 
 // watcher returns the connection by which the kernel is asked about sockets, and opens it if necessary.

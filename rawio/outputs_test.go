@@ -61,13 +61,13 @@ func TestOutputsRollForward(t *testing.T) {
 		if got := r.hears(server); got != "hello" {
 			t.Fatalf("the server gets %q", got)
 		}
-		if c := r.conn(); c.State != south.Rolling {
+		if c := r.conn(); c.State != south.Rolling.String() {
 			t.Fatalf("before the server has said anything: %+v", c)
 		}
 		r.sends(server, []byte("welcome"))
 		ring(r.model.captured)
 		r.pass(time.Second)
-		if c := r.conn(); c.State != south.Established || c.Recovered != 1 || !c.Protected {
+		if c := r.conn(); c.State != south.Established.String() || c.Recovered != 1 || !c.Protected {
 			t.Fatalf("the engine has %+v", c)
 		}
 		r.passes(client, server, "again")

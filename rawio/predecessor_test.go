@@ -102,7 +102,7 @@ func TestTakeOverRestores(t *testing.T) {
 	if err := l.takesOver(); err != nil {
 		t.Fatal(err)
 	}
-	if c := l.conn(); !slices.Equal(l.taken, []uint16{rigPort}) || c == nil || c.State != south.Outage || l.state(rigPort) != gate.ServiceOutage {
+	if c := l.conn(); !slices.Equal(l.taken, []uint16{rigPort}) || c == nil || c.State != south.Outage.String() || l.state(rigPort) != gate.ServiceOutage {
 		t.Fatalf("taken over: %v, %+v, the gate's service is in %v", l.taken, c, l.state(rigPort))
 	}
 	l.do(func(m *south.Machine) { m.Tick() }) // asks the client
@@ -148,7 +148,7 @@ func TestTakeOverAdopts(t *testing.T) {
 	if err := l.takesOver(); err != nil {
 		t.Fatal(err)
 	}
-	if c := l.conn(); !slices.Equal(l.taken, []uint16{rigPort}) || c == nil || c.State != south.Established || l.state(rigPort) != gate.ServiceListen {
+	if c := l.conn(); !slices.Equal(l.taken, []uint16{rigPort}) || c == nil || c.State != south.Established.String() || l.state(rigPort) != gate.ServiceListen {
 		t.Fatalf("taken over: %v, %+v, the gate's service is in %v", l.taken, c, l.state(rigPort))
 	}
 	if got := j.Slots(); len(got) != 1 || got[0] == 5 {

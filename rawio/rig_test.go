@@ -21,7 +21,6 @@ import (
 	"github.com/ftnet/ftnet/rawio/internal/inject"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 	"github.com/ftnet/ftnet/rawio/internal/tap"
-	"github.com/ftnet/ftnet/rawio/south"
 )
 
 const (
@@ -65,7 +64,7 @@ type rig struct {
 	north   *journal.Map // the server process's
 	record  *journal.Record
 	said    bytes.Buffer // the log of messages
-	told    []south.Report
+	told    []Report
 	// drop, if not nil, says which packets into the stack are lost behind the engine: a rule set.
 	drop func(s *segment.Segment, device int) bool
 }
@@ -104,7 +103,7 @@ func newRig(t *testing.T, log logserver.Log) *rig {
 // opens makes the engine, or the next one: the one before does nothing any more.
 func (r *rig) opens(cfg Config) {
 	r.t.Helper()
-	cfg.ID, cfg.MaxConns, cfg.Reports = "00000001", 8, func(rep south.Report) { r.told = append(r.told, rep) }
+	cfg.ID, cfg.MaxConns, cfg.Reports = "00000001", 8, func(rep Report) { r.told = append(r.told, rep) }
 	cfg.Logger = hclog.New(&hclog.LoggerOptions{Output: &r.said, DisableTime: true, Level: hclog.Debug})
 	e := newEngine(cfg)
 	e.gate, e.reports, e.captures, e.tap, e.inject, e.table = r.model, r.model, r.model, r.tapped, r.sent, r.kernel

@@ -67,13 +67,13 @@ func (s *Service) validate(cfg *Config) error {
 	return nil
 }
 
-// Protect begins to protect a port, or changes how: see south.Machine.Protect. If
-// the predecessor has left connections of the service at the port (see TakeOver), an outage
-// begins, and they are recovered when the server listens.
+// Protect begins to protect a port, or changes how: a change of the log's room applies to all connections
+// from then on, other changes to new ones. If the predecessor has left connections of the service at the port
+// (see TakeOver), an outage begins, and they are recovered when the server listens.
 // Connections that exist already stay unprotected, and are reported as such, unless they were
 // reported before because nothing was logged. Whether a server is unmodified
 // cannot change before Unprotect. For the first unmodified server the gate begins to
-// watch releases, which may fail with gate.ErrNotSupported.
+// watch releases, which may fail with ErrNotSupported.
 func (e *Engine) Protect(s Service) error {
 	fail := func(err error) error { return fmt.Errorf("rawio: protect port %d: %w", s.Port, err) }
 	if err := s.validate(&e.cfg); err != nil {

@@ -15,18 +15,26 @@ import (
 
 // Snapshot is the engine's state at one moment.
 type Snapshot struct {
-	Core        south.Stats
-	Gate        gate.Stats
-	TapPackets  uint64
-	TapBytes    uint64
-	TapDrops    uint64 // packets that did not fit the tap's buffer
-	Fragments   uint64 // parts of packets that the tap has seen
-	BadPackets  uint64 // truncated, malformed, or with a wrong checksum
-	SendErrors  uint64
-	Interfaces  []string
-	Missing     map[string]string // parts of the gate that could not be restored, and why
-	Mended      map[string]uint64 // parts of the gate, and how often each was restored
-	Connections []Connection      // only if asked for
+	Interfaces []string
+	Missing    map[string]string // parts of the gate that could not be restored, and why
+	Mended     map[string]uint64 // parts of the gate, and how often each was restored
+
+	TapPackets uint64
+	TapBytes   uint64
+	TapDrops   uint64 // packets that did not fit the tap's buffer
+	Fragments  uint64 // parts of packets that the tap has seen
+	BadPackets uint64 // truncated, malformed, or with a wrong checksum
+
+	// What the gate has held and the engine has sent, in packets since the gate was loaded,
+	// or the engine opened.
+	HeldACKs, HeldFINs, HeldRSTs uint64
+	SentACKs                     uint64            // by the engine in place of held ones, or for a dead server
+	LostEvents                   uint64            // of the gate, which the engine was too slow to read
+	QuotaFull                    uint64            // connections that met a full quota
+	LogDown                      uint64            // connections that went on unprotected because the log was down
+	Counters                     map[string]uint64 // what else became of packets, by name
+
+	Connections []Connection // only if asked for
 }
 
 // Connection is one entry of a Snapshot.
@@ -34,9 +42,11 @@ type Connection struct {
 	ID        logserver.ConnID
 	Flow      Flow
 	Port      uint16 // of the service
-	State     south.State
+	State     string // "established", "outage", …: the state machine of package south
+	HalfOpen  bool   // the client has not answered the SYN-ACK: there may be none
+	Over      bool   // late segments are answered, as in TIME-WAIT
 	Protected bool
-	Reason    string
+	Reason    string // why it is not protected, or is being reset
 	How       string // it is protected
 	Received  int64  // client bytes in order
 	Start     int64  // of these, those from here on are in the log
@@ -52,7 +62,7 @@ type Connection struct {
 func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	s := Snapshot{
 		TapPackets: e.tapPackets.Load(), TapBytes: e.tapBytes.Load(),
-		Fragments: e.tapFragments.Load(), BadPackets: e.badPackets.Load(), SendErrors: e.sendErrors.Load(),
+		Fragments: e.tapFragments.Load(), BadPackets: e.badPackets.Load(),
 		Interfaces: e.links.interfaces(),
 	}
 	s.Missing, s.Mended = e.keeper.state()
@@ -60,8 +70,9 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	if s.TapDrops, err = e.tap.Drops(); err != nil {
 		return s, err
 	}
+	var held gate.Stats
 	err = e.atGate(func(g packetGate) error {
-		s.Gate, err = g.Stats()
+		held, err = g.Stats()
 		return err
 	})
 	if err != nil {
@@ -70,7 +81,7 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	if !connections {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		s.Core = e.machine.Stats
+		s.count(&held, &e.machine.Stats, e.sendErrors.Load())
 		return s, nil
 	}
 	var sockets []sockdiag.Socket
@@ -80,7 +91,7 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	if e.closed {
 		return s, net.ErrClosed
 	}
-	s.Core = e.machine.Stats
+	s.count(&held, &e.machine.Stats, e.sendErrors.Load())
 	now := e.machine.Now()
 	s.Connections = make([]Connection, 0, e.machine.Len())
 	e.machine.Conns(func(c *south.Conn) bool {
@@ -90,10 +101,25 @@ func (e *Engine) Snapshot(connections bool) (Snapshot, error) {
 	for i := range sockets {
 		f := sockets[i].Flow
 		if why := e.unprotected(&sockets[i]); why != "" && e.machine.Conn(f) == nil {
-			s.Connections = append(s.Connections, Connection{Flow: f, Port: e.unseen.port(f), State: south.Open, Reason: why})
+			s.Connections = append(s.Connections, Connection{Flow: f, Port: e.unseen.port(f), State: south.Open.String(), Reason: why})
 		}
 	}
 	return s, nil
+}
+
+// count fills in what gate, core and injector have counted.
+func (s *Snapshot) count(g *gate.Stats, c *south.Stats, sendErrors uint64) {
+	s.HeldACKs, s.HeldFINs, s.HeldRSTs = g.AckHeld+g.SACKHeld, g.FINHeld, g.RSTHeld
+	s.SentACKs, s.LostEvents, s.QuotaFull, s.LogDown = c.ACKs, g.EventsLost, c.QuotaFull, c.LogDown
+	s.Counters = map[string]uint64{
+		"ack_lowered": g.AckLowered, "sack_removed": g.SACKRemoved, "window_limited": g.Limited,
+		"synack_held": g.SYNACKHeld, "outage_out": g.OutageOut, "outage_in": g.OutageIn,
+		"syn_held": g.SYNHeld, "syn_refused": g.SYNRefused, "syn_stripped": g.SYNStripped,
+		"icmp_held": g.ICMPHeld, "icmp_translated": g.ICMPFixed, "ack_clamped": g.AckClamped,
+		"malformed": g.Malformed, "rewrite_failed": g.RewriteFails, "opened": g.Opened, "misrouted": g.Misrouted,
+		"unfollowed": g.Unfollowed, "short_fragment": g.ShortFragment,
+		"segments_refused": c.Refused, "tap_gaps": c.TapGaps, "send_errors": sendErrors,
+	}
 }
 
 // unprotected returns why a connection of the kernel that the core does not have is not
@@ -119,7 +145,9 @@ func (e *Engine) unprotected(s *sockdiag.Socket) string {
 func (e *Engine) connection(c *south.Conn, now int64) Connection {
 	i := c.Info()
 	out := Connection{
-		ID: c.ID, Flow: c.Flow, Port: c.Flow.Server.Port(), State: i.State, Protected: i.Protected, Reason: i.Reason, How: i.How, Start: i.Start,
+		ID: c.ID, Flow: c.Flow, Port: c.Flow.Server.Port(),
+		State: i.State.String(), HalfOpen: i.State == south.SynReceived, Over: i.State == south.Lingering,
+		Protected: i.Protected, Reason: i.Reason, How: i.How, Start: i.Start,
 		Received: i.Received, Stable: i.Stable, Acked: i.Acked, Recovered: i.Recoveries,
 		Since: time.Now().Add(time.Duration(i.Since - now)), Idle: time.Duration(now - i.Last),
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/rawio"
-	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/recovery/config"
 )
 
@@ -59,7 +58,7 @@ func (c HostConfig) complete() HostConfig {
 		c.RuntimeDir = runtimedir.Default(runtimedir.Base)
 	}
 	if c.BPFFS == "" {
-		c.BPFFS = gate.DefaultBPFFS
+		c.BPFFS = rawio.DefaultBPFFS
 	}
 	c.again.withDefault()
 	return c

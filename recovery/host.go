@@ -21,8 +21,6 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
-	"github.com/ftnet/ftnet/rawio/south"
 	"github.com/ftnet/ftnet/recovery/config"
 	"github.com/ftnet/ftnet/recovery/predecessor"
 )
@@ -136,13 +134,10 @@ func (h *Host) spare() {
 // cannot be pinned, and so why the next engine, which has the same privileges, cannot take
 // it over.
 func (h *Host) openBPFFS() error {
-	b, err := kernel.OpenBPFFS(h.cfg.BPFFS, runtimedir.BPFFS(h.cfg.RuntimeDir))
-	if err != nil {
-		return err
-	}
-	h.cfg.BPFFS = b.Path
-	h.onClose(b.Close)
-	return kernel.MayPin(b.Path)
+	path, release, err := pinsAt(h.cfg.RuntimeDir, h.cfg.BPFFS).Open()
+	h.cfg.BPFFS = path
+	h.onClose(release)
+	return err
 }
 
 // lasts reports whether the log does, so that processes may outlive the engine.
@@ -279,7 +274,7 @@ func (h *Host) list() []*Service {
 }
 
 // report counts what the core tells. The engine's lock is held.
-func (h *Host) report(r south.Report) {
+func (h *Host) report(r rawio.Report) {
 	h.mu.Lock()
 	s := h.byPort[r.Port]
 	h.mu.Unlock()

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/policy"
-	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/supervisor"
 )
 
@@ -33,7 +32,7 @@ type port struct {
 	outages, accepted     uint64
 	recovered, mismatches uint64
 	refused               uint64
-	unprotected           map[reason.Reason]uint64 // connections; nil: none
+	unprotected           map[string]uint64 // connections, by Report.Why; nil: none
 	last, longest         time.Duration
 }
 

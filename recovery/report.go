@@ -6,15 +6,13 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/procfs"
-	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/rawio"
-	"github.com/ftnet/ftnet/rawio/south"
 )
 
 // report counts what the core tells of one of the service's ports. The engine's
 // lock is held.
-func (s *Service) report(r south.Report) {
+func (s *Service) report(r rawio.Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.ports[r.Port]
@@ -22,24 +20,24 @@ func (s *Service) report(r south.Report) {
 		return
 	}
 	switch r.Kind {
-	case south.ConnEstablished:
+	case rawio.ConnEstablished:
 		p.accepted++
-	case south.ConnUnprotected:
+	case rawio.ConnUnprotected:
 		if p.unprotected == nil {
-			p.unprotected = map[reason.Reason]uint64{}
+			p.unprotected = map[string]uint64{}
 		}
 		p.unprotected[r.Why]++
-	case south.ConnRecovered:
+	case rawio.ConnRecovered:
 		p.recovered++
-	case south.ConnMismatch:
+	case rawio.ConnMismatch:
 		p.mismatches++
-	case south.ConnReset:
+	case rawio.ConnReset:
 		s.lose(r.Flow, r.Reason)
-	case south.ConnCrashed:
+	case rawio.ConnCrashed:
 		s.workerCrashed(r.PID, r.Code)
-	case south.SYNRefused:
+	case rawio.SYNRefused:
 		p.refused++
-	case south.ServiceRecovered:
+	case rawio.ServiceRecovered:
 		if !p.crashedAt.IsZero() {
 			p.last = time.Since(p.crashedAt)
 			p.longest = max(p.longest, p.last)

@@ -1,6 +1,7 @@
 package recovery
 
 import (
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -11,7 +12,6 @@ import (
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/version"
 	"github.com/ftnet/ftnet/rawio"
-	"github.com/ftnet/ftnet/rawio/south"
 )
 
 // Document is the status page of the engine.
@@ -47,7 +47,7 @@ func (h *Host) programs(d *status.Document, services []*Service, connections []r
 	owner := map[uint16]string{}
 	count, halfOpen := map[uint16]int{}, map[uint16]int{}
 	for i := range connections {
-		if c := &connections[i]; c.State == south.SynReceived { // there may be no client behind it
+		if c := &connections[i]; c.HalfOpen {
 			halfOpen[c.Port]++
 		} else {
 			count[c.Port]++
@@ -143,16 +143,10 @@ func (p *port) status(s *Service, n uint16, connections int) status.Service {
 		Program: s.name, Network: p.network, Address: p.address, Compare: p.compare, Connections: connections,
 		State: status.ServiceListening, Accepted: p.accepted, Recovered: p.recovered,
 		Mismatches: p.mismatches, Outages: p.outages, RefusedOptions: p.refused,
-		LastOutage: p.last.Seconds(), LongestOutage: p.longest.Seconds(),
+		LastOutage: p.last.Seconds(), LongestOutage: p.longest.Seconds(), Unprotected: maps.Clone(p.unprotected),
 	}
 	if out.Address == "" { // it is not known before an unmodified server listens
 		out.Address = s.addressesOf(n)
-	}
-	for why, count := range p.unprotected {
-		if out.Unprotected == nil {
-			out.Unprotected = map[string]uint64{}
-		}
-		out.Unprotected[string(why)] = count
 	}
 	switch {
 	case p.fenced:
@@ -174,12 +168,15 @@ func (p *port) status(s *Service, n uint16, connections int) status.Service {
 func connection(c *rawio.Connection) status.Connection {
 	out := status.Connection{
 		ID: uint64(c.ID), Client: c.Flow.Client.String(), Server: c.Flow.Server.String(),
-		State: c.State.String(), Protection: status.Protected, Reason: c.Reason, How: c.How,
+		State: c.State, Protection: status.Protected, Reason: c.Reason, How: c.How,
 		BytesIn: uint64(c.Received), BytesOut: uint64(c.Acked),
 		BytesLogged: uint64(max(c.Stable-c.Start, 0)), StableLag: uint64(c.Received - c.Stable),
 		HeldACK: c.HeldACK, Recoveries: uint64(c.Recovered),
 	}
-	if !c.Protected {
+	switch {
+	case c.Over:
+		out.Protection, out.How = status.Over, ""
+	case !c.Protected:
 		out.Protection, out.How = status.Unprotected, ""
 	}
 	if !c.Since.IsZero() { // else all that is known is that the kernel has it
@@ -189,20 +186,9 @@ func connection(c *rawio.Connection) status.Connection {
 }
 
 func gateStatus(snap rawio.Snapshot) status.Gate {
-	g := &snap.Gate
 	return status.Gate{
-		HeldACKs: g.AckHeld + g.SACKHeld, Released: snap.Core.ACKs,
-		Mended: snap.Mended, Missing: snap.Missing,
-		HeldFINs: g.FINHeld, HeldRSTs: g.RSTHeld, LostEvents: g.EventsLost,
-		Reasons: map[string]uint64{
-			"ack_lowered": g.AckLowered, "sack_removed": g.SACKRemoved, "window_limited": g.Limited,
-			"synack_held": g.SYNACKHeld, "outage_out": g.OutageOut, "outage_in": g.OutageIn,
-			"syn_held": g.SYNHeld, "syn_refused": g.SYNRefused, "syn_stripped": g.SYNStripped,
-			"icmp_held": g.ICMPHeld, "icmp_translated": g.ICMPFixed, "ack_clamped": g.AckClamped,
-			"malformed": g.Malformed, "rewrite_failed": g.RewriteFails, "opened": g.Opened, "misrouted": g.Misrouted,
-			"unfollowed": g.Unfollowed, "short_fragment": g.ShortFragment,
-			"segments_refused": snap.Core.Refused, "tap_gaps": snap.Core.TapGaps, "send_errors": snap.SendErrors,
-		},
+		HeldACKs: snap.HeldACKs, Released: snap.SentACKs, HeldFINs: snap.HeldFINs, HeldRSTs: snap.HeldRSTs,
+		LostEvents: snap.LostEvents, Mended: snap.Mended, Missing: snap.Missing, Reasons: snap.Counters,
 	}
 }
 

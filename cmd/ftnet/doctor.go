@@ -18,9 +18,9 @@ import (
 	"github.com/ftnet/ftnet/cmd/ftnet/internal/doctor"
 	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/logserver/backend"
+	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/config"
 	"github.com/ftnet/ftnet/recovery/daemon"
-	"github.com/ftnet/ftnet/recovery/predecessor"
 )
 
 func newDoctor() *cobra.Command {
@@ -60,20 +60,13 @@ go on with those.`,
 			}
 			removed := []string{} // not null in JSON
 			if clean {
-				ended, err := predecessor.End(base)
-				if err != nil {
-					return fmt.Errorf("clean: %w", err)
-				}
-				removed = append(removed, ended...)
-				lines, err := doctor.Clean(base, bpffs)
+				lines, err := recovery.RemoveLeftovers(base, bpffs)
 				if err != nil {
 					return fmt.Errorf("clean: %w", err)
 				}
 				removed = append(removed, lines...)
 			}
-			machine := doctor.Local(base, bpffs)
-			machine.Servers, _ = predecessor.List(base) // what cannot be looked for is said of the directory
-			results := append(doctor.Run(machine), logResults...)
+			results := append(doctor.Run(doctor.Local(base, bpffs)), logResults...)
 			if !doctor.Failed(results) {
 				tried, err := tryHandshakes(cmd, base, file, listen, mark)
 				if err != nil {

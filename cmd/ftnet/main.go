@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio"
 )
 
 func main() {
@@ -75,7 +75,7 @@ func explainFlag(err error) error {
 
 // bpffsFlag is shared by the commands that look at what engines have in the kernel.
 func bpffsFlag(cmd *cobra.Command, path *string) {
-	cmd.Flags().StringVar(path, "bpffs", gate.DefaultBPFFS, "BPF file system in which engines pin their state in the kernel")
+	cmd.Flags().StringVar(path, "bpffs", rawio.DefaultBPFFS, "BPF file system in which engines pin their state in the kernel")
 }
 
 // runtimeDirFlag is shared by the commands that look at engines.

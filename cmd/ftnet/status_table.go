@@ -13,7 +13,6 @@ import (
 
 	"github.com/ftnet/ftnet/internal/bytesize"
 	"github.com/ftnet/ftnet/internal/status"
-	"github.com/ftnet/ftnet/rawio/south"
 )
 
 func writeDocument(w io.Writer, d *status.Document, limit int) error {
@@ -155,9 +154,7 @@ func writeConnections(w io.Writer, all []status.Connection, limit int) {
 	conns := slices.Clone(all)
 	rank := func(c status.Connection) int {
 		switch {
-		case over(&c):
-			return 2
-		case c.Protection != status.Protected:
+		case c.Protection == status.Unprotected:
 			return 0
 		case c.HeldACK:
 			return 1
@@ -182,13 +179,10 @@ func writeConnections(w io.Writer, all []status.Connection, limit int) {
 	}
 	for _, c := range conns {
 		protection := string(c.Protection)
-		switch {
-		case over(&c):
-			protection = "over"
-		case c.Protection == status.Protected && c.How != "":
+		if c.Protection == status.Protected && c.How != "" {
 			protection = c.How
 		}
-		if c.Reason != "" && !over(&c) {
+		if c.Reason != "" && c.Protection != status.Over {
 			protection += ": " + c.Reason
 		}
 		held := ""
@@ -202,9 +196,6 @@ func writeConnections(w io.Writer, all []status.Connection, limit int) {
 		fmt.Fprintf(w, "and %d more (-n -1 lists all)\n", n)
 	}
 }
-
-// over reports whether a connection is only there for late segments.
-func over(c *status.Connection) bool { return c.State == south.Lingering.String() }
 
 func size(n uint64) string { return bytesize.Size(n).String() }
 

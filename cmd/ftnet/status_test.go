@@ -65,7 +65,7 @@ func document() *status.Document {
 				BytesIn: 5 << 20, BytesOut: 4096, BytesLogged: 5 << 20, Recoveries: 3},
 			{ID: 2, Client: "192.0.2.7:40002", Server: "192.0.2.1:7000", State: "live", Protection: status.Protected, How: "read by read", Program: "counter", Age: 61, StableLag: 1448, HeldACK: true},
 			{ID: 3, Client: "[2001:db8::1]:5", Server: "[2001:db8::2]:7000", State: "live", Protection: status.Unprotected, Reason: reason.LogFull.With("quota"), Program: "counter", Age: 5},
-			{ID: 5, Client: "192.0.2.7:40004", Server: "192.0.2.1:7000", State: "lingering", Protection: status.Unprotected,
+			{ID: 5, Client: "192.0.2.7:40004", Server: "192.0.2.1:7000", State: "lingering", Protection: status.Over,
 				Reason: "it is over; late segments are answered", Program: "counter", Age: 9, StableLag: 1},
 			{ID: 4, Client: "192.0.2.7:40003", Server: "192.0.2.1:8080", State: "outage", Protection: status.Protected,
 				How: "on the wire, length", Program: "web", Age: 1},

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/ftnet/ftnet/internal/lab/testenv"
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio"
 )
 
 const unitDir = "../../packaging/"
@@ -96,7 +96,7 @@ func TestUnitVerifies(t *testing.T) {
 func TestUnitPins(t *testing.T) {
 	settings := unitSettings(t, "ftnet.service")
 	if protected := slices.Equal(settings["Service ProtectKernelTunables"], []string{"yes"}); protected &&
-		!slices.Contains(settings["Service BindPaths"], "-"+gate.DefaultBPFFS) {
+		!slices.Contains(settings["Service BindPaths"], "-"+rawio.DefaultBPFFS) {
 		t.Errorf("BindPaths=%q", settings["Service BindPaths"])
 	}
 }

@@ -146,6 +146,7 @@ type Protection string
 const (
 	Protected   Protection = "protected"
 	Unprotected Protection = "unprotected" // Connection.Reason says why
+	Over        Protection = "over"        // there is nothing to protect: late segments are answered
 )
 
 // Connection is one connection of a client.

@@ -53,6 +53,3 @@ const (
 	// take its engine for dead.
 	MinDeadAfter = 500 * time.Millisecond
 )
-
-// DefaultBPFFS is where the BPF file system of a host usually is.
-const DefaultBPFFS = "/sys/fs/bpf"

@@ -10,7 +10,7 @@ import (
 // checker decodes a document by the schema and gathers what is wrong.
 type checker struct {
 	*document
-	sys     System
+	sys     system
 	base    string           // directory that relative paths begin at; absolute
 	service string           // the service that is looked at, for messages; or empty
 	prefix  string           // "service." while one is looked at

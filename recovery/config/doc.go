@@ -13,7 +13,7 @@
 // docs/configuration.md are made from them (schema.go).
 //
 // The package starts nothing: its types are plain. It looks at the machine (accounts,
-// programs, directories) only through a [System], and only for a file.
+// programs, directories) only through a system, and only for a file.
 //
 // A service is one [[service]]: a server and how its connections are protected. A
 // program is the file that is run for it, a port a number at which it listens.

@@ -175,7 +175,7 @@ func nameOf(command string) string {
 
 // newUnplaced is a checker of what does not come from a file. Its paths begin at the
 // working directory.
-func newUnplaced(sys System) (*checker, error) {
+func newUnplaced(sys system) (*checker, error) {
 	base, err := filepath.Abs("")
 	if err != nil {
 		return nil, fmt.Errorf("working directory: %w", err)
@@ -186,7 +186,7 @@ func newUnplaced(sys System) (*checker, error) {
 // Logd returns what the flags say, over the file of that path if that is not empty. An
 // error is a [FlagError], [Diagnostics] of the file, or the file could not be read.
 func (f *Flags) Logd(path string) (*Logd, error) {
-	c, err := newUnplaced(Host())
+	c, err := newUnplaced(thisHost())
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func (f *Flags) Logd(path string) (*Logd, error) {
 	if path == "" {
 		return said, nil
 	}
-	l, err := LoadLogd(path, given...)
+	l, err := loadLogd(path, given...)
 	if err != nil {
 		return nil, err
 	}

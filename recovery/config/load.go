@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// MaxSize is how many bytes a file may have.
-const MaxSize = 1 << 20
+// maxSize is how many bytes a file may have.
+const maxSize = 1 << 20
 
 // Load reads and checks a file. An error is [Diagnostics], unless the file
 // could not be read.
@@ -19,7 +19,7 @@ func Load(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Parse(path, data, Host())
+	return parseFile(path, data, thisHost())
 }
 
 func read(path string) ([]byte, error) {
@@ -28,17 +28,17 @@ func read(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	return data, nil
 }
 
-// Parse checks a file's text against a system. The name is the file's path:
+// parseFile checks a file's text against a system. The name is the file's path:
 // for messages, and because relative paths begin at its directory. An error is
 // [Diagnostics].
-func Parse(name string, data []byte, sys System) (*File, error) {
+func parseFile(name string, data []byte, sys system) (*File, error) {
 	c, err := newChecker(name, data, sys)
 	if err != nil {
 		return nil, err
@@ -56,9 +56,9 @@ func Parse(name string, data []byte, sys System) (*File, error) {
 }
 
 // newChecker reads a file's text.
-func newChecker(name string, data []byte, sys System) (*checker, error) {
-	if len(data) > MaxSize {
-		message := fmt.Sprintf("the file is larger than %d bytes", MaxSize)
+func newChecker(name string, data []byte, sys system) (*checker, error) {
+	if len(data) > maxSize {
+		message := fmt.Sprintf("the file is larger than %d bytes", maxSize)
 		return nil, Diagnostics{{Position: Position{File: name}, Message: message, Suggestion: "is it a configuration?"}}
 	}
 	abs, err := filepath.Abs(name)

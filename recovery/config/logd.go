@@ -59,18 +59,18 @@ func checkStore(c *checker, path string, n *node) {
 	checkURL(c, path, n)
 }
 
-// LoadLogd reads and checks the file of a log server. What flags will say is
+// loadLogd reads and checks the file of a log server. What flags will say is
 // not missed in it. An error is [Diagnostics], unless the file could not be read.
-func LoadLogd(path string, flags ...string) (*Logd, error) {
+func loadLogd(path string, flags ...string) (*Logd, error) {
 	data, err := read(path)
 	if err != nil {
 		return nil, err
 	}
-	return ParseLogd(path, data, Host(), flags...)
+	return parseLogd(path, data, thisHost(), flags...)
 }
 
-// ParseLogd is [Parse] for the file of a log server.
-func ParseLogd(name string, data []byte, sys System, flags ...string) (*Logd, error) {
+// parseLogd is parseFile for the file of a log server.
+func parseLogd(name string, data []byte, sys system, flags ...string) (*Logd, error) {
 	c, err := newChecker(name, data, sys)
 	if err != nil {
 		return nil, err

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// System is what a file is checked against. What a command line or a program says is
+// system is what a file is checked against. What a command line or a program says is
 // checked against none.
-type System interface {
+type system interface {
 	// Files returns the file system, from its root.
 	Files() fs.FS
 	// Path returns the directories in which programs are looked for, separated
@@ -21,8 +21,8 @@ type System interface {
 	Group(name string) (*user.Group, error)
 }
 
-// Host returns this machine.
-func Host() System { return host{} }
+// thisHost is this machine.
+func thisHost() system { return host{} }
 
 type host struct{}
 
@@ -47,7 +47,7 @@ func (host) Group(name string) (*user.Group, error) {
 }
 
 // stat is os.Stat by way of the system's files. The path must be absolute.
-func stat(sys System, path string) (fs.FileInfo, error) {
+func stat(sys system, path string) (fs.FileInfo, error) {
 	return fs.Stat(sys.Files(), inFS(path))
 }
 
@@ -60,7 +60,7 @@ func inFS(path string) string {
 }
 
 // entries returns the names in a directory; none if it cannot be read.
-func entries(sys System, dir string) []string {
+func entries(sys system, dir string) []string {
 	list, _ := fs.ReadDir(sys.Files(), inFS(dir))
 	names := make([]string, len(list))
 	for i := range list {
@@ -71,7 +71,7 @@ func entries(sys System, dir string) []string {
 
 // accounts returns the names in /etc/passwd or /etc/group. It is for
 // suggestions only: other sources of accounts exist.
-func accounts(sys System, file string) []string {
+func accounts(sys system, file string) []string {
 	text, _ := fs.ReadFile(sys.Files(), file)
 	var names []string
 	for line := range strings.Lines(string(text)) {

@@ -16,7 +16,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/supervisor"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
+	"github.com/ftnet/ftnet/rawio"
 )
 
 // Engine tells which engine is whose successor: one with the same log that has one of the
@@ -234,12 +234,12 @@ func (p *Predecessor) Close() error {
 }
 
 // CleanGates removes the filters and pins of dead engines of which nothing else lives.
-func (p *Predecessor) CleanGates(bpffs string) (kernel.Stale, error) {
+func (p *Predecessor) CleanGates(bpffs string) (rawio.Leftovers, error) {
 	kept, err := runtimedir.List(p.RuntimeDir)
 	if err != nil {
-		return kernel.Stale{}, err
+		return rawio.Leftovers{}, err
 	}
-	return kernel.RemoveStale(bpffs, func(id string) bool {
+	return rawio.RemoveLeftovers(rawio.BPFFS{Path: bpffs}, func(id string) bool {
 		return runtimedir.Lives(p.RuntimeDir, id) || slices.ContainsFunc(kept, func(e runtimedir.Entry) bool { return e.ID == id && inhabited(e.Path) })
 	})
 }

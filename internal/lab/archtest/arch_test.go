@@ -106,6 +106,23 @@ func same(t *testing.T, path string, imports []string, said string) {
 	}
 }
 
+// TestPublic checks which packages of the module others can import.
+func TestPublic(t *testing.T) {
+	var is []string
+	for _, floor := range house {
+		for _, room := range floor.rooms {
+			parts := strings.Split(room.path, "/")
+			if !slices.Contains(parts, "internal") && parts[0] != "cmd" && parts[0] != "examples" {
+				is = append(is, room.path)
+			}
+		}
+	}
+	slices.Sort(is)
+	if got := strings.Join(is, " "); got != public {
+		t.Errorf("the public packages are\n%s\nand not\n%s", got, public)
+	}
+}
+
 // TestServerStaysSmall checks all that a server gets by importing ftnet,
 // directly or not: no BPF, no netlink, no packet or CLI library.
 func TestServerStaysSmall(t *testing.T) {

@@ -79,10 +79,10 @@ var house = []struct {
 	}},
 	{"Recovery: services, processes, the file.", []room{
 		{"recovery/config", "internal/bytesize internal/certs internal/fwmark internal/policy internal/supervisor logserver/backend", "github.com/pelletier/go-toml/v2 golang.org/x/sys"},
-		{"recovery/predecessor", "internal/runtimedir internal/supervisor rawio/gate/kernel", "github.com/hashicorp/go-hclog"},
+		{"recovery/predecessor", "internal/runtimedir internal/supervisor rawio", "github.com/hashicorp/go-hclog"},
 		{"recovery", "internal/caps internal/certs internal/control internal/journal internal/oom internal/ownership internal/policy" +
-			" internal/procfs internal/reason internal/runtimedir internal/sockdiag internal/status internal/supervisor" +
-			" internal/version logserver logserver/backend rawio rawio/gate rawio/gate/kernel rawio/south recovery/config recovery/predecessor", "github.com/hashicorp/go-hclog golang.org/x/sys"},
+			" internal/procfs internal/runtimedir internal/sockdiag internal/status internal/supervisor" +
+			" internal/version logserver logserver/backend rawio recovery/config recovery/predecessor", "github.com/hashicorp/go-hclog golang.org/x/sys"},
 		{"recovery/daemon/admin", "internal/control internal/runtimedir", "golang.org/x/sys"},
 		{"recovery/daemon", "internal/oplog internal/sdnotify internal/supervisor internal/supervisor/output" +
 			" recovery recovery/config recovery/daemon/admin", "github.com/hashicorp/go-hclog golang.org/x/sys"},
@@ -90,13 +90,13 @@ var house = []struct {
 	{"The command.", []room{
 		{"cmd/ftnet/internal/demo", "internal/bytesize", "github.com/vishvananda/netlink golang.org/x/sys golang.org/x/term"},
 		{"cmd/ftnet/internal/doctor", "internal/bytesize internal/caps internal/certs internal/fwmark internal/runtimedir internal/sockdiag" +
-			" internal/status logserver/backend rawio rawio/gate rawio/gate/kernel", "golang.org/x/sys"},
+			" internal/status logserver/backend rawio recovery", "golang.org/x/sys"},
 		{"cmd/ftnet/internal/logdaemon", "internal/certs internal/oom internal/runtimedir internal/sdnotify internal/status internal/version logserver" +
 			" logserver/backend logserver/logd recovery/config", "github.com/hashicorp/go-hclog"},
 		{"cmd/ftnet", "cmd/ftnet/internal/demo cmd/ftnet/internal/doctor cmd/ftnet/internal/logdaemon ftnet internal/bytesize" +
 			" internal/certs internal/fwmark internal/oplog internal/runtimedir internal/status internal/supervisor" +
-			" internal/version logserver/backend rawio/gate rawio/south recovery recovery/config recovery/daemon" +
-			" recovery/daemon/admin recovery/predecessor", "github.com/hashicorp/go-hclog github.com/spf13/cobra github.com/spf13/pflag"},
+			" internal/version logserver/backend rawio recovery recovery/config recovery/daemon" +
+			" recovery/daemon/admin", "github.com/hashicorp/go-hclog github.com/spf13/cobra github.com/spf13/pflag"},
 	}},
 	{"The lab: only tests and the commands that measure import it.", []room{
 		{"internal/lab/archtest", "", ""},
@@ -118,6 +118,12 @@ var house = []struct {
 		{"internal/lab/workload/cmd/bulk", "ftnet internal/lab/workload", ""},
 	}},
 }
+
+// public are the packages that programs outside of this module may import, as a list of words:
+// what is no API is internal, a command or an example.
+const public = "ftnet logserver logserver/backend logserver/disk logserver/logd logserver/logtest logserver/memory" +
+	" logserver/remote rawio rawio/gate rawio/gate/bpf rawio/gate/gatetest rawio/gate/kernel rawio/south recovery" +
+	" recovery/config recovery/daemon recovery/daemon/admin recovery/predecessor"
 
 // serverDeps are the libraries that a server gets by importing ftnet.
 var serverDeps = []string{"golang.org/x/sys"}

@@ -37,8 +37,8 @@ type Config struct {
 	// engine sends to the server: else nothing is judged there.
 	LoopbackCarries bool
 	// BPFFS is a mounted BPF file system in which the gate is pinned, so that the
-	// next engine can adopt it, see Adopt. Empty means that it is not; see
-	// gate.DefaultBPFFS. What stands in the way of it is no error, but see Gate.Pins.
+	// next engine can adopt it, see Adopt. Empty means that it is not. What stands in
+	// the way of it is no error, but see Gate.Pins.
 	BPFFS string
 }
 

@@ -1,6 +1,5 @@
 // Package doctor checks one by one what the engine needs of the machine, and
-// says what to do about each failure. It changes nothing that stays, except for what
-// [Clean] removes.
+// says what to do about each failure. It changes nothing that stays.
 package doctor
 
 import (
@@ -33,8 +32,6 @@ type Machine struct {
 	Root       fs.FS  // with proc/…; normally os.DirFS("/")
 	RuntimeDir string // of engines; empty for the default
 	BPFFS      string // that engines pin their gates in
-	// Servers names the server processes that live, and wait for the next engine.
-	Servers []string
 }
 
 // Local is this machine.
@@ -49,7 +46,7 @@ type check func(Machine) []Result
 func Run(m Machine) []Result {
 	var results []Result
 	for _, c := range []check{
-		kernelVersion, capabilities, bpfFeatures, releaseFeatures, pinning, bpfJIT, sockets, sockDestroy,
+		kernelVersion, capabilities, bpfFeatures, pinning, bpfJIT, sockets, sockDestroy,
 		timestamps, fastOpen, queues, reversePath, connectionTracking,
 		openFiles, runtimeDirectory, leftovers,
 	} {

@@ -15,8 +15,8 @@ import (
 
 	"github.com/ftnet/ftnet/internal/lab/testenv"
 	"github.com/ftnet/ftnet/internal/runtimedir"
-	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
+	"github.com/ftnet/ftnet/rawio"
+	"github.com/ftnet/ftnet/recovery"
 )
 
 func file(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text + "\n")} }
@@ -78,15 +78,16 @@ func TestChecks(t *testing.T) {
 
 // TestTried: a missing feature is as bad as what needs it.
 func TestTried(t *testing.T) {
-	features := []kernel.Feature{
-		{Name: "a"}, {Name: "b", Err: fs.ErrNotExist},
-		{Name: "c", Err: &gate.UnsupportedFeatureError{Name: "c", Remedy: "run as root", Err: fs.ErrPermission}},
-	}
-	for _, level := range []Level{Warn, Fail} {
-		results := tried(features, level, "mount it")
-		if len(results) != 3 || results[0].Level != OK || results[0].Advice != "" ||
-			results[1].Level != level || results[1].Advice != "mount it" ||
-			results[2].Level != level || results[2].Advice != "run as root" {
+	for level, advice := range map[Level]string{Warn: "mount -t cgroup2", Fail: "CONFIG_NET_CLS_ACT"} {
+		unmodified := level == Warn
+		results := tried([]rawio.Feature{
+			{Name: "a", Unmodified: unmodified}, {Name: "b", Unmodified: unmodified, Err: fs.ErrNotExist},
+			{Name: "c", Unmodified: unmodified, Err: &rawio.UnsupportedFeatureError{Name: "c", Remedy: "run as root", Err: fs.ErrPermission}},
+			{Name: "d", Unmodified: unmodified, Untried: fs.ErrPermission},
+		})
+		if len(results) != 4 || results[0].Level != OK || results[0].Advice != "" ||
+			results[1].Level != level || !strings.Contains(results[1].Advice, advice) ||
+			results[2].Level != level || results[2].Advice != "run as root" || results[3].Level != OK {
 			t.Errorf("%+v", results)
 		}
 	}
@@ -143,7 +144,7 @@ func inNamespace(t *testing.T, f func()) {
 
 // TestLivingLeftovers: while servers wait for the next engine, it is not advised to clean.
 func TestLivingLeftovers(t *testing.T) {
-	r := leftovers(Machine{RuntimeDir: t.TempDir(), BPFFS: t.TempDir(), Servers: []string{"server process 7 of service web"}})[0]
+	r := left(recovery.Leftovers{Servers: []string{"server process 7 of service web"}, Others: []string{"pins"}}, fs.ErrPermission)[0]
 	if r.Level != Warn || !strings.Contains(r.Detail, "process 7 of service web") || !strings.HasPrefix(r.Advice, "start ftnet again") {
 		t.Errorf("%+v", r)
 	}
@@ -177,7 +178,7 @@ func TestClean(t *testing.T) {
 			!strings.Contains(r.Detail, "pins of engine 0badcafe") || strings.Contains(r.Detail, living.ID) {
 			t.Errorf("%+v", r)
 		}
-		removed, err := Clean(base, bpffs)
+		removed, err := recovery.RemoveLeftovers(base, bpffs)
 		if err != nil || len(removed) != 3 {
 			t.Errorf("removed %v, %v", removed, err)
 		}

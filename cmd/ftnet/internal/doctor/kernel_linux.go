@@ -13,8 +13,7 @@ import (
 	"github.com/ftnet/ftnet/internal/caps"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/sockdiag"
-	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
+	"github.com/ftnet/ftnet/rawio"
 )
 
 // The oldest kernel on which everything that the engine uses exists.
@@ -82,45 +81,38 @@ func (m Machine) effective() (uint64, error) {
 	return 0, errors.New("no CapEff in /proc/self/status")
 }
 
-func bpfFeatures(Machine) []Result {
-	return tried(kernel.Features(), Fail,
-		"use a kernel with CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_ACT and CONFIG_NET_SCH_INGRESS")
-}
-
-// releaseFeatures are what tells a server's crash from a close that it meant, if
-// the server itself says nothing.
-func releaseFeatures(Machine) []Result {
-	return tried(kernel.ReleaseFeatures(), Warn,
-		"services with mode \"listen\" do without; for mode \"unmodified\" use Linux 5.14 or newer with CONFIG_DEBUG_INFO_BTF "+
-			"and CONFIG_CGROUP_BPF, with cgroup2 mounted (mount -t cgroup2 none /sys/fs/cgroup)")
-}
+func bpfFeatures(Machine) []Result { return tried(rawio.Features()) }
 
 // pinning is what the next engine needs to go on for one that was killed.
 func pinning(m Machine) []Result {
 	const name = "BPF file system"
 	const otherwise = "else servers do not outlive an engine that is killed"
-	b, err := kernel.OpenBPFFS(m.BPFFS, runtimedir.BPFFS(m.RuntimeDir))
-	if err == nil {
-		err = errors.Join(kernel.MayPin(b.Path), b.Close())
-	}
+	path, release, err := rawio.BPFFS{Path: m.BPFFS, Own: runtimedir.BPFFS(m.RuntimeDir)}.Open()
+	err = errors.Join(err, release())
 	switch {
-	case err == nil && b.Path != m.BPFFS:
-		return ok(name, "there is none at %s; engines mount one at %s", m.BPFFS, b.Path)
+	case err == nil && path != m.BPFFS:
+		return ok(name, "there is none at %s; engines mount one at %s", m.BPFFS, path)
 	case err == nil:
 		return ok(name, "%s takes pins", m.BPFFS)
-	case errors.Is(err, gate.ErrNoBPFFS):
+	case errors.Is(err, rawio.ErrNoBPFFS):
 		return finding(Warn, name, err.Error(), "mount -t bpf -o mode=0700 bpf "+m.BPFFS+", or give CAP_SYS_ADMIN: "+otherwise)
-	case errors.Is(err, gate.ErrPins):
+	case errors.Is(err, rawio.ErrPins):
 		return finding(Warn, name, err.Error(), "see what made it, and remove it: "+otherwise)
 	}
 	return finding(Warn, name, err.Error(), "run as root, with the file system mounted for writing: "+otherwise)
 }
 
-// tried turns features into results; those that are missing are as bad as level.
-func tried(features []kernel.Feature, level Level, advice string) []Result {
+// tried turns features into results; one that is missing is as bad as what needs it. What only
+// unmodified servers need is what tells a server's crash from a close that it meant.
+func tried(features []rawio.Feature) []Result {
 	var results []Result
 	for _, f := range features {
-		var refused *gate.UnsupportedFeatureError
+		level, advice := Fail, "use a kernel with CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_ACT and CONFIG_NET_SCH_INGRESS"
+		if f.Unmodified {
+			level, advice = Warn, "services with mode \"listen\" do without; for mode \"unmodified\" use Linux 5.14 or newer with "+
+				"CONFIG_DEBUG_INFO_BTF and CONFIG_CGROUP_BPF, with cgroup2 mounted (mount -t cgroup2 none /sys/fs/cgroup)"
+		}
+		var refused *rawio.UnsupportedFeatureError
 		switch {
 		case f.Untried != nil:
 			results = append(results, ok(f.Name, "not tried: %v (that takes CAP_SYS_ADMIN, the engine does without)", f.Untried)...)
