@@ -18,7 +18,7 @@ test:
 # servers and engines are killed: there a race ends the process, and so the test fails.
 race:
 	go test -race -p 1 -count 1 -timeout 25m $(TESTFLAGS) ./ftnet ./internal/control ./internal/journal ./logserver \
-		./logserver/logd ./logserver/remote ./rawio ./rawio/internal/tap ./recovery ./recovery/daemon
+		./logserver/logd ./logserver/internal/remote ./rawio ./rawio/internal/tap ./recovery ./recovery/daemon
 	GOFLAGS=-race GORACE=halt_on_error=1 go test -count 1 -timeout 25m $(TESTFLAGS) ./internal/lab/e2e \
 		-run '^Test(UnmodifiedCounterSurvivesKills|EngineKilledAlone)$$/^(memory|disk)$$/^(loopback|listen)$$'
 
@@ -32,9 +32,9 @@ lint:
 # hour or two. The result is committed.
 SEEDS = 1000000
 soak:
-	go test ./rawio/south -run '^Test(Simulation|EngineCrashes|EngineAlone|Queue|Jumps|BlindTap|EventsLost|Prompt)$$' -count 1 -timeout 0 -v \
-		-sim.first=0 -sim.seeds=$(SEEDS) > rawio/south/soak.log; status=$$?; \
-		cut -c -300 rawio/south/soak.log > rawio/south/soak.txt; rm rawio/south/soak.log; cat rawio/south/soak.txt; exit $$status
+	go test ./rawio/internal/south -run '^Test(Simulation|EngineCrashes|EngineAlone|Queue|Jumps|BlindTap|EventsLost|Prompt)$$' -count 1 -timeout 0 -v \
+		-sim.first=0 -sim.seeds=$(SEEDS) > rawio/internal/south/soak.log; status=$$?; \
+		cut -c -300 rawio/internal/south/soak.log > rawio/internal/south/soak.txt; rm rawio/internal/south/soak.log; cat rawio/internal/south/soak.txt; exit $$status
 
 bench:
 	go run ./internal/lab/bench/cmd/bench

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
+	"github.com/ftnet/ftnet/rawio/internal/gate/kernel"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // reservedSlots is the number of slots without a connection: one that stays free, see Probe, and the one

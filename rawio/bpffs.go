@@ -3,7 +3,7 @@ package rawio
 import (
 	"errors"
 
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
+	"github.com/ftnet/ftnet/rawio/internal/gate/kernel"
 )
 
 // DefaultBPFFS is where the BPF file system of a host usually is.

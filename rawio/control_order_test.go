@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/segment"
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // TestControlOfNobodysPort: what is said of a port that is not protected changes nothing.

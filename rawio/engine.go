@@ -15,11 +15,11 @@ import (
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/internal/conntrack"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
 	"github.com/ftnet/ftnet/rawio/internal/inject"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 	"github.com/ftnet/ftnet/rawio/internal/tap"
-	"github.com/ftnet/ftnet/rawio/south"
 )
 
 // Config of an Engine. The zero value of an optional field means its default.

@@ -1,6 +1,6 @@
 package rawio
 
-import "github.com/ftnet/ftnet/rawio/gate"
+import "github.com/ftnet/ftnet/rawio/internal/gate"
 
 // Errors of Open, Engine.Protect and BPFFS.Open.
 var (

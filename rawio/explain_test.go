@@ -8,9 +8,9 @@ import (
 	"github.com/ftnet/ftnet/internal/policy"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/sockdiag"
-	"github.com/ftnet/ftnet/rawio/gate"
 	"github.com/ftnet/ftnet/rawio/internal/conntrack"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // TestNoSlotsFoundFirst: why a connection has no slot the core knows, whoever notices

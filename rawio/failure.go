@@ -4,8 +4,8 @@ import (
 	"errors"
 	"net"
 
-	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // failure records that a loop which the engine needs has failed. A failed engine behaves like one that is

@@ -1,6 +1,6 @@
 package rawio
 
-import "github.com/ftnet/ftnet/rawio/gate/kernel"
+import "github.com/ftnet/ftnet/rawio/internal/gate/kernel"
 
 // Feature is one thing that the engine needs of the kernel.
 type Feature struct {

@@ -4,9 +4,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // TestFence: of a port that another engine has taken over nothing leaves any more, neither while

@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // maxFetches is how many reads of the log are under way at once: enough to hide

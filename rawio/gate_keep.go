@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // keeper periodically checks the parts of the gate whose removal is not notified: the program that

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/reason"
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
 )
 
 // TestKeep: what becomes of a part of the gate is said when it changes, and counted.

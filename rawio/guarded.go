@@ -2,7 +2,7 @@ package rawio
 
 import (
 	"github.com/ftnet/ftnet/internal/segment"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // guarded is called by links with the interfaces on which packets may bypass the gate and

@@ -2,7 +2,7 @@ package rawio
 
 import (
 	"github.com/ftnet/ftnet/internal/segment"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // heart is the gate's part of the engine's heartbeat.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/sockdiag"
-	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
+	"github.com/ftnet/ftnet/rawio/internal/gate/kernel"
 	"github.com/ftnet/ftnet/rawio/internal/inject"
 	"github.com/ftnet/ftnet/rawio/internal/tap"
 )

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/lab/testenv"
-	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
+	"github.com/ftnet/ftnet/rawio/internal/gate/kernel"
 )
 
 // linksLab is a network namespace with an interface a, and links on it, which the test has

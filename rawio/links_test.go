@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
+	"github.com/ftnet/ftnet/rawio/internal/gate/kernel"
 )
 
 // bareLinks has a gate that is on no interface, and told is what changed was told.

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/policy"
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // protectsUnmodified begins to protect the port of a server without a north side.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // predecessor has the connections that a dead engine has left. Those in the gate are read when

@@ -10,9 +10,9 @@ import (
 	"github.com/ftnet/ftnet/internal/journal"
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/memory"
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // lastingLog is a log in memory that outlives its engine, and can be out of reach.

@@ -9,7 +9,7 @@ import (
 	"github.com/mdlayher/socket"
 	"golang.org/x/sys/unix"
 
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
 )
 
 // Probe opens a TCP connection to a protected port at an address of this host and

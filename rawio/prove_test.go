@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
 )
 
 // TestProofLate: a packet that has not come counts against the gate when it is due, but

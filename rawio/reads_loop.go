@@ -3,7 +3,7 @@ package rawio
 import (
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // readsPeriod is how often the lengths of servers' reads are copied to the log, while there are any.

@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"github.com/ftnet/ftnet/internal/segment"
-	"github.com/ftnet/ftnet/rawio/gate"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 	"github.com/ftnet/ftnet/rawio/internal/tap"
-	"github.com/ftnet/ftnet/rawio/south"
 )
 
 const (

@@ -3,8 +3,8 @@ package rawio
 import (
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/logserver"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 	"github.com/ftnet/ftnet/rawio/internal/tap"
-	"github.com/ftnet/ftnet/rawio/south"
 )
 
 // inPlace receives the payload of bulk transfers where the log is to keep it,

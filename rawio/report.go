@@ -1,6 +1,6 @@
 package rawio
 
-import "github.com/ftnet/ftnet/rawio/south"
+import "github.com/ftnet/ftnet/rawio/internal/south"
 
 // ReportKind says what a Report is about.
 type ReportKind uint8

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/ftnet/ftnet/internal/reason"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // TestReports: of what the core reports the engine's owner is told what it counts, and nothing

@@ -9,8 +9,8 @@ import (
 	"github.com/ftnet/ftnet/internal/seqnum"
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // Snapshot is the engine's state at one moment.

@@ -3,7 +3,7 @@ package rawio
 import (
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // Periods of the core's clock.

@@ -16,8 +16,8 @@ import (
 	"github.com/ftnet/ftnet/internal/fwmark"
 	"github.com/ftnet/ftnet/internal/segment"
 	"github.com/ftnet/ftnet/internal/sockdiag"
-	"github.com/ftnet/ftnet/rawio/gate"
-	"github.com/ftnet/ftnet/rawio/gate/kernel"
+	"github.com/ftnet/ftnet/rawio/internal/gate"
+	"github.com/ftnet/ftnet/rawio/internal/gate/kernel"
 )
 
 // TryHandshakes makes an engine's trials without an engine, at addresses where servers

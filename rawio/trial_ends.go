@@ -13,7 +13,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/rawio/internal/inject"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // Rules may depend on interface and source address. So the best source for a trial is a client

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // A rule set of this host may pass the SYNs of clients and drop those that the engine

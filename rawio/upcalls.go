@@ -4,7 +4,7 @@ import (
 	"sync"
 
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // upcalls collects the log's stability upcalls until the core can take them.

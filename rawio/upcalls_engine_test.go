@@ -7,7 +7,7 @@ import (
 	"github.com/ftnet/ftnet/logserver"
 	"github.com/ftnet/ftnet/logserver/memory"
 	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
-	"github.com/ftnet/ftnet/rawio/south"
+	"github.com/ftnet/ftnet/rawio/internal/south"
 )
 
 // laterLog is a memory log whose upcalls come when a test lets them.

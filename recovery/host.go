@@ -22,7 +22,7 @@ import (
 	"github.com/ftnet/ftnet/logserver/backend"
 	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/recovery/config"
-	"github.com/ftnet/ftnet/recovery/predecessor"
+	"github.com/ftnet/ftnet/recovery/internal/predecessor"
 )
 
 // Host is an engine with the services of this machine: one gate, one tap, one

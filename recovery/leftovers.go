@@ -5,7 +5,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/rawio"
-	"github.com/ftnet/ftnet/recovery/predecessor"
+	"github.com/ftnet/ftnet/recovery/internal/predecessor"
 )
 
 // Leftovers are what engines that were killed have left on this host, one line of text for each

@@ -14,7 +14,7 @@ import (
 	"github.com/ftnet/ftnet/internal/status"
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/rawio"
-	"github.com/ftnet/ftnet/recovery/predecessor"
+	"github.com/ftnet/ftnet/recovery/internal/predecessor"
 )
 
 // guarded is an engine that notes what it is told, and whether the server process lived then.

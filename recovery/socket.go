@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/ftnet/ftnet/internal/control"
-	"github.com/ftnet/ftnet/recovery/predecessor"
+	"github.com/ftnet/ftnet/recovery/internal/predecessor"
 )
 
 // serveNorth opens the socket to which the service's processes connect.

@@ -21,7 +21,7 @@ import (
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/rawio"
 	"github.com/ftnet/ftnet/recovery/config"
-	"github.com/ftnet/ftnet/recovery/predecessor"
+	"github.com/ftnet/ftnet/recovery/internal/predecessor"
 )
 
 // inherits is an engine that finds something of its predecessor's at one port.

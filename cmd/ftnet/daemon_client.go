@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ftnet/ftnet/recovery/daemon/admin"
+	"github.com/ftnet/ftnet/internal/admin"
 )
 
 // daemonFlags tell the commands that talk to `ftnet serve` which one is meant.

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ftnet/ftnet/internal/admin"
 	"github.com/ftnet/ftnet/internal/runtimedir"
-	"github.com/ftnet/ftnet/recovery/daemon/admin"
 )
 
 // fakeDaemon answers like a daemon below base and keeps what it was asked.

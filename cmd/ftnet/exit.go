@@ -10,11 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ftnet/ftnet/internal/admin"
 	"github.com/ftnet/ftnet/internal/runtimedir"
 	"github.com/ftnet/ftnet/internal/supervisor"
 	"github.com/ftnet/ftnet/recovery"
 	"github.com/ftnet/ftnet/recovery/daemon"
-	"github.com/ftnet/ftnet/recovery/daemon/admin"
 )
 
 // Exit codes of ftnet itself, next to sysexits.h and what shells use.

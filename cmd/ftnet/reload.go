@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/ftnet/ftnet/recovery/daemon/admin"
+	"github.com/ftnet/ftnet/internal/admin"
 )
 
 const reloadHelp = `Tell the running ftnet serve to read its configuration file again and to apply what

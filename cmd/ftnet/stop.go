@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/ftnet/ftnet/recovery/daemon/admin"
+	"github.com/ftnet/ftnet/internal/admin"
 )
 
 const stopHelp = `Stop a service of the running ftnet serve: its process gets the stop signal and its

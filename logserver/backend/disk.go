@@ -5,7 +5,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/bytesize"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/disk"
+	"github.com/ftnet/ftnet/logserver/internal/disk"
 )
 
 // defaultDisk is the default of QuotaTotal on a disk that has twice as much.

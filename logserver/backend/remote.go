@@ -7,7 +7,7 @@ import (
 
 	"github.com/ftnet/ftnet/internal/certs"
 	"github.com/ftnet/ftnet/logserver"
-	"github.com/ftnet/ftnet/logserver/remote"
+	"github.com/ftnet/ftnet/logserver/internal/remote"
 )
 
 func openRemote(u URL, o Options) (logserver.Log, error) {

@@ -11,10 +11,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ftnet/ftnet/internal/certs"
+	"github.com/ftnet/ftnet/logserver/internal/remote"
 	"github.com/ftnet/ftnet/logserver/internal/wire"
 	"github.com/ftnet/ftnet/logserver/logd"
 	"github.com/ftnet/ftnet/logserver/memory"
-	"github.com/ftnet/ftnet/logserver/remote"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/ftnet/ftnet/recovery/daemon/admin"
+	"github.com/ftnet/ftnet/internal/admin"
 )
 
 var errEnding = &admin.Error{Code: admin.CodeEnding, Message: "the daemon is about to end"}

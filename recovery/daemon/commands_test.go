@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ftnet/ftnet/recovery/daemon/admin"
+	"github.com/ftnet/ftnet/internal/admin"
 )
 
 func TestCommands(t *testing.T) {

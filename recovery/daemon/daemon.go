@@ -9,9 +9,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/internal/admin"
 	"github.com/ftnet/ftnet/internal/sdnotify"
 	"github.com/ftnet/ftnet/recovery/config"
-	"github.com/ftnet/ftnet/recovery/daemon/admin"
 )
 
 // lastWords is how long what services have written may take to be passed on

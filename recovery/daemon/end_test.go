@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ftnet/ftnet/internal/admin"
 	"github.com/ftnet/ftnet/recovery/config"
-	"github.com/ftnet/ftnet/recovery/daemon/admin"
 )
 
 func TestReadyAndEnd(t *testing.T) {

@@ -3,8 +3,8 @@ package daemon
 import (
 	"context"
 
+	"github.com/ftnet/ftnet/internal/admin"
 	"github.com/ftnet/ftnet/internal/supervisor/output"
-	"github.com/ftnet/ftnet/recovery/daemon/admin"
 )
 
 // logsAtOnce is how many lines are taken from a log at a time.

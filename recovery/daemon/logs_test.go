@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ftnet/ftnet/internal/admin"
 	"github.com/ftnet/ftnet/internal/supervisor/output"
-	"github.com/ftnet/ftnet/recovery/daemon/admin"
 )
 
 // logClient serves log on a socket and returns a client for it, which passes

@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ftnet/ftnet/internal/admin"
 	"github.com/ftnet/ftnet/recovery"
-	"github.com/ftnet/ftnet/recovery/daemon/admin"
 )
 
 func TestReload(t *testing.T) {

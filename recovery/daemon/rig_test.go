@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ftnet/ftnet/internal/admin"
 	"github.com/ftnet/ftnet/internal/sdnotify"
-	"github.com/ftnet/ftnet/recovery/daemon/admin"
 )
 
 // rig is a daemon on a fake host.

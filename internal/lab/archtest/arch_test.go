@@ -138,7 +138,7 @@ func TestServerStaysSmall(t *testing.T) {
 // BPF, no netlink, no system calls of its own.
 func TestCoreStaysPure(t *testing.T) {
 	module := list(t, "./internal/lab/archtest")[0].Module.Path + "/"
-	onlyPullsIn(t, "./rawio/south", append(trees(coreDeps), module+"..."))
+	onlyPullsIn(t, "./rawio/internal/south", append(trees(coreDeps), module+"..."))
 }
 
 // trees are patterns for libraries and all below them.

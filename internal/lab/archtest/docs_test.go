@@ -179,7 +179,7 @@ func TestWays(t *testing.T) {
 }
 
 // shortPaths are what docs/figures.md calls directories that it names often.
-var shortPaths = map[string]string{"gate": "rawio/gate", "south": "rawio/south"}
+var shortPaths = map[string]string{"gate": "rawio/internal/gate", "south": "rawio/internal/south"}
 
 // quoted is a word in backquotes: the path of a file, or what the file before it has.
 var quoted = regexp.MustCompile("`([^`]+)`")

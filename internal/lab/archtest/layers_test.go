@@ -29,6 +29,7 @@ var house = []struct {
 		{"internal/procfs", "", "golang.org/x/sys"},
 		{"internal/reason", "", ""},
 		{"internal/runtimedir", "internal/ownership", "golang.org/x/sys"},
+		{"internal/admin", "internal/control internal/runtimedir", "golang.org/x/sys"},
 		{"internal/sdnotify", "", "golang.org/x/sys"},
 		{"internal/segment", "", "github.com/google/gopacket"},
 		{"internal/seqnum", "", ""},
@@ -46,29 +47,31 @@ var house = []struct {
 		{"logserver/internal/store", "", ""},
 		{"logserver/internal/store/storetest", "logserver/internal/store", ""},
 		{"logserver/internal/storelog", "internal/priority logserver logserver/internal/record logserver/internal/store logserver/internal/table", ""},
-		{"logserver/disk/internal/format", "logserver/internal/record logserver/internal/store", ""},
-		{"logserver/disk/internal/vfs", "", "golang.org/x/sys"},
-		{"logserver/disk", "logserver logserver/disk/internal/format logserver/disk/internal/vfs logserver/internal/store logserver/internal/storelog", ""},
+		{"logserver/internal/disk/internal/format", "logserver/internal/record logserver/internal/store", ""},
+		{"logserver/internal/disk/internal/vfs", "", "golang.org/x/sys"},
+		{"logserver/internal/disk", "logserver logserver/internal/disk/internal/format logserver/internal/disk/internal/vfs logserver/internal/store" +
+			" logserver/internal/storelog", ""},
 		{"logserver/internal/wire", "logserver logserver/internal/record", "golang.org/x/sys"},
-		{"logserver/remote", "internal/priority logserver logserver/internal/table logserver/internal/wire", "golang.org/x/sys"},
-		{"logserver/backend", "internal/bytesize internal/certs logserver logserver/disk logserver/memory logserver/remote", "golang.org/x/sys"},
-		{"logserver/disk/internal/faultfs", "logserver/disk/internal/vfs", ""},
+		{"logserver/internal/remote", "internal/priority logserver logserver/internal/table logserver/internal/wire", "golang.org/x/sys"},
+		{"logserver/backend", "internal/bytesize internal/certs logserver logserver/internal/disk logserver/internal/remote logserver/memory",
+			"golang.org/x/sys"},
+		{"logserver/internal/disk/internal/faultfs", "logserver/internal/disk/internal/vfs", ""},
 		{"logserver/logd", "internal/certs logserver logserver/internal/table logserver/internal/wire", ""},
 		{"logserver/logtest", "logserver", "github.com/google/go-cmp pgregory.net/rapid"},
 	}},
 	{"The south side: packets.", []room{
-		{"rawio/gate", "internal/segment", ""},
-		{"rawio/gate/bpf", "", "github.com/cilium/ebpf"},
-		{"rawio/gate/gatetest", "internal/segment internal/seqnum rawio/gate", ""},
-		{"rawio/gate/kernel", "internal/caps internal/segment rawio/gate rawio/gate/bpf",
+		{"rawio/internal/gate", "internal/segment", ""},
+		{"rawio/internal/gate/bpf", "", "github.com/cilium/ebpf"},
+		{"rawio/internal/gate/gatetest", "internal/segment internal/seqnum rawio/internal/gate", ""},
+		{"rawio/internal/gate/kernel", "internal/caps internal/segment rawio/internal/gate rawio/internal/gate/bpf",
 			"github.com/cilium/ebpf github.com/vishvananda/netlink golang.org/x/sys"},
 		{"rawio/internal/conntrack", "internal/segment", "golang.org/x/sys"},
 		{"rawio/internal/inject", "", "github.com/mdlayher/socket golang.org/x/sys"},
 		{"rawio/internal/tap", "internal/segment", "github.com/cilium/ebpf golang.org/x/sys"},
-		{"rawio/south", "internal/policy internal/reason internal/segment internal/seqnum logserver rawio/gate", ""},
-		{"rawio", "internal/fwmark internal/journal internal/policy internal/priority internal/reason internal/segment internal/seqnum" +
-			" internal/sockdiag logserver rawio/gate rawio/gate/kernel rawio/internal/conntrack rawio/internal/inject" +
-			" rawio/internal/tap rawio/south", "github.com/hashicorp/go-hclog github.com/mdlayher/socket github.com/vishvananda/netlink golang.org/x/sys"},
+		{"rawio/internal/south", "internal/policy internal/reason internal/segment internal/seqnum logserver rawio/internal/gate", ""},
+		{"rawio", "internal/fwmark internal/journal internal/policy internal/priority internal/reason internal/segment internal/seqnum internal/sockdiag" +
+			" logserver rawio/internal/conntrack rawio/internal/gate rawio/internal/gate/kernel rawio/internal/inject rawio/internal/south rawio/internal/tap",
+			"github.com/hashicorp/go-hclog github.com/mdlayher/socket github.com/vishvananda/netlink golang.org/x/sys"},
 		{"rawio/internal/rawiotest", "internal/segment internal/seqnum", ""},
 	}},
 	{"The north side: the listener and its connections.", []room{
@@ -78,14 +81,14 @@ var house = []struct {
 		{"examples/http", "ftnet", ""},
 	}},
 	{"Recovery: services, processes, the file.", []room{
-		{"recovery/config", "internal/bytesize internal/certs internal/fwmark internal/policy internal/supervisor logserver/backend", "github.com/pelletier/go-toml/v2 golang.org/x/sys"},
-		{"recovery/predecessor", "internal/runtimedir internal/supervisor rawio", "github.com/hashicorp/go-hclog"},
-		{"recovery", "internal/caps internal/certs internal/control internal/journal internal/oom internal/ownership internal/policy" +
-			" internal/procfs internal/runtimedir internal/sockdiag internal/status internal/supervisor" +
-			" internal/version logserver logserver/backend rawio recovery/config recovery/predecessor", "github.com/hashicorp/go-hclog golang.org/x/sys"},
-		{"recovery/daemon/admin", "internal/control internal/runtimedir", "golang.org/x/sys"},
-		{"recovery/daemon", "internal/oplog internal/sdnotify internal/supervisor internal/supervisor/output" +
-			" recovery recovery/config recovery/daemon/admin", "github.com/hashicorp/go-hclog golang.org/x/sys"},
+		{"recovery/config", "internal/bytesize internal/certs internal/fwmark internal/policy internal/supervisor logserver/backend",
+			"github.com/pelletier/go-toml/v2 golang.org/x/sys"},
+		{"recovery/internal/predecessor", "internal/runtimedir internal/supervisor rawio", "github.com/hashicorp/go-hclog"},
+		{"recovery", "internal/caps internal/certs internal/control internal/journal internal/oom internal/ownership internal/policy internal/procfs" +
+			" internal/runtimedir internal/sockdiag internal/status internal/supervisor internal/version logserver logserver/backend rawio recovery/config" +
+			" recovery/internal/predecessor", "github.com/hashicorp/go-hclog golang.org/x/sys"},
+		{"recovery/daemon", "internal/admin internal/oplog internal/sdnotify internal/supervisor internal/supervisor/output recovery recovery/config",
+			"github.com/hashicorp/go-hclog golang.org/x/sys"},
 	}},
 	{"The command.", []room{
 		{"cmd/ftnet/internal/demo", "internal/bytesize", "github.com/vishvananda/netlink golang.org/x/sys golang.org/x/term"},
@@ -93,10 +96,9 @@ var house = []struct {
 			" internal/status logserver/backend rawio recovery", "golang.org/x/sys"},
 		{"cmd/ftnet/internal/logdaemon", "internal/certs internal/oom internal/runtimedir internal/sdnotify internal/status internal/version logserver" +
 			" logserver/backend logserver/logd recovery/config", "github.com/hashicorp/go-hclog"},
-		{"cmd/ftnet", "cmd/ftnet/internal/demo cmd/ftnet/internal/doctor cmd/ftnet/internal/logdaemon ftnet internal/bytesize" +
-			" internal/certs internal/fwmark internal/oplog internal/runtimedir internal/status internal/supervisor" +
-			" internal/version logserver/backend rawio recovery recovery/config recovery/daemon" +
-			" recovery/daemon/admin", "github.com/hashicorp/go-hclog github.com/spf13/cobra github.com/spf13/pflag"},
+		{"cmd/ftnet", "cmd/ftnet/internal/demo cmd/ftnet/internal/doctor cmd/ftnet/internal/logdaemon ftnet internal/admin internal/bytesize internal/certs" +
+			" internal/fwmark internal/oplog internal/runtimedir internal/status internal/supervisor internal/version logserver/backend rawio recovery" +
+			" recovery/config recovery/daemon", "github.com/hashicorp/go-hclog github.com/spf13/cobra github.com/spf13/pflag"},
 	}},
 	{"The lab: only tests and the commands that measure import it.", []room{
 		{"internal/lab/archtest", "", ""},
@@ -121,21 +123,19 @@ var house = []struct {
 
 // public are the packages that programs outside of this module may import, as a list of words:
 // what is no API is internal, a command or an example.
-const public = "ftnet logserver logserver/backend logserver/disk logserver/logd logserver/logtest logserver/memory" +
-	" logserver/remote rawio rawio/gate rawio/gate/bpf rawio/gate/gatetest rawio/gate/kernel rawio/south recovery" +
-	" recovery/config recovery/daemon recovery/daemon/admin recovery/predecessor"
+const public = "ftnet logserver logserver/backend logserver/logd logserver/logtest logserver/memory rawio recovery recovery/config recovery/daemon"
 
 // serverDeps are the libraries that a server gets by importing ftnet.
 var serverDeps = []string{"golang.org/x/sys"}
 
-// coreDeps are the libraries that the deterministic core, rawio/south, needs.
+// coreDeps are the libraries that the deterministic core, rawio/internal/south, needs.
 var coreDeps = []string{"github.com/google/gopacket"}
 
 // pure tells which packages must not import parts of the standard library: the
 // deterministic core has no sockets, files, randomness or wall clock of its
 // own.
 var pure = map[string][]string{
-	"rawio/gate":      {"net", "os", "syscall", "sync"},
-	"rawio/south":     {"net", "os", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "sync"},
-	"internal/seqnum": {"net", "os", "syscall", "time"},
+	"rawio/internal/gate":  {"net", "os", "syscall", "sync"},
+	"rawio/internal/south": {"net", "os", "syscall", "math/rand", "math/rand/v2", "crypto/rand", "sync"},
+	"internal/seqnum":      {"net", "os", "syscall", "time"},
 }
