@@ -51,6 +51,7 @@ func TestLog(t *testing.T) {
 			return c
 		}
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel() // they wait for the device
 			logtest.Run(t, func(t testing.TB, limits logtest.Limits) logserver.Log {
 				return open(t, t.TempDir(), change(config(limits, v.key)))
 			})

@@ -29,6 +29,7 @@ func newDiskLab(t testing.TB, dir string, limits logtest.Limits) *lab {
 }
 
 func TestSuiteDisk(t *testing.T) {
+	t.Parallel() // both wait for the device, most of the time
 	logtest.Run(t, func(t testing.TB, limits logtest.Limits) logserver.Log {
 		b := newDiskLab(t, t.TempDir(), limits)
 		return labLog{b.open(), b}
@@ -37,6 +38,7 @@ func TestSuiteDisk(t *testing.T) {
 
 // TestPersistentDisk: what a client has left another one finds.
 func TestPersistentDisk(t *testing.T) {
+	t.Parallel()
 	labs := map[string]*lab{}
 	logtest.RunPersistent(t, func(t testing.TB, dir string, limits logtest.Limits) logserver.Log {
 		b := labs[dir]
