@@ -1,3 +1,7 @@
+//go:build !race
+
+// The fakes of these tests have no locks of their own.
+
 package rawio
 
 import (
