@@ -1,7 +1,3 @@
-//go:build !race
-
-// The fakes of these tests have no locks of their own.
-
 package rawio
 
 import (
@@ -11,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/ftnet/ftnet/internal/reason"
 	"github.com/ftnet/ftnet/rawio/internal/gate"
@@ -47,7 +42,7 @@ func TestKeep(t *testing.T) {
 	} {
 		r.said.Reset()
 		what, changed := r.keep(keepPins, func() (was, err error) { return step.was, step.err })
-		if what != step.missing || changed != step.changed || r.said.Len() > 0 != (step.says != "") ||
+		if what != step.missing || changed != step.changed || (r.said.String() != "") != (step.says != "") ||
 			!strings.Contains(strings.ReplaceAll(r.said.String(), "reason=removed", `reason="removed"`), step.says) {
 			t.Errorf("step %d: missing %q, changed %v, said %s", i, what, changed, &r.said)
 		}
@@ -69,8 +64,7 @@ func TestKeepLoop(t *testing.T) {
 		ended := r.goes(r.keepLoop)
 		want := func(what string, protected bool) {
 			t.Helper()
-			time.Sleep(proofEvery)
-			synctest.Wait()
+			r.sleep(proofEvery)
 			if c := r.status(); c.Protected != protected || !protected && !strings.HasPrefix(c.Reason, string(reason.Unwatched)) {
 				t.Errorf("%s: protected %v, %q", what, c.Protected, c.Reason)
 			}

@@ -1,7 +1,3 @@
-//go:build !race
-
-// The fakes of these tests have no locks of their own.
-
 package rawio
 
 import (
@@ -9,7 +5,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,8 +22,7 @@ const otherLink = 5
 // guards lets some proofs be made, and wants to know of interfaces by which packets are judged.
 func (r *rig) guards(what string, eth0, eth1 bool) {
 	r.t.Helper()
-	time.Sleep(proofWait)
-	synctest.Wait()
+	r.sleep(proofWait)
 	if r.links.has(rigLink) != eth0 || r.links.has(otherLink) != eth1 || r.model.Attached(otherLink) != eth1 {
 		r.t.Errorf("%s: eth0 is guarded: %v, eth1: %v, the gate is on eth1: %v; said %s", what, r.links.has(rigLink),
 			r.links.has(otherLink), r.model.Attached(otherLink), &r.said)
@@ -49,7 +43,7 @@ func TestLinksWatch(t *testing.T) {
 		r.host.add(otherLink, "eth1")
 		r.news.link(unix.RTM_NEWLINK, otherLink)
 		r.guards("comes up", true, true)
-		delete(r.host.all, otherLink)
+		r.host.remove(otherLink)
 		r.news.link(unix.RTM_DELLINK, otherLink)
 		r.guards("goes", true, false)
 
@@ -89,16 +83,15 @@ func TestLinksNewsLost(t *testing.T) {
 				r.host.add(otherLink, "eth1")
 				r.host.fails = errBroken
 				tell(r)
-				time.Sleep(2 * proofEvery)
-				synctest.Wait()
+				r.sleep(2 * proofEvery)
 				if n := strings.Count(r.said.String(), "interfaces not listed"); n < 2 {
 					t.Errorf("not listed %d times: %s", n, &r.said)
 				}
 				r.guards("not listed", true, false)
 				r.host.fails = nil
-				time.Sleep(proofEvery)
+				r.sleep(proofEvery)
 				r.guards("listed", true, true)
-				delete(r.host.all, rigLink)
+				r.host.remove(rigLink)
 				r.host.add(rigLink+10, "eth10")
 				r.news.told <- told{err: unix.ENOBUFS}
 				r.guards("another one", false, true)
@@ -119,7 +112,7 @@ func TestLinksNotCaughtUp(t *testing.T) {
 		r.watches()
 		r.guards("at first", true, false)
 		r.model.readsFail = errBroken
-		time.Sleep(10 * proofTries * proofEvery)
+		r.sleep(10 * proofTries * proofEvery)
 		r.guards("not read", true, false)
 	})
 }

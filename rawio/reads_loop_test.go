@@ -1,7 +1,3 @@
-//go:build !race
-
-// The fakes of these tests have no locks of their own.
-
 package rawio
 
 import (

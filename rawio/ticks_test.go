@@ -1,7 +1,3 @@
-//go:build !race
-
-// The fakes of these tests have no locks of their own.
-
 package rawio
 
 import (
@@ -15,7 +11,9 @@ import (
 
 // ticking has the engine's clock go on.
 func (r *rig) ticking() (ended <-chan struct{}) {
+	r.mu.Lock()
 	r.ticks = newTicker()
+	r.mu.Unlock()
 	return r.goes(r.tickLoop)
 }
 

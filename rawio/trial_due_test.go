@@ -1,7 +1,3 @@
-//go:build !race
-
-// The fakes of these tests have no locks of their own.
-
 package rawio
 
 import (
@@ -37,6 +33,8 @@ func newDueRig(t *testing.T, refusals int) *dueRig {
 	r.protects()
 	r.serveAt(dueServer)
 	r.trials.watchRules = func() *nftNews {
+		r.wire.Lock()
+		defer r.wire.Unlock()
 		if r.opens++; r.opens <= refusals {
 			return nil
 		}
@@ -56,8 +54,7 @@ func newDueRig(t *testing.T, refusals int) *dueRig {
 // want lets time pass, until so much after the beginning, and wants to have had SYNs at these times.
 func (r *dueRig) want(until time.Duration, times ...time.Duration) {
 	r.t.Helper()
-	time.Sleep(until - time.Since(r.began))
-	synctest.Wait()
+	r.sleep(until - time.Since(r.began))
 	if !slices.Equal(r.syns, times) {
 		r.t.Errorf("until %v there were SYNs at %v, want %v", until, r.syns, times)
 	}

@@ -1,7 +1,3 @@
-//go:build !race
-
-// The fakes of these tests have no locks of their own.
-
 package rawio
 
 import (
@@ -25,15 +21,15 @@ func TestUnseenLoop(t *testing.T) {
 			takes time.Duration
 		)
 		r.unseen.list = func([]uint16, func(*sockdiag.Socket)) error {
-			looks = append(looks, time.Since(began))
-			time.Sleep(takes)
+			var long time.Duration
+			r.act(func() { looks, long = append(looks, time.Since(began)), takes })
+			time.Sleep(long)
 			return nil
 		}
 		ended := r.goes(r.unseenLoop)
 		want := func(what string, d time.Duration, want ...time.Duration) {
 			t.Helper()
-			time.Sleep(d)
-			synctest.Wait()
+			r.sleep(d)
 			if !slices.Equal(looks, want) {
 				t.Errorf("%s: looks after %v, want %v", what, looks, want)
 			}

@@ -2,24 +2,16 @@ package rawio
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"math"
-	"net"
-	"net/netip"
 	"slices"
 	"sync"
-	"syscall"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/ftnet/ftnet/internal/segment"
-	"github.com/ftnet/ftnet/internal/sockdiag"
 	"github.com/ftnet/ftnet/rawio/internal/gate"
 	"github.com/ftnet/ftnet/rawio/internal/gate/gatetest"
 	"github.com/ftnet/ftnet/rawio/internal/gate/kernel"
-	"github.com/ftnet/ftnet/rawio/internal/rawiotest"
 )
 
 // modelGate is the gate's model, and what an engine asks a gate beside. It may be used by several
@@ -123,10 +115,10 @@ func (g *modelGate) Flows() (map[segment.Flow]uint32, error) {
 }
 
 func (g *modelGate) Beat() (bool, error) {
+	defer g.use("Beat")()
 	if g.onBeat != nil {
 		g.onBeat()
 	}
-	defer g.use("Beat")()
 	g.beats++
 	return g.Model.Beat()
 }
@@ -187,6 +179,7 @@ func (p *fakeProofs) Send(packet []byte, to *unix.SockaddrLinklayer) error {
 }
 
 func (g *modelGate) Services() (list []gate.Service, err error) {
+	defer g.use("Services")()
 	for p, s := range g.services {
 		list = append(list, gate.Service{Port: p, State: s})
 	}
@@ -207,6 +200,7 @@ func (g *modelGate) Aliases() (map[uint16]uint16, error) {
 
 func (g *modelGate) WatchReleases() error {
 	g.mayWait("WatchReleases")
+	defer g.use("WatchReleases")()
 	g.watched = g.watches == nil
 	return g.watches
 }
@@ -254,14 +248,19 @@ func (g *modelGate) Close() error {
 	return nil
 }
 
-func (g *modelGate) Transparent(port uint16) (bool, error) { return g.transparent[port], nil }
-func (g *modelGate) Overtaken(int) bool                    { return false }
-func (g *modelGate) RemoveSender(uint64) error             { return nil }
-func (g *modelGate) Pins() kernel.Pins                     { return kernel.Pins{} }
-func (g *modelGate) FD() int                               { return -1 }
+func (g *modelGate) Transparent(port uint16) (bool, error) {
+	defer g.use("Transparent")()
+	return g.transparent[port], nil
+}
+
+func (g *modelGate) Overtaken(int) bool        { return false }
+func (g *modelGate) RemoveSender(uint64) error { return nil }
+func (g *modelGate) Pins() kernel.Pins         { return kernel.Pins{} }
+func (g *modelGate) FD() int                   { return -1 }
 
 func (g *modelGate) Mend(index int) (was, err error) {
 	g.mayWait("Mend")
+	defer g.use("Mend")()
 	was = g.mended[index]
 	delete(g.mended, index)
 	g.mends++
@@ -314,223 +313,4 @@ func (g *modelGate) ReadBatch(ctx context.Context, outputs []gate.Output) (int, 
 			return 0, ctx.Err()
 		}
 	}
-}
-
-// fakeTable is the table of a stack's sockets.
-type fakeTable struct {
-	stack     *rawiotest.Stack
-	wire      *sync.Mutex // guards it
-	listeners []sockdiag.Listener
-	queues    map[uint16]func() int // room for connections
-	destroyed []Flow
-	more      []sockdiag.Socket // sockets that the stack does not have
-	fails     error             // of all lists
-	lists     int               // calls of List
-	waits     func(what string) // told of each call that may wait
-	watchers  int               // that are open
-	turn      sync.Mutex        // has whoever uses the rig while a trial is under way
-}
-
-// listens has a port's listeners be one of the stack.
-func (k *fakeTable) listens(at netip.AddrPort, l *rawiotest.Listener) {
-	k.listeners = append(slices.DeleteFunc(k.listeners, func(o sockdiag.Listener) bool { return o.Address == at }), sockdiag.Listener{Address: at})
-	if k.queues == nil {
-		k.queues = map[uint16]func() int{}
-	}
-	k.queues[at.Port()] = l.Room
-}
-
-var kernelStates = map[rawiotest.State]sockdiag.State{
-	rawiotest.Closed: sockdiag.Close, rawiotest.SynSent: sockdiag.SynSent, rawiotest.SynReceived: sockdiag.SynReceived,
-	rawiotest.Established: sockdiag.Established, rawiotest.FinWait1: sockdiag.FinWait1, rawiotest.FinWait2: sockdiag.FinWait2,
-	rawiotest.CloseWait: sockdiag.CloseWait, rawiotest.Closing: sockdiag.Closing, rawiotest.LastAck: sockdiag.LastAck,
-	rawiotest.TimeWait: sockdiag.TimeWait,
-}
-
-func (k *fakeTable) mayWait(what string) {
-	if k.waits != nil {
-		k.waits(what)
-	}
-}
-
-func (k *fakeTable) all(ports []uint16) (list []sockdiag.Socket) {
-	k.wire.Lock()
-	defer k.wire.Unlock()
-	for i, s := range k.stack.Sockets() {
-		list = append(list, sockdiag.Socket{
-			Flow: Flow{Client: s.RemoteAddr(), Server: s.LocalAddr()}, State: kernelStates[s.State()], Cookie: uint64(i + 1), Inode: 1,
-		})
-	}
-	return slices.DeleteFunc(append(list, k.more...), func(s sockdiag.Socket) bool { return !slices.Contains(ports, s.Flow.Server.Port()) })
-}
-
-func (k *fakeTable) Listeners(ports []uint16) (list []sockdiag.Listener, err error) {
-	k.mayWait("Listeners")
-	for _, l := range k.listeners {
-		if slices.Contains(ports, l.Address.Port()) {
-			list = append(list, l)
-		}
-	}
-	return list, k.fails
-}
-
-func (k *fakeTable) List(ports []uint16) (map[segment.Flow]sockdiag.State, error) {
-	k.mayWait("List")
-	k.lists++
-	list := map[segment.Flow]sockdiag.State{}
-	for _, s := range k.all(ports) {
-		list[s.Flow] = s.State
-	}
-	return list, k.fails
-}
-
-func (k *fakeTable) Sockets(ports []uint16) ([]sockdiag.Socket, error) {
-	k.mayWait("Sockets")
-	return k.all(ports), k.fails
-}
-
-func (k *fakeTable) Progress([]uint16) (map[segment.Flow]sockdiag.Bytes, error) {
-	k.mayWait("Progress")
-	return nil, errors.New("not known")
-}
-
-func (k *fakeTable) Destroy(f segment.Flow, _ ...int) error {
-	k.turn.Lock()
-	defer k.turn.Unlock()
-	k.wire.Lock()
-	defer k.wire.Unlock()
-	k.destroyed = append(k.destroyed, f)
-	if k.stack.Destroy(f.Server, f.Client) != nil {
-		return sockdiag.ErrNotFound
-	}
-	return nil
-}
-
-func (k *fakeTable) Watch() (socketWatcher, error) {
-	k.watchers++
-	return fakeWatcher{k}, nil
-}
-
-type fakeWatcher struct{ k *fakeTable }
-
-func (w fakeWatcher) Close() error { w.k.watchers--; return nil }
-
-func (w fakeWatcher) State(f segment.Flow, _ ...int) (sockdiag.State, error) {
-	w.k.turn.Lock()
-	defer w.k.turn.Unlock()
-	for _, s := range w.k.all([]uint16{f.Server.Port()}) {
-		if s.Flow == f {
-			return s.State, nil
-		}
-	}
-	return 0, sockdiag.ErrNotFound
-}
-
-func (w fakeWatcher) Progress(segment.Flow, ...int) (sockdiag.Bytes, error) {
-	return sockdiag.Bytes{}, errors.New("not known")
-}
-
-func (w fakeWatcher) Room(port uint16) (int, error) {
-	w.k.wire.Lock()
-	defer w.k.wire.Unlock()
-	room := w.k.queues[port]
-	if room == nil {
-		return math.MaxInt, sockdiag.ErrNotFound
-	}
-	return room(), nil
-}
-
-func (w fakeWatcher) Sockets(ports []uint16, f func(*sockdiag.Socket)) error {
-	w.k.mayWait("a list of sockets")
-	for _, s := range w.k.all(ports) {
-		f(&s)
-	}
-	return w.k.fails
-}
-
-// fakeLinks are a host's interfaces: eth0 at first.
-type fakeLinks struct {
-	all    map[int]netlink.LinkAttrs
-	fails  error
-	waits  func(what string)
-	closed bool
-}
-
-func newFakeLinks() *fakeLinks {
-	l := &fakeLinks{all: map[int]netlink.LinkAttrs{}}
-	l.add(rigLink, "eth0")
-	return l
-}
-
-func (l *fakeLinks) add(index int, name string) {
-	l.all[index] = netlink.LinkAttrs{Index: index, Name: name, RawFlags: unix.IFF_UP}
-}
-
-func (l *fakeLinks) LinkByIndex(index int) (netlink.Link, error) {
-	if l.waits != nil {
-		l.waits("LinkByIndex")
-	}
-	a, ok := l.all[index]
-	switch {
-	case l.fails != nil:
-		return nil, l.fails
-	case !ok:
-		return nil, netlink.LinkNotFoundError{}
-	}
-	return &netlink.Dummy{LinkAttrs: a}, nil
-}
-
-func (l *fakeLinks) LinkByName(string) (netlink.Link, error) { return nil, errors.New("not asked for") }
-func (l *fakeLinks) Close()                                  { l.closed = true }
-
-func (l *fakeLinks) LinkList() (list []netlink.Link, err error) {
-	if l.waits != nil {
-		l.waits("LinkList")
-	}
-	for _, a := range l.all {
-		list = append(list, &netlink.Dummy{LinkAttrs: a})
-	}
-	return list, l.fails
-}
-
-// fakeNews is a socket that tells what a test lets the kernel say.
-type fakeNews struct {
-	told  chan told
-	ended chan struct{}
-}
-
-type told struct {
-	messages []syscall.NetlinkMessage
-	from     uint32
-	err      error
-}
-
-func newFakeNews() *fakeNews { return &fakeNews{told: make(chan told), ended: make(chan struct{})} }
-
-func (n *fakeNews) Receive() ([]syscall.NetlinkMessage, *unix.SockaddrNetlink, error) {
-	select {
-	case t := <-n.told:
-		return t.messages, &unix.SockaddrNetlink{Pid: t.from}, t.err
-	case <-n.ended:
-		return nil, nil, net.ErrClosed
-	}
-}
-
-func (n *fakeNews) Close() { close(n.ended) }
-
-// closed reports whether nobody listens any more.
-func (n *fakeNews) closed() bool {
-	select {
-	case <-n.ended:
-		return true
-	default:
-		return false
-	}
-}
-
-// link says that something has happened to an interface.
-func (n *fakeNews) link(kind uint16, index int) {
-	data := make([]byte, 16)
-	binary.NativeEndian.PutUint32(data[4:], uint32(index))
-	n.told <- told{messages: []syscall.NetlinkMessage{{Header: syscall.NlMsghdr{Type: kind}, Data: data}}}
 }
