@@ -1,10 +1,6 @@
 package rawio
 
-import (
-	"errors"
-
-	"github.com/ftnet/ftnet/rawio/internal/gate/kernel"
-)
+import "github.com/ftnet/ftnet/rawio/internal/gate/kernel"
 
 // DefaultBPFFS is where the BPF file system of a host usually is.
 const DefaultBPFFS = "/sys/fs/bpf"
@@ -32,29 +28,4 @@ func (b BPFFS) Open() (path string, release func() error, err error) {
 		return b.Path, func() error { return nil }, err
 	}
 	return fs.Path, fs.Close, kernel.MayPin(fs.Path)
-}
-
-// Leftovers are what engines that do not live have left in the kernel and no engine will take
-// over, by the engines' IDs.
-type Leftovers struct {
-	// Attached are those with programs on interfaces of the calling thread's network namespace.
-	Attached []string
-	// Pins are those with pins whose programs are on no interface any more. Pins of other
-	// network namespaces that exist are for the next engine there.
-	Pins []string
-}
-
-// FindLeftovers looks for leftovers in the calling thread's network namespace and in the BPF
-// file system, and touches nothing. lives says whether the engine with an ID does. With an
-// error it returns what it has found all the same.
-func FindLeftovers(at BPFFS, lives func(id string) bool) (Leftovers, error) {
-	left, err := kernel.FindStale(kernel.FindBPFFS(at.Path, at.Own), lives)
-	return Leftovers(left), err
-}
-
-// RemoveLeftovers removes what FindLeftovers finds, and then the file system at Own, if no
-// engine uses it and nothing is left in it. It returns what it has removed, with an error, too.
-func RemoveLeftovers(at BPFFS, lives func(id string) bool) (Leftovers, error) {
-	gone, err := kernel.RemoveStale(kernel.FindBPFFS(at.Path, at.Own), lives)
-	return Leftovers(gone), errors.Join(err, kernel.UnmountBPFFS(at.Own))
 }
