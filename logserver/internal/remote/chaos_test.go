@@ -208,7 +208,7 @@ func (c *chaos) settle() {
 			c.mu.Unlock()
 			if _, stable := c.store.now(); done {
 				m, err := stable.Meta(k.id)
-				done = err == nil && string(m.Handshake) == k.handshake
+				done = err == nil && string(m.Handshake) == k.handshake && c.recorded(stable, k)
 			}
 			if done {
 				break
@@ -240,6 +240,22 @@ func (c *chaos) settle() {
 		}
 		c.compare(k)
 	}
+}
+
+// recorded reports whether a store has all reads of a connection.
+func (c *chaos) recorded(in logserver.Log, k *known) bool {
+	runs, err := in.Reads(k.id)
+	if err != nil {
+		c.Fatal(err)
+	}
+	end, want := k.start, k.start
+	for _, r := range runs {
+		end += int64(r.Length) * int64(r.Count)
+	}
+	for _, n := range visible(k.reads, k.start) {
+		want += int64(n)
+	}
+	return end == want
 }
 
 func (c *chaos) compare(k *known) {
