@@ -38,14 +38,16 @@ func open(t testing.TB, dir string, config *disk.Config) *disk.Log {
 	return l
 }
 
+// TestLog runs the conformance suite. Its logs are new ones, hundreds, and each would fill
+// files of the default size with zeros beforehand, a quarter of a GiB.
 func TestLog(t *testing.T) {
 	for _, v := range []struct {
 		name    string
 		key     []byte
 		segment int64
-	}{{"plain", nil, 0}, {"encrypted", testKey, 0}, {"small files", nil, 512 << 10}} {
+	}{{"plain", nil, 4 << 20}, {"encrypted", testKey, 4 << 20}, {"small files", nil, 512 << 10}} {
 		change := func(c *disk.Config) *disk.Config {
-			if v.segment != 0 && c.QuotaTotal == 0 {
+			if c.QuotaTotal == 0 {
 				c.Segment, c.Buffer = v.segment, 8<<20
 			}
 			return c

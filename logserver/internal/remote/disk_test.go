@@ -11,9 +11,14 @@ import (
 	"github.com/ftnet/ftnet/logserver/logtest"
 )
 
+// openDisk opens a log in small files: each new log fills some beforehand.
 func openDisk(t testing.TB, dir string, limits logtest.Limits) *disk.Log {
 	t.Helper()
-	l, err := disk.Open(dir, &disk.Config{QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace, MinFree: 1})
+	config := &disk.Config{QuotaTotal: limits.QuotaTotal, LowSpace: limits.LowSpace, MinFree: 1}
+	if limits.QuotaTotal == 0 {
+		config.Segment = 4 << 20
+	}
+	l, err := disk.Open(dir, config)
 	if err != nil {
 		t.Fatal(err)
 	}
