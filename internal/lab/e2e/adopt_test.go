@@ -87,7 +87,7 @@ func TestEngineAndServerKilledByTurns(t *testing.T) {
 func TestServerDiesBeforeAdoption(t *testing.T) {
 	t.Parallel()
 	r := prepare(t, options{})
-	o := options{flags: []string{"--log", "file://" + t.TempDir()}}
+	o := options{flags: onDevice(t)}
 	r.spawn(o, "probe", "-listen", ":7002")
 	c := r.dial()
 	c.echo("hello")
@@ -108,7 +108,7 @@ func TestServerDiesBeforeAdoption(t *testing.T) {
 func TestOtherLog(t *testing.T) {
 	t.Parallel()
 	r := prepare(t, options{})
-	r.spawn(options{flags: []string{"--log", "file://" + t.TempDir()}}, "probe", "-listen", ":7002")
+	r.spawn(options{flags: onDevice(t)}, "probe", "-listen", ":7002")
 	r.dial().echo("hello")
 	r.killAlone()
 	r.start(options{}, "probe", "-listen", ":7002")
@@ -151,7 +151,7 @@ func TestEngineDeadOpen(t *testing.T) {
 // print; the next one goes on with them.
 func TestServeEngineKilled(t *testing.T) {
 	t.Parallel()
-	log := "[log]\nurl = \"file://" + t.TempDir() + "\"\n"
+	log := onDeviceTOML(t)
 	s := serve(t, nil, log, listening(t, "own", 7002), unmodified(t, "plain", 7003))
 	own, plain := s.dialPort(7002), s.dialPort(7003)
 	own.echo("hello")
@@ -185,7 +185,7 @@ func TestServeEngineKilled(t *testing.T) {
 func TestDoctorEndsServers(t *testing.T) {
 	t.Parallel()
 	r := prepare(t, options{})
-	o := options{flags: []string{"--log", "file://" + t.TempDir()}}
+	o := options{flags: onDevice(t)}
 	r.spawn(o, "probe", "-listen", ":7002")
 	r.dial().echo("hello")
 	id := r.recovered().Engine.ID

@@ -70,7 +70,7 @@ func TestLogFull(t *testing.T) {
 			r := prepare(t, options{})
 			flags := []string{"--quota", fmt.Sprint(logSize)}
 			if where == "remote" {
-				flags = append(flags, logServerIn(r, disk.dir, "probe").flags()...)
+				flags = append(flags, logServerIn(r, disk.dir, fmt.Sprint(logSize), "probe").flags()...)
 			} else {
 				flags = append(flags, "--log", "file://"+disk.dir, "--quota-total", fmt.Sprint(logSize))
 			}

@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/ftnet/ftnet/internal/certs"
@@ -24,15 +26,29 @@ var (
 	inMemory = backend{"memory", func(*rig, string) []string { return nil }}
 
 	// Logs that outlive the engine.
-	onDisk = backend{"disk", func(r *rig, _ string) []string { return []string{"--log", "file://" + r.t.TempDir()} }}
+	onDisk = backend{"disk", func(r *rig, _ string) []string { return onDevice(r.t) }}
 	remote = backend{"remote", func(r *rig, service string) []string { return startLogServer(r, service).flags() }}
 
 	lasting = []backend{onDisk, remote}
 
 	encrypted = backend{"encrypted", func(r *rig, _ string) []string {
-		return []string{"--log", "file://" + r.t.TempDir(), "--log-key", newLogKey(r.t)}
+		return append(onDevice(r.t), "--log-key", newLogKey(r.t))
 	}}
 )
+
+// deviceTotal is how much the logs on a device may take: a new one fills files with zeros
+// beforehand, of the default size a quarter of a GiB.
+const deviceTotal = "512MiB"
+
+// onDevice returns flags for a log in a directory of the test's.
+func onDevice(t testing.TB) []string {
+	return []string{"--log", "file://" + t.TempDir(), "--quota-total", deviceTotal}
+}
+
+// onDeviceTOML is the part of a configuration that says the same.
+func onDeviceTOML(t testing.TB) string {
+	return fmt.Sprintf("[log]\nurl = \"file://%s\"\nquota-total = %q\n", t.TempDir(), deviceTotal)
+}
 
 // logServer is a log server in the namespace of the clients: for the engine that
 // is another host, with mutual TLS in between.
@@ -40,6 +56,7 @@ type logServer struct {
 	r      *rig
 	certs  string
 	store  string
+	total  string // that it may take
 	cmd    *netlab.Cmd
 	out    output
 	exited chan error
@@ -53,13 +70,13 @@ func (l *logServer) address() string { return net.JoinHostPort(netlab.Client4.St
 // has these services. It ends with the test.
 func startLogServer(r *rig, services ...string) *logServer {
 	r.t.Helper()
-	return logServerIn(r, r.t.TempDir(), services...)
+	return logServerIn(r, r.t.TempDir(), deviceTotal, services...)
 }
 
-// logServerIn is startLogServer for a log in this directory.
-func logServerIn(r *rig, store string, services ...string) *logServer {
+// logServerIn is startLogServer for a log in this directory, which may take so much.
+func logServerIn(r *rig, store, total string, services ...string) *logServer {
 	r.t.Helper()
-	l := &logServer{r: r, certs: filepath.Join(r.t.TempDir(), "tls"), store: store}
+	l := &logServer{r: r, certs: filepath.Join(r.t.TempDir(), "tls"), store: store, total: total}
 	a, err := certs.Init(l.certs, certs.Options{})
 	if err == nil {
 		_, err = a.Server([]string{netlab.Client4.String()}, certs.Options{})
@@ -83,7 +100,7 @@ func logServerIn(r *rig, store string, services ...string) *logServer {
 // start starts it, and again after end.
 func (l *logServer) start() {
 	l.r.t.Helper()
-	l.cmd = l.r.lab.Client.Command(binary(l.r.t, "ftnet"), "logd", "--listen", l.address(), "--store", "file://"+l.store,
+	l.cmd = l.r.lab.Client.Command(binary(l.r.t, "ftnet"), "logd", "--listen", l.address(), "--store", "file://"+l.store, "--quota-total", l.total,
 		"--runtime-dir", publicDir(l.r.t), "--log-level", "debug",
 		"--tls-ca", l.file("ca.pem"), "--tls-cert", l.file("server.pem"), "--tls-key", l.file("server.key"))
 	l.cmd.Stdout, l.cmd.Stderr = &l.out, &l.out

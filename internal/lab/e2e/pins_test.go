@@ -61,7 +61,7 @@ func TestEngineKilledUnprivileged(t *testing.T) {
 
 func unprivileged(t *testing.T, capabilities []string, change func(*served), names, entries []string) {
 	s := serve(t, func(s *served) { with(capabilities)(s); change(s) },
-		append([]string{"[log]\nurl = \"file://" + t.TempDir() + "\"\n"}, entries...)...)
+		append([]string{onDeviceTOML(t)}, entries...)...)
 	var clients []*client
 	for i := range names {
 		clients = append(clients, s.dialPort(7002+i))
@@ -122,7 +122,7 @@ func TestEngineKilledUnpinned(t *testing.T) {
 				}
 				s.bpffs = t.TempDir()
 			}
-			s := serve(t, change, "[log]\nurl = \"file://"+t.TempDir()+"\"\n", listening(t, "own", 7002), unmodified(t, "plain", 7003))
+			s := serve(t, change, onDeviceTOML(t), listening(t, "own", 7002), unmodified(t, "plain", 7003))
 			own, plain := s.dialPort(7002), s.dialPort(7003)
 			own.echo("hello")
 			plain.echo("hello")

@@ -66,7 +66,7 @@ func given(up []*client) {
 // TestServeDoesNotRecover: the same in the file of `ftnet serve`.
 func TestServeDoesNotRecover(t *testing.T) {
 	t.Parallel()
-	log := "[log]\nurl = \"file://" + t.TempDir() + "\"\n"
+	log := onDeviceTOML(t)
 	own, plain := listening(t, "own", 7002), unmodified(t, "plain", 7003)
 	s := serve(t, nil, log, own, plain)
 	before := []*client{s.dialPort(7002), s.dialPort(7003)}

@@ -132,7 +132,7 @@ func TestEngineKilledUnwatched(t *testing.T) {
 		with(capabilities(t))(s)
 		s.bpffs = t.TempDir()
 	}
-	s := serve(t, change, "[log]\nurl = \"file://"+t.TempDir()+"\"\n", listening(t, "own", 7002), unmodified(t, "plain", 7003))
+	s := serve(t, change, onDeviceTOML(t), listening(t, "own", 7002), unmodified(t, "plain", 7003))
 	var clients []*client
 	for _, f := range families {
 		for _, port := range []int{7002, 7003} {
