@@ -18,7 +18,7 @@ const (
 
 var bulkOptions = options{flags: []string{"--quota", "1100MiB", "--quota-total", "2GiB"}}
 
-// TestUploadAcrossCrashes: the server's hash of 1 GiB is the client's,
+// TestUploadAcrossCrashes: the server's checksum of 1 GiB is the client's,
 // although the server was killed ten times on the way.
 func TestUploadAcrossCrashes(t *testing.T) {
 	r := start(t, bulkOptions, "bulk", "-listen", ":7001")
@@ -34,7 +34,7 @@ func TestDownloadAcrossCrashes(t *testing.T) {
 type move = func(ctx context.Context, dial workload.DialFunc, address string, n int64, seed uint64) (workload.Transfer, error)
 
 // standstill is for how long nothing may move: how long a transfer takes altogether
-// depends on who else needs the CPUs, for each restarted server computes the hash anew.
+// depends on who else needs the CPUs, for each restarted server computes the checksum anew.
 const standstill = 3 * time.Minute
 
 // moving puts the end off while something moves, and lets no kill come too late: what

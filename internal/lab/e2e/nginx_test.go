@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"hash"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -117,7 +114,7 @@ func (r *rig) wrk(args ...string) *wrkRun {
 	return w
 }
 
-// TestNginxDownloadAcrossKills: 1 GiB has the right hash although the master
+// TestNginxDownloadAcrossKills: 1 GiB has the right checksum although the master
 // was killed three times and all workers twice while it was on its way.
 func TestNginxDownloadAcrossKills(t *testing.T) {
 	const downloadKills = 5
@@ -143,39 +140,39 @@ func TestNginxDownloadAcrossKills(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if got.n.Load() != gibibyte || !bytes.Equal(got.hash.Sum(nil), want) {
-		t.Errorf("%d bytes with hash %x, want %d with %x", got.n.Load(), got.hash.Sum(nil), gibibyte, want)
+	if has := got.sum.String(); got.n.Load() != gibibyte || has != want {
+		t.Errorf("%d bytes with checksum %s, want %d with %s", got.n.Load(), has, gibibyte, want)
 	}
 	t.Logf("1 GiB in %v", time.Since(began))
 }
 
 // streamFile makes a file of bytes of which each block differs from the others
-// and returns their hash.
-func streamFile(t testing.TB, path string, n int64) (sum []byte) {
+// and returns their checksum.
+func streamFile(t testing.TB, path string, n int64) string {
 	t.Helper()
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	h := sha256.New()
-	if _, err := io.CopyN(io.MultiWriter(f, h), workload.NewStream(1), n); err != nil {
+	sum := workload.NewChecksum()
+	if _, err := io.CopyN(io.MultiWriter(f, sum), workload.NewStream(1), n); err != nil {
 		t.Fatal(err)
 	}
-	return h.Sum(nil)
+	return sum.String()
 }
 
-// progress counts and hashes what comes.
+// progress counts what comes, and adds it up.
 type progress struct {
-	n    atomic.Int64
-	hash hash.Hash // of the goroutine that writes
+	n   atomic.Int64
+	sum *workload.Checksum // of the goroutine that writes
 }
 
 func (p *progress) Write(b []byte) (int, error) {
-	if p.hash == nil {
-		p.hash = sha256.New()
+	if p.sum == nil {
+		p.sum = workload.NewChecksum()
 	}
-	p.hash.Write(b)
+	p.sum.Write(b)
 	p.n.Add(int64(len(b)))
 	return len(b), nil
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/ftnet/ftnet/internal/lab/workload"
 )
 
-// TestUnmodifiedBulk: the hashes of much data are right in either direction
+// TestUnmodifiedBulk: the checksums of much data are right in either direction
 // although the server is killed again and again on the way. Its output is
 // compared byte by byte.
 func TestUnmodifiedBulk(t *testing.T) {

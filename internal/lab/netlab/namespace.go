@@ -2,6 +2,7 @@ package netlab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -36,7 +37,7 @@ func newNamespace(name string) (*Namespace, error) {
 		return nil, err
 	}
 	defer home.Close()
-	handle, err := netns.NewNamed(name) // enters it, too
+	handle, err := newNamed(name)
 	if back := netns.Set(home); back != nil {
 		// The thread stays locked: it must never run anything else.
 		return nil, fmt.Errorf("return from namespace %s: %w", name, back)
@@ -58,6 +59,28 @@ func newNamespace(name string) (*Namespace, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// socketBuckets is the size of a namespace's own table of TCP sockets. The host's, which
+// it would share, may have hundreds of thousands, and whoever lists the sockets of a
+// namespace passes all of them.
+const socketBuckets = "16384"
+
+// newNamed makes a namespace and enters it. The thread must be locked, and be set
+// back, after an error as well.
+func newNamed(name string) (netns.NsHandle, error) {
+	// A namespace's table is made by what the one says in which it is made: here one that
+	// nobody else uses, and that goes when it is left.
+	parent, err := netns.New()
+	if err != nil {
+		return netns.None(), err
+	}
+	defer parent.Close()
+	err = os.WriteFile("/proc/sys/net/ipv4/tcp_child_ehash_entries", []byte(socketBuckets), 0)
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // since Linux 6.1
+		return netns.None(), err
+	}
+	return netns.NewNamed(name)
 }
 
 // prepare raises the loopback interface and takes away what makes runs differ:

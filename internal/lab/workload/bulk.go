@@ -2,9 +2,8 @@ package workload
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -23,14 +22,14 @@ type Transfer struct {
 const block = 64 << 10
 
 // Upload sends n bytes of the stream with this seed to a bulk server and
-// compares the hash that it answers. dial may be nil.
+// compares the checksum that it answers. dial may be nil.
 func Upload(ctx context.Context, dial DialFunc, address string, n int64, seed uint64) (Transfer, error) {
 	return transfer(ctx, dial, address, fmt.Sprintf("put %d\n", n), func(conn net.Conn, t *Transfer) error {
-		hash, stream, buf := sha256.New(), NewStream(seed), make([]byte, block)
+		sum, stream, buf := NewChecksum(), NewStream(seed), make([]byte, block)
 		for t.Bytes < n {
 			p := buf[:min(block, n-t.Bytes)]
 			stream.Read(p)
-			hash.Write(p)
+			sum.Write(p)
 			began := time.Now()
 			done, err := conn.Write(p)
 			t.Bytes += int64(done)
@@ -43,35 +42,36 @@ func Upload(ctx context.Context, dial DialFunc, address string, n int64, seed ui
 		reply, err := bufio.NewReader(conn).ReadString('\n')
 		t.LongestPause = max(t.LongestPause, time.Since(began))
 		if err != nil {
-			return fmt.Errorf("no hash after the upload of %d bytes: %w", n, err)
+			return fmt.Errorf("no checksum after the upload of %d bytes: %w", n, err)
 		}
-		if want := hex.EncodeToString(hash.Sum(nil)) + "\n"; reply != want {
-			return fmt.Errorf("the server has hash %q, want %q", reply, want)
+		if want := sum.String() + "\n"; reply != want {
+			return fmt.Errorf("the server has checksum %q, want %q", reply, want)
 		}
 		return nil
 	})
 }
 
 // Download asks a bulk server for n bytes of the stream with this seed and
-// compares their hash. dial may be nil.
+// compares them. dial may be nil.
 func Download(ctx context.Context, dial DialFunc, address string, n int64, seed uint64) (Transfer, error) {
 	return transfer(ctx, dial, address, fmt.Sprintf("get %d %d\n", n, seed), func(conn net.Conn, t *Transfer) error {
-		got, want := sha256.New(), sha256.New()
 		stream, buf, expected := NewStream(seed), make([]byte, block), make([]byte, block)
 		for t.Bytes < n {
 			began := time.Now()
 			done, err := conn.Read(buf[:min(block, n-t.Bytes)])
 			t.LongestPause = max(t.LongestPause, time.Since(began))
 			stream.Read(expected[:done])
-			got.Write(buf[:done])
-			want.Write(expected[:done])
+			if !bytes.Equal(buf[:done], expected[:done]) {
+				at := 0
+				for buf[at] == expected[at] {
+					at++
+				}
+				return fmt.Errorf("byte %d of the download is %#x, want %#x", t.Bytes+int64(at), buf[at], expected[at])
+			}
 			t.Bytes += int64(done)
 			if err != nil {
 				return fmt.Errorf("download stops after %d of %d bytes: %w", t.Bytes, n, err)
 			}
-		}
-		if g, w := got.Sum(nil), want.Sum(nil); string(g) != string(w) {
-			return fmt.Errorf("what came has hash %x, want %x", g, w)
 		}
 		return nil
 	})

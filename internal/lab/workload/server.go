@@ -2,7 +2,6 @@ package workload
 
 import (
 	"bufio"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,7 @@ import (
 // ServeBulk accepts connections of Upload and Download until ln fails. A
 // connection may carry any number of commands, each a line:
 //
-//	put N       N bytes follow; answered by their SHA-256 in hexadecimal, and a line feed
+//	put N       N bytes follow; answered by their checksum in hexadecimal, and a line feed
 //	get N SEED  answered by the first N bytes of the stream with that seed
 //
 // report, which may be nil, is told each connection that ended with an error.
@@ -44,11 +43,11 @@ func serveBulk(conn net.Conn) error {
 		var n int64
 		var seed uint64
 		if _, err := fmt.Sscanf(string(line), "put %d\n", &n); err == nil && n >= 0 {
-			hash := sha256.New()
-			if _, err := io.CopyN(hash, in, n); err != nil {
+			sum := NewChecksum()
+			if _, err := io.CopyN(sum, in, n); err != nil {
 				return fmt.Errorf("put: %w", err)
 			}
-			if _, err := fmt.Fprintf(conn, "%x\n", hash.Sum(nil)); err != nil {
+			if _, err := fmt.Fprintln(conn, sum); err != nil {
 				return err
 			}
 			continue
