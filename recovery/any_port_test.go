@@ -13,7 +13,7 @@ import (
 
 // soonAgain has clients wait a moment only for a listener that does not come back.
 func soonAgain(c *HostConfig) {
-	c.again = again{period: 10 * time.Millisecond, anyPort: 300 * time.Millisecond, settle: 100 * time.Millisecond, fixed: 300 * time.Millisecond}
+	c.relisten = relisten{period: 10 * time.Millisecond, anyPort: 300 * time.Millisecond, quiet: 100 * time.Millisecond, fixed: 300 * time.Millisecond}
 }
 
 // until waits until the status says something of the service.

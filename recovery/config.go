@@ -35,7 +35,7 @@ type HostConfig struct {
 	// the gate gets it (rawio.Config.Trace).
 	Trace func(flow rawio.Flow, stable uint32, now int64)
 
-	again again // of tests
+	relisten relisten // of tests
 }
 
 // DefaultHost returns what a file asks for that says nothing of engine and log.
@@ -60,7 +60,7 @@ func (c HostConfig) complete() HostConfig {
 	if c.BPFFS == "" {
 		c.BPFFS = rawio.DefaultBPFFS
 	}
-	c.again.withDefault()
+	c.relisten.withDefault()
 	return c
 }
 

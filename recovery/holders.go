@@ -140,22 +140,22 @@ func (s *Service) background(pid int) error {
 		Address: sockets[0].Address.String(), By: describe(list)}
 }
 
-// strayLooks are the times after a server has begun to serve at which its ports
+// unlistedLooks are the times after a server has begun to serve at which its ports
 // are looked at: many open those for administration last.
-var strayLooks = []time.Duration{0, time.Second, 10 * time.Second}
+var unlistedLooks = []time.Duration{0, time.Second, 10 * time.Second}
 
-// watchStrays tells of ports that the server listens on and that were not
+// watchUnlisted tells of ports that the server listens on and that were not
 // configured: their connections are not protected.
-func (s *Service) watchStrays(ctx context.Context, pid int) {
+func (s *Service) watchUnlisted(ctx context.Context, pid int) {
 	reported := map[netip.AddrPort]bool{}
 	began := time.Now()
-	for _, at := range strayLooks {
+	for _, at := range unlistedLooks {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(at - time.Since(began)):
 		}
-		for address, member := range s.strays(pid) {
+		for address, member := range s.unlisted(pid) {
 			if !reported[address] {
 				reported[address] = true
 				s.log.Warn("the server listens on a port that is not in its configuration and not protected",
@@ -165,9 +165,9 @@ func (s *Service) watchStrays(ctx context.Context, pid int) {
 	}
 }
 
-// strays returns the addresses at other ports than the service's at which the
+// unlisted returns the addresses at other ports than the service's at which the
 // server listens, and with which process.
-func (s *Service) strays(pid int) map[netip.AddrPort]int {
+func (s *Service) unlisted(pid int) map[netip.AddrPort]int {
 	sockets, err := sockdiag.Listeners(nil)
 	if err != nil {
 		return nil // said where it matters

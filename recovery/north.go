@@ -84,7 +84,7 @@ func (s *Service) admit(p *control.Peer, m control.Protect) error {
 	defer s.mu.Unlock()
 	s.ports[m.Port] = pt
 	pt.network, pt.address, pt.compare, pt.owner, pt.listener = m.Network, m.Address, m.Compare, p.ID, m.ID
-	pt.asked, pt.left, pt.deserted, pt.expiring = m.Asked, m.Left, false, false
+	pt.asked, pt.left, pt.abandoned, pt.expiring = m.Asked, m.Left, false, false
 	pt.ambiguous = s.asked[p.ID][m.Asked] > 1
 	for _, other := range s.ports { // an engine that has taken over hears of all of them
 		if m.Asked != "" && other != pt && other.owner == p.ID && other.asked == m.Asked {
@@ -200,13 +200,13 @@ func (n north) Gone(p *control.Peer, err error) {
 // its end has begun. ending may be called with the engine's lock held.
 func (s *Service) ending() bool {
 	s.mu.Lock()
-	untold, pids := s.untold(), s.processes()
+	unreported, pids := s.unreported(), s.processes()
 	s.mu.Unlock()
-	return untold || slices.ContainsFunc(pids, ends)
+	return unreported || slices.ContainsFunc(pids, ends)
 }
 
-// untold reports whether a process has ended and the engine has not been notified yet. s.mu is held.
-func (s *Service) untold() bool { return s.process.ending || s.leaving > 0 }
+// unreported reports whether a process has ended and the engine has not been notified yet. s.mu is held.
+func (s *Service) unreported() bool { return s.process.ending || s.leaving > 0 }
 
 // processes returns the supervised process and those that are connected. s.mu is held.
 func (s *Service) processes() []int {

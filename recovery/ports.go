@@ -23,7 +23,7 @@ type port struct {
 	asked                 string // what that has asked for, if it was any port
 	ambiguous             bool   // it has asked for it more than once
 	left                  bool   // it has closed the listener
-	deserted              bool   // the process does not listen there again: it serves without it
+	abandoned             bool   // the process does not listen there again: it serves without it
 	expiring              bool   // its clients are being told that nobody listens there again
 	protected             bool
 	fenced                bool // another engine has it: nothing passes, see cede
@@ -187,7 +187,7 @@ func (s *Service) outage(ports []uint16, declare func(...uint16)) {
 			continue
 		}
 		p.listening = false
-		p.deserted = false // the next process is to show it
+		p.abandoned = false // the next process is to show it
 		if p.crashedAt.IsZero() {
 			p.crashedAt = time.Now()
 			p.outages++

@@ -18,28 +18,28 @@ import (
 //	              the next process serves, but not here, for some time:
 //	              the clients get a RST
 
-// again is for how long clients wait for a listener that does not come back although
+// relisten is for how long clients wait for a listener that does not come back although
 // the server does.
-type again struct {
+type relisten struct {
 	period  time.Duration // of the looks
 	anyPort time.Duration // from the crash on, where the server had asked for any port
-	settle  time.Duration // and from the last listener on that came back
+	quiet   time.Duration // and from the last listener on that came back
 	fixed   time.Duration // likewise, where it had asked for this port
 }
 
-func (a *again) withDefault() {
-	if *a == (again{}) {
-		*a = defaultAgain
+func (r *relisten) withDefault() {
+	if *r == (relisten{}) {
+		*r = defaultRelisten
 	}
 }
 
-var defaultAgain = again{period: time.Second, anyPort: 30 * time.Second, settle: 5 * time.Second, fixed: 5 * time.Minute}
+var defaultRelisten = relisten{period: time.Second, anyPort: 30 * time.Second, quiet: 5 * time.Second, fixed: 5 * time.Minute}
 
 const whyNobody = "nobody listens at its port again"
 
 // watchPorts gives ports up until the host is closed.
 func (h *Host) watchPorts() {
-	t := time.NewTicker(h.cfg.again.period)
+	t := time.NewTicker(h.cfg.relisten.period)
 	defer t.Stop()
 	for {
 		select {
@@ -48,7 +48,7 @@ func (h *Host) watchPorts() {
 		case <-t.C:
 		}
 		for _, s := range h.list() {
-			s.desert()
+			s.findAbandoned()
 			s.giveUpEmpty()
 			s.giveUpStale()
 		}
@@ -61,7 +61,7 @@ func (s *Service) giveUpEmpty() {
 	s.admitting.Lock()
 	defer s.admitting.Unlock()
 	list := s.portList(func(n uint16, p *port) bool {
-		idle := p.crashedAt.IsZero() && (p.owner == 0 || p.deserted) // deserted: since the stop of the process before
+		idle := p.crashedAt.IsZero() && (p.owner == 0 || p.abandoned) // abandoned: since the stop of the process before
 		return !p.listening && !p.expiring && !p.fenced && (p.left || idle) && s.mayLose(n)
 	})
 	list = slices.DeleteFunc(list, s.host.engine.Serves)
@@ -81,20 +81,20 @@ func (s *Service) waitsFor(n uint16, p *port) bool {
 		return true
 	}
 	_, lives := s.peers[p.owner]
-	return !p.deserted && !p.expiring && (p.protected || lives)
+	return !p.abandoned && !p.expiring && (p.protected || lives)
 }
 
-// desert finds the ports to which a process that serves has not come back, in the time in
+// findAbandoned finds the ports to which a process that serves has not come back, in the time in
 // which its listeners come one after another. Their clients wait on.
-func (s *Service) desert() {
+func (s *Service) findAbandoned() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.adopting || time.Since(s.process.listenedAt) < s.host.cfg.again.settle {
+	if s.adopting || time.Since(s.process.listenedAt) < s.host.cfg.relisten.quiet {
 		return
 	}
 	var list []uint16
 	for n, p := range s.ports {
-		if _, lives := s.peers[p.owner]; !p.listening && !p.left && !p.deserted && !p.expiring && !lives && s.mayLose(n) {
+		if _, lives := s.peers[p.owner]; !p.listening && !p.left && !p.abandoned && !p.expiring && !lives && s.mayLose(n) {
 			list = append(list, n)
 		}
 	}
@@ -103,7 +103,7 @@ func (s *Service) desert() {
 	}
 	for _, n := range list {
 		p := s.ports[n]
-		p.deserted = true
+		p.abandoned = true
 		if p.protected {
 			s.log.Warn("the server does not listen at a port any more; its clients wait for a while", "port", n, "address", p.address)
 		}
@@ -126,9 +126,9 @@ func (s *Service) stale(n uint16, p *port) bool {
 		return false
 	}
 	crash, listener := time.Since(p.crashedAt), time.Since(s.process.listenedAt)
-	long := min(crash, listener) >= s.host.cfg.again.fixed
+	long := min(crash, listener) >= s.host.cfg.relisten.fixed
 	if p.asked != "" || p.left {
-		long = crash >= s.host.cfg.again.anyPort && listener >= s.host.cfg.again.settle
+		long = crash >= s.host.cfg.relisten.anyPort && listener >= s.host.cfg.relisten.quiet
 	}
 	return long && s.goesOn()
 }
@@ -138,7 +138,7 @@ func (s *Service) stale(n uint16, p *port) bool {
 // which may be long after the outage of its ports has begun; and it does not change if the process
 // that served is not the supervised one, but was started by that. s.mu is held.
 func (s *Service) goesOn() bool {
-	if s.process.state != Running || s.untold() || slices.ContainsFunc(s.processes(), ends) {
+	if s.process.state != Running || s.unreported() || slices.ContainsFunc(s.processes(), ends) {
 		return false
 	}
 	if !ends(s.process.pid) {

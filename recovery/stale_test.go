@@ -24,7 +24,7 @@ func TestMissedWhileServing(t *testing.T) {
 				t.Fatal(err)
 			}
 			pid, long := cmd.Process.Pid, time.Now().Add(-time.Hour)
-			s := newService(&Host{engine: &inherits{}, log: hclog.NewNullLogger(), cfg: HostConfig{again: defaultAgain}}, config.Service{Name: "test"}, Inherit{})
+			s := newService(&Host{engine: &inherits{}, log: hclog.NewNullLogger(), cfg: HostConfig{relisten: defaultRelisten}}, config.Service{Name: "test"}, Inherit{})
 			peer := &control.Peer{ID: 1, Cred: control.Credentials{PID: pid}}
 			s.peers[peer.ID] = pid
 			own, waits := &port{listening: true, owner: peer.ID}, &port{crashedAt: long}
@@ -40,10 +40,10 @@ func TestMissedWhileServing(t *testing.T) {
 			s.process.listenedAt = long
 			check := func(want bool, when string) {
 				t.Helper()
-				waits.deserted = false
-				s.desert()
-				if stale := len(s.portList(s.stale)) > 0; stale != want || waits.deserted != want {
-					t.Errorf("%s: stale %v, deserted %v", when, stale, waits.deserted)
+				waits.abandoned = false
+				s.findAbandoned()
+				if stale := len(s.portList(s.stale)) > 0; stale != want || waits.abandoned != want {
+					t.Errorf("%s: stale %v, abandoned %v", when, stale, waits.abandoned)
 				}
 			}
 			check(true, "the process serves")

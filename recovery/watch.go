@@ -105,7 +105,7 @@ func (s *Service) watchNorth(ctx context.Context, pid int) {
 // tellsPlain says, once for the service, that its server listens without ftnet, if it
 // does.
 func (s *Service) tellsPlain(pid int) bool {
-	sockets := s.strays(pid)
+	sockets := s.unlisted(pid)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(sockets) == 0 || s.process.state == Running {
@@ -157,7 +157,7 @@ func (s *Service) watchSockets(ctx context.Context, pid int) {
 		}
 		if !warned && time.Since(began) > listenPatience {
 			warned = true
-			if others := s.strays(pid); len(others) > 0 {
+			if others := s.unlisted(pid); len(others) > 0 {
 				s.log.Warn("the server does not listen where it should, but elsewhere; is --listen, or listen in the configuration, right?",
 					"addresses", addressList(waiting), "elsewhere", addresses(others), "pid", pid)
 			} else {
@@ -177,7 +177,7 @@ func (s *Service) watchSockets(ctx context.Context, pid int) {
 		s.mu.Unlock()
 		s.serves(pid, ports)
 	}
-	s.watchStrays(ctx, pid)
+	s.watchUnlisted(ctx, pid)
 }
 
 // due takes the addresses that are served out of waiting and returns the ports

@@ -15,16 +15,16 @@ import (
 
 // Server is a log server.
 type Server struct {
-	cfg     Config
-	tls     *tls.Config
-	store   logserver.Log
-	table   connections
-	blocks  blocks
-	run     uint64 // tells this process from others
-	door    door
-	counted counters
-	done    chan struct{}
-	wg      sync.WaitGroup
+	cfg        Config
+	tls        *tls.Config
+	store      logserver.Log
+	table      connections
+	blocks     blocks
+	run        uint64 // tells this process from others
+	handshakes handshakes
+	counted    counters
+	done       chan struct{}
+	wg         sync.WaitGroup
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]bool
@@ -46,9 +46,9 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, store: cfg.Store, table: connections{services: map[string]*service{}}, done: make(chan struct{}),
-		blocks:    blocks{key: key, anyone: cfg.TLS == nil},
-		door:      door{most: cfg.MaxHandshakes, mostPerAddress: cfg.MaxHandshakesPerAddress, by: map[string]int{}},
-		listeners: map[net.Listener]bool{}, strangers: map[net.Conn]bool{},
+		blocks:     blocks{key: key, anyone: cfg.TLS == nil},
+		handshakes: handshakes{most: cfg.MaxHandshakes, mostPerAddress: cfg.MaxHandshakesPerAddress, by: map[string]int{}},
+		listeners:  map[net.Listener]bool{}, strangers: map[net.Conn]bool{},
 		sessions: map[uint32]*session{}, peers: map[string]int{},
 	}
 	if cfg.TLS != nil {
@@ -111,9 +111,9 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
-// enter lets a stranger in, if there is room at the door.
+// enter lets a connection in, if there is room for another handshake.
 func (s *Server) enter(conn net.Conn) bool {
-	leave, ok := s.door.enter(conn.RemoteAddr())
+	leave, ok := s.handshakes.begin(conn.RemoteAddr())
 	if !ok {
 		s.counted.refused.Add(1)
 		return false

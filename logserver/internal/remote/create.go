@@ -30,7 +30,7 @@ func (l *Log) create(m logserver.Meta) error {
 	if l.conns[m.ID] == c {
 		l.forget(c)
 		if errIsAnswer(err) {
-			delete(l.buried, m.ID)
+			delete(l.deleted, m.ID)
 		} else {
 			l.queueConn(c) // it may have been opened
 		}

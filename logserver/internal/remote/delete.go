@@ -23,7 +23,7 @@ func (l *Log) Delete(id logserver.ConnID) error {
 func (l *Log) forget(c *conn) {
 	delete(l.conns, c.id)
 	if !l.own[uint32(c.id>>32)] {
-		l.buried[c.id] = true
+		l.deleted[c.id] = true
 	}
 	c.deleted = true
 	l.release(c, c.taken)

@@ -31,8 +31,8 @@ type Log struct {
 	mu     sync.Mutex // guards what follows
 	closed bool
 	conns  map[logserver.ConnID]*conn
-	// buried are deleted connections whose numbers are not in own blocks.
-	buried   map[logserver.ConnID]bool
+	// deleted are connections whose numbers are not in own blocks.
+	deleted   map[logserver.ConnID]bool
 	ports    table.Ports
 	queue    []item
 	seq      uint64 // counts what was queued
@@ -82,7 +82,7 @@ func Dial(cfg Config) (*Log, error) {
 	l := &Log{
 		cfg: cfg, contact: make(chan struct{}), done: make(chan struct{}), stopped: make(chan struct{}),
 		wake: make(chan struct{}, 1), settled: make(chan struct{}, 1),
-		conns: map[logserver.ConnID]*conn{}, buried: map[logserver.ConnID]bool{},
+		conns: map[logserver.ConnID]*conn{}, deleted: map[logserver.ConnID]bool{},
 		own: map[uint32]bool{}, fences: map[string]chan struct{}{}, pending: map[uint32]*request{},
 		reported: logserver.Unreachable,
 	}

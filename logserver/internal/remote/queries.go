@@ -155,7 +155,7 @@ func (l *Log) metas(q wire.Request) (list []logserver.Meta, err error) {
 func (l *Log) meet(t *wire.Listed) bool {
 	c := l.conns[t.Meta.ID]
 	switch {
-	case c == nil && (l.buried[t.Meta.ID] || l.own[uint32(t.Meta.ID>>32)]):
+	case c == nil && (l.deleted[t.Meta.ID] || l.own[uint32(t.Meta.ID>>32)]):
 		return false
 	case c == nil:
 		c = l.adopt(t.State)

@@ -56,13 +56,13 @@ func (l *Log) reconcile(w wire.Welcome, states []wire.State) (lost []logserver.U
 			// The store has lost what it called stable.
 			lost = append(lost, l.lose(c))
 			c.opened = true
-			l.bury(c)
+			l.queueDelete(c)
 		case c != nil:
 			c.found(s)
-		case first || !l.own[uint32(s.ID>>32)] && !l.buried[s.ID]:
+		case first || !l.own[uint32(s.ID>>32)] && !l.deleted[s.ID]:
 			l.adopt(*s)
 		default: // deleted since, or the deletion has not become stable
-			l.bury(&conn{id: s.ID, opened: true, deleted: true})
+			l.queueDelete(&conn{id: s.ID, opened: true, deleted: true})
 		}
 	}
 	for _, c := range l.conns {
@@ -73,9 +73,9 @@ func (l *Log) reconcile(w wire.Welcome, states []wire.State) (lost []logserver.U
 		}
 		list = append(list, c)
 	}
-	for id := range l.buried {
+	for id := range l.deleted {
 		if !has[id] {
-			delete(l.buried, id)
+			delete(l.deleted, id)
 		}
 	}
 	slices.SortFunc(list, func(a, b *conn) int { return compareIDs(a.id, b.id) })
@@ -101,8 +101,8 @@ func (l *Log) reconcile(w wire.Welcome, states []wire.State) (lost []logserver.U
 	return lost, agreed
 }
 
-// bury queues the deletion of a connection that is not known here any more.
-func (l *Log) bury(c *conn) {
+// queueDelete queues the deletion of a connection that is not known here any more.
+func (l *Log) queueDelete(c *conn) {
 	c.queued = false
 	l.queueConn(c)
 }

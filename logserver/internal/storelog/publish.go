@@ -34,7 +34,7 @@ func (l *Log) publish(segment uint32, items []item) {
 		case store.Deletion:
 			l.numbers.settle(logserver.ConnID(i.conn))
 			if i.c != nil {
-				l.bury(i.c)
+				l.forget(i.c)
 			}
 			s.deletions = append(s.deletions, newDeletion(i.conn, i.off, s.id))
 			if i.moved != nil {
@@ -165,8 +165,8 @@ func shorten[E any](list []E, n int) []E {
 	return list
 }
 
-// bury gives up all records of a connection whose deletion is stable.
-func (l *Log) bury(c *conn) {
+// forget gives up all records of a connection whose deletion is stable.
+func (l *Log) forget(c *conn) {
 	for _, e := range c.extents {
 		l.unlive(e.seg, int(e.n))
 	}

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// door counts strangers: connections whose peer is not known yet.
-type door struct {
+// handshakes counts connections whose peer is not known yet.
+type handshakes struct {
 	most, mostPerAddress int
 
 	mu  sync.Mutex // guards what follows
@@ -15,23 +15,23 @@ type door struct {
 	by  map[string]int
 }
 
-// enter returns what to call when the stranger has left or become a peer, and
-// whether there is room for it.
-func (d *door) enter(addr net.Addr) (leave func(), ok bool) {
+// begin returns what to call when the handshake has ended, and whether there is room
+// for it.
+func (h *handshakes) begin(addr net.Addr) (leave func(), ok bool) {
 	from := origin(addr)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.all >= d.most || d.by[from] >= d.mostPerAddress {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.all >= h.most || h.by[from] >= h.mostPerAddress {
 		return nil, false
 	}
-	d.all++
-	d.by[from]++
+	h.all++
+	h.by[from]++
 	return func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.all--
-		if d.by[from]--; d.by[from] == 0 {
-			delete(d.by, from)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.all--
+		if h.by[from]--; h.by[from] == 0 {
+			delete(h.by, from)
 		}
 	}, true
 }

@@ -31,16 +31,16 @@ func otherPort(t *testing.T, edit func(*HostConfig)) (*lab, *running, *client) {
 	return l, s, c
 }
 
-// patientAgain has clients of a deserted port wait longer than the test.
-func patientAgain(c *HostConfig) {
-	c.again = again{period: 10 * time.Millisecond, anyPort: time.Hour, settle: 100 * time.Millisecond, fixed: time.Hour}
+// patientRelisten has clients of an abandoned port wait longer than the test.
+func patientRelisten(c *HostConfig) {
+	c.relisten = relisten{period: 10 * time.Millisecond, anyPort: time.Hour, quiet: 100 * time.Millisecond, fixed: time.Hour}
 }
 
-// TestDesertedPort: a service is ready when its process listens where it has asked to,
+// TestAbandonedPort: a service is ready when its process listens where it has asked to,
 // though clients wait at a port of the process before; so it is after each restart, and
 // after a stop those ports are given up.
-func TestDesertedPort(t *testing.T) {
-	l, s, _ := otherPort(t, patientAgain)
+func TestAbandonedPort(t *testing.T) {
+	l, s, _ := otherPort(t, patientRelisten)
 	for range 2 {
 		s.serves()
 		if p, ports := l.program("moved"); !p.Ready || len(ports) != 2 || ports[0].State != status.ServiceOutage || ports[0].Handshakes != nil {
@@ -59,22 +59,22 @@ func TestDesertedPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.serves()
-	s.until(l, "the deserted port is gone", func(p status.Program, ports []status.Service) bool { return p.Ready && len(ports) == 1 })
+	s.until(l, "the abandoned port is gone", func(p status.Program, ports []status.Service) bool { return p.Ready && len(ports) == 1 })
 }
 
-// TestDesertedPortExpires: its clients get a RST in the end.
-func TestDesertedPortExpires(t *testing.T) {
+// TestAbandonedPortExpires: its clients get a RST in the end.
+func TestAbandonedPortExpires(t *testing.T) {
 	l, s, c := otherPort(t, soonAgain)
 	s.serves()
 	if err := c.ended(); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the client of a deserted port: %v", err)
+		t.Errorf("the client of an abandoned port: %v", err)
 	}
 	s.until(l, "the port is gone", func(p status.Program, ports []status.Service) bool { return p.Ready && len(ports) == 1 })
 }
 
-// TestDesertedPortComesBack: a port that the next process asks for again is recovered.
-func TestDesertedPortComesBack(t *testing.T) {
-	l, s, c := otherPort(t, patientAgain)
+// TestAbandonedPortComesBack: a port that the next process asks for again is recovered.
+func TestAbandonedPortComesBack(t *testing.T) {
+	l, s, c := otherPort(t, patientRelisten)
 	s.serves()
 	cfg := server("moved", "listen 127.0.0.1:7961")
 	if err := s.Restart(&cfg); err != nil {
@@ -91,7 +91,7 @@ func TestDesertedPortComesBack(t *testing.T) {
 
 // TestNotServing: who has waited in vain is told where nobody listens.
 func TestNotServing(t *testing.T) {
-	_, s, _ := otherPort(t, func(c *HostConfig) { patientAgain(c); c.again.settle = time.Hour })
+	_, s, _ := otherPort(t, func(c *HostConfig) { patientRelisten(c); c.relisten.quiet = time.Hour })
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	_, err := s.Await(ctx)
@@ -104,7 +104,7 @@ func TestNotServing(t *testing.T) {
 // TestGivenUpWhileDraining: a port whose listener was closed and that has no connection is
 // given up, also while the service, which was stopped, waits for those of another port.
 func TestGivenUpWhileDraining(t *testing.T) {
-	l := newLab(t, func(c *HostConfig) { patientAgain(c); c.again.period = time.Second }) // longer than the process takes to end
+	l := newLab(t, func(c *HostConfig) { patientRelisten(c); c.relisten.period = time.Second }) // longer than the process takes to end
 	cfg := server("closing", "listen-close 127.0.0.1:7961 127.0.0.1:7962")
 	cfg.Drain = 3 * time.Second
 	s := l.run(cfg)
