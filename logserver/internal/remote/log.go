@@ -32,7 +32,7 @@ type Log struct {
 	closed bool
 	conns  map[logserver.ConnID]*conn
 	// deleted are connections whose numbers are not in own blocks.
-	deleted   map[logserver.ConnID]bool
+	deleted  map[logserver.ConnID]bool
 	ports    table.Ports
 	queue    []item
 	seq      uint64 // counts what was queued
