@@ -182,6 +182,7 @@ func (m *Machine) receiveInOutage(c *Conn, s *segment.Segment) {
 		}
 	default:
 		m.Stats.Refused++
+		m.updateSndNxtRefused(c, s, m.slotOf(c))
 	}
 	c.set(ackDue)
 	m.touch(c)
