@@ -346,13 +346,13 @@ func (m *Machine) learnUna(c *Conn, una uint32) {
 }
 
 // updateSndNxtRefused takes SND.NXT from a refused segment, if the client of an adopted or restored
-// connection has more of the server's stream than the present socket has sent, or, in an outage,
+// connection has more of the server's stream than the present socket has sent, or, while there is none,
 // than is known. Such a client refuses what the socket or the core sends, and all its own segments
 // may be refused here.
 func (m *Machine) updateSndNxtRefused(c *Conn, s *segment.Segment, slot *gate.Slot) {
 	window := int64(65535) << c.server.wscale
-	outage := c.state == Outage
-	if !c.is(adopted|restored) || !c.is(recovered) && !outage || !s.Flags.Has(segment.ACK) || s.Flags.Any(segment.SYN|segment.RST) {
+	live := c.state == Established
+	if !c.is(adopted|restored) || live && !c.is(recovered) || !s.Flags.Has(segment.ACK) || s.Flags.Any(segment.SYN|segment.RST) {
 		return
 	}
 	if off := int64(seqnum.Diff(s.Seq, c.rcvNxt())); off > window || off < -window {
@@ -360,7 +360,7 @@ func (m *Machine) updateSndNxtRefused(c *Conn, s *segment.Segment, slot *gate.Sl
 	}
 	if d := seqnum.Diff(s.Ack, seqnum.Max(c.nxt, slot.SndNxt())); d > 0 && int64(d) <= int64(c.maxWindow) {
 		c.nxt = s.Ack
-		if outage {
+		if !live && c.is(restored) { // as in updateSndNxt
 			slot.SetSndNxt(c.nxt)
 		}
 	}
