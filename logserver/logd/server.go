@@ -15,16 +15,16 @@ import (
 
 // Server is a log server.
 type Server struct {
-	cfg        Config
-	tls        *tls.Config
-	store      logserver.Log
-	table      connections
-	blocks     blocks
-	run        uint64 // tells this process from others
-	handshakes handshakes
-	counted    counters
-	done       chan struct{}
-	wg         sync.WaitGroup
+	cfg       Config
+	tls       *tls.Config
+	store     logserver.Log
+	table     connections
+	blocks    blocks
+	run       uint64 // tells this process from others
+	admission admission
+	counted   counters
+	done      chan struct{}
+	wg        sync.WaitGroup
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]bool
@@ -46,9 +46,9 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, store: cfg.Store, table: connections{services: map[string]*service{}}, done: make(chan struct{}),
-		blocks:     blocks{key: key, anyone: cfg.TLS == nil},
-		handshakes: handshakes{most: cfg.MaxHandshakes, mostPerAddress: cfg.MaxHandshakesPerAddress, by: map[string]int{}},
-		listeners:  map[net.Listener]bool{}, strangers: map[net.Conn]bool{},
+		blocks:    blocks{key: key, anyone: cfg.TLS == nil},
+		admission: admission{most: cfg.MaxHandshakes, mostPerAddress: cfg.MaxHandshakesPerAddress, by: map[string]int{}},
+		listeners: map[net.Listener]bool{}, strangers: map[net.Conn]bool{},
 		sessions: map[uint32]*session{}, peers: map[string]int{},
 	}
 	if cfg.TLS != nil {
@@ -105,15 +105,15 @@ func (s *Server) Serve(l net.Listener) error {
 			continue
 		}
 		pause = 0
-		if !s.enter(conn) {
+		if !s.admit(conn) {
 			conn.Close()
 		}
 	}
 }
 
-// enter lets a connection in, if there is room for another handshake.
-func (s *Server) enter(conn net.Conn) bool {
-	leave, ok := s.handshakes.begin(conn.RemoteAddr())
+// admit begins a session on a connection, if there is room for another handshake.
+func (s *Server) admit(conn net.Conn) bool {
+	leave, ok := s.admission.admit(conn.RemoteAddr())
 	if !ok {
 		s.counted.refused.Add(1)
 		return false

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// handshakes counts connections whose peer is not known yet.
-type handshakes struct {
+// admission limits the connections whose peer is not known yet.
+type admission struct {
 	most, mostPerAddress int
 
 	mu  sync.Mutex // guards what follows
@@ -15,23 +15,23 @@ type handshakes struct {
 	by  map[string]int
 }
 
-// begin returns what to call when the handshake has ended, and whether there is room
-// for it.
-func (h *handshakes) begin(addr net.Addr) (leave func(), ok bool) {
+// admit returns what to call when the connection has ended or its peer is known, and
+// whether there is room for it.
+func (a *admission) admit(addr net.Addr) (leave func(), ok bool) {
 	from := origin(addr)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.all >= h.most || h.by[from] >= h.mostPerAddress {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.all >= a.most || a.by[from] >= a.mostPerAddress {
 		return nil, false
 	}
-	h.all++
-	h.by[from]++
+	a.all++
+	a.by[from]++
 	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.all--
-		if h.by[from]--; h.by[from] == 0 {
-			delete(h.by, from)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.all--
+		if a.by[from]--; a.by[from] == 0 {
+			delete(a.by, from)
 		}
 	}, true
 }
