@@ -7,7 +7,7 @@ import (
 )
 
 // Checksum is a CRC-32 and a CRC-32C: 64 bits that tell whether bytes were lost, repeated,
-// changed or exchanged, and which cost the CPU a twentieth of a cryptographic hash.
+// changed or exchanged, and which cost little beside a cryptographic hash.
 type Checksum struct{ ieee, castagnoli hash.Hash32 }
 
 // NewChecksum returns the checksum of nothing yet.
